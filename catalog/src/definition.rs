@@ -1,0 +1,135 @@
+//! Definitions: what a schema, a table and a materialized view are, without their rows.
+
+use crate::ids::{ColumnId, CommitSeq, ObjectId};
+use crate::sql_type::{FIELD_ID_KEY, SqlType};
+use arrow::datatypes::{Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// A name qualified by its schema.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectName {
+    pub schema: String,
+    pub name: String,
+}
+
+impl ObjectName {
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: schema.into(), name: name.into() }
+    }
+}
+
+/// `schema.name`, without quotes; for messages.
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub id: ColumnId,
+    pub name: String,
+    pub sql_type: SqlType,
+    pub not_null: bool,
+    /// The default's SQL text.
+    pub default: Option<String>,
+}
+
+/// What `PARTITION BY` does with a column before rows are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Transform {
+    Identity,
+    /// The calendar day, month, quarter or year of a date or timestamp; its value is text such as `2025-03`.
+    Day,
+    Month,
+    Quarter,
+    Year,
+}
+
+/// One item of `PARTITION BY`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PartitionColumn {
+    pub column: ColumnId,
+    pub transform: Transform,
+}
+
+/// A table. `order_by` is the sort key of its segments, ascending with nulls last, possibly empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDefinition {
+    pub id: ObjectId,
+    pub name: ObjectName,
+    pub columns: Vec<Column>,
+    pub partition_by: Vec<PartitionColumn>,
+    pub order_by: Vec<ColumnId>,
+    /// Counts the changes of this definition; a draft that was made against another one conflicts.
+    pub version: u32,
+    /// Set for the hidden table that keeps a view's state.
+    pub state_of: Option<ObjectId>,
+}
+
+impl TableDefinition {
+    /// The Arrow schema of the table's batches and segments: columns in order, SQL types and field ids in the metadata.
+    pub fn schema(&self) -> SchemaRef {
+        let fields: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| {
+                let field = column.sql_type.field(&column.name, !column.not_null);
+                let mut metadata = field.metadata().clone();
+                metadata.insert(FIELD_ID_KEY.to_string(), column.id.0.to_string());
+                field.with_metadata(metadata)
+            })
+            .collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The position of a column in the schema.
+    pub fn position(&self, id: ColumnId) -> Option<usize> {
+        self.columns.iter().position(|column| column.id == id)
+    }
+
+    pub fn column(&self, id: ColumnId) -> Option<&Column> {
+        self.columns.iter().find(|column| column.id == id)
+    }
+
+    /// The name of a partition item in paths and in `meridian.partitions`, e.g. `sale_date_month`.
+    pub fn partition_label(&self, item: &PartitionColumn) -> String {
+        let name = self.column(item.column).map_or("", |column| column.name.as_str());
+        match item.transform {
+            Transform::Identity => name.to_string(),
+            Transform::Day => format!("{name}_day"),
+            Transform::Month => format!("{name}_month"),
+            Transform::Quarter => format!("{name}_quarter"),
+            Transform::Year => format!("{name}_year"),
+        }
+    }
+}
+
+/// A materialized view. The text is the *bound* definition: names qualified, `*` expanded, settings frozen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewDefinition {
+    pub id: ObjectId,
+    pub name: ObjectName,
+    /// The view's query as it is planned at every start.
+    pub query: String,
+    /// The TimeZone setting that the query was defined under.
+    pub time_zone: String,
+    /// The output columns in order.
+    pub columns: Vec<Column>,
+    /// The tables and views that the query reads.
+    pub inputs: Vec<ObjectId>,
+    /// The hidden table that keeps the state's runs; `None` for a view that is recomputed.
+    pub state: Option<TableDefinition>,
+    /// False after `WITH NO DATA` until the first REFRESH.
+    pub populated: bool,
+}
+
+/// What is kept of a view at one snapshot beside its definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewProgress {
+    /// The commit up to which the state has folded the view's inputs; `None` while there is no state.
+    pub frontier: Option<CommitSeq>,
+}

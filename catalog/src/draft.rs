@@ -1,0 +1,454 @@
+//! Drafts: what a writer wants to change, and what a snapshot becomes by it.
+//!
+//! [`Snapshot::apply`] is the one definition of what an operation does. It runs in four places with the same
+//! meaning: when a transaction lays its own draft over the snapshot that it reads, when the committer publishes, when recovery
+//! replays the log, and in tests. It checks as it goes, so a draft that no longer fits is a [`Conflict`] in all of them:
+//!
+//!     Snapshot(n) ──apply(ops)──▶ Snapshot(n + 1)   or   Conflict
+//!
+//! Inserts conflict with nothing. Deletes conflict when a row is already dead or has moved. Rewrites (compaction, folding of
+//! recent rows) change no content and conflict with any delete in what they replace, so it is they that yield.
+//! This module does not know what durable means; see `commit`.
+
+use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
+use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
+use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use std::sync::Arc;
+
+/// The most changes that a table keeps for views that are behind; beyond it the oldest go and those views are rebuilt.
+pub const CHANGES_MAX: usize = 100_000;
+
+/// One thing that a commit does. Rows and segments must fit the table's schema at the draft's base.
+#[derive(Clone, Debug)]
+pub enum Op {
+    CreateSchema { id: ObjectId, name: String },
+    DropSchema { name: String },
+    CreateTable(Arc<TableDefinition>),
+    DropTable(ObjectId),
+    CreateView(Arc<ViewDefinition>),
+    /// Replaces a view's definition under the same id, keeping its state.
+    AlterView(Arc<ViewDefinition>),
+    DropView(ObjectId),
+    /// Segments whose every row is new to the table.
+    AddSegments { table: ObjectId, segments: Vec<Arc<SegmentMeta>> },
+    AddRecent { table: ObjectId, id: RecentId, batch: RecordBatch },
+    /// Rows that die, by position in their segment or recent batch.
+    Delete { table: ObjectId, segments: Vec<(SegmentId, Arc<DeletionVector>)>, recent: Vec<(RecentId, Arc<DeletionVector>)> },
+    Truncate { table: ObjectId },
+    /// The same rows in other segments. Each replaced part names how many of its rows were dead when it was read.
+    Rewrite { table: ObjectId, remove_segments: Vec<(SegmentId, u64)>, remove_recent: Vec<(RecentId, u64)>, add: Vec<Arc<SegmentMeta>> },
+    /// Moves a view's frontier from `from` to `to`, adding runs to its state; `replace` drops the runs before.
+    Fold { view: ObjectId, from: Option<CommitSeq>, to: CommitSeq, replace: bool, segments: Vec<Arc<SegmentMeta>>, recent: Vec<(RecentId, RecordBatch)> },
+    /// Forgets a view's state; it is rebuilt in the background.
+    DropState { view: ObjectId },
+}
+
+/// What a writer wants to change, relative to the snapshot that it read.
+#[derive(Clone, Debug)]
+pub struct CommitDraft {
+    pub base: Arc<Snapshot>,
+    pub ops: Vec<Op>,
+}
+
+impl CommitDraft {
+    pub fn new(base: Arc<Snapshot>, ops: Vec<Op>) -> Self {
+        Self { base, ops }
+    }
+}
+
+/// Why a draft does not fit the snapshot it is applied to. A writer may try again on a fresh snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    #[error("rows of table \"{table}\" were changed by a concurrent commit")]
+    RowsChanged { table: String },
+    #[error("object {0} was dropped or altered by a concurrent commit")]
+    ObjectChanged(ObjectId),
+    #[error("relation \"{0}\" already exists")]
+    NameTaken(ObjectName),
+    #[error("schema \"{0}\" already exists")]
+    SchemaTaken(String),
+    #[error("schema \"{0}\" was dropped or is not empty")]
+    SchemaChanged(String),
+    #[error("view \"{view}\" depends on object {input}")]
+    StillNeeded { view: ObjectName, input: ObjectId },
+    #[error("the state of view {0} was changed by a concurrent fold")]
+    StateChanged(ObjectId),
+}
+
+impl Snapshot {
+    /// The snapshot after `ops`, in order, as commit `seq` at `at_micros`. `self` is left as it is.
+    pub fn apply(&self, seq: CommitSeq, at_micros: i64, ops: &[Op]) -> Result<Self, Conflict> {
+        let mut next = self.clone();
+        next.seq = seq;
+        next.at_micros = at_micros.max(self.at_micros);
+        for op in ops {
+            next.apply_one(seq, op)?;
+        }
+        Ok(next)
+    }
+
+    fn apply_one(&mut self, seq: CommitSeq, op: &Op) -> Result<(), Conflict> {
+        match op {
+            Op::CreateSchema { id, name } => self.create_schema(*id, name),
+            Op::DropSchema { name } => self.drop_schema(name),
+            Op::CreateTable(definition) => self.create_table(seq, definition),
+            Op::DropTable(id) => self.drop_table(*id),
+            Op::CreateView(definition) => self.create_view(seq, definition),
+            Op::AlterView(definition) => self.alter_view(definition),
+            Op::DropView(id) => self.drop_view(*id),
+            Op::AddSegments { table, segments } => self.change(seq, *table, |version, change| {
+                insert_segments(version, segments);
+                change.added_segments.extend(segments.iter().cloned());
+                Ok(())
+            }),
+            Op::AddRecent { table, id, batch } => {
+                self.note_recent(*id);
+                self.change(seq, *table, |version, change| {
+                    push_recent(version, *id, batch);
+                    change.added_rows.push(batch.clone());
+                    Ok(())
+                })
+            }
+            Op::Delete { table, segments, recent } => self.change(seq, *table, |version, change| {
+                delete_from_segments(version, change, segments)?;
+                delete_from_recent(version, change, recent)
+            }),
+            Op::Truncate { table } => self.truncate(seq, *table),
+            Op::Rewrite { table, remove_segments, remove_recent, add } => {
+                let version = self.table_mut(*table)?;
+                rewrite(version, remove_segments, remove_recent, add)
+            }
+            Op::Fold { view, from, to, replace, segments, recent } => {
+                for (id, _) in recent {
+                    self.note_recent(*id);
+                }
+                self.fold(*view, (*from, *to), *replace, segments, recent)
+            }
+            Op::DropState { view } => self.drop_state(*view),
+        }
+    }
+
+    fn note_object(&mut self, id: ObjectId) {
+        self.next_object = self.next_object.max(ObjectId(id.0 + 1));
+    }
+
+    fn note_recent(&mut self, id: RecentId) {
+        self.next_recent = self.next_recent.max(RecentId(id.0 + 1));
+    }
+
+    fn create_schema(&mut self, id: ObjectId, name: &str) -> Result<(), Conflict> {
+        if self.schemas.contains_key(name) {
+            return Err(Conflict::SchemaTaken(name.to_string()));
+        }
+        self.note_object(id);
+        Arc::make_mut(&mut self.schemas).insert(name.to_string(), id);
+        Ok(())
+    }
+
+    fn drop_schema(&mut self, name: &str) -> Result<(), Conflict> {
+        let used = self.names.keys().any(|object| object.schema == name);
+        if used || Arc::make_mut(&mut self.schemas).remove(name).is_none() {
+            return Err(Conflict::SchemaChanged(name.to_string()));
+        }
+        Ok(())
+    }
+
+    fn take_name(&mut self, name: &ObjectName, id: ObjectId) -> Result<(), Conflict> {
+        if !self.schemas.contains_key(&name.schema) {
+            return Err(Conflict::SchemaChanged(name.schema.clone()));
+        }
+        if self.names.contains_key(name) {
+            return Err(Conflict::NameTaken(name.clone()));
+        }
+        self.note_object(id);
+        Arc::make_mut(&mut self.names).insert(name.clone(), id);
+        Ok(())
+    }
+
+    fn create_table(&mut self, seq: CommitSeq, definition: &Arc<TableDefinition>) -> Result<(), Conflict> {
+        self.take_name(&definition.name, definition.id)?;
+        let version = TableVersion::empty(Arc::clone(definition), seq);
+        Arc::make_mut(&mut self.tables).insert(definition.id, Arc::new(version));
+        Ok(())
+    }
+
+    fn refuse_if_needed(&self, id: ObjectId) -> Result<(), Conflict> {
+        match self.dependents(id).next() {
+            Some(view) => Err(Conflict::StillNeeded { view: view.definition.name.clone(), input: id }),
+            None => Ok(()),
+        }
+    }
+
+    fn drop_table(&mut self, id: ObjectId) -> Result<(), Conflict> {
+        self.refuse_if_needed(id)?;
+        let dropped = Arc::make_mut(&mut self.tables).remove(&id).ok_or(Conflict::ObjectChanged(id))?;
+        Arc::make_mut(&mut self.names).remove(&dropped.definition.name);
+        Ok(())
+    }
+
+    fn create_view(&mut self, seq: CommitSeq, definition: &Arc<ViewDefinition>) -> Result<(), Conflict> {
+        if let Some(missing) = definition.inputs.iter().find(|input| self.relation_by_id(**input).is_none()) {
+            return Err(Conflict::ObjectChanged(*missing));
+        }
+        self.take_name(&definition.name, definition.id)?;
+        if let Some(state) = &definition.state {
+            self.note_object(state.id);
+        }
+        let view = ViewVersion { definition: Arc::clone(definition), state: empty_state(definition, seq), frontier: None };
+        Arc::make_mut(&mut self.views).insert(definition.id, Arc::new(view));
+        self.retune_changes(seq, &definition.inputs);
+        Ok(())
+    }
+
+    fn alter_view(&mut self, definition: &Arc<ViewDefinition>) -> Result<(), Conflict> {
+        let view = self.view_mut(definition.id)?;
+        let old = std::mem::replace(&mut view.definition, Arc::clone(definition));
+        if old.name != definition.name {
+            Arc::make_mut(&mut self.names).remove(&old.name);
+            self.take_name(&definition.name, definition.id)?;
+        }
+        Ok(())
+    }
+
+    fn drop_view(&mut self, id: ObjectId) -> Result<(), Conflict> {
+        self.refuse_if_needed(id)?;
+        let dropped = Arc::make_mut(&mut self.views).remove(&id).ok_or(Conflict::ObjectChanged(id))?;
+        Arc::make_mut(&mut self.names).remove(&dropped.definition.name);
+        self.retune_changes(self.seq, &dropped.definition.inputs);
+        Ok(())
+    }
+
+    fn table_mut(&mut self, id: ObjectId) -> Result<&mut TableVersion, Conflict> {
+        let tables = Arc::make_mut(&mut self.tables);
+        tables.get_mut(&id).map(Arc::make_mut).ok_or(Conflict::ObjectChanged(id))
+    }
+
+    fn view_mut(&mut self, id: ObjectId) -> Result<&mut ViewVersion, Conflict> {
+        let views = Arc::make_mut(&mut self.views);
+        views.get_mut(&id).map(Arc::make_mut).ok_or(Conflict::ObjectChanged(id))
+    }
+
+    /// Changes the rows of a table and keeps what changed where a view needs it. All operations of one commit on one
+    /// table share one change.
+    fn change(
+        &mut self,
+        seq: CommitSeq,
+        table: ObjectId,
+        body: impl FnOnce(&mut TableVersion, &mut TableChange) -> Result<(), Conflict>,
+    ) -> Result<(), Conflict> {
+        let version = self.table_mut(table)?;
+        version.changed_at = seq;
+        let tracked = version.changes_from.is_some();
+        let open = version.changes.last().filter(|last| tracked && last.seq == seq).cloned();
+        let reused = open.is_some();
+        let mut change = open.map_or_else(|| TableChange { seq, ..TableChange::default() }, |last| (*last).clone());
+        body(version, &mut change)?;
+        if tracked {
+            let changes = Arc::make_mut(&mut version.changes);
+            if reused {
+                changes.pop();
+            }
+            changes.push(Arc::new(change));
+            if changes.len() > CHANGES_MAX {
+                self.forget_backlog(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the older half of a table's changes, and with it the states that still needed them.
+    fn forget_backlog(&mut self, table: ObjectId) -> Result<(), Conflict> {
+        let version = self.table_mut(table)?;
+        let changes = Arc::make_mut(&mut version.changes);
+        let kept = changes.split_off(changes.len() / 2);
+        let from = changes.last().map(|change| change.seq);
+        version.changes = Arc::new(kept);
+        version.changes_from = from;
+        let late: Vec<ObjectId> = self
+            .dependents(table)
+            .filter(|view| view.frontier.is_some() && view.frontier < from)
+            .map(|view| view.definition.id)
+            .collect();
+        late.into_iter().try_for_each(|view| self.drop_state(view))
+    }
+
+    fn truncate(&mut self, seq: CommitSeq, table: ObjectId) -> Result<(), Conflict> {
+        let version = self.table_mut(table)?;
+        version.segments = Arc::default();
+        version.recent = Arc::default();
+        version.changed_at = seq;
+        if version.changes_from.is_some() {
+            let change = TableChange { seq, truncated: true, ..TableChange::default() };
+            version.changes = Arc::new(vec![Arc::new(change)]);
+        }
+        Ok(())
+    }
+
+    fn fold(
+        &mut self,
+        id: ObjectId,
+        (from, to): (Option<CommitSeq>, CommitSeq),
+        replace: bool,
+        segments: &[Arc<SegmentMeta>],
+        recent: &[(RecentId, RecordBatch)],
+    ) -> Result<(), Conflict> {
+        let inputs = self.view_mut(id)?.definition.inputs.clone();
+        for input in &inputs {
+            let table = self.tables.get(input).ok_or(Conflict::ObjectChanged(*input))?;
+            if table.changes_since(to).is_none() {
+                return Err(Conflict::StateChanged(id));
+            }
+        }
+        let view = self.view_mut(id)?;
+        let state = view.state.as_mut().ok_or(Conflict::StateChanged(id))?;
+        if view.frontier != from {
+            return Err(Conflict::StateChanged(id));
+        }
+        if replace {
+            state.segments = Arc::default();
+            state.recent = Arc::default();
+        }
+        insert_segments(state, segments);
+        for (recent_id, batch) in recent {
+            push_recent(state, *recent_id, batch);
+        }
+        state.changed_at = to;
+        view.frontier = Some(to);
+        self.retune_changes(to, &inputs);
+        Ok(())
+    }
+
+    fn drop_state(&mut self, id: ObjectId) -> Result<(), Conflict> {
+        let seq = self.seq;
+        let view = self.view_mut(id)?;
+        view.state = empty_state(&view.definition, seq);
+        view.frontier = None;
+        Ok(())
+    }
+
+    /// Starts, trims or stops keeping changes of `inputs` after the views over them changed. A view without a frontier is being
+    /// built against a snapshot that is not known here, so nothing is trimmed while there is one.
+    fn retune_changes(&mut self, seq: CommitSeq, inputs: &[ObjectId]) {
+        for input in inputs {
+            let Some(table) = self.tables.get(input) else { continue };
+            let needing: Vec<Option<CommitSeq>> =
+                self.dependents(*input).filter(|view| view.state.is_some()).map(|view| view.frontier).collect();
+            let oldest = needing.iter().copied().min().flatten();
+            let mut version = TableVersion::clone(table);
+            if needing.is_empty() {
+                version.changes = Arc::default();
+                version.changes_from = None;
+            } else if version.changes_from.is_none() {
+                version.changes_from = Some(seq);
+            } else if let Some(oldest) = oldest.filter(|oldest| Some(*oldest) > version.changes_from) {
+                if version.changes.first().is_some_and(|change| change.seq <= oldest) {
+                    Arc::make_mut(&mut version.changes).retain(|change| change.seq > oldest);
+                }
+                version.changes_from = Some(oldest);
+            }
+            Arc::make_mut(&mut self.tables).insert(*input, Arc::new(version));
+        }
+    }
+}
+
+fn empty_state(definition: &ViewDefinition, seq: CommitSeq) -> Option<TableVersion> {
+    let state = definition.state.as_ref()?;
+    Some(TableVersion::empty(Arc::new(state.clone()), seq))
+}
+
+fn insert_segments(version: &mut TableVersion, segments: &[Arc<SegmentMeta>]) {
+    let live = Arc::make_mut(&mut version.segments);
+    for meta in segments {
+        live.insert(meta.id, LiveSegment { meta: Arc::clone(meta), deleted: None });
+    }
+}
+
+fn push_recent(version: &mut TableVersion, id: RecentId, batch: &RecordBatch) {
+    let recent = RecentBatch { id, batch: batch.clone(), deleted: None };
+    Arc::make_mut(&mut version.recent).push(recent);
+}
+
+/// The union of two vectors; `None` when they share a row, which then would die twice.
+fn disjoint_union(old: Option<&Arc<DeletionVector>>, new: &DeletionVector) -> Option<Arc<DeletionVector>> {
+    let Some(old) = old else { return Some(Arc::new(new.clone())) };
+    old.0.is_disjoint(&new.0).then(|| Arc::new(DeletionVector(&old.0 | &new.0)))
+}
+
+fn delete_from_segments(
+    version: &mut TableVersion,
+    change: &mut TableChange,
+    dead: &[(SegmentId, Arc<DeletionVector>)],
+) -> Result<(), Conflict> {
+    let table = version.definition.name.name.clone();
+    let live = Arc::make_mut(&mut version.segments);
+    for (id, vector) in dead {
+        let moved = || Conflict::RowsChanged { table: table.clone() };
+        let segment = live.get_mut(id).ok_or_else(moved)?;
+        let union = disjoint_union(segment.deleted.as_ref(), vector).ok_or_else(moved)?;
+        assert!(union.0.max() < Some(segment.meta.rows), "a dead row lies inside its segment");
+        change.dead.push((Arc::clone(&segment.meta), Arc::clone(vector)));
+        if union.len() == u64::from(segment.meta.rows) {
+            live.remove(id);
+        } else {
+            segment.deleted = Some(union);
+        }
+    }
+    Ok(())
+}
+
+fn delete_from_recent(
+    version: &mut TableVersion,
+    change: &mut TableChange,
+    dead: &[(RecentId, Arc<DeletionVector>)],
+) -> Result<(), Conflict> {
+    let table = version.definition.name.name.clone();
+    let live = Arc::make_mut(&mut version.recent);
+    for (id, vector) in dead {
+        let moved = || Conflict::RowsChanged { table: table.clone() };
+        let position = live.iter().position(|recent| recent.id == *id).ok_or_else(moved)?;
+        let recent = &mut live[position];
+        let union = disjoint_union(recent.deleted.as_ref(), vector).ok_or_else(moved)?;
+        assert!(union.0.max() < Some(recent.batch.num_rows() as u32), "a dead row lies inside its batch");
+        change.removed_rows.push(select_rows(&recent.batch, vector));
+        if union.len() == recent.batch.num_rows() as u64 {
+            live.remove(position);
+        } else {
+            recent.deleted = Some(union);
+        }
+    }
+    Ok(())
+}
+
+/// The rows of `batch` whose positions are in `vector`.
+pub fn select_rows(batch: &RecordBatch, vector: &DeletionVector) -> RecordBatch {
+    let mask: BooleanArray = (0..batch.num_rows() as u32).map(|row| Some(vector.0.contains(row))).collect();
+    filter_record_batch(batch, &mask).expect("a mask as long as its batch")
+}
+
+fn rewrite(
+    version: &mut TableVersion,
+    remove_segments: &[(SegmentId, u64)],
+    remove_recent: &[(RecentId, u64)],
+    add: &[Arc<SegmentMeta>],
+) -> Result<(), Conflict> {
+    let moved = || Conflict::RowsChanged { table: version.definition.name.name.clone() };
+    let dead_rows = |deleted: &Option<Arc<DeletionVector>>| deleted.as_ref().map_or(0, |deleted| deleted.len());
+    for (id, dead) in remove_segments {
+        version.segments.get(id).filter(|segment| dead_rows(&segment.deleted) == *dead).ok_or_else(moved)?;
+    }
+    for (id, dead) in remove_recent {
+        let found = version.recent.iter().find(|recent| recent.id == *id);
+        found.filter(|recent| dead_rows(&recent.deleted) == *dead).ok_or_else(moved)?;
+    }
+    let segments = Arc::make_mut(&mut version.segments);
+    remove_segments.iter().for_each(|(id, _)| drop(segments.remove(id)));
+    if !remove_recent.is_empty() {
+        let recent = Arc::make_mut(&mut version.recent);
+        recent.retain(|batch| remove_recent.iter().all(|(id, _)| *id != batch.id));
+    }
+    insert_segments(version, add);
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Errors as a user meets them: what kind, what to say, where.
+//!
+//! `ErrorKind` has one variant for each thing that a client may want to tell apart. The SQLSTATE for each stands in the
+//! server room; this room only says what happened. Messages are PostgreSQL's: lowercase, no full stop; detail and hint are sentences.
+
+use std::fmt;
+
+/// What went wrong. Adding a variant breaks the build in the server's table of SQLSTATEs, on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    Syntax,
+    UndefinedTable,
+    UndefinedColumn,
+    UndefinedFunction,
+    UndefinedObject,
+    UndefinedSchema,
+    UndefinedDatabase,
+    UndefinedCursor,
+    UndefinedStatement,
+    UndefinedParameter,
+    AmbiguousColumn,
+    AmbiguousFunction,
+    DuplicateTable,
+    DuplicateColumn,
+    DuplicateSchema,
+    DuplicateCursor,
+    DuplicateStatement,
+    DuplicateObject,
+    DuplicateAlias,
+    Grouping,
+    Windowing,
+    DatatypeMismatch,
+    IndeterminateDatatype,
+    WrongObjectType,
+    InvalidColumnReference,
+    InvalidTableDefinition,
+    InvalidObjectDefinition,
+    InvalidParameterValue,
+    CannotCoerce,
+    DependentObjects,
+    FeatureNotSupported,
+    DivisionByZero,
+    NumericOutOfRange,
+    InvalidTextRepresentation,
+    InvalidBinaryRepresentation,
+    InvalidDatetimeFormat,
+    DatetimeOutOfRange,
+    StringTooLong,
+    CharacterNotInRepertoire,
+    InvalidRegularExpression,
+    InvalidArgumentForLimit,
+    CardinalityViolation,
+    NotNullViolation,
+    UniqueViolation,
+    CheckViolation,
+    BadCopyFormat,
+    ActiveTransaction,
+    NoActiveTransaction,
+    InFailedTransaction,
+    ReadOnlyTransaction,
+    InvalidSavepoint,
+    SerializationFailure,
+    ObjectNotReady,
+    ObjectInUse,
+    QueryCanceled,
+    StatementTimeout,
+    AdminShutdown,
+    OutOfMemory,
+    DiskFull,
+    TooManyConnections,
+    ProgramLimitExceeded,
+    StatementTooComplex,
+    InsufficientPrivilege,
+    ProtocolViolation,
+    ReadOnlyServer,
+    IoError,
+    DataCorrupted,
+    Internal,
+}
+
+/// An error with all that PostgreSQL's protocol can carry of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct QueryError {
+    pub kind: ErrorKind,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+    /// 1-based character (not byte) offset in the text that the client sent.
+    pub position: Option<usize>,
+    /// The context line (`COPY sales, line 3, column amount: "x"`).
+    pub context: Option<String>,
+    pub schema: Option<String>,
+    pub table: Option<String>,
+    pub column: Option<String>,
+    pub constraint: Option<String>,
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl QueryError {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            detail: None,
+            hint: None,
+            position: None,
+            context: None,
+            schema: None,
+            table: None,
+            column: None,
+            constraint: None,
+        }
+    }
+
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn position(mut self, position: Option<usize>) -> Self {
+        self.position = position.or(self.position);
+        self
+    }
+
+    pub fn context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
+        self
+    }
+
+    pub fn table(mut self, table: impl Into<String>) -> Self {
+        self.table = Some(table.into());
+        self
+    }
+
+    pub fn column(mut self, column: impl Into<String>) -> Self {
+        self.column = Some(column.into());
+        self
+    }
+
+    /// Something that Meridian does not have; say what to do instead in the hint.
+    pub fn unsupported(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::FeatureNotSupported, format!("{what} is not supported"))
+    }
+}
+
+/// What a NOTICE says; the statement went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub severity: NoticeSeverity,
+    pub message: String,
+    pub detail: Option<String>,
+    pub hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeSeverity {
+    Notice,
+    Warning,
+    Info,
+}

@@ -1,0 +1,84 @@
+//! What a statement answers with: the types that pass through the door between `server` and `query`.
+//!
+//! Rows stay record batches until the server encodes them; nothing here knows a Postgres message.
+
+use crate::error::QueryError;
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use catalog::ids::ObjectId;
+use catalog::sql_type::SqlType;
+use futures::stream::BoxStream;
+
+/// One column of a result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResultColumn {
+    pub name: String,
+    pub sql_type: SqlType,
+    /// The table and 1-based column that the value comes from unchanged, where there is one.
+    pub origin: Option<(ObjectId, i16)>,
+}
+
+/// A wire format of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Binary,
+}
+
+/// A parameter of Bind; `None` is NULL.
+#[derive(Clone, Debug)]
+pub struct ParameterValue {
+    pub format: Format,
+    pub bytes: Option<Bytes>,
+}
+
+/// Batches whose columns fit the [`ResultColumn`]s by position. Dropping the stream cancels the work behind it.
+pub type RowStream = BoxStream<'static, Result<RecordBatch, QueryError>>;
+
+/// What CommandComplete says, without the row count where rows are streamed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandTag {
+    /// `SELECT 5`, `FETCH 2`, `COPY 7`, `DELETE 1`, `INSERT 0 3`: the verb and the rows.
+    Rows(&'static str, u64),
+    /// `CREATE TABLE`, `BEGIN`, …
+    Plain(&'static str),
+}
+
+impl std::fmt::Display for CommandTag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rows("INSERT", rows) => write!(f, "INSERT 0 {rows}"),
+            Self::Rows(verb, rows) => write!(f, "{verb} {rows}"),
+            Self::Plain(tag) => f.write_str(tag),
+        }
+    }
+}
+
+/// The answer to one statement.
+pub enum Response {
+    /// An empty statement.
+    Empty,
+    Command(CommandTag),
+    /// Rows to stream; `verb` is the tag's (`SELECT`, `FETCH`, `SHOW`, `EXPLAIN`). A verb that PostgreSQL shows without a count
+    /// (`SHOW`, `EXPLAIN`) has `counted` false.
+    Rows { columns: Vec<ResultColumn>, stream: RowStream, verb: &'static str, counted: bool },
+    /// The client is to send data. Feed it to [`crate::copy_in::CopyIn`].
+    CopyIn(Box<crate::copy_in::CopyIn>),
+    /// Encoded lines to send; the stream's end is the statement's. `rows` is known when the stream has ended.
+    CopyOut { columns: usize, stream: BoxStream<'static, Result<CopyOutChunk, QueryError>> },
+}
+
+/// A piece of COPY TO's output, of whole lines.
+#[derive(Clone, Debug)]
+pub struct CopyOutChunk {
+    pub bytes: Bytes,
+    pub rows: u64,
+}
+
+/// What ReadyForQuery says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Idle,
+    InTransaction,
+    Failed,
+}
