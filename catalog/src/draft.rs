@@ -24,8 +24,13 @@ pub const CHANGES_MAX: usize = 100_000;
 /// One thing that a commit does. Rows and segments must fit the table's schema at the draft's base.
 #[derive(Clone, Debug)]
 pub enum Op {
-    CreateSchema { id: ObjectId, name: String },
-    DropSchema { name: String },
+    CreateSchema {
+        id: ObjectId,
+        name: String,
+    },
+    DropSchema {
+        name: String,
+    },
     CreateTable(Arc<TableDefinition>),
     DropTable(ObjectId),
     CreateView(Arc<ViewDefinition>),
@@ -33,17 +38,44 @@ pub enum Op {
     AlterView(Arc<ViewDefinition>),
     DropView(ObjectId),
     /// Segments whose every row is new to the table.
-    AddSegments { table: ObjectId, segments: Vec<Arc<SegmentMeta>> },
-    AddRecent { table: ObjectId, id: RecentId, batch: RecordBatch },
+    AddSegments {
+        table: ObjectId,
+        segments: Vec<Arc<SegmentMeta>>,
+    },
+    AddRecent {
+        table: ObjectId,
+        id: RecentId,
+        batch: RecordBatch,
+    },
     /// Rows that die, by position in their segment or recent batch.
-    Delete { table: ObjectId, segments: Vec<(SegmentId, Arc<DeletionVector>)>, recent: Vec<(RecentId, Arc<DeletionVector>)> },
-    Truncate { table: ObjectId },
+    Delete {
+        table: ObjectId,
+        segments: Vec<(SegmentId, Arc<DeletionVector>)>,
+        recent: Vec<(RecentId, Arc<DeletionVector>)>,
+    },
+    Truncate {
+        table: ObjectId,
+    },
     /// The same rows in other segments. Each replaced part names how many of its rows were dead when it was read.
-    Rewrite { table: ObjectId, remove_segments: Vec<(SegmentId, u64)>, remove_recent: Vec<(RecentId, u64)>, add: Vec<Arc<SegmentMeta>> },
+    Rewrite {
+        table: ObjectId,
+        remove_segments: Vec<(SegmentId, u64)>,
+        remove_recent: Vec<(RecentId, u64)>,
+        add: Vec<Arc<SegmentMeta>>,
+    },
     /// Moves a view's frontier from `from` to `to`, adding runs to its state; `replace` drops the runs before.
-    Fold { view: ObjectId, from: Option<CommitSeq>, to: CommitSeq, replace: bool, segments: Vec<Arc<SegmentMeta>>, recent: Vec<(RecentId, RecordBatch)> },
+    Fold {
+        view: ObjectId,
+        from: Option<CommitSeq>,
+        to: CommitSeq,
+        replace: bool,
+        segments: Vec<Arc<SegmentMeta>>,
+        recent: Vec<(RecentId, RecordBatch)>,
+    },
     /// Forgets a view's state; it is rebuilt in the background.
-    DropState { view: ObjectId },
+    DropState {
+        view: ObjectId,
+    },
 }
 
 /// What a writer wants to change, relative to the snapshot that it read.
@@ -197,7 +229,8 @@ impl Snapshot {
         if let Some(state) = &definition.state {
             self.note_object(state.id);
         }
-        let view = ViewVersion { definition: Arc::clone(definition), state: empty_state(definition, seq), frontier: None };
+        let view =
+            ViewVersion { definition: Arc::clone(definition), state: empty_state(definition, seq), frontier: None };
         Arc::make_mut(&mut self.views).insert(definition.id, Arc::new(view));
         self.retune_changes(seq, &definition.inputs);
         Ok(())
@@ -452,3 +485,6 @@ fn rewrite(
     insert_segments(version, add);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

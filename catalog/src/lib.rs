@@ -5,10 +5,34 @@
 //!
 //! The log is the authority, sled its index, checkpoints bound the log's length. This room knows no SQL, no plan and no
 //! Parquet: a segment is a path with statistics to it.
+//!
+//!     what there is       ids, sql_type, definition, segment, snapshot
+//!     how it changes      draft (what an operation does), commit (the door), committer, applier
+//!     how it is kept      files, log, stored, entries, difference, index, checkpoint
+//!     how it comes back   directory, recovery, segment_files
 
+pub mod commit;
 pub mod definition;
 pub mod draft;
+pub mod history;
 pub mod ids;
+pub mod recovery;
 pub mod segment;
+pub mod segment_files;
 pub mod snapshot;
 pub mod sql_type;
+
+mod applier;
+mod checkpoint;
+mod committer;
+mod difference;
+mod directory;
+mod entries;
+mod files;
+mod index;
+mod log;
+#[cfg(test)]
+mod samples;
+mod stored;
+
+pub use files::FileError;

@@ -140,10 +140,29 @@ impl SqlType {
     /// The type for an OID that a client names in Parse; `None` for one that is not supported.
     pub fn from_oid(oid: u32) -> Option<Self> {
         let scalar = [
-            Self::Bool, Self::Int2, Self::Int4, Self::Int8, Self::Float4, Self::Float8, Self::numeric(), Self::Text,
-            Self::Varchar { length_max: None }, Self::Date, Self::Time, Self::Timestamp, Self::TimestampTz,
-            Self::Interval, Self::Uuid, Self::Bytea, Self::Name, Self::Char, Self::Oid, Self::Json,
-            Self::Reg(RegType::Class), Self::Reg(RegType::Type), Self::Reg(RegType::Proc),
+            Self::Bool,
+            Self::Int2,
+            Self::Int4,
+            Self::Int8,
+            Self::Float4,
+            Self::Float8,
+            Self::numeric(),
+            Self::Text,
+            Self::Varchar { length_max: None },
+            Self::Date,
+            Self::Time,
+            Self::Timestamp,
+            Self::TimestampTz,
+            Self::Interval,
+            Self::Uuid,
+            Self::Bytea,
+            Self::Name,
+            Self::Char,
+            Self::Oid,
+            Self::Json,
+            Self::Reg(RegType::Class),
+            Self::Reg(RegType::Type),
+            Self::Reg(RegType::Proc),
             Self::Reg(RegType::Namespace),
         ];
         if let Some(found) = scalar.iter().find(|candidate| candidate.oid() == oid) {
@@ -223,7 +242,9 @@ impl SqlType {
             Self::Float8 => DataType::Float64,
             Self::Numeric { precision, scale, .. } if *precision <= 38 => DataType::Decimal128(*precision, *scale),
             Self::Numeric { precision, scale, .. } => DataType::Decimal256(*precision, *scale),
-            Self::Text | Self::Varchar { .. } | Self::Name | Self::Char | Self::Reg(_) | Self::Json => DataType::Utf8View,
+            Self::Text | Self::Varchar { .. } | Self::Name | Self::Char | Self::Reg(_) | Self::Json => {
+                DataType::Utf8View
+            }
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -282,7 +303,9 @@ impl SqlType {
             DataType::Timestamp(_, Some(_)) => Self::TimestampTz,
             DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
             DataType::FixedSizeBinary(16) => Self::Uuid,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Bytea,
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Self::Bytea
+            }
             DataType::Dictionary(_, value) => return Self::from_data_type(value),
             DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => {
                 Self::Array(Box::new(Self::from_field(element)?))
@@ -298,7 +321,11 @@ impl SqlType {
         }
         if let Some(arguments) = text.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')')) {
             let (precision, scale) = arguments.split_once(',')?;
-            return Some(Self::Numeric { precision: precision.parse().ok()?, scale: scale.parse().ok()?, declared: true });
+            return Some(Self::Numeric {
+                precision: precision.parse().ok()?,
+                scale: scale.parse().ok()?,
+                declared: true,
+            });
         }
         if let Some(length) = text.strip_prefix("character varying(").and_then(|rest| rest.strip_suffix(')')) {
             return Some(Self::Varchar { length_max: Some(length.parse().ok()?) });

@@ -1,0 +1,137 @@
+//! The applier: one thread that carries published commits to the index and writes checkpoints.
+//!
+//! It runs behind the commits, never in their way: all that waits is applied as one batch, and a commit was durable before it
+//! came here. So whatever fails here fails nothing else. A problem with the index is reported, the index is deleted, and
+//! the next start builds it again; a problem with a checkpoint leaves the log longer than it need be.
+
+use crate::checkpoint;
+use crate::commit::{CheckpointError, Shared};
+use crate::difference::changes;
+use crate::draft::Op;
+use crate::ids::CommitSeq;
+use crate::index::Index;
+use crate::log::remove_files_through;
+use crate::snapshot::Snapshot;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// The most commits that are applied to the index at once.
+const BATCH_COMMITS_MAX: usize = 1000;
+
+/// What the applier is told.
+pub(crate) enum Event {
+    /// A commit is visible; `bytes` is the length of its record.
+    Published {
+        ops: Vec<Op>,
+        snapshot: Arc<Snapshot>,
+        bytes: u64,
+    },
+    Checkpoint(oneshot::Sender<Result<CommitSeq, CheckpointError>>),
+}
+
+pub(crate) struct Applier {
+    shared: Arc<Shared>,
+    index: Option<Index>,
+    /// The snapshot that the index holds.
+    applied: Arc<Snapshot>,
+    events: mpsc::Receiver<Event>,
+    checkpoint_log_bytes: u64,
+    log_bytes_since: u64,
+}
+
+impl Applier {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        index: Option<Index>,
+        events: mpsc::Receiver<Event>,
+        checkpoint_log_bytes: u64,
+    ) -> Self {
+        let applied = shared.snapshot.load_full();
+        Self { shared, index, applied, events, checkpoint_log_bytes, log_bytes_since: 0 }
+    }
+
+    /// Runs until nobody can tell it anything any more. A panic ends the index and the checkpoints, not the commits.
+    pub(crate) fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(event) = self.events.blocking_recv() {
+                self.round(event);
+            }
+            if let Some(problem) = self.index.as_ref().and_then(|index| index.flush().err()) {
+                tracing::warn!(%problem, "the index was not flushed");
+            }
+        }));
+        if ended.is_err() {
+            tracing::error!("the applier failed; there will be no checkpoints until a restart");
+        }
+    }
+
+    fn round(&mut self, first: Event) {
+        let mut ops: Vec<Op> = Vec::new();
+        let mut last = None;
+        let mut answers = Vec::new();
+        let mut next = Some(first);
+        let mut taken = 0;
+        while let Some(event) = next {
+            match event {
+                Event::Published { ops: more, snapshot, bytes } => {
+                    ops.extend(more);
+                    last = Some(snapshot);
+                    self.log_bytes_since += bytes;
+                }
+                Event::Checkpoint(answer) => answers.push(answer),
+            }
+            taken += 1;
+            next = if taken < BATCH_COMMITS_MAX { self.events.try_recv().ok() } else { None };
+        }
+        if let Some(last) = last {
+            self.apply(&last, &ops);
+            self.applied = last;
+        }
+        if !answers.is_empty() || self.log_bytes_since >= self.checkpoint_log_bytes {
+            let written = self.checkpoint();
+            for answer in answers {
+                // Nobody may wait for the answer any more.
+                let _ = answer.send(written.clone());
+            }
+        }
+    }
+
+    fn apply(&mut self, after: &Snapshot, ops: &[Op]) {
+        let Some(index) = &mut self.index else { return };
+        let changes = changes(&self.applied, after, ops);
+        if let Err(problem) = index.apply(after.seq, &changes) {
+            tracing::error!(%problem, "the index failed and is deleted; it is built again at the next start");
+            self.delete_index();
+        }
+    }
+
+    fn delete_index(&mut self) {
+        // sled may panic once more when it is closed.
+        let index = self.index.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(index)));
+        let directory = &self.shared.directory;
+        if let Err(error) = directory.files.remove_directory(&directory.index()) {
+            tracing::error!(%error, "the failed index could not be deleted; its checksums will give it away");
+        }
+    }
+
+    /// Writes the published snapshot, which may be ahead of the index: a caller means the commits that it knows of.
+    fn checkpoint(&mut self) -> Result<CommitSeq, CheckpointError> {
+        let snapshot = self.shared.snapshot.load_full();
+        let directory = &self.shared.directory;
+        let newest = checkpoint::list(&directory.files, &directory.checkpoints());
+        let written = newest.and_then(|found| {
+            if found.first().is_some_and(|(seq, _)| *seq == snapshot.seq) {
+                return Ok(());
+            }
+            let older = checkpoint::write(&directory.files, &directory.checkpoints(), &snapshot)?;
+            older.map_or(Ok(()), |older| remove_files_through(&directory.files, &directory.log(), older))
+        });
+        self.log_bytes_since = 0;
+        written.map(|()| snapshot.seq).map_err(|error| {
+            tracing::error!(%error, "a checkpoint could not be written; the log is kept");
+            CheckpointError { reason: error.to_string() }
+        })
+    }
+}

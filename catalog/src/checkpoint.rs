@@ -1,0 +1,120 @@
+//! Checkpoints: the whole catalog in one file, so that the log before it can go.
+//!
+//!     checkpoint/<seq, 20 digits>.ckpt, numbers little-endian:
+//!     magic "MERIDCKP" | version u32 | seq u64 | number of entries u64
+//!     per entry: key length u32 | value length u32 | crc32c u32 of (key, value) | key | value
+//!     crc32c u32 of everything before it
+//!
+//! A file appears under its name whole and synced or not at all. The newest two are kept, and the log back to the older of them, so a
+//! checkpoint that has rotted costs a longer replay and nothing else.
+//!
+//! *Adding a new version.* Raise [`VERSION`], write the new layout in [`write`], and let [`read`] choose by the version that it
+//! finds; version 1 stays readable. The layout of the values is that of `entries`, and a new one of those is a new version here.
+
+use crate::entries::{Key, entries, load};
+use crate::files::{FileError, Files};
+use crate::ids::CommitSeq;
+use crate::snapshot::Snapshot;
+use std::path::{Path, PathBuf};
+
+/// How many checkpoints are kept.
+pub(crate) const KEPT: usize = 2;
+
+const VERSION: u32 = 1;
+const MAGIC: &[u8; 8] = b"MERIDCKP";
+const HEADER_BYTES: usize = 28;
+
+/// Why a checkpoint is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CheckpointProblem {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("checkpoint \"{}\" is not valid: {reason}", path.display())]
+    Invalid { path: PathBuf, reason: String },
+}
+
+/// The checkpoints of a directory by their names, newest first.
+pub(crate) fn list(files: &Files, directory: &Path) -> Result<Vec<(CommitSeq, PathBuf)>, FileError> {
+    let paths = files.list(directory)?;
+    let seq_of = |path: &PathBuf| path.file_name()?.to_str()?.strip_suffix(".ckpt")?.parse().ok();
+    let mut found: Vec<_> = paths.into_iter().filter_map(|path| Some((CommitSeq(seq_of(&path)?), path))).collect();
+    found.sort_by(|left, right| right.cmp(left));
+    Ok(found)
+}
+
+/// Writes a snapshot durably and removes all checkpoints but the newest. Gives the seq of the older one that is kept,
+/// through which the log is no longer needed; `None` as long as there is only one.
+pub(crate) fn write(files: &Files, directory: &Path, snapshot: &Snapshot) -> Result<Option<CommitSeq>, FileError> {
+    let bytes = encode(snapshot);
+    files.replace(&directory.join(format!("{:020}.ckpt", snapshot.seq.0)), [bytes.as_slice()])?;
+    let found = list(files, directory)?;
+    let superseded: Vec<&Path> = found.iter().skip(KEPT).map(|(_, path)| path.as_path()).collect();
+    if !superseded.is_empty() {
+        files.remove_all(superseded)?;
+    }
+    Ok(found.get(KEPT - 1).map(|(seq, _)| *seq))
+}
+
+fn encode(snapshot: &Snapshot) -> Vec<u8> {
+    let entries = entries(snapshot);
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&snapshot.seq.0.to_le_bytes());
+    bytes.extend_from_slice(&(entries.len() as u64).to_le_bytes());
+    for (key, value) in &entries {
+        let key = key.to_bytes();
+        let length = u32::try_from(value.len()).expect("a value comes from one log record, which is shorter");
+        bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&crc32c::crc32c_append(crc32c::crc32c(&key), value).to_le_bytes());
+        bytes.extend_from_slice(&key);
+        bytes.extend_from_slice(value);
+    }
+    bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+/// Reads a checkpoint that [`write`] wrote.
+pub(crate) fn read(files: &Files, path: &Path) -> Result<Snapshot, CheckpointProblem> {
+    let bytes = files.read(path)?;
+    let invalid = |reason: String| CheckpointProblem::Invalid { path: path.to_path_buf(), reason };
+    let body = checked_body(&bytes).map_err(|reason| invalid(reason.to_string()))?;
+    let entries = split_entries(body).ok_or_else(|| invalid("an entry fails its checksum".to_string()))?;
+    load(entries).map_err(|error| invalid(error.to_string()))
+}
+
+/// The header and the entries of a file whose checksum fits and whose version is known.
+fn checked_body(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or("it is cut short")?;
+    if body.len() < HEADER_BYTES || !body.starts_with(MAGIC) {
+        return Err("it does not begin like a checkpoint");
+    }
+    if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
+        return Err("its checksum does not fit");
+    }
+    if body[8..12] != VERSION.to_le_bytes() {
+        return Err("it is of a version that this server does not read");
+    }
+    Ok(body)
+}
+
+fn split_entries(body: &[u8]) -> Option<Vec<(Key, Vec<u8>)>> {
+    let (header, mut rest) = body.split_at_checked(HEADER_BYTES)?;
+    let count = u64::from_le_bytes(header[20..28].try_into().ok()?);
+    let mut entries = Vec::new();
+    for _ in 0..count {
+        let (lengths, tail) = rest.split_first_chunk::<12>()?;
+        let number = |at: usize| u32::from_le_bytes([lengths[at], lengths[at + 1], lengths[at + 2], lengths[at + 3]]);
+        let (key, tail) = tail.split_at_checked(number(0) as usize)?;
+        let (value, tail) = tail.split_at_checked(number(4) as usize)?;
+        if crc32c::crc32c_append(crc32c::crc32c(key), value) != number(8) {
+            return None;
+        }
+        entries.push((Key::from_bytes(key)?, value.to_vec()));
+        rest = tail;
+    }
+    rest.is_empty().then_some(entries)
+}
+
+#[cfg(test)]
+mod tests;

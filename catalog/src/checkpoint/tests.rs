@@ -1,0 +1,66 @@
+//! Tests of checkpoints: whole or not at all, and no more of them than are kept.
+
+use super::*;
+use crate::draft::Op;
+use crate::ids::{ObjectId, RecentId};
+use crate::samples::{commit, rows, segment, with_table};
+use std::fs;
+
+fn sample() -> Snapshot {
+    let table = ObjectId(16384);
+    let ops = [
+        Op::AddSegments { table, segments: vec![segment(1), segment(2)] },
+        Op::AddRecent { table, id: RecentId(1), batch: rows(0, 3) },
+    ];
+    commit(&with_table(), &ops)
+}
+
+#[test]
+fn a_snapshot_comes_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::default();
+    assert_eq!(write(&files, directory.path(), &sample()).unwrap(), None);
+    let [(seq, path)] = list(&files, directory.path()).unwrap().try_into().unwrap();
+    assert_eq!(seq, CommitSeq(2));
+    assert_eq!(entries(&read(&files, &path).unwrap()), entries(&sample()));
+}
+
+#[test]
+fn a_flipped_bit_or_a_cut_anywhere_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::default();
+    write(&files, directory.path(), &sample()).unwrap();
+    let (_, path) = list(&files, directory.path()).unwrap().remove(0);
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, &flipped).unwrap();
+        assert!(read(&files, &path).is_err(), "a bit at {at} went unnoticed");
+        fs::write(&path, &whole[..at]).unwrap();
+        assert!(read(&files, &path).is_err(), "a cut at {at} went unnoticed");
+    }
+}
+
+#[test]
+fn the_newest_two_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::default();
+    let mut snapshot = with_table();
+    for (written, older) in [(2, None), (3, Some(2)), (4, Some(3))] {
+        let id = RecentId(written);
+        snapshot = commit(&snapshot, &[Op::AddRecent { table: ObjectId(16384), id, batch: rows(0, 1) }]);
+        assert_eq!(write(&files, directory.path(), &snapshot).unwrap(), older.map(CommitSeq));
+    }
+    let kept: Vec<u64> = list(&files, directory.path()).unwrap().iter().map(|(seq, _)| seq.0).collect();
+    assert_eq!(kept, [4, 3]);
+}
+
+#[test]
+fn a_full_disk_leaves_no_checkpoint_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = Files::default();
+    files.faults.disk_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(write(&files, directory.path(), &sample()).unwrap_err().is_disk_full());
+    assert!(files.list(directory.path()).unwrap().is_empty());
+}

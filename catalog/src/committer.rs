@@ -1,0 +1,173 @@
+//! The committer: one thread that turns waiting drafts into commits.
+//!
+//! A round takes all drafts that wait, applies each to the head that the one before it left, stages their records, appends them with one
+//! fdatasync, publishes the last snapshot and answers everybody. While a round waits for the disk the next one's drafts
+//! gather, so the slower the disk, the larger the groups.
+//!
+//! What can go wrong: a *conflict* concerns one draft. A *full disk* fails the round; the log is cut back to what it was and the next round
+//! may succeed. Any other error, above all of fdatasync, leaves the log in an unknown state: the catalog stops for
+//! good, because the kernel may have dropped the pages that it could not write, and a second fdatasync would then lie.
+
+use crate::applier::Event;
+use crate::commit::{Commit, CommitError, Shared};
+use crate::draft::Op;
+use crate::files::FileError;
+use crate::history::{CommitSummary, summarize};
+use crate::log::{AppendError, LogWriter};
+use crate::segment_files::added_segments;
+use crate::snapshot::Snapshot;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// A round takes no more drafts once its records have this many bytes.
+const ROUND_BYTES_MAX: usize = 16 << 20;
+
+/// A draft in the queue; `payload` is its encoded operations.
+pub(crate) struct Waiting {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) answer: oneshot::Sender<Result<Commit, CommitError>>,
+}
+
+/// A draft that fits and whose record is staged.
+struct Accepted {
+    ops: Vec<Op>,
+    snapshot: Arc<Snapshot>,
+    bytes: u64,
+    summary: String,
+    answer: oneshot::Sender<Result<Commit, CommitError>>,
+}
+
+pub(crate) struct Committer {
+    shared: Arc<Shared>,
+    /// The snapshot after the last accepted draft; ahead of the published one during a round only.
+    head: Arc<Snapshot>,
+    log: LogWriter,
+    drafts: mpsc::Receiver<Waiting>,
+    events: mpsc::Sender<Event>,
+    clock: Box<dyn Fn() -> i64 + Send>,
+    /// Why the log must not be written any more.
+    broken: Option<String>,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: LogWriter,
+        drafts: mpsc::Receiver<Waiting>,
+        events: mpsc::Sender<Event>,
+        clock: Box<dyn Fn() -> i64 + Send>,
+    ) -> Self {
+        let head = shared.snapshot.load_full();
+        Self { shared, head, log, drafts, events, clock, broken: None }
+    }
+
+    /// Runs until the catalog lets go of the queue. A panic stops the catalog; drafts that waited learn of it by their
+    /// answers being dropped.
+    pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(first) = self.drafts.blocking_recv() {
+                self.round(first);
+            }
+        }));
+        if ended.is_err() {
+            tracing::error!("the committer failed; no more commits are accepted");
+            shared.stop("internal error in the committer".to_string());
+        }
+    }
+
+    fn round(&mut self, first: Waiting) {
+        let mut accepted = Vec::new();
+        let mut next = Some(first);
+        while let Some(waiting) = next {
+            accepted.extend(self.accept(waiting));
+            let room = self.log.staged_bytes() < ROUND_BYTES_MAX;
+            next = if room { self.drafts.try_recv().ok() } else { None };
+        }
+        if accepted.is_empty() {
+            return;
+        }
+        match self.log.append_staged() {
+            Ok(()) => self.publish(accepted),
+            Err(AppendError::DiskFull(error)) => {
+                self.head = self.shared.snapshot.load_full();
+                let (path, reason) = (error.path.clone(), error.to_string());
+                answer_all(accepted, &CommitError::DiskFull { path, reason });
+            }
+            Err(AppendError::Broken(error)) => {
+                let reason = self.stop_for_good(&error);
+                answer_all(accepted, &CommitError::InDoubt { reason });
+            }
+        }
+    }
+
+    /// Applies a draft to the head and stages its record, or answers why not.
+    fn accept(&mut self, waiting: Waiting) -> Option<Accepted> {
+        let Waiting { ops, payload, answer } = waiting;
+        match self.try_accept(&ops, &payload) {
+            Ok((snapshot, bytes)) => {
+                let before = std::mem::replace(&mut self.head, Arc::clone(&snapshot));
+                let summary = summarize(&before, &snapshot, &ops);
+                Some(Accepted { ops, snapshot, bytes, summary, answer })
+            }
+            Err(error) => {
+                // Nobody may wait for the answer any more.
+                let _ = answer.send(Err(error));
+                None
+            }
+        }
+    }
+
+    fn try_accept(&mut self, ops: &[Op], payload: &[u8]) -> Result<(Arc<Snapshot>, u64), CommitError> {
+        // What was queued before a shutdown is still committed; what was queued before a failure is not.
+        if let Some(reason) = self.broken.clone() {
+            return Err(CommitError::Stopped { reason });
+        }
+        let seq = self.head.seq.next();
+        let at_micros = (self.clock)().max(self.head.at_micros);
+        let next = self.head.apply(seq, at_micros, ops)?;
+        let staged = self.log.stage(seq, &[&at_micros.to_le_bytes(), payload]);
+        let bytes = staged.map_err(|error| CommitError::Stopped { reason: self.stop_for_good(&error) })?;
+        Ok((Arc::new(next), bytes))
+    }
+
+    fn stop_for_good(&mut self, error: &FileError) -> String {
+        let reason = error.to_string();
+        tracing::error!(%error, "the log cannot be written; no more commits are accepted until a restart");
+        self.broken = Some(reason.clone());
+        self.shared.stop(reason.clone());
+        reason
+    }
+
+    fn publish(&mut self, accepted: Vec<Accepted>) {
+        for commit in &accepted {
+            self.shared.reaper.register(added_segments(&commit.ops));
+            self.shared.history.push(CommitSummary {
+                seq: commit.snapshot.seq,
+                at_micros: commit.snapshot.at_micros,
+                summary: commit.summary.clone(),
+                bytes: commit.bytes,
+            });
+        }
+        self.shared.snapshot.store(Arc::clone(&self.head));
+        self.shared.published.send_replace(self.head.seq);
+        let mut events = Vec::with_capacity(accepted.len());
+        for Accepted { ops, snapshot, bytes, answer, .. } in accepted {
+            let commit = Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot: Arc::clone(&snapshot) };
+            let _ = answer.send(Ok(commit));
+            events.push(Event::Published { ops, snapshot, bytes });
+        }
+        for event in events {
+            // The applier ends before the committer only if it failed, which it reports itself.
+            let _ = self.events.blocking_send(event);
+        }
+    }
+}
+
+fn answer_all(accepted: Vec<Accepted>, error: &CommitError) {
+    for commit in accepted {
+        let _ = commit.answer.send(Err(error.clone()));
+    }
+}

@@ -1,0 +1,285 @@
+//! Differences: which entries a commit rewrites.
+//!
+//!     changes(before, after, ops) = the puts and removes that turn entries(before) into entries(after)
+//!
+//! Two snapshots share by pointer what no commit between them touched, so tables and views are told apart without a look inside. Within
+//! a touched table the operations name the segments and recent batches to compare; where they name none (a
+//! truncation, a dropped table), and for view states, whose runs are few, all of them are compared. Changes are only ever
+//! added at the end and trimmed from the front, so two positions say what happened to them.
+//!
+//! A property test holds this equal to comparing all entries.
+
+use crate::draft::Op;
+use crate::entries::{
+    Key, change_value, meta_value, recent_value, schema_value, segment_value, table_value, view_value,
+};
+use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::segment::LiveSegment;
+use crate::snapshot::{RecentBatch, Snapshot, TableVersion, ViewVersion};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Puts (`Some`) and removes (`None`), each key once.
+pub(crate) type Changes = Vec<(Key, Option<Vec<u8>>)>;
+
+/// What the commits between two snapshots changed in the entries. `ops` are the operations of those commits.
+pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIterator<Item = &'a Op>) -> Changes {
+    let touched = touched(ops);
+    let untouched = Parts::default();
+    let mut changes = vec![(Key::Meta, Some(meta_value(after)))];
+    if !Arc::ptr_eq(&before.schemas, &after.schemas) {
+        for_each_difference(
+            &before.schemas,
+            &after.schemas,
+            |old, new| old == new,
+            |name, new| {
+                changes.push((Key::Schema(name.clone()), new.map(|id| schema_value(*id))));
+            },
+        );
+    }
+    for_each_pair(&before.tables, &after.tables, Arc::ptr_eq, |id, old, new| {
+        let parts = touched.get(id).unwrap_or(&untouched);
+        push_table(&mut changes, *id, (old.map(|old| &**old), new.map(|new| &**new)), before.seq, parts);
+    });
+    for_each_pair(&before.views, &after.views, Arc::ptr_eq, |id, old, new| {
+        push_view(&mut changes, *id, old.map(|old| &**old), new.map(|new| &**new), before.seq);
+    });
+    changes
+}
+
+/// The parts of a table that operations named.
+#[derive(Default)]
+struct Parts {
+    all: bool,
+    segments: BTreeSet<SegmentId>,
+    recent: BTreeSet<RecentId>,
+}
+
+impl Parts {
+    fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+}
+
+fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts> {
+    let mut touched: HashMap<ObjectId, Parts> = HashMap::new();
+    for op in ops {
+        match op {
+            Op::AddSegments { table, segments } => {
+                let parts = touched.entry(*table).or_default();
+                parts.segments.extend(segments.iter().map(|meta| meta.id));
+            }
+            Op::AddRecent { table, id, .. } => {
+                touched.entry(*table).or_default().recent.insert(*id);
+            }
+            Op::Delete { table, segments, recent } => {
+                let parts = touched.entry(*table).or_default();
+                parts.segments.extend(segments.iter().map(|(id, _)| *id));
+                parts.recent.extend(recent.iter().map(|(id, _)| *id));
+            }
+            Op::Rewrite { table, remove_segments, remove_recent, add } => {
+                let parts = touched.entry(*table).or_default();
+                parts.segments.extend(remove_segments.iter().map(|(id, _)| *id));
+                parts.segments.extend(add.iter().map(|meta| meta.id));
+                parts.recent.extend(remove_recent.iter().map(|(id, _)| *id));
+            }
+            Op::Truncate { table } => touched.entry(*table).or_default().all = true,
+            // What these touch is compared whole, or has no parts.
+            Op::CreateSchema { .. }
+            | Op::DropSchema { .. }
+            | Op::CreateTable(_)
+            | Op::DropTable(_)
+            | Op::CreateView(_)
+            | Op::AlterView(_)
+            | Op::DropView(_)
+            | Op::Fold { .. }
+            | Op::DropState { .. } => {}
+        }
+    }
+    touched
+}
+
+/// Walks two maps at once and shows the keys whose values differ, or that only one of them has.
+fn for_each_pair<K: Ord, V>(
+    before: &Arc<BTreeMap<K, V>>,
+    after: &Arc<BTreeMap<K, V>>,
+    same: impl Fn(&V, &V) -> bool,
+    mut show: impl FnMut(&K, Option<&V>, Option<&V>),
+) {
+    if Arc::ptr_eq(before, after) {
+        return;
+    }
+    for (key, old) in before.iter() {
+        match after.get(key) {
+            Some(new) if same(old, new) => {}
+            new => show(key, Some(old), new),
+        }
+    }
+    for (key, new) in after.iter().filter(|(key, _)| !before.contains_key(key)) {
+        show(key, None, Some(new));
+    }
+}
+
+fn for_each_difference<K: Ord, V>(
+    before: &Arc<BTreeMap<K, V>>,
+    after: &Arc<BTreeMap<K, V>>,
+    same: impl Fn(&V, &V) -> bool,
+    mut show: impl FnMut(&K, Option<&V>),
+) {
+    for_each_pair(before, after, same, |key, _, new| show(key, new));
+}
+
+fn push_table(
+    changes: &mut Changes,
+    id: ObjectId,
+    (old, new): (Option<&TableVersion>, Option<&TableVersion>),
+    before: CommitSeq,
+    parts: &Parts,
+) {
+    match (old, new) {
+        (Some(old), Some(new)) if same_head(old, new) => {}
+        (_, new) => changes.push((Key::Table(id), new.map(table_value))),
+    }
+    let all = Parts::all();
+    let parts = if old.is_some() && new.is_some() { parts } else { &all };
+    push_contents(changes, id, (old, new), before, parts);
+}
+
+fn same_head(old: &TableVersion, new: &TableVersion) -> bool {
+    Arc::ptr_eq(&old.definition, &new.definition)
+        && old.changed_at == new.changed_at
+        && old.changes_from == new.changes_from
+}
+
+fn push_view(
+    changes: &mut Changes,
+    id: ObjectId,
+    old: Option<&ViewVersion>,
+    new: Option<&ViewVersion>,
+    before: CommitSeq,
+) {
+    changes.push((Key::View(id), new.map(view_value)));
+    let old = old.and_then(|old| old.state.as_ref());
+    let new = new.and_then(|new| new.state.as_ref());
+    match (old, new) {
+        (Some(old), Some(new)) if old.definition.id != new.definition.id => {
+            push_contents(changes, old.definition.id, (Some(old), None), before, &Parts::all());
+            push_contents(changes, new.definition.id, (None, Some(new)), before, &Parts::all());
+        }
+        _ => {
+            if let Some(table) = new.or(old) {
+                push_contents(changes, table.definition.id, (old, new), before, &Parts::all());
+            }
+        }
+    }
+}
+
+fn push_contents(
+    changes: &mut Changes,
+    id: ObjectId,
+    (old, new): (Option<&TableVersion>, Option<&TableVersion>),
+    before: CommitSeq,
+    parts: &Parts,
+) {
+    push_segments(changes, id, (old, new), parts);
+    push_recent(changes, id, (old, new), parts);
+    push_changes(changes, id, (old, new), before);
+}
+
+fn push_segments(
+    changes: &mut Changes,
+    id: ObjectId,
+    (old, new): (Option<&TableVersion>, Option<&TableVersion>),
+    parts: &Parts,
+) {
+    let none = Arc::default();
+    let old = old.map_or(&none, |old| &old.segments);
+    let new = new.map_or(&none, |new| &new.segments);
+    let mut push = |segment: &SegmentId, new: Option<&LiveSegment>| {
+        changes.push((Key::Segment(id, *segment), new.map(segment_value)));
+    };
+    if parts.all {
+        return for_each_difference(old, new, same_segment, push);
+    }
+    for segment in &parts.segments {
+        match (old.get(segment), new.get(segment)) {
+            (None, None) => {}
+            (Some(old), Some(new)) if same_segment(old, new) => {}
+            (_, new) => push(segment, new),
+        }
+    }
+}
+
+fn same_segment(old: &LiveSegment, new: &LiveSegment) -> bool {
+    Arc::ptr_eq(&old.meta, &new.meta) && same_vector(&old.deleted, &new.deleted)
+}
+
+fn same_vector<T>(old: &Option<Arc<T>>, new: &Option<Arc<T>>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn push_recent(
+    changes: &mut Changes,
+    id: ObjectId,
+    (old, new): (Option<&TableVersion>, Option<&TableVersion>),
+    parts: &Parts,
+) {
+    let none = Arc::default();
+    let old = old.map_or(&none, |old| &old.recent);
+    let new = new.map_or(&none, |new| &new.recent);
+    if Arc::ptr_eq(old, new) {
+        return;
+    }
+    let mut push = |recent: RecentId, old: Option<&RecentBatch>, new: Option<&RecentBatch>| match (old, new) {
+        (None, None) => {}
+        // A batch never changes under its id; only its dead rows do.
+        (Some(old), Some(new)) if same_vector(&old.deleted, &new.deleted) => {}
+        (_, new) => changes.push((Key::Recent(id, recent), new.map(recent_value))),
+    };
+    if !parts.all {
+        for named in &parts.recent {
+            // From the back: most batches are named by the commit that adds them.
+            let find = |batches: &Vec<RecentBatch>| batches.iter().rposition(|batch| batch.id == *named);
+            push(*named, find(old).map(|position| &old[position]), find(new).map(|position| &new[position]));
+        }
+        return;
+    }
+    let by_id = |batches: &Vec<RecentBatch>| -> HashMap<RecentId, usize> {
+        batches.iter().enumerate().map(|(position, recent)| (recent.id, position)).collect()
+    };
+    let (old_by_id, new_by_id) = (by_id(old), by_id(new));
+    for batch in old.iter() {
+        push(batch.id, Some(batch), new_by_id.get(&batch.id).map(|position| &new[*position]));
+    }
+    for batch in new.iter().filter(|batch| !old_by_id.contains_key(&batch.id)) {
+        push(batch.id, None, Some(batch));
+    }
+}
+
+/// `before` is the seq up to which the old changes reach; a change that is not later never changes.
+fn push_changes(
+    changes: &mut Changes,
+    id: ObjectId,
+    (old, new): (Option<&TableVersion>, Option<&TableVersion>),
+    before: CommitSeq,
+) {
+    let none = Arc::default();
+    let old = old.map_or(&none, |old| &old.changes);
+    let new = new.map_or(&none, |new| &new.changes);
+    if Arc::ptr_eq(old, new) {
+        return;
+    }
+    let kept = new.partition_point(|change| change.seq <= before);
+    let trimmed = old.len().checked_sub(kept).expect("old changes are only trimmed");
+    assert!(kept == 0 || old[trimmed].seq == new[0].seq, "old changes are only trimmed from the front");
+    changes.extend(old[..trimmed].iter().map(|change| (Key::Change(id, change.seq), None)));
+    changes.extend(new[kept..].iter().map(|change| (Key::Change(id, change.seq), Some(change_value(change)))));
+}
+
+#[cfg(test)]
+mod tests;

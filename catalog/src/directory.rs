@@ -1,0 +1,89 @@
+//! The data directory: whose it is, which version it has, and that nobody else uses it.
+//!
+//!     FORMAT       "meridian 1", written when the directory is created
+//!     LOCK         flocked by the server that runs, with its process id inside
+//!     log/         the authority on what was committed
+//!     checkpoint/  the catalog as of a commit
+//!     index/       the same in sled, derived
+//!     segments/    the rows; paths in segment metadata are relative to the data directory
+//!
+//! A directory that has anything in it and no FORMAT belongs to somebody else: nothing in it is touched.
+
+use crate::files::{FileError, Files, LockFile, UNFINISHED_SUFFIX};
+use crate::recovery::OpenError;
+use std::path::{Path, PathBuf};
+
+/// What FORMAT says. *Adding a new version:* raise the number when a server of the older version must not open the
+/// directory any more, and convert here, before anything else is read.
+pub(crate) const FORMAT: &str = "meridian 1";
+
+/// A data directory that this process holds.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    pub(crate) files: Files,
+    pub(crate) root: PathBuf,
+    /// Whether the directory was created by this start.
+    pub(crate) created: bool,
+    _lock: LockFile,
+}
+
+impl DataDirectory {
+    /// Locks the directory, creating it where there is none.
+    pub(crate) fn open(files: Files, root: &Path) -> Result<Self, OpenError> {
+        let format = root.join("FORMAT");
+        let is_ours = |path: &PathBuf| *path == format;
+        files.create_directory(root)?;
+        let found = files.list(root)?;
+        if !found.iter().any(is_ours) && found.iter().any(|path| !is_harmless(path)) {
+            return Err(OpenError::NotADataDirectory { path: root.to_path_buf() });
+        }
+        let lock = match files.lock(&root.join("LOCK"))? {
+            Ok(lock) => lock,
+            Err(holder) => return Err(OpenError::Locked { path: root.to_path_buf(), process: holder.parse().ok() }),
+        };
+        // Only the holder of the lock may look again: another server could have created the database meanwhile.
+        let created = files.size(&format)?.is_none();
+        if created {
+            files.replace(&format, [FORMAT.as_bytes(), b"\n"])?;
+        }
+        let found = String::from_utf8_lossy(&files.read(&format)?).trim().to_string();
+        if found != FORMAT {
+            return Err(OpenError::OtherVersion { path: root.to_path_buf(), found });
+        }
+        let directory = Self { files, root: root.to_path_buf(), created, _lock: lock };
+        directory.prepare()?;
+        Ok(directory)
+    }
+
+    fn prepare(&self) -> Result<(), FileError> {
+        for path in [self.log(), self.checkpoints(), self.segments()] {
+            self.files.create_directory(&path)?;
+        }
+        for path in [self.root.clone(), self.log(), self.checkpoints()] {
+            self.files.remove_unfinished(&path)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoint")
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    pub(crate) fn segments(&self) -> PathBuf {
+        self.root.join("segments")
+    }
+}
+
+/// What an interrupted creation leaves, and what every new file system has.
+fn is_harmless(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    name == "LOCK" || name == "lost+found" || name == format!("FORMAT{UNFINISHED_SUFFIX}")
+}

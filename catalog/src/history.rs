@@ -1,0 +1,101 @@
+//! History: the last commits in words, for `meridian.commits`.
+
+use crate::draft::Op;
+use crate::ids::{CommitSeq, ObjectId};
+use crate::segment::SegmentMeta;
+use crate::snapshot::{Relation, Snapshot};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How many commits are remembered.
+const COMMITS_MAX: usize = 1000;
+/// How many operations of a commit are told.
+const OPS_MAX: usize = 8;
+
+/// One commit as `meridian.commits` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitSummary {
+    pub seq: CommitSeq,
+    pub at_micros: i64,
+    /// E.g. `add 3 segments with 5000000 rows to public.sales`.
+    pub summary: String,
+    /// Of the record in the log.
+    pub bytes: u64,
+}
+
+/// The last commits since the start of the server.
+#[derive(Default)]
+pub(crate) struct History(Mutex<VecDeque<CommitSummary>>);
+
+impl History {
+    pub(crate) fn push(&self, commit: CommitSummary) {
+        let mut commits = self.0.lock();
+        if commits.len() == COMMITS_MAX {
+            commits.pop_front();
+        }
+        commits.push_back(commit);
+    }
+
+    /// Oldest first.
+    pub(crate) fn list(&self) -> Vec<CommitSummary> {
+        self.0.lock().iter().cloned().collect()
+    }
+}
+
+/// What operations do, in words. Names are those of `after`, or of `before` for what is gone.
+pub(crate) fn summarize(before: &Snapshot, after: &Snapshot, ops: &[Op]) -> String {
+    let name = |id: ObjectId| name_in(after, id).or_else(|| name_in(before, id)).unwrap_or_else(|| id.to_string());
+    let mut told: Vec<String> = ops.iter().take(OPS_MAX).map(|op| summarize_one(op, &name)).collect();
+    if ops.len() > OPS_MAX {
+        told.push(format!("and {} more", ops.len() - OPS_MAX));
+    }
+    told.join("; ")
+}
+
+fn name_in(snapshot: &Snapshot, id: ObjectId) -> Option<String> {
+    Some(match snapshot.relation_by_id(id)? {
+        Relation::Table(table) => table.definition.name.to_string(),
+        Relation::View(view) => view.definition.name.to_string(),
+    })
+}
+
+fn summarize_one(op: &Op, name: &impl Fn(ObjectId) -> String) -> String {
+    match op {
+        Op::CreateSchema { name, .. } => format!("create schema {name}"),
+        Op::DropSchema { name } => format!("drop schema {name}"),
+        Op::CreateTable(definition) => format!("create table {}", definition.name),
+        Op::DropTable(id) => format!("drop table {}", name(*id)),
+        Op::CreateView(definition) => format!("create view {}", definition.name),
+        Op::AlterView(definition) => format!("alter view {}", definition.name),
+        Op::DropView(id) => format!("drop view {}", name(*id)),
+        Op::AddSegments { table, segments } => {
+            let (segments, rows) = (count(segments.len(), "segment"), rows_of(segments));
+            format!("add {segments} with {} to {}", count(rows, "row"), name(*table))
+        }
+        Op::AddRecent { table, batch, .. } => format!("add {} to {}", count(batch.num_rows(), "row"), name(*table)),
+        Op::Delete { table, segments, recent } => {
+            let in_segments: u64 = segments.iter().map(|(_, dead)| dead.len()).sum();
+            let in_recent: u64 = recent.iter().map(|(_, dead)| dead.len()).sum();
+            format!("delete {} from {}", count((in_segments + in_recent) as usize, "row"), name(*table))
+        }
+        Op::Truncate { table } => format!("truncate {}", name(*table)),
+        Op::Rewrite { table, remove_segments, remove_recent, add } => format!(
+            "rewrite {} and {} of {} as {}",
+            count(remove_segments.len(), "segment"),
+            count(remove_recent.len(), "recent part"),
+            name(*table),
+            count(add.len(), "segment"),
+        ),
+        Op::Fold { view, to, .. } => format!("fold {} up to {to}", name(*view)),
+        Op::DropState { view } => format!("drop the state of {}", name(*view)),
+    }
+}
+
+fn rows_of(segments: &[Arc<SegmentMeta>]) -> usize {
+    segments.iter().map(|meta| meta.rows as usize).sum()
+}
+
+fn count(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,260 @@
+//! Tests of the log: what was synced is read back, what was torn is cut, what was damaged is refused.
+
+use super::*;
+use std::sync::atomic::Ordering::SeqCst;
+use tempfile::TempDir;
+
+struct Bench {
+    directory: TempDir,
+    files: Files,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), files: Files::default() }
+    }
+
+    fn read(&self) -> Result<Log, LogError> {
+        Log::read(&self.files, self.directory.path())
+    }
+
+    fn writer(&self, next: u64, file_bytes_max: u64) -> LogWriter {
+        self.read().unwrap().into_writer(CommitSeq(next), file_bytes_max).unwrap()
+    }
+
+    fn path(&self, first: u64) -> PathBuf {
+        file_path(self.directory.path(), CommitSeq(first))
+    }
+
+    /// Writes records `from..to`, one append each.
+    fn write(&self, from: u64, to: u64, file_bytes_max: u64) {
+        let mut writer = self.writer(from, file_bytes_max);
+        for seq in from..to {
+            writer.stage(CommitSeq(seq), &[payload(seq).as_bytes()]).unwrap();
+            writer.append_staged().unwrap();
+        }
+    }
+
+    /// The seqs that a replay gives, after checking their payloads.
+    fn replayed(&self, after: u64) -> Vec<u64> {
+        let mut seqs = Vec::new();
+        let replayed: Result<(), LogError> = self.read().unwrap().replay(CommitSeq(after), |record| {
+            assert_eq!(record.payload, payload(record.seq.0).as_bytes());
+            seqs.push(record.seq.0);
+            Ok(())
+        });
+        replayed.unwrap();
+        seqs
+    }
+
+    fn log_names(&self) -> Vec<String> {
+        let paths = self.files.list(self.directory.path()).unwrap();
+        paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    }
+}
+
+fn payload(seq: u64) -> String {
+    format!("payload of commit {seq}")
+}
+
+#[test]
+fn records_come_back_in_order_over_several_files() {
+    let bench = Bench::new();
+    bench.write(1, 4, u64::MAX);
+    bench.write(4, 10, 100);
+    assert_eq!(bench.replayed(0), (1..10).collect::<Vec<_>>());
+    assert_eq!(bench.replayed(7), [8, 9]);
+    assert!(bench.log_names().len() > 2, "{:?}", bench.log_names());
+    assert_eq!(bench.read().unwrap().last(), Some(CommitSeq(9)));
+}
+
+#[test]
+fn several_records_take_one_sync() {
+    let bench = Bench::new();
+    let mut writer = bench.writer(1, u64::MAX);
+    let before = bench.files.faults.syncs.load(SeqCst);
+    for seq in 1..50 {
+        writer.stage(CommitSeq(seq), &[payload(seq).as_bytes()]).unwrap();
+    }
+    writer.append_staged().unwrap();
+    assert_eq!(bench.files.faults.syncs.load(SeqCst) - before, 1);
+    assert_eq!(bench.replayed(0).len(), 49);
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+    let bench = Bench::new();
+    bench.write(1, 3, u64::MAX);
+    let good = std::fs::metadata(bench.path(1)).unwrap().len();
+    bench.write(3, 4, u64::MAX);
+    let whole = std::fs::read(bench.path(1)).unwrap();
+    for length in good as usize..whole.len() {
+        for garbage in [&b""[..], &[0; 40], b"MREC"] {
+            std::fs::write(bench.path(1), [&whole[..length], garbage].concat()).unwrap();
+            let log = bench.read().unwrap();
+            assert_eq!(log.last(), Some(CommitSeq(2)), "torn at {length}");
+            assert_eq!(log.torn_bytes(), length as u64 - good + garbage.len() as u64);
+            bench.write(3, 4, u64::MAX);
+            assert_eq!(bench.replayed(0), [1, 2, 3], "torn at {length}");
+            assert_eq!(bench.read().unwrap().torn_bytes(), 0);
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_a_torn_tail_in_the_last_record_and_refused_anywhere_else() {
+    let bench = Bench::new();
+    bench.write(1, 3, u64::MAX);
+    let last_begins = std::fs::metadata(bench.path(1)).unwrap().len() as usize;
+    bench.write(3, 4, u64::MAX);
+    let whole = std::fs::read(bench.path(1)).unwrap();
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(bench.path(1), &flipped).unwrap();
+        match bench.read() {
+            Ok(log) => {
+                assert!(at >= last_begins, "a bit at {at} went unnoticed");
+                assert_eq!(log.last(), Some(CommitSeq(2)));
+            }
+            Err(error) => {
+                assert!(at < last_begins, "a bit at {at}: {error}");
+                assert!(error.to_string().contains("00000000000000000001.log"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damage_names_the_file_and_the_offset() {
+    let bench = Bench::new();
+    bench.write(1, 4, u64::MAX);
+    let mut bytes = std::fs::read(bench.path(1)).unwrap();
+    bytes[FILE_HEADER_BYTES + 30] ^= 1;
+    std::fs::write(bench.path(1), bytes).unwrap();
+    let Err(LogError::Damaged { path, offset, .. }) = bench.read() else { panic!("the damage went unnoticed") };
+    assert_eq!((path, offset), (bench.path(1), FILE_HEADER_BYTES as u64));
+}
+
+#[test]
+fn records_of_one_append_are_not_promised_before_all_of_them_are() {
+    let bench = Bench::new();
+    bench.write(1, 3, u64::MAX);
+    let good = std::fs::metadata(bench.path(1)).unwrap().len() as usize;
+    let mut writer = bench.writer(3, u64::MAX);
+    for seq in 3..6 {
+        writer.stage(CommitSeq(seq), &[payload(seq).as_bytes()]).unwrap();
+    }
+    writer.append_staged().unwrap();
+    let mut bytes = std::fs::read(bench.path(1)).unwrap();
+    bytes[good..good + 20].fill(0);
+    std::fs::write(bench.path(1), &bytes).unwrap();
+    assert_eq!(bench.read().unwrap().last(), Some(CommitSeq(2)), "the append was torn at its beginning");
+
+    bytes[good - 1] ^= 1;
+    std::fs::write(bench.path(1), &bytes).unwrap();
+    assert!(bench.read().is_err(), "a later append proves that record 2 was whole once");
+}
+
+#[test]
+fn a_bad_record_before_a_later_file_is_refused() {
+    let bench = Bench::new();
+    bench.write(1, 4, u64::MAX);
+    bench.write(4, 5, 1);
+    assert_eq!(bench.log_names().len(), 2);
+    let length = std::fs::metadata(bench.path(1)).unwrap().len();
+    bench.files.open_append(&bench.path(1), length - 1).unwrap();
+    assert!(matches!(bench.read(), Err(LogError::Damaged { .. })));
+}
+
+#[test]
+fn a_missing_file_is_refused() {
+    let bench = Bench::new();
+    bench.write(1, 2, u64::MAX);
+    bench.write(2, 5, 1);
+    std::fs::remove_file(bench.path(3)).unwrap();
+    let error = bench.read().unwrap_err().to_string();
+    assert!(error.contains("begins with commit 4, but commit 3"), "{error}");
+}
+
+#[test]
+fn a_newer_version_is_refused_as_such() {
+    let bench = Bench::new();
+    bench.write(1, 2, u64::MAX);
+    let mut bytes = std::fs::read(bench.path(1)).unwrap();
+    bytes[8] = 2;
+    let checksum = crc32c::crc32c(&bytes[..24]);
+    bytes[24..28].copy_from_slice(&checksum.to_le_bytes());
+    std::fs::write(bench.path(1), bytes).unwrap();
+    assert!(matches!(bench.read(), Err(LogError::Version { version: 2, .. })));
+}
+
+#[test]
+fn files_before_a_seq_go_and_the_newest_stays() {
+    let bench = Bench::new();
+    bench.write(1, 2, u64::MAX);
+    bench.write(2, 5, 1);
+    assert_eq!(bench.log_names().len(), 4);
+    remove_files_through(&bench.files, bench.directory.path(), CommitSeq(2)).unwrap();
+    assert_eq!(bench.replayed(0), [3, 4]);
+    assert_eq!(bench.read().unwrap().first(), Some(CommitSeq(3)));
+    remove_files_through(&bench.files, bench.directory.path(), CommitSeq(100)).unwrap();
+    assert_eq!(bench.replayed(0), [4]);
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_behind_and_the_next_append_succeeds() {
+    let bench = Bench::new();
+    bench.write(1, 3, u64::MAX);
+    let mut writer = bench.writer(3, u64::MAX);
+    bench.files.faults.disk_full.store(true, SeqCst);
+    writer.stage(CommitSeq(3), &[b"too much"]).unwrap();
+    assert!(matches!(writer.append_staged(), Err(AppendError::DiskFull(_))));
+    assert_eq!(bench.replayed(0), [1, 2]);
+    assert_eq!(bench.read().unwrap().torn_bytes(), 0);
+    bench.files.faults.disk_full.store(false, SeqCst);
+    writer.stage(CommitSeq(3), &[payload(3).as_bytes()]).unwrap();
+    writer.append_staged().unwrap();
+    assert_eq!(bench.replayed(0), [1, 2, 3]);
+}
+
+#[test]
+fn a_new_file_that_finds_no_room_leaves_the_old_one_in_use() {
+    let bench = Bench::new();
+    bench.write(1, 2, u64::MAX);
+    let mut writer = bench.writer(2, 1);
+    bench.files.faults.disk_full.store(true, SeqCst);
+    writer.stage(CommitSeq(2), &[payload(2).as_bytes()]).unwrap();
+    bench.files.faults.disk_full.store(false, SeqCst);
+    writer.append_staged().unwrap();
+    assert_eq!(bench.replayed(0), [1, 2]);
+    assert_eq!(bench.log_names().len(), 1);
+}
+
+/// A reader of version 1 stays for ever; these are the bytes of a file with one record.
+#[test]
+fn a_file_of_version_1_is_read() {
+    let bench = Bench::new();
+    let file = concat!(
+        "4d455249444c4f47",
+        "01000000",
+        "00000000",
+        "0100000000000000",
+        "00000000",
+        "4d524543",
+        "13000000",
+        "00000000",
+        "0100000000000000",
+        "0100000000000000",
+        "01",
+        "7061796c6f6164206f6620636f6d6d69742031",
+    );
+    let mut bytes: Vec<u8> =
+        (0..file.len()).step_by(2).map(|at| u8::from_str_radix(&file[at..at + 2], 16).unwrap()).collect();
+    let header = crc32c::crc32c(&bytes[..24]);
+    bytes[24..28].copy_from_slice(&header.to_le_bytes());
+    let record = crc32c::crc32c_append(0, &bytes[40..]);
+    bytes[36..40].copy_from_slice(&record.to_le_bytes());
+    std::fs::write(bench.path(1), bytes).unwrap();
+    assert_eq!(bench.replayed(0), [1]);
+}

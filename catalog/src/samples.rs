@@ -1,0 +1,189 @@
+//! Samples: small tables, rows, segments and random histories for the tests of this crate.
+
+use crate::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform, ViewDefinition};
+use crate::draft::Op;
+use crate::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::segment::{ColumnStatistics, Datum, DeletionVector, PartitionKey, SegmentMeta};
+use crate::snapshot::{Snapshot, TableVersion};
+use crate::sql_type::SqlType;
+use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+pub(crate) const ROWS: u32 = 10;
+
+pub(crate) fn column(id: i32, name: &str, sql_type: SqlType) -> Column {
+    Column { id: ColumnId(id), name: name.to_string(), sql_type, not_null: id == 1, default: None }
+}
+
+pub(crate) fn table(id: u32, name: &str) -> Arc<TableDefinition> {
+    Arc::new(TableDefinition {
+        id: ObjectId(id),
+        name: ObjectName::new("public", name),
+        columns: vec![
+            column(1, "number", SqlType::Int8),
+            column(2, "region", SqlType::Text),
+            column(3, "sold_on", SqlType::Date),
+        ],
+        partition_by: vec![PartitionColumn { column: ColumnId(3), transform: Transform::Month }],
+        order_by: vec![ColumnId(3)],
+        version: 1,
+        state_of: None,
+    })
+}
+
+pub(crate) fn view(id: u32, name: &str, inputs: &[ObjectId]) -> Arc<ViewDefinition> {
+    let state = TableDefinition { state_of: Some(ObjectId(id)), ..(*table(id + 1, "state")).clone() };
+    Arc::new(ViewDefinition {
+        id: ObjectId(id),
+        name: ObjectName::new("public", name),
+        query: "SELECT region, count(*) FROM public.sales GROUP BY region".to_string(),
+        time_zone: "UTC".to_string(),
+        columns: vec![column(1, "region", SqlType::Text), column(2, "count", SqlType::Int8)],
+        inputs: inputs.to_vec(),
+        state: Some(state),
+        populated: true,
+    })
+}
+
+/// Rows whose text is longer than what a view array keeps inline.
+pub(crate) fn rows(first: i64, count: usize) -> RecordBatch {
+    let numbers: Int64Array = (first..first + count as i64).map(Some).collect();
+    let regions: StringViewArray = (0..count)
+        .map(|row| (row % 3 != 2).then(|| format!("a region with a long name, {}", first + row as i64)))
+        .collect();
+    let dates: Date32Array = (0..count).map(|row| Some(20_000 + row as i32)).collect();
+    let columns: Vec<ArrayRef> = vec![Arc::new(numbers), Arc::new(regions), Arc::new(dates)];
+    RecordBatch::try_new(table(1, "t").schema(), columns).unwrap()
+}
+
+pub(crate) fn segment(id: u128) -> Arc<SegmentMeta> {
+    Arc::new(SegmentMeta {
+        id: SegmentId(id),
+        partition: PartitionKey(vec![Datum::Text("2025-03".to_string())]),
+        path: format!("segments/sales/sold_on_month=2025-03/{id:032x}.parquet"),
+        rows: ROWS,
+        bytes: 100 + id as u64 % 7,
+        checksum: id as u32,
+        statistics: vec![ColumnStatistics {
+            column: ColumnId(1),
+            null_count: 0,
+            bounds: Some((Datum::Int(1), Datum::Int(10))),
+        }],
+    })
+}
+
+pub(crate) fn dead(positions: impl IntoIterator<Item = u32>) -> Arc<DeletionVector> {
+    Arc::new(DeletionVector(positions.into_iter().collect()))
+}
+
+/// Applies operations as the next commit.
+pub(crate) fn commit(snapshot: &Snapshot, ops: &[Op]) -> Snapshot {
+    snapshot.apply(snapshot.seq.next(), snapshot.at_micros + 1, ops).expect("the sample fits")
+}
+
+/// A snapshot with one table, 16384, that nothing was written to.
+pub(crate) fn with_table() -> Snapshot {
+    commit(&Snapshot::empty(), &[Op::CreateTable(table(16384, "sales"))])
+}
+
+/// What a random history does next, as dice that are read against the snapshot of the moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    kind: u8,
+    first: u32,
+    second: u32,
+}
+
+pub(crate) fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
+    let step = (0u8..24, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
+    prop::collection::vec(step, 1..length)
+}
+
+/// The operations of one commit that fits `snapshot`, most of the time.
+pub(crate) fn ops_of(snapshot: &Snapshot, step: Step) -> Vec<Op> {
+    let Some((_, table)) = pick(snapshot.tables.iter(), step.first) else {
+        return vec![Op::CreateTable(self::table(snapshot.next_object.0, "first"))];
+    };
+    let id = table.definition.id;
+    let new_segment = segment(u128::from(snapshot.seq.0) * 10 + 1);
+    let add_recent = |extra: u64| Op::AddRecent {
+        table: id,
+        id: RecentId(snapshot.next_recent.0 + extra),
+        batch: rows(i64::from(step.second % 100), 1 + step.second as usize % 5),
+    };
+    match step.kind {
+        0 => vec![Op::CreateTable(self::table(snapshot.next_object.0, &format!("table_{}", snapshot.next_object)))],
+        1 => vec![Op::DropTable(id)],
+        2..5 => vec![Op::AddSegments { table: id, segments: vec![new_segment] }],
+        5..8 => vec![add_recent(0)],
+        8 => vec![add_recent(1), Op::AddSegments { table: id, segments: vec![new_segment] }, add_recent(0)],
+        9..12 => vec![delete(table, step)],
+        12 => vec![Op::Truncate { table: id }, add_recent(0)],
+        13 => vec![add_recent(0), Op::Truncate { table: id }],
+        14..16 => vec![rewrite(table, step, new_segment)],
+        16 => {
+            let name = format!("view_{}", snapshot.next_object);
+            vec![Op::CreateView(view(snapshot.next_object.0, &name, &[id]))]
+        }
+        17 => vec![Op::CreateSchema { id: snapshot.next_object, name: format!("schema_{}", snapshot.next_object) }],
+        18 => pick(snapshot.schemas.keys(), step.second)
+            .map(|name| Op::DropSchema { name: name.clone() })
+            .into_iter()
+            .collect(),
+        kind => view_ops(snapshot, kind, step, new_segment),
+    }
+}
+
+fn view_ops(snapshot: &Snapshot, kind: u8, step: Step, new_segment: Arc<SegmentMeta>) -> Vec<Op> {
+    let Some((id, view)) = pick(snapshot.views.iter(), step.second) else { return Vec::new() };
+    match kind {
+        19 => vec![Op::DropView(*id)],
+        20 => vec![Op::DropState { view: *id }],
+        21 => {
+            let name = ObjectName::new("public", format!("renamed_{}", snapshot.seq));
+            vec![Op::AlterView(Arc::new(ViewDefinition { name, ..(*view.definition).clone() }))]
+        }
+        _ => {
+            let lag = u64::from(step.first % 3);
+            let to = CommitSeq(snapshot.seq.0.saturating_sub(lag)).max(view.frontier.unwrap_or_default());
+            let recent = vec![(snapshot.next_recent, rows(1, 2))];
+            let replace = step.first.is_multiple_of(5);
+            vec![Op::Fold { view: *id, from: view.frontier, to, replace, segments: vec![new_segment], recent }]
+        }
+    }
+}
+
+fn delete(table: &TableVersion, step: Step) -> Op {
+    let alive = |deleted: &Option<Arc<DeletionVector>>, rows: u32| {
+        let gone = |row: &u32| deleted.as_ref().is_some_and(|deleted| deleted.0.contains(*row));
+        dead((0..rows).filter(|row| !gone(row) && (step.second >> (row % 16)) & 1 == 1))
+    };
+    let segments = pick(table.segments.values(), step.second)
+        .map(|segment| (segment.meta.id, alive(&segment.deleted, segment.meta.rows)));
+    let recent = pick(table.recent.iter(), step.second)
+        .map(|recent| (recent.id, alive(&recent.deleted, recent.batch.num_rows() as u32)));
+    Op::Delete {
+        table: table.definition.id,
+        segments: segments.into_iter().collect(),
+        recent: recent.into_iter().collect(),
+    }
+}
+
+fn rewrite(table: &TableVersion, step: Step, add: Arc<SegmentMeta>) -> Op {
+    let dead_rows = |deleted: &Option<Arc<DeletionVector>>| deleted.as_ref().map_or(0, |deleted| deleted.len());
+    let chosen = |position: usize| (step.second >> (position % 32)) & 1 == 1;
+    let segments = table.segments.values().enumerate().filter(|(position, _)| chosen(*position));
+    let recent = table.recent.iter().enumerate().filter(|(position, _)| chosen(*position));
+    Op::Rewrite {
+        table: table.definition.id,
+        remove_segments: segments.map(|(_, segment)| (segment.meta.id, dead_rows(&segment.deleted))).collect(),
+        remove_recent: recent.map(|(_, recent)| (recent.id, dead_rows(&recent.deleted))).collect(),
+        add: vec![add],
+    }
+}
+
+fn pick<T>(mut items: impl ExactSizeIterator<Item = T>, dice: u32) -> Option<T> {
+    let count = items.len();
+    if count == 0 { None } else { items.nth(dice as usize % count) }
+}

@@ -1,0 +1,167 @@
+//! Segment files: which of them must exist, and which may go.
+//!
+//! A file below `segments/` is in one of three states. *Named*: the recovered or a published snapshot names its segment, as live or
+//! in a change that a view still needs. *Unreadable*: no `Arc<SegmentMeta>` of it is left, so no snapshot, no draft and no
+//! delta can ever ask for it again; it is reaped. *Orphaned*: a crash came between writing it and the commit; it is
+//! swept at the next start, when no writer is at work yet.
+//!
+//! Reaping is safe against replay: a segment becomes unreadable only after the commit that removed it was durable, so every
+//! recovery from then on ends in a snapshot that does not name it, and recovery asks for the files of its final
+//! snapshot alone. That the log still has older records with its name does no harm.
+
+use crate::draft::Op;
+use crate::files::{FileError, Files};
+use crate::ids::SegmentId;
+use crate::segment::SegmentMeta;
+use crate::snapshot::{Snapshot, TableVersion};
+use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+/// Every segment that a snapshot names, more than once if several parts of it do.
+pub(crate) fn named_segments(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<SegmentMeta>> {
+    let states = snapshot.views.values().filter_map(|view| view.state.as_ref());
+    snapshot.tables.values().map(|table| &**table).chain(states).flat_map(named_by_table)
+}
+
+fn named_by_table(table: &TableVersion) -> impl Iterator<Item = &Arc<SegmentMeta>> {
+    let live = table.segments.values().map(|segment| &segment.meta);
+    let changed = table
+        .changes
+        .iter()
+        .flat_map(|change| change.added_segments.iter().chain(change.dead.iter().map(|(meta, _)| meta)));
+    live.chain(changed)
+}
+
+/// The segments that operations bring into the snapshot.
+pub(crate) fn added_segments(ops: &[Op]) -> impl Iterator<Item = &Arc<SegmentMeta>> {
+    ops.iter().flat_map(|op| match op {
+        Op::AddSegments { segments, .. } | Op::Fold { segments, .. } => segments.as_slice(),
+        Op::Rewrite { add, .. } => add.as_slice(),
+        _ => &[],
+    })
+}
+
+/// What is wrong with the files of the segments that a snapshot names.
+pub(crate) fn damaged_segments(files: &Files, root: &Path, snapshot: &Snapshot) -> Result<Vec<String>, FileError> {
+    let mut seen = HashSet::new();
+    let mut damaged = Vec::new();
+    for meta in named_segments(snapshot).filter(|meta| seen.insert(meta.id)) {
+        match files.size(&root.join(&meta.path))? {
+            None => damaged.push(format!("file \"{}\" does not exist", meta.path)),
+            Some(bytes) if bytes != meta.bytes => {
+                damaged.push(format!("file \"{}\" has {bytes} bytes instead of {}", meta.path, meta.bytes));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(damaged)
+}
+
+/// Deletes every file below `segments` that the snapshot does not name, and the directories that are empty then.
+/// Gives the number of files and their bytes.
+pub(crate) fn sweep_orphans(
+    files: &Files,
+    root: &Path,
+    segments: &Path,
+    snapshot: &Snapshot,
+) -> Result<(u64, u64), FileError> {
+    let named: HashSet<PathBuf> = named_segments(snapshot).map(|meta| root.join(&meta.path)).collect();
+    let mut swept = (0, 0);
+    sweep_directory(files, segments, &named, &mut swept)?;
+    Ok(swept)
+}
+
+/// Gives whether the directory is empty afterwards.
+fn sweep_directory(
+    files: &Files,
+    directory: &Path,
+    named: &HashSet<PathBuf>,
+    swept: &mut (u64, u64),
+) -> Result<bool, FileError> {
+    let entries = files.list(directory)?;
+    let found = entries.len();
+    let mut removed = 0;
+    for path in entries {
+        if path.is_dir() && !path.is_symlink() {
+            if sweep_directory(files, &path, named, swept)? {
+                files.remove_directory(&path)?;
+                removed += 1;
+            }
+        } else if !named.contains(&path) {
+            swept.1 += files.size(&path)?.unwrap_or(0);
+            swept.0 += 1;
+            files.remove(&path)?;
+            removed += 1;
+        }
+    }
+    if removed > 0 {
+        files.sync_directory(directory)?;
+    }
+    Ok(removed == found)
+}
+
+/// What a round of reaping did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReapReport {
+    pub files: u64,
+    pub bytes: u64,
+    /// Files that could not be removed; the next round tries them again.
+    pub problems: Vec<String>,
+}
+
+struct KnownFile {
+    meta: Weak<SegmentMeta>,
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// Knows every segment that a snapshot has named since the start, without keeping any of them alive.
+pub(crate) struct Reaper {
+    files: Files,
+    root: PathBuf,
+    known: Mutex<HashMap<SegmentId, KnownFile>>,
+}
+
+impl Reaper {
+    pub(crate) fn new(files: Files, root: &Path) -> Self {
+        Self { files, root: root.to_path_buf(), known: Mutex::default() }
+    }
+
+    /// To be called before the snapshot that names the segments is published.
+    pub(crate) fn register<'a>(&self, segments: impl IntoIterator<Item = &'a Arc<SegmentMeta>>) {
+        let mut known = self.known.lock();
+        for meta in segments {
+            let path = self.root.join(&meta.path);
+            known.insert(meta.id, KnownFile { meta: Arc::downgrade(meta), path, bytes: meta.bytes });
+        }
+    }
+
+    /// Removes the files that nobody can read any more.
+    pub(crate) fn reap(&self) -> ReapReport {
+        // A dead Weak stays dead, so the lock need not be held while files are removed.
+        let unreadable: Vec<(SegmentId, KnownFile)> =
+            self.known.lock().extract_if(|_, file| file.meta.strong_count() == 0).collect();
+        let mut report = ReapReport::default();
+        let mut directories = HashSet::new();
+        for (id, file) in unreadable {
+            match self.files.remove(&file.path) {
+                Ok(()) => {
+                    report.files += 1;
+                    report.bytes += file.bytes;
+                    directories.extend(file.path.parent().map(Path::to_path_buf));
+                }
+                Err(error) => {
+                    report.problems.push(error.to_string());
+                    self.known.lock().insert(id, file);
+                }
+            }
+        }
+        // A file that comes back after a power cut because its directory was not synced is swept as an orphan.
+        for directory in directories {
+            report.problems.extend(self.files.sync_directory(&directory).err().map(|error| error.to_string()));
+        }
+        report
+    }
+}

@@ -1,0 +1,300 @@
+//! Stored operations: the bytes of a commit in the log.
+//!
+//! What is on disk is a set of types of its own, so that the types in memory can change their shape freely. They are written
+//! with postcard, whose bytes depend on nothing but the order of fields and variants. The leaves (definitions, SQL types,
+//! segment metadata, datums) derive their stored form where they stand; `stored/tests.rs` pins the bytes of all of them, so
+//! a change of shape cannot slip into the format unnoticed. New variants go at the end; a change of fields needs a new
+//! version of the log (see `log`) and of the checkpoints.
+//!
+//! Record batches are Arrow IPC streams, each with its own schema, so types and metadata come back as they were. View arrays
+//! that hold on to much more text than they show are compacted first: a filtered batch shares the buffers of the whole.
+
+use crate::definition::{TableDefinition, ViewDefinition};
+use crate::draft::Op;
+use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::segment::{DeletionVector, SegmentMeta};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::ipc::MetadataVersion;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes that passed their checksum and still do not say what they should.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct StoredError(pub(crate) String);
+
+impl StoredError {
+    pub(crate) fn new(what: &str, error: impl fmt::Display) -> Self {
+        Self(format!("could not decode {what}: {error}"))
+    }
+}
+
+/// Bytes, written as one run and not number by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Blob(pub(crate) Vec<u8>);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BlobVisitor;
+        impl de::Visitor<'_> for BlobVisitor {
+            type Value = Blob;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(Blob(bytes.to_vec()))
+            }
+        }
+        deserializer.deserialize_bytes(BlobVisitor)
+    }
+}
+
+type Meta<'a> = Cow<'a, SegmentMeta>;
+
+/// An operation on disk. The order of variants and fields is the format.
+#[derive(Serialize, Deserialize)]
+enum StoredOp<'a> {
+    CreateSchema {
+        id: ObjectId,
+        name: Cow<'a, str>,
+    },
+    DropSchema {
+        name: Cow<'a, str>,
+    },
+    CreateTable(Cow<'a, TableDefinition>),
+    DropTable(ObjectId),
+    CreateView(Cow<'a, ViewDefinition>),
+    AlterView(Cow<'a, ViewDefinition>),
+    DropView(ObjectId),
+    AddSegments {
+        table: ObjectId,
+        segments: Vec<Meta<'a>>,
+    },
+    AddRecent {
+        table: ObjectId,
+        id: RecentId,
+        batch: Blob,
+    },
+    Delete {
+        table: ObjectId,
+        segments: Vec<(SegmentId, Blob)>,
+        recent: Vec<(RecentId, Blob)>,
+    },
+    Truncate {
+        table: ObjectId,
+    },
+    Rewrite {
+        table: ObjectId,
+        remove_segments: Vec<(SegmentId, u64)>,
+        remove_recent: Vec<(RecentId, u64)>,
+        add: Vec<Meta<'a>>,
+    },
+    Fold {
+        view: ObjectId,
+        from: Option<CommitSeq>,
+        to: CommitSeq,
+        replace: bool,
+        segments: Vec<Meta<'a>>,
+        recent: Vec<(RecentId, Blob)>,
+    },
+    DropState {
+        view: ObjectId,
+    },
+}
+
+/// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
+pub(crate) fn encode_ops(ops: &[Op]) -> Vec<u8> {
+    let stored: Vec<StoredOp<'_>> = ops.iter().map(store_op).collect();
+    encode(&stored)
+}
+
+/// Reads what [`encode_ops`] wrote.
+pub(crate) fn decode_ops(bytes: &[u8], schemas: &mut SchemaPool) -> Result<Vec<Op>, StoredError> {
+    let stored: Vec<StoredOp<'_>> = decode("the operations of a commit", bytes)?;
+    stored.into_iter().map(|op| load_op(op, schemas)).collect()
+}
+
+fn store_op(op: &Op) -> StoredOp<'_> {
+    match op {
+        Op::CreateSchema { id, name } => StoredOp::CreateSchema { id: *id, name: Cow::Borrowed(name) },
+        Op::DropSchema { name } => StoredOp::DropSchema { name: Cow::Borrowed(name) },
+        Op::CreateTable(definition) => StoredOp::CreateTable(Cow::Borrowed(definition)),
+        Op::DropTable(id) => StoredOp::DropTable(*id),
+        Op::CreateView(definition) => StoredOp::CreateView(Cow::Borrowed(definition)),
+        Op::AlterView(definition) => StoredOp::AlterView(Cow::Borrowed(definition)),
+        Op::DropView(id) => StoredOp::DropView(*id),
+        Op::AddSegments { table, segments } => StoredOp::AddSegments { table: *table, segments: store_metas(segments) },
+        Op::AddRecent { table, id, batch } => {
+            StoredOp::AddRecent { table: *table, id: *id, batch: encode_batch(batch) }
+        }
+        Op::Delete { table, segments, recent } => StoredOp::Delete {
+            table: *table,
+            segments: segments.iter().map(|(id, vector)| (*id, encode_vector(vector))).collect(),
+            recent: recent.iter().map(|(id, vector)| (*id, encode_vector(vector))).collect(),
+        },
+        Op::Truncate { table } => StoredOp::Truncate { table: *table },
+        Op::Rewrite { table, remove_segments, remove_recent, add } => StoredOp::Rewrite {
+            table: *table,
+            remove_segments: remove_segments.clone(),
+            remove_recent: remove_recent.clone(),
+            add: store_metas(add),
+        },
+        Op::Fold { view, from, to, replace, segments, recent } => StoredOp::Fold {
+            view: *view,
+            from: *from,
+            to: *to,
+            replace: *replace,
+            segments: store_metas(segments),
+            recent: recent.iter().map(|(id, batch)| (*id, encode_batch(batch))).collect(),
+        },
+        Op::DropState { view } => StoredOp::DropState { view: *view },
+    }
+}
+
+fn store_metas(segments: &[Arc<SegmentMeta>]) -> Vec<Meta<'_>> {
+    segments.iter().map(|meta| Cow::Borrowed(&**meta)).collect()
+}
+
+fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError> {
+    Ok(match op {
+        StoredOp::CreateSchema { id, name } => Op::CreateSchema { id, name: name.into_owned() },
+        StoredOp::DropSchema { name } => Op::DropSchema { name: name.into_owned() },
+        StoredOp::CreateTable(definition) => Op::CreateTable(Arc::new(definition.into_owned())),
+        StoredOp::DropTable(id) => Op::DropTable(id),
+        StoredOp::CreateView(definition) => Op::CreateView(Arc::new(definition.into_owned())),
+        StoredOp::AlterView(definition) => Op::AlterView(Arc::new(definition.into_owned())),
+        StoredOp::DropView(id) => Op::DropView(id),
+        StoredOp::AddSegments { table, segments } => Op::AddSegments { table, segments: load_metas(segments) },
+        StoredOp::AddRecent { table, id, batch } => Op::AddRecent { table, id, batch: schemas.decode_batch(&batch)? },
+        StoredOp::Delete { table, segments, recent } => Op::Delete {
+            table,
+            segments: load_each(segments, decode_vector)?,
+            recent: load_each(recent, decode_vector)?,
+        },
+        StoredOp::Truncate { table } => Op::Truncate { table },
+        StoredOp::Rewrite { table, remove_segments, remove_recent, add } => {
+            Op::Rewrite { table, remove_segments, remove_recent, add: load_metas(add) }
+        }
+        StoredOp::Fold { view, from, to, replace, segments, recent } => Op::Fold {
+            view,
+            from,
+            to,
+            replace,
+            segments: load_metas(segments),
+            recent: load_each(recent, |batch| schemas.decode_batch(batch))?,
+        },
+        StoredOp::DropState { view } => Op::DropState { view },
+    })
+}
+
+fn load_metas(segments: Vec<Meta<'_>>) -> Vec<Arc<SegmentMeta>> {
+    segments.into_iter().map(|meta| Arc::new(meta.into_owned())).collect()
+}
+
+fn load_each<Id, T>(
+    stored: Vec<(Id, Blob)>,
+    mut load: impl FnMut(&Blob) -> Result<T, StoredError>,
+) -> Result<Vec<(Id, T)>, StoredError> {
+    stored.into_iter().map(|(id, blob)| Ok((id, load(&blob)?))).collect()
+}
+
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    postcard::to_stdvec(value).expect("stored types have known lengths and a vector grows without error")
+}
+
+pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, StoredError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(StoredError::new(what, format_args!("{} bytes too many", rest.len()))),
+        Err(error) => Err(StoredError::new(what, error)),
+    }
+}
+
+pub(crate) fn encode_vector(vector: &Arc<DeletionVector>) -> Blob {
+    Blob(vector.to_bytes())
+}
+
+pub(crate) fn decode_vector(blob: &Blob) -> Result<Arc<DeletionVector>, StoredError> {
+    let vector = DeletionVector::from_bytes(&blob.0);
+    vector.map(Arc::new).ok_or_else(|| StoredError::new("a deletion vector", "not a roaring bitmap"))
+}
+
+/// One batch as an uncompressed Arrow IPC stream.
+pub(crate) fn encode_batch(batch: &RecordBatch) -> Blob {
+    let batch = compact_views(batch);
+    let write = || {
+        let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
+        let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options)?;
+        writer.write(&batch)?;
+        writer.into_inner()
+    };
+    Blob(write().expect("Arrow IPC has every type that a table can have"))
+}
+
+/// Lets go of text that no row of the batch shows, where it is more than half of what the batch holds.
+fn compact_views(batch: &RecordBatch) -> RecordBatch {
+    let columns: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Utf8View => {
+                let views = column.as_string_view();
+                let held: usize = views.data_buffers().iter().map(|buffer| buffer.len()).sum();
+                if held > 2 * views.total_buffer_bytes_used() { Arc::new(views.gc()) } else { Arc::clone(column) }
+            }
+            DataType::BinaryView => {
+                let views = column.as_binary_view();
+                let held: usize = views.data_buffers().iter().map(|buffer| buffer.len()).sum();
+                if held > 2 * views.total_buffer_bytes_used() { Arc::new(views.gc()) } else { Arc::clone(column) }
+            }
+            _ => Arc::clone(column),
+        })
+        .collect();
+    if columns.is_empty() {
+        return batch.clone();
+    }
+    RecordBatch::try_new(batch.schema(), columns).expect("compacting changes neither types nor lengths")
+}
+
+/// Schemas of batches that were read, so that batches of one table share theirs.
+#[derive(Default)]
+pub(crate) struct SchemaPool(Vec<SchemaRef>);
+
+/// A pool of more schemas than this forgets the oldest; forgetting costs memory only.
+const SCHEMAS_MAX: usize = 64;
+
+impl SchemaPool {
+    /// Reads what [`encode_batch`] wrote.
+    pub(crate) fn decode_batch(&mut self, blob: &Blob) -> Result<RecordBatch, StoredError> {
+        let fail = |error: &dyn fmt::Display| StoredError::new("a batch of rows", error);
+        let mut reader = StreamReader::try_new(blob.0.as_slice(), None).map_err(|error| fail(&error))?;
+        let batch = reader.next().ok_or_else(|| fail(&"it is empty"))?.map_err(|error| fail(&error))?;
+        let schema = self.share(batch.schema());
+        batch.with_schema(schema).map_err(|error| fail(&error))
+    }
+
+    fn share(&mut self, schema: SchemaRef) -> SchemaRef {
+        if let Some(known) = self.0.iter().find(|known| **known == schema) {
+            return Arc::clone(known);
+        }
+        if self.0.len() == SCHEMAS_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(Arc::clone(&schema));
+        schema
+    }
+}
+
+#[cfg(test)]
+mod tests;
