@@ -1,0 +1,160 @@
+//! Rewriting: the same rows in better segments.
+//!
+//! Recent rows are folded into segments before they cost memory and log; small segments of a partition are merged;
+//! segments with many dead rows are written again without them. A rewrite changes no content. It names what it read (with
+//! the number of dead rows then), and the commit refuses it if a user's delete came in between: users win.
+//!
+//!     choose(version) ─▶ RewritePlan ─fold(plan)─▶ StagedSegments ─▶ the catalog's `Op::Rewrite`
+//!
+//! Which small segments are merged follows the size: the smallest first, and a larger one only when those before it add
+//! up to half of it. So a row is written again about log2(n) times, not once for every few new segments. Merges stay
+//! below [`MERGE_ROWS_MAX`] rows and [`MERGE_BYTES_MAX`] bytes, because they sort in memory.
+
+use crate::error::StorageError;
+use crate::partition::key_bytes;
+use crate::reader::SegmentStore;
+use crate::segment::SegmentWriter;
+use crate::staging::{StagedSegments, Staging};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use catalog::definition::TableDefinition;
+use catalog::ids::{RecentId, SegmentId};
+use catalog::segment::{DeletionVector, LiveSegment};
+use catalog::snapshot::{RecentBatch, TableVersion};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Recent rows are folded from this many batches, rows or bytes on.
+pub const RECENT_BATCHES_MAX: usize = 64;
+pub const RECENT_ROWS_MAX: usize = 65_536;
+pub const RECENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// A segment below both of these is small.
+pub const SMALL_ROWS: u32 = 262_144;
+pub const SMALL_BYTES: u64 = 8 * 1024 * 1024;
+/// So many small segments of one partition are merged.
+pub const SMALL_SEGMENTS_MAX: usize = 8;
+/// A segment with more dead rows than this is written again.
+pub const DEAD_PERCENT_MAX: u64 = 20;
+const MERGE_SEGMENTS_MIN: usize = 4;
+const MERGE_ROWS_MAX: u64 = 1_048_576;
+const MERGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What one rewrite replaces: recent rows of any partitions, or segments of one partition.
+#[derive(Clone, Debug)]
+pub struct RewritePlan {
+    pub definition: Arc<TableDefinition>,
+    pub segments: Vec<LiveSegment>,
+    pub recent: Vec<RecentBatch>,
+}
+
+impl RewritePlan {
+    /// The segments that the rewrite replaces, each with the number of its rows that are dead.
+    pub fn remove_segments(&self) -> Vec<(SegmentId, u64)> {
+        self.segments.iter().map(|segment| (segment.meta.id, dead_count(&segment.deleted))).collect()
+    }
+
+    /// The recent batches that the rewrite replaces, each with the number of its rows that are dead.
+    pub fn remove_recent(&self) -> Vec<(RecentId, u64)> {
+        self.recent.iter().map(|recent| (recent.id, dead_count(&recent.deleted))).collect()
+    }
+
+    pub fn rows_live(&self) -> u64 {
+        let segments: u64 = self.segments.iter().map(LiveSegment::rows_live).sum();
+        segments + self.recent.iter().map(RecentBatch::rows_live).sum::<u64>()
+    }
+}
+
+fn dead_count(deleted: &Option<Arc<DeletionVector>>) -> u64 {
+    deleted.as_ref().map_or(0, |deleted| deleted.len())
+}
+
+/// The rewrites that a table version is worth. `force` folds its recent rows however few they are: the caller found them
+/// old, or wants them gone.
+pub fn choose(version: &TableVersion, force: bool) -> Vec<RewritePlan> {
+    let plan = |segments, recent| RewritePlan { definition: version.definition.clone(), segments, recent };
+    let mut plans = Vec::new();
+    if fold_is_due(&version.recent, force) {
+        plans.push(plan(Vec::new(), version.recent.to_vec()));
+    }
+    let mut small: BTreeMap<Vec<u8>, Vec<&LiveSegment>> = BTreeMap::new();
+    for segment in version.segments.values() {
+        if dead_count(&segment.deleted) * 100 > u64::from(segment.meta.rows) * DEAD_PERCENT_MAX {
+            plans.push(plan(vec![segment.clone()], Vec::new()));
+        } else if segment.meta.rows < SMALL_ROWS && segment.meta.bytes < SMALL_BYTES {
+            small.entry(key_bytes(&segment.meta.partition)).or_default().push(segment);
+        }
+    }
+    for segments in small.into_values().filter(|segments| segments.len() >= SMALL_SEGMENTS_MAX) {
+        plans.push(plan(choose_merge(segments), Vec::new()));
+    }
+    plans
+}
+
+fn fold_is_due(recent: &[RecentBatch], force: bool) -> bool {
+    let rows: usize = recent.iter().map(|recent| recent.batch.num_rows()).sum();
+    let bytes = || recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum::<usize>();
+    !recent.is_empty()
+        && (force || recent.len() >= RECENT_BATCHES_MAX || rows >= RECENT_ROWS_MAX || bytes() >= RECENT_BYTES_MAX)
+}
+
+fn choose_merge(mut segments: Vec<&LiveSegment>) -> Vec<LiveSegment> {
+    segments.sort_by_key(|segment| (segment.rows_live(), segment.meta.id));
+    let mut chosen: Vec<LiveSegment> = Vec::new();
+    let (mut rows, mut bytes) = (0, 0);
+    for segment in segments {
+        let outgrown = chosen.len() >= MERGE_SEGMENTS_MIN && segment.rows_live() > rows * 2;
+        let too_much = rows + segment.rows_live() > MERGE_ROWS_MAX || bytes + segment.meta.bytes > MERGE_BYTES_MAX;
+        if outgrown || too_much {
+            break;
+        }
+        rows += segment.rows_live();
+        bytes += segment.meta.bytes;
+        chosen.push(segment.clone());
+    }
+    chosen
+}
+
+/// Writes the live rows of what a plan replaces into sorted segments, using about `budget_bytes` for recent rows and what
+/// a merge's rows take in memory. Works on one thread: a rewrite yields to users. Nothing is staged where no row is alive.
+pub fn fold(store: &SegmentStore, plan: &RewritePlan, budget_bytes: usize) -> Result<StagedSegments, StorageError> {
+    if let ([segment], []) = (plan.segments.as_slice(), plan.recent.as_slice()) {
+        return rewrite_alone(store, plan, segment);
+    }
+    // A merge over its budget would leave several small segments again, and never end.
+    let budget_bytes = if plan.segments.is_empty() { budget_bytes } else { usize::MAX };
+    let mut staging = Staging::new(store.data_dir().clone(), plan.definition.clone(), budget_bytes).with_threads(1);
+    for recent in &plan.recent {
+        let live =
+            live_rows(recent).map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))?;
+        staging.push(live)?;
+    }
+    for segment in &plan.segments {
+        for batch in store.read_segment(segment, None)? {
+            staging.push(batch?)?;
+        }
+    }
+    staging.finish()
+}
+
+/// One segment without its dead rows: they are in order already and need no memory.
+fn rewrite_alone(
+    store: &SegmentStore,
+    plan: &RewritePlan,
+    segment: &LiveSegment,
+) -> Result<StagedSegments, StorageError> {
+    let partition = segment.meta.partition.clone();
+    let mut writer = SegmentWriter::new(store.data_dir().clone(), plan.definition.clone(), partition);
+    for batch in store.read_segment(segment, None)? {
+        writer.write(&batch?)?;
+    }
+    Ok(StagedSegments::from(Vec::from_iter(writer.finish()?)))
+}
+
+fn live_rows(recent: &RecentBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let Some(deleted) = &recent.deleted else {
+        return Ok(recent.batch.clone());
+    };
+    let rows = 0..recent.batch.num_rows() as u32;
+    let live: BooleanArray = rows.map(|row| Some(!deleted.0.contains(row))).collect();
+    filter_record_batch(&recent.batch, &live)
+}

@@ -1,0 +1,308 @@
+//! Segments: the immutable files that hold a table's rows.
+//!
+//! A segment is one Parquet file with rows of exactly one partition, sorted by the table's sort key. A row exists for
+//! readers from the moment a commit names its segment, and not a moment earlier:
+//!
+//!     write(batch) ─▶ SegmentWriter ─finish()─▶ StagedSegment ─commit─▶ SegmentMeta
+//!                     file open                 synced, invisible       visible
+//!
+//! A file gets its final name at once. Dropping a `SegmentWriter` or a `StagedSegment` deletes its file; a crash leaks
+//! the file instead, and recovery deletes whatever no table version names. This module does not know what a commit is.
+//!
+//! Encodings are chosen by column and segment from a sample of the first rows: a dictionary where values repeat, else
+//! delta encoding for integers and plain values for the rest. Building a dictionary that does not pay is what costs
+//! most in encoding, because every value is hashed for nothing.
+
+use crate::error::StorageError;
+use crate::partition::partition_directory;
+use crate::statistics::{FloatBounds, column_statistics};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use catalog::definition::TableDefinition;
+use catalog::ids::SegmentId;
+use catalog::segment::{PartitionKey, SegmentMeta};
+use hashbrown::HashSet;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::{Builder, Uuid};
+
+/// The most rows of a row group: the unit of pruning, and of parallel reading.
+pub const ROW_GROUP_ROWS_MAX: usize = 131_072;
+/// The most rows of a segment.
+pub const SEGMENT_ROWS_MAX: usize = 2_097_152;
+
+const ZSTD_LEVEL: i32 = 1;
+const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+const SAMPLE_ROWS: usize = 1024;
+/// The share of distinct values in the sample above which integers are delta encoded: about 750 values in all.
+const INTEGER_DICTIONARY_SHARE_MAX: f64 = 0.5;
+/// The same for values that are longer than a dictionary's index: about 10,000 values in all.
+const DICTIONARY_SHARE_MAX: f64 = 0.95;
+
+/// Writes one segment. Rows arrive sorted, in batches of the table's schema.
+pub struct SegmentWriter {
+    definition: Arc<TableDefinition>,
+    schema: SchemaRef,
+    partition: PartitionKey,
+    data_dir: Arc<Path>,
+    floats: FloatBounds,
+    rows: usize,
+    open: Option<OpenSegment>,
+}
+
+struct OpenSegment {
+    id: SegmentId,
+    path: String,
+    file: UnkeptFile,
+    writer: ArrowWriter<BufWriter<ChecksummedFile>>,
+}
+
+/// A segment whose file is complete and synced, but which no commit names yet. Deletes its file when dropped.
+#[derive(Debug)]
+pub struct StagedSegment {
+    meta: Arc<SegmentMeta>,
+    file: UnkeptFile,
+}
+
+/// A segment whose file is complete, but not yet synced.
+pub(crate) struct UnsyncedSegment {
+    staged: StagedSegment,
+    handle: Arc<File>,
+}
+
+impl StagedSegment {
+    pub fn meta(&self) -> &Arc<SegmentMeta> {
+        &self.meta
+    }
+
+    /// Leaves the file in place: the commit that names it is durable. To be called before anything can cancel the
+    /// caller, or a committed segment loses its file.
+    pub fn keep(mut self) -> Arc<SegmentMeta> {
+        self.file.kept = true;
+        self.meta.clone()
+    }
+}
+
+impl UnsyncedSegment {
+    /// Syncs the file; its directory remains to be synced.
+    pub(crate) fn sync(self) -> Result<StagedSegment, StorageError> {
+        self.handle.sync_all().map_err(|error| StorageError::io("fsync", &self.staged.meta.path, error))?;
+        Ok(self.staged)
+    }
+}
+
+impl SegmentWriter {
+    /// A segment of `partition` below `data_dir`. The file is created with the first rows.
+    pub fn new(data_dir: Arc<Path>, definition: Arc<TableDefinition>, partition: PartitionKey) -> Self {
+        let schema = definition.schema();
+        let floats = FloatBounds::new(&schema);
+        Self { definition, schema, partition, data_dir, floats, rows: 0, open: None }
+    }
+
+    /// Appends rows: at least as great by the sort key as those before, and not more than [`SEGMENT_ROWS_MAX`] in all.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += batch.num_rows();
+        assert!(self.rows <= SEGMENT_ROWS_MAX, "a segment holds at most {SEGMENT_ROWS_MAX} rows");
+        self.floats.add(batch);
+        let open = match &mut self.open {
+            Some(open) => open,
+            None => {
+                let opened = self.open(batch)?;
+                self.open.insert(opened)
+            }
+        };
+        let written = open.writer.write(batch);
+        written.map_err(|error| StorageError::from_writing(error, &open.path, &self.definition.name.name))
+    }
+
+    /// Completes and syncs the file and its directories. `None` where no rows came.
+    pub fn finish(self) -> Result<Option<StagedSegment>, StorageError> {
+        let data_dir = self.data_dir.clone();
+        let Some(unsynced) = self.close()? else {
+            return Ok(None);
+        };
+        let staged = unsynced.sync()?;
+        sync_directories(&data_dir, [staged.meta.path.as_str()])?;
+        Ok(Some(staged))
+    }
+
+    /// Completes the file without syncing it.
+    pub(crate) fn close(self) -> Result<Option<UnsyncedSegment>, StorageError> {
+        let Some(OpenSegment { id, path, file, mut writer }) = self.open else {
+            return Ok(None);
+        };
+        let table = &self.definition.name.name;
+        let metadata = writer.finish().map_err(|error| StorageError::from_writing(error, &path, table))?;
+        // `ArrowWriter::into_inner` would write a second footer.
+        let sink = writer.inner_mut();
+        sink.flush().map_err(|error| StorageError::io("write", &path, error))?;
+        let written = sink.get_ref();
+        let meta = SegmentMeta {
+            id,
+            partition: self.partition,
+            path,
+            rows: self.rows as u32,
+            bytes: written.bytes,
+            checksum: written.checksum,
+            statistics: column_statistics(&self.definition, &self.schema, &metadata, &self.floats),
+        };
+        let staged = StagedSegment { meta: Arc::new(meta), file };
+        Ok(Some(UnsyncedSegment { staged, handle: written.file.clone() }))
+    }
+
+    fn open(&self, sample: &RecordBatch) -> Result<OpenSegment, StorageError> {
+        let id = new_segment_id();
+        let directory = partition_directory(&self.definition, &self.partition);
+        let path = format!("{directory}/{id}.parquet");
+        let full_path = self.data_dir.join(&path);
+        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        let handle = fs::create_dir_all(self.data_dir.join(&directory))
+            .and_then(|()| create(&full_path))
+            .map_err(|error| StorageError::io("create", &path, error))?;
+        let file = UnkeptFile { path: full_path, kept: false };
+        let sink = BufWriter::with_capacity(
+            WRITE_BUFFER_BYTES,
+            ChecksummedFile { file: Arc::new(handle), bytes: 0, checksum: 0 },
+        );
+        let table = &self.definition.name.name;
+        let properties = writer_properties(&self.definition, sample)
+            .map_err(|error| StorageError::internal("encode", table, error))?;
+        let writer = ArrowWriter::try_new(sink, self.schema.clone(), Some(properties))
+            .map_err(|error| StorageError::from_writing(error, &path, table))?;
+        Ok(OpenSegment { id, path, file, writer })
+    }
+}
+
+/// Makes the names of files durable: syncs the directories of all `paths` (relative to `data_dir`) and of everything
+/// above them up to the data directory, each once. Directories that another writer just made are among them, whether
+/// that writer has synced them yet or not.
+pub(crate) fn sync_directories<'a>(
+    data_dir: &Path,
+    paths: impl IntoIterator<Item = &'a str>,
+) -> Result<(), StorageError> {
+    let directories: BTreeSet<&Path> = paths.into_iter().flat_map(|path| Path::new(path).ancestors().skip(1)).collect();
+    for directory in directories {
+        File::open(data_dir.join(directory))
+            .and_then(|handle| handle.sync_all())
+            .map_err(|error| StorageError::io("fsync", &directory.to_string_lossy(), error))?;
+    }
+    Ok(())
+}
+
+/// A UUID of version 7 from the wall clock and 74 random bits.
+fn new_segment_id() -> SegmentId {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64);
+    let mut random = [0; 10];
+    random.copy_from_slice(&Uuid::new_v4().as_bytes()[6..]);
+    // The version and variant bits of a version 4 are fixed; fill them from its random half.
+    let other = *Uuid::new_v4().as_bytes();
+    random[0] = other[0];
+    random[2] = other[1];
+    SegmentId(Builder::from_unix_timestamp_millis(millis, &random).into_uuid().as_u128())
+}
+
+/// Deletes its file when dropped, unless it was kept.
+#[derive(Debug)]
+struct UnkeptFile {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for UnkeptFile {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "could not remove staged segment; recovery will");
+        }
+    }
+}
+
+/// A file that counts and checksums what is written to it.
+struct ChecksummedFile {
+    file: Arc<File>,
+    bytes: u64,
+    checksum: u32,
+}
+
+impl Write for ChecksummedFile {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = (&*self.file).write(buffer)?;
+        self.checksum = crc32c::crc32c_append(self.checksum, &buffer[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (&*self.file).flush()
+    }
+}
+
+fn writer_properties(
+    definition: &TableDefinition,
+    sample: &RecordBatch,
+) -> Result<WriterProperties, Box<dyn std::error::Error>> {
+    let sorting = definition.order_by.iter().filter_map(|column| definition.position(*column));
+    let sorting = sorting
+        .map(|position| SortingColumn { column_idx: position as i32, descending: false, nulls_first: false })
+        .collect();
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(crate::statistics::BOUND_BYTES_MAX))
+        .set_sorting_columns(Some(sorting));
+    let stride = sample.num_rows().div_ceil(SAMPLE_ROWS).max(1);
+    let rows = UInt32Array::from_iter_values((0..sample.num_rows() as u32).step_by(stride));
+    for (field, array) in sample.schema().fields().iter().zip(sample.columns()) {
+        let share = distinct_share(&take(array, &rows, None)?)?;
+        builder = choose_encoding(builder, ColumnPath::new(vec![field.name().clone()]), field.data_type(), share);
+    }
+    Ok(builder.build())
+}
+
+fn choose_encoding(
+    builder: WriterPropertiesBuilder,
+    path: ColumnPath,
+    data_type: &DataType,
+    distinct_share: f64,
+) -> WriterPropertiesBuilder {
+    if is_stored_as_integer(data_type) && distinct_share > INTEGER_DICTIONARY_SHARE_MAX {
+        return builder
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
+    }
+    builder.set_column_dictionary_enabled(path, distinct_share <= DICTIONARY_SHARE_MAX)
+}
+
+/// Whether Parquet stores the type as 32 or 64 bit integers.
+fn is_stored_as_integer(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal128(precision, _) => *precision <= 18,
+        DataType::Interval(_) => false,
+        other => other.is_signed_integer() || other.is_temporal(),
+    }
+}
+
+/// The share of distinct values among the non-null ones.
+fn distinct_share(array: &ArrayRef) -> Result<f64, Box<dyn std::error::Error>> {
+    let rows = RowConverter::new(vec![SortField::new(array.data_type().clone())])?
+        .convert_columns(std::slice::from_ref(array))?;
+    let distinct: HashSet<&[u8]> = rows.iter().map(|row| row.data()).collect();
+    Ok(distinct.len() as f64 / (array.len() - array.null_count()).max(1) as f64)
+}

@@ -1,0 +1,160 @@
+//! Column statistics: exact bounds of each column of a segment, or none.
+//!
+//! The Parquet writer already looks at every value, so its row group statistics are used where they are exact. Three
+//! kinds are not: long text and bytes (cut to [`BOUND_BYTES_MAX`] and marked), floats (NaN is left out in silence, so
+//! [`FloatBounds`] looks at them itself) and decimals above 38 digits (they fit no `Datum`).
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use catalog::definition::TableDefinition;
+use catalog::segment::{ColumnStatistics, Datum};
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::statistics::Statistics;
+
+/// The longest text or bytes that serve as a bound; a longer bound is unknown.
+pub(crate) const BOUND_BYTES_MAX: usize = 64;
+
+/// Bounds of the float columns of a segment while it is being written.
+pub(crate) struct FloatBounds {
+    columns: Vec<FloatColumn>,
+}
+
+struct FloatColumn {
+    position: usize,
+    least: f64,
+    greatest: f64,
+    has_nan: bool,
+}
+
+impl FloatBounds {
+    pub(crate) fn new(schema: &SchemaRef) -> Self {
+        let floats = schema.fields().iter().enumerate();
+        let columns = floats
+            .filter(|(_, field)| matches!(field.data_type(), DataType::Float32 | DataType::Float64))
+            .map(|(position, _)| FloatColumn {
+                position,
+                least: f64::INFINITY,
+                greatest: f64::NEG_INFINITY,
+                has_nan: false,
+            })
+            .collect();
+        Self { columns }
+    }
+
+    pub(crate) fn add(&mut self, batch: &RecordBatch) {
+        for column in &mut self.columns {
+            let array = batch.column(column.position);
+            match array.data_type() {
+                DataType::Float32 => {
+                    array.as_primitive::<Float32Type>().iter().flatten().for_each(|value| column.add(f64::from(value)));
+                }
+                _ => array.as_primitive::<Float64Type>().iter().flatten().for_each(|value| column.add(value)),
+            }
+        }
+    }
+
+    fn bounds(&self, position: usize) -> Option<(Datum, Datum)> {
+        let column = self.columns.iter().find(|column| column.position == position)?;
+        let known = !column.has_nan && column.least <= column.greatest;
+        known.then_some((Datum::Float(column.least), Datum::Float(column.greatest)))
+    }
+}
+
+impl FloatColumn {
+    fn add(&mut self, value: f64) {
+        self.has_nan |= value.is_nan();
+        self.least = self.least.min(value);
+        self.greatest = self.greatest.max(value);
+    }
+}
+
+/// The statistics of every column of a finished segment, in the order of the table's columns.
+pub(crate) fn column_statistics(
+    definition: &TableDefinition,
+    schema: &SchemaRef,
+    metadata: &ParquetMetaData,
+    floats: &FloatBounds,
+) -> Vec<ColumnStatistics> {
+    let columns = definition.columns.iter().zip(schema.fields()).enumerate();
+    columns
+        .map(|(position, (column, field))| {
+            let mut null_count = 0;
+            let mut bounds = None;
+            let mut known = true;
+            for row_group in metadata.row_groups() {
+                let chunk = row_group.column(position);
+                let nulls = chunk.statistics().and_then(Statistics::null_count_opt).unwrap_or(0);
+                null_count += nulls;
+                if nulls == row_group.num_rows() as u64 {
+                    continue;
+                }
+                match chunk.statistics().and_then(|statistics| datum_bounds(statistics, field.data_type())) {
+                    Some(own) => bounds = Some(widen(bounds, own)),
+                    None => known = false,
+                }
+            }
+            let bounds = match field.data_type() {
+                DataType::Float32 | DataType::Float64 => floats.bounds(position),
+                _ => bounds.filter(|_| known),
+            };
+            ColumnStatistics { column: column.id, null_count, bounds }
+        })
+        .collect()
+}
+
+fn widen(bounds: Option<(Datum, Datum)>, own: (Datum, Datum)) -> (Datum, Datum) {
+    let Some((least, greatest)) = bounds else {
+        return own;
+    };
+    let least = if own.0 < least { own.0 } else { least };
+    let greatest = if own.1 > greatest { own.1 } else { greatest };
+    (least, greatest)
+}
+
+/// The exact bounds of one column of one row group.
+fn datum_bounds(statistics: &Statistics, data_type: &DataType) -> Option<(Datum, Datum)> {
+    if !statistics.min_is_exact() || !statistics.max_is_exact() {
+        return None;
+    }
+    let integer = |value: i64| match data_type {
+        DataType::Decimal128(..) => Datum::Decimal(i128::from(value)),
+        _ => Datum::Int(value),
+    };
+    match statistics {
+        Statistics::Boolean(typed) => Some((Datum::Bool(*typed.min_opt()?), Datum::Bool(*typed.max_opt()?))),
+        Statistics::Int32(typed) if is_integral(data_type) => {
+            Some((integer(i64::from(*typed.min_opt()?)), integer(i64::from(*typed.max_opt()?))))
+        }
+        Statistics::Int64(typed) if is_integral(data_type) => {
+            Some((integer(*typed.min_opt()?), integer(*typed.max_opt()?)))
+        }
+        Statistics::ByteArray(typed) => {
+            Some((bytes_datum(typed.min_opt()?.data(), data_type)?, bytes_datum(typed.max_opt()?.data(), data_type)?))
+        }
+        Statistics::FixedLenByteArray(typed) => {
+            Some((bytes_datum(typed.min_opt()?.data(), data_type)?, bytes_datum(typed.max_opt()?.data(), data_type)?))
+        }
+        _ => None,
+    }
+}
+
+/// Whether Parquet's integers under this type are the datum's integer (or a narrow decimal's unscaled value).
+fn is_integral(data_type: &DataType) -> bool {
+    data_type.is_signed_integer() || data_type.is_temporal() || matches!(data_type, DataType::Decimal128(..))
+}
+
+fn bytes_datum(bytes: &[u8], data_type: &DataType) -> Option<Datum> {
+    match data_type {
+        DataType::Utf8View if bytes.len() <= BOUND_BYTES_MAX => String::from_utf8(bytes.to_vec()).ok().map(Datum::Text),
+        DataType::BinaryView | DataType::FixedSizeBinary(_) if bytes.len() <= BOUND_BYTES_MAX => {
+            Some(Datum::Bytes(bytes.to_vec()))
+        }
+        // Big-endian two's complement of up to 16 bytes.
+        DataType::Decimal128(..) => {
+            let mut wide = if bytes.first()? & 0x80 == 0 { [0; 16] } else { [0xff; 16] };
+            wide.get_mut(16_usize.checked_sub(bytes.len())?..)?.copy_from_slice(bytes);
+            Some(Datum::Decimal(i128::from_be_bytes(wide)))
+        }
+        _ => None,
+    }
+}
