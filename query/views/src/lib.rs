@@ -1,1 +1,21 @@
-//! views
+//! Views: how a materialized view follows its inputs without ever differing from its query.
+//!
+//! A view is its *bound definition*; what is derived from that here, at every start, is a [`ViewProgram`]:
+//!
+//! ```text
+//!     definition ──normalise──▶ plan ──split──▶ core: scan–filter–project–aggregate of one table
+//!                                         └───▶ residual: HAVING, ORDER BY, LIMIT, expressions over aggregates
+//!
+//!     state(frontier) ── runs of signed partial aggregates, in a hidden table
+//!     read(V, S) = residual(finish(merge(state(frontier) ∪ partials(delta(frontier, S]))))
+//! ```
+//!
+//! Everything here makes DataFusion plans from DataFusion plans, so a view is computed by the engine that computes its
+//! query, with the same expressions. This crate opens no file, holds no snapshot and does not know what a segment is: the rows
+//! come in as table sources that the query room binds.
+
+pub mod core;
+pub mod program;
+
+pub use crate::core::{Delta, SignedRows, StateColumn};
+pub use crate::program::{Bound, Class, ViewProgram, bind};
