@@ -157,6 +157,8 @@ impl QueryError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     pub severity: NoticeSeverity,
+    /// What it is about, where PostgreSQL gives it a code of its own.
+    pub kind: Option<ErrorKind>,
     pub message: String,
     pub detail: Option<String>,
     pub hint: Option<String>,

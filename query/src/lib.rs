@@ -1,1 +1,63 @@
-//! query
+//! The query room: decides what statements mean and runs them.
+//!
+//! Statements come in as text, record batches go out; see `session` for the life of a statement. This room plans with
+//! DataFusion over a catalog snapshot, reads segments through storage and keeps views by the programs of `views`. It knows neither
+//! sockets nor protocol messages nor SQLSTATEs, and it writes no file.
+//!
+//! ```text
+//!     the door         session, response, error, copy_in      what the server drives
+//!     statements       statement, statement_grammar, output_names, dispatch, prepared, cursor, settings
+//!     planning         planner, scan, datum, sql_types, parameter_types, precedence, set_operations, engine_error
+//!     writing          insert, delete, copy_in, intake, definitions, table_definition, transaction, write_holds
+//!     reading          execution, copy_out, explain, view_reading
+//!     background       background, view_folding
+//!     values           types, copy_format, functions
+//!     the system       pg_catalog, system_facts, activity
+//! ```
+
+pub mod copy_format;
+pub mod copy_in;
+pub mod error;
+pub mod functions;
+pub mod pg_catalog;
+pub mod response;
+pub mod types;
+
+mod activity;
+mod background;
+mod copy_out;
+mod cursor;
+mod datum;
+mod definitions;
+mod delete;
+mod dispatch;
+mod engine;
+mod engine_error;
+mod execution;
+mod explain;
+mod insert;
+mod intake;
+mod output_names;
+mod parameter_types;
+mod planner;
+mod precedence;
+mod prepared;
+mod scan;
+mod session;
+mod set_operations;
+mod settings;
+mod sql_types;
+mod statement;
+mod statement_grammar;
+mod system_facts;
+mod table_definition;
+mod transaction;
+mod view_folding;
+mod view_reading;
+mod write_holds;
+
+pub use activity::CancelHandle;
+pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, OpenError};
+pub use prepared::Prepared;
+pub use session::Session;
+pub use statement::Statement;

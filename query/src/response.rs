@@ -61,17 +61,28 @@ pub enum Response {
     Command(CommandTag),
     /// Rows to stream; `verb` is the tag's (`SELECT`, `FETCH`, `SHOW`, `EXPLAIN`). A verb that PostgreSQL shows without a count
     /// (`SHOW`, `EXPLAIN`) has `counted` false.
-    Rows { columns: Vec<ResultColumn>, stream: RowStream, verb: &'static str, counted: bool },
+    Rows {
+        columns: Vec<ResultColumn>,
+        stream: RowStream,
+        verb: &'static str,
+        counted: bool,
+    },
     /// The client is to send data. Feed it to [`crate::copy_in::CopyIn`].
     CopyIn(Box<crate::copy_in::CopyIn>),
     /// Encoded lines to send; the stream's end is the statement's. `rows` is known when the stream has ended.
-    CopyOut { columns: usize, stream: BoxStream<'static, Result<CopyOutChunk, QueryError>> },
+    CopyOut {
+        columns: usize,
+        stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
+    },
 }
 
 /// A piece of COPY TO's output, of whole lines.
 #[derive(Clone, Debug)]
 pub struct CopyOutChunk {
     pub bytes: Bytes,
+    /// The end of each line; clients expect one in a message.
+    pub ends: Vec<usize>,
+    /// The header is a line, but not a row.
     pub rows: u64,
 }
 

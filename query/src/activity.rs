@@ -1,0 +1,101 @@
+//! Activity: what every session is doing, for `pg_stat_activity` and for cancelling.
+
+use crate::error::{ErrorKind, QueryError};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// A session as others see it. Times are microseconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Activity {
+    pub process_id: i32,
+    pub user: String,
+    pub application_name: String,
+    pub client_address: Option<String>,
+    pub connected_at_micros: i64,
+    pub statement_at_micros: Option<i64>,
+    pub state: &'static str,
+    pub statement: String,
+}
+
+/// All sessions of a process.
+#[derive(Debug, Default)]
+pub(crate) struct Registry(Mutex<BTreeMap<i32, Arc<Mutex<Activity>>>>);
+
+impl Registry {
+    pub(crate) fn add(&self, activity: Activity) -> Arc<Mutex<Activity>> {
+        let id = activity.process_id;
+        let entry = Arc::new(Mutex::new(activity));
+        self.0.lock().insert(id, Arc::clone(&entry));
+        entry
+    }
+
+    pub(crate) fn remove(&self, process_id: i32) {
+        self.0.lock().remove(&process_id);
+    }
+
+    pub(crate) fn list(&self) -> Vec<Activity> {
+        self.0.lock().values().map(|entry| entry.lock().clone()).collect()
+    }
+}
+
+/// Ends the statement that a session is running; the session itself goes on. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct CancelHandle(Arc<Mutex<Running>>);
+
+#[derive(Debug, Default)]
+struct Running {
+    token: CancellationToken,
+    timed_out: Arc<AtomicBool>,
+}
+
+/// What a running statement watches.
+#[derive(Clone, Debug)]
+pub(crate) struct StatementToken {
+    token: CancellationToken,
+    timed_out: Arc<AtomicBool>,
+}
+
+impl CancelHandle {
+    /// Ends the running statement with `QueryCanceled`. Without one, nothing happens.
+    pub fn cancel(&self) {
+        self.0.lock().token.cancel();
+    }
+
+    /// A token for the next statement; a cancel that came before it is forgotten.
+    pub(crate) fn next_statement(&self) -> StatementToken {
+        let mut running = self.0.lock();
+        *running = Running::default();
+        StatementToken { token: running.token.clone(), timed_out: Arc::clone(&running.timed_out) }
+    }
+}
+
+impl StatementToken {
+    pub(crate) fn timeout(&self) {
+        self.timed_out.store(true, Ordering::SeqCst);
+        self.token.cancel();
+    }
+
+    pub(crate) async fn cancelled(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Why the statement ends.
+    pub(crate) fn error(&self) -> QueryError {
+        if self.timed_out.load(Ordering::SeqCst) {
+            return QueryError::new(ErrorKind::StatementTimeout, "canceling statement due to statement timeout");
+        }
+        QueryError::new(ErrorKind::QueryCanceled, "canceling statement due to user request")
+    }
+
+    /// Runs `work` until it is done or the statement is cancelled.
+    pub(crate) async fn guard<T>(&self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Err(self.error()),
+            outcome = work => outcome,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Background work: folding views, folding recent rows into segments, merging small segments, reaping files.
+//!
+//! One loop wakes up when something was committed, when time has passed, or when it is asked to. Each kind of work makes a draft from one
+//! snapshot; the draft is committed through the same door as a user's, and loses against a user's where they conflict.
+
+use crate::engine::{Engine, commit_error, storage_error};
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::joined;
+use crate::response::{CommandTag, Response};
+use crate::session::Session;
+use crate::view_folding::{dropped_state, fold};
+use catalog::commit::CommitError;
+use catalog::draft::{CommitDraft, Op};
+use catalog::ids::{CommitSeq, ObjectId};
+use catalog::snapshot::{Snapshot, TableVersion};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+use storage::rewrite::{RewritePlan, choose};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often the loop looks around when nothing wakes it.
+const TICK: Duration = Duration::from_millis(500);
+/// Recent rows are folded into segments when they are this old, however few.
+const RECENT_AGE_MAX: Duration = Duration::from_secs(30);
+/// Memory for one rewrite.
+const REWRITE_BYTES: usize = 256 * 1024 * 1024;
+/// How often a build is tried when others commit in between.
+const BUILD_TRIES_MAX: usize = 100;
+
+/// What the loop is told.
+enum Event {
+    /// Fold everything that can be folded, then answer.
+    FoldAll(oneshot::Sender<()>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// What a view's last fold did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastFold {
+    pub rows: u64,
+    pub micros: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    folds: Mutex<HashMap<ObjectId, LastFold>>,
+    /// Views whose build failed, with the commit that it failed at; tried again after the next one that touches their inputs.
+    failed: Mutex<HashMap<ObjectId, CommitSeq>>,
+    /// One fold of a view at a time.
+    folding: tokio::sync::Mutex<()>,
+}
+
+/// The handle of the loop.
+#[derive(Debug)]
+pub(crate) struct Background {
+    events: mpsc::Sender<Event>,
+    shared: Arc<Shared>,
+}
+
+impl Background {
+    pub(crate) fn start(
+        engine: Weak<Engine>,
+        compute: &tokio::runtime::Handle,
+        commits: watch::Receiver<CommitSeq>,
+    ) -> Self {
+        let (events, received) = mpsc::channel(16);
+        compute.spawn(run(engine, commits, received));
+        Self { events, shared: Arc::default() }
+    }
+
+    /// Ends the loop after the work it is at.
+    pub(crate) async fn stop(&self) {
+        self.ask(Event::Stop).await;
+    }
+
+    /// Folds all that is pending.
+    pub(crate) async fn fold_all(&self) {
+        self.ask(Event::FoldAll).await;
+    }
+
+    async fn ask(&self, event: impl FnOnce(oneshot::Sender<()>) -> Event) {
+        let (answer, answered) = oneshot::channel();
+        if self.events.send(event(answer)).await.is_ok() {
+            let _ = answered.await;
+        }
+    }
+
+    pub(crate) fn last_fold(&self, view: ObjectId) -> Option<LastFold> {
+        self.shared.folds.lock().get(&view).copied()
+    }
+}
+
+async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut events: mpsc::Receiver<Event>) {
+    let mut rounds = Rounds::default();
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => Some(event),
+                None => return,
+            },
+            changed = commits.changed() => match changed {
+                Ok(()) => None,
+                Err(_) => return,
+            },
+            () = tokio::time::sleep(TICK) => None,
+        };
+        let Some(engine) = engine.upgrade() else { return };
+        match event {
+            Some(Event::Stop(answer)) => {
+                let _ = answer.send(());
+                return;
+            }
+            Some(Event::FoldAll(answer)) => {
+                rounds.work(&engine, true).await;
+                let _ = answer.send(());
+            }
+            None => rounds.work(&engine, false).await,
+        }
+    }
+}
+
+/// What the loop remembers from round to round.
+#[derive(Default)]
+struct Rounds {
+    /// When a table was first seen with the recent rows that it has.
+    recent_since: HashMap<ObjectId, Instant>,
+}
+
+impl Rounds {
+    async fn work(&mut self, engine: &Arc<Engine>, force: bool) {
+        if engine.catalog.stopped_reason().is_some() {
+            return;
+        }
+        fold_views(engine).await;
+        let snapshot = engine.catalog.snapshot();
+        self.recent_since.retain(|id, _| snapshot.tables.contains_key(id));
+        for version in snapshot.tables.values() {
+            let old = self.is_old(version);
+            for plan in choose(version, force || old) {
+                rewrite(engine, &snapshot, plan).await;
+            }
+        }
+        engine.programs.retain(|id| snapshot.views.contains_key(&id));
+        drop(snapshot);
+        reap(engine).await;
+    }
+
+    fn is_old(&mut self, version: &TableVersion) -> bool {
+        let id = version.definition.id;
+        if version.recent.is_empty() {
+            self.recent_since.remove(&id);
+            return false;
+        }
+        self.recent_since.entry(id).or_insert_with(Instant::now).elapsed() > RECENT_AGE_MAX
+    }
+}
+
+async fn fold_views(engine: &Arc<Engine>) {
+    let ids: Vec<ObjectId> = engine.catalog.snapshot().views.keys().copied().collect();
+    for id in ids {
+        if let Err(error) = fold_view(engine, id).await {
+            tracing::warn!(view = %id, %error, "a view's state could not be folded; it is read by its query");
+        }
+    }
+}
+
+/// Folds one view to the current snapshot. An error leaves it without a state.
+async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError> {
+    let shared = &engine.background.shared;
+    let _one = shared.folding.lock().await;
+    let snapshot = engine.catalog.snapshot();
+    let Some(view) = snapshot.views.get(&id).filter(|view| view.state.is_some()) else { return Ok(()) };
+    let touched = newest_input(&snapshot, &view.definition.inputs);
+    if shared.failed.lock().get(&id).is_some_and(|failed| touched <= *failed) {
+        return Ok(());
+    }
+    let started = Instant::now();
+    match fold(engine, &snapshot, view).await {
+        Ok(None) => Ok(()),
+        Ok(Some(folded)) => {
+            let outcome = engine.commit(folded.draft, folded.change.staged).await;
+            note_outcome(outcome.map(drop))?;
+            shared.failed.lock().remove(&id);
+            let last = LastFold { rows: folded.rows, micros: started.elapsed().as_micros() as u64 };
+            shared.folds.lock().insert(id, last);
+            Ok(())
+        }
+        Err(error) => {
+            shared.failed.lock().insert(id, snapshot.seq);
+            if view.frontier.is_some() {
+                note_outcome(engine.commit(dropped_state(&snapshot, id), Vec::new()).await.map(drop))?;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn newest_input(snapshot: &Snapshot, inputs: &[ObjectId]) -> CommitSeq {
+    let changed = inputs.iter().filter_map(|input| snapshot.tables.get(input)).map(|table| table.changed_at);
+    changed.max().unwrap_or_default()
+}
+
+/// A conflict is a user's commit that came first; the next round tries again.
+fn note_outcome(outcome: Result<(), CommitError>) -> Result<(), QueryError> {
+    match outcome {
+        Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
+        Err(other) => Err(commit_error(other)),
+    }
+}
+
+async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan) {
+    let table = plan.definition.id;
+    let Some(mark) = engine.holds.begin_rewrite(table) else { return };
+    let (removed_segments, removed_recent) = (plan.remove_segments(), plan.remove_recent());
+    let worker = Arc::clone(engine);
+    let task = engine
+        .compute()
+        .spawn_blocking(move || storage::rewrite::fold(&worker.store, &plan, REWRITE_BYTES).map_err(storage_error));
+    let staged = match joined(task.await) {
+        Ok(staged) => staged,
+        Err(error) => return tracing::warn!(%table, %error, "segments could not be rewritten"),
+    };
+    let Some(_commit) = engine.holds.may_commit(table, mark) else { return };
+    let rewrite =
+        Op::Rewrite { table, remove_segments: removed_segments, remove_recent: removed_recent, add: staged.metas() };
+    let draft = CommitDraft::new(Arc::clone(snapshot), vec![rewrite]);
+    if let Err(error) = note_outcome(engine.commit(draft, vec![staged]).await.map(drop)) {
+        tracing::warn!(%table, %error, "a rewrite could not be committed");
+    }
+}
+
+async fn reap(engine: &Arc<Engine>) {
+    let worker = Arc::clone(engine);
+    let task = engine.compute().spawn_blocking(move || {
+        let report = worker.catalog.reap();
+        if report.files > 0 {
+            worker.store.forget_reaped();
+        }
+        Ok(report)
+    });
+    match joined(task.await) {
+        Ok(report) if report.files > 0 => tracing::debug!(files = report.files, bytes = report.bytes, "reaped"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "files could not be reaped"),
+    }
+}
+
+/// Builds a new view's state before CREATE answers. A view whose build fails is read by its query.
+pub(crate) async fn build_view(session: &Session, id: ObjectId) -> Result<(), QueryError> {
+    let engine = Arc::clone(&session.engine);
+    for _ in 0..BUILD_TRIES_MAX {
+        let worker = Arc::clone(&engine);
+        let task = engine.compute().spawn(async move { fold_view(&worker, id).await });
+        session.token.guard(async { joined(task.await) }).await?;
+        let snapshot = engine.catalog.snapshot();
+        if snapshot.views.get(&id).is_none_or(|view| view.state.is_none() || view.frontier.is_some()) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// CHECKPOINT: folds what is pending and makes the log short.
+pub(crate) async fn checkpoint_now(session: &mut Session) -> Result<Response, QueryError> {
+    if session.in_transaction_block() {
+        return Err(QueryError::new(ErrorKind::ActiveTransaction, "CHECKPOINT cannot run inside a transaction block"));
+    }
+    let engine = Arc::clone(&session.engine);
+    session
+        .token
+        .guard(async {
+            engine.background.fold_all().await;
+            engine.catalog.checkpoint().await.map_err(|error| QueryError::new(ErrorKind::IoError, error.to_string()))
+        })
+        .await?;
+    Ok(Response::Command(CommandTag::Plain("CHECKPOINT")))
+}

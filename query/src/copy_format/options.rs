@@ -1,0 +1,380 @@
+//! COPY's options: their checks and defaults, in the order and words of PostgreSQL's `ProcessCopyOptions`.
+
+use crate::error::{ErrorKind, QueryError};
+
+/// Which way the rows go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyDirection {
+    From,
+    To,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFileFormat {
+    Text,
+    Csv,
+    /// Parsed, and refused by [`CopyOptions::check_supported`].
+    Binary,
+}
+
+/// What the first line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyHeader {
+    Absent,
+    Present,
+    /// Present, and it must hold the names of the columns in their order.
+    Match,
+}
+
+/// The columns that an option names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ColumnSelection {
+    #[default]
+    None,
+    All,
+    Named(Vec<String>),
+}
+
+impl ColumnSelection {
+    pub fn contains(&self, column: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| name == column),
+        }
+    }
+
+    /// The columns by position; an error for one that the statement does not copy. `option` is spelled as PostgreSQL does.
+    pub(super) fn resolve(&self, option: &str, columns: &[String]) -> Result<Vec<bool>, QueryError> {
+        if let Self::Named(names) = self
+            && let Some(unknown) = names.iter().find(|name| !columns.contains(name))
+        {
+            return Err(QueryError::new(
+                ErrorKind::InvalidColumnReference,
+                format!("{option} column \"{unknown}\" not referenced by COPY"),
+            ));
+        }
+        Ok(columns.iter().map(|column| self.contains(column)).collect())
+    }
+}
+
+/// Options with their defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOptions {
+    pub format: CopyFileFormat,
+    /// Accepted for compatibility; every load is as good as frozen.
+    pub freeze: bool,
+    pub delimiter: u8,
+    pub null: String,
+    pub header: CopyHeader,
+    pub quote: u8,
+    pub escape: u8,
+    pub force_quote: ColumnSelection,
+    pub force_not_null: ColumnSelection,
+    pub force_null: ColumnSelection,
+}
+
+impl Default for CopyOptions {
+    fn default() -> Self {
+        Self {
+            format: CopyFileFormat::Text,
+            freeze: false,
+            delimiter: b'\t',
+            null: "\\N".to_string(),
+            header: CopyHeader::Absent,
+            quote: b'"',
+            escape: b'"',
+            force_quote: ColumnSelection::None,
+            force_not_null: ColumnSelection::None,
+            force_null: ColumnSelection::None,
+        }
+    }
+}
+
+/// An option as the statement has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RawOption {
+    pub(super) name: String,
+    pub(super) value: RawValue,
+    /// 1-based character offset of the name.
+    pub(super) position: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum RawValue {
+    Absent,
+    /// A string, a word or a number.
+    Text(String),
+    Star,
+    List(Vec<String>),
+}
+
+/// What was said, before the checks of one option against another.
+#[derive(Default)]
+struct Said {
+    format: Option<String>,
+    freeze: Option<bool>,
+    delimiter: Option<String>,
+    null: Option<String>,
+    header: Option<CopyHeader>,
+    quote: Option<String>,
+    escape: Option<String>,
+    force_quote: Option<ColumnSelection>,
+    force_not_null: Option<ColumnSelection>,
+    force_null: Option<ColumnSelection>,
+    encoding: Option<()>,
+}
+
+impl CopyOptions {
+    pub(super) fn from_raw(raw: &[RawOption], direction: CopyDirection) -> Result<Self, QueryError> {
+        let mut said = Said::default();
+        for option in raw {
+            said.take(option)?;
+        }
+        said.check(direction)
+    }
+
+    /// Refuses what is understood and not implemented.
+    pub fn check_supported(&self) -> Result<(), QueryError> {
+        match self.format {
+            CopyFileFormat::Text | CopyFileFormat::Csv => Ok(()),
+            CopyFileFormat::Binary => {
+                Err(QueryError::unsupported("COPY format \"binary\"").hint("Use FORMAT csv or FORMAT text."))
+            }
+        }
+    }
+}
+
+impl Said {
+    fn take(&mut self, option: &RawOption) -> Result<(), QueryError> {
+        match option.name.as_str() {
+            "format" => {
+                let format = text_of(option)?;
+                if !matches!(format.as_str(), "text" | "csv" | "binary") {
+                    return Err(at(
+                        option,
+                        ErrorKind::InvalidParameterValue,
+                        format!("COPY format \"{format}\" not recognized"),
+                    ));
+                }
+                once(&mut self.format, option, Ok(format))
+            }
+            "freeze" => once(&mut self.freeze, option, boolean_of(option, "a Boolean value")),
+            "delimiter" => once(&mut self.delimiter, option, text_of(option)),
+            "null" => once(&mut self.null, option, text_of(option)),
+            "header" => once(&mut self.header, option, header_of(option)),
+            "quote" => once(&mut self.quote, option, text_of(option)),
+            "escape" => once(&mut self.escape, option, text_of(option)),
+            "force_quote" => once(&mut self.force_quote, option, columns_of(option, true)),
+            "force_not_null" => once(&mut self.force_not_null, option, columns_of(option, false)),
+            "force_null" => once(&mut self.force_null, option, columns_of(option, false)),
+            "encoding" => once(&mut self.encoding, option, check_encoding(option)),
+            name => Err(at(option, ErrorKind::Syntax, format!("option \"{name}\" not recognized"))),
+        }
+    }
+
+    fn check(self, direction: CopyDirection) -> Result<CopyOptions, QueryError> {
+        let binary = self.format.as_deref() == Some("binary");
+        if binary {
+            self.check_binary()?;
+        }
+        let csv = self.format.as_deref() == Some("csv");
+        let delimiter = self.check_delimiter(csv)?;
+        let null = self.null.clone().unwrap_or_else(|| if csv { String::new() } else { "\\N".to_string() });
+        if null.contains(['\r', '\n']) {
+            return Err(invalid("COPY null representation cannot use newline or carriage return"));
+        }
+        if !csv && b"\\.abcdefghijklmnopqrstuvwxyz0123456789".contains(&delimiter) {
+            return Err(invalid(format!("COPY delimiter cannot be \"{}\"", char::from(delimiter))));
+        }
+        let quote = only_csv_byte(self.quote.as_deref(), "quote", csv)?.unwrap_or(b'"');
+        if csv && delimiter == quote {
+            return Err(invalid("COPY delimiter and quote must be different"));
+        }
+        let escape = only_csv_byte(self.escape.as_deref(), "escape", csv)?.unwrap_or(quote);
+        self.check_forced(csv, direction)?;
+        if null.as_bytes().contains(&delimiter) {
+            return Err(unsupported("COPY delimiter must not appear in the NULL specification"));
+        }
+        if csv && null.as_bytes().contains(&quote) {
+            return Err(unsupported("CSV quote character must not appear in the NULL specification"));
+        }
+        if self.header == Some(CopyHeader::Match) && direction == CopyDirection::To {
+            return Err(unsupported("cannot use \"match\" with HEADER in COPY TO"));
+        }
+        Ok(CopyOptions {
+            format: match (csv, binary) {
+                (true, _) => CopyFileFormat::Csv,
+                (_, true) => CopyFileFormat::Binary,
+                _ => CopyFileFormat::Text,
+            },
+            freeze: self.freeze.unwrap_or(false),
+            delimiter,
+            null,
+            header: self.header.unwrap_or(CopyHeader::Absent),
+            quote,
+            escape,
+            force_quote: self.force_quote.unwrap_or_default(),
+            force_not_null: self.force_not_null.unwrap_or_default(),
+            force_null: self.force_null.unwrap_or_default(),
+        })
+    }
+
+    fn check_binary(&self) -> Result<(), QueryError> {
+        if self.delimiter.is_some() {
+            return Err(QueryError::new(ErrorKind::Syntax, "cannot specify DELIMITER in BINARY mode"));
+        }
+        if self.null.is_some() {
+            return Err(QueryError::new(ErrorKind::Syntax, "cannot specify NULL in BINARY mode"));
+        }
+        if self.header.is_some_and(|header| header != CopyHeader::Absent) {
+            return Err(unsupported("cannot specify HEADER in BINARY mode"));
+        }
+        Ok(())
+    }
+
+    fn check_delimiter(&self, csv: bool) -> Result<u8, QueryError> {
+        let Some(delimiter) = self.delimiter.as_deref() else { return Ok(if csv { b',' } else { b'\t' }) };
+        match single_byte(delimiter) {
+            None => Err(unsupported("COPY delimiter must be a single one-byte character")),
+            Some(b'\r' | b'\n') => Err(invalid("COPY delimiter cannot be newline or carriage return")),
+            Some(byte) => Ok(byte),
+        }
+    }
+
+    fn check_forced(&self, csv: bool, direction: CopyDirection) -> Result<(), QueryError> {
+        let options = [
+            (&self.force_quote, "force quote", CopyDirection::To, "TO"),
+            (&self.force_not_null, "force not null", CopyDirection::From, "FROM"),
+            (&self.force_null, "force null", CopyDirection::From, "FROM"),
+        ];
+        for (option, name, only, word) in options {
+            if option.is_none() {
+                continue;
+            }
+            if !csv {
+                return Err(unsupported(format!("COPY {name} available only in CSV mode")));
+            }
+            if direction != only {
+                return Err(unsupported(format!("COPY {name} only available using COPY {word}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn once<T>(place: &mut Option<T>, option: &RawOption, value: Result<T, QueryError>) -> Result<(), QueryError> {
+    if place.is_some() {
+        return Err(at(option, ErrorKind::Syntax, "conflicting or redundant options"));
+    }
+    *place = Some(value?);
+    Ok(())
+}
+
+fn single_byte(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        [byte] => Some(*byte),
+        _ => None,
+    }
+}
+
+fn only_csv_byte(value: Option<&str>, name: &str, csv: bool) -> Result<Option<u8>, QueryError> {
+    let Some(value) = value else { return Ok(None) };
+    if !csv {
+        return Err(unsupported(format!("COPY {name} available only in CSV mode")));
+    }
+    match single_byte(value) {
+        Some(byte) => Ok(Some(byte)),
+        None => Err(unsupported(format!("COPY {name} must be a single one-byte character"))),
+    }
+}
+
+fn text_of(option: &RawOption) -> Result<String, QueryError> {
+    match &option.value {
+        RawValue::Text(text) => Ok(text.clone()),
+        RawValue::Absent => Err(QueryError::new(ErrorKind::Syntax, format!("{} requires a parameter", option.name))),
+        RawValue::Star => Ok("*".to_string()),
+        RawValue::List(names) => Ok(names.join(", ")),
+    }
+}
+
+fn boolean_of(option: &RawOption, wanted: &str) -> Result<bool, QueryError> {
+    let text = match &option.value {
+        RawValue::Absent => return Ok(true),
+        RawValue::Text(text) => text.to_ascii_lowercase(),
+        RawValue::Star | RawValue::List(_) => String::new(),
+    };
+    match text.as_str() {
+        "true" | "on" | "1" => Ok(true),
+        "false" | "off" | "0" => Ok(false),
+        _ => Err(QueryError::new(ErrorKind::Syntax, format!("{} requires {wanted}", option.name))),
+    }
+}
+
+fn header_of(option: &RawOption) -> Result<CopyHeader, QueryError> {
+    if matches!(&option.value, RawValue::Text(text) if text.eq_ignore_ascii_case("match")) {
+        return Ok(CopyHeader::Match);
+    }
+    let present = boolean_of(option, "a Boolean value or \"match\"")?;
+    Ok(if present { CopyHeader::Present } else { CopyHeader::Absent })
+}
+
+fn columns_of(option: &RawOption, star: bool) -> Result<ColumnSelection, QueryError> {
+    match &option.value {
+        RawValue::Star if star => Ok(ColumnSelection::All),
+        RawValue::List(names) => Ok(ColumnSelection::Named(names.clone())),
+        _ => Err(at(
+            option,
+            ErrorKind::InvalidParameterValue,
+            format!("argument to option \"{}\" must be a list of column names", option.name),
+        )),
+    }
+}
+
+/// Only UTF-8 is read and written; the names of PostgreSQL's other encodings are told apart from misspelled ones.
+fn check_encoding(option: &RawOption) -> Result<(), QueryError> {
+    const OTHERS: [&str; 18] = [
+        "sqlascii",
+        "latin",
+        "iso8859",
+        "win",
+        "koi8",
+        "eucjp",
+        "euccn",
+        "euckr",
+        "euctw",
+        "eucjis2004",
+        "muleinternal",
+        "tcvn",
+        "sjis",
+        "shiftjis",
+        "big5",
+        "gbk",
+        "gb18030",
+        "uhc",
+    ];
+    let name = text_of(option)?;
+    let clean: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
+    if matches!(clean.as_str(), "utf8" | "unicode") {
+        return Ok(());
+    }
+    if OTHERS.iter().any(|other| clean.starts_with(other)) {
+        return Err(QueryError::unsupported(format!("encoding \"{name}\" in COPY"))
+            .hint("Convert the data to UTF-8, for example with iconv.")
+            .position(Some(option.position)));
+    }
+    Err(at(option, ErrorKind::InvalidParameterValue, "argument to option \"encoding\" must be a valid encoding name"))
+}
+
+fn at(option: &RawOption, kind: ErrorKind, message: impl Into<String>) -> QueryError {
+    QueryError::new(kind, message).position(Some(option.position))
+}
+
+fn invalid(message: impl Into<String>) -> QueryError {
+    QueryError::new(ErrorKind::InvalidParameterValue, message)
+}
+
+fn unsupported(message: impl Into<String>) -> QueryError {
+    QueryError::new(ErrorKind::FeatureNotSupported, message)
+}

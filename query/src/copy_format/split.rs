@@ -1,0 +1,377 @@
+//! Cuts a stream of bytes into chunks of whole records.
+//!
+//!     push(bytes of any length) ─▶ buffer ─▶ Chunk, Chunk, …  of about 1 MiB, each a piece of the input without a copy more
+//!     finish()                  ─▶ the last Chunk
+//!
+//! This is the part of a load that cannot run in parallel, so it looks at as little as it can: it counts quotes, and searches the
+//! last line end from behind. What is inside of records, and whether it is right, is for [`super::CopyDecoder`]. The splitter
+//! also takes off the header line and stops at the `\.` marker.
+
+use super::fields::{QuoteState, Syntax};
+use super::options::{CopyHeader, CopyOptions};
+use crate::error::{ErrorKind, QueryError};
+use crate::types::checked_text;
+use bytes::{Bytes, BytesMut};
+
+/// A chunk is cut as soon as so many bytes have come.
+const CHUNK_BYTES: usize = 1 << 20;
+/// The longest record. A little less than PostgreSQL's 1 GiB, so that a chunk with one is still below that.
+const RECORD_BYTES_MAX: usize = (1 << 30) - CHUNK_BYTES - 1;
+
+/// What ends a line; the first line of the data decides for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineEnding {
+    Newline,
+    CarriageReturn,
+    CarriageReturnNewline,
+}
+
+impl LineEnding {
+    /// The byte at which a line is over.
+    pub(super) fn terminator(self) -> u8 {
+        match self {
+            Self::Newline | Self::CarriageReturnNewline => b'\n',
+            Self::CarriageReturn => b'\r',
+        }
+    }
+}
+
+/// Whole records.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    pub bytes: Bytes,
+    /// The number of the chunk's first line in the data, from 1.
+    pub first_line: u64,
+    pub line_ending: LineEnding,
+}
+
+/// Cuts the data of one COPY.
+pub struct RecordSplitter {
+    table: String,
+    syntax: Syntax,
+    header: CopyHeader,
+    columns: Vec<String>,
+    record_bytes_max: usize,
+    /// Starts with a record.
+    buffer: BytesMut,
+    /// How much of the buffer was looked at, and whether that ends between quotes.
+    scanned: usize,
+    quotes: QuoteState,
+    /// Where the last whole record ends.
+    boundary: usize,
+    /// Up to where no end-of-data marker is.
+    marker_scanned: usize,
+    line_ending: Option<LineEnding>,
+    line: u64,
+    ended: bool,
+}
+
+impl RecordSplitter {
+    /// `columns` are those of the statement, which a header is matched with; `table` is for messages.
+    pub fn new(table: &str, columns: &[String], options: &CopyOptions) -> Self {
+        Self {
+            table: table.to_string(),
+            syntax: Syntax::new(options),
+            header: options.header,
+            columns: columns.to_vec(),
+            record_bytes_max: RECORD_BYTES_MAX,
+            buffer: BytesMut::new(),
+            scanned: 0,
+            quotes: QuoteState::default(),
+            boundary: 0,
+            marker_scanned: 0,
+            line_ending: None,
+            line: 1,
+            ended: false,
+        }
+    }
+
+    /// Sets another limit for the length of one record.
+    pub fn with_record_bytes_max(mut self, bytes: usize) -> Self {
+        self.record_bytes_max = bytes.min(RECORD_BYTES_MAX);
+        self
+    }
+
+    /// Bytes that wait for the end of their record.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Takes the next bytes and returns the chunks that they complete.
+    pub fn push(&mut self, data: Bytes) -> Result<Vec<Chunk>, QueryError> {
+        let mut chunks = Vec::new();
+        let mut rest = &data[..];
+        while !rest.is_empty() && !self.ended {
+            let room = CHUNK_BYTES.saturating_sub(self.buffer.len()).max(CHUNK_BYTES / 16);
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.buffer.reserve(now.len().max(if later.is_empty() { 0 } else { CHUNK_BYTES }));
+            self.buffer.extend_from_slice(now);
+            rest = later;
+            self.scan(false)?;
+            if self.buffer.len() >= CHUNK_BYTES || self.ended {
+                chunks.extend(self.cut(self.boundary)?);
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// The data is over; the rest is a chunk even when its last line has no end.
+    pub fn finish(&mut self) -> Result<Option<Chunk>, QueryError> {
+        if !self.ended {
+            self.scan(true)?;
+        }
+        self.ended = true;
+        self.cut(self.buffer.len())
+    }
+
+    fn scan(&mut self, last: bool) -> Result<(), QueryError> {
+        if self.line_ending.is_none() {
+            self.detect_line_ending(last);
+        }
+        let Some(ending) = self.line_ending else { return self.check_record_length() };
+        self.find_boundary(ending);
+        self.find_marker(ending, last);
+        if self.header != CopyHeader::Absent && self.boundary > 0 {
+            self.take_header(ending)?;
+        }
+        self.check_record_length()
+    }
+
+    /// Steps to the first line end that counts as one.
+    fn detect_line_ending(&mut self, last: bool) {
+        let mut escaped = false;
+        if self.scanned == 0 {
+            self.quotes = QuoteState::default();
+        }
+        while let Some(byte) = self.buffer.get(self.scanned) {
+            let next = self.buffer.get(self.scanned + 1);
+            if matches!(byte, b'\r' | b'\n') && !self.quotes.inside && !escaped {
+                self.line_ending = match (byte, next) {
+                    (b'\n', _) => Some(LineEnding::Newline),
+                    (_, Some(b'\n')) => Some(LineEnding::CarriageReturnNewline),
+                    (_, None) if !last => return,
+                    _ => Some(LineEnding::CarriageReturn),
+                };
+                return;
+            }
+            if self.syntax.csv {
+                self.quotes.step(*byte, &self.syntax);
+            } else {
+                escaped = *byte == b'\\' && !escaped;
+                // A backslash whose partner has not come yet is looked at again.
+                if escaped && next.is_none() && !last {
+                    return;
+                }
+            }
+            self.scanned += 1;
+        }
+        if last {
+            self.line_ending = Some(LineEnding::Newline);
+        }
+    }
+
+    /// Moves the boundary behind the last line end of the new bytes that ends a record.
+    fn find_boundary(&mut self, ending: LineEnding) {
+        let terminator = ending.terminator();
+        let fresh = &self.buffer[self.scanned..];
+        let found = if !self.syntax.csv {
+            last_unescaped(&self.buffer, self.scanned, terminator)
+        } else if self.syntax.quote == self.syntax.escape {
+            self.last_outside_quotes(fresh, terminator)
+        } else {
+            let mut found = None;
+            for (index, byte) in fresh.iter().enumerate() {
+                self.quotes.step(*byte, &self.syntax);
+                if *byte == terminator && !self.quotes.inside {
+                    found = Some(self.scanned + index);
+                }
+            }
+            found
+        };
+        if self.syntax.csv
+            && self.syntax.quote == self.syntax.escape
+            && memchr::memchr_iter(self.syntax.quote, fresh).count() % 2 == 1
+        {
+            self.quotes.inside = !self.quotes.inside;
+        }
+        if let Some(place) = found {
+            self.boundary = place + 1;
+        }
+        self.scanned = self.buffer.len();
+    }
+
+    /// With quotes that only toggle, a place is outside of them when their number before it is even. Searched from behind: the last
+    /// line end is nearly always near.
+    fn last_outside_quotes(&self, fresh: &[u8], terminator: u8) -> Option<usize> {
+        let odd = memchr::memchr_iter(self.syntax.quote, fresh).count() % 2 == 1;
+        let mut inside = self.quotes.inside ^ odd;
+        let mut end = fresh.len();
+        loop {
+            let quote = memchr::memrchr(self.syntax.quote, &fresh[..end]);
+            let segment = quote.map_or(0, |quote| quote + 1);
+            if !inside && let Some(place) = memchr::memrchr(terminator, &fresh[segment..end]) {
+                return Some(self.scanned + segment + place);
+            }
+            end = quote?;
+            inside = !inside;
+        }
+    }
+
+    /// Looks for a line that is `\.` and nothing else; the data ends before it.
+    fn find_marker(&mut self, ending: LineEnding, last: bool) {
+        let mut from = self.marker_scanned;
+        while let Some(found) = memchr::memmem::find(&self.buffer[from..], b"\\.") {
+            let place = from + found;
+            let line_is_over = match &self.buffer[place + 2..] {
+                // Without a line end it is data in csv, as PostgreSQL has it.
+                [] if last => Some(!self.syntax.csv),
+                [] => None,
+                [b'\r'] if ending == LineEnding::CarriageReturnNewline && !last => None,
+                [b'\r', b'\n', ..] | [b'\n' | b'\r', ..] => Some(true),
+                _ => Some(false),
+            };
+            match line_is_over {
+                Some(true) if self.starts_record(place, ending) => {
+                    self.buffer.truncate(place);
+                    (self.boundary, self.scanned, self.ended) = (place, place, true);
+                    return;
+                }
+                None => {
+                    self.marker_scanned = place;
+                    return;
+                }
+                _ => from = place + 2,
+            }
+        }
+        // A backslash at the end may be the marker's first half.
+        self.marker_scanned = from.max(self.buffer.len().saturating_sub(1));
+    }
+
+    fn starts_record(&self, place: usize, ending: LineEnding) -> bool {
+        let before = &self.buffer[..place];
+        let Some(last) = before.last() else { return true };
+        if *last != ending.terminator() {
+            return false;
+        }
+        if !self.syntax.csv {
+            return last_unescaped(before, place - 1, ending.terminator()).is_some();
+        }
+        let mut quotes = QuoteState::default();
+        before.iter().for_each(|byte| quotes.step(*byte, &self.syntax));
+        !quotes.inside
+    }
+
+    fn take_header(&mut self, ending: LineEnding) -> Result<(), QueryError> {
+        let (line, record) = self.syntax.record(&self.buffer, ending, 0);
+        // The record may lack a line end of its own only when it is the last.
+        let mut length = record.end;
+        length += usize::from(ending == LineEnding::CarriageReturnNewline && self.buffer.get(length) == Some(&b'\r'));
+        length += usize::from(self.buffer.get(length) == Some(&ending.terminator()));
+        if self.header == CopyHeader::Match {
+            self.match_header(&self.buffer[record], ending)?;
+        }
+        self.header = CopyHeader::Absent;
+        let _ = self.buffer.split_to(length);
+        self.line += line + 1;
+        self.boundary = self.boundary.saturating_sub(length);
+        self.scanned = self.scanned.saturating_sub(length);
+        self.marker_scanned = self.marker_scanned.saturating_sub(length);
+        Ok(())
+    }
+
+    fn match_header(&self, line: &[u8], ending: LineEnding) -> Result<(), QueryError> {
+        let text = checked_text(line).map_err(|error| error.context(format!("COPY {}, line 1", self.table)))?;
+        let in_context = |error: QueryError| {
+            error.context(format!("COPY {}, line 1: \"{}\"", self.table, super::decode::displayed(text)))
+        };
+        // As many columns as there are delimiters and one, so that any shape can be told.
+        let names = vec![String::new(); line.iter().filter(|byte| self.syntax.is_delimiter(**byte)).count() + 1];
+        let located = self.syntax.locate(text, ending, &names);
+        let found = match located.failure {
+            None => names.len(),
+            Some(failure) if failure.column > 0 => failure.column,
+            Some(failure) => return Err(in_context(failure.error)),
+        };
+        let fields = located.fields.iter().map(|field| field.text_in(text, &located.rewritten));
+        let fields: Vec<Option<&str>> = fields.collect();
+        if found != self.columns.len() {
+            return Err(in_context(QueryError::new(
+                ErrorKind::BadCopyFormat,
+                format!("wrong number of fields in header line: got {found}, expected {}", self.columns.len()),
+            )));
+        }
+        for (index, (field, column)) in fields.iter().zip(&self.columns).enumerate() {
+            let got = match field {
+                Some(name) if name == column => continue,
+                Some(name) => format!("\"{name}\""),
+                None => format!("null value (\"{}\")", self.syntax.null_text()),
+            };
+            return Err(in_context(QueryError::new(
+                ErrorKind::BadCopyFormat,
+                format!("column name mismatch in header line field {}: got {got}, expected \"{column}\"", index + 1),
+            )));
+        }
+        Ok(())
+    }
+
+    fn check_record_length(&self) -> Result<(), QueryError> {
+        if self.buffer.len() - self.boundary <= self.record_bytes_max {
+            return Ok(());
+        }
+        let line = self.line
+            + self.count_lines(&self.buffer[..self.boundary], self.line_ending.unwrap_or(LineEnding::Newline));
+        let error = QueryError::new(
+            ErrorKind::ProgramLimitExceeded,
+            format!("a record of COPY is longer than {} bytes", self.record_bytes_max),
+        )
+        .context(format!("COPY {}, line {line}", self.table));
+        Err(if self.quotes.inside { error.hint("A quote that is opened in this record is not closed.") } else { error })
+    }
+
+    fn cut(&mut self, end: usize) -> Result<Option<Chunk>, QueryError> {
+        let line_ending = self.line_ending.unwrap_or(LineEnding::Newline);
+        if self.header != CopyHeader::Absent && end > 0 && self.ended {
+            // Nothing but a header without a line end.
+            self.take_header(line_ending)?;
+            return Ok(None);
+        }
+        if end == 0 || end > self.buffer.len() {
+            return Ok(None);
+        }
+        let bytes = self.buffer.split_to(end).freeze();
+        self.scanned = self.scanned.saturating_sub(end);
+        self.marker_scanned = self.marker_scanned.saturating_sub(end);
+        self.boundary = self.boundary.saturating_sub(end);
+        let first_line = self.line;
+        self.line += self.count_lines(&bytes, line_ending);
+        Ok(Some(Chunk { bytes, first_line, line_ending }))
+    }
+
+    /// Lines of whole records. An escaped line end of the text format is not counted, as PostgreSQL does not.
+    fn count_lines(&self, bytes: &[u8], ending: LineEnding) -> u64 {
+        let terminator = ending.terminator();
+        let all = memchr::memchr_iter(terminator, bytes).count();
+        if self.syntax.csv || memchr::memmem::find(bytes, &[b'\\', terminator]).is_none() {
+            return all as u64;
+        }
+        memchr::memchr_iter(terminator, bytes)
+            .filter(|place| backslashes_before(bytes, *place).is_multiple_of(2))
+            .count() as u64
+    }
+}
+
+fn backslashes_before(bytes: &[u8], place: usize) -> usize {
+    bytes[..place].iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+/// The last line end at or after `from` that no backslash escapes.
+fn last_unescaped(bytes: &[u8], from: usize, terminator: u8) -> Option<usize> {
+    let mut end = bytes.len();
+    loop {
+        let place = from + memchr::memrchr(terminator, &bytes[from..end])?;
+        if backslashes_before(bytes, place).is_multiple_of(2) {
+            return Some(place);
+        }
+        end = place;
+    }
+}

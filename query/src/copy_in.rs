@@ -1,0 +1,265 @@
+//! COPY FROM STDIN: bytes from the client into rows of a table.
+//!
+//! ```text
+//! push(bytes) ─▶ splitter ─▶ chunks ─▶ decoders, several at once ─▶ in order ─▶ intake (checks, partitions, segments)
+//!                                      └─ bounded queue: a full one makes push wait, and with it the socket
+//! ```
+//!
+//! The first error in the order of the data is the one that is told. Whatever ends a load early, dropping [`CopyIn`] stops its
+//! work and deletes what was staged.
+
+use crate::copy_format::{
+    Chunk, CopyColumn, CopyDecoder, CopyDirection, CopyEndpoint, CopySource, CopyStatement, RecordSplitter,
+};
+use crate::engine::Engine;
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::{AbortOnDrop, joined};
+use crate::insert::{constant_default, default_value, named_columns, writable_table};
+use crate::intake::{Intake, checked};
+use crate::planner::Planning;
+use crate::response::{CommandTag, Format, Response};
+use crate::session::Session;
+use crate::statement::{Statement, shift};
+use crate::transaction::Change;
+use crate::types::OutputStyle;
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use catalog::definition::TableDefinition;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Chunks of about 1 MiB that are decoded or wait for their turn.
+const CHUNKS_AHEAD_MAX: usize = 8;
+
+type Decoded = Result<(Chunk, RecordBatch), QueryError>;
+type Outcome = Result<(u64, Change), QueryError>;
+
+/// A COPY that waits for its data.
+pub struct CopyIn {
+    columns: usize,
+    splitter: RecordSplitter,
+    decoder: Arc<CopyDecoder>,
+    engine: Arc<Engine>,
+    queue: Option<mpsc::Sender<JoinHandle<Decoded>>>,
+    intake: Option<JoinHandle<Outcome>>,
+    _abort: AbortOnDrop,
+    /// The statement is alone in its transaction, which it ends itself.
+    alone: bool,
+}
+
+/// Begins a COPY FROM.
+pub(crate) async fn start(
+    session: &mut Session,
+    copy: &CopyStatement,
+    statement: &Statement,
+    alone: bool,
+) -> Result<Response, QueryError> {
+    refuse_unsupported(copy)?;
+    let planning = session.planning()?;
+    let (definition, columns) = target(&planning, copy, statement)?;
+    let style = session.output_style();
+    let listed: Vec<CopyColumn> = columns
+        .iter()
+        .map(|position| {
+            let column = &definition.columns[*position];
+            CopyColumn { name: column.name.clone(), sql_type: column.sql_type.clone() }
+        })
+        .collect();
+    let names: Vec<String> = listed.iter().map(|column| column.name.clone()).collect();
+    let table = definition.name.name.clone();
+    let filler = Filler::new(&definition, &columns, &style)?;
+    let decoder = Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?);
+    let splitter = RecordSplitter::new(&table, &names, &copy.options);
+    let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
+    let taking = Taking { engine: Arc::clone(&session.engine), decoder: Arc::clone(&decoder), filler, waiting };
+    let intake = session.engine.compute().spawn(taking.run(definition));
+    Ok(Response::CopyIn(Box::new(CopyIn {
+        columns: names.len(),
+        splitter,
+        decoder,
+        engine: Arc::clone(&session.engine),
+        queue: Some(queue),
+        _abort: AbortOnDrop(intake.abort_handle()),
+        intake: Some(intake),
+        alone,
+    })))
+}
+
+fn refuse_unsupported(copy: &CopyStatement) -> Result<(), QueryError> {
+    debug_assert_eq!(copy.direction, CopyDirection::From);
+    match &copy.endpoint {
+        CopyEndpoint::Stdin => {}
+        CopyEndpoint::File(_) | CopyEndpoint::Stdout => {
+            return Err(QueryError::unsupported("COPY from a file on the server")
+                .hint("psql's \\copy reads a file of the client."));
+        }
+        CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY from a program")),
+    }
+    if copy.where_clause.is_some() {
+        return Err(QueryError::unsupported("COPY … WHERE")
+            .hint("Load into another table and use INSERT INTO … SELECT … WHERE."));
+    }
+    Ok(())
+}
+
+/// The table and the positions of the columns that the data has.
+fn target(
+    planning: &Planning,
+    copy: &CopyStatement,
+    statement: &Statement,
+) -> Result<(Arc<TableDefinition>, Vec<usize>), QueryError> {
+    let CopySource::Table { schema, name, columns } = &copy.source else {
+        return Err(shift(
+            QueryError::new(ErrorKind::Syntax, "COPY FROM takes a table"),
+            &statement.source,
+            statement.range.start,
+        ));
+    };
+    let parts = schema.iter().chain([name]).map(|part| Ident::with_quote('"', part));
+    let definition = writable_table(planning, &ObjectName::from(parts.collect::<Vec<_>>()))?;
+    let positions =
+        if columns.is_empty() { (0..definition.columns.len()).collect() } else { named_columns(&definition, columns)? };
+    Ok((definition, positions))
+}
+
+/// Puts decoded columns in the table's order and fills the missing ones with their defaults.
+struct Filler {
+    /// For each column of the table its index in the data, or its default.
+    sources: Vec<Result<usize, ScalarValue>>,
+}
+
+impl Filler {
+    fn new(definition: &TableDefinition, listed: &[usize], style: &OutputStyle) -> Result<Self, QueryError> {
+        let sources = definition.columns.iter().enumerate().map(|(position, column)| {
+            if let Some(index) = listed.iter().position(|listed| *listed == position) {
+                return Ok(Ok(index));
+            }
+            if column.default.as_deref().is_some_and(|text| constant_default(text).is_none()) {
+                return Err(QueryError::unsupported(format!(
+                    "COPY without column \"{}\", whose default is computed",
+                    column.name
+                )));
+            }
+            Ok(Err(default_value(column.default.as_deref(), &column.sql_type, style)?))
+        });
+        Ok(Self { sources: sources.collect::<Result<_, QueryError>>()? })
+    }
+
+    fn fill(&self, batch: &RecordBatch) -> Result<Vec<arrow::array::ArrayRef>, QueryError> {
+        let arrays = self.sources.iter().map(|source| match source {
+            Ok(index) => Ok(Arc::clone(batch.column(*index))),
+            Err(default) => default.to_array_of_size(batch.num_rows()).map_err(|error| translate(error, None)),
+        });
+        arrays.collect()
+    }
+}
+
+/// The receiving end: takes decoded chunks in order.
+struct Taking {
+    engine: Arc<Engine>,
+    decoder: Arc<CopyDecoder>,
+    filler: Filler,
+    waiting: mpsc::Receiver<JoinHandle<Decoded>>,
+}
+
+impl Taking {
+    async fn run(mut self, definition: Arc<TableDefinition>) -> Outcome {
+        let mut intake = Intake::new(&self.engine, Arc::clone(&definition));
+        let shared = Arc::new((self.decoder, self.filler, definition));
+        while let Some(chunk) = self.waiting.recv().await {
+            let (chunk, batch) = joined(chunk.await)?;
+            let shared = Arc::clone(&shared);
+            let pushed = tokio::task::spawn_blocking(move || {
+                let (decoder, filler, definition) = shared.as_ref();
+                let checked = checked(definition, filler.fill(&batch)?)
+                    .map_err(|violation| with_context(violation.error, decoder, &chunk, violation.row))?;
+                intake.push(checked)?;
+                Ok(intake)
+            });
+            intake = joined(pushed.await)?;
+        }
+        let engine = Arc::clone(&self.engine);
+        joined(tokio::task::spawn_blocking(move || intake.finish(&engine)).await)
+    }
+}
+
+fn with_context(error: QueryError, decoder: &CopyDecoder, chunk: &Chunk, row: usize) -> QueryError {
+    let context = decoder.context_of(chunk, row);
+    error.context(context)
+}
+
+impl CopyIn {
+    /// How many columns the data has.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The format of CopyInResponse.
+    pub fn format(&self) -> Format {
+        Format::Text
+    }
+
+    /// Takes the next bytes, cut anywhere. Waits while enough chunks are in work.
+    pub async fn push(&mut self, data: Bytes) -> Result<(), QueryError> {
+        match self.splitter.push(data) {
+            Ok(chunks) => self.enqueue(chunks).await,
+            Err(error) => Err(self.earlier_error(error).await),
+        }
+    }
+
+    async fn enqueue(&mut self, chunks: impl IntoIterator<Item = Chunk>) -> Result<(), QueryError> {
+        for chunk in chunks {
+            let decoder = Arc::clone(&self.decoder);
+            let work = self.engine.compute().spawn(async move {
+                let batch = decoder.decode_chunk(&chunk)?;
+                Ok((chunk, batch))
+            });
+            let queue = self.queue.as_ref().expect("the queue is open until the data has ended");
+            if queue.send(work).await.is_err() {
+                return Err(self.failure().await);
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the receiving end stopped.
+    async fn failure(&mut self) -> QueryError {
+        self.queue = None;
+        let stopped = match self.intake.take() {
+            Some(intake) => joined(intake.await).err(),
+            None => None,
+        };
+        stopped.unwrap_or_else(|| QueryError::new(ErrorKind::Internal, "COPY ended without a reason"))
+    }
+
+    /// The error that comes first in the data: one in a chunk already taken, else the splitter's.
+    async fn earlier_error(&mut self, splitting: QueryError) -> QueryError {
+        self.queue = None;
+        match self.intake.take() {
+            Some(intake) => joined(intake.await).err().unwrap_or(splitting),
+            None => splitting,
+        }
+    }
+
+    /// The data has ended: stages what is left and adds it to the session's transaction.
+    pub async fn finish(mut self: Box<Self>, session: &mut Session) -> Result<CommandTag, QueryError> {
+        match self.splitter.finish() {
+            Ok(last) => self.enqueue(last).await?,
+            Err(error) => return Err(self.earlier_error(error).await),
+        }
+        self.queue = None;
+        let intake = self.intake.take().expect("a COPY is finished once");
+        let token = session.token.clone();
+        let (rows, change) = token.guard(async { joined(intake.await) }).await?;
+        session.planning()?;
+        session.add_change(change)?;
+        if self.alone {
+            session.finish_implicit().await?;
+        }
+        Ok(CommandTag::Rows("COPY", rows))
+    }
+}

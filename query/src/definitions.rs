@@ -1,0 +1,531 @@
+//! Definitions: CREATE, DROP, TRUNCATE and REFRESH.
+
+use crate::background;
+use crate::engine::conflict_error;
+use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::planner::{Planning, Sources, result_columns};
+use crate::response::{CommandTag, Response};
+use crate::session::Session;
+use crate::statement::{CreateMaterializedView, CreateTable, DropObject, DropStatement, Statement};
+use crate::statement_grammar::fold;
+use crate::table_definition::define;
+use crate::transaction::Change;
+use crate::view_reading;
+use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
+use catalog::draft::Op;
+use catalog::ids::{ColumnId, ObjectId};
+use catalog::snapshot::{Relation, Snapshot};
+use catalog::sql_type::SqlType;
+use datafusion::logical_expr::Volatility;
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use views::{Class, StateColumn};
+
+fn done(tag: &'static str) -> Response {
+    Response::Command(CommandTag::Plain(tag))
+}
+
+// ---- schemas and tables ----
+
+pub(crate) fn create_schema(session: &mut Session, name: &str, if_not_exists: bool) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    if name.starts_with("pg_") || crate::pg_catalog::is_system_schema(name) {
+        return Err(QueryError::new(
+            ErrorKind::InvalidObjectDefinition,
+            format!("unacceptable schema name \"{name}\""),
+        )
+        .detail("This name is reserved for system schemas."));
+    }
+    if planning.snapshot.schemas.contains_key(name) && if_not_exists {
+        session.notice_of(
+            NoticeSeverity::Notice,
+            ErrorKind::DuplicateSchema,
+            format!("schema \"{name}\" already exists, skipping"),
+        );
+        return Ok(done("CREATE SCHEMA"));
+    }
+    let id = session.engine.catalog.allocate_object();
+    session.add_change(Change::of(vec![Op::CreateSchema { id, name: name.to_string() }]))?;
+    Ok(done("CREATE SCHEMA"))
+}
+
+pub(crate) async fn create_table(
+    session: &mut Session,
+    create: &CreateTable,
+    statement: &Statement,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let name = new_name(&planning, &create.definition.name)?;
+    if taken(session, &planning, &name, create.definition.if_not_exists)? {
+        return Ok(done("CREATE TABLE"));
+    }
+    let id = session.engine.catalog.allocate_object();
+    let definition = define(create, id, name, statement)?;
+    check_defaults(&planning, &definition).await?;
+    session.add_change(Change::of(vec![Op::CreateTable(Arc::new(definition))]))?;
+    Ok(done("CREATE TABLE"))
+}
+
+/// Plans every default as `SELECT CAST(default AS type)`, so that a wrong one is told now and not at the first INSERT.
+async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Result<(), QueryError> {
+    for column in &definition.columns {
+        let Some(default) = &column.default else { continue };
+        let text = format!("SELECT CAST(({default}) AS {})", column.sql_type);
+        let parsed = crate::statement::parse(&text)?.into_iter().next().map(|statement| statement.kind);
+        if let Some(crate::statement::StatementKind::Query(query)) = parsed {
+            let plan =
+                planning.query_plan(&query, &[], None).map_err(|error| error.position(None).column(&column.name))?;
+            planning.physical_plan(&plan, None).await.map_err(|error| error.column(&column.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The name for a new relation, in a schema that exists.
+fn new_name(planning: &Planning, name: &ast::ObjectName) -> Result<ObjectName, QueryError> {
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    let object = match parts.as_slice() {
+        [name] => ObjectName::new(planning.creation_schema(), name),
+        _ => planning.object_name(name)?,
+    };
+    if crate::pg_catalog::is_system_schema(&object.schema) {
+        let message = format!("permission denied to create \"{object}\"");
+        return Err(QueryError::new(ErrorKind::InsufficientPrivilege, message)
+            .detail("System catalog modifications are disallowed."));
+    }
+    if !planning.snapshot.schemas.contains_key(&object.schema) {
+        return Err(QueryError::new(
+            ErrorKind::UndefinedSchema,
+            format!("schema \"{}\" does not exist", object.schema),
+        ));
+    }
+    Ok(object)
+}
+
+/// Whether the name is taken and that is fine; an error where it is not.
+fn taken(
+    session: &mut Session,
+    planning: &Planning,
+    name: &ObjectName,
+    if_not_exists: bool,
+) -> Result<bool, QueryError> {
+    if planning.snapshot.relation(name).is_none() {
+        return Ok(false);
+    }
+    let message = format!("relation \"{}\" already exists", name.name);
+    if !if_not_exists {
+        return Err(QueryError::new(ErrorKind::DuplicateTable, message).table(&name.name));
+    }
+    session.notice_of(NoticeSeverity::Notice, ErrorKind::DuplicateTable, format!("{message}, skipping"));
+    Ok(true)
+}
+
+pub(crate) fn truncate(session: &mut Session, tables: &[ast::ObjectName]) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let ids = tables.iter().map(|name| Ok(crate::insert::writable_table(&planning, name)?.id));
+    let ops = ids.map(|id: Result<ObjectId, QueryError>| id.map(|table| Op::Truncate { table }));
+    let ops = ops.collect::<Result<Vec<_>, _>>()?;
+    session.add_change(Change::of(ops))?;
+    Ok(done("TRUNCATE TABLE"))
+}
+
+// ---- DROP ----
+
+pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let snapshot = Arc::clone(&planning.snapshot);
+    let tag = match drop.object {
+        DropObject::Table => "DROP TABLE",
+        DropObject::MaterializedView => "DROP MATERIALIZED VIEW",
+        DropObject::View => "DROP VIEW",
+        DropObject::Schema => "DROP SCHEMA",
+    };
+    let mut doomed = Vec::new();
+    for name in &drop.names {
+        if drop.object == DropObject::Schema {
+            return drop_schema(session, &snapshot, name, drop);
+        }
+        match to_drop(&planning, name, drop.object) {
+            Ok(id) => doomed.push(id),
+            Err(error) if drop.if_exists && error.kind == ErrorKind::UndefinedTable => {
+                let kind = if drop.object == DropObject::Table { "table" } else { "materialized view" };
+                session.notice(NoticeSeverity::Notice, format!("{kind} \"{name}\" does not exist, skipping"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let ops = drop_ops(session, &snapshot, doomed, drop.cascade)?;
+    session.add_change(Change::of(ops))?;
+    Ok(done(tag))
+}
+
+fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> Result<ObjectId, QueryError> {
+    let resolved = planning.object_name(name)?;
+    let wrong = |is: &str, hint: &str| {
+        let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{}\" is not {is}", resolved.name));
+        Err(error.hint(hint))
+    };
+    let kind = if object == DropObject::Table { "table" } else { "materialized view" };
+    let relation = planning.relation(&resolved, &name.to_string()).map_err(|mut error| {
+        error.message = format!("{kind} \"{name}\" does not exist");
+        error
+    })?;
+    match (relation, object) {
+        (Relation::Table(version), DropObject::Table) => Ok(version.definition.id),
+        (Relation::View(view), DropObject::MaterializedView) => Ok(view.definition.id),
+        (Relation::Table(_), DropObject::MaterializedView) => {
+            wrong("a materialized view", "Use DROP TABLE to remove a table.")
+        }
+        (Relation::View(_), DropObject::Table) => {
+            wrong("a table", "Use DROP MATERIALIZED VIEW to remove a materialized view.")
+        }
+        (Relation::View(_), _) => wrong("a view", "Use DROP MATERIALIZED VIEW to remove a materialized view."),
+        (Relation::Table(_), _) => wrong("a view", "Use DROP TABLE to remove a table."),
+    }
+}
+
+/// Drops of `doomed` and, with CASCADE, of all views over them, dependents first.
+fn drop_ops(
+    session: &mut Session,
+    snapshot: &Snapshot,
+    doomed: Vec<ObjectId>,
+    cascade: bool,
+) -> Result<Vec<Op>, QueryError> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    for id in &doomed {
+        visit(snapshot, *id, &mut seen, &mut order);
+    }
+    let extra: Vec<ObjectId> = order.iter().copied().filter(|id| !doomed.contains(id)).collect();
+    if let Some(first) = extra.first() {
+        let shown = |id: ObjectId| {
+            snapshot
+                .views
+                .get(&id)
+                .map_or_else(String::new, |view| format!("materialized view {}", view.definition.name.name))
+        };
+        if !cascade {
+            let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
+            return Err(restricted(snapshot, target, &shown(*first)));
+        }
+        let names: Vec<String> = extra.iter().map(|id| shown(*id)).collect();
+        session.notice(
+            NoticeSeverity::Notice,
+            match names.as_slice() {
+                [one] => format!("drop cascades to {one}"),
+                many => format!("drop cascades to {} other objects: {}", many.len(), many.join(", ")),
+            },
+        );
+    }
+    Ok(order
+        .into_iter()
+        .map(|id| if snapshot.tables.contains_key(&id) { Op::DropTable(id) } else { Op::DropView(id) })
+        .collect())
+}
+
+fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order: &mut Vec<ObjectId>) {
+    if !seen.insert(id) {
+        return;
+    }
+    let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
+    dependents.into_iter().for_each(|dependent| visit(snapshot, dependent, seen, order));
+    order.push(id);
+}
+
+fn depends_on(snapshot: &Snapshot, view: ObjectId, input: ObjectId) -> bool {
+    snapshot.views.get(&view).is_some_and(|view| {
+        view.definition.inputs.iter().any(|direct| *direct == input || depends_on(snapshot, *direct, input))
+    })
+}
+
+fn restricted(snapshot: &Snapshot, target: ObjectId, dependent: &str) -> QueryError {
+    let what = match snapshot.relation_by_id(target) {
+        Some(Relation::Table(version)) => format!("table {}", version.definition.name.name),
+        Some(Relation::View(view)) => format!("materialized view {}", view.definition.name.name),
+        None => format!("object {target}"),
+    };
+    QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
+        .detail(format!("{dependent} depends on {what}"))
+        .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+fn drop_schema(
+    session: &mut Session,
+    snapshot: &Snapshot,
+    name: &ast::ObjectName,
+    drop: &DropStatement,
+) -> Result<Response, QueryError> {
+    let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+    if !snapshot.schemas.contains_key(&name) {
+        if drop.if_exists {
+            session.notice(NoticeSeverity::Notice, format!("schema \"{name}\" does not exist, skipping"));
+            return Ok(done("DROP SCHEMA"));
+        }
+        return Err(QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist")));
+    }
+    let inside: Vec<ObjectId> =
+        snapshot.names.iter().filter(|(object, _)| object.schema == name).map(|(_, id)| *id).collect();
+    if !inside.is_empty() && !drop.cascade {
+        let message = format!("cannot drop schema {name} because other objects depend on it");
+        return Err(QueryError::new(ErrorKind::DependentObjects, message)
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+    }
+    let mut ops = drop_ops(session, snapshot, inside, true)?;
+    ops.push(Op::DropSchema { name });
+    session.add_change(Change::of(ops))?;
+    Ok(done("DROP SCHEMA"))
+}
+
+// ---- materialized views ----
+
+pub(crate) async fn create_view(
+    session: &mut Session,
+    create: &CreateMaterializedView,
+    statement: &Statement,
+    alone: bool,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let name = new_name(&planning, &create.name)?;
+    if taken(session, &planning, &name, create.if_not_exists)? {
+        return Ok(done("CREATE MATERIALIZED VIEW"));
+    }
+    let (bound, inputs) = bind_names(&planning, &create.query)?;
+    let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
+    let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
+    refuse_volatile(&shown)?;
+    let program = view_reading::compile_query(&planning, &bound)?;
+    let id = session.engine.catalog.allocate_object();
+    let state =
+        program.state_columns().map(|columns| state_definition(session.engine.catalog.allocate_object(), id, columns));
+    let definition = ViewDefinition {
+        id,
+        name,
+        query: bound.to_string(),
+        time_zone: session.settings.get("TimeZone").unwrap_or_default(),
+        columns,
+        inputs,
+        state,
+        populated: create.with_data,
+    };
+    if create.with_data {
+        try_query(session, &planning, &bound, statement).await?;
+    }
+    session.add_change(Change::of(vec![Op::CreateView(Arc::new(definition))]))?;
+    announce(session, program.class());
+    if alone {
+        session.finish_implicit().await?;
+        background::build_view(session, id).await?;
+    }
+    Ok(done("CREATE MATERIALIZED VIEW"))
+}
+
+/// One line on how the view will be kept.
+fn announce(session: &mut Session, class: &Class) {
+    if let Class::Recompute { reason } = class {
+        session.notice(NoticeSeverity::Notice, format!("the view is recomputed at every read, because {reason}"));
+    }
+}
+
+/// A definition that fails must fail now: its plan is made, and where nothing is to be built its first batch is computed.
+async fn try_query(
+    session: &Session,
+    planning: &Arc<Planning>,
+    bound: &ast::Query,
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let plan = planning.query_plan(bound, &[], Some(statement))?;
+    let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
+    while let Some(batch) = futures::StreamExt::next(&mut rows).await {
+        batch?;
+    }
+    Ok(())
+}
+
+fn refuse_volatile(plan: &datafusion::logical_expr::LogicalPlan) -> Result<(), QueryError> {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    use datafusion::logical_expr::Expr;
+    let mut found = None;
+    let _ = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::ScalarFunction(call) = part
+                    && call.func.signature().volatility == Volatility::Volatile
+                {
+                    found = Some(call.func.name().to_string());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    match found {
+        None => Ok(()),
+        Some(name) => {
+            Err(QueryError::new(ErrorKind::InvalidObjectDefinition, format!("a materialized view cannot use {name}()"))
+                .detail("Its value changes with every call, so no view could equal its query."))
+        }
+    }
+}
+
+fn view_columns(columns: &[crate::response::ResultColumn], names: &[String]) -> Result<Vec<Column>, QueryError> {
+    if names.len() > columns.len() {
+        return Err(QueryError::new(ErrorKind::Syntax, "too many column names were specified"));
+    }
+    let mut defined: Vec<Column> = Vec::with_capacity(columns.len());
+    for (index, column) in columns.iter().enumerate() {
+        let name = names.get(index).unwrap_or(&column.name).clone();
+        if defined.iter().any(|other| other.name == name) {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(QueryError::new(ErrorKind::DuplicateColumn, message).hint("Give the columns names with AS."));
+        }
+        let sql_type = column.sql_type.clone();
+        defined.push(Column { id: ColumnId(index as i32 + 1), name, sql_type, not_null: false, default: None });
+    }
+    Ok(defined)
+}
+
+/// The hidden table of a view's state; its runs are sorted by the keys.
+fn state_definition(id: ObjectId, view: ObjectId, columns: &[StateColumn]) -> TableDefinition {
+    let numbered = columns.iter().enumerate().map(|(index, column)| (ColumnId(index as i32 + 1), column));
+    let order_by = numbered.clone().filter(|(_, column)| column.key).map(|(id, _)| id).collect();
+    let columns = numbered.map(|(id, column)| Column {
+        id,
+        name: column.name.clone(),
+        sql_type: stored_type(&column.sql_type),
+        not_null: false,
+        default: None,
+    });
+    TableDefinition {
+        id,
+        name: ObjectName::new("meridian", format!("state_{view}")),
+        columns: columns.collect(),
+        partition_by: Vec::new(),
+        order_by,
+        version: 1,
+        state_of: Some(view),
+    }
+}
+
+/// A numeric's digits are part of the stored type.
+fn stored_type(sql_type: &SqlType) -> SqlType {
+    match sql_type {
+        SqlType::Numeric { precision, scale, .. } => {
+            SqlType::Numeric { precision: *precision, scale: *scale, declared: true }
+        }
+        other => other.clone(),
+    }
+}
+
+/// The query with every relation's name qualified, and the relations that it reads.
+fn bind_names(planning: &Planning, query: &ast::Query) -> Result<(ast::Query, Vec<ObjectId>), QueryError> {
+    let mut bound = query.clone();
+    let mut binder = Binder { planning, inputs: Vec::new(), error: None, ctes: Vec::new() };
+    let _ = VisitMut::visit(&mut bound, &mut binder);
+    match binder.error {
+        Some(error) => Err(error),
+        None => Ok((bound, binder.inputs)),
+    }
+}
+
+struct Binder<'a> {
+    planning: &'a Planning,
+    inputs: Vec<ObjectId>,
+    error: Option<QueryError>,
+    ctes: Vec<String>,
+}
+
+impl VisitorMut for Binder<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.ctes.extend(ctes.map(|cte| fold(&cte.alias.name)));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        let ast::TableFactor::Table { name, alias, args: None, .. } = factor else { return ControlFlow::Continue(()) };
+        let bare = if name.0.len() == 1 { name.0[0].as_ident().map(fold) } else { None };
+        if bare.as_ref().is_some_and(|bare| self.ctes.contains(bare)) {
+            return ControlFlow::Continue(());
+        }
+        match self.resolve(name) {
+            Ok(Some((object, id))) => {
+                if !self.inputs.contains(&id) {
+                    self.inputs.push(id);
+                }
+                // Columns that the text qualifies by the table's bare name keep their meaning.
+                if alias.is_none() {
+                    *alias = Some(alias_of(&object.name));
+                }
+                *name = qualified(&object);
+                ControlFlow::Continue(())
+            }
+            Ok(None) => ControlFlow::Continue(()),
+            Err(error) => {
+                self.error = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    }
+}
+
+impl Binder<'_> {
+    fn resolve(&self, name: &ast::ObjectName) -> Result<Option<(ObjectName, ObjectId)>, QueryError> {
+        let object = self.planning.object_name(name)?;
+        let system_schema = if name.0.len() == 1 { "pg_catalog" } else { object.schema.as_str() };
+        let known = self.planning.snapshot.names.get(&object).copied();
+        match known {
+            Some(id) => Ok(Some((object, id))),
+            None if crate::pg_catalog::relation(system_schema, &object.name).is_some() => {
+                Err(QueryError::unsupported(format!("a materialized view over system relation \"{name}\"")))
+            }
+            None => self.planning.relation(&object, &name.to_string()).map(|_| None),
+        }
+    }
+}
+
+fn alias_of(name: &str) -> ast::TableAlias {
+    ast::TableAlias { explicit: true, name: identifier(name), columns: Vec::new(), at: None }
+}
+
+/// A name as SQL text has it: quoted only where it must be.
+fn identifier(name: &str) -> Ident {
+    let first = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_');
+    let plain =
+        first && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+    // PUBLIC is a keyword to the parser, and the one schema that everybody has.
+    let keyword = name != "public" && ALL_KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(name));
+    if plain && !keyword { Ident::new(name) } else { Ident::with_quote('"', name) }
+}
+
+fn qualified(object: &ObjectName) -> ast::ObjectName {
+    let part = |text: &str| ObjectNamePart::Identifier(identifier(text));
+    ast::ObjectName(vec![part(&object.schema), part(&object.name)])
+}
+
+pub(crate) async fn refresh(
+    session: &mut Session,
+    name: &ast::ObjectName,
+    with_data: bool,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let object = planning.object_name(name)?;
+    let Relation::View(view) = planning.relation(&object, &name.to_string())? else {
+        return Err(QueryError::new(
+            ErrorKind::WrongObjectType,
+            format!("\"{}\" is not a materialized view", object.name),
+        ));
+    };
+    if view.definition.populated != with_data {
+        let altered = ViewDefinition { populated: with_data, ..ViewDefinition::clone(&view.definition) };
+        planning
+            .snapshot
+            .apply(planning.snapshot.seq.next(), 0, &[Op::AlterView(Arc::new(altered.clone()))])
+            .map_err(conflict_error)?;
+        session.add_change(Change::of(vec![Op::AlterView(Arc::new(altered))]))?;
+    }
+    Ok(done("REFRESH MATERIALIZED VIEW"))
+}

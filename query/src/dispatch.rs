@@ -1,0 +1,335 @@
+//! Dispatch: which room runs a statement.
+
+use crate::cursor::{self, Cursor};
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::execution::{compute, ready, stream};
+use crate::planner::{Planning, result_columns};
+use crate::prepared::{Prepared, SqlPrepared, decode_parameters};
+use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
+use crate::session::Session;
+use crate::settings::SETTINGS;
+use crate::sql_types::sql_type_of;
+use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
+use crate::{background, copy_in, copy_out, definitions, delete, explain, insert};
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
+use arrow::datatypes::Schema;
+use catalog::sql_type::SqlType;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+use std::sync::Arc;
+
+const PLAIN: fn(&'static str) -> Response = |tag| Response::Command(CommandTag::Plain(tag));
+
+/// Runs everything that is not transaction control.
+pub(crate) async fn run(
+    session: &mut Session,
+    prepared: &Arc<Prepared>,
+    parameters: &[ParameterValue],
+    alone: bool,
+) -> Result<Response, QueryError> {
+    let statement = &prepared.statement;
+    match &statement.kind {
+        StatementKind::Query(query) => {
+            let (columns, stream) = run_query(session, query, prepared, parameters).await?;
+            Ok(Response::Rows { columns, stream, verb: "SELECT", counted: true })
+        }
+        StatementKind::Insert(insert) => insert::run(session, insert, statement, prepared, parameters).await,
+        StatementKind::Delete(delete) => delete::run(session, delete, statement, prepared, parameters).await,
+        StatementKind::Copy(copy) => match copy_out::is_copy_out(copy) {
+            true => copy_out::run(session, copy, statement).await,
+            false => copy_in::start(session, copy, statement, alone).await,
+        },
+        StatementKind::CreateTable(create) => definitions::create_table(session, create, statement).await,
+        StatementKind::CreateSchema { name, if_not_exists } => {
+            definitions::create_schema(session, name, *if_not_exists)
+        }
+        StatementKind::CreateMaterializedView(create) => {
+            definitions::create_view(session, create, statement, alone).await
+        }
+        StatementKind::Drop(drop) => definitions::drop_objects(session, drop),
+        StatementKind::Truncate { tables } => definitions::truncate(session, tables),
+        StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
+        StatementKind::Explain { options, statement } => explain::run(session, *options, statement).await,
+        StatementKind::ExplainView(view) => explain::run_view(session, view),
+        StatementKind::Declare(declare) => run_declare(session, declare, &prepared.parameters, parameters).await,
+        StatementKind::Fetch { cursor, count, moves } => cursor::fetch(session, cursor, *count, *moves).await,
+        StatementKind::Close(name) => cursor::close(session, name.as_deref()),
+        StatementKind::Prepare { name, types, statement } => run_prepare(session, name, types, statement).await,
+        StatementKind::Execute { name, arguments } => run_execute(session, name, arguments, alone).await,
+        StatementKind::Deallocate(name) => deallocate(session, name.as_deref()),
+        StatementKind::Checkpoint => background::checkpoint_now(session).await,
+        StatementKind::Vacuum => Ok(PLAIN("VACUUM")),
+        StatementKind::Analyze => Ok(PLAIN("ANALYZE")),
+        kind => run_setting(session, kind),
+    }
+}
+
+fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, QueryError> {
+    match kind {
+        StatementKind::Set { name, value: SetValue::Text(value), local } => {
+            warn_outside_block(session, *local);
+            session.settings.set(name, value, *local)?;
+            Ok(PLAIN("SET"))
+        }
+        StatementKind::Set { name, value: SetValue::Default, .. } => {
+            session.settings.reset(name)?;
+            Ok(PLAIN("SET"))
+        }
+        StatementKind::Show(name) => {
+            let value = match &session.transaction {
+                Some(transaction) if name.eq_ignore_ascii_case("transaction_isolation") => {
+                    transaction.isolation.name().to_string()
+                }
+                _ => session.settings.get(name)?,
+            };
+            let shown = SETTINGS
+                .iter()
+                .find(|setting| setting.name.eq_ignore_ascii_case(name))
+                .map_or(name.as_str(), |setting| setting.name);
+            Ok(text_rows("SHOW", &[shown], vec![vec![value]]))
+        }
+        StatementKind::ShowAll => {
+            let all = session.settings.all();
+            let rows =
+                all.into_iter().map(|(setting, value)| vec![setting.name.into(), value, setting.description.into()]);
+            Ok(text_rows("SHOW", &["name", "setting", "description"], rows.collect()))
+        }
+        StatementKind::Reset(name) => {
+            session.settings.reset(name)?;
+            Ok(PLAIN("RESET"))
+        }
+        StatementKind::ResetAll => {
+            session.settings.reset_all();
+            Ok(PLAIN("RESET"))
+        }
+        StatementKind::DiscardAll => {
+            if session.in_transaction_block() {
+                return Err(QueryError::new(
+                    ErrorKind::ActiveTransaction,
+                    "DISCARD ALL cannot run inside a transaction block",
+                ));
+            }
+            session.settings.reset_all();
+            session.cursors.clear();
+            session.prepared.clear();
+            Ok(PLAIN("DISCARD ALL"))
+        }
+        StatementKind::Unlisten => Ok(PLAIN("UNLISTEN")),
+        StatementKind::Unsupported(what) => Err(unsupported(what)),
+        _ => Err(QueryError::new(ErrorKind::Internal, "a statement reached the wrong room")),
+    }
+}
+
+fn unsupported(what: &str) -> QueryError {
+    let error = QueryError::unsupported(what);
+    match what {
+        "UPDATE" | "MERGE" => error.hint("Delete the rows and insert the new ones in one transaction."),
+        "CREATE VIEW" => error.hint("Create a materialized view; it always shows what its query would."),
+        "ALTER" => error.hint("Create a new table and fill it with INSERT INTO … SELECT."),
+        "CREATE INDEX" | "CREATE UNIQUE" => {
+            error.hint("Rows are found by partition and sort order: see PARTITION BY and order_by of CREATE TABLE.")
+        }
+        "GRANT" | "REVOKE" | "CREATE ROLE" | "CREATE USER" => {
+            error.hint("Every user may do everything; restrict who can connect by a password.")
+        }
+        _ => error,
+    }
+}
+
+fn warn_outside_block(session: &mut Session, local: bool) {
+    if local && !session.in_transaction_block() {
+        session.notice_of(
+            NoticeSeverity::Warning,
+            ErrorKind::NoActiveTransaction,
+            "SET LOCAL can only be used in transaction blocks",
+        );
+    }
+}
+
+/// Rows of text columns, as SHOW and EXPLAIN give them.
+pub(crate) fn text_rows(verb: &'static str, names: &[&str], rows: Vec<Vec<String>>) -> Response {
+    let columns = text_columns(names);
+    let fields: Vec<_> = names.iter().map(|name| SqlType::Text.field(name, true)).collect();
+    let arrays = (0..names.len()).map(|column| {
+        let values = rows.iter().map(|row| Some(row[column].as_str()));
+        Arc::new(values.collect::<StringViewArray>()) as ArrayRef
+    });
+    let batch =
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays.collect()).expect("text columns of one length");
+    Response::Rows { columns, stream: ready(vec![batch]), verb, counted: false }
+}
+
+fn text_columns(names: &[&str]) -> Vec<ResultColumn> {
+    names.iter().map(|name| ResultColumn { name: (*name).to_string(), sql_type: SqlType::Text, origin: None }).collect()
+}
+
+/// The result columns of a statement that is not a query; `None` when it returns no rows.
+pub(crate) async fn columns_of(
+    session: &mut Session,
+    kind: &StatementKind,
+) -> Result<Option<Vec<ResultColumn>>, QueryError> {
+    Ok(match kind {
+        StatementKind::Show(name) => {
+            let shown = SETTINGS
+                .iter()
+                .find(|setting| setting.name.eq_ignore_ascii_case(name))
+                .map_or(name.as_str(), |setting| setting.name);
+            Some(text_columns(&[shown]))
+        }
+        StatementKind::ShowAll => Some(text_columns(&["name", "setting", "description"])),
+        StatementKind::Explain { .. } | StatementKind::ExplainView(_) => Some(text_columns(&["QUERY PLAN"])),
+        StatementKind::Fetch { cursor, moves: false, .. } => {
+            Some(session.cursors.get(cursor).ok_or_else(|| cursor::missing(cursor))?.columns.clone())
+        }
+        StatementKind::Execute { name, .. } => find_prepared(session, name)?.prepared.columns.clone(),
+        _ => None,
+    })
+}
+
+async fn run_query(
+    session: &mut Session,
+    query: &ast::Query,
+    prepared: &Arc<Prepared>,
+    parameters: &[ParameterValue],
+) -> Result<(Vec<ResultColumn>, RowStream), QueryError> {
+    let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
+    let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
+    let statement = prepared.statement.clone();
+    let changed = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
+    let fresh = session.planning()?;
+    let (planning, plan) = match prepared.take_plan(fresh.snapshot.seq, changed) {
+        Some((planning, plan)) => (planning, Some(plan)),
+        None => (fresh, None),
+    };
+    let over = Arc::clone(&planning);
+    let (query, owned) = (query.clone(), statement.clone());
+    let (columns, physical) = compute(&session.engine, &session.token, async move {
+        let plan = match plan {
+            Some(plan) => plan,
+            None => over.query_plan(&query, &types, Some(&owned))?,
+        };
+        let columns = result_columns(&plan, &over.snapshot)?;
+        let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
+        Ok((columns, over.physical_plan(&plan, Some(&owned)).await?))
+    })
+    .await?;
+    let rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement));
+    Ok((columns, rows))
+}
+
+/// Plans and starts a plan that is ready to run, and streams it.
+pub(crate) async fn run_plan(
+    session: &Session,
+    planning: &Arc<Planning>,
+    plan: LogicalPlan,
+    statement: Option<Statement>,
+) -> Result<RowStream, QueryError> {
+    let over = Arc::clone(planning);
+    let owned = statement.clone();
+    let physical =
+        compute(&session.engine, &session.token, async move { over.physical_plan(&plan, owned.as_ref()).await })
+            .await?;
+    Ok(stream(&session.engine, &session.token, physical, &planning.state, statement))
+}
+
+async fn run_declare(
+    session: &mut Session,
+    declare: &DeclareCursor,
+    types: &[SqlType],
+    parameters: &[ParameterValue],
+) -> Result<Response, QueryError> {
+    if !declare.hold && !session.in_transaction_block() {
+        return Err(QueryError::new(
+            ErrorKind::NoActiveTransaction,
+            "DECLARE CURSOR can only be used in transaction blocks",
+        ));
+    }
+    if session.cursors.contains_key(&declare.name) {
+        let message = format!("cursor \"{}\" already exists", declare.name);
+        return Err(QueryError::new(ErrorKind::DuplicateCursor, message));
+    }
+    session.check_room(session.cursors.len())?;
+    let StatementKind::Query(query) = &declare.statement.kind else {
+        return Err(QueryError::new(ErrorKind::Syntax, "DECLARE CURSOR takes a query"));
+    };
+    let types: Vec<_> = types.iter().cloned().map(Some).collect();
+    let prepared = Arc::new(Prepared::plan(session, &declare.statement, &types).await?);
+    let (columns, rows) = run_query(session, query, &prepared, parameters).await?;
+    let cursor = Cursor::new(columns, declare.statement.text().to_string(), declare.hold, rows);
+    session.cursors.insert(declare.name.clone(), cursor);
+    Ok(PLAIN("DECLARE CURSOR"))
+}
+
+async fn run_prepare(
+    session: &mut Session,
+    name: &str,
+    types: &[ast::DataType],
+    statement: &Statement,
+) -> Result<Response, QueryError> {
+    if session.prepared.contains_key(name) {
+        return Err(QueryError::new(
+            ErrorKind::DuplicateStatement,
+            format!("prepared statement \"{name}\" already exists"),
+        ));
+    }
+    session.check_room(session.prepared.len())?;
+    let declared = types.iter().map(|data_type| sql_type_of(data_type).map(Some)).collect::<Result<Vec<_>, _>>()?;
+    let prepared = Arc::new(Prepared::plan(session, statement, &declared).await?);
+    let text = statement.text().to_string();
+    let prepared = SqlPrepared { prepared, text, prepared_at_micros: crate::engine::now_micros() };
+    session.prepared.insert(name.to_string(), prepared);
+    Ok(PLAIN("PREPARE"))
+}
+
+fn find_prepared<'a>(session: &'a Session, name: &str) -> Result<&'a SqlPrepared, QueryError> {
+    session.prepared.get(name).ok_or_else(|| {
+        QueryError::new(ErrorKind::UndefinedStatement, format!("prepared statement \"{name}\" does not exist"))
+    })
+}
+
+async fn run_execute(
+    session: &mut Session,
+    name: &str,
+    arguments: &[ast::Expr],
+    alone: bool,
+) -> Result<Response, QueryError> {
+    let prepared = Arc::clone(&find_prepared(session, name)?.prepared);
+    let wanted = prepared.parameters.len();
+    if wanted != arguments.len() {
+        let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+        let detail = format!("Expected {wanted} parameters but got {}.", arguments.len());
+        return Err(QueryError::new(ErrorKind::Syntax, message).detail(detail));
+    }
+    let values = arguments.iter().map(argument_value).collect::<Result<Vec<_>, _>>()?;
+    Box::pin(run(session, &prepared, &values, alone)).await
+}
+
+/// EXECUTE's arguments are constants; their text is read as the parameter's type.
+fn argument_value(argument: &ast::Expr) -> Result<ParameterValue, QueryError> {
+    let text = match argument {
+        ast::Expr::Value(value) if matches!(value.value, ast::Value::Null) => None,
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(text, _) => Some(text.clone()),
+            ast::Value::Boolean(value) => Some(value.to_string()),
+            other => other.clone().into_string(),
+        },
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => Some(format!("-{expr}")),
+        ast::Expr::TypedString(typed) => typed.value.value.clone().into_string(),
+        ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => return argument_value(expr),
+        other => {
+            return Err(QueryError::unsupported(format!("EXECUTE with the expression {other}")).hint("Give constants."));
+        }
+    };
+    Ok(ParameterValue { format: Format::Text, bytes: text.map(|text| bytes::Bytes::from(text.into_bytes())) })
+}
+
+fn deallocate(session: &mut Session, name: Option<&str>) -> Result<Response, QueryError> {
+    let Some(name) = name else {
+        session.prepared.clear();
+        return Ok(PLAIN("DEALLOCATE ALL"));
+    };
+    find_prepared(session, name)?;
+    session.prepared.remove(name);
+    Ok(PLAIN("DEALLOCATE"))
+}

@@ -1,0 +1,327 @@
+//! The engine: one per process. It owns the catalog, the store, the memory budget and the threads that compute.
+//!
+//! Sessions come and go; what they share is here. CPU work (planning, execution, decoding, folding) runs on the engine's own
+//! runtime, so that a heavy query never starves the sockets. All commits of the query room go through [`Engine::commit`].
+
+use crate::activity::{Activity, Registry};
+use crate::background::Background;
+use crate::error::{ErrorKind, QueryError};
+use crate::functions;
+use crate::session::Session;
+use crate::view_reading::Programs;
+use crate::write_holds::WriteHolds;
+use catalog::commit::{Catalog, Commit, CommitError};
+use catalog::draft::{CommitDraft, Conflict};
+use catalog::recovery::{OpenError as CatalogOpenError, RecoveryReport};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::prelude::SessionConfig;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use storage::reader::SegmentStore;
+use storage::staging::StagedSegments;
+use tokio::runtime::Runtime;
+
+/// The one database.
+pub const DATABASE: &str = "meridian";
+/// Stack of the computing threads; deep plans need it.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+/// The share of the machine's memory that queries may use when nothing is said.
+const MEMORY_SHARE: f64 = 0.5;
+const BATCH_ROWS: usize = 8192;
+
+/// What an engine is opened with.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    pub data_dir: PathBuf,
+    /// The budget for queries in bytes; by default half of the machine's memory.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Who connects.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    pub user: String,
+    pub database: String,
+    pub process_id: i32,
+    /// Settings of the start-up packet, `-c` options included.
+    pub settings: Vec<(String, String)>,
+    pub client_address: Option<String>,
+}
+
+/// Why an engine did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogOpenError),
+    #[error(transparent)]
+    Storage(#[from] storage::error::StorageError),
+    #[error("could not start the engine: {0}")]
+    Threads(std::io::Error),
+    #[error("could not prepare the spill directory: {0}")]
+    Spill(String),
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            Self::Storage(error) => error.hint().map(str::to_string),
+            Self::Threads(_) => Some("Check the limits on threads and memory of this user.".into()),
+            Self::Spill(_) => Some("Check that the data directory is writable and has space.".into()),
+        }
+    }
+}
+
+/// One database, open.
+pub struct Engine {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) store: Arc<SegmentStore>,
+    pub(crate) programs: Programs,
+    pub(crate) registry: Registry,
+    pub(crate) holds: WriteHolds,
+    pub(crate) background: Background,
+    pub(crate) started_at_micros: i64,
+    /// What every session's state is cloned from.
+    template: SessionState,
+    compute: Option<Runtime>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("data_dir", &self.catalog.data_dir()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Opens or creates the database in the data directory and starts its background work.
+    pub async fn open(config: EngineConfig) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+        let data_dir = config.data_dir.clone();
+        let opened = tokio::task::spawn_blocking(move || Catalog::open(&data_dir)).await;
+        let (catalog, report) = opened.map_err(|error| OpenError::Threads(std::io::Error::other(error)))??;
+        let store = Arc::new(SegmentStore::open(catalog.data_dir()));
+        let compute = compute_runtime().map_err(OpenError::Threads)?;
+        let template = template_state(&config, catalog.data_dir())?;
+        let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
+            background: Background::start(this.clone(), compute.handle(), catalog.watch()),
+            catalog,
+            store,
+            programs: Programs::default(),
+            registry: Registry::default(),
+            holds: WriteHolds::default(),
+            started_at_micros: now_micros(),
+            template,
+            compute: Some(compute),
+        });
+        Ok((engine, report))
+    }
+
+    /// A new session. The database must be this one; a client that names its user's name instead gets it too.
+    pub fn connect(self: &Arc<Self>, options: ConnectOptions) -> Result<Session, QueryError> {
+        if options.database != DATABASE && options.database != options.user {
+            let message = format!("database \"{}\" does not exist", options.database);
+            return Err(
+                QueryError::new(ErrorKind::UndefinedDatabase, message).hint("There is one database, \"meridian\".")
+            );
+        }
+        Session::new(Arc::clone(self), options)
+    }
+
+    /// Folds what is pending, checkpoints and stops background work. Sessions must be gone.
+    pub async fn shutdown(&self) {
+        self.background.stop().await;
+        self.catalog.shutdown().await;
+    }
+
+    /// Where CPU work is spawned.
+    pub(crate) fn compute(&self) -> &tokio::runtime::Handle {
+        self.compute.as_ref().expect("the runtime lives as long as the engine").handle()
+    }
+
+    /// A session's state for one statement, in a time zone.
+    pub(crate) fn state(&self, time_zone: &str) -> SessionState {
+        let mut state = self.template.clone();
+        if state.config_options().execution.time_zone.as_deref() != Some(time_zone) {
+            state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
+        }
+        state.mark_start_execution();
+        state
+    }
+
+    /// Makes a draft durable and publishes it. The staged segments that it names become the table's when it succeeds, stay for
+    /// recovery to judge when its fate is unknown, and are deleted when it certainly failed.
+    /// It goes on when the caller stops waiting: a client that disconnects does not undo what the log already has.
+    pub(crate) async fn commit(&self, draft: CommitDraft, staged: Vec<StagedSegments>) -> Result<Commit, CommitError> {
+        let catalog = Arc::clone(&self.catalog);
+        let task = self.compute().spawn(async move {
+            let outcome = catalog.commit(draft).await;
+            let keep = matches!(outcome, Ok(_) | Err(CommitError::InDoubt { .. }));
+            if keep {
+                staged.into_iter().for_each(StagedSegments::keep);
+            }
+            outcome
+        });
+        task.await.unwrap_or_else(|error| Err(CommitError::InDoubt { reason: error.to_string() }))
+    }
+
+    pub(crate) fn activity(&self) -> Vec<Activity> {
+        self.registry.list()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(compute) = self.compute.take() {
+            compute.shutdown_background();
+        }
+    }
+}
+
+fn compute_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, NonZeroUsize::get))
+        .thread_name("compute")
+        .thread_stack_size(STACK_BYTES)
+        .enable_all()
+        .build()
+}
+
+fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<SessionState, OpenError> {
+    let spill = data_dir.join("spill");
+    let _ = std::fs::remove_dir_all(&spill);
+    std::fs::create_dir_all(&spill).map_err(|error| OpenError::Spill(error.to_string()))?;
+    let budget = config.memory_bytes.map_or_else(default_memory_bytes, |bytes| bytes as usize);
+    let pool = TrackConsumersPool::new(FairSpillPool::new(budget), NonZeroUsize::new(3).expect("three is not zero"));
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill]));
+    let environment = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(|error| OpenError::Spill(error.to_string()))?;
+    let mut expression_planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> =
+        vec![Arc::new(functions::aggregates::DivisionPlanner)];
+    expression_planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
+    let state = SessionStateBuilder::new()
+        .with_config(session_config())
+        .with_runtime_env(environment)
+        .with_default_features()
+        .with_expr_planners(expression_planners)
+        .with_optimizer_rules(optimizer_rules())
+        .build();
+    Ok(with_own_functions(state))
+}
+
+/// DataFusion's rules, but for the one that sums sums: a sum's type depends on its argument's.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let rules = Optimizer::new().rules.into_iter();
+    rules.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").collect()
+}
+
+fn with_own_functions(mut state: SessionState) -> SessionState {
+    use datafusion::execution::FunctionRegistry;
+    for function in functions::aggregates::aggregate_functions() {
+        let _ = state.register_udaf(function);
+    }
+    for function in functions::aggregates::arithmetic_functions() {
+        let _ = state.register_udf(function);
+    }
+    state
+}
+
+fn session_config() -> SessionConfig {
+    let mut config = SessionConfig::new().with_batch_size(BATCH_ROWS).with_information_schema(false);
+    let options = config.options_mut();
+    options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    options.execution.parquet.pushdown_filters = false;
+    options.execution.parquet.enable_page_index = true;
+    options.execution.collect_statistics = true;
+    // A view's residual keeps the nullability that its query had; values are the same, and the check is about nothing else.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    options.execution.enforce_batch_size_in_joins = true;
+    config
+}
+
+/// Half of what the machine has, from `/proc/meminfo`; 1 GiB where that cannot be read.
+fn default_memory_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+    total.map_or(1 << 30, |kibibytes| (kibibytes * 1024.0 * MEMORY_SHARE) as usize)
+}
+
+/// Wall time in microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as i64)
+}
+
+/// A commit's failure as the writer hears of it.
+pub(crate) fn commit_error(error: CommitError) -> QueryError {
+    match error {
+        CommitError::Conflict(conflict) => conflict_error(conflict),
+        CommitError::DiskFull { reason, .. } => {
+            QueryError::new(ErrorKind::DiskFull, format!("could not commit: {reason}"))
+                .hint("Free space in the data directory and try again.")
+        }
+        CommitError::TooLarge { .. } => {
+            QueryError::new(ErrorKind::ProgramLimitExceeded, error.to_string()).hint("Load the rows with COPY.")
+        }
+        CommitError::Stopped { .. } | CommitError::InDoubt { .. } => {
+            QueryError::new(ErrorKind::ReadOnlyServer, error.to_string())
+                .hint("The log could not be synced. Check the disk, then restart the server.")
+        }
+    }
+}
+
+pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
+    match conflict {
+        Conflict::NameTaken(name) => {
+            QueryError::new(ErrorKind::DuplicateTable, format!("relation \"{}\" already exists", name.name))
+                .table(name.name)
+        }
+        Conflict::SchemaTaken(name) => {
+            QueryError::new(ErrorKind::DuplicateSchema, format!("schema \"{name}\" already exists"))
+        }
+        Conflict::StillNeeded { view, .. } => {
+            QueryError::new(ErrorKind::DependentObjects, "cannot drop because other objects depend on it")
+                .detail(format!("materialized view {} depends on it.", view.name))
+                .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+        }
+        Conflict::SchemaChanged(name) => {
+            QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist or is not empty"))
+        }
+        conflict @ (Conflict::RowsChanged { .. } | Conflict::ObjectChanged(_) | Conflict::StateChanged(_)) => {
+            QueryError::new(ErrorKind::SerializationFailure, "could not serialize access due to concurrent update")
+                .detail(sentence(&conflict.to_string()))
+                .hint("The transaction might succeed if retried.")
+        }
+    }
+}
+
+fn sentence(text: &str) -> String {
+    let mut characters = text.chars();
+    let first: String = characters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
+}
+
+/// A storage failure as a statement's error.
+pub(crate) fn storage_error(error: storage::error::StorageError) -> QueryError {
+    use storage::error::StorageError;
+    let kind = match &error {
+        StorageError::DiskFull { .. } => ErrorKind::DiskFull,
+        StorageError::Corrupted { .. } => ErrorKind::DataCorrupted,
+        _ => ErrorKind::IoError,
+    };
+    let hint = error.hint();
+    let translated = QueryError::new(kind, error.to_string());
+    match hint {
+        Some(hint) => translated.hint(hint),
+        None => translated,
+    }
+}

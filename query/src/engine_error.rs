@@ -1,0 +1,395 @@
+//! DataFusion's and Arrow's errors as users of PostgreSQL know them.
+//!
+//! What arises here is typed and passes through as it is (`External(QueryError)`). What arises inside the libraries is sorted by
+//! variant, and where a variant covers several things by the start of its message; this file is the only place that looks at one.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::statement::{Statement, position_of};
+use arrow::error::ArrowError;
+use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
+
+/// The error for a user, with a position in `statement`'s source where one can be told.
+pub(crate) fn translate(error: DataFusionError, statement: Option<&Statement>) -> QueryError {
+    let translated = describe(error, statement);
+    match statement {
+        Some(statement) if translated.position.is_none() => with_position(translated, statement),
+        _ => translated,
+    }
+}
+
+fn describe(error: DataFusionError, statement: Option<&Statement>) -> QueryError {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<QueryError>() {
+            Ok(known) => *known,
+            Err(other) => match other.downcast::<DataFusionError>() {
+                Ok(nested) => describe(*nested, statement),
+                Err(other) => match other.downcast::<ArrowError>() {
+                    Ok(arrow) => arrow_error(*arrow),
+                    Err(other) => internal(&other.to_string()),
+                },
+            },
+        },
+        DataFusionError::Context(_, inner) => describe(*inner, statement),
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            diagnosed(&diagnostic, describe(*inner, statement), statement)
+        }
+        DataFusionError::Shared(shared) => shared_error(&shared),
+        DataFusionError::Collection(errors) => match errors.into_iter().next() {
+            Some(first) => describe(first, statement),
+            None => internal("an empty collection of errors"),
+        },
+        DataFusionError::ArrowError(arrow, _) => arrow_error(*arrow),
+        DataFusionError::ParquetError(parquet) => {
+            QueryError::new(ErrorKind::DataCorrupted, format!("could not read a segment: {parquet}"))
+        }
+        DataFusionError::IoError(io) => {
+            QueryError::new(ErrorKind::IoError, format!("could not read or write a file: {io}"))
+        }
+        DataFusionError::ObjectStore(store) => {
+            QueryError::new(ErrorKind::IoError, format!("could not read a file: {store}"))
+        }
+        DataFusionError::ResourcesExhausted(message) => QueryError::new(ErrorKind::OutOfMemory, "out of memory")
+            .detail(message.lines().next().unwrap_or_default().to_string())
+            .hint(
+                "The query needs more than the server's memory budget; raise it with --memory or ask for less at once.",
+            ),
+        DataFusionError::SchemaError(schema, _) => schema_error(*schema),
+        DataFusionError::NotImplemented(message) => not_implemented(&message),
+        DataFusionError::Plan(message) => plan_error(&message),
+        DataFusionError::Execution(message) => execution_error(&message),
+        DataFusionError::SQL(error, _) => QueryError::new(ErrorKind::Syntax, format!("syntax error: {error}")),
+        DataFusionError::ExecutionJoin(_) => internal("a task of the query ended without an answer"),
+        other => internal(&other.strip_backtrace()),
+    }
+}
+
+/// An error that several readers of one plan share is told again from its text and kind.
+fn shared_error(error: &DataFusionError) -> QueryError {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast_ref::<QueryError>() {
+            Some(known) => known.clone(),
+            None => internal(&inner.to_string()),
+        },
+        DataFusionError::Context(_, inner) => shared_error(inner),
+        DataFusionError::Shared(inner) => shared_error(inner),
+        DataFusionError::Diagnostic(_, inner) => shared_error(inner),
+        DataFusionError::ArrowError(arrow, _) => arrow_message(arrow),
+        DataFusionError::Execution(message) => execution_error(message),
+        DataFusionError::ResourcesExhausted(message) => {
+            describe(DataFusionError::ResourcesExhausted(message.clone()), None)
+        }
+        other => internal(&other.strip_backtrace()),
+    }
+}
+
+fn internal(message: &str) -> QueryError {
+    QueryError::new(ErrorKind::Internal, first_line(message))
+}
+
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let mut characters = line.trim_end_matches('.').chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+fn arrow_error(error: ArrowError) -> QueryError {
+    match error {
+        ArrowError::ExternalError(inner) => match inner.downcast::<QueryError>() {
+            Ok(known) => *known,
+            Err(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(nested) => describe(*nested, None),
+                Err(other) => internal(&other.to_string()),
+            },
+        },
+        other => arrow_message(&other),
+    }
+}
+
+fn arrow_message(error: &ArrowError) -> QueryError {
+    match error {
+        ArrowError::DivideByZero => QueryError::new(ErrorKind::DivisionByZero, "division by zero"),
+        ArrowError::ArithmeticOverflow(_) => QueryError::new(ErrorKind::NumericOutOfRange, "value out of range"),
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => cast_error(message),
+        ArrowError::InvalidArgumentError(message) if message.contains("too large to store in a Decimal") => {
+            QueryError::new(ErrorKind::NumericOutOfRange, "numeric field overflow").detail(first_line(message))
+        }
+        ArrowError::ComputeError(message) if message.contains("verflow") => {
+            QueryError::new(ErrorKind::NumericOutOfRange, "value out of range")
+        }
+        ArrowError::InvalidArgumentError(message) | ArrowError::ComputeError(message) => {
+            QueryError::new(ErrorKind::InvalidParameterValue, first_line(message))
+        }
+        ArrowError::MemoryError(message) => {
+            QueryError::new(ErrorKind::OutOfMemory, "out of memory").detail(message.clone())
+        }
+        other => internal(&other.to_string()),
+    }
+}
+
+/// `Cannot cast string 'x' to value of Int32 type` and its relatives.
+fn cast_error(message: &str) -> QueryError {
+    let quoted = message.split('\'').nth(1);
+    let target = [
+        "Int8",
+        "Int16",
+        "Int32",
+        "Int64",
+        "Float32",
+        "Float64",
+        "Decimal",
+        "Date32",
+        "Timestamp",
+        "Boolean",
+        "Interval",
+    ]
+    .iter()
+    .find(|name| message.contains(*name));
+    let kind = match target {
+        Some(&"Date32" | &"Timestamp" | &"Interval") => ErrorKind::InvalidDatetimeFormat,
+        _ => ErrorKind::InvalidTextRepresentation,
+    };
+    let type_name = match target {
+        Some(&"Int8" | &"Int16") => "smallint",
+        Some(&"Int32") => "integer",
+        Some(&"Int64") => "bigint",
+        Some(&"Float32") => "real",
+        Some(&"Float64") => "double precision",
+        Some(&"Decimal") => "numeric",
+        Some(&"Date32") => "date",
+        Some(&"Timestamp") => "timestamp",
+        Some(&"Boolean") => "boolean",
+        Some(&"Interval") => "interval",
+        _ => "the target type",
+    };
+    if message.contains("Can't cast value") || message.contains("out of range") || message.contains("too large") {
+        return QueryError::new(ErrorKind::NumericOutOfRange, format!("{type_name} out of range"));
+    }
+    match quoted {
+        Some(value) => QueryError::new(kind, format!("invalid input syntax for type {type_name}: \"{value}\"")),
+        None if message.contains("imestamp") || message.contains("date") => {
+            QueryError::new(ErrorKind::InvalidDatetimeFormat, first_line(message))
+        }
+        None => QueryError::new(ErrorKind::CannotCoerce, first_line(message)),
+    }
+}
+
+fn schema_error(error: SchemaError) -> QueryError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => column_not_found(&field, &valid_fields),
+        SchemaError::AmbiguousReference { field } => {
+            QueryError::new(ErrorKind::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name()))
+                .column(field.name())
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            QueryError::new(ErrorKind::DuplicateColumn, format!("column name \"{name}\" specified more than once"))
+        }
+    }
+}
+
+/// PostgreSQL's message, with its hint where a column is near enough.
+fn column_not_found(field: &Column, valid: &[Column]) -> QueryError {
+    let shown = match &field.relation {
+        Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name()),
+        None => format!("column \"{}\" does not exist", field.name()),
+    };
+    if let Some(relation) = &field.relation
+        && !valid.is_empty()
+        && valid.iter().all(|column| column.relation.as_ref().is_none_or(|known| known.table() != relation.table()))
+    {
+        return QueryError::new(
+            ErrorKind::UndefinedTable,
+            format!("missing FROM-clause entry for table \"{}\"", relation.table()),
+        );
+    }
+    let error = QueryError::new(ErrorKind::UndefinedColumn, shown).column(field.name());
+    match nearest(field.name(), valid.iter().map(|column| column.name())) {
+        Some(name) => {
+            let relation =
+                valid.iter().find(|column| column.name() == name).and_then(|column| column.relation.as_ref());
+            let full = relation.map_or_else(|| name.to_string(), |relation| format!("{}.{name}", relation.table()));
+            error.hint(format!("Perhaps you meant to reference the column \"{full}\"."))
+        }
+        None => error,
+    }
+}
+
+/// The candidate that is closest to `name`, if any is close enough to be meant.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.chars().count() / 2).clamp(1, 3);
+    let scored = candidates.map(|candidate| (strsim::osa_distance(candidate, name), candidate));
+    scored.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
+}
+
+fn diagnosed(diagnostic: &Diagnostic, error: QueryError, statement: Option<&Statement>) -> QueryError {
+    let position = diagnostic.span.zip(statement).and_then(|(span, statement)| {
+        position_of(&statement.source, Location { line: span.start.line, column: span.start.column })
+    });
+    error.position(position)
+}
+
+fn not_implemented(message: &str) -> QueryError {
+    let what = message.strip_prefix("Unsupported ").unwrap_or(message);
+    QueryError::new(ErrorKind::FeatureNotSupported, format!("not supported: {}", first_line(what)))
+}
+
+fn plan_error(message: &str) -> QueryError {
+    if let Some(rest) = message.strip_prefix("Invalid function '") {
+        let name = rest.split('\'').next().unwrap_or_default();
+        let error = QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} does not exist"));
+        let meant = rest.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
+        return match meant.filter(|meant| nearest(name, std::iter::once(*meant)).is_some()) {
+            Some(meant) => error.hint(format!("Perhaps you meant the function \"{meant}\".")),
+            None => error.hint(
+                "No function matches the given name and argument types. You might need to add explicit type casts.",
+            ),
+        };
+    }
+    if message.contains("No function matches the given name and argument types")
+        || message.contains("failed to match any signature")
+        || message.contains("Failed to coerce arguments")
+    {
+        let call = message.split('\'').nth(1).unwrap_or("this call");
+        return QueryError::new(
+            ErrorKind::UndefinedFunction,
+            format!("function {} does not exist", call.to_lowercase()),
+        )
+        .hint("No function matches the given name and argument types. You might need to add explicit type casts.");
+    }
+    if message.contains("GROUP BY") {
+        return grouping_error(message);
+    }
+    if message.contains("Cannot coerce")
+        || message.contains("Cannot infer common argument type")
+        || message.contains("not supported for operation")
+    {
+        return operator_error(message);
+    }
+    if message.contains("Aggregate functions are not allowed") || message.contains("aggregate function in the WHERE") {
+        return QueryError::new(ErrorKind::Grouping, "aggregate functions are not allowed in WHERE");
+    }
+    if message.contains("queries have different number of columns") || message.contains("same number of columns") {
+        return QueryError::new(ErrorKind::Syntax, "each UNION query must have the same number of columns");
+    }
+    if message.contains("unique expression names") || message.contains("specified more than once") {
+        return QueryError::new(ErrorKind::DuplicateAlias, first_line(message));
+    }
+    if message.starts_with("Schema contains duplicate") {
+        return QueryError::new(ErrorKind::DuplicateColumn, first_line(message));
+    }
+    QueryError::new(ErrorKind::InvalidParameterValue, first_line(message))
+}
+
+fn grouping_error(message: &str) -> QueryError {
+    let column = message
+        .split('"')
+        .nth(1)
+        .or_else(|| message.split("references: ").nth(1).and_then(|rest| rest.split(' ').next()));
+    match column {
+        Some(column) => {
+            let name = column.rsplit('.').next().unwrap_or(column).to_string();
+            QueryError::new(
+                ErrorKind::Grouping,
+                format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+            )
+            .column(name)
+        }
+        None => QueryError::new(ErrorKind::Grouping, first_line(message)),
+    }
+}
+
+fn operator_error(message: &str) -> QueryError {
+    QueryError::new(ErrorKind::UndefinedFunction, "operator does not exist for these types")
+        .detail(upper_first(&first_line(message)))
+        .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+fn upper_first(message: &str) -> String {
+    let mut characters = message.chars();
+    let text: String =
+        characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect());
+    if text.ends_with('.') { text } else { text + "." }
+}
+
+fn execution_error(message: &str) -> QueryError {
+    let lower = message.to_lowercase();
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return QueryError::new(ErrorKind::DivisionByZero, "division by zero");
+    }
+    if lower.contains("overflow") || lower.contains("out of range") {
+        return QueryError::new(ErrorKind::NumericOutOfRange, "value out of range");
+    }
+    if lower.contains("scalar subquery") && lower.contains("more than one")
+        || lower.contains("returned more than one row")
+    {
+        return QueryError::new(
+            ErrorKind::CardinalityViolation,
+            "more than one row returned by a subquery used as an expression",
+        );
+    }
+    if lower.contains("error parsing timestamp") || lower.contains("error parsing date") {
+        let value = message.split('\'').nth(1).unwrap_or_default();
+        return QueryError::new(
+            ErrorKind::InvalidDatetimeFormat,
+            format!("invalid input syntax for type timestamp: \"{value}\""),
+        );
+    }
+    if lower.contains("regular expression") || lower.contains("regex") {
+        return QueryError::new(ErrorKind::InvalidRegularExpression, first_line(message));
+    }
+    if lower.contains("limit") && lower.contains("negative") {
+        return QueryError::new(ErrorKind::InvalidArgumentForLimit, "LIMIT must not be negative");
+    }
+    QueryError::new(ErrorKind::InvalidParameterValue, first_line(message))
+}
+
+/// Points at the name that the error is about, where the statement has it as a word.
+fn with_position(error: QueryError, statement: &Statement) -> QueryError {
+    let name = match error.kind {
+        ErrorKind::UndefinedColumn | ErrorKind::AmbiguousColumn | ErrorKind::Grouping => error.column.clone(),
+        ErrorKind::UndefinedTable => error.table.clone().or_else(|| quoted_name(&error.message)),
+        ErrorKind::UndefinedFunction => error
+            .message
+            .strip_prefix("function ")
+            .map(|rest| rest.split(['(', ' ']).next().unwrap_or_default().to_string()),
+        _ => None,
+    };
+    let position = match error.kind {
+        ErrorKind::InvalidTextRepresentation | ErrorKind::InvalidDatetimeFormat | ErrorKind::DatetimeOutOfRange => {
+            quoted_name(&error.message).and_then(|text| position_of_string(statement, &text))
+        }
+        _ => name.and_then(|name| position_of_word(statement, &name)),
+    };
+    error.position(position)
+}
+
+/// The 1-based character offset of the first string constant of a statement that is `text`.
+fn position_of_string(statement: &Statement, text: &str) -> Option<usize> {
+    let source = &statement.source[statement.range.clone()];
+    let before = statement.source[..statement.range.start].chars().count();
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, source).tokenize_with_location().ok()?;
+    let found =
+        tokens.iter().find(|token| matches!(&token.token, Token::SingleQuotedString(known) if known == text))?;
+    position_of(source, found.span.start).map(|position| position + before)
+}
+
+fn quoted_name(message: &str) -> Option<String> {
+    message.split('"').nth(1).map(str::to_string)
+}
+
+/// The 1-based character offset of the first word of a statement that is `name`.
+pub(crate) fn position_of_word(statement: &Statement, name: &str) -> Option<usize> {
+    let wanted = name.rsplit('.').next().unwrap_or(name);
+    let text = &statement.source[statement.range.clone()];
+    let before = statement.source[..statement.range.start].chars().count();
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().ok()?;
+    let matches = |index: &usize| match &tokens[*index].token {
+        Token::Word(word) if word.quote_style.is_none() => word.value.eq_ignore_ascii_case(wanted),
+        Token::Word(word) => word.value == wanted,
+        _ => false,
+    };
+    let found = (0..tokens.len()).find(matches)?;
+    let start = if found >= 2 && tokens[found - 1].token == Token::Period { found - 2 } else { found };
+    position_of(text, tokens[start].span.start).map(|position| position + before)
+}

@@ -1,0 +1,268 @@
+//! Functions that PostgreSQL's clients call and DataFusion does not have: about the catalog, the session and a few values.
+//!
+//! A function here is a row of a table: name, number of arguments, result type, and a body over [`Value`]s that may look at the
+//! [`SessionFacts`] of its statement. Catalog queries are small, so bodies see one row at a time. The facts are
+//! captured once per statement; a plan that is kept for another statement must be made again with new ones.
+//!
+//!     session.rs   version(), current_user, settings, privileges, what the server is doing
+//!     objects.rs   definitions, comments, sizes and visibility of tables, types and functions
+//!     names.rs     regclass and its kin: names to OIDs and back
+//!     plain.rs     quoting, arrays, sizes in words
+//!     aggregates.rs, casting.rs, extrema.rs   sums, averages, quotients, minima and maxima as PostgreSQL has them
+//!
+//! Errors leave as `DataFusionError::External` around a [`QueryError`].
+
+pub mod aggregates;
+mod casting;
+mod extrema;
+mod names;
+mod objects;
+mod plain;
+mod session;
+
+pub use names::{RegisteredKind, registered_name, registered_oid};
+
+use crate::error::QueryError;
+use crate::pg_catalog::{Value, to_array};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::util::display::array_value_to_string;
+use catalog::snapshot::Snapshot;
+use catalog::sql_type::{SqlType, TYPE_KEY};
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The session's settings, for `current_setting` and `set_config`.
+pub trait SessionSettings: Send + Sync + fmt::Debug {
+    /// The value as SHOW prints it; `None` for a setting that does not exist.
+    fn get(&self, name: &str) -> Option<String>;
+    /// Sets a value, until the transaction's end where `is_local`; returns the value as it was understood.
+    fn set(&self, name: &str, value: &str, is_local: bool) -> std::result::Result<String, QueryError>;
+}
+
+/// What functions may know of the session that they are called in, captured for one statement.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    pub snapshot: Arc<Snapshot>,
+    pub database: String,
+    pub user: String,
+    /// As it is set, `"$user"` included.
+    pub search_path: Vec<String>,
+    pub process_id: i32,
+    /// What `version()` says: `PostgreSQL 15.20 (Meridian 0.1.0) on …`.
+    pub version: String,
+    pub client_address: Option<String>,
+    pub client_port: Option<i32>,
+    pub server_address: Option<String>,
+    pub server_port: Option<i32>,
+    pub server_started_at_micros: i64,
+    pub settings_loaded_at_micros: i64,
+    pub settings: Arc<dyn SessionSettings>,
+}
+
+impl SessionFacts {
+    /// The schemas that unqualified names are looked up in, those that exist; `pg_catalog` first unless the path names it.
+    pub fn effective_path(&self, with_implicit: bool) -> Vec<String> {
+        let mut path: Vec<String> = Vec::new();
+        let implicit = with_implicit && !self.search_path.iter().any(|schema| schema == "pg_catalog");
+        path.extend(implicit.then(|| "pg_catalog".to_string()));
+        for schema in &self.search_path {
+            let schema = if schema == "$user" { &self.user } else { schema };
+            // The owner's role is called like a schema of the catalog, whose relations must not hide anybody's tables.
+            let own_name = *schema == self.user && crate::pg_catalog::is_system_schema(schema);
+            let exists = !own_name && crate::pg_catalog::namespace_oid(&self.snapshot, schema).is_some();
+            if exists && !path.contains(schema) {
+                path.push(schema.clone());
+            }
+        }
+        path
+    }
+}
+
+type Body = fn(&SessionFacts, &[Value]) -> std::result::Result<Value, QueryError>;
+
+/// What a function is, apart from the session.
+#[derive(Clone, Debug)]
+struct Definition {
+    name: &'static str,
+    arguments_min: usize,
+    arguments_max: usize,
+    result: SqlType,
+    /// NULL for any NULL argument, without calling the body.
+    strict: bool,
+    volatility: Volatility,
+    body: Body,
+}
+
+impl Definition {
+    /// A function that is NULL for a NULL argument and does not change within a statement.
+    fn new(name: &'static str, arguments: std::ops::RangeInclusive<usize>, result: SqlType, body: Body) -> Self {
+        let (arguments_min, arguments_max) = arguments.into_inner();
+        Self { name, arguments_min, arguments_max, result, strict: true, volatility: Volatility::Stable, body }
+    }
+
+    fn called_on_null(mut self) -> Self {
+        self.strict = false;
+        self
+    }
+
+    fn volatile(mut self) -> Self {
+        self.volatility = Volatility::Volatile;
+        self
+    }
+}
+
+/// The field of a result: an OID alias is a number that remembers what it is; see `pg_catalog::name_registered_objects`.
+fn result_field(name: &str, result: &SqlType) -> Field {
+    match result {
+        SqlType::Reg(_) => Field::new(name, DataType::Int64, true)
+            .with_metadata(HashMap::from([(TYPE_KEY.to_string(), result.to_string())])),
+        other => other.field(name, true),
+    }
+}
+
+/// A function of this module as DataFusion calls it.
+struct CatalogFunction {
+    definition: Definition,
+    signature: Signature,
+    facts: Arc<SessionFacts>,
+}
+
+impl CatalogFunction {
+    fn new(definition: Definition, facts: &Arc<SessionFacts>) -> Self {
+        let signature = if definition.arguments_max == 0 {
+            Signature::nullary(definition.volatility)
+        } else if definition.arguments_min == 0 {
+            Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], definition.volatility)
+        } else {
+            Signature::variadic_any(definition.volatility)
+        };
+        Self { definition, signature, facts: Arc::clone(facts) }
+    }
+
+    fn row(&self, args: &[Value]) -> Result<Value> {
+        if self.definition.strict && args.contains(&Value::Null) {
+            return Ok(Value::Null);
+        }
+        (self.definition.body)(&self.facts, args).map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+}
+
+impl fmt::Debug for CatalogFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.definition.name)
+    }
+}
+
+/// Two functions are the same if they have the same name and the same session at the same snapshot.
+impl PartialEq for CatalogFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.definition.name == other.definition.name && Arc::ptr_eq(&self.facts, &other.facts)
+    }
+}
+
+impl Eq for CatalogFunction {}
+
+impl Hash for CatalogFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.definition.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for CatalogFunction {
+    fn name(&self) -> &str {
+        self.definition.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(result_field(self.name(), &self.definition.result).data_type().clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let count = args.arg_fields.len();
+        if count < self.definition.arguments_min || count > self.definition.arguments_max {
+            return exec_err!("function {} does not take {count} arguments", self.name());
+        }
+        Ok(Arc::new(result_field(self.name(), &self.definition.result)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = scalar && self.definition.volatility != Volatility::Volatile;
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<ArrayRef>>>()?;
+        let mut results = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let values: Vec<Value> = arrays.iter().map(|array| value_at(array, row)).collect();
+            results.push(self.row(&values)?);
+        }
+        let array = to_array(&result_field(self.name(), &self.definition.result), &results);
+        if constant {
+            // `try_from_array` would forget the metadata of a list's items.
+            return match array.as_list_opt::<i32>() {
+                Some(list) => Ok(ColumnarValue::Scalar(ScalarValue::List(Arc::new(list.clone())))),
+                None => ScalarValue::try_from_array(&array, 0).map(ColumnarValue::Scalar),
+            };
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// One value of an array. What has no counterpart among [`Value`]s is its text.
+fn value_at(array: &ArrayRef, row: usize) -> Value {
+    if array.is_null(row) {
+        return Value::Null;
+    }
+    macro_rules! primitive {
+        ($kind:ty) => {
+            array.as_primitive::<$kind>().value(row)
+        };
+    }
+    use arrow::datatypes as t;
+    match array.data_type() {
+        DataType::Null => Value::Null,
+        DataType::Boolean => array.as_boolean().value(row).into(),
+        DataType::Int8 => Value::Int(primitive!(t::Int8Type).into()),
+        DataType::Int16 => Value::Int(primitive!(t::Int16Type).into()),
+        DataType::Int32 => Value::Int(primitive!(t::Int32Type).into()),
+        DataType::Int64 => Value::Int(primitive!(t::Int64Type)),
+        DataType::UInt8 => Value::Int(primitive!(t::UInt8Type).into()),
+        DataType::UInt16 => Value::Int(primitive!(t::UInt16Type).into()),
+        DataType::UInt32 => Value::Int(primitive!(t::UInt32Type).into()),
+        DataType::UInt64 => Value::Int(primitive!(t::UInt64Type) as i64),
+        DataType::Float32 => Value::Float(primitive!(t::Float32Type).into()),
+        DataType::Float64 => Value::Float(primitive!(t::Float64Type)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => Value::Int(primitive!(t::TimestampMicrosecondType)),
+        DataType::Utf8 => array.as_string::<i32>().value(row).into(),
+        DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
+        DataType::Utf8View => array.as_string_view().value(row).into(),
+        DataType::List(_) => list_value(&array.as_list::<i32>().value(row)),
+        DataType::LargeList(_) => list_value(&array.as_list::<i64>().value(row)),
+        DataType::FixedSizeList(..) => list_value(&array.as_fixed_size_list().value(row)),
+        _ => array_value_to_string(array, row).map_or(Value::Null, Value::Text),
+    }
+}
+
+fn list_value(items: &ArrayRef) -> Value {
+    Value::List((0..items.len()).map(|row| value_at(items, row)).collect())
+}
+
+/// All functions of this module for one statement. They take precedence over DataFusion's of the same name.
+pub fn scalar_functions(facts: Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
+    let tables = [session::definitions(), objects::definitions(), names::definitions(), plain::definitions()];
+    let rows = tables.into_iter().flatten();
+    let mut functions: Vec<Arc<ScalarUDF>> =
+        rows.map(|row| Arc::new(ScalarUDF::from(CatalogFunction::new(row, &facts)))).collect();
+    functions.extend(plain::generic_functions());
+    functions
+}

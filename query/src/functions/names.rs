@@ -1,0 +1,367 @@
+//! `regclass` and its kin: names to OIDs and OIDs to names.
+//!
+//! Inside a plan such a value is its OID. `regclass('sales')` reads a name (or passes an OID through), `registered_name` prints one.
+
+use super::{CatalogFunction, Definition, SessionFacts, result_field};
+use crate::error::{ErrorKind, QueryError};
+use crate::pg_catalog::{
+    Value, format_type, function_by_oid, functions_by_name, namespace_name, namespace_oid, relation_name, relation_oid,
+    role_name, role_oid, type_by_name, type_by_oid,
+};
+use catalog::sql_type::{RegType, SqlType};
+use datafusion::logical_expr::ScalarUDF;
+use std::sync::Arc;
+
+type Answer = Result<Value, QueryError>;
+
+/// What an OID alias names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisteredKind {
+    Class,
+    Type,
+    Proc,
+    Namespace,
+}
+
+impl RegisteredKind {
+    /// From the name of the type.
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "regclass" => Self::Class,
+            "regtype" => Self::Type,
+            "regproc" => Self::Proc,
+            "regnamespace" => Self::Namespace,
+            _ => return None,
+        })
+    }
+
+    fn sql_type(self) -> SqlType {
+        SqlType::Reg(match self {
+            Self::Class => RegType::Class,
+            Self::Type => RegType::Type,
+            Self::Proc => RegType::Proc,
+            Self::Namespace => RegType::Namespace,
+        })
+    }
+}
+
+/// The function that prints an OID by name. Its result is text that is known to be a `regclass` and so on.
+pub fn registered_name(kind: RegisteredKind, facts: &Arc<SessionFacts>) -> ScalarUDF {
+    let (name, body): (_, super::Body) = match kind {
+        RegisteredKind::Class => ("regclass_name", |facts, args| Ok(class_name(facts, oid_of(&args[0])).into())),
+        RegisteredKind::Type => ("regtype_name", |_, args| Ok(type_name(oid_of(&args[0])).into())),
+        RegisteredKind::Proc => ("regproc_name", |_, args| Ok(function_name(oid_of(&args[0])).into())),
+        RegisteredKind::Namespace => ("regnamespace_name", |facts, args| {
+            let oid = oid_of(&args[0]);
+            Ok(namespace_name(&facts.snapshot, oid).map_or(number_text(oid), |name| quote_identifier(&name)).into())
+        }),
+    };
+    ScalarUDF::from(NamePrinter {
+        kind,
+        inner: CatalogFunction::new(Definition::new(name, 1..=1, SqlType::Text, body), facts),
+    })
+}
+
+/// The function that reads a name of that kind.
+pub fn registered_oid(kind: RegisteredKind, facts: &Arc<SessionFacts>) -> ScalarUDF {
+    let name = kind.sql_type().to_string();
+    let definition = definitions().into_iter().find(|definition| definition.name == name);
+    let definition = definition.expect("every kind has a function of its name");
+    ScalarUDF::from(CatalogFunction::new(definition, facts))
+}
+
+/// Text whose field says which alias it was.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct NamePrinter {
+    kind: RegisteredKind,
+    inner: CatalogFunction,
+}
+
+impl std::hash::Hash for RegisteredKind {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+    }
+}
+
+impl datafusion::logical_expr::ScalarUDFImpl for NamePrinter {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &datafusion::logical_expr::Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(
+        &self,
+        types: &[arrow::datatypes::DataType],
+    ) -> datafusion::common::Result<arrow::datatypes::DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(
+        &self,
+        _: datafusion::logical_expr::ReturnFieldArgs,
+    ) -> datafusion::common::Result<arrow::datatypes::FieldRef> {
+        let named = result_field(self.name(), &SqlType::Text);
+        let metadata = result_field(self.name(), &self.kind.sql_type()).metadata().clone();
+        Ok(Arc::new(named.with_metadata(metadata)))
+    }
+
+    fn invoke_with_args(
+        &self,
+        args: datafusion::logical_expr::ScalarFunctionArgs,
+    ) -> datafusion::common::Result<datafusion::logical_expr::ColumnarValue> {
+        self.inner.invoke_with_args(args)
+    }
+}
+
+pub(super) fn definitions() -> Vec<Definition> {
+    let reg = |kind: RegType| SqlType::Reg(kind);
+    vec![
+        Definition::new("regclass", 1..=1, reg(RegType::Class), |facts, args| read_class(facts, &args[0])),
+        Definition::new("regtype", 1..=1, reg(RegType::Type), |_, args| read_type(&args[0])),
+        Definition::new("regproc", 1..=1, reg(RegType::Proc), |_, args| read_function(&args[0])),
+        Definition::new("regprocedure", 1..=1, reg(RegType::Proc), |_, args| read_function(&args[0])),
+        Definition::new("regoper", 1..=1, SqlType::Oid, |_, args| read_number(&args[0])),
+        Definition::new("regnamespace", 1..=1, reg(RegType::Namespace), |facts, args| read_namespace(facts, &args[0])),
+        Definition::new("regrole", 1..=1, SqlType::Name, print_role),
+        Definition::new("regtypes", 1..=1, SqlType::Array(Box::new(SqlType::Text)), |_, args| {
+            let Value::List(items) = &args[0] else { return Ok(Value::Null) };
+            Ok(Value::List(items.iter().map(|item| type_name(oid_of(item)).into()).collect()))
+        }),
+        Definition::new("to_regclass", 1..=1, reg(RegType::Class), |facts, args| {
+            Ok(read_class(facts, &args[0]).unwrap_or(Value::Null))
+        }),
+        Definition::new("to_regtype", 1..=1, reg(RegType::Type), |_, args| {
+            Ok(read_type(&args[0]).unwrap_or(Value::Null))
+        }),
+        Definition::new("to_regproc", 1..=1, reg(RegType::Proc), |_, args| {
+            Ok(read_function(&args[0]).unwrap_or(Value::Null))
+        }),
+        Definition::new("to_regprocedure", 1..=1, reg(RegType::Proc), |_, args| {
+            Ok(read_function(&args[0]).unwrap_or(Value::Null))
+        }),
+        Definition::new("to_regnamespace", 1..=1, reg(RegType::Namespace), |facts, args| {
+            Ok(read_namespace(facts, &args[0]).unwrap_or(Value::Null))
+        }),
+        Definition::new("to_regrole", 1..=1, SqlType::Name, |facts, args| {
+            Ok(print_role(facts, args).unwrap_or(Value::Null))
+        }),
+        Definition::new("oid", 1..=1, SqlType::Oid, |_, args| read_number(&args[0])),
+        Definition::new("name", 1..=1, SqlType::Name, |_, args| Ok(text_of(&args[0]).into())),
+        Definition::new("char", 1..=1, SqlType::Char, |_, args| {
+            Ok(text_of(&args[0]).chars().next().map_or(String::new(), String::from).into())
+        }),
+    ]
+}
+
+/// A value as text, whatever its type.
+pub(super) fn text_of(value: &Value) -> String {
+    match value {
+        Value::Text(text) => text.clone(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Null | Value::List(_) => String::new(),
+    }
+}
+
+fn oid_of(value: &Value) -> i64 {
+    value.as_int().unwrap_or(0)
+}
+
+fn number_text(oid: i64) -> String {
+    if oid == 0 { "-".to_string() } else { oid.to_string() }
+}
+
+/// An OID as it is, or one that is written as text; `-` is zero.
+fn already_oid(value: &Value) -> Option<i64> {
+    if value.as_text() == Some("-") {
+        return Some(0);
+    }
+    value.as_int()
+}
+
+fn read_number(value: &Value) -> Answer {
+    match already_oid(value) {
+        Some(oid) => Ok(oid.into()),
+        None => Err(QueryError::new(
+            ErrorKind::InvalidTextRepresentation,
+            format!("invalid input syntax for type oid: \"{}\"", text_of(value)),
+        )),
+    }
+}
+
+/// Splits `schema."Name"` into its parts, folding what is not quoted. `None` for a malformed name.
+pub(super) fn split_identifier(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut name = String::new();
+            let mut characters = quoted.char_indices().peekable();
+            let mut end = None;
+            while let Some((at, character)) = characters.next() {
+                match (character, characters.peek()) {
+                    ('"', Some((_, '"'))) => {
+                        characters.next();
+                        name.push('"');
+                    }
+                    ('"', _) => {
+                        end = Some(at + 1);
+                        break;
+                    }
+                    (other, _) => name.push(other),
+                }
+            }
+            parts.push(name);
+            rest = quoted[end?..].trim_start();
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            let name = rest[..end].trim();
+            if name.is_empty() {
+                return None;
+            }
+            parts.push(name.to_lowercase());
+            rest = &rest[end..];
+        }
+        match rest.strip_prefix('.') {
+            Some(next) => rest = next.trim_start(),
+            None if rest.is_empty() => return Some(parts),
+            None => return None,
+        }
+    }
+}
+
+/// A name as it would be written: quoted where it has to be.
+pub(super) fn quote_identifier(name: &str) -> String {
+    let plain_start = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let plain =
+        plain_start && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$');
+    if plain && !is_reserved(name) { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// Whether a word is a key word that cannot be a name by itself.
+fn is_reserved(word: &str) -> bool {
+    use std::collections::HashSet;
+    use std::sync::LazyLock;
+    static RESERVED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let rows = include_str!("../pg_catalog/data/keywords.tsv").lines().skip(1);
+        let words = rows.filter_map(|row| {
+            let mut cells = row.split('\t');
+            let (word, category) = (cells.next()?, cells.next()?);
+            (category != "U").then_some(word)
+        });
+        words.collect()
+    });
+    RESERVED.contains(word)
+}
+
+/// The OID of a relation by name or number.
+pub(super) fn read_class(facts: &SessionFacts, value: &Value) -> Answer {
+    if let Some(oid) = already_oid(value) {
+        return Ok(oid.into());
+    }
+    let text = text_of(value);
+    let parts = split_identifier(&text)
+        .ok_or_else(|| QueryError::new(ErrorKind::Syntax, format!("invalid name syntax: \"{text}\"")))?;
+    let found = match parts.as_slice() {
+        [name] => facts.effective_path(true).iter().find_map(|schema| relation_oid(&facts.snapshot, schema, name)),
+        [schema, name] => relation_oid(&facts.snapshot, schema, name),
+        [database, schema, name] if *database == facts.database => relation_oid(&facts.snapshot, schema, name),
+        _ => None,
+    };
+    let missing =
+        || QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", parts.join(".")));
+    found.map(Value::from).ok_or_else(missing)
+}
+
+fn read_type(value: &Value) -> Answer {
+    if let Some(oid) = already_oid(value) {
+        return Ok(oid.into());
+    }
+    let text = text_of(value);
+    match type_by_name(&text) {
+        Some(row) => Ok(row.oid.into()),
+        None => Err(QueryError::new(ErrorKind::UndefinedObject, format!("type \"{text}\" does not exist"))),
+    }
+}
+
+/// `lower`, `pg_catalog.lower` or `lower(text)`.
+fn read_function(value: &Value) -> Answer {
+    if let Some(oid) = already_oid(value) {
+        return Ok(oid.into());
+    }
+    let text = text_of(value);
+    let (name, arguments) = match text.split_once('(') {
+        Some((name, rest)) => (name, Some(rest.trim_end().trim_end_matches(')'))),
+        None => (text.as_str(), None),
+    };
+    let name = split_identifier(name).and_then(|mut parts| parts.pop()).unwrap_or_default();
+    let all = functions_by_name(&name);
+    let found: Vec<i64> = match arguments {
+        None => all.to_vec(),
+        Some(arguments) => {
+            let types = arguments.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let wanted: Vec<i64> = types.map(|name| type_by_name(name).map_or(0, |row| row.oid)).collect();
+            let fits = |oid: &&i64| function_by_oid(**oid).is_some_and(|row| row.arguments == wanted);
+            all.iter().filter(fits).copied().collect()
+        }
+    };
+    match found.as_slice() {
+        [oid] => Ok((*oid).into()),
+        [] => Err(QueryError::new(ErrorKind::UndefinedFunction, format!("function \"{text}\" does not exist"))),
+        _ => Err(QueryError::new(ErrorKind::AmbiguousFunction, format!("more than one function named \"{text}\""))),
+    }
+}
+
+fn read_namespace(facts: &SessionFacts, value: &Value) -> Answer {
+    if let Some(oid) = already_oid(value) {
+        return Ok(oid.into());
+    }
+    let text = text_of(value);
+    let name = split_identifier(&text).and_then(|mut parts| parts.pop()).unwrap_or_default();
+    let missing = || QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist"));
+    namespace_oid(&facts.snapshot, &name).map(Value::from).ok_or_else(missing)
+}
+
+fn print_role(facts: &SessionFacts, args: &[Value]) -> Answer {
+    if let Some(oid) = already_oid(&args[0]) {
+        return Ok(role_name(&facts.user, oid).map_or(number_text(oid), quote_identifier).into());
+    }
+    let name = text_of(&args[0]);
+    match role_oid(&facts.user, &name) {
+        Some(_) => Ok(name.into()),
+        None => Err(QueryError::new(ErrorKind::UndefinedObject, format!("role \"{name}\" does not exist"))),
+    }
+}
+
+/// The relation's name, qualified where the search path does not lead to it; the number of one that is gone.
+pub(super) fn class_name(facts: &SessionFacts, oid: i64) -> String {
+    let Some(name) = relation_name(&facts.snapshot, oid) else { return number_text(oid) };
+    if is_class_visible(facts, oid) == Some(true) {
+        return quote_identifier(&name.name);
+    }
+    format!("{}.{}", quote_identifier(&name.schema), quote_identifier(&name.name))
+}
+
+/// Whether an unqualified name means this relation; `None` for one that does not exist.
+pub(super) fn is_class_visible(facts: &SessionFacts, oid: i64) -> Option<bool> {
+    let name = relation_name(&facts.snapshot, oid)?;
+    let path = facts.effective_path(true);
+    let first = path.iter().find_map(|schema| relation_oid(&facts.snapshot, schema, &name.name));
+    Some(first == Some(oid))
+}
+
+fn type_name(oid: i64) -> String {
+    match type_by_oid(oid) {
+        Some(_) => format_type(oid, None),
+        None => number_text(oid),
+    }
+}
+
+fn function_name(oid: i64) -> String {
+    let Some(row) = function_by_oid(oid) else { return number_text(oid) };
+    if functions_by_name(row.name).len() == 1 { row.name.to_string() } else { format!("pg_catalog.{}", row.name) }
+}

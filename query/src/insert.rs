@@ -1,0 +1,448 @@
+//! INSERT: rows from VALUES or a query into a table.
+//!
+//! VALUES of plain constants and parameters, which is what applications send, are read by the types' own input functions without a
+//! plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
+
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::{compute, joined};
+use crate::intake::{Intake, checked};
+use crate::planner::Planning;
+use crate::prepared::{Prepared, decode_parameters, parameters_of};
+use crate::response::{CommandTag, Format, ParameterValue, Response};
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::statement_grammar::fold;
+use crate::types::{OutputStyle, decode_parameter};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use catalog::definition::{Column, TableDefinition};
+use catalog::snapshot::Relation;
+use catalog::sql_type::SqlType;
+use datafusion::common::{ExprSchema, ScalarValue};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::sql::sqlparser::ast::{self, SetExpr};
+use futures::StreamExt;
+use std::sync::Arc;
+
+/// The types of an INSERT's parameters: those of the columns that they go into.
+pub(crate) fn parameters(
+    planning: &Planning,
+    insert: &ast::Insert,
+    statement: &Statement,
+    declared: &[Option<SqlType>],
+) -> Result<Vec<SqlType>, QueryError> {
+    let definition = target(planning, insert)?;
+    let targets = target_columns(&definition, insert)?;
+    if let Some(rows) = constant_rows(insert, &definition, &targets)? {
+        let mut types: Vec<Option<SqlType>> = declared.to_vec();
+        for row in &rows {
+            for (cell, position) in row.iter().zip(&targets) {
+                if let Cell::Parameter(number) = cell {
+                    types.resize(types.len().max(*number), None);
+                    types[number - 1].get_or_insert(definition.columns[*position].sql_type.clone());
+                }
+            }
+        }
+        return Ok(types.into_iter().map(|known| known.unwrap_or(SqlType::Text)).collect());
+    }
+    parameters_of(&source_plan(planning, insert, declared, statement)?, declared)
+}
+
+/// Runs an INSERT.
+pub(crate) async fn run(
+    session: &mut Session,
+    insert: &ast::Insert,
+    statement: &Statement,
+    prepared: &Prepared,
+    parameters: &[ParameterValue],
+) -> Result<Response, QueryError> {
+    refuse_unsupported(insert)?;
+    let planning = session.planning()?;
+    let definition = target(&planning, insert)?;
+    let targets = target_columns(&definition, insert)?;
+    let (rows, change) = match constant_rows(insert, &definition, &targets)? {
+        Some(rows) => {
+            let style = session.output_style();
+            let batch = constant_batch(&definition, &targets, &rows, prepared, parameters, &style);
+            let batch = batch.map_err(|error| error.position(None))?;
+            let mut intake = Intake::new(&session.engine, definition);
+            intake.push(batch)?;
+            finish(session, intake).await?
+        }
+        None => {
+            let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
+            let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
+            let (over, owned, tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
+            let plan = compute(&session.engine, &session.token, async move {
+                let plan = source_plan(&over, &tree, &types, &owned)?;
+                plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
+            })
+            .await?;
+            from_query(session, &planning, plan, definition, statement).await?
+        }
+    };
+    session.add_change(change)?;
+    Ok(Response::Command(CommandTag::Rows("INSERT", rows)))
+}
+
+async fn finish(session: &Session, intake: Intake) -> Result<(u64, crate::transaction::Change), QueryError> {
+    let engine = Arc::clone(&session.engine);
+    joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)
+}
+
+fn refuse_unsupported(insert: &ast::Insert) -> Result<(), QueryError> {
+    if insert.returning.is_some() {
+        return Err(QueryError::unsupported("INSERT … RETURNING"));
+    }
+    if insert.on.is_some() {
+        return Err(
+            QueryError::unsupported("INSERT … ON CONFLICT").hint("Tables have no keys yet, so rows never conflict.")
+        );
+    }
+    Ok(())
+}
+
+fn target(planning: &Planning, insert: &ast::Insert) -> Result<Arc<TableDefinition>, QueryError> {
+    let ast::TableObject::TableName(name) = &insert.table else {
+        return Err(QueryError::unsupported("INSERT into a table function"));
+    };
+    writable_table(planning, name)
+}
+
+/// The table that a writer names; views and system relations are refused.
+pub(crate) fn writable_table(planning: &Planning, name: &ast::ObjectName) -> Result<Arc<TableDefinition>, QueryError> {
+    let object = planning.object_name(name)?;
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    let shown = parts.join(".");
+    if planning.snapshot.relation(&object).is_none()
+        && crate::pg_catalog::relation(&object.schema, &object.name).is_some()
+    {
+        return Err(QueryError::new(
+            ErrorKind::InsufficientPrivilege,
+            format!("permission denied: \"{shown}\" is a system catalog"),
+        ));
+    }
+    match planning.relation(&object, &shown)? {
+        Relation::Table(version) => Ok(Arc::clone(&version.definition)),
+        Relation::View(_) => Err(QueryError::new(
+            ErrorKind::WrongObjectType,
+            format!("cannot change materialized view \"{}\"", object.name),
+        )),
+    }
+}
+
+/// Positions of the columns that values are given for, in the order of the values.
+fn target_columns(definition: &TableDefinition, insert: &ast::Insert) -> Result<Vec<usize>, QueryError> {
+    if insert.columns.is_empty() {
+        let listed = match insert.source.as_ref().map(|source| source.body.as_ref()) {
+            Some(SetExpr::Values(values)) => values.rows.first().map_or(0, |row| row.len()),
+            _ => definition.columns.len(),
+        };
+        return Ok((0..definition.columns.len().min(listed.max(1))).collect());
+    }
+    let names = insert.columns.iter().filter_map(|name| name.0.last().and_then(|part| part.as_ident())).map(fold);
+    named_columns(definition, &names.collect::<Vec<_>>())
+}
+
+/// Positions of named columns; duplicates and unknown names are errors.
+pub(crate) fn named_columns(definition: &TableDefinition, names: &[String]) -> Result<Vec<usize>, QueryError> {
+    let mut positions = Vec::with_capacity(names.len());
+    for name in names {
+        let position = definition.columns.iter().position(|column| column.name == *name).ok_or_else(|| {
+            let table = &definition.name.name;
+            let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
+            let error = QueryError::new(ErrorKind::UndefinedColumn, message).column(name);
+            let known = definition.columns.iter().map(|column| column.name.as_str());
+            match crate::engine_error::nearest(name, known) {
+                Some(near) => error.hint(format!("Perhaps you meant the column \"{near}\".")),
+                None => error,
+            }
+        })?;
+        if positions.contains(&position) {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(name));
+        }
+        positions.push(position);
+    }
+    Ok(positions)
+}
+
+// ---- constants ----
+
+enum Cell {
+    Text(String),
+    Null,
+    Default,
+    Parameter(usize),
+}
+
+/// The rows of a VALUES list of constants and parameters; `None` when some value needs a plan.
+fn constant_rows(
+    insert: &ast::Insert,
+    definition: &TableDefinition,
+    targets: &[usize],
+) -> Result<Option<Vec<Vec<Cell>>>, QueryError> {
+    let Some(source) = &insert.source else { return Ok(None) };
+    let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
+    if source.with.is_some() || source.order_by.is_some() || source.limit_clause.is_some() {
+        return Ok(None);
+    }
+    check_counts(values.rows.iter().map(|row| row.len()), targets.len())?;
+    let mut rows = Vec::with_capacity(values.rows.len());
+    for row in &values.rows {
+        let cells =
+            row.iter().zip(targets).map(|(value, position)| cell_of(value, &definition.columns[*position].sql_type));
+        match cells.collect::<Option<Vec<_>>>() {
+            Some(cells) => rows.push(cells),
+            None => return Ok(None),
+        }
+    }
+    let computed_default = definition
+        .columns
+        .iter()
+        .any(|column| column.default.as_deref().is_some_and(|text| constant_default(text).is_none()));
+    Ok((!computed_default).then_some(rows))
+}
+
+fn check_counts(counts: impl Iterator<Item = usize>, wanted: usize) -> Result<(), QueryError> {
+    for count in counts {
+        if count > wanted {
+            return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more expressions than target columns"));
+        }
+        if count < wanted {
+            return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more target columns than expressions"));
+        }
+    }
+    Ok(())
+}
+
+/// A value that the type's input function reads; `None` for one that needs a plan.
+fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
+    match value {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Null => Some(Cell::Null),
+            ast::Value::Placeholder(name) => {
+                name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0).map(Cell::Parameter)
+            }
+            ast::Value::Number(text, _) if reads_numbers(sql_type, text) => Some(Cell::Text(text.clone())),
+            ast::Value::SingleQuotedString(text) | ast::Value::EscapedStringLiteral(text) => {
+                Some(Cell::Text(text.clone()))
+            }
+            ast::Value::Boolean(value) if *sql_type == SqlType::Bool => Some(Cell::Text(value.to_string())),
+            _ => None,
+        },
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match cell_of(expr, sql_type)? {
+            Cell::Text(text) if matches!(expr.as_ref(), ast::Expr::Value(value) if matches!(value.value, ast::Value::Number(..))) => {
+                Some(Cell::Text(format!("-{text}")))
+            }
+            _ => None,
+        },
+        ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+            Some(Cell::Default)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a number's text means for the type what the number would mean when assigned to it.
+fn reads_numbers(sql_type: &SqlType, text: &str) -> bool {
+    match sql_type {
+        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => text.bytes().all(|byte| byte.is_ascii_digit()),
+        SqlType::Numeric { .. } | SqlType::Float4 | SqlType::Float8 => true,
+        _ => false,
+    }
+}
+
+/// The text of a default that is a constant; `None` inside for NULL.
+pub(crate) fn constant_default(text: &str) -> Option<Option<String>> {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+    let expression = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()?;
+    constant_text(&expression)
+}
+
+fn constant_text(expression: &ast::Expr) -> Option<Option<String>> {
+    match expression {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Null => Some(None),
+            ast::Value::Number(text, _) => Some(Some(text.clone())),
+            ast::Value::SingleQuotedString(text) => Some(Some(text.clone())),
+            ast::Value::Boolean(value) => Some(Some(value.to_string())),
+            _ => None,
+        },
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => {
+            Some(constant_text(expr)?.map(|text| format!("-{text}")))
+        }
+        ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => constant_text(expr),
+        _ => None,
+    }
+}
+
+fn constant_batch(
+    definition: &TableDefinition,
+    targets: &[usize],
+    rows: &[Vec<Cell>],
+    prepared: &Prepared,
+    parameters: &[ParameterValue],
+    style: &OutputStyle,
+) -> Result<RecordBatch, QueryError> {
+    if prepared.parameters.len() != parameters.len() {
+        decode_parameters(&prepared.parameters, parameters, style)?;
+    }
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(definition.columns.len());
+    for (position, column) in definition.columns.iter().enumerate() {
+        let cell_index = targets.iter().position(|target| *target == position);
+        let scalars = rows.iter().map(|row| match cell_index.map(|index| &row[index]) {
+            Some(Cell::Text(text)) => from_text(text, &column.sql_type, style),
+            Some(Cell::Null) => {
+                ScalarValue::try_from(&column.sql_type.data_type()).map_err(|error| translate(error, None))
+            }
+            Some(Cell::Parameter(number)) => {
+                let value = parameters.get(number - 1).ok_or_else(|| {
+                    QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
+                })?;
+                let scalar = decode_parameter(value, &prepared.parameters[number - 1], style)?;
+                assigned(scalar, &column.sql_type, style)
+            }
+            Some(Cell::Default) | None => default_value(column.default.as_deref(), &column.sql_type, style),
+        });
+        let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
+        columns.push(ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))?);
+    }
+    checked(definition, columns).map_err(|violation| violation.error)
+}
+
+fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+    let value = ParameterValue { format: Format::Text, bytes: Some(Bytes::copy_from_slice(text.as_bytes())) };
+    let scalar = decode_parameter(&value, sql_type, style)?;
+    assigned(scalar, sql_type, style)
+}
+
+/// The value in the column's own Arrow type, by assignment.
+fn assigned(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+    let wanted = sql_type.data_type();
+    if scalar.data_type() == wanted {
+        return Ok(scalar);
+    }
+    if let (Some(Some(text)), false) =
+        (scalar.try_as_str(), matches!(sql_type, SqlType::Text | SqlType::Varchar { .. }))
+    {
+        return from_text(text, sql_type, style);
+    }
+    scalar.cast_to(&wanted).map_err(|error| translate(error, None))
+}
+
+/// A column's constant default, or NULL.
+pub(crate) fn default_value(
+    default: Option<&str>,
+    sql_type: &SqlType,
+    style: &OutputStyle,
+) -> Result<ScalarValue, QueryError> {
+    match default.and_then(constant_default).flatten() {
+        Some(text) => from_text(&text, sql_type, style),
+        None => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
+    }
+}
+
+// ---- queries ----
+
+/// The plan of the rows to insert, in the table's columns and types: what the source gives, by assignment, and defaults.
+fn source_plan(
+    planning: &Planning,
+    insert: &ast::Insert,
+    declared: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<LogicalPlan, QueryError> {
+    let definition = target(planning, insert)?;
+    let targets = target_columns(&definition, insert)?;
+    let Some(source) = &insert.source else {
+        return Err(QueryError::unsupported("INSERT … DEFAULT VALUES").hint("Give the values of at least one column."));
+    };
+    let plan = planning.query_plan(source, declared, Some(statement))?;
+    let columns = plan.schema().columns();
+    if columns.len() > targets.len() {
+        return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more expressions than target columns"));
+    }
+    if columns.len() < targets.len() && !insert.columns.is_empty() {
+        return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more target columns than expressions"));
+    }
+    let values = definition.columns.iter().enumerate().map(|(position, column)| {
+        let given = targets.iter().position(|target| *target == position).and_then(|index| columns.get(index));
+        let value = match given {
+            Some(given) => {
+                let from = plan.schema().field_from_column(given).map_err(|error| translate(error, None))?.data_type();
+                check_assignment(column, from)?;
+                Expr::Column(given.clone())
+            }
+            None => default_expression(planning, column)?,
+        };
+        Ok(cast(value, column.sql_type.data_type()).alias(&column.name))
+    });
+    let values = values.collect::<Result<Vec<_>, QueryError>>()?;
+    let projected = LogicalPlanBuilder::from(plan).project(values).and_then(LogicalPlanBuilder::build);
+    projected.map_err(|error| translate(error, Some(statement)))
+}
+
+/// PostgreSQL's assignment casts: between numbers, between dates and timestamps, from and to text.
+fn check_assignment(column: &Column, from: &DataType) -> Result<(), QueryError> {
+    let to = column.sql_type.data_type();
+    let text = |data_type: &DataType| {
+        matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
+    };
+    let dated =
+        |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
+    let fits =
+        *from == to || text(from) || text(&to) || (from.is_numeric() && to.is_numeric()) || (dated(from) && dated(&to));
+    if fits || SqlType::from_data_type(from).is_some_and(|known| known.oid() == column.sql_type.oid()) {
+        return Ok(());
+    }
+    let shown = SqlType::from_data_type(from).map_or_else(|| "unknown".into(), |known| known.base_name());
+    let message = format!(
+        "column \"{}\" is of type {} but expression is of type {shown}",
+        column.name,
+        column.sql_type.base_name()
+    );
+    Err(QueryError::new(ErrorKind::DatatypeMismatch, message)
+        .column(&column.name)
+        .hint("You will need to rewrite or cast the expression."))
+}
+
+/// A column's default as an expression; NULL where there is none.
+fn default_expression(planning: &Planning, column: &Column) -> Result<Expr, QueryError> {
+    let Some(text) = &column.default else { return Ok(Expr::Literal(ScalarValue::Null, None)) };
+    let parsed = crate::statement::parse(&format!("SELECT {text}"))?.into_iter().next().map(|statement| statement.kind);
+    let Some(crate::statement::StatementKind::Query(query)) = parsed else {
+        return Err(QueryError::new(ErrorKind::Internal, "a default is not an expression"));
+    };
+    match planning.query_plan(&query, &[], None)? {
+        LogicalPlan::Projection(projection) if projection.expr.len() == 1 => Ok(projection.expr[0].clone().unalias()),
+        _ => Err(QueryError::unsupported(format!("the default of column \"{}\" in this INSERT", column.name))),
+    }
+}
+
+async fn from_query(
+    session: &mut Session,
+    planning: &Arc<Planning>,
+    plan: LogicalPlan,
+    definition: Arc<TableDefinition>,
+    statement: &Statement,
+) -> Result<(u64, crate::transaction::Change), QueryError> {
+    let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
+    let mut intake = Intake::new(&session.engine, Arc::clone(&definition));
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let table = Arc::clone(&definition);
+        let pushed = session.engine.compute().spawn_blocking(move || {
+            let columns = table.columns.iter().zip(batch.columns()).map(|(column, array)| {
+                arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
+            });
+            let checked = checked(&table, columns.collect::<Result<_, _>>()?).map_err(|violation| violation.error)?;
+            intake.push(checked)?;
+            Ok(intake)
+        });
+        intake = joined(pushed.await)?;
+    }
+    finish(session, intake).await
+}

@@ -1,0 +1,403 @@
+//! Tables, views, their columns and their schemas, in PostgreSQL's relations.
+//!
+//! A partitioned table shows as a plain one (`relkind` `r`): its partitions have no names of their own, and clients that see
+//! `p` go looking for them. `relpages` is zero, because clients that see pages read the table by page.
+
+use super::exported::{COLUMN_ROWS, type_by_oid};
+use super::values::{Rows, Value};
+use super::{CatalogContext, FixedRows, LiveRows, own};
+use catalog::definition::{Column, ObjectName, TableDefinition, Transform, ViewDefinition};
+use catalog::ids::ObjectId;
+use catalog::snapshot::{Relation, Snapshot};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The OID and name of the role that owns everything.
+pub const SYSTEM_ROLE: (i64, &str) = (10, "meridian");
+
+/// The OIDs of relations that comments and dependencies refer to.
+pub(super) const PG_CLASS: i64 = 1259;
+const PG_REWRITE: i64 = 2618;
+const HEAP: i64 = 2;
+
+pub(super) fn fixed_rows(schema: &str, name: &str) -> Option<FixedRows> {
+    if schema != "pg_catalog" {
+        return None;
+    }
+    Some(match name {
+        "pg_class" => own::push_classes,
+        "pg_attribute" => push_system_attributes,
+        "pg_namespace" => |rows: &mut Rows| {
+            rows.push([
+                ("oid", own::SCHEMA_OID.into()),
+                ("nspname", "meridian".into()),
+                ("nspowner", SYSTEM_ROLE.0.into()),
+            ]);
+        },
+        _ => return None,
+    })
+}
+
+pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
+    Some(match name {
+        "pg_class" => push_classes,
+        "pg_attribute" => push_attributes,
+        "pg_attrdef" => push_defaults,
+        "pg_namespace" => push_namespaces,
+        "pg_depend" => push_dependencies,
+        "pg_rewrite" => push_rules,
+        "pg_tables" => push_tables,
+        "pg_matviews" => push_views,
+        "pg_stat_user_tables" | "pg_stat_all_tables" => push_table_statistics,
+        "pg_statio_user_tables" | "pg_statio_all_tables" => push_table_io,
+        _ => return None,
+    })
+}
+
+/// The relations of the snapshot that have names, in the order of their OIDs.
+pub(super) fn named_relations(snapshot: &Snapshot) -> Vec<(ObjectId, &ObjectName, Relation<'_>)> {
+    let mut relations: Vec<_> =
+        snapshot.names.iter().filter_map(|(name, id)| Some((*id, name, snapshot.relation_by_id(*id)?))).collect();
+    relations.sort_by_key(|(id, _, _)| *id);
+    relations
+}
+
+pub(super) fn columns_of<'a>(relation: &Relation<'a>) -> &'a [Column] {
+    match relation {
+        Relation::Table(table) => &table.definition.columns,
+        Relation::View(view) => &view.definition.columns,
+    }
+}
+
+/// OIDs of the catalog's own relations by schema and name.
+pub(super) static SYSTEM_OIDS: LazyLock<HashMap<(&'static str, &'static str), i64>> = LazyLock::new(|| {
+    let mut oids: HashMap<(&str, &str), i64> = HashMap::new();
+    let exported = include_str!("data/pg_class.tsv");
+    for line in exported.lines().skip(1) {
+        let mut cells = line.split('\t');
+        let oid = cells.next().and_then(|cell| cell.parse().ok());
+        let (Some(oid), Some(name), Some(namespace)) = (oid, cells.next(), cells.next()) else { continue };
+        let schema = if namespace == "11" { "pg_catalog" } else { "information_schema" };
+        oids.insert((schema, name), oid);
+    }
+    oids.extend(own::relation_oids().map(|(name, oid)| (("meridian", name), oid)));
+    oids
+});
+
+/// The OID of a relation, the catalog's own ones included.
+pub fn relation_oid(snapshot: &Snapshot, schema: &str, name: &str) -> Option<i64> {
+    let user = snapshot.names.get(&ObjectName::new(schema, name)).map(|id| i64::from(id.0));
+    user.or_else(|| SYSTEM_OIDS.get(&(schema, name)).copied())
+}
+
+/// The OID of a schema, the catalog's own ones included.
+pub fn namespace_oid(snapshot: &Snapshot, schema: &str) -> Option<i64> {
+    match schema {
+        "pg_catalog" => Some(11),
+        "pg_toast" => Some(99),
+        "information_schema" => Some(*INFORMATION_SCHEMA),
+        "meridian" => Some(own::SCHEMA_OID),
+        _ => snapshot.schemas.get(schema).map(|id| i64::from(id.0)),
+    }
+}
+
+/// The name of the schema with that OID.
+pub fn namespace_name(snapshot: &Snapshot, oid: i64) -> Option<String> {
+    let system = ["pg_catalog", "pg_toast", "information_schema", "meridian"];
+    let found = system.into_iter().find(|name| namespace_oid(snapshot, name) == Some(oid));
+    let user = || snapshot.schemas.iter().find(|(_, id)| i64::from(id.0) == oid).map(|(name, _)| name.clone());
+    found.map(str::to_string).or_else(user)
+}
+
+static INFORMATION_SCHEMA: LazyLock<i64> = LazyLock::new(|| {
+    let rows = include_str!("data/pg_namespace.tsv").lines();
+    let row = rows.filter_map(|line| line.split_once('\t')).find(|(_, rest)| rest.starts_with("information_schema"));
+    row.and_then(|(oid, _)| oid.parse().ok()).expect("the export has information_schema")
+});
+
+/// Schema and name of the relation with that OID.
+pub fn relation_name(snapshot: &Snapshot, oid: i64) -> Option<ObjectName> {
+    let id = u32::try_from(oid).ok().map(ObjectId)?;
+    match snapshot.relation_by_id(id) {
+        Some(Relation::Table(table)) => Some(table.definition.name.clone()),
+        Some(Relation::View(view)) => Some(view.definition.name.clone()),
+        None => {
+            let found = SYSTEM_OIDS.iter().find(|(_, system)| **system == oid);
+            found.map(|((schema, name), _)| ObjectName::new(*schema, *name))
+        }
+    }
+}
+
+/// `region, month(sale_date)`: the list of PARTITION BY.
+pub fn partition_expression(definition: &TableDefinition) -> String {
+    let item = |item: &catalog::definition::PartitionColumn| {
+        let name = definition.column(item.column).map_or("", |column| column.name.as_str());
+        match item.transform {
+            Transform::Identity => name.to_string(),
+            Transform::Day => format!("day({name})"),
+            Transform::Month => format!("month({name})"),
+            Transform::Quarter => format!("quarter({name})"),
+            Transform::Year => format!("year({name})"),
+        }
+    };
+    definition.partition_by.iter().map(item).collect::<Vec<_>>().join(", ")
+}
+
+/// `sale_date, sold_at`: the sort key.
+pub fn sort_expression(definition: &TableDefinition) -> String {
+    let names = definition.order_by.iter().filter_map(|id| definition.column(*id));
+    names.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn table_options(definition: &TableDefinition) -> Value {
+    let options = [("partition_by", partition_expression(definition)), ("order_by", sort_expression(definition))];
+    let named: Vec<String> = options
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    if named.is_empty() { Value::Null } else { named.into() }
+}
+
+fn push_classes(context: &CatalogContext, rows: &mut Rows) {
+    for (id, name, relation) in named_relations(&context.snapshot) {
+        let (kind, row_count, populated, options) = match &relation {
+            Relation::Table(table) => ("r", Some(table.rows_live()), true, table_options(&table.definition)),
+            Relation::View(view) => ("m", None, view.definition.populated, Value::Null),
+        };
+        rows.push([
+            ("oid", id.into()),
+            ("relname", (&name.name).into()),
+            ("relnamespace", namespace_oid(&context.snapshot, &name.schema).into()),
+            ("relowner", SYSTEM_ROLE.0.into()),
+            ("relam", HEAP.into()),
+            ("relfilenode", id.into()),
+            ("reltuples", Value::Float(row_count.map_or(-1.0, |rows| rows as f64))),
+            ("relpersistence", "p".into()),
+            ("relkind", kind.into()),
+            ("relnatts", columns_of(&relation).len().into()),
+            ("relhasrules", (kind == "m").into()),
+            ("relispopulated", populated.into()),
+            ("relreplident", "d".into()),
+            ("reloptions", options),
+        ]);
+    }
+}
+
+fn push_system_attributes(rows: &mut Rows) {
+    for column in COLUMN_ROWS.iter() {
+        let Some(relation) = SYSTEM_OIDS.get(&(column.schema, column.relation)) else { continue };
+        push_attribute(
+            rows,
+            &Attribute {
+                relation: *relation,
+                name: column.name,
+                number: column.number,
+                type_oid: column.type_oid,
+                typmod: column.typmod,
+                dimensions: column.dimensions,
+                not_null: column.not_null,
+                has_default: false,
+                collation: column.collation,
+            },
+        );
+    }
+    for (relation, number, column) in own::columns() {
+        push_column(rows, relation, number, &column.name, &column.sql_type, column.not_null, false);
+    }
+}
+
+fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
+    for (id, _, relation) in named_relations(&context.snapshot) {
+        for (position, column) in columns_of(&relation).iter().enumerate() {
+            let number = position as i64 + 1;
+            let has_default = column.default.is_some();
+            push_column(rows, id.0.into(), number, &column.name, &column.sql_type, column.not_null, has_default);
+        }
+    }
+}
+
+fn push_column(
+    rows: &mut Rows,
+    relation: i64,
+    number: i64,
+    name: &str,
+    sql_type: &catalog::sql_type::SqlType,
+    not_null: bool,
+    has_default: bool,
+) {
+    use catalog::sql_type::SqlType;
+    let collation = match sql_type {
+        SqlType::Text | SqlType::Varchar { .. } => 100,
+        SqlType::Name => 950,
+        _ => 0,
+    };
+    push_attribute(
+        rows,
+        &Attribute {
+            relation,
+            name,
+            number,
+            type_oid: sql_type.oid().into(),
+            typmod: sql_type.typmod().into(),
+            dimensions: i64::from(matches!(sql_type, SqlType::Array(_))),
+            not_null,
+            has_default,
+            collation,
+        },
+    );
+}
+
+struct Attribute<'a> {
+    relation: i64,
+    name: &'a str,
+    number: i64,
+    type_oid: i64,
+    typmod: i64,
+    dimensions: i64,
+    not_null: bool,
+    has_default: bool,
+    collation: i64,
+}
+
+fn push_attribute(rows: &mut Rows, attribute: &Attribute) {
+    let row = type_by_oid(attribute.type_oid);
+    rows.push([
+        ("attrelid", attribute.relation.into()),
+        ("attname", attribute.name.into()),
+        ("atttypid", attribute.type_oid.into()),
+        ("attstattarget", (-1).into()),
+        ("attlen", row.map_or(-1, |row| row.length).into()),
+        ("attnum", attribute.number.into()),
+        ("attndims", attribute.dimensions.into()),
+        ("attcacheoff", (-1).into()),
+        ("atttypmod", attribute.typmod.into()),
+        ("attbyval", row.is_some_and(|row| row.by_value).into()),
+        ("attalign", row.map_or("i", |row| row.align).into()),
+        ("attstorage", row.map_or("p", |row| row.storage).into()),
+        ("attnotnull", attribute.not_null.into()),
+        ("atthasdef", attribute.has_default.into()),
+        ("attislocal", true.into()),
+        ("attcollation", attribute.collation.into()),
+    ]);
+}
+
+/// A default has no object of its own; its OID is made from its table's and column's, above those of user objects.
+fn default_oid(table: ObjectId, number: usize) -> i64 {
+    0x8000_0000 | (i64::from(table.0) & 0xf_ffff) << 11 | (number as i64 & 0x7ff)
+}
+
+fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
+    for (id, _, relation) in named_relations(&context.snapshot) {
+        for (position, column) in columns_of(&relation).iter().enumerate() {
+            let Some(default) = &column.default else { continue };
+            let number = position + 1;
+            rows.push([
+                ("oid", default_oid(id, number).into()),
+                ("adrelid", id.into()),
+                ("adnum", number.into()),
+                ("adbin", default.into()),
+            ]);
+        }
+    }
+}
+
+fn push_namespaces(context: &CatalogContext, rows: &mut Rows) {
+    for (name, id) in context.snapshot.schemas.iter() {
+        rows.push([("oid", (*id).into()), ("nspname", name.into()), ("nspowner", SYSTEM_ROLE.0.into())]);
+    }
+}
+
+/// Each view's rule depends on its inputs; the rule bears the view's own number, for `pg_rewrite` counts by itself.
+fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
+    for view in context.snapshot.views.values() {
+        let own = [(view.definition.id, "i")];
+        let inputs = view.definition.inputs.iter().map(|input| (*input, "n"));
+        for (referenced, kind) in own.into_iter().chain(inputs) {
+            rows.push([
+                ("classid", PG_REWRITE.into()),
+                ("objid", view.definition.id.into()),
+                ("refclassid", PG_CLASS.into()),
+                ("refobjid", referenced.into()),
+                ("deptype", kind.into()),
+            ]);
+        }
+    }
+}
+
+fn push_rules(context: &CatalogContext, rows: &mut Rows) {
+    for view in context.snapshot.views.values() {
+        rows.push([
+            ("oid", view.definition.id.into()),
+            ("rulename", "_RETURN".into()),
+            ("ev_class", view.definition.id.into()),
+            ("ev_type", "1".into()),
+            ("ev_enabled", "O".into()),
+            ("is_instead", true.into()),
+            ("ev_qual", "<>".into()),
+            ("ev_action", (&view.definition.query).into()),
+        ]);
+    }
+}
+
+fn push_tables(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        if let Relation::Table(_) = relation {
+            rows.push([
+                ("schemaname", (&name.schema).into()),
+                ("tablename", (&name.name).into()),
+                ("tableowner", SYSTEM_ROLE.1.into()),
+                ("hasindexes", false.into()),
+                ("hasrules", false.into()),
+                ("hastriggers", false.into()),
+                ("rowsecurity", false.into()),
+            ]);
+        }
+    }
+}
+
+/// A view's query as PostgreSQL prints one: with a space before and a semicolon behind.
+pub fn view_text(definition: &ViewDefinition) -> String {
+    let query = definition.query.trim().trim_end_matches(';');
+    format!(" {query};")
+}
+
+fn push_views(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        if let Relation::View(view) = relation {
+            rows.push([
+                ("schemaname", (&name.schema).into()),
+                ("matviewname", (&name.name).into()),
+                ("matviewowner", SYSTEM_ROLE.1.into()),
+                ("hasindexes", false.into()),
+                ("ispopulated", view.definition.populated.into()),
+                ("definition", view_text(&view.definition).into()),
+            ]);
+        }
+    }
+}
+
+fn push_table_statistics(context: &CatalogContext, rows: &mut Rows) {
+    for (id, name, relation) in named_relations(&context.snapshot) {
+        let Relation::Table(table) = relation else { continue };
+        let stored: u64 = table.segments.values().map(|segment| u64::from(segment.meta.rows)).sum();
+        let recent: u64 = table.recent.iter().map(|recent| recent.batch.num_rows() as u64).sum();
+        rows.push([
+            ("relid", id.into()),
+            ("schemaname", (&name.schema).into()),
+            ("relname", (&name.name).into()),
+            ("seq_scan", 0.into()),
+            ("seq_tup_read", 0.into()),
+            ("n_live_tup", table.rows_live().into()),
+            ("n_dead_tup", (stored + recent - table.rows_live()).into()),
+        ]);
+    }
+}
+
+fn push_table_io(context: &CatalogContext, rows: &mut Rows) {
+    for (id, name, relation) in named_relations(&context.snapshot) {
+        if let Relation::Table(_) = relation {
+            rows.push([("relid", id.into()), ("schemaname", (&name.schema).into()), ("relname", (&name.name).into())]);
+        }
+    }
+}

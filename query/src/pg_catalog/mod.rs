@@ -1,0 +1,259 @@
+//! The system catalog: what psql, drivers and tools read to find out what there is.
+//!
+//! Three schemas of relations are computed from a [`Snapshot`] and the session whenever a statement scans them:
+//!
+//!     pg_catalog, information_schema     PostgreSQL 15's relations, each with all of its columns
+//!     meridian                           what only Meridian has: views with frontiers, partitions, segments, commits
+//!
+//! The columns of the first two, and the rows that every PostgreSQL has from the start (types, functions, operators, …),
+//! are exported from a real server (`query/pg_catalog_export`). A relation without rows of its own is empty but typed, so that any query
+//! over it plans. OIDs of user objects are the catalog's object ids and never change.
+//!
+//!     exported.rs    columns and fixed rows from the exported files; look-ups of types and functions
+//!     classes.rs     tables, views, columns, schemas           server_state.rs   databases, roles, settings, activity
+//!     standard.rs    information_schema                        own.rs            schema meridian
+//!     rewrite.rs     catalog SQL that DataFusion cannot plan   decorrelation.rs  correlated subqueries of any shape
+//!     sets.rs        functions that return sets                registered_names.rs  OIDs that print as names
+//!     values.rs      rows to Arrow
+//!
+//! This module does not know how a statement is planned or who may see what: every object is visible to every role.
+
+mod classes;
+mod decorrelation;
+mod exported;
+mod own;
+mod registered_names;
+mod rewrite;
+mod server_state;
+mod sets;
+mod standard;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+pub use classes::{
+    SYSTEM_ROLE, namespace_name, namespace_oid, partition_expression, relation_name, relation_oid, view_text,
+};
+pub use decorrelation::decorrelate;
+pub use exported::description;
+pub use exported::{
+    FunctionRow, TypeRow, encodings, format_type, function_by_oid, functions_by_name, type_by_name, type_by_oid,
+};
+pub use registered_names::name_registered_objects;
+pub use rewrite::rewrite;
+pub use server_state::{DATABASE_OID, role_name, role_oid};
+pub use values::{Value, array_from_text, to_array};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
+use catalog::ids::CommitSeq;
+use catalog::snapshot::Snapshot;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+use values::{CatalogColumn, Rows};
+
+/// All that catalog relations are computed from, captured for one statement.
+#[derive(Clone, Debug)]
+pub struct CatalogContext {
+    pub snapshot: Arc<Snapshot>,
+    pub database: String,
+    pub user: String,
+    pub settings: Vec<SettingRow>,
+    pub activity: Vec<ActivityRow>,
+    pub search_path: Vec<String>,
+    pub commits: Vec<CommitRow>,
+    pub view_classes: Vec<ViewClassRow>,
+    pub prepared: Vec<PreparedRow>,
+    pub cursors: Vec<CursorRow>,
+}
+
+impl CatalogContext {
+    /// A context without sessions, settings and history.
+    pub fn new(snapshot: Arc<Snapshot>, database: impl Into<String>, user: impl Into<String>) -> Self {
+        Self {
+            snapshot,
+            database: database.into(),
+            user: user.into(),
+            settings: Vec::new(),
+            activity: Vec::new(),
+            search_path: vec!["public".to_string()],
+            commits: Vec::new(),
+            view_classes: Vec::new(),
+            prepared: Vec::new(),
+            cursors: Vec::new(),
+        }
+    }
+}
+
+/// A row of `pg_settings`.
+#[derive(Clone, Debug, Default)]
+pub struct SettingRow {
+    pub name: String,
+    pub setting: String,
+    pub unit: Option<String>,
+    pub category: String,
+    pub short_desc: String,
+    /// `internal`, `postmaster`, `sighup`, `superuser` or `user`.
+    pub context: String,
+    /// `bool`, `integer`, `real`, `string` or `enum`.
+    pub vartype: String,
+    /// `default`, `session`, `client`, …
+    pub source: String,
+    pub boot_val: Option<String>,
+    pub reset_val: Option<String>,
+    pub min_val: Option<String>,
+    pub max_val: Option<String>,
+    pub enumvals: Option<Vec<String>>,
+}
+
+/// A row of `pg_stat_activity`; times are microseconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub struct ActivityRow {
+    pub pid: i32,
+    pub user: String,
+    pub database: String,
+    pub application_name: String,
+    pub client_address: Option<String>,
+    pub backend_start_micros: i64,
+    pub transaction_start_micros: Option<i64>,
+    pub query_start_micros: Option<i64>,
+    pub state_change_micros: Option<i64>,
+    /// `active`, `idle`, `idle in transaction` or `idle in transaction (aborted)`.
+    pub state: String,
+    pub query: String,
+}
+
+/// A row of `meridian.commits`.
+#[derive(Clone, Debug)]
+pub struct CommitRow {
+    pub seq: CommitSeq,
+    pub committed_at_micros: i64,
+    pub summary: String,
+    pub bytes: u64,
+}
+
+/// How a view is maintained, for `meridian.views`.
+#[derive(Clone, Debug)]
+pub struct ViewClassRow {
+    pub view: catalog::ids::ObjectId,
+    pub class: String,
+    pub last_fold_micros: Option<i64>,
+    pub last_fold_rows: Option<u64>,
+}
+
+/// A row of `pg_prepared_statements`.
+#[derive(Clone, Debug)]
+pub struct PreparedRow {
+    pub name: String,
+    pub statement: String,
+    pub prepared_at_micros: i64,
+    pub parameter_types: Vec<String>,
+    pub from_sql: bool,
+}
+
+/// A row of `pg_cursors`.
+#[derive(Clone, Debug)]
+pub struct CursorRow {
+    pub name: String,
+    pub statement: String,
+    pub holdable: bool,
+    pub binary: bool,
+    pub scrollable: bool,
+    pub created_at_micros: i64,
+}
+
+/// Adds rows that are the same in every database.
+type FixedRows = fn(&mut Rows);
+/// Adds rows that depend on the statement's context.
+type LiveRows = fn(&CatalogContext, &mut Rows);
+
+/// A relation of one of the three catalog schemas.
+pub struct CatalogRelation {
+    pub schema_name: &'static str,
+    pub name: &'static str,
+    columns: Vec<CatalogColumn>,
+    schema: SchemaRef,
+    exported: Option<&'static str>,
+    fixed: Option<FixedRows>,
+    live: Option<LiveRows>,
+    cache: OnceLock<RecordBatch>,
+}
+
+impl CatalogRelation {
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// All rows, in the order of OIDs or names where there is one.
+    pub fn batch(&self, context: &CatalogContext) -> RecordBatch {
+        let fixed = self.cache.get_or_init(|| {
+            let mut rows = Rows::new(&self.columns);
+            if let Some(exported) = self.exported {
+                rows.push_exported(exported);
+            }
+            if let Some(fixed) = self.fixed {
+                fixed(&mut rows);
+            }
+            rows.finish(&self.schema)
+        });
+        let Some(live) = self.live else { return fixed.clone() };
+        let mut rows = Rows::new(&self.columns);
+        live(context, &mut rows);
+        let live = rows.finish(&self.schema);
+        concat_batches(&self.schema, [fixed, &live]).expect("both batches have the relation's schema")
+    }
+}
+
+type Registry = BTreeMap<(&'static str, &'static str), CatalogRelation>;
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let described = exported::relation_columns().into_iter().chain(own::relation_columns());
+    described
+        .map(|(schema_name, name, columns)| {
+            let relation = CatalogRelation {
+                schema_name,
+                name,
+                schema: values::schema_of(&columns),
+                columns,
+                exported: exported::fixed_rows(schema_name, name),
+                fixed: classes::fixed_rows(schema_name, name),
+                live: live_rows(schema_name, name),
+                cache: OnceLock::new(),
+            };
+            ((schema_name, name), relation)
+        })
+        .collect()
+});
+
+fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
+    match schema {
+        "pg_catalog" => classes::live_rows(name).or_else(|| server_state::live_rows(name)),
+        "information_schema" => standard::live_rows(name),
+        "meridian" => own::live_rows(name),
+        _ => None,
+    }
+}
+
+/// The relation of that name; also the sets that only functions return (`pg_get_keywords`), which no listing shows.
+pub fn relation(schema: &str, name: &str) -> Option<&'static CatalogRelation> {
+    // The map's keys are 'static, so the look-up borrows shorter names by comparing, not by building a key.
+    let (_, found) = REGISTRY.range((schema_key(schema)?, "")..).find(|((s, n), _)| *s != schema || *n >= name)?;
+    (found.schema_name == schema && found.name == name).then_some(found)
+}
+
+fn schema_key(schema: &str) -> Option<&'static str> {
+    ["information_schema", "meridian", "pg_catalog"].into_iter().find(|known| *known == schema)
+}
+
+/// The names of a schema's relations, in order.
+pub fn relation_names(schema: &str) -> Vec<&'static str> {
+    let of_schema = REGISTRY.values().filter(|relation| relation.schema_name == schema);
+    of_schema.map(|relation| relation.name).filter(|name| !exported::is_function_set(name)).collect()
+}
+
+/// Whether a schema is one of the catalog's own, whose relations only this module defines.
+pub fn is_system_schema(schema: &str) -> bool {
+    schema_key(schema).is_some() || schema == "pg_toast"
+}

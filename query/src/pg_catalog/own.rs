@@ -1,0 +1,291 @@
+//! Schema `meridian`: what PostgreSQL has no relation for.
+
+use super::values::{CatalogColumn, Rows, Value};
+use super::{CatalogContext, LiveRows};
+use catalog::definition::TableDefinition;
+use catalog::ids::ColumnId;
+use catalog::segment::Datum;
+use catalog::snapshot::TableVersion;
+use catalog::sql_type::SqlType;
+use std::collections::BTreeMap;
+
+/// The schema's OID; its relations follow. All lie below user objects and above what initdb takes.
+pub(super) const SCHEMA_OID: i64 = 15_900;
+
+const BIGINT: SqlType = SqlType::Int8;
+const TEXT: SqlType = SqlType::Text;
+const NAME: SqlType = SqlType::Name;
+
+type Columns = &'static [(&'static str, SqlType)];
+
+/// Names and columns. New relations go to the end, so that OIDs stay.
+const RELATIONS: [(&str, Columns); 5] = [
+    (
+        "views",
+        &[
+            ("schema", NAME),
+            ("name", NAME),
+            ("definition", TEXT),
+            ("class", TEXT),
+            ("populated", SqlType::Bool),
+            ("frontier", BIGINT),
+            ("commits_behind", BIGINT),
+            ("state_rows", BIGINT),
+            ("state_bytes", BIGINT),
+            ("last_fold_micros", BIGINT),
+            ("last_fold_rows", BIGINT),
+        ],
+    ),
+    (
+        "tables",
+        &[
+            ("schema", NAME),
+            ("name", NAME),
+            ("partition_by", TEXT),
+            ("order_by", TEXT),
+            ("partitions", BIGINT),
+            ("segments", BIGINT),
+            ("rows", BIGINT),
+            ("dead_rows", BIGINT),
+            ("recent_rows", BIGINT),
+            ("bytes", BIGINT),
+            ("changed_at", BIGINT),
+        ],
+    ),
+    (
+        "partitions",
+        &[
+            ("schema", NAME),
+            ("table", NAME),
+            ("partition", TEXT),
+            ("segments", BIGINT),
+            ("rows", BIGINT),
+            ("dead_rows", BIGINT),
+            ("bytes", BIGINT),
+            ("min_value", TEXT),
+            ("max_value", TEXT),
+        ],
+    ),
+    (
+        "segments",
+        &[
+            ("schema", NAME),
+            ("table", NAME),
+            ("partition", TEXT),
+            ("segment", TEXT),
+            ("path", TEXT),
+            ("rows", BIGINT),
+            ("dead_rows", BIGINT),
+            ("bytes", BIGINT),
+            ("min_value", TEXT),
+            ("max_value", TEXT),
+        ],
+    ),
+    ("commits", &[("seq", BIGINT), ("committed_at", SqlType::TimestampTz), ("summary", TEXT), ("bytes", BIGINT)]),
+];
+
+pub(super) fn relation_oids() -> impl Iterator<Item = (&'static str, i64)> {
+    RELATIONS.iter().zip(SCHEMA_OID + 1..).map(|((name, _), oid)| (*name, oid))
+}
+
+fn catalog_columns(columns: Columns) -> Vec<CatalogColumn> {
+    let column = |(name, sql_type): &(&str, SqlType)| CatalogColumn {
+        name: (*name).to_string(),
+        sql_type: sql_type.clone(),
+        not_null: false,
+    };
+    columns.iter().map(column).collect()
+}
+
+pub(super) fn relation_columns() -> Vec<(&'static str, &'static str, Vec<CatalogColumn>)> {
+    RELATIONS.iter().map(|(name, columns)| ("meridian", *name, catalog_columns(columns))).collect()
+}
+
+/// Relation, 1-based number and description of each column.
+pub(super) fn columns() -> Vec<(i64, i64, CatalogColumn)> {
+    let of_relation = |((_, oid), (_, columns)): ((&'static str, i64), &(&'static str, Columns))| {
+        catalog_columns(columns).into_iter().zip(1..).map(move |(column, number)| (oid, number, column))
+    };
+    relation_oids().zip(&RELATIONS).flat_map(of_relation).collect()
+}
+
+pub(super) fn push_classes(rows: &mut Rows) {
+    for ((name, oid), (_, columns)) in relation_oids().zip(&RELATIONS) {
+        rows.push([
+            ("oid", oid.into()),
+            ("relname", name.into()),
+            ("relnamespace", SCHEMA_OID.into()),
+            ("relowner", super::SYSTEM_ROLE.0.into()),
+            ("reltuples", Value::Float(-1.0)),
+            ("relpersistence", "p".into()),
+            ("relkind", "v".into()),
+            ("relnatts", columns.len().into()),
+            ("relispopulated", true.into()),
+            ("relreplident", "n".into()),
+        ]);
+    }
+}
+
+pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
+    Some(match name {
+        "views" => push_views,
+        "tables" => push_tables,
+        "partitions" => push_partitions,
+        "segments" => push_segments,
+        "commits" => push_commits,
+        _ => return None,
+    })
+}
+
+fn push_views(context: &CatalogContext, rows: &mut Rows) {
+    for view in context.snapshot.views.values() {
+        let definition = &view.definition;
+        let class = context.view_classes.iter().find(|row| row.view == definition.id);
+        rows.push([
+            ("schema", (&definition.name.schema).into()),
+            ("name", (&definition.name.name).into()),
+            ("definition", (&definition.query).into()),
+            ("class", class.map(|row| &row.class).into()),
+            ("populated", definition.populated.into()),
+            ("frontier", view.frontier.map(|seq| seq.0).into()),
+            ("commits_behind", context.snapshot.commits_behind(view).into()),
+            ("state_rows", view.state.as_ref().map(TableVersion::rows_live).into()),
+            ("state_bytes", view.state.as_ref().map(TableVersion::bytes).into()),
+            ("last_fold_micros", class.and_then(|row| row.last_fold_micros).into()),
+            ("last_fold_rows", class.and_then(|row| row.last_fold_rows).into()),
+        ]);
+    }
+}
+
+/// Segments of one partition, summed.
+#[derive(Default)]
+struct PartitionSum {
+    segments: u64,
+    rows: u64,
+    dead_rows: u64,
+    bytes: u64,
+    bounds: Option<(Datum, Datum)>,
+}
+
+/// By partition as it is shown. Recent rows belong to no partition until they are folded.
+fn partitions(table: &TableVersion) -> BTreeMap<String, PartitionSum> {
+    let mut sums: BTreeMap<String, PartitionSum> = BTreeMap::new();
+    for segment in table.segments.values() {
+        let sum = sums.entry(segment.meta.partition.to_string()).or_default();
+        sum.segments += 1;
+        sum.rows += segment.rows_live();
+        sum.dead_rows += u64::from(segment.meta.rows) - segment.rows_live();
+        sum.bytes += segment.meta.bytes;
+        let bounds = first_sort_bounds(&table.definition, segment);
+        sum.bounds = match (sum.bounds.take(), bounds) {
+            (Some((low, high)), Some((other_low, other_high))) => {
+                Some((if other_low < low { other_low } else { low }, if other_high > high { other_high } else { high }))
+            }
+            (known, other) => known.or(other),
+        };
+    }
+    sums
+}
+
+fn first_sort_bounds(definition: &TableDefinition, segment: &catalog::segment::LiveSegment) -> Option<(Datum, Datum)> {
+    let column: ColumnId = *definition.order_by.first()?;
+    segment.meta.statistics.iter().find(|statistics| statistics.column == column)?.bounds.clone()
+}
+
+/// A bound as SQL prints a value of the first sort column.
+fn bound_text(definition: &TableDefinition, bound: Option<&Datum>) -> Value {
+    let column = definition.order_by.first().and_then(|id| definition.column(*id));
+    let (Some(bound), Some(column)) = (bound, column) else { return Value::Null };
+    let shown = match (bound, &column.sql_type) {
+        (Datum::Int(days), SqlType::Date) => {
+            let date = chrono::DateTime::from_timestamp(days.saturating_mul(86_400), 0);
+            date.map(|date| date.format("%Y-%m-%d").to_string())
+        }
+        (Datum::Int(micros), SqlType::Timestamp | SqlType::TimestampTz) => {
+            chrono::DateTime::from_timestamp_micros(*micros).map(|at| at.format("%Y-%m-%d %H:%M:%S%.f").to_string())
+        }
+        (Datum::Decimal(unscaled), SqlType::Numeric { scale, .. }) => Some(decimal_text(*unscaled, *scale)),
+        _ => None,
+    };
+    shown.unwrap_or_else(|| bound.to_string()).into()
+}
+
+fn decimal_text(unscaled: i128, scale: i8) -> String {
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let sign = if unscaled < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+fn push_tables(context: &CatalogContext, rows: &mut Rows) {
+    for table in context.snapshot.tables.values() {
+        let partitions = partitions(table);
+        let stored: u64 = partitions.values().map(|sum| sum.dead_rows).sum();
+        let recent: u64 = table.recent.iter().map(catalog::snapshot::RecentBatch::rows_live).sum();
+        rows.push([
+            ("schema", (&table.definition.name.schema).into()),
+            ("name", (&table.definition.name.name).into()),
+            ("partition_by", super::classes::partition_expression(&table.definition).into()),
+            ("order_by", super::classes::sort_expression(&table.definition).into()),
+            ("partitions", partitions.len().into()),
+            ("segments", table.segments.len().into()),
+            ("rows", table.rows_live().into()),
+            ("dead_rows", stored.into()),
+            ("recent_rows", recent.into()),
+            ("bytes", table.bytes().into()),
+            ("changed_at", table.changed_at.0.into()),
+        ]);
+    }
+}
+
+fn push_partitions(context: &CatalogContext, rows: &mut Rows) {
+    for table in context.snapshot.tables.values() {
+        let definition = &table.definition;
+        for (partition, sum) in partitions(table) {
+            rows.push([
+                ("schema", (&definition.name.schema).into()),
+                ("table", (&definition.name.name).into()),
+                ("partition", partition.into()),
+                ("segments", sum.segments.into()),
+                ("rows", sum.rows.into()),
+                ("dead_rows", sum.dead_rows.into()),
+                ("bytes", sum.bytes.into()),
+                ("min_value", bound_text(definition, sum.bounds.as_ref().map(|(low, _)| low))),
+                ("max_value", bound_text(definition, sum.bounds.as_ref().map(|(_, high)| high))),
+            ]);
+        }
+    }
+}
+
+fn push_segments(context: &CatalogContext, rows: &mut Rows) {
+    for table in context.snapshot.tables.values() {
+        let definition = &table.definition;
+        for segment in table.segments.values() {
+            let bounds = first_sort_bounds(definition, segment);
+            rows.push([
+                ("schema", (&definition.name.schema).into()),
+                ("table", (&definition.name.name).into()),
+                ("partition", segment.meta.partition.to_string().into()),
+                ("segment", segment.meta.id.to_string().into()),
+                ("path", (&segment.meta.path).into()),
+                ("rows", u64::from(segment.meta.rows).into()),
+                ("dead_rows", (u64::from(segment.meta.rows) - segment.rows_live()).into()),
+                ("bytes", segment.meta.bytes.into()),
+                ("min_value", bound_text(definition, bounds.as_ref().map(|(low, _)| low))),
+                ("max_value", bound_text(definition, bounds.as_ref().map(|(_, high)| high))),
+            ]);
+        }
+    }
+}
+
+fn push_commits(context: &CatalogContext, rows: &mut Rows) {
+    for commit in &context.commits {
+        rows.push([
+            ("seq", commit.seq.0.into()),
+            ("committed_at", commit.committed_at_micros.into()),
+            ("summary", (&commit.summary).into()),
+            ("bytes", commit.bytes.into()),
+        ]);
+    }
+}

@@ -1,0 +1,504 @@
+//! Catalog SQL that DataFusion's front end cannot read, said in words that it can.
+//!
+//! PostgreSQL's clients qualify everything (`pg_catalog.lower(x)`, `OPERATOR(pg_catalog.~)`, `::pg_catalog.text`), cast names to OIDs
+//! and back, and call sets in odd places. Each of these has one general rule here that looks at the shape of the syntax
+//! tree and never at the text of a known query, so that a new client version is no special case:
+//!
+//!     pg_catalog.f(x)                     f(x)
+//!     a OPERATOR(pg_catalog.~) b          a ~ b
+//!     x COLLATE pg_catalog.default        x
+//!     'sales'::regclass, x::oid, x::name  regclass('sales'), oid(x), name(x): functions of `functions/`
+//!     x LIKE p ESCAPE '/'                 x LIKE like_escape(p, '/')
+//!     x = ANY ('{r,p}')                   x = ANY (ARRAY['r', 'p'])
+//!     coalesce(a, '{}')                   array_or_empty(a, '{}'), which looks at the type of a
+//!     array(SELECT e FROM … ORDER BY o)   array_or_empty((SELECT array_agg(e ORDER BY o) FROM …))
+//!     generate_subscripts(a, 1)           unnest(generate_series(1, array_length(a, 1))), in a select list
+//!     FROM unnest(t.a) WITH ORDINALITY u  FROM LATERAL (SELECT unnest(a), unnest(generate_series(1, …))) u(u, ordinality)
+//!     FROM current_schemas(true) AS s     FROM (SELECT current_schemas(true)) AS s(s)
+//!     FROM pg_get_keywords()              FROM pg_catalog.pg_get_keywords
+//!     c.tableoid                          the OID of the catalog relation that `c` is
+//!
+//! What needs types to be decided is done on plans: `decorrelation.rs`, `registered_names.rs`.
+
+use super::exported;
+use super::sets::{SetRewriter, contains_set, plain_arguments, rewrite_factor};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr,
+    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef,
+    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use std::ops::ControlFlow;
+
+/// Rewrites a statement in place. A statement without any of these constructs stays as it is.
+pub fn rewrite(statement: &mut Statement) {
+    let _ = VisitMut::visit(statement, &mut Rewriter);
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        name_table_oids(select);
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                let _ = VisitMut::visit(expr, &mut SetRewriter { depth: 0 });
+            }
+        }
+        for (position, tables) in select.from.iter_mut().enumerate() {
+            rewrite_factor(&mut tables.relation, position > 0);
+            for join in &mut tables.joins {
+                rewrite_factor(&mut join.relation, true);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let taken = std::mem::replace(expr, Expr::Value(Value::Null.into()));
+        *expr = rewrite_expr(taken);
+        ControlFlow::Continue(())
+    }
+}
+
+fn rewrite_expr(expr: Expr) -> Expr {
+    match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::PGCustomBinaryOperator(name), right } => {
+            Expr::BinaryOp { left, op: plain_operator(name), right }
+        }
+        Expr::Collate { expr, collation } if is_known_collation(&collation) => *expr,
+        Expr::Function(function) => rewrite_function(function),
+        Expr::Cast { kind: kind @ (CastKind::Cast | CastKind::DoubleColon), expr, data_type, array: false, format } => {
+            rewrite_cast(kind, expr, data_type, format)
+        }
+        Expr::Like { negated, any, expr, pattern, escape_char: Some(escape) } => {
+            let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
+            Expr::Like { negated, any, expr, pattern, escape_char: None }
+        }
+        Expr::ILike { negated, any, expr, pattern, escape_char: Some(escape) } => {
+            let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
+            Expr::ILike { negated, any, expr, pattern, escape_char: None }
+        }
+        Expr::AnyOp { left, compare_op, right, is_some } => {
+            Expr::AnyOp { left, compare_op, right: Box::new(array_constant(*right)), is_some }
+        }
+        Expr::AllOp { left, compare_op, right } => {
+            Expr::AllOp { left, compare_op, right: Box::new(array_constant(*right)) }
+        }
+        Expr::Identifier(ident) if is_bare_function(&ident) => call(&ident.value.to_ascii_lowercase(), Vec::new()),
+        Expr::CompoundFieldAccess { root, access_chain } => rewrite_access(*root, access_chain),
+        other => other,
+    }
+}
+
+/// What PostgreSQL calls without parentheses and sqlparser reads as a column.
+fn is_bare_function(ident: &Ident) -> bool {
+    let bare = ["current_schema", "current_role", "current_catalog", "current_user", "session_user"];
+    ident.quote_style.is_none() && bare.iter().any(|name| ident.value.eq_ignore_ascii_case(name))
+}
+
+fn plain_operator(name: Vec<String>) -> BinaryOperator {
+    match name.last().map_or("", String::as_str) {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "@>" => BinaryOperator::AtArrow,
+        "<@" => BinaryOperator::ArrowAt,
+        "&&" => BinaryOperator::PGOverlap,
+        "^@" => BinaryOperator::PGStartsWith,
+        _ => BinaryOperator::PGCustomBinaryOperator(name),
+    }
+}
+
+/// Text is compared by its bytes, which is what these collations say; any other one would be a promise that is not kept.
+fn is_known_collation(collation: &ObjectName) -> bool {
+    ["default", "c", "posix", "ucs_basic", "c.utf8", "c.utf-8"].contains(&last_part(collation).to_lowercase().as_str())
+}
+
+/// The last part of a qualified name, folded where it is not quoted.
+pub(super) fn last_part(name: &ObjectName) -> String {
+    match name.0.last() {
+        Some(ObjectNamePart::Identifier(ident)) if ident.quote_style.is_some() => ident.value.clone(),
+        Some(ObjectNamePart::Identifier(ident)) => ident.value.to_lowercase(),
+        _ => String::new(),
+    }
+}
+
+/// Whether all parts before the last say `pg_catalog` or `information_schema`.
+pub(super) fn is_catalog_qualified(name: &ObjectName) -> bool {
+    let schema = name.0.len().checked_sub(2).and_then(|at| name.0[at].as_ident());
+    schema.is_some_and(|ident| matches!(ident.value.as_str(), "pg_catalog" | "information_schema"))
+}
+
+pub(super) fn unqualify(name: &mut ObjectName) {
+    if is_catalog_qualified(name) {
+        name.0.drain(..name.0.len() - 1);
+    }
+}
+
+fn arguments(args: Vec<Expr>) -> FunctionArguments {
+    let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    FunctionArguments::List(FunctionArgumentList {
+        duplicate_treatment: None,
+        args: args.into_iter().map(unnamed).collect(),
+        clauses: Vec::new(),
+    })
+}
+
+/// `name(args…)`. The name is quoted, so that it is looked up as it is written.
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: arguments(args),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+pub(super) fn number(value: i64) -> Expr {
+    Expr::Value(Value::Number(value.to_string(), false).into())
+}
+
+fn rewrite_function(mut function: Function) -> Expr {
+    unqualify(&mut function.name);
+    if let FunctionArguments::Subquery(_) = function.args
+        && last_part(&function.name) == "array"
+    {
+        let FunctionArguments::Subquery(query) = std::mem::replace(&mut function.args, FunctionArguments::None) else {
+            unreachable!("the arguments were just seen to be a subquery");
+        };
+        return call("array_or_empty", vec![Expr::Subquery(Box::new(aggregate_rows(*query)))]);
+    }
+    if last_part(&function.name) == "coalesce"
+        && let Some([_, constant]) = plain_arguments(&function.args).as_deref()
+        && *constant != array_constant(constant.clone())
+    {
+        function.name = ObjectName::from(vec![Ident::new("array_or_empty")]);
+    }
+    // `current_user` and its like: the same function with and without parentheses.
+    if function.args == FunctionArguments::None {
+        function.args = arguments(Vec::new());
+    }
+    Expr::Function(function)
+}
+
+/// The query whose one row is the array of all rows of `query`, which has one column.
+fn aggregate_rows(mut query: Query) -> Query {
+    let simple = query.with.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    if simple
+        && let SetExpr::Select(select) = query.body.as_mut()
+        && let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+            select.projection.as_slice()
+        && is_plain_select(select)
+        && !contains_set(item)
+    {
+        let item = item.clone();
+        let order = match query.order_by.take().map(|order| order.kind) {
+            Some(OrderByKind::Expressions(order)) => order.into_iter().map(|key| by_position(key, &item)).collect(),
+            _ => Vec::new(),
+        };
+        select.projection = vec![SelectItem::UnnamedExpr(array_agg(item, order))];
+        return query;
+    }
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::new("array_rows"),
+        columns: vec![TableAliasColumnDef::from_name("array_item")],
+        at: None,
+    };
+    let from = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
+    let item = Expr::CompoundIdentifier(vec![Ident::new("array_rows"), Ident::new("array_item")]);
+    select_query(vec![SelectItem::UnnamedExpr(array_agg(item, Vec::new()))], Some(from))
+}
+
+fn is_plain_select(select: &Select) -> bool {
+    let grouped = match &select.group_by {
+        datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+        datafusion::sql::sqlparser::ast::GroupByExpr::All(_) => true,
+    };
+    select.distinct.is_none() && !grouped && select.having.is_none()
+}
+
+/// `ORDER BY 1` means the item itself.
+fn by_position(mut key: OrderByExpr, item: &Expr) -> OrderByExpr {
+    if let Expr::Value(ValueWithSpan { value: Value::Number(position, _), .. }) = &key.expr
+        && position == "1"
+    {
+        key.expr = item.clone();
+    }
+    key
+}
+
+fn array_agg(item: Expr, order: Vec<OrderByExpr>) -> Expr {
+    let mut aggregate = call("array_agg", vec![item]);
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut aggregate
+        && !order.is_empty()
+    {
+        list.clauses.push(FunctionArgumentClause::OrderBy(order));
+    }
+    aggregate
+}
+
+/// `SELECT items FROM from`.
+pub(super) fn select_query(items: Vec<SelectItem>, from: Option<TableFactor>) -> Query {
+    use datafusion::sql::sqlparser::ast::{GroupByExpr, TableWithJoins};
+    let select = Select {
+        select_token: datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: items,
+        exclude: None,
+        into: None,
+        from: from.into_iter().map(|relation| TableWithJoins { relation, joins: Vec::new() }).collect(),
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    };
+    Query {
+        with: None,
+        body: Box::new(SetExpr::Select(Box::new(select))),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    }
+}
+
+/// The name of a type, `"char"` in its quotes, and how many dimensions of `[]` follow it.
+fn type_name(data_type: &DataType) -> Option<(String, usize)> {
+    use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
+    match data_type {
+        DataType::Custom(name, modifiers) if modifiers.is_empty() => {
+            let quoted =
+                name.0.last().and_then(ObjectNamePart::as_ident).is_some_and(|ident| ident.quote_style.is_some());
+            let last = last_part(name);
+            Some((if quoted && last == "char" { "\"char\"".to_string() } else { last }, 0))
+        }
+        DataType::Regclass => Some(("regclass".to_string(), 0)),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => {
+            type_name(element).map(|(name, dimensions)| (name, dimensions + 1))
+        }
+        _ => None,
+    }
+}
+
+fn rewrite_cast(
+    kind: CastKind,
+    expr: Box<Expr>,
+    data_type: DataType,
+    format: Option<datafusion::sql::sqlparser::ast::CastFormat>,
+) -> Expr {
+    let cast = |expr: Box<Expr>, data_type: DataType| Expr::Cast {
+        kind: kind.clone(),
+        expr,
+        data_type,
+        array: false,
+        format: format.clone(),
+    };
+    let expr = if matches!(data_type, DataType::Array(_)) { Box::new(array_constant(*expr)) } else { expr };
+    let integer =
+        matches!(data_type, DataType::BigInt(_) | DataType::Int8(_) | DataType::Integer(_) | DataType::Int4(_));
+    if integer && is_registered_call(&expr) {
+        return cast(Box::new(call("oid", vec![*expr])), data_type);
+    }
+    let Some((name, dimensions)) = type_name(&data_type) else { return cast(expr, data_type) };
+    let argument = |parameter_type: DataType| match *expr.clone() {
+        // A parameter gets its type from what it is cast to; a function's argument would leave it unknown.
+        Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }) => cast(expr.clone(), parameter_type),
+        other => other,
+    };
+    match (name.as_str(), dimensions) {
+        ("regclass" | "regtype" | "regproc" | "regprocedure" | "regnamespace" | "regrole" | "regoper", 0) => {
+            call(&name, vec![argument(DataType::Text)])
+        }
+        ("regcollation" | "regconfig" | "regdictionary" | "regoperator", 0) => {
+            call("oid", vec![argument(DataType::Text)])
+        }
+        ("oid" | "xid" | "cid", 0) => call("oid", vec![argument(DataType::BigInt(None))]),
+        ("name" | "sql_identifier", 0) => call("name", vec![argument(DataType::Text)]),
+        ("\"char\"", 0) => call("char", vec![argument(DataType::Text)]),
+        ("regtype", 1) => call("regtypes", vec![*expr]),
+        ("oid" | "oidvector" | "xid" | "regclass" | "regproc", 0 | 1) => cast(expr, array_of(DataType::BigInt(None))),
+        ("int2vector", 0) => cast(expr, array_of(DataType::SmallInt(None))),
+        ("name" | "\"char\"" | "aclitem", 1) => cast(expr, array_of(DataType::Text)),
+        ("cardinal_number", 0) => cast(expr, DataType::Integer(None)),
+        ("character_data" | "yes_or_no" | "pg_node_tree" | "aclitem" | "unknown" | "cstring", 0) => {
+            cast(expr, DataType::Text)
+        }
+        _ => match builtin_type(&data_type) {
+            Some(plain) => cast(expr, plain),
+            None => cast(expr, data_type),
+        },
+    }
+}
+
+/// An OID alias is a number already, so a cast to one would be dropped and the name would show.
+fn is_registered_call(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function) if last_part(&function.name).starts_with("reg"))
+}
+
+/// `'{a,b}'` where an array is meant: `ARRAY['a', 'b']`. Nested ones are left as they are.
+fn array_constant(expr: Expr) -> Expr {
+    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = &expr else { return expr };
+    let inner = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let Some(inner) = inner.filter(|inner| !inner.contains('{')) else { return expr };
+    let mut items: Vec<Expr> = Vec::new();
+    let mut rest = inner.trim();
+    while !rest.is_empty() {
+        let quoted = rest.starts_with('"');
+        let mut item = String::new();
+        let mut in_quotes = false;
+        let mut end = rest.len();
+        let mut characters = rest.char_indices();
+        while let Some((at, character)) = characters.next() {
+            match character {
+                '\\' => item.extend(characters.next().map(|(_, escaped)| escaped)),
+                '"' => in_quotes = !in_quotes,
+                ',' if !in_quotes => {
+                    end = at;
+                    break;
+                }
+                other => item.push(other),
+            }
+        }
+        rest = rest[end..].trim_start_matches(',').trim_start();
+        let is_null = !quoted && item.eq_ignore_ascii_case("null");
+        let value = if is_null { Value::Null } else { Value::SingleQuotedString(item.trim().to_string()) };
+        items.push(Expr::Value(value.into()));
+    }
+    Expr::Array(datafusion::sql::sqlparser::ast::Array { elem: items, named: true })
+}
+
+fn array_of(element: DataType) -> DataType {
+    use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
+    DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(element), None))
+}
+
+/// `pg_catalog.int2` is `int2`, and `"text"` is `text`: the same types without qualification and quotes.
+fn builtin_type(data_type: &DataType) -> Option<DataType> {
+    use datafusion::sql::sqlparser::ast::ArrayElemTypeDef;
+    match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, length)) => {
+            let element = Box::new(builtin_type(element)?);
+            Some(DataType::Array(ArrayElemTypeDef::SquareBracket(element, *length)))
+        }
+        DataType::Custom(name, modifiers) => {
+            let last = last_part(name);
+            exported::type_by_name(&last)?;
+            let modifiers = if modifiers.is_empty() { String::new() } else { format!("({})", modifiers.join(",")) };
+            let dialect = PostgreSqlDialect {};
+            Parser::new(&dialect).try_with_sql(&format!("{last}{modifiers}")).ok()?.parse_data_type().ok()
+        }
+        _ => None,
+    }
+}
+
+/// `(x).field` of a composite: DataFusion reads `get_field`.
+fn rewrite_access(root: Expr, access_chain: Vec<AccessExpr>) -> Expr {
+    let is_column = matches!(root, Expr::Identifier(_));
+    let all_fields = access_chain.iter().all(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_))));
+    if is_column || !all_fields {
+        return Expr::CompoundFieldAccess { root: Box::new(root), access_chain };
+    }
+    let root = if let Expr::Nested(inner) = root { *inner } else { root };
+    access_chain.into_iter().fold(root, |value, access| match access {
+        AccessExpr::Dot(Expr::Identifier(field)) => {
+            let name = if field.quote_style.is_some() { field.value } else { field.value.to_lowercase() };
+            call("get_field", vec![value, Expr::Value(Value::SingleQuotedString(name).into())])
+        }
+        _ => value,
+    })
+}
+
+/// `tableoid` of a catalog relation: the OID of the relation, the same for all rows.
+fn name_table_oids(select: &mut Select) {
+    let factors = select
+        .from
+        .iter()
+        .flat_map(|tables| std::iter::once(&tables.relation).chain(tables.joins.iter().map(|join| &join.relation)));
+    let mut known: Vec<(String, i64)> = Vec::new();
+    for factor in factors {
+        if let TableFactor::Table { name, alias, args: None, .. } = factor {
+            let relation = last_part(name);
+            let schema = if name.0.len() == 1 || is_catalog_qualified(name) { "pg_catalog" } else { continue };
+            let Some(oid) = super::classes::SYSTEM_OIDS.get(&(schema, relation.as_str())) else { continue };
+            let shown = alias.as_ref().map_or(relation.clone(), |alias| alias.name.value.clone());
+            known.push((shown, *oid));
+        }
+    }
+    if !known.is_empty() {
+        let _ = VisitMut::visit(select, &mut TableOids { known });
+    }
+}
+
+struct TableOids {
+    known: Vec<(String, i64)>,
+}
+
+impl VisitorMut for TableOids {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let is_tableoid = |ident: &Ident| ident.value.eq_ignore_ascii_case("tableoid");
+        let found = match expr {
+            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                [.., table, column] if is_tableoid(column) => {
+                    self.known.iter().find(|(name, _)| *name == table.value).map(|(_, oid)| *oid)
+                }
+                _ => None,
+            },
+            Expr::Identifier(column) if is_tableoid(column) => match self.known.as_slice() {
+                [(_, oid)] => Some(*oid),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(oid) = found {
+            *expr = call("oid", vec![number(oid)]);
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,198 @@
+//! information_schema: the same objects in the SQL standard's words.
+
+use super::classes::{SYSTEM_ROLE, columns_of, named_relations, view_text};
+use super::exported::type_by_oid;
+use super::values::{Rows, Value};
+use super::{CatalogContext, LiveRows};
+use catalog::definition::Column;
+use catalog::snapshot::Relation;
+use catalog::sql_type::SqlType;
+
+pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
+    Some(match name {
+        "tables" => push_tables,
+        "columns" => push_columns,
+        "schemata" => push_schemata,
+        "views" => push_views,
+        "information_schema_catalog_name" => |context: &CatalogContext, rows: &mut Rows| {
+            rows.push([("catalog_name", (&context.database).into())]);
+        },
+        "enabled_roles" => |context: &CatalogContext, rows: &mut Rows| {
+            rows.push([("role_name", (&context.user).into())]);
+        },
+        "character_sets" => push_character_sets,
+        "table_privileges" | "role_table_grants" => push_privileges,
+        _ => return None,
+    })
+}
+
+/// The schemas that information_schema shows beside the user's, with their relations' names.
+const SYSTEM_SCHEMAS: [&str; 3] = ["information_schema", "meridian", "pg_catalog"];
+
+/// Materialized views are tables that nothing can be inserted into: PostgreSQL leaves them out of `tables`, but a client that
+/// lists what it may read from there would never find them.
+fn push_tables(context: &CatalogContext, rows: &mut Rows) {
+    let mut push = |schema: &str, name: &str, kind: &str, insertable: &str| {
+        rows.push([
+            ("table_catalog", (&context.database).into()),
+            ("table_schema", schema.into()),
+            ("table_name", name.into()),
+            ("table_type", kind.into()),
+            ("is_insertable_into", insertable.into()),
+            ("is_typed", "NO".into()),
+        ]);
+    };
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        match relation {
+            Relation::Table(_) => push(&name.schema, &name.name, "BASE TABLE", "YES"),
+            Relation::View(_) => push(&name.schema, &name.name, "VIEW", "NO"),
+        }
+    }
+    for schema in SYSTEM_SCHEMAS {
+        for name in super::relation_names(schema) {
+            push(schema, name, "VIEW", "NO");
+        }
+    }
+}
+
+fn push_columns(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        let updatable = if matches!(relation, Relation::Table(_)) { "YES" } else { "NO" };
+        for (position, column) in columns_of(&relation).iter().enumerate() {
+            push_column(rows, &context.database, (&name.schema, &name.name), position + 1, column, updatable);
+        }
+    }
+}
+
+fn push_column(
+    rows: &mut Rows,
+    database: &str,
+    (schema, table): (&str, &str),
+    number: usize,
+    column: &Column,
+    updatable: &str,
+) {
+    let length = match &column.sql_type {
+        SqlType::Varchar { length_max } => length_max.map(i64::from),
+        _ => None,
+    };
+    let octets = match &column.sql_type {
+        SqlType::Varchar { length_max: Some(length) } => Some(i64::from(*length) * 4),
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Name => Some(1 << 30),
+        _ => None,
+    };
+    let (precision, radix, scale) = numeric_facts(&column.sql_type);
+    let time_precision = match &column.sql_type {
+        SqlType::Date => Some(0),
+        SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => Some(6),
+        _ => None,
+    };
+    let data_type = match &column.sql_type {
+        SqlType::Array(_) => "ARRAY".to_string(),
+        other => other.base_name(),
+    };
+    let oid = i64::from(column.sql_type.oid());
+    rows.push([
+        ("table_catalog", database.into()),
+        ("table_schema", schema.into()),
+        ("table_name", table.into()),
+        ("column_name", (&column.name).into()),
+        ("ordinal_position", number.into()),
+        ("column_default", column.default.clone().into()),
+        ("is_nullable", if column.not_null { "NO" } else { "YES" }.into()),
+        ("data_type", data_type.into()),
+        ("character_maximum_length", length.into()),
+        ("character_octet_length", octets.into()),
+        ("numeric_precision", precision),
+        ("numeric_precision_radix", radix),
+        ("numeric_scale", scale),
+        ("datetime_precision", time_precision.into()),
+        ("udt_catalog", database.into()),
+        ("udt_schema", "pg_catalog".into()),
+        ("udt_name", type_by_oid(oid).map(|row| row.name).into()),
+        ("dtd_identifier", number.to_string().into()),
+        ("is_self_referencing", "NO".into()),
+        ("is_identity", "NO".into()),
+        ("identity_cycle", "NO".into()),
+        ("is_generated", "NEVER".into()),
+        ("is_updatable", updatable.into()),
+    ]);
+}
+
+/// Precision, its radix, and scale.
+fn numeric_facts(sql_type: &SqlType) -> (Value, Value, Value) {
+    let binary = |bits: i64| (bits.into(), 2.into(), 0.into());
+    match sql_type {
+        SqlType::Int2 => binary(16),
+        SqlType::Int4 => binary(32),
+        SqlType::Int8 => binary(64),
+        SqlType::Float4 => (24.into(), 2.into(), Value::Null),
+        SqlType::Float8 => (53.into(), 2.into(), Value::Null),
+        SqlType::Numeric { precision, scale, .. } => {
+            (i64::from(*precision).into(), 10.into(), i64::from(*scale).into())
+        }
+        _ => (Value::Null, Value::Null, Value::Null),
+    }
+}
+
+fn push_schemata(context: &CatalogContext, rows: &mut Rows) {
+    let user = context.snapshot.schemas.keys().map(String::as_str);
+    for schema in SYSTEM_SCHEMAS.into_iter().chain(user) {
+        rows.push([
+            ("catalog_name", (&context.database).into()),
+            ("schema_name", schema.into()),
+            ("schema_owner", SYSTEM_ROLE.1.into()),
+        ]);
+    }
+}
+
+/// Materialized views, which are the only ones there are; see [`push_tables`].
+fn push_views(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        let Relation::View(view) = relation else { continue };
+        rows.push([
+            ("table_catalog", (&context.database).into()),
+            ("table_schema", (&name.schema).into()),
+            ("table_name", (&name.name).into()),
+            ("view_definition", view_text(&view.definition).into()),
+            ("check_option", "NONE".into()),
+            ("is_updatable", "NO".into()),
+            ("is_insertable_into", "NO".into()),
+            ("is_trigger_updatable", "NO".into()),
+            ("is_trigger_deletable", "NO".into()),
+            ("is_trigger_insertable_into", "NO".into()),
+        ]);
+    }
+}
+
+fn push_character_sets(context: &CatalogContext, rows: &mut Rows) {
+    rows.push([
+        ("character_set_name", "UTF8".into()),
+        ("character_repertoire", "UCS".into()),
+        ("form_of_use", "UTF8".into()),
+        ("default_collate_catalog", (&context.database).into()),
+        ("default_collate_schema", "pg_catalog".into()),
+        ("default_collate_name", "C.UTF-8".into()),
+    ]);
+}
+
+fn push_privileges(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        let privileges: &[&str] = match relation {
+            Relation::Table(_) => &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"],
+            Relation::View(_) => &["SELECT"],
+        };
+        for privilege in privileges {
+            rows.push([
+                ("grantor", SYSTEM_ROLE.1.into()),
+                ("grantee", (&context.user).into()),
+                ("table_catalog", (&context.database).into()),
+                ("table_schema", (&name.schema).into()),
+                ("table_name", (&name.name).into()),
+                ("privilege_type", (*privilege).into()),
+                ("is_grantable", "YES".into()),
+                ("with_hierarchy", if *privilege == "SELECT" { "YES" } else { "NO" }.into()),
+            ]);
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! Planning: from a statement's syntax tree to a plan over one snapshot.
+//!
+//! A [`Planning`] is made for each statement. It holds the snapshot that the statement reads, so every name in it means one thing
+//! from parsing to the last row:
+//!
+//!     syntax tree ──rewrite──▶ ──SqlToRel──▶ logical plan ──optimise──▶ ──▶ physical plan
+//!                      names, avg       tables: ScanTable over the snapshot
+//!                                       views:  their read plan, inlined
+//!                                       pg_catalog: batches computed from the snapshot
+
+use crate::engine::{DATABASE, Engine};
+use crate::engine_error::{nearest, translate};
+use crate::error::{ErrorKind, QueryError};
+use crate::functions::{self, SessionFacts};
+use crate::output_names::{name_outputs, shown_name};
+use crate::parameter_types::with_casts;
+use crate::pg_catalog;
+use crate::precedence::mend_precedence;
+use crate::response::ResultColumn;
+use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
+use crate::set_operations::exact_set_operations;
+use crate::statement::Statement;
+use crate::statement_grammar::fold;
+use crate::system_facts::SystemSource;
+use crate::view_reading;
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use catalog::definition::ObjectName;
+use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
+use catalog::sql_type::SqlType;
+use datafusion::catalog::TableFunctionArgs;
+use datafusion::catalog::TableProvider;
+use datafusion::common::{Result, TableReference};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+/// What tables of a plan are to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sources {
+    /// Rows of the snapshot.
+    Rows,
+    /// Schemas only, views as opaque tables: for compiling a view's definition.
+    Schemas,
+    /// Like `Rows`, but the named table shows where its rows are.
+    Places(ObjectName),
+}
+
+/// Everything that planning one statement needs.
+pub(crate) struct Planning {
+    pub engine: Arc<Engine>,
+    pub state: SessionState,
+    pub snapshot: Arc<Snapshot>,
+    pub log: Arc<ScanLog>,
+    pub facts: Arc<SessionFacts>,
+    pub system: Arc<SystemSource>,
+    sources: Sources,
+    session_functions: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
+    /// Errors of name resolution, which DataFusion would wrap.
+    depth: Mutex<usize>,
+}
+
+/// The deepest nesting of views over views.
+const VIEW_DEPTH_MAX: usize = 32;
+
+impl Planning {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        state: SessionState,
+        snapshot: Arc<Snapshot>,
+        facts: Arc<SessionFacts>,
+        system: Arc<SystemSource>,
+    ) -> Self {
+        Self {
+            engine,
+            state,
+            snapshot,
+            log: Arc::default(),
+            facts,
+            system,
+            sources: Sources::Rows,
+            session_functions: OnceLock::new(),
+            depth: Mutex::new(0),
+        }
+    }
+
+    /// The same statement's planning with other sources.
+    pub(crate) fn with_sources(&self, sources: Sources) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            state: self.state.clone(),
+            snapshot: Arc::clone(&self.snapshot),
+            log: Arc::clone(&self.log),
+            facts: Arc::clone(&self.facts),
+            system: Arc::clone(&self.system),
+            sources,
+            session_functions: OnceLock::new(),
+            depth: Mutex::new(0),
+        }
+    }
+
+    /// Plans a query. `parameters` are the types that are known of `$1`, `$2`, …
+    pub(crate) fn query_plan(
+        &self,
+        query: &ast::Query,
+        parameters: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<LogicalPlan, QueryError> {
+        let mut query = query.clone();
+        mend_precedence(&mut query);
+        name_outputs(&mut query);
+        let mut tree = ast::Statement::Query(Box::new(query));
+        pg_catalog::rewrite(&mut tree);
+        self.statement_plan(tree, parameters, statement)
+    }
+
+    /// Plans a rewritten statement.
+    pub(crate) fn statement_plan(
+        &self,
+        tree: ast::Statement,
+        parameters: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<LogicalPlan, QueryError> {
+        let parameters = with_casts(&tree, parameters);
+        let fields = parameters
+            .iter()
+            .map(|known| known.as_ref().map(|sql_type| Arc::new(sql_type.field("", true)) as FieldRef));
+        let mut context = PlannerContext::new().with_prepare_param_data_types(fields.collect::<Vec<_>>());
+        let options = ParserOptions::new().with_parse_float_as_decimal(true).with_collect_spans(true);
+        let planner = SqlToRel::new_with_options(self, options);
+        let plan = planner
+            .sql_statement_to_plan_with_context(tree, &mut context)
+            .map_err(|error| translate(error, statement))?;
+        let plan = exact_set_operations(plan)
+            .and_then(pg_catalog::decorrelate)
+            .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
+        plan.map_err(|error| translate(error, statement))
+    }
+
+    /// Optimises a plan and makes it executable.
+    pub(crate) async fn physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        statement: Option<&Statement>,
+    ) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let optimized = self.state.optimize(plan).map_err(|error| translate(error, statement))?;
+        let physical = self.state.query_planner().create_physical_plan(&optimized, &self.state).await;
+        physical.map_err(|error| translate(error, statement))
+    }
+
+    /// Type coercion and checks, without optimisation.
+    pub(crate) fn analyzed(
+        &self,
+        plan: LogicalPlan,
+        statement: Option<&Statement>,
+    ) -> std::result::Result<LogicalPlan, QueryError> {
+        let options = self.state.config_options();
+        let analyzed = self.state.analyzer().execute_and_check(plan, options, |_, _| {});
+        analyzed.map_err(|error| translate(error, statement))
+    }
+
+    /// The tables, views and system relations that a reference may mean, resolved.
+    pub(crate) fn object_name(&self, name: &ast::ObjectName) -> std::result::Result<ObjectName, QueryError> {
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+        match parts.as_slice() {
+            [name] => Ok(self.visible(name).unwrap_or_else(|| ObjectName::new(self.creation_schema(), name))),
+            [schema, name] => Ok(ObjectName::new(schema, name)),
+            [database, schema, name] if database == DATABASE => Ok(ObjectName::new(schema, name)),
+            [..] => Err(cross_database(&parts.join("."))),
+        }
+    }
+
+    /// The schema that CREATE uses for an unqualified name: the first of the search path that exists.
+    pub(crate) fn creation_schema(&self) -> String {
+        let path = self.facts.effective_path(false);
+        path.iter()
+            .find(|schema| self.snapshot.schemas.contains_key(*schema))
+            .cloned()
+            .unwrap_or_else(|| "public".into())
+    }
+
+    fn visible(&self, name: &str) -> Option<ObjectName> {
+        let candidates = self.facts.effective_path(false).into_iter().map(|schema| ObjectName::new(schema, name));
+        { candidates }.find(|candidate| self.snapshot.names.contains_key(candidate))
+    }
+
+    /// A table or view of the user's; an error names the nearest one.
+    pub(crate) fn relation(&self, name: &ObjectName, shown: &str) -> std::result::Result<Relation<'_>, QueryError> {
+        self.snapshot.relation(name).ok_or_else(|| self.no_relation(shown))
+    }
+
+    fn no_relation(&self, shown: &str) -> QueryError {
+        let bare = shown.rsplit('.').next().unwrap_or(shown);
+        let error =
+            QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{shown}\" does not exist")).table(shown);
+        let known = self.snapshot.names.keys().map(|name| name.name.as_str());
+        match nearest(bare, known) {
+            Some(name) if name != bare => error.hint(format!("Perhaps you meant the relation \"{name}\".")),
+            _ => error,
+        }
+    }
+
+    fn resolve(&self, reference: &TableReference) -> Result<Arc<dyn TableSource>> {
+        let (schema, name) = match reference {
+            TableReference::Bare { table } => (None, table.to_string()),
+            TableReference::Partial { schema, table } => (Some(schema.to_string()), table.to_string()),
+            TableReference::Full { catalog, schema, table } if **catalog == *DATABASE => {
+                (Some(schema.to_string()), table.to_string())
+            }
+            TableReference::Full { .. } => return Err(external(cross_database(&reference.to_string()))),
+        };
+        let system = pg_catalog::relation(schema.as_deref().unwrap_or("pg_catalog"), &name);
+        if let Some(relation) = system {
+            return self.system_relation(relation);
+        }
+        let object = match &schema {
+            Some(schema) => ObjectName::new(schema, &name),
+            None => self.visible(&name).ok_or_else(|| external(self.no_relation(&name)))?,
+        };
+        match self.snapshot.relation(&object) {
+            Some(Relation::Table(version)) => Ok(self.table_source(version)),
+            Some(Relation::View(view)) => self.view_source(view),
+            None => Err(external(self.no_relation(&reference.to_string()))),
+        }
+    }
+
+    fn system_relation(&self, relation: &'static pg_catalog::CatalogRelation) -> Result<Arc<dyn TableSource>> {
+        if self.sources == Sources::Schemas {
+            return Ok(Arc::new(LogicalTableSource::new(relation.schema())));
+        }
+        let batch = relation.batch(self.system.context(&self.snapshot));
+        Ok(provider_as_source(Arc::new(MemTable::try_new(relation.schema(), vec![vec![batch]])?)))
+    }
+
+    fn table_source(&self, version: &Arc<TableVersion>) -> Arc<dyn TableSource> {
+        let definition = &version.definition;
+        let extra = match &self.sources {
+            Sources::Schemas => return Arc::new(LogicalTableSource::new(definition.schema())),
+            Sources::Places(table) if *table == definition.name => Extra::Place,
+            _ => Extra::None,
+        };
+        self.rows_source(&definition.name.name, RowSet::of_table(version, extra))
+    }
+
+    /// A row set as a source; `name` is what EXPLAIN calls it.
+    pub(crate) fn rows_source(&self, name: &str, rows: RowSet) -> Arc<dyn TableSource> {
+        let table: Arc<dyn TableProvider> =
+            Arc::new(ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log)));
+        provider_as_source(table)
+    }
+
+    fn view_source(&self, view: &Arc<ViewVersion>) -> Result<Arc<dyn TableSource>> {
+        if self.sources == Sources::Schemas {
+            return Ok(Arc::new(LogicalTableSource::new(view_schema(view))));
+        }
+        if !view.definition.populated {
+            let message = format!("materialized view \"{}\" has not been populated", view.definition.name.name);
+            let error = QueryError::new(ErrorKind::ObjectNotReady, message);
+            return Err(external(error.hint("Use the REFRESH MATERIALIZED VIEW command.")));
+        }
+        let plan = self.nested(|| view_reading::read_plan(self, view))?;
+        Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    fn nested<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        let depth = {
+            let mut depth = self.depth.lock();
+            *depth += 1;
+            *depth
+        };
+        let result = if depth > VIEW_DEPTH_MAX {
+            Err(external(QueryError::new(ErrorKind::StatementTooComplex, "views are nested too deeply")))
+        } else {
+            body()
+        };
+        *self.depth.lock() -= 1;
+        result
+    }
+}
+
+/// The schema that readers of a view see.
+pub(crate) fn view_schema(view: &ViewVersion) -> SchemaRef {
+    let fields: Vec<_> =
+        view.definition.columns.iter().map(|column| column.sql_type.field(&column.name, true)).collect();
+    Arc::new(arrow::datatypes::Schema::new(fields))
+}
+
+fn cross_database(name: &str) -> QueryError {
+    QueryError::new(
+        ErrorKind::FeatureNotSupported,
+        format!("cross-database references are not implemented: \"{name}\""),
+    )
+}
+
+/// The columns of a plan's result as the client sees them.
+pub(crate) fn result_columns(
+    plan: &LogicalPlan,
+    snapshot: &Snapshot,
+) -> std::result::Result<Vec<ResultColumn>, QueryError> {
+    let fields = plan.schema().iter();
+    let columns = fields.map(|(qualifier, field)| {
+        let name = shown_name(field.name()).to_string();
+        let sql_type = SqlType::from_field(field).ok_or_else(|| {
+            QueryError::new(
+                ErrorKind::FeatureNotSupported,
+                format!("column \"{name}\" has a type that clients cannot be sent"),
+            )
+            .hint("Cast it to text.")
+        })?;
+        Ok(ResultColumn { origin: origin_of(qualifier, field.name(), snapshot), name, sql_type })
+    });
+    columns.collect()
+}
+
+/// The table and column that an output column is, where its qualifier names a table.
+fn origin_of(
+    qualifier: Option<&TableReference>,
+    column: &str,
+    snapshot: &Snapshot,
+) -> Option<(catalog::ids::ObjectId, i16)> {
+    let qualifier = qualifier?;
+    let name = ObjectName::new(qualifier.schema().unwrap_or("public"), qualifier.table());
+    let id = *snapshot.names.get(&name)?;
+    let columns = match snapshot.relation_by_id(id)? {
+        Relation::Table(version) => &version.definition.columns,
+        Relation::View(view) => &view.definition.columns,
+    };
+    let position = columns.iter().position(|known| known.name == column)?;
+    Some((id, position as i16 + 1))
+}
+
+impl ContextProvider for Planning {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        self.resolve(&name)
+    }
+
+    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        let function = self.state.table_functions().get(name).cloned();
+        let Some(function) = function else {
+            let error = QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} does not exist"));
+            return Err(external(error.hint(
+                "No function matches the given name and argument types. You might need to add explicit type casts.",
+            )));
+        };
+        let simplified = self.simplified(args)?;
+        let table = function.create_table_provider_with_args(TableFunctionArgs::new(&simplified, &self.state))?;
+        Ok(provider_as_source(table))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(Arc::new(crate::sql_types::PostgresTypes))
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let own = self.session_functions.get_or_init(|| {
+            let all = functions::scalar_functions(Arc::clone(&self.facts));
+            all.into_iter().map(|function| (function.name().to_string(), function)).collect()
+        });
+        own.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned()
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        self.state.higher_order_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}
+
+impl Planning {
+    /// Arguments of a table function, coerced and folded to literals where they are constant.
+    fn simplified(&self, args: Vec<Expr>) -> Result<Vec<Expr>> {
+        use datafusion::common::DFSchema;
+        use datafusion::logical_expr::simplify::SimplifyContext;
+        use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+        let context = SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build();
+        let simplifier = ExprSimplifier::new(context);
+        let schema = DFSchema::empty();
+        args.into_iter().map(|argument| simplifier.simplify(simplifier.coerce(argument, &schema)?)).collect()
+    }
+}

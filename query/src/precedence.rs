@@ -1,0 +1,52 @@
+//! Mends what sqlparser reads with the wrong precedence.
+//!
+//! It takes everything after `IS [NOT] DISTINCT FROM` as the right operand, AND and OR included. Parentheses leave a
+//! `Nested` in the tree, so an AND or OR that stands there bare was not meant to.
+
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, VisitMut, VisitorMut};
+use std::ops::ControlFlow;
+
+/// Gives `IS DISTINCT FROM` its precedence back in every expression of a statement.
+pub(crate) fn mend_precedence<T: VisitMut>(node: &mut T) {
+    let _ = node.visit(&mut Mender);
+}
+
+struct Mender;
+
+impl VisitorMut for Mender {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        match expression {
+            Expr::IsDistinctFrom(left, right) if is_logic(right) => {
+                *expression = hoisted(left, right, &Expr::IsDistinctFrom);
+            }
+            Expr::IsNotDistinctFrom(left, right) if is_logic(right) => {
+                *expression = hoisted(left, right, &Expr::IsNotDistinctFrom);
+            }
+            // `x AND (p OR q)` without parentheses was `x AND p OR q`.
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                if let Expr::BinaryOp { left: first, op: BinaryOperator::Or, right: last } = right.as_ref() {
+                    let both = Expr::BinaryOp { left: left.clone(), op: BinaryOperator::And, right: first.clone() };
+                    *expression = Expr::BinaryOp { left: Box::new(both), op: BinaryOperator::Or, right: last.clone() };
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_logic(expression: &Expr) -> bool {
+    matches!(expression, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
+}
+
+/// Moves the comparison to the leftmost operand of the logic that it swallowed.
+fn hoisted(left: &Expr, swallowed: &Expr, comparison: &dyn Fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
+    match swallowed {
+        Expr::BinaryOp { left: first, op: op @ (BinaryOperator::And | BinaryOperator::Or), right } => {
+            Expr::BinaryOp { left: Box::new(hoisted(left, first, comparison)), op: op.clone(), right: right.clone() }
+        }
+        operand => comparison(Box::new(left.clone()), Box::new(operand.clone())),
+    }
+}

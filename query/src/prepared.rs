@@ -1,0 +1,142 @@
+//! Prepared statements: what is known of a statement before it runs.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::planner::{Planning, result_columns};
+use crate::response::{ParameterValue, ResultColumn};
+use crate::session::Session;
+use crate::statement::{Statement, StatementKind};
+use crate::types::{OutputStyle, decode_parameter};
+use catalog::ids::CommitSeq;
+use catalog::sql_type::SqlType;
+use datafusion::common::ParamValues;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::logical_expr::LogicalPlan;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A plan holds the time that `now()` gives, so it is not kept for long.
+const PLAN_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// A statement with its parameters and columns.
+pub struct Prepared {
+    pub parameters: Vec<SqlType>,
+    /// `None` for a statement that returns no rows.
+    pub columns: Option<Vec<ResultColumn>>,
+    pub(crate) statement: Statement,
+    /// The plan that the columns came from, for an execution that reads the same snapshot.
+    planned: Mutex<Option<Planned>>,
+}
+
+struct Planned {
+    planning: Arc<Planning>,
+    plan: LogicalPlan,
+    at: Instant,
+}
+
+/// A statement prepared by SQL's PREPARE.
+#[derive(Clone)]
+pub(crate) struct SqlPrepared {
+    pub prepared: Arc<Prepared>,
+    pub text: String,
+    pub prepared_at_micros: i64,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("parameters", &self.parameters)
+            .field("columns", &self.columns)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    pub(crate) async fn plan(
+        session: &mut Session,
+        statement: &Statement,
+        declared: &[Option<SqlType>],
+    ) -> Result<Self, QueryError> {
+        let mut prepared =
+            Self { parameters: Vec::new(), columns: None, statement: statement.clone(), planned: Mutex::new(None) };
+        match &statement.kind {
+            StatementKind::Query(query) => {
+                let planning = session.planning()?;
+                let (query, owned, types) = (query.clone(), statement.clone(), declared.to_vec());
+                let over = Arc::clone(&planning);
+                let plan = crate::execution::compute(&session.engine, &session.token, async move {
+                    over.query_plan(&query, &types, Some(&owned))
+                })
+                .await?;
+                prepared.parameters = parameters_of(&plan, declared)?;
+                prepared.columns = Some(result_columns(&plan, &planning.snapshot)?);
+                prepared.planned = Mutex::new(Some(Planned { planning, plan, at: Instant::now() }));
+            }
+            StatementKind::Insert(insert) => {
+                let planning = session.planning()?;
+                prepared.parameters = crate::insert::parameters(&planning, insert, statement, declared)?;
+            }
+            StatementKind::Delete(delete) => {
+                let planning = session.planning()?;
+                let (plan, _) = crate::delete::plan(&planning, delete, declared, statement)?;
+                prepared.parameters = parameters_of(&plan, declared)?;
+            }
+            StatementKind::Declare(declare) => {
+                prepared.parameters = Box::pin(Self::plan(session, &declare.statement, declared)).await?.parameters;
+            }
+            kind => prepared.columns = crate::dispatch::columns_of(session, kind).await?,
+        }
+        Ok(prepared)
+    }
+
+    /// The plan made by `prepare`, if the statement still reads the snapshot that it was made for and nothing else used it.
+    pub(crate) fn take_plan(&self, seq: CommitSeq, changed: bool) -> Option<(Arc<Planning>, LogicalPlan)> {
+        let planned = self.planned.lock().take()?;
+        let same = planned.planning.snapshot.seq == seq && !changed && planned.at.elapsed() < PLAN_AGE_MAX;
+        same.then_some((planned.planning, planned.plan))
+    }
+}
+
+/// The types of `$1 … $n`: what the client declared, else what the plan implies, else text.
+pub(crate) fn parameters_of(plan: &LogicalPlan, declared: &[Option<SqlType>]) -> Result<Vec<SqlType>, QueryError> {
+    let fields = plan.get_parameter_fields().map_err(|error| crate::engine_error::translate(error, None))?;
+    let mut implied: BTreeMap<usize, Option<SqlType>> = BTreeMap::new();
+    for (name, field) in fields {
+        let number: usize = name
+            .trim_start_matches('$')
+            .parse()
+            .map_err(|_| QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter {name}")))?;
+        implied.insert(number, field.and_then(|field| SqlType::from_field(&field)));
+    }
+    let count = implied.keys().last().copied().unwrap_or(0).max(declared.len());
+    let known = (1..=count).map(|number| {
+        let declared = declared.get(number - 1).cloned().flatten();
+        declared.or_else(|| implied.get(&number).cloned().flatten()).unwrap_or(SqlType::Text)
+    });
+    Ok(known.collect())
+}
+
+/// Decodes the values of Bind.
+pub(crate) fn decode_parameters(
+    types: &[SqlType],
+    values: &[ParameterValue],
+    style: &OutputStyle,
+) -> Result<ParamValues, QueryError> {
+    if types.len() != values.len() {
+        let message = format!(
+            "bind message supplies {} parameters, but prepared statement requires {}",
+            values.len(),
+            types.len()
+        );
+        return Err(QueryError::new(ErrorKind::ProtocolViolation, message));
+    }
+    let decoded = types.iter().zip(values).enumerate().map(|(index, (sql_type, value))| {
+        let scalar = decode_parameter(value, sql_type, style).map_err(|error| {
+            let context = format!("unnamed portal parameter ${}", index + 1);
+            error.context(context)
+        })?;
+        Ok(ScalarAndMetadata::new(scalar, None))
+    });
+    Ok(ParamValues::List(decoded.collect::<Result<_, QueryError>>()?))
+}

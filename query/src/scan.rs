@@ -1,0 +1,541 @@
+//! Scans: a set of rows of one table as DataFusion reads it.
+//!
+//! Everything that reads stored rows is a [`RowSet`]: a table at a snapshot, the signed rows of a delta, the runs of a view's
+//! state, the rows that a DELETE looks at. A row set names segments with the rows wanted of each, and batches in memory:
+//!
+//!     RowSet ──prune(filters)──▶ segments ──▶ DataFusion's ParquetSource (row selections, page pruning)
+//!        └── batches in memory ──────────────▶ memory scan                 └──── union ────┘
+//!
+//! A row set may show columns that are not stored: `__weight` (+1 or −1) for deltas, `__part` and `__row` for the place of a
+//! row. Planning opens no file: bounds, row counts and schema come from the snapshot. How much was pruned goes to the
+//! statement's [`ScanLog`], which EXPLAIN prints first.
+
+use crate::datum::scalar_of;
+use crate::error::QueryError;
+use arrow::array::{ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use catalog::definition::TableDefinition;
+use catalog::segment::{DeletionVector, SegmentMeta};
+use catalog::snapshot::{RecentBatch, TableChange, TableVersion};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PruningStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Column, ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
+};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchemaBuilder;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::parquet::arrow::RowNumber;
+use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use datafusion::physical_plan::union::UnionExec;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use storage::reader::SegmentStore;
+
+/// The column of a delta that says whether a row came (+1) or went (−1); `Int8`, not null.
+pub(crate) const WEIGHT: &str = "__weight";
+/// The column that numbers the segment or recent batch that a row is in; `UInt32`, not null.
+pub(crate) const PART: &str = "__part";
+/// The column with a row's position in its part; `Int64`.
+pub(crate) const ROW: &str = "__row";
+
+/// Which rows of a segment are meant.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    All,
+    Except(Arc<DeletionVector>),
+    Only(Arc<DeletionVector>),
+}
+
+/// A segment of a row set.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentRows {
+    pub meta: Arc<SegmentMeta>,
+    pub wanted: Wanted,
+    pub weight: i8,
+}
+
+impl SegmentRows {
+    fn count(&self) -> u64 {
+        match &self.wanted {
+            Wanted::All => u64::from(self.meta.rows),
+            Wanted::Except(dead) => u64::from(self.meta.rows) - dead.len(),
+            Wanted::Only(rows) => rows.len(),
+        }
+    }
+}
+
+/// A batch in memory of a row set.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchRows {
+    pub batch: RecordBatch,
+    pub deleted: Option<Arc<DeletionVector>>,
+    pub weight: i8,
+}
+
+/// What a row set shows beside the table's columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extra {
+    None,
+    /// [`WEIGHT`]
+    Weight,
+    /// [`PART`] and [`ROW`]; segments are numbered first, in order, then batches.
+    Place,
+}
+
+/// A set of rows of one table, with multiplicity.
+#[derive(Clone, Debug)]
+pub(crate) struct RowSet {
+    pub definition: Arc<TableDefinition>,
+    pub segments: Vec<SegmentRows>,
+    pub batches: Vec<BatchRows>,
+    pub extra: Extra,
+}
+
+impl RowSet {
+    /// All live rows of a table version, each with weight +1.
+    pub(crate) fn of_table(version: &TableVersion, extra: Extra) -> Self {
+        let segments = version.segments.values().map(|segment| SegmentRows {
+            meta: Arc::clone(&segment.meta),
+            wanted: segment.deleted.as_ref().map_or(Wanted::All, |dead| Wanted::Except(Arc::clone(dead))),
+            weight: 1,
+        });
+        let batches = version.recent.iter().map(|recent: &RecentBatch| BatchRows {
+            batch: recent.batch.clone(),
+            deleted: recent.deleted.clone(),
+            weight: 1,
+        });
+        Self {
+            definition: Arc::clone(&version.definition),
+            segments: segments.collect(),
+            batches: batches.collect(),
+            extra,
+        }
+    }
+
+    /// The signed rows of `changes`, none of which may be a truncation except the first.
+    pub(crate) fn of_changes(definition: &Arc<TableDefinition>, changes: &[Arc<TableChange>]) -> Self {
+        let mut set = Self {
+            definition: Arc::clone(definition),
+            segments: Vec::new(),
+            batches: Vec::new(),
+            extra: Extra::Weight,
+        };
+        for change in changes {
+            let added = change.added_segments.iter().map(|meta| SegmentRows {
+                meta: Arc::clone(meta),
+                wanted: Wanted::All,
+                weight: 1,
+            });
+            let dead = change.dead.iter().map(|(meta, rows)| SegmentRows {
+                meta: Arc::clone(meta),
+                wanted: Wanted::Only(Arc::clone(rows)),
+                weight: -1,
+            });
+            set.segments.extend(added.chain(dead));
+            let batch = |batch: &RecordBatch, weight| BatchRows { batch: batch.clone(), deleted: None, weight };
+            set.batches.extend(change.added_rows.iter().map(|rows| batch(rows, 1)));
+            set.batches.extend(change.removed_rows.iter().map(|rows| batch(rows, -1)));
+        }
+        set
+    }
+
+    /// Only the rows that left (`weight` −1) or only those that came (+1).
+    pub(crate) fn with_weight(&self, weight: i8) -> Self {
+        let mut set = self.clone();
+        set.segments.retain(|segment| segment.weight == weight);
+        set.batches.retain(|batch| batch.weight == weight);
+        set
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        let batches = self
+            .batches
+            .iter()
+            .map(|rows| rows.batch.num_rows() as u64 - rows.deleted.as_ref().map_or(0, |dead| dead.len()));
+        self.segments.iter().map(SegmentRows::count).sum::<u64>() + batches.sum::<u64>()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let table = self.definition.schema();
+        let mut fields: Vec<FieldRef> = table.fields().iter().cloned().collect();
+        fields.extend(self.constant_fields());
+        if self.extra == Extra::Place {
+            fields.push(Arc::new(Field::new(ROW, DataType::Int64, true)));
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The columns that have one value for a whole segment.
+    fn constant_fields(&self) -> Vec<FieldRef> {
+        match self.extra {
+            Extra::None => Vec::new(),
+            Extra::Weight => vec![Arc::new(Field::new(WEIGHT, DataType::Int8, false))],
+            Extra::Place => vec![Arc::new(Field::new(PART, DataType::UInt32, false))],
+        }
+    }
+}
+
+/// What one scan read and what it left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScanReport {
+    pub table: String,
+    pub partitions: (usize, usize),
+    pub segments: (usize, usize),
+    pub recent_rows: usize,
+}
+
+impl fmt::Display for ScanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, partitions, segments, recent_rows } = self;
+        write!(
+            f,
+            "scan {table}: {} of {} partitions, {} of {} segments",
+            partitions.0, partitions.1, segments.0, segments.1
+        )?;
+        if *recent_rows > 0 {
+            write!(f, ", {recent_rows} recent rows")?;
+        }
+        Ok(())
+    }
+}
+
+/// The scans of one statement, in the order in which they were planned.
+#[derive(Debug, Default)]
+pub(crate) struct ScanLog(Mutex<Vec<ScanReport>>);
+
+impl ScanLog {
+    pub(crate) fn reports(&self) -> Vec<ScanReport> {
+        self.0.lock().clone()
+    }
+}
+
+/// A row set as a DataFusion table.
+pub(crate) struct ScanTable {
+    name: String,
+    rows: RowSet,
+    schema: SchemaRef,
+    store: Arc<SegmentStore>,
+    log: Arc<ScanLog>,
+}
+
+impl fmt::Debug for ScanTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScanTable({})", self.name)
+    }
+}
+
+impl ScanTable {
+    /// `name` is what EXPLAIN calls it.
+    pub(crate) fn new(name: impl Into<String>, rows: RowSet, store: Arc<SegmentStore>, log: Arc<ScanLog>) -> Self {
+        let schema = rows.schema();
+        Self { name: name.into(), rows, schema, store, log }
+    }
+
+    /// For each segment whether a row of it can satisfy `filters`.
+    fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<bool>> {
+        let keep_all = vec![true; self.rows.segments.len()];
+        let stored: HashSet<&str> = self.rows.definition.columns.iter().map(|column| column.name.as_str()).collect();
+        let usable =
+            filters.iter().filter(|filter| filter.column_refs().iter().all(|column| stored.contains(column.name())));
+        let Some(predicate) = conjunction(usable.cloned()) else { return Ok(keep_all) };
+        if self.rows.segments.is_empty() {
+            return Ok(keep_all);
+        }
+        let table_schema = self.rows.definition.schema();
+        let df_schema = DFSchema::try_from(table_schema.as_ref().clone())?;
+        let physical = state.create_physical_expr(predicate, &df_schema)?;
+        let pruning = PruningPredicateBuilder::new().with_file_schema(table_schema).try_build(physical)?;
+        if pruning.always_true() {
+            return Ok(keep_all);
+        }
+        pruning.prune(&SegmentBounds { definition: &self.rows.definition, segments: &self.rows.segments })
+    }
+
+    fn report(&self, kept: &[bool]) {
+        let distinct = |only_kept: bool| {
+            let chosen = self.rows.segments.iter().zip(kept).filter(|(_, kept)| **kept || !only_kept);
+            chosen.map(|(segment, _)| segment.meta.partition.to_string()).collect::<HashSet<String>>().len()
+        };
+        let batches = self.rows.batches.iter().map(|rows| rows.batch.num_rows());
+        self.log.0.lock().push(ScanReport {
+            table: self.name.clone(),
+            partitions: (distinct(true), distinct(false)),
+            segments: (kept.iter().filter(|kept| **kept).count(), kept.len()),
+            recent_rows: batches.sum(),
+        });
+    }
+
+    fn segment_scan(
+        &self,
+        state: &dyn Session,
+        kept: &[bool],
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let file_schema = self.rows.definition.schema();
+        let mut schema =
+            TableSchemaBuilder::new(Arc::clone(&file_schema)).with_table_partition_cols(self.rows.constant_fields());
+        if self.rows.extra == Extra::Place {
+            let row = Field::new(ROW, DataType::Int64, true).with_extension_type(RowNumber);
+            schema = schema.with_virtual_columns(vec![Arc::new(row) as FieldRef]);
+        }
+        let factory = Arc::new(SegmentReaders { store: Arc::clone(&self.store) });
+        let source = ParquetSource::new(schema.build()).with_parquet_file_reader_factory(factory);
+        let mut files: Vec<(&SegmentRows, PartitionedFile)> = Vec::new();
+        for (part, segment) in self.rows.segments.iter().enumerate().filter(|(part, _)| kept[*part]) {
+            files.push((segment, self.file(part, segment, &file_schema)));
+        }
+        files.sort_by(|(a, _), (b, _)| a.meta.path.cmp(&b.meta.path));
+        let groups = groups_of(files, state.config().target_partitions());
+        let statistics = self.statistics(kept);
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn file(&self, part: usize, segment: &SegmentRows, file_schema: &SchemaRef) -> PartitionedFile {
+        let constants = match self.rows.extra {
+            Extra::None => Vec::new(),
+            Extra::Weight => vec![ScalarValue::Int8(Some(segment.weight))],
+            Extra::Place => vec![ScalarValue::UInt32(Some(part as u32))],
+        };
+        let file = PartitionedFile::new(segment.meta.path.clone(), segment.meta.bytes)
+            .with_partition_values(constants)
+            .with_arrow_schema(Arc::clone(file_schema))
+            .with_extension(Arc::clone(&segment.meta))
+            .with_statistics(Arc::new(segment_statistics(&self.rows.definition, segment)));
+        let selection = match &segment.wanted {
+            Wanted::All => return file,
+            Wanted::Except(dead) => storage::reader::row_selection(segment.meta.rows, dead),
+            Wanted::Only(rows) => storage::reader::row_selection_of(segment.meta.rows, rows),
+        };
+        file.with_extension(ParquetRowSelection::new(selection))
+    }
+
+    /// Row counts are exact; bounds of columns are left to the files.
+    fn statistics(&self, kept: &[bool]) -> Statistics {
+        let rows: u64 =
+            self.rows.segments.iter().zip(kept).filter(|(_, kept)| **kept).map(|(segment, _)| segment.count()).sum();
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Exact(rows as usize);
+        statistics
+    }
+
+    fn batch_scan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut batches = Vec::with_capacity(self.rows.batches.len());
+        for (index, rows) in self.rows.batches.iter().enumerate() {
+            batches.push(self.shown(self.rows.segments.len() + index, rows)?);
+        }
+        Ok(MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&self.schema), projection.cloned())?)
+    }
+
+    /// The live rows of a batch with the extra columns.
+    fn shown(&self, part: usize, rows: &BatchRows) -> Result<RecordBatch> {
+        let count = rows.batch.num_rows();
+        let mut columns: Vec<ArrayRef> = rows.batch.columns().to_vec();
+        match self.rows.extra {
+            Extra::None => {}
+            Extra::Weight => columns.push(Arc::new(Int8Array::from(vec![rows.weight; count]))),
+            Extra::Place => {
+                columns.push(Arc::new(UInt32Array::from(vec![part as u32; count])));
+                columns.push(Arc::new(Int64Array::from_iter_values(0..count as i64)));
+            }
+        }
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        let Some(dead) = &rows.deleted else { return Ok(batch) };
+        let live: BooleanArray = (0..count as u32).map(|row| Some(!dead.0.contains(row))).collect();
+        Ok(filter_record_batch(&batch, &live)?)
+    }
+}
+
+#[async_trait]
+impl TableProvider for ScanTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let kept = self.prune(state, filters)?;
+        self.report(&kept);
+        let limit = limit.filter(|_| filters.is_empty());
+        let segments = kept.iter().any(|kept| *kept);
+        match (segments, self.rows.batches.is_empty()) {
+            (true, true) => self.segment_scan(state, &kept, projection, limit),
+            (false, false) => self.batch_scan(projection),
+            (true, false) => {
+                let segments = self.segment_scan(state, &kept, projection, limit)?;
+                UnionExec::try_new(vec![segments, self.batch_scan(projection)?])
+            }
+            (false, true) => {
+                let schema = datafusion::common::project_schema(&self.schema, projection)?;
+                Ok(Arc::new(EmptyExec::new(schema)))
+            }
+        }
+    }
+}
+
+/// Spreads files over scan partitions in order, about the same number of bytes each.
+fn groups_of(files: Vec<(&SegmentRows, PartitionedFile)>, partitions: usize) -> Vec<FileGroup> {
+    let total: u64 = files.iter().map(|(segment, _)| segment.meta.bytes).sum();
+    let share = total.div_ceil(partitions.max(1) as u64).max(1);
+    let mut groups = vec![Vec::new()];
+    let mut filled = 0;
+    for (segment, file) in files {
+        if filled >= share && groups.len() < partitions {
+            groups.push(Vec::new());
+            filled = 0;
+        }
+        filled += segment.meta.bytes;
+        groups.last_mut().expect("there is always a group").push(file);
+    }
+    groups.into_iter().map(FileGroup::new).collect()
+}
+
+/// Row count and column bounds of one segment. Bounds beside dead rows are wide, not exact.
+fn segment_statistics(definition: &TableDefinition, segment: &SegmentRows) -> Statistics {
+    let exact = matches!(segment.wanted, Wanted::All);
+    let precise = |value: ScalarValue| if exact { Precision::Exact(value) } else { Precision::Inexact(value) };
+    let columns = definition.columns.iter().map(|column| {
+        let mut statistics = ColumnStatistics::new_unknown();
+        let Some(known) = segment.meta.statistics.iter().find(|known| known.column == column.id) else {
+            return statistics;
+        };
+        let nulls = known.null_count as usize;
+        statistics.null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
+        if let Some((least, greatest)) = &known.bounds {
+            let data_type = column.sql_type.data_type();
+            statistics.min_value = scalar_of(least, &data_type).map_or(Precision::Absent, precise);
+            statistics.max_value = scalar_of(greatest, &data_type).map_or(Precision::Absent, precise);
+        }
+        statistics
+    });
+    Statistics {
+        num_rows: Precision::Exact(segment.count() as usize),
+        total_byte_size: Precision::Absent,
+        column_statistics: columns.collect(),
+    }
+}
+
+/// The bounds of segments as DataFusion's pruning asks for them.
+struct SegmentBounds<'a> {
+    definition: &'a TableDefinition,
+    segments: &'a [SegmentRows],
+}
+
+impl SegmentBounds<'_> {
+    fn bounds(
+        &self,
+        column: &Column,
+        pick: impl Fn(&(catalog::segment::Datum, catalog::segment::Datum)) -> catalog::segment::Datum,
+    ) -> Option<ArrayRef> {
+        let column = self.definition.columns.iter().find(|known| known.name == column.name)?;
+        let data_type = column.sql_type.data_type();
+        let null = ScalarValue::try_from(&data_type).ok()?;
+        let values = self.segments.iter().map(|segment| {
+            let known = segment.meta.statistics.iter().find(|known| known.column == column.id);
+            let bound = known.and_then(|known| known.bounds.as_ref()).map(&pick);
+            bound.and_then(|bound| scalar_of(&bound, &data_type)).unwrap_or_else(|| null.clone())
+        });
+        ScalarValue::iter_to_array(values).ok()
+    }
+}
+
+impl PruningStatistics for SegmentBounds<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |bounds| bounds.0.clone())
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(column, |bounds| bounds.1.clone())
+    }
+
+    fn num_containers(&self) -> usize {
+        self.segments.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let column = self.definition.columns.iter().find(|known| known.name == column.name)?;
+        let counts: UInt64Array = self
+            .segments
+            .iter()
+            .map(|segment| {
+                segment.meta.statistics.iter().find(|known| known.column == column.id).map(|known| known.null_count)
+            })
+            .collect();
+        Some(Arc::new(counts))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let counts: UInt64Array = self.segments.iter().map(|segment| Some(u64::from(segment.meta.rows))).collect();
+        Some(Arc::new(counts))
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}
+
+/// Storage's caching readers in the shape that ParquetSource wants.
+struct SegmentReaders {
+    store: Arc<SegmentStore>,
+}
+
+impl fmt::Debug for SegmentReaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SegmentReaders")
+    }
+}
+
+impl ParquetFileReaderFactory for SegmentReaders {
+    fn create_reader(
+        &self,
+        _partition: usize,
+        file: PartitionedFile,
+        _hint: Option<usize>,
+        _metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Box<dyn AsyncFileReader + Send>> {
+        let meta = file
+            .extension::<Arc<SegmentMeta>>()
+            .ok_or_else(|| DataFusionError::Internal("a scanned file without its segment".into()))?;
+        Ok(Box::new(self.store.reader(meta)))
+    }
+}
+
+/// A query error inside a plan, as DataFusion carries it.
+pub(crate) fn external(error: QueryError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

@@ -1,0 +1,467 @@
+//! Sessions: one client's state, and the life of a statement.
+//!
+//! 1. `parse` cuts the client's text into statements (`statement`).
+//! 2. `prepare` plans a statement far enough to know its parameters and columns (`planner`).
+//! 3. `execute` takes the snapshot that the statement reads: the committed one with the transaction's own draft on top (`transaction`).
+//! 4. Queries become a physical plan whose batches stream to the server (`execution`); writers return a change (`insert`, `delete`,
+//!    `copy_in`, `definitions`), which is added to the transaction's draft.
+//! 5. The end of the transaction gives the draft to the catalog, which makes it durable and publishes it (`Engine::commit`).
+//!
+//! A statement alone in its transaction that conflicts with another commit is run again on a fresh snapshot.
+
+use crate::activity::{Activity, CancelHandle, StatementToken};
+use crate::cursor::Cursor;
+use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
+use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
+use crate::execution::AbortOnDrop;
+use crate::planner::Planning;
+use crate::prepared::{Prepared, SqlPrepared};
+use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
+use crate::settings::Settings;
+use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
+use crate::system_facts::{self, SystemSource};
+use crate::transaction::{Change, Transaction};
+use crate::types::OutputStyle;
+use catalog::draft::CommitDraft;
+use catalog::snapshot::Snapshot;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a statement alone in its transaction is run again after a conflict.
+const RETRIES_MAX: usize = 20;
+/// SQL-level cursors and prepared statements that a session may have open.
+const NAMED_OBJECTS_MAX: usize = 10_000;
+
+/// One client's session. Not shared: the server drives it one message at a time.
+pub struct Session {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) user: String,
+    pub(crate) process_id: i32,
+    pub(crate) settings: Settings,
+    pub(crate) transaction: Option<Transaction>,
+    pub(crate) cursors: BTreeMap<String, Cursor>,
+    pub(crate) prepared: BTreeMap<String, SqlPrepared>,
+    pub(crate) token: StatementToken,
+    notices: Vec<Notice>,
+    cancel: CancelHandle,
+    activity: Arc<Mutex<Activity>>,
+    timer: Option<AbortOnDrop>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("process_id", &self.process_id)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(engine: Arc<Engine>, options: ConnectOptions) -> Result<Self, QueryError> {
+        let settings = Settings::new(&options.user, &options.settings)?;
+        let cancel = CancelHandle::default();
+        let activity = engine.registry.add(Activity {
+            process_id: options.process_id,
+            user: options.user.clone(),
+            application_name: settings.get("application_name").unwrap_or_default(),
+            client_address: options.client_address,
+            connected_at_micros: now_micros(),
+            state: "idle",
+            ..Activity::default()
+        });
+        Ok(Self {
+            engine,
+            user: options.user,
+            process_id: options.process_id,
+            settings,
+            transaction: None,
+            cursors: BTreeMap::new(),
+            prepared: BTreeMap::new(),
+            token: cancel.next_statement(),
+            notices: Vec::new(),
+            cancel,
+            activity,
+            timer: None,
+        })
+    }
+
+    /// Cuts a text into its statements; an error's position counts in the whole text.
+    pub fn parse(&self, sql: &str) -> Result<Vec<Statement>, QueryError> {
+        crate::statement::parse(sql)
+    }
+
+    /// Finds a statement's parameters and columns. `parameter_types` are those that the client declared; missing ones are inferred.
+    pub async fn prepare(
+        &mut self,
+        statement: &Statement,
+        parameter_types: &[Option<catalog::sql_type::SqlType>],
+    ) -> Result<Arc<Prepared>, QueryError> {
+        self.refuse_when_failed(&statement.kind)?;
+        let begun = self.ensure_transaction();
+        let prepared = Prepared::plan(self, statement, parameter_types).await;
+        if begun && self.transaction.as_ref().is_some_and(|transaction| !transaction.has_changes()) {
+            self.transaction = None;
+        }
+        prepared.map(Arc::new)
+    }
+
+    /// Runs a prepared statement. With `autocommit` it is alone in its implicit transaction: it is committed here, and run again
+    /// on a fresh snapshot where it conflicted.
+    pub async fn execute(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ParameterValue>,
+        autocommit: bool,
+    ) -> Result<Response, QueryError> {
+        self.refuse_when_failed(&prepared.statement.kind)?;
+        self.start_timer();
+        let alone = autocommit && self.transaction.is_none();
+        for attempt in 0.. {
+            self.ensure_transaction();
+            let outcome = self.execute_once(prepared, &parameters, alone).await;
+            let outcome = match outcome {
+                Ok(response) if alone && self.transaction.as_ref().is_some_and(|transaction| !transaction.explicit) => {
+                    self.commit_if_done(response).await
+                }
+                other => other,
+            };
+            match outcome {
+                Err(error) if alone && error.kind == ErrorKind::SerializationFailure && attempt < RETRIES_MAX => {
+                    self.transaction = None;
+                }
+                other => return other,
+            }
+        }
+        unreachable!("the loop above ends by returning")
+    }
+
+    /// Commits after a statement that is done; a COPY that waits for data commits when it has it.
+    async fn commit_if_done(&mut self, response: Response) -> Result<Response, QueryError> {
+        if !matches!(response, Response::CopyIn(_)) {
+            self.finish_implicit().await?;
+        }
+        Ok(response)
+    }
+
+    async fn execute_once(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: &[ParameterValue],
+        alone: bool,
+    ) -> Result<Response, QueryError> {
+        let statement = &prepared.statement;
+        match &statement.kind {
+            StatementKind::Begin(modes) => self.begin(*modes),
+            StatementKind::Commit => self.commit_explicit().await,
+            StatementKind::Rollback => self.rollback_explicit(),
+            StatementKind::Savepoint(name) => self.savepoint(name),
+            StatementKind::Release(name) => {
+                self.in_block("RELEASE SAVEPOINT", |transaction| transaction.release(name), "RELEASE")
+            }
+            StatementKind::RollbackTo(name) => {
+                self.in_block("ROLLBACK TO SAVEPOINT", |transaction| transaction.rollback_to(name), "ROLLBACK")
+            }
+            StatementKind::SetTransaction(modes) => self.set_transaction(*modes),
+            _ => crate::dispatch::run(self, prepared, parameters, alone).await,
+        }
+    }
+
+    /// Ends the implicit transaction, if one is open: at the end of a query string, and at Sync.
+    pub async fn finish_implicit(&mut self) -> Result<(), QueryError> {
+        self.timer = None;
+        match &self.transaction {
+            Some(transaction) if !transaction.explicit => self.commit().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// After an error was sent: an implicit transaction is rolled back, an explicit one waits for ROLLBACK.
+    pub fn abort(&mut self) {
+        self.timer = None;
+        match &mut self.transaction {
+            Some(transaction) if transaction.explicit => transaction.failed = true,
+            Some(_) => self.end_transaction(false),
+            None => {}
+        }
+    }
+
+    pub fn transaction_status(&self) -> TransactionStatus {
+        match &self.transaction {
+            Some(transaction) if transaction.failed => TransactionStatus::Failed,
+            Some(transaction) if transaction.explicit => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Reported settings that changed since the last call.
+    pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
+        let changes = self.settings.take_changes();
+        if let Some((_, name)) = changes.iter().find(|(name, _)| name == "application_name") {
+            self.activity.lock().application_name.clone_from(name);
+        }
+        changes
+    }
+
+    /// All reported settings, for the start of a connection.
+    pub fn reported_settings(&self) -> Vec<(String, String)> {
+        self.settings.reported()
+    }
+
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.cancel.clone()
+    }
+
+    /// Notes what runs from now on. A cancel that came before is forgotten.
+    pub fn statement_started(&mut self, text: &str) {
+        self.token = self.cancel.next_statement();
+        let mut activity = self.activity.lock();
+        activity.state = "active";
+        activity.statement = text.chars().take(1024).collect();
+        activity.statement_at_micros = Some(now_micros());
+    }
+
+    /// Notes that the client has its answer.
+    pub fn statement_ended(&mut self) {
+        self.timer = None;
+        self.activity.lock().state = match self.transaction_status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::InTransaction => "idle in transaction",
+            TransactionStatus::Failed => "idle in transaction (aborted)",
+        };
+    }
+
+    pub fn output_style(&self) -> OutputStyle {
+        self.settings.output_style()
+    }
+
+    /// The columns of an open SQL cursor, for Describe of a portal by its name.
+    pub fn describe_cursor(&self, name: &str) -> Option<Vec<ResultColumn>> {
+        self.cursors.get(name).map(|cursor| cursor.columns.clone())
+    }
+
+    // ---- for the rooms behind ----
+
+    pub(crate) fn notice(&mut self, severity: NoticeSeverity, message: impl Into<String>) {
+        self.notices.push(Notice { severity, kind: None, message: message.into(), detail: None, hint: None });
+    }
+
+    /// A notice with a code of its own.
+    pub(crate) fn notice_of(&mut self, severity: NoticeSeverity, kind: ErrorKind, message: impl Into<String>) {
+        self.notices.push(Notice { severity, kind: Some(kind), message: message.into(), detail: None, hint: None });
+    }
+
+    /// Planning over the snapshot that this statement reads.
+    pub(crate) fn planning(&mut self) -> Result<Arc<Planning>, QueryError> {
+        let engine = Arc::clone(&self.engine);
+        self.ensure_transaction();
+        let transaction = self.transaction.as_mut().expect("just ensured");
+        let snapshot = transaction.snapshot(&engine)?;
+        Ok(Arc::new(self.planning_at(snapshot)))
+    }
+
+    pub(crate) fn planning_at(&self, snapshot: Arc<Snapshot>) -> Planning {
+        let state = self.engine.state(&self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into()));
+        let facts = Arc::new(system_facts::session_facts(self, &snapshot));
+        Planning::new(Arc::clone(&self.engine), state, snapshot, facts, Arc::new(SystemSource::of(self)))
+    }
+
+    /// Adds what a statement changes to its transaction.
+    pub(crate) fn add_change(&mut self, change: Change) -> Result<(), QueryError> {
+        let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
+        transaction.add(change)
+    }
+
+    /// Whether a transaction block, begun by the client, is open.
+    pub(crate) fn in_transaction_block(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| transaction.explicit)
+    }
+
+    pub(crate) fn check_room(&self, open: usize) -> Result<(), QueryError> {
+        if open >= NAMED_OBJECTS_MAX {
+            let message = format!("a session can have at most {NAMED_OBJECTS_MAX} cursors or prepared statements");
+            return Err(QueryError::new(ErrorKind::ProgramLimitExceeded, message));
+        }
+        Ok(())
+    }
+
+    // ---- transactions ----
+
+    fn ensure_transaction(&mut self) -> bool {
+        if self.transaction.is_some() {
+            return false;
+        }
+        let isolation = isolation_named(&self.settings.get("default_transaction_isolation").unwrap_or_default());
+        let read_only = self.settings.is_on("default_transaction_read_only");
+        self.transaction = Some(Transaction::new(false, isolation, read_only));
+        self.settings.begin();
+        true
+    }
+
+    fn refuse_when_failed(&self, kind: &StatementKind) -> Result<(), QueryError> {
+        let failed = self.transaction.as_ref().is_some_and(|transaction| transaction.failed);
+        let ends = matches!(kind, StatementKind::Commit | StatementKind::Rollback | StatementKind::RollbackTo(_));
+        if failed && !ends {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(QueryError::new(ErrorKind::InFailedTransaction, message));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, modes: TransactionModes) -> Result<Response, QueryError> {
+        if self.in_transaction_block() {
+            self.notice_of(
+                NoticeSeverity::Warning,
+                ErrorKind::ActiveTransaction,
+                "there is already a transaction in progress",
+            );
+        }
+        self.apply_modes(modes)?;
+        self.transaction.as_mut().expect("a statement runs in a transaction").explicit = true;
+        Ok(Response::Command(CommandTag::Plain("BEGIN")))
+    }
+
+    fn set_transaction(&mut self, modes: TransactionModes) -> Result<Response, QueryError> {
+        if !self.in_transaction_block() {
+            self.notice_of(
+                NoticeSeverity::Warning,
+                ErrorKind::NoActiveTransaction,
+                "SET TRANSACTION can only be used in transaction blocks",
+            );
+        }
+        self.apply_modes(modes)?;
+        Ok(Response::Command(CommandTag::Plain("SET")))
+    }
+
+    fn apply_modes(&mut self, modes: TransactionModes) -> Result<(), QueryError> {
+        let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
+        if let Some(isolation) = modes.isolation {
+            if isolation == Isolation::Serializable {
+                return Err(QueryError::unsupported("isolation level SERIALIZABLE").hint("Use REPEATABLE READ."));
+            }
+            if transaction.has_read() && isolation != transaction.isolation {
+                let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
+                return Err(QueryError::new(ErrorKind::ActiveTransaction, message));
+            }
+            transaction.isolation = isolation;
+        }
+        transaction.read_only = modes.read_only.unwrap_or(transaction.read_only);
+        Ok(())
+    }
+
+    async fn commit_explicit(&mut self) -> Result<Response, QueryError> {
+        if !self.in_transaction_block() {
+            self.notice_of(
+                NoticeSeverity::Warning,
+                ErrorKind::NoActiveTransaction,
+                "there is no transaction in progress",
+            );
+            self.finish_implicit().await?;
+            return Ok(Response::Command(CommandTag::Plain("COMMIT")));
+        }
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.failed) {
+            self.end_transaction(false);
+            return Ok(Response::Command(CommandTag::Plain("ROLLBACK")));
+        }
+        self.commit().await?;
+        Ok(Response::Command(CommandTag::Plain("COMMIT")))
+    }
+
+    fn rollback_explicit(&mut self) -> Result<Response, QueryError> {
+        if !self.in_transaction_block() {
+            self.notice_of(
+                NoticeSeverity::Warning,
+                ErrorKind::NoActiveTransaction,
+                "there is no transaction in progress",
+            );
+        }
+        self.end_transaction(false);
+        Ok(Response::Command(CommandTag::Plain("ROLLBACK")))
+    }
+
+    fn savepoint(&mut self, name: &str) -> Result<Response, QueryError> {
+        self.in_block(
+            "SAVEPOINT",
+            |transaction| {
+                transaction.savepoint(name);
+                Ok(())
+            },
+            "SAVEPOINT",
+        )
+    }
+
+    fn in_block(
+        &mut self,
+        what: &str,
+        body: impl FnOnce(&mut Transaction) -> Result<(), QueryError>,
+        tag: &'static str,
+    ) -> Result<Response, QueryError> {
+        match &mut self.transaction {
+            Some(transaction) if transaction.explicit => {
+                body(transaction)?;
+                Ok(Response::Command(CommandTag::Plain(tag)))
+            }
+            _ => Err(QueryError::new(
+                ErrorKind::NoActiveTransaction,
+                format!("{what} can only be used in transaction blocks"),
+            )),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), QueryError> {
+        let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        let outcome = match transaction.into_draft() {
+            None => Ok(()),
+            Some((base, change)) => {
+                let draft = CommitDraft::new(base, change.ops);
+                self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error)
+            }
+        };
+        self.settings.end(outcome.is_ok());
+        self.close_cursors(outcome.is_ok());
+        outcome
+    }
+
+    fn end_transaction(&mut self, committed: bool) {
+        self.transaction = None;
+        self.settings.end(committed);
+        self.close_cursors(committed);
+    }
+
+    /// Cursors end with their transaction; WITH HOLD ones outlive a commit.
+    fn close_cursors(&mut self, committed: bool) {
+        self.cursors.retain(|_, cursor| cursor.survives(committed));
+    }
+
+    /// Starts the clock of `statement_timeout`.
+    fn start_timer(&mut self) {
+        self.timer = self.settings.statement_timeout_ms().map(|milliseconds| {
+            let token = self.token.clone();
+            let task = self.engine.compute().spawn(async move {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                token.timeout();
+            });
+            AbortOnDrop(task.abort_handle())
+        });
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.engine.registry.remove(self.process_id);
+    }
+}
+
+pub(crate) fn isolation_named(name: &str) -> Isolation {
+    match name {
+        "repeatable read" => Isolation::RepeatableRead,
+        "serializable" => Isolation::Serializable,
+        _ => Isolation::ReadCommitted,
+    }
+}

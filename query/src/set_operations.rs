@@ -1,0 +1,76 @@
+//! EXCEPT and INTERSECT with their multiplicities.
+//!
+//! DataFusion plans them as anti and semi joins, which lose count: `{1, 1} EXCEPT ALL {1}` gives nothing. Numbering equal rows on both
+//! sides makes them exact, because the n-th copy of a row then meets only the n-th copy on the other side.
+
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, JoinType, NullEquality, Result};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
+use datafusion::logical_expr::{
+    Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
+};
+
+/// Rewrites the set operations of a plan that comes from SQL and is not optimised yet: no other NULL-safe semi or anti join is in it.
+pub(crate) fn exact_set_operations(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Join(join) if is_set_operation(&join) => Ok(Transformed::yes(numbered(&join)?)),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}
+
+fn is_set_operation(join: &Join) -> bool {
+    matches!(join.join_type, JoinType::LeftAnti | JoinType::LeftSemi)
+        && join.null_equality == NullEquality::NullEqualsNull
+        && join.on.len() == join.left.schema().fields().len()
+}
+
+fn numbered(join: &Join) -> Result<LogicalPlan> {
+    let all = !matches!(join.left.as_ref(), LogicalPlan::Distinct(_));
+    let fields = || join.left.schema().fields().iter().zip(join.right.schema().fields());
+    let types: Vec<_> = fields()
+        .map(|(left, right)| {
+            comparison_coercion(left.data_type(), right.data_type()).unwrap_or_else(|| left.data_type().clone())
+        })
+        .collect();
+    let left = side(&join.left, "l", &types, all)?;
+    let right = side(&join.right, "r", &types, all)?;
+    let keys = |prefix: &str| -> Vec<Column> {
+        let count = types.len() + usize::from(all);
+        (0..count).map(|index| Column::from_name(format!("__{prefix}{index}"))).collect()
+    };
+    let joined = LogicalPlanBuilder::from(left).join_detailed(
+        right,
+        join.join_type,
+        (keys("l"), keys("r")),
+        None,
+        NullEquality::NullEqualsNull,
+    )?;
+    let shown = join.left.schema().iter().enumerate().map(|(index, (qualifier, field))| {
+        Expr::Column(Column::from_name(format!("__l{index}"))).alias_qualified(qualifier.cloned(), field.name())
+    });
+    joined.project(shown.collect::<Vec<_>>())?.build()
+}
+
+/// One side with plain column names, common types and, for ALL, the number of each copy as its last column.
+fn side(plan: &LogicalPlan, prefix: &str, types: &[arrow::datatypes::DataType], all: bool) -> Result<LogicalPlan> {
+    let name = |index: usize| format!("__{prefix}{index}");
+    let columns = plan
+        .schema()
+        .columns()
+        .into_iter()
+        .zip(types)
+        .enumerate()
+        .map(|(index, (column, data_type))| cast(Expr::Column(column), data_type.clone()).alias(name(index)));
+    let plain = LogicalPlanBuilder::from(plan.clone()).project(columns.collect::<Vec<_>>())?;
+    if !all {
+        return plain.build();
+    }
+    let keys: Vec<Expr> = (0..types.len()).map(|index| Expr::Column(Column::from_name(name(index)))).collect();
+    let function = WindowFunction::new(WindowFunctionDefinition::WindowUDF(row_number_udwf()), Vec::new());
+    let number = Expr::WindowFunction(Box::new(function)).partition_by(keys.clone()).build()?;
+    let copy = Expr::Column(Column::from_name(number.schema_name().to_string())).alias(name(types.len()));
+    plain.window(vec![number])?.project(keys.into_iter().chain([copy]).collect::<Vec<_>>())?.build()
+}

@@ -1,0 +1,148 @@
+//! Type names in SQL: what `numeric(12,2)` or `timestamptz` in a statement stands for.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::scan::external;
+use arrow::datatypes::{Field, FieldRef};
+use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
+use datafusion::common::Result;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+use std::sync::Arc;
+
+/// Types of casts and typed literals for DataFusion's planner.
+#[derive(Debug)]
+pub(crate) struct PostgresTypes;
+
+impl TypePlanner for PostgresTypes {
+    fn plan_type_field(&self, data_type: &DataType) -> Result<Option<FieldRef>> {
+        let sql_type = sql_type_of(data_type).map_err(external)?;
+        // The Arrow type says it all for most types; rows of VALUES must not differ in metadata that says nothing new.
+        let implied =
+            SqlType::from_data_type(&sql_type.data_type()).is_some_and(|implied| implied.oid() == sql_type.oid());
+        let field = if implied { Field::new("", sql_type.data_type(), true) } else { sql_type.field("", true) };
+        Ok(Some(Arc::new(field)))
+    }
+}
+
+/// The type that a name stands for. `numeric` without a precision is allowed here, for casts; tables refuse it.
+pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, QueryError> {
+    Ok(match data_type {
+        DataType::Bool | DataType::Boolean => SqlType::Bool,
+        DataType::SmallInt(_) | DataType::Int2(_) => SqlType::Int2,
+        DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => SqlType::Int4,
+        DataType::BigInt(_) | DataType::Int8(_) => SqlType::Int8,
+        DataType::Real | DataType::Float4 => SqlType::Float4,
+        DataType::Float(ExactNumberInfo::Precision(bits)) if *bits <= 24 => SqlType::Float4,
+        DataType::Float(_) | DataType::Float8 | DataType::DoublePrecision | DataType::Double(_) => SqlType::Float8,
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
+        DataType::Text | DataType::String(_) => SqlType::Text,
+        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
+            SqlType::Varchar { length_max: length_of(length.as_ref())? }
+        }
+        DataType::Date => SqlType::Date,
+        DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => SqlType::Time,
+        DataType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => SqlType::Timestamp,
+        DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => SqlType::TimestampTz,
+        DataType::Interval { .. } => SqlType::Interval,
+        DataType::Uuid => SqlType::Uuid,
+        DataType::Bytea => SqlType::Bytea,
+        DataType::JSON => SqlType::Json,
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => SqlType::Array(Box::new(sql_type_of(element)?)),
+        DataType::Custom(name, _) => custom(&name.to_string())?,
+        DataType::Char(_) | DataType::Character(_) => {
+            return Err(
+                QueryError::unsupported("type character").hint("Use text or varchar(n); they do not pad values.")
+            );
+        }
+        other => return Err(unknown(&other.to_string().to_lowercase())),
+    })
+}
+
+fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
+    let bare = name.to_lowercase();
+    let bare = bare.strip_prefix("pg_catalog.").unwrap_or(&bare).trim_matches('"');
+    Ok(match bare {
+        "name" => SqlType::Name,
+        "oid" => SqlType::Oid,
+        "char" => SqlType::Char,
+        "int2" => SqlType::Int2,
+        "int4" => SqlType::Int4,
+        "int8" => SqlType::Int8,
+        "float4" => SqlType::Float4,
+        "float8" => SqlType::Float8,
+        "bool" => SqlType::Bool,
+        "text" => SqlType::Text,
+        "varchar" => SqlType::Varchar { length_max: None },
+        "timestamptz" => SqlType::TimestampTz,
+        "timestamp" => SqlType::Timestamp,
+        "date" => SqlType::Date,
+        "numeric" => SqlType::numeric(),
+        "bytea" => SqlType::Bytea,
+        "uuid" => SqlType::Uuid,
+        "money" => return Err(QueryError::unsupported("type money").hint("Use numeric(19,2).")),
+        "serial" | "bigserial" | "smallserial" => {
+            return Err(
+                QueryError::unsupported(format!("type {bare}")).hint("Use integer or bigint and give the values.")
+            );
+        }
+        other => return Err(unknown(other)),
+    })
+}
+
+fn unknown(name: &str) -> QueryError {
+    let bare = name.split('(').next().unwrap_or(name);
+    if matches!(
+        bare,
+        "json"
+            | "jsonb"
+            | "xml"
+            | "inet"
+            | "cidr"
+            | "macaddr"
+            | "point"
+            | "box"
+            | "tsvector"
+            | "hstore"
+            | "bit"
+            | "timetz"
+            | "time with time zone"
+    ) {
+        return QueryError::unsupported(format!("type {bare}")).hint("Use text.");
+    }
+    QueryError::new(ErrorKind::UndefinedObject, format!("type \"{bare}\" does not exist"))
+}
+
+fn numeric(info: &ExactNumberInfo) -> std::result::Result<SqlType, QueryError> {
+    let (precision, scale) = match info {
+        ExactNumberInfo::None => return Ok(SqlType::numeric()),
+        ExactNumberInfo::Precision(precision) => (*precision, 0),
+        ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
+    };
+    let invalid = |message: String| Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
+    if precision == 0 || precision > 1000 {
+        return invalid(format!("NUMERIC precision {precision} must be between 1 and 1000"));
+    }
+    if precision > u64::from(NUMERIC_PRECISION_MAX) {
+        return Err(QueryError::unsupported(format!("numeric({precision},{scale})"))
+            .hint(format!("The largest precision is {NUMERIC_PRECISION_MAX} digits.")));
+    }
+    if scale < 0 || scale > precision as i64 {
+        return Err(QueryError::unsupported(format!(
+            "numeric({precision},{scale}): a scale outside of 0 to the precision"
+        )));
+    }
+    Ok(SqlType::Numeric { precision: precision as u8, scale: scale as i8, declared: true })
+}
+
+fn length_of(length: Option<&CharacterLength>) -> std::result::Result<Option<u32>, QueryError> {
+    match length {
+        None | Some(CharacterLength::Max) => Ok(None),
+        Some(CharacterLength::IntegerLength { length: 0, .. }) => {
+            Err(QueryError::new(ErrorKind::InvalidParameterValue, "length for type varchar must be at least 1"))
+        }
+        Some(CharacterLength::IntegerLength { length, .. }) if *length <= 10_485_760 => Ok(Some(*length as u32)),
+        Some(_) => {
+            Err(QueryError::new(ErrorKind::InvalidParameterValue, "length for type varchar cannot exceed 10485760"))
+        }
+    }
+}

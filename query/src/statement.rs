@@ -1,0 +1,333 @@
+//! Statements: from a client's text to what it asks for.
+//!
+//! A text is tokenised once, cut at top-level semicolons, and each piece is read by the grammar that knows it: COPY by
+//! `copy_format`, session and cursor commands and `CREATE TABLE … PARTITION BY` by the small grammar here, everything else by
+//! sqlparser. Tokens keep their line and column in the whole text, so every error points at the character that the client sent.
+
+use crate::copy_format::{CopyStatement, parse_copy};
+use crate::error::{ErrorKind, QueryError};
+use crate::statement_grammar as grammar;
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use std::sync::Arc;
+
+/// The most nested expression that the parser follows before it gives up with an error.
+const PARSER_DEPTH_MAX: usize = 200;
+
+/// One statement of a client's text.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The whole text that the client sent; positions count in it.
+    pub(crate) source: Arc<str>,
+    /// Byte range of this statement in `source`.
+    pub(crate) range: std::ops::Range<usize>,
+    pub(crate) kind: StatementKind,
+}
+
+impl Statement {
+    /// The statement's own text, without the semicolon.
+    pub fn text(&self) -> &str {
+        self.source[self.range.clone()].trim()
+    }
+}
+
+/// What a statement asks for.
+#[derive(Clone, Debug)]
+pub(crate) enum StatementKind {
+    Query(Box<ast::Query>),
+    Insert(Box<ast::Insert>),
+    Delete(Box<ast::Delete>),
+    CreateTable(Box<CreateTable>),
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+    },
+    CreateMaterializedView(Box<CreateMaterializedView>),
+    Drop(DropStatement),
+    Truncate {
+        tables: Vec<ast::ObjectName>,
+    },
+    Refresh {
+        view: ast::ObjectName,
+        with_data: bool,
+    },
+    Copy(Box<CopyStatement>),
+    Explain {
+        options: ExplainOptions,
+        statement: Box<Statement>,
+    },
+    ExplainView(ast::ObjectName),
+    Set {
+        name: String,
+        value: SetValue,
+        local: bool,
+    },
+    Show(String),
+    ShowAll,
+    Reset(String),
+    ResetAll,
+    Begin(TransactionModes),
+    SetTransaction(TransactionModes),
+    Commit,
+    Rollback,
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    Declare(Box<DeclareCursor>),
+    Fetch {
+        cursor: String,
+        count: FetchCount,
+        moves: bool,
+    },
+    Close(Option<String>),
+    Prepare {
+        name: String,
+        types: Vec<ast::DataType>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
+    Deallocate(Option<String>),
+    DiscardAll,
+    Checkpoint,
+    Vacuum,
+    Analyze,
+    Unlisten,
+    /// A statement that PostgreSQL has and Meridian does not.
+    Unsupported(String),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CreateTable {
+    pub definition: ast::CreateTable,
+    pub partition_by: Vec<ast::Expr>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CreateMaterializedView {
+    pub name: ast::ObjectName,
+    pub columns: Vec<String>,
+    pub query: Box<ast::Query>,
+    pub if_not_exists: bool,
+    pub with_data: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct DropStatement {
+    pub object: DropObject,
+    pub names: Vec<ast::ObjectName>,
+    pub if_exists: bool,
+    pub cascade: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DropObject {
+    Table,
+    MaterializedView,
+    View,
+    Schema,
+}
+
+/// The right side of SET; `Default` is the reset value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SetValue {
+    Default,
+    Text(String),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TransactionModes {
+    pub isolation: Option<Isolation>,
+    pub read_only: Option<bool>,
+}
+
+/// Transaction isolation as PostgreSQL names it; READ UNCOMMITTED is READ COMMITTED.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    #[default]
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+impl Isolation {
+    /// The name that SHOW and SET use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "read committed",
+            Self::RepeatableRead => "repeatable read",
+            Self::Serializable => "serializable",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct DeclareCursor {
+    pub name: String,
+    pub hold: bool,
+    pub statement: Statement,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FetchCount {
+    Rows(u64),
+    All,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExplainOptions {
+    pub analyze: bool,
+    pub verbose: bool,
+    pub json: bool,
+}
+
+/// Cuts a text into its statements. Empty ones are left out.
+pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, QueryError> {
+    let source: Arc<str> = Arc::from(sql);
+    let tokens = tokenize(&source)?;
+    let mut statements = Vec::new();
+    for piece in split(&tokens) {
+        if piece.iter().any(|token| !is_blank(&token.token)) {
+            statements.push(parse_piece(&source, piece)?);
+        }
+    }
+    Ok(statements)
+}
+
+/// Parses exactly one statement that stands inside another (`EXPLAIN …`, `DECLARE … FOR …`).
+pub(crate) fn parse_piece(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Statement, QueryError> {
+    let start =
+        tokens.iter().find(|token| !is_blank(&token.token)).map_or(0, |token| byte_offset(source, token.span.start));
+    let end = tokens.last().map_or(source.len(), |token| byte_offset(source, token.span.end));
+    let text = &source[start..end.max(start)];
+    let kind = match parse_copy(text) {
+        Some(copy) => StatementKind::Copy(Box::new(copy.map_err(|error| shift(error, source, start))?)),
+        None => grammar::parse_kind(source, tokens)?,
+    };
+    Ok(Statement { source: Arc::clone(source), range: start..end.max(start), kind })
+}
+
+/// Runs sqlparser over tokens of `source` and insists that it uses all of them.
+pub(crate) fn parse_with<T>(
+    source: &str,
+    tokens: &[TokenWithSpan],
+    body: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+) -> Result<T, QueryError> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens.to_vec());
+    let parsed = body(&mut parser).map_err(|error| syntax_error(source, error))?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(near(source, &rest));
+    }
+    Ok(parsed)
+}
+
+/// `syntax error at or near "x"` at a token, or `at end of input`.
+pub(crate) fn near(source: &str, token: &TokenWithSpan) -> QueryError {
+    let position = position_of(source, token.span.start);
+    let message = match &token.token {
+        Token::EOF => "syntax error at end of input".to_string(),
+        other => format!("syntax error at or near \"{other}\""),
+    };
+    let position = if token.token == Token::EOF { Some(source.chars().count() + 1) } else { position };
+    QueryError::new(ErrorKind::Syntax, message).position(position)
+}
+
+/// 1-based character offset of a location; `None` for the location that sqlparser gives to things of its own making.
+pub(crate) fn position_of(source: &str, location: Location) -> Option<usize> {
+    if location.line == 0 {
+        return None;
+    }
+    let byte = byte_offset(source, location);
+    Some(source[..byte].chars().count() + 1)
+}
+
+/// Moves an error that counts in a piece starting at byte `start` to the whole text.
+pub(crate) fn shift(mut error: QueryError, source: &str, start: usize) -> QueryError {
+    let before = source[..start].chars().count();
+    error.position = error.position.map(|position| position + before);
+    error
+}
+
+fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
+    if let Some(zero) = source.find('\0') {
+        return Err(QueryError::new(
+            ErrorKind::CharacterNotInRepertoire,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        )
+        .position(Some(source[..zero].chars().count() + 1)));
+    }
+    let dialect = PostgreSqlDialect {};
+    Tokenizer::new(&dialect, source).tokenize_with_location().map_err(|error| {
+        let position = position_of(source, error.location);
+        let rest = position.map_or("", |position| tail(source, position));
+        let unterminated = error.message.starts_with("Unterminated") || error.message.contains("Unexpected EOF");
+        let what = if unterminated { "unterminated quoted string" } else { "syntax error" };
+        QueryError::new(ErrorKind::Syntax, format!("{what} at or near \"{}\"", rest.trim_end())).position(position)
+    })
+}
+
+fn tail(source: &str, position: usize) -> &str {
+    let start = source.char_indices().nth(position - 1).map_or(source.len(), |(byte, _)| byte);
+    &source[start..]
+}
+
+fn split(tokens: &[TokenWithSpan]) -> impl Iterator<Item = &[TokenWithSpan]> {
+    tokens.split(|token| token.token == Token::SemiColon)
+}
+
+pub(crate) fn is_blank(token: &Token) -> bool {
+    matches!(token, Token::Whitespace(_) | Token::EOF)
+}
+
+/// sqlparser says where in words: `Expected: x, found: y at Line: 1, Column: 8`. The found token is the one PostgreSQL names.
+fn syntax_error(source: &str, error: ParserError) -> QueryError {
+    match error {
+        ParserError::RecursionLimitExceeded => {
+            QueryError::new(ErrorKind::StatementTooComplex, "stack depth limit exceeded")
+                .hint("Split the expression into smaller ones.")
+        }
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            let position = location_in(&message).and_then(|location| position_of(source, location));
+            let found = message.rsplit_once("found: ").map(|(_, rest)| rest.split(" at Line:").next().unwrap_or(rest));
+            match found {
+                Some("EOF") => QueryError::new(ErrorKind::Syntax, "syntax error at end of input")
+                    .position(Some(source.trim_end().trim_end_matches(';').chars().count() + 1)),
+                Some(found) => QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{found}\""))
+                    .position(position),
+                None => QueryError::new(ErrorKind::Syntax, format!("syntax error: {}", lower_first(&message)))
+                    .position(position),
+            }
+        }
+    }
+}
+
+fn lower_first(message: &str) -> String {
+    let mut characters = message.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+fn location_in(message: &str) -> Option<Location> {
+    let (_, rest) = message.rsplit_once("at Line: ")?;
+    let (line, column) = rest.split_once(", Column: ")?;
+    Some(Location { line: line.parse().ok()?, column: column.trim().parse().ok()? })
+}
+
+/// The byte at a 1-based line and column (in characters), at most the end of the text.
+pub(crate) fn byte_offset(source: &str, location: Location) -> usize {
+    let mut line_start = 0;
+    for _ in 1..location.line {
+        match source[line_start..].find('\n') {
+            Some(newline) => line_start += newline + 1,
+            None => return source.len(),
+        }
+    }
+    let column = (location.column as usize).saturating_sub(1);
+    source[line_start..].char_indices().nth(column).map_or(source.len(), |(byte, _)| line_start + byte)
+}

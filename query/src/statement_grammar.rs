@@ -1,0 +1,613 @@
+//! The grammar of the statements that sqlparser does not read the way PostgreSQL's clients write them.
+//!
+//! A [`Words`] walks over the tokens of one statement without its white space. Each rule either takes a statement whole or
+//! leaves it to sqlparser; nothing is matched as text.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::statement::{
+    CreateMaterializedView, CreateTable, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
+    Isolation, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
+};
+use datafusion::sql::sqlparser::ast::{self, Statement as Ast};
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use std::sync::Arc;
+
+/// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
+const UNSUPPORTED: [&str; 17] = [
+    "grant", "revoke", "listen", "notify", "lock", "comment", "cluster", "reindex", "security", "reassign", "import",
+    "do", "call", "load", "update", "merge", "alter",
+];
+
+struct Words<'a> {
+    source: &'a Arc<str>,
+    tokens: Vec<TokenWithSpan>,
+    next: usize,
+}
+
+pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<StatementKind, QueryError> {
+    let solid = tokens.iter().filter(|token| !is_blank(&token.token)).cloned().collect();
+    let mut words = Words { source, tokens: solid, next: 0 };
+    let first = words.peek_word().unwrap_or_default();
+    let kind = match first.as_str() {
+        "set" => words.set()?,
+        "show" => words.show()?,
+        "reset" => words.reset()?,
+        "begin" | "start" => words.begin()?,
+        "commit" | "end" => words.end_with(StatementKind::Commit)?,
+        "abort" => words.end_with(StatementKind::Rollback)?,
+        "rollback" => words.rollback()?,
+        "savepoint" => words.savepoint()?,
+        "release" => words.release()?,
+        "declare" => words.declare()?,
+        "fetch" | "move" => words.fetch()?,
+        "close" => words.close()?,
+        "prepare" => words.prepare()?,
+        "execute" => words.execute()?,
+        "deallocate" => words.deallocate()?,
+        "discard" => words.discard()?,
+        "refresh" => words.refresh()?,
+        "explain" => words.explain()?,
+        "checkpoint" => words.alone(StatementKind::Checkpoint)?,
+        "vacuum" => return Ok(StatementKind::Vacuum),
+        "analyze" | "analyse" => return Ok(StatementKind::Analyze),
+        "unlisten" => return Ok(StatementKind::Unlisten),
+        "create" => return words.create(),
+        word if UNSUPPORTED.contains(&word) => return Ok(StatementKind::Unsupported(word.to_uppercase())),
+        _ => return words.generic(),
+    };
+    words.expect_end()?;
+    Ok(kind)
+}
+
+impl Words<'_> {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.next).map(|token| &token.token)
+    }
+
+    /// The next word, folded to lower case unless it is quoted (a quoted word never matches a keyword).
+    fn peek_word(&self) -> Option<String> {
+        self.word_at(self.next)
+    }
+
+    fn word_at(&self, index: usize) -> Option<String> {
+        match &self.tokens.get(index)?.token {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
+            _ => None,
+        }
+    }
+
+    fn take(&mut self, word: &str) -> bool {
+        let found = self.peek_word().is_some_and(|next| next == word);
+        self.next += usize::from(found);
+        found
+    }
+
+    fn take_all(&mut self, words: &[&str]) -> bool {
+        let all =
+            words.iter().enumerate().all(|(ahead, word)| self.word_at(self.next + ahead).as_deref() == Some(*word));
+        self.next += if all { words.len() } else { 0 };
+        all
+    }
+
+    fn take_token(&mut self, token: &Token) -> bool {
+        let found = self.peek() == Some(token);
+        self.next += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, word: &str) -> Result<(), QueryError> {
+        if self.take(word) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn expect_end(&self) -> Result<(), QueryError> {
+        if self.next >= self.tokens.len() { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn unexpected(&self) -> QueryError {
+        let end = TokenWithSpan { token: Token::EOF, span: Span::empty() };
+        near(self.source, self.tokens.get(self.next).unwrap_or(&end))
+    }
+
+    /// An identifier, folded as PostgreSQL folds it.
+    fn identifier(&mut self) -> Result<String, QueryError> {
+        let name = match self.peek() {
+            Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
+            Some(Token::Word(word)) => word.value.to_lowercase(),
+            _ => return Err(self.unexpected()),
+        };
+        self.next += 1;
+        Ok(name)
+    }
+
+    fn rest(&self) -> &[TokenWithSpan] {
+        &self.tokens[self.next.min(self.tokens.len())..]
+    }
+
+    fn parse_rest<T>(
+        &mut self,
+        body: impl FnOnce(&mut Parser<'_>) -> Result<T, datafusion::sql::sqlparser::parser::ParserError>,
+    ) -> Result<T, QueryError> {
+        let parsed = parse_with(self.source, self.rest(), body)?;
+        self.next = self.tokens.len();
+        Ok(parsed)
+    }
+
+    fn alone(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        Ok(kind)
+    }
+
+    // ---- sessions ----
+
+    fn set(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let local = self.take("local");
+        let session = !local && self.take("session");
+        if session && self.take_all(&["characteristics", "as", "transaction"]) {
+            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
+        }
+        if !session && self.take("transaction") {
+            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
+        }
+        if self.take_all(&["time", "zone"]) {
+            let value = if self.take("local") || self.take("default") { SetValue::Default } else { self.set_value()? };
+            return Ok(StatementKind::Set { name: "TimeZone".into(), value, local });
+        }
+        if self.take("names") {
+            let value = self.set_value()?;
+            return Ok(StatementKind::Set { name: "client_encoding".into(), value, local });
+        }
+        let name = self.setting_name()?;
+        if !self.take_token(&Token::Eq) {
+            self.expect("to")?;
+        }
+        let value = if self.take("default") { SetValue::Default } else { self.set_value()? };
+        Ok(StatementKind::Set { name, value, local })
+    }
+
+    fn setting_name(&mut self) -> Result<String, QueryError> {
+        let mut name = self.identifier()?;
+        while self.take_token(&Token::Period) {
+            name = format!("{name}.{}", self.identifier()?);
+        }
+        Ok(name)
+    }
+
+    /// A list of words, strings and numbers, as `SET search_path = a, "B"` has it; items are joined by a comma.
+    fn set_value(&mut self) -> Result<SetValue, QueryError> {
+        let mut items = Vec::new();
+        loop {
+            let sign = if self.take_token(&Token::Minus) { "-" } else { "" };
+            let item = match self.peek() {
+                Some(Token::Word(word)) => word.value.clone(),
+                Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
+                Some(Token::Number(text, _)) => text.clone(),
+                _ => return Err(self.unexpected()),
+            };
+            self.next += 1;
+            items.push(format!("{sign}{item}"));
+            if !self.take_token(&Token::Comma) {
+                return Ok(SetValue::Text(items.join(", ")));
+            }
+        }
+    }
+
+    fn show(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all") {
+            return Ok(StatementKind::ShowAll);
+        }
+        if self.take_all(&["time", "zone"]) {
+            return Ok(StatementKind::Show("TimeZone".into()));
+        }
+        if self.take_all(&["transaction", "isolation", "level"]) {
+            return Ok(StatementKind::Show("transaction_isolation".into()));
+        }
+        if self.take_all(&["session", "authorization"]) {
+            return Ok(StatementKind::Show("session_authorization".into()));
+        }
+        Ok(StatementKind::Show(self.setting_name()?))
+    }
+
+    fn reset(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all") {
+            return Ok(StatementKind::ResetAll);
+        }
+        if self.take_all(&["time", "zone"]) {
+            return Ok(StatementKind::Reset("TimeZone".into()));
+        }
+        Ok(StatementKind::Reset(self.setting_name()?))
+    }
+
+    fn discard(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all")
+            || self.take("plans")
+            || self.take("temp")
+            || self.take("temporary")
+            || self.take("sequences")
+        {
+            return Ok(StatementKind::DiscardAll);
+        }
+        Err(self.unexpected())
+    }
+
+    // ---- transactions ----
+
+    fn begin(&mut self) -> Result<StatementKind, QueryError> {
+        if self.take("start") {
+            self.expect("transaction")?;
+        } else {
+            self.next += 1;
+            let _ = self.take("work") || self.take("transaction");
+        }
+        Ok(StatementKind::Begin(self.transaction_modes()?))
+    }
+
+    fn transaction_modes(&mut self) -> Result<TransactionModes, QueryError> {
+        let mut modes = TransactionModes::default();
+        while self.next < self.tokens.len() {
+            if self.take_all(&["isolation", "level"]) {
+                modes.isolation = Some(self.isolation()?);
+            } else if self.take_all(&["read", "only"]) {
+                modes.read_only = Some(true);
+            } else if self.take_all(&["read", "write"]) {
+                modes.read_only = Some(false);
+            } else if !(self.take_all(&["not", "deferrable"])
+                || self.take("deferrable")
+                || self.take_token(&Token::Comma))
+            {
+                return Err(self.unexpected());
+            }
+        }
+        Ok(modes)
+    }
+
+    fn isolation(&mut self) -> Result<Isolation, QueryError> {
+        if self.take("serializable") {
+            return Ok(Isolation::Serializable);
+        }
+        if self.take_all(&["repeatable", "read"]) {
+            return Ok(Isolation::RepeatableRead);
+        }
+        if self.take_all(&["read", "committed"]) || self.take_all(&["read", "uncommitted"]) {
+            return Ok(Isolation::ReadCommitted);
+        }
+        Err(self.unexpected())
+    }
+
+    fn end_with(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("work") || self.take("transaction");
+        if self.take("prepared") {
+            return Ok(StatementKind::Unsupported("two-phase commit".into()));
+        }
+        Ok(kind)
+    }
+
+    fn rollback(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("work") || self.take("transaction");
+        if self.take("to") {
+            let _ = self.take("savepoint");
+            return Ok(StatementKind::RollbackTo(self.identifier()?));
+        }
+        Ok(StatementKind::Rollback)
+    }
+
+    fn savepoint(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        Ok(StatementKind::Savepoint(self.identifier()?))
+    }
+
+    fn release(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("savepoint");
+        Ok(StatementKind::Release(self.identifier()?))
+    }
+
+    // ---- cursors and prepared statements ----
+
+    fn declare(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let name = self.identifier()?;
+        while self.take("binary")
+            || self.take("insensitive")
+            || self.take("asensitive")
+            || self.take_all(&["no", "scroll"])
+            || self.take("scroll")
+        {}
+        self.expect("cursor")?;
+        let hold = self.take_all(&["with", "hold"]);
+        let _ = self.take_all(&["without", "hold"]);
+        self.expect("for")?;
+        let statement = parse_piece(self.source, self.rest())?;
+        self.next = self.tokens.len();
+        Ok(StatementKind::Declare(Box::new(DeclareCursor { name, hold, statement })))
+    }
+
+    fn fetch(&mut self) -> Result<StatementKind, QueryError> {
+        let moves = self.take("move");
+        self.next += usize::from(!moves);
+        let _ = self.take("next");
+        let forward = self.take("forward");
+        let count = match self.peek().cloned() {
+            Some(Token::Number(text, _)) => {
+                let rows = text.parse().map_err(|_| self.unexpected())?;
+                self.next += 1;
+                FetchCount::Rows(rows)
+            }
+            Some(Token::Minus) => return Err(backward()),
+            _ if self.take("all") => FetchCount::All,
+            _ => FetchCount::Rows(1),
+        };
+        let backwards = ["backward", "prior", "first", "last", "absolute", "relative"];
+        if !forward && backwards.iter().any(|word| self.peek_word().as_deref() == Some(*word)) {
+            return Err(backward());
+        }
+        let _ = self.take("from") || self.take("in");
+        Ok(StatementKind::Fetch { cursor: self.identifier()?, count, moves })
+    }
+
+    fn close(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all") {
+            return Ok(StatementKind::Close(None));
+        }
+        Ok(StatementKind::Close(Some(self.identifier()?)))
+    }
+
+    fn prepare(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("transaction") {
+            self.next = self.tokens.len();
+            return Ok(StatementKind::Unsupported("two-phase commit".into()));
+        }
+        let name = self.identifier()?;
+        let mut types = Vec::new();
+        if self.peek() == Some(&Token::LParen) {
+            let close = self.closing(self.next)?;
+            let inner = self.tokens[self.next + 1..close].to_vec();
+            types = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_data_type))?;
+            self.next = close + 1;
+        }
+        self.expect("as")?;
+        let statement = parse_piece(self.source, self.rest())?;
+        self.next = self.tokens.len();
+        Ok(StatementKind::Prepare { name, types, statement: Box::new(statement) })
+    }
+
+    fn execute(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let name = self.identifier()?;
+        let mut arguments = Vec::new();
+        if self.peek() == Some(&Token::LParen) {
+            let close = self.closing(self.next)?;
+            let inner = self.tokens[self.next + 1..close].to_vec();
+            arguments = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
+            self.next = close + 1;
+        }
+        Ok(StatementKind::Execute { name, arguments })
+    }
+
+    fn deallocate(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("prepare");
+        if self.take("all") {
+            return Ok(StatementKind::Deallocate(None));
+        }
+        Ok(StatementKind::Deallocate(Some(self.identifier()?)))
+    }
+
+    /// The index of the parenthesis that closes the one at `open`.
+    fn closing(&self, open: usize) -> Result<usize, QueryError> {
+        let mut depth = 0;
+        for (index, token) in self.tokens.iter().enumerate().skip(open) {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return Ok(index);
+            }
+        }
+        let end = TokenWithSpan { token: Token::EOF, span: Span::empty() };
+        Err(near(self.source, &end))
+    }
+
+    // ---- views, EXPLAIN ----
+
+    fn refresh(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        self.expect("materialized")?;
+        self.expect("view")?;
+        let _ = self.take("concurrently");
+        let without = self.tokens.len() >= 3 && self.word_at(self.tokens.len() - 1).as_deref() == Some("data");
+        let mut with_data = true;
+        if without {
+            let negated = self.word_at(self.tokens.len() - 2).as_deref() == Some("no");
+            with_data = !negated;
+            self.tokens.truncate(self.tokens.len() - if negated { 3 } else { 2 });
+        }
+        let view = self.parse_rest(|parser| parser.parse_object_name(false))?;
+        Ok(StatementKind::Refresh { view, with_data })
+    }
+
+    fn explain(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take_all(&["materialized", "view"]) {
+            return Ok(StatementKind::ExplainView(self.parse_rest(|parser| parser.parse_object_name(false))?));
+        }
+        let options = self.explain_options()?;
+        let statement = Box::new(parse_piece(self.source, self.rest())?);
+        self.next = self.tokens.len();
+        Ok(StatementKind::Explain { options, statement })
+    }
+
+    fn explain_options(&mut self) -> Result<ExplainOptions, QueryError> {
+        let mut options = ExplainOptions::default();
+        let listed = self.peek() == Some(&Token::LParen)
+            && !matches!(self.word_at(self.next + 1).as_deref(), Some("select" | "with" | "values"));
+        if !listed {
+            options.analyze = self.take("analyze") || self.take("analyse");
+            options.verbose = self.take("verbose");
+            return Ok(options);
+        }
+        self.next += 1;
+        loop {
+            let name = self.identifier()?;
+            let value = match self.peek() {
+                Some(Token::Word(_)) => self.identifier()?,
+                Some(Token::Number(..)) => {
+                    self.next += 1;
+                    "on".into()
+                }
+                _ => "on".into(),
+            };
+            let on = !matches!(value.as_str(), "off" | "false" | "0");
+            match name.as_str() {
+                "analyze" | "analyse" => options.analyze = on,
+                "verbose" => options.verbose = on,
+                "format" if value == "json" => options.json = true,
+                "format" if value == "text" => options.json = false,
+                "format" => {
+                    return Err(QueryError::unsupported(format!("EXPLAIN format \"{value}\""))
+                        .hint("Use FORMAT TEXT or FORMAT JSON."));
+                }
+                "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" | "generic_plan" => {}
+                _ => return Err(QueryError::new(ErrorKind::Syntax, format!("unrecognized EXPLAIN option \"{name}\""))),
+            }
+            if self.take_token(&Token::RParen) {
+                return Ok(options);
+            }
+            if !self.take_token(&Token::Comma) {
+                return Err(self.unexpected());
+            }
+        }
+    }
+
+    // ---- definitions ----
+
+    fn create(&mut self) -> Result<StatementKind, QueryError> {
+        let table = (1..4).any(|index| self.word_at(index).as_deref() == Some("table"));
+        let partition_by = if table { self.take_partition_by()? } else { Vec::new() };
+        let with_data = self.take_with_data();
+        self.next = 0;
+        match self.parse_rest(|parser| parser.parse_statement())? {
+            Ast::CreateTable(definition) => {
+                Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by })))
+            }
+            Ast::CreateView(view) if view.materialized => {
+                if view.or_replace {
+                    return Err(
+                        QueryError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW").hint("Drop the view first.")
+                    );
+                }
+                let columns = view.columns.iter().map(|column| fold(&column.name)).collect();
+                Ok(StatementKind::CreateMaterializedView(Box::new(CreateMaterializedView {
+                    name: view.name,
+                    columns,
+                    query: view.query,
+                    if_not_exists: view.if_not_exists,
+                    with_data,
+                })))
+            }
+            Ast::CreateView(_) => Ok(StatementKind::Unsupported("CREATE VIEW".into())),
+            Ast::CreateSchema { schema_name, if_not_exists, .. } => {
+                let name = match schema_name {
+                    ast::SchemaName::Simple(name) | ast::SchemaName::NamedAuthorization(name, _) => name,
+                    ast::SchemaName::UnnamedAuthorization(name) => ast::ObjectName::from(vec![name]),
+                };
+                let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+                Ok(StatementKind::CreateSchema { name, if_not_exists })
+            }
+            _ => {
+                let what = self.word_at(1).unwrap_or_default().to_uppercase();
+                Ok(StatementKind::Unsupported(format!("CREATE {what}")))
+            }
+        }
+    }
+
+    /// Takes `PARTITION BY [RANGE | LIST | HASH] (…)` out of a CREATE TABLE, since it may stand before `WITH (…)`.
+    fn take_partition_by(&mut self) -> Result<Vec<ast::Expr>, QueryError> {
+        let mut depth = 0usize;
+        for index in 0..self.tokens.len() {
+            match self.tokens[index].token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            let here = depth == 0 && self.word_at(index).as_deref() == Some("partition");
+            if here && self.word_at(index + 1).as_deref() == Some("by") {
+                let method = matches!(self.word_at(index + 2).as_deref(), Some("range" | "list" | "hash"));
+                let open = index + 2 + usize::from(method);
+                if self.tokens.get(open).map(|token| &token.token) != Some(&Token::LParen) {
+                    self.next = open;
+                    return Err(self.unexpected());
+                }
+                let close = self.closing(open)?;
+                let inner = self.tokens[open + 1..close].to_vec();
+                let items = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
+                self.tokens.drain(index..=close);
+                return Ok(items);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Takes a closing `WITH [NO] DATA` off; true unless it said NO.
+    fn take_with_data(&mut self) -> bool {
+        let count = self.tokens.len();
+        let ends = |words: &[&str]| {
+            count >= words.len()
+                && words
+                    .iter()
+                    .enumerate()
+                    .all(|(index, word)| self.word_at(count - words.len() + index).as_deref() == Some(*word))
+        };
+        if ends(&["with", "no", "data"]) {
+            self.tokens.truncate(count - 3);
+            return false;
+        }
+        if ends(&["with", "data"]) {
+            self.tokens.truncate(count - 2);
+        }
+        true
+    }
+
+    fn generic(&mut self) -> Result<StatementKind, QueryError> {
+        let first = self.peek_word().unwrap_or_default();
+        match self.parse_rest(|parser| parser.parse_statement())? {
+            Ast::Query(query) => Ok(StatementKind::Query(query)),
+            Ast::Insert(insert) => Ok(StatementKind::Insert(Box::new(insert))),
+            Ast::Delete(delete) => Ok(StatementKind::Delete(Box::new(delete))),
+            Ast::Truncate(truncate) => Ok(StatementKind::Truncate {
+                tables: truncate.table_names.into_iter().map(|target| target.name).collect(),
+            }),
+            Ast::Drop { object_type, if_exists, names, cascade, .. } => {
+                let object = match object_type {
+                    ast::ObjectType::Table => DropObject::Table,
+                    ast::ObjectType::MaterializedView => DropObject::MaterializedView,
+                    ast::ObjectType::View => DropObject::View,
+                    ast::ObjectType::Schema => DropObject::Schema,
+                    other => return Ok(StatementKind::Unsupported(format!("DROP {other}"))),
+                };
+                Ok(StatementKind::Drop(DropStatement { object, names, if_exists, cascade }))
+            }
+            _ => Ok(StatementKind::Unsupported(first.to_uppercase())),
+        }
+    }
+}
+
+fn backward() -> QueryError {
+    QueryError::new(ErrorKind::ObjectNotReady, "cursor can only scan forward")
+        .hint("Declare it again to read from the start.")
+}
+
+/// An identifier as PostgreSQL folds it.
+pub(crate) fn fold(identifier: &ast::Ident) -> String {
+    if identifier.quote_style.is_some() { identifier.value.clone() } else { identifier.value.to_lowercase() }
+}

@@ -1,0 +1,180 @@
+//! What the system catalog and the session functions are told of the server and the session.
+
+use crate::activity::Activity;
+use crate::engine::{DATABASE, Engine};
+use crate::functions::SessionFacts;
+use crate::pg_catalog::{ActivityRow, CatalogContext, CommitRow, CursorRow, PreparedRow, SettingRow, ViewClassRow};
+use crate::planner::Planning;
+use crate::session::Session;
+use crate::settings::{Kind, SERVER_VERSION, Setting, Settings};
+use catalog::snapshot::Snapshot;
+use catalog::sql_type::SqlType;
+use std::sync::{Arc, OnceLock};
+
+/// The user that background work plans as.
+const SYSTEM_USER: &str = "meridian";
+
+/// The facts of one statement of a session.
+pub(crate) fn session_facts(session: &Session, snapshot: &Arc<Snapshot>) -> SessionFacts {
+    facts(&session.engine, snapshot, &session.user, session.process_id, session.settings.clone())
+}
+
+fn facts(engine: &Engine, snapshot: &Arc<Snapshot>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
+    SessionFacts {
+        snapshot: Arc::clone(snapshot),
+        database: DATABASE.to_string(),
+        user: user.to_string(),
+        search_path: settings.search_path(),
+        process_id,
+        version: format!("PostgreSQL {SERVER_VERSION} on {}, compiled by rustc, 64-bit", std::env::consts::ARCH),
+        client_address: None,
+        client_port: None,
+        server_address: None,
+        server_port: None,
+        server_started_at_micros: engine.started_at_micros,
+        settings_loaded_at_micros: engine.started_at_micros,
+        settings: Arc::new(settings),
+    }
+}
+
+/// Planning for background work over a snapshot.
+pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>) -> Planning {
+    let settings = Settings::default();
+    let facts = Arc::new(facts(engine, &snapshot, SYSTEM_USER, 0, settings.clone()));
+    let system = SystemSource {
+        engine: Arc::clone(engine),
+        user: SYSTEM_USER.to_string(),
+        settings,
+        ..SystemSource::empty(engine)
+    };
+    Planning::new(Arc::clone(engine), engine.state("UTC"), snapshot, facts, Arc::new(system))
+}
+
+/// What system relations are computed from, put together when the first of them is read.
+pub(crate) struct SystemSource {
+    engine: Arc<Engine>,
+    user: String,
+    settings: Settings,
+    prepared: Vec<PreparedRow>,
+    cursors: Vec<CursorRow>,
+    context: OnceLock<CatalogContext>,
+}
+
+impl SystemSource {
+    fn empty(engine: &Arc<Engine>) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            user: String::new(),
+            settings: Settings::default(),
+            prepared: Vec::new(),
+            cursors: Vec::new(),
+            context: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn of(session: &Session) -> Self {
+        let prepared = session.prepared.iter().map(|(name, prepared)| PreparedRow {
+            name: name.clone(),
+            statement: prepared.text.clone(),
+            prepared_at_micros: prepared.prepared_at_micros,
+            parameter_types: prepared.prepared.parameters.iter().map(SqlType::base_name).collect(),
+            from_sql: true,
+        });
+        let cursors = session.cursors.iter().map(|(name, cursor)| CursorRow {
+            name: name.clone(),
+            statement: cursor.statement.clone(),
+            holdable: cursor.hold,
+            binary: false,
+            scrollable: false,
+            created_at_micros: cursor.opened_at_micros,
+        });
+        Self {
+            user: session.user.clone(),
+            settings: session.settings.clone(),
+            prepared: prepared.collect(),
+            cursors: cursors.collect(),
+            ..Self::empty(&session.engine)
+        }
+    }
+
+    /// The context of a statement that reads `snapshot`.
+    pub(crate) fn context(&self, snapshot: &Arc<Snapshot>) -> &CatalogContext {
+        self.context.get_or_init(|| CatalogContext {
+            snapshot: Arc::clone(snapshot),
+            database: DATABASE.to_string(),
+            user: self.user.clone(),
+            settings: self.settings.all().into_iter().map(|(setting, value)| setting_row(setting, value)).collect(),
+            activity: self.engine.activity().into_iter().map(activity_row).collect(),
+            search_path: self.settings.search_path(),
+            commits: self.commits(),
+            view_classes: self.view_classes(snapshot),
+            prepared: self.prepared.clone(),
+            cursors: self.cursors.clone(),
+        })
+    }
+
+    fn commits(&self) -> Vec<CommitRow> {
+        let commits = self.engine.catalog.recent_commits().into_iter();
+        commits
+            .map(|commit| CommitRow {
+                seq: commit.seq,
+                committed_at_micros: commit.at_micros,
+                summary: commit.summary,
+                bytes: commit.bytes,
+            })
+            .collect()
+    }
+
+    fn view_classes(&self, snapshot: &Arc<Snapshot>) -> Vec<ViewClassRow> {
+        let planning = background_planning(&self.engine, Arc::clone(snapshot));
+        let views = snapshot.views.values().map(|view| {
+            let program = self.engine.programs.of(&planning, &view.definition);
+            let fold = self.engine.background.last_fold(view.definition.id);
+            ViewClassRow {
+                view: view.definition.id,
+                class: program.map_or_else(|error| format!("broken: {error}"), |program| program.class().to_string()),
+                last_fold_micros: fold.as_ref().map(|fold| fold.micros as i64),
+                last_fold_rows: fold.map(|fold| fold.rows),
+            }
+        });
+        views.collect()
+    }
+}
+
+fn setting_row(setting: &Setting, value: String) -> SettingRow {
+    let (vartype, enumvals) = match setting.kind {
+        Kind::Bool => ("bool", None),
+        Kind::Number => ("integer", None),
+        Kind::Word(words) => ("enum", Some(words.iter().map(|word| (*word).to_string()).collect())),
+        _ => ("string", None),
+    };
+    SettingRow {
+        name: setting.name.to_string(),
+        source: if value == setting.default { "default" } else { "session" }.to_string(),
+        setting: value,
+        category: "Client Connection Defaults".into(),
+        short_desc: setting.description.to_string(),
+        context: if setting.kind == Kind::Fixed { "internal" } else { "user" }.to_string(),
+        vartype: vartype.to_string(),
+        boot_val: Some(setting.default.to_string()),
+        reset_val: Some(setting.default.to_string()),
+        enumvals,
+        ..SettingRow::default()
+    }
+}
+
+fn activity_row(activity: Activity) -> ActivityRow {
+    ActivityRow {
+        pid: activity.process_id,
+        user: activity.user,
+        database: DATABASE.to_string(),
+        application_name: activity.application_name,
+        client_address: activity.client_address,
+        backend_start_micros: activity.connected_at_micros,
+        transaction_start_micros: None,
+        query_start_micros: activity.statement_at_micros,
+        state_change_micros: activity.statement_at_micros,
+        state: activity.state.to_string(),
+        query: activity.statement,
+    }
+}

@@ -1,0 +1,273 @@
+//! CREATE TABLE: from its syntax tree to a table definition.
+//!
+//! What cannot be kept is refused by name; nothing is accepted and then ignored.
+
+use crate::engine_error::nearest;
+use crate::error::{ErrorKind, QueryError};
+use crate::sql_types::sql_type_of;
+use crate::statement::{CreateTable, Statement};
+use crate::statement_grammar::fold;
+use catalog::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform};
+use catalog::ids::{ColumnId, ObjectId};
+use catalog::sql_type::SqlType;
+use datafusion::sql::sqlparser::ast::{
+    self, ColumnOption, CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SqlOption,
+};
+
+/// The most columns of a table, as in PostgreSQL.
+const COLUMNS_MAX: usize = 1_600;
+/// The longest name in bytes, as in PostgreSQL, which cuts where this refuses.
+const NAME_LENGTH_MAX: usize = 63;
+const OPTIONS: [&str; 1] = ["order_by"];
+
+/// The definition that a CREATE TABLE asks for.
+pub(crate) fn define(
+    create: &CreateTable,
+    id: ObjectId,
+    name: ObjectName,
+    statement: &Statement,
+) -> Result<TableDefinition, QueryError> {
+    refuse_unsupported(&create.definition)?;
+    check_name(&name.name)?;
+    let columns =
+        create.definition.columns.iter().enumerate().map(|(index, column)| define_column(index, column, statement));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    check_columns(&columns)?;
+    let mut definition = TableDefinition {
+        id,
+        name,
+        columns,
+        partition_by: Vec::new(),
+        order_by: Vec::new(),
+        version: 1,
+        state_of: None,
+    };
+    definition.partition_by = partition_by(&definition, &create.partition_by)?;
+    definition.order_by = order_by(&definition, &create.definition.table_options)?;
+    Ok(definition)
+}
+
+fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
+    let refused = |what: &str, hint: &str| Err(QueryError::unsupported(what).hint(hint));
+    if create.temporary {
+        return refused("CREATE TEMPORARY TABLE", "Create a plain table and drop it afterwards.");
+    }
+    if create.query.is_some() {
+        return refused("CREATE TABLE AS", "Create the table, then use INSERT INTO … SELECT.");
+    }
+    if create.like.is_some() || create.inherits.is_some() || create.partition_of.is_some() {
+        return refused(
+            "CREATE TABLE LIKE, INHERITS and PARTITION OF",
+            "Partitions come from PARTITION BY by themselves.",
+        );
+    }
+    if let Some(constraint) = create.constraints.first() {
+        return Err(constraint_unsupported(&constraint.to_string()));
+    }
+    Ok(())
+}
+
+fn constraint_unsupported(text: &str) -> QueryError {
+    let what = ["PRIMARY KEY", "UNIQUE", "FOREIGN KEY", "CHECK"]
+        .into_iter()
+        .find(|kind| text.contains(kind))
+        .unwrap_or("this constraint");
+    QueryError::unsupported(what).hint("Leave the constraint out; only NOT NULL and DEFAULT are kept.")
+}
+
+fn check_name(name: &str) -> Result<(), QueryError> {
+    if name.len() > NAME_LENGTH_MAX {
+        let message = format!("identifier \"{name}\" is longer than {NAME_LENGTH_MAX} bytes");
+        return Err(QueryError::new(ErrorKind::InvalidObjectDefinition, message));
+    }
+    Ok(())
+}
+
+fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
+    if columns.is_empty() {
+        return Err(QueryError::unsupported("a table without columns"));
+    }
+    if columns.len() > COLUMNS_MAX {
+        return Err(QueryError::new(
+            ErrorKind::ProgramLimitExceeded,
+            format!("tables can have at most {COLUMNS_MAX} columns"),
+        ));
+    }
+    for (index, column) in columns.iter().enumerate() {
+        check_name(&column.name)?;
+        if column.name.starts_with("__") {
+            return Err(QueryError::new(
+                ErrorKind::InvalidTableDefinition,
+                format!("column name \"{}\" is reserved", column.name),
+            )
+            .hint("Names that begin with two underscores are the server's own."));
+        }
+        if columns[..index].iter().any(|other| other.name == column.name) {
+            let message = format!("column \"{}\" specified more than once", column.name);
+            return Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(&column.name));
+        }
+    }
+    Ok(())
+}
+
+fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -> Result<Column, QueryError> {
+    let name = fold(&column.name);
+    let position = crate::engine_error::position_of_word(statement, &column.data_type.to_string());
+    let sql_type = sql_type_of(&column.data_type).map_err(|error| error.position(position))?;
+    storable(&sql_type, &name)?;
+    let mut defined = Column { id: ColumnId(index as i32 + 1), name, sql_type, not_null: false, default: None };
+    for option in &column.options {
+        match &option.option {
+            ColumnOption::NotNull => defined.not_null = true,
+            ColumnOption::Null => {}
+            ColumnOption::Default(expression) => defined.default = Some(expression.to_string()),
+            ColumnOption::Collation(collation)
+                if ["C", "POSIX", "default"].iter().any(|known| collation.to_string().contains(known)) => {}
+            ColumnOption::PrimaryKey(_) => return Err(constraint_unsupported("PRIMARY KEY")),
+            ColumnOption::Unique(_) => return Err(constraint_unsupported("UNIQUE")),
+            ColumnOption::ForeignKey(_) => return Err(constraint_unsupported("FOREIGN KEY")),
+            ColumnOption::Check(_) => return Err(constraint_unsupported("CHECK")),
+            other => return Err(QueryError::unsupported(format!("column option {other}"))),
+        }
+    }
+    Ok(defined)
+}
+
+/// A type is on disk for ever; the ones that are not settled are refused.
+fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
+    match sql_type {
+        SqlType::Numeric { declared: false, .. } => {
+            Err(QueryError::unsupported(format!("column \"{column}\" of type numeric without a precision"))
+                .hint("Give it a precision and scale, such as numeric(12,2)."))
+        }
+        SqlType::Interval
+        | SqlType::Json
+        | SqlType::Array(_)
+        | SqlType::Reg(_)
+        | SqlType::Name
+        | SqlType::Char
+        | SqlType::Oid => {
+            Err(QueryError::unsupported(format!("column \"{column}\" of type {sql_type}")).hint("Use text."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn find_column<'a>(definition: &'a TableDefinition, name: &str, clause: &str) -> Result<&'a Column, QueryError> {
+    let found = definition.columns.iter().find(|column| column.name == name);
+    found.ok_or_else(|| {
+        let error =
+            QueryError::new(ErrorKind::UndefinedColumn, format!("column \"{name}\" named in {clause} does not exist"))
+                .column(name);
+        match nearest(name, definition.columns.iter().map(|column| column.name.as_str())) {
+            Some(near) => error.hint(format!("Perhaps you meant the column \"{near}\".")),
+            None => error,
+        }
+    })
+}
+
+fn partition_by(definition: &TableDefinition, items: &[Expr]) -> Result<Vec<PartitionColumn>, QueryError> {
+    items.iter().map(|item| partition_item(definition, item)).collect()
+}
+
+fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<PartitionColumn, QueryError> {
+    let unclear = || {
+        QueryError::new(ErrorKind::InvalidTableDefinition, format!("cannot partition by {item}"))
+            .hint("Use plain columns and day(c), month(c), quarter(c), year(c) or date_trunc('month', c).")
+    };
+    let (name, transform) = match item {
+        Expr::Identifier(name) => (fold(name), Transform::Identity),
+        Expr::Nested(inner) => return partition_item(definition, inner),
+        Expr::Function(function) => {
+            let FunctionArguments::List(list) = &function.args else { return Err(unclear()) };
+            let arguments: Vec<&Expr> = list
+                .args
+                .iter()
+                .filter_map(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
+                    _ => None,
+                })
+                .collect();
+            let called = function.name.to_string().to_lowercase();
+            match (called.as_str(), arguments.as_slice()) {
+                ("date_trunc", [Expr::Value(unit), Expr::Identifier(column)]) => {
+                    let unit = unit.value.clone().into_string().unwrap_or_default();
+                    (fold(column), transform_named(&unit).ok_or_else(unclear)?)
+                }
+                (unit, [Expr::Identifier(column)]) => (fold(column), transform_named(unit).ok_or_else(unclear)?),
+                _ => return Err(unclear()),
+            }
+        }
+        _ => return Err(unclear()),
+    };
+    let column = find_column(definition, &name, "PARTITION BY")?;
+    let dated = matches!(column.sql_type, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz);
+    if transform != Transform::Identity && !dated {
+        let message = format!("column \"{name}\" of type {} has no day, month or year", column.sql_type);
+        return Err(QueryError::new(ErrorKind::DatatypeMismatch, message));
+    }
+    if matches!(column.sql_type, SqlType::Float4 | SqlType::Float8) {
+        return Err(QueryError::unsupported("partitioning by a floating-point column"));
+    }
+    Ok(PartitionColumn { column: column.id, transform })
+}
+
+fn transform_named(unit: &str) -> Option<Transform> {
+    Some(match unit.to_lowercase().as_str() {
+        "day" => Transform::Day,
+        "month" => Transform::Month,
+        "quarter" => Transform::Quarter,
+        "year" => Transform::Year,
+        _ => return None,
+    })
+}
+
+/// `WITH (order_by = 'a, b')`; without it the first partitioned or declared date or timestamp column.
+fn order_by(definition: &TableDefinition, options: &CreateTableOptions) -> Result<Vec<ColumnId>, QueryError> {
+    let listed = match options {
+        CreateTableOptions::None => &[][..],
+        CreateTableOptions::With(options) => options.as_slice(),
+        other => return Err(QueryError::unsupported(format!("table option {other}"))),
+    };
+    let mut order = None;
+    for option in listed {
+        let SqlOption::KeyValue { key, value } = option else {
+            return Err(QueryError::unsupported(format!("table option {option}")));
+        };
+        let name = fold(key);
+        if name != "order_by" {
+            let error = QueryError::new(ErrorKind::InvalidParameterValue, format!("unrecognized parameter \"{name}\""));
+            return Err(match nearest(&name, OPTIONS.into_iter()) {
+                Some(near) => error.hint(format!("Perhaps you meant \"{near}\".")),
+                None => error.hint(format!("Known parameters: {}.", OPTIONS.join(", "))),
+            });
+        }
+        order = Some(option_text(value)?);
+    }
+    match order {
+        Some(text) => {
+            let names =
+                text.split(',').map(|name| name.trim().trim_matches('"').to_string()).filter(|name| !name.is_empty());
+            names.map(|name| Ok(find_column(definition, &name, "order_by")?.id)).collect()
+        }
+        None => Ok(default_order(definition).into_iter().collect()),
+    }
+}
+
+fn option_text(value: &Expr) -> Result<String, QueryError> {
+    match value {
+        Expr::Value(value) => Ok(value.value.clone().into_string().unwrap_or_default()),
+        Expr::Identifier(name) => Ok(fold(name)),
+        other => Err(QueryError::new(
+            ErrorKind::InvalidParameterValue,
+            format!("invalid value for parameter \"order_by\": {other}"),
+        )),
+    }
+}
+
+fn default_order(definition: &TableDefinition) -> Option<ColumnId> {
+    let dated = |column: &&Column| matches!(column.sql_type, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz);
+    let partitioned = definition.partition_by.iter().filter(|item| item.transform != Transform::Identity);
+    let partitioned = partitioned.map(|item| item.column).next();
+    partitioned.or_else(|| definition.columns.iter().find(dated).map(|column| column.id))
+}

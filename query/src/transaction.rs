@@ -1,0 +1,214 @@
+//! Transactions: a draft that grows statement by statement, laid over the snapshot that each of them reads.
+//!
+//! READ COMMITTED takes a fresh snapshot for each statement, REPEATABLE READ keeps the first. Either way what the transaction itself did is
+//! on top, so a statement sees its own transaction's rows, and views over them, before anybody else does. Nothing of it is visible to others until COMMIT.
+
+use crate::engine::{Engine, conflict_error, now_micros};
+use crate::error::{ErrorKind, QueryError};
+use crate::statement::Isolation;
+use crate::write_holds::WriteHold;
+use catalog::draft::Op;
+use catalog::ids::{CommitSeq, ObjectId};
+use catalog::snapshot::Snapshot;
+use std::sync::Arc;
+use storage::staging::StagedSegments;
+
+/// What a statement wants to change: operations and the files that they name.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub ops: Vec<Op>,
+    pub staged: Vec<StagedSegments>,
+    pub holds: Vec<WriteHold>,
+}
+
+impl Change {
+    pub(crate) fn of(ops: Vec<Op>) -> Self {
+        Self { ops, ..Self::default() }
+    }
+}
+
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    ops: usize,
+    staged: usize,
+}
+
+/// The draft so far, applied to a base.
+#[derive(Debug)]
+struct Overlay {
+    base: CommitSeq,
+    ops: usize,
+    snapshot: Arc<Snapshot>,
+}
+
+/// A transaction of one session.
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    /// Begun by BEGIN; otherwise it ends with the client's message.
+    pub explicit: bool,
+    pub isolation: Isolation,
+    pub read_only: bool,
+    pub failed: bool,
+    pinned: Option<Arc<Snapshot>>,
+    base: Option<Arc<Snapshot>>,
+    change: Change,
+    savepoints: Vec<Savepoint>,
+    overlay: Option<Overlay>,
+}
+
+impl Transaction {
+    pub(crate) fn new(explicit: bool, isolation: Isolation, read_only: bool) -> Self {
+        Self {
+            explicit,
+            isolation,
+            read_only,
+            failed: false,
+            pinned: None,
+            base: None,
+            change: Change::default(),
+            savepoints: Vec::new(),
+            overlay: None,
+        }
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.change.ops.is_empty()
+    }
+
+    /// Whether a statement has already read under the isolation of this transaction.
+    pub(crate) fn has_read(&self) -> bool {
+        self.base.is_some()
+    }
+
+    /// The snapshot that the next statement reads: the committed state with this transaction's changes on top.
+    pub(crate) fn snapshot(&mut self, engine: &Engine) -> Result<Arc<Snapshot>, QueryError> {
+        let committed = match self.isolation {
+            Isolation::ReadCommitted => engine.catalog.snapshot(),
+            Isolation::RepeatableRead | Isolation::Serializable => {
+                Arc::clone(self.pinned.get_or_insert_with(|| engine.catalog.snapshot()))
+            }
+        };
+        self.base = Some(Arc::clone(&committed));
+        self.lay_over(committed)
+    }
+
+    /// Applies only what is new since the last statement where the base is the same.
+    fn lay_over(&mut self, base: Arc<Snapshot>) -> Result<Arc<Snapshot>, QueryError> {
+        if self.change.ops.is_empty() {
+            return Ok(base);
+        }
+        let total = self.change.ops.len();
+        let (from, start) = match &self.overlay {
+            Some(overlay) if overlay.base == base.seq && overlay.ops <= total => {
+                (Arc::clone(&overlay.snapshot), overlay.ops)
+            }
+            _ => (Arc::clone(&base), 0),
+        };
+        let snapshot = match &self.change.ops[start..] {
+            [] => from,
+            new => Arc::new(from.apply(base.seq.next(), now_micros(), new).map_err(conflict_error)?),
+        };
+        self.overlay = Some(Overlay { base: base.seq, ops: total, snapshot: Arc::clone(&snapshot) });
+        Ok(snapshot)
+    }
+
+    /// Adds a statement's change. It is checked against what the statement read, so that an error undoes the statement alone.
+    pub(crate) fn add(&mut self, change: Change) -> Result<(), QueryError> {
+        if change.ops.is_empty() {
+            return Ok(());
+        }
+        if self.read_only {
+            return Err(QueryError::new(ErrorKind::ReadOnlyTransaction, "cannot write in a read-only transaction"));
+        }
+        let base = Arc::clone(self.base.as_ref().expect("a statement reads before it writes"));
+        let before = self.change.ops.len();
+        self.change.ops.extend(change.ops);
+        if let Err(error) = self.lay_over(base) {
+            self.change.ops.truncate(before);
+            self.overlay = None;
+            return Err(error);
+        }
+        self.change.staged.extend(change.staged);
+        self.change.holds.extend(change.holds);
+        Ok(())
+    }
+
+    pub(crate) fn savepoint(&mut self, name: &str) {
+        self.savepoints.push(Savepoint {
+            name: name.into(),
+            ops: self.change.ops.len(),
+            staged: self.change.staged.len(),
+        });
+    }
+
+    pub(crate) fn release(&mut self, name: &str) -> Result<(), QueryError> {
+        let position = self.find(name)?;
+        self.savepoints.truncate(position);
+        Ok(())
+    }
+
+    /// Undoes what came after the savepoint, which stays.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<(), QueryError> {
+        let position = self.find(name)?;
+        let savepoint = &self.savepoints[position];
+        self.change.ops.truncate(savepoint.ops);
+        self.change.staged.truncate(savepoint.staged);
+        self.savepoints.truncate(position + 1);
+        self.overlay = None;
+        self.failed = false;
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<usize, QueryError> {
+        let found = self.savepoints.iter().rposition(|savepoint| savepoint.name == name);
+        found
+            .ok_or_else(|| QueryError::new(ErrorKind::InvalidSavepoint, format!("savepoint \"{name}\" does not exist")))
+    }
+
+    /// The whole change and the snapshot that it was made against; `None` when there is nothing to commit.
+    pub(crate) fn into_draft(self) -> Option<(Arc<Snapshot>, Change)> {
+        let base = self.base.filter(|_| !self.change.ops.is_empty())?;
+        Some((base, Change { ops: merge_recent(self.change.ops), ..self.change }))
+    }
+}
+
+/// Makes one batch of neighbouring small batches for the same table, so that many INSERTs become one append. Batches that the
+/// transaction itself deletes from keep their identity.
+fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
+    let named: std::collections::HashSet<_> = ops
+        .iter()
+        .filter_map(|op| match op {
+            Op::Delete { recent, .. } => Some(recent.iter().map(|(id, _)| *id)),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let mut merged: Vec<Op> = Vec::with_capacity(ops.len());
+    let mut run: Option<(ObjectId, catalog::ids::RecentId, Vec<arrow::array::RecordBatch>)> = None;
+    let flush = |run: &mut Option<(ObjectId, _, Vec<arrow::array::RecordBatch>)>, merged: &mut Vec<Op>| {
+        if let Some((table, id, batches)) = run.take() {
+            let schema = batches[0].schema();
+            let batch =
+                arrow::compute::concat_batches(&schema, &batches).expect("batches of one table have one schema");
+            merged.push(Op::AddRecent { table, id, batch });
+        }
+    };
+    for op in ops {
+        match op {
+            Op::AddRecent { table, id, batch } if !named.contains(&id) => match &mut run {
+                Some((last, _, batches)) if *last == table => batches.push(batch),
+                _ => {
+                    flush(&mut run, &mut merged);
+                    run = Some((table, id, vec![batch]));
+                }
+            },
+            other => {
+                flush(&mut run, &mut merged);
+                merged.push(other);
+            }
+        }
+    }
+    flush(&mut run, &mut merged);
+    merged
+}

@@ -1,0 +1,250 @@
+//! Parameters of Bind as scalar values.
+//!
+//! A parameter keeps what its value has: a numeric becomes a decimal of exactly its digits, so that nothing is rounded before the
+//! statement sees it. Strings become `Utf8`, the type that DataFusion's own string literals have and coerces everywhere.
+
+use super::OutputStyle;
+use super::array_text::split_elements;
+use super::datetime::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
+use super::numeric::Digits;
+use super::text_in::{ColumnDecoder, checked_text};
+use crate::error::{ErrorKind, QueryError};
+use crate::response::{Format, ParameterValue};
+use arrow::array::{ArrayRef, ListArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use catalog::sql_type::SqlType;
+use datafusion::common::ScalarValue;
+use std::sync::Arc;
+
+/// The most elements that an array parameter can have; PostgreSQL's own limit is of the same size.
+const ELEMENTS_MAX: usize = 1 << 26;
+
+/// Reads a parameter in either format. A binary value of the wrong shape is an error of kind `InvalidBinaryRepresentation`,
+/// whose message the caller completes with the parameter's number.
+pub fn decode_parameter(
+    value: &ParameterValue,
+    sql_type: &SqlType,
+    style: &OutputStyle,
+) -> Result<ScalarValue, QueryError> {
+    let Some(bytes) = &value.bytes else { return null(sql_type) };
+    match value.format {
+        Format::Text => from_text(checked_text(bytes)?, sql_type, style),
+        Format::Binary => from_binary(bytes, sql_type, style),
+    }
+}
+
+fn null(sql_type: &SqlType) -> Result<ScalarValue, QueryError> {
+    ScalarValue::try_from(&parameter_data_type(sql_type)).map_err(|_| internal())
+}
+
+/// The Arrow type of a parameter: a column's, but for strings.
+fn parameter_data_type(sql_type: &SqlType) -> DataType {
+    match sql_type.data_type() {
+        DataType::Utf8View => DataType::Utf8,
+        other => other,
+    }
+}
+
+fn internal() -> QueryError {
+    QueryError::new(ErrorKind::Internal, "a parameter could not be made a value")
+}
+
+fn malformed() -> QueryError {
+    QueryError::new(ErrorKind::InvalidBinaryRepresentation, "incorrect binary data format")
+}
+
+fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+    match sql_type {
+        SqlType::Numeric { declared: false, .. } => decimal(&Digits::parse(text)?),
+        SqlType::Array(element) => {
+            let elements = split_elements(text)?;
+            let scalars: Result<Vec<_>, _> = elements
+                .iter()
+                .map(|element_text| match element_text {
+                    Some(text) => from_text(text, element, style),
+                    None => null(element),
+                })
+                .collect();
+            list(scalars?, element)
+        }
+        _ => {
+            let array = ColumnDecoder::new(sql_type.clone(), *style)
+                .decode(std::iter::once(Some(text)))
+                .map_err(|failure| failure.error)?;
+            scalar_of(&array)
+        }
+    }
+}
+
+fn scalar_of(array: &ArrayRef) -> Result<ScalarValue, QueryError> {
+    match ScalarValue::try_from_array(array, 0) {
+        Ok(ScalarValue::Utf8View(text)) => Ok(ScalarValue::Utf8(text)),
+        Ok(scalar) => Ok(scalar),
+        Err(_) => Err(internal()),
+    }
+}
+
+fn decimal(digits: &Digits) -> Result<ScalarValue, QueryError> {
+    let (precision, scale) = digits.natural_type()?;
+    decimal_of(digits, precision, scale)
+}
+
+fn decimal_of(digits: &Digits, precision: u8, scale: i8) -> Result<ScalarValue, QueryError> {
+    let value = digits.to_scale(precision, scale)?;
+    Ok(match value.to_i128() {
+        Some(small) if precision <= 38 => ScalarValue::Decimal128(Some(small), precision, scale),
+        _ => ScalarValue::Decimal256(Some(value), precision, scale),
+    })
+}
+
+fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+    Ok(match sql_type {
+        SqlType::Bool => match bytes {
+            [value] => ScalarValue::Boolean(Some(*value != 0)),
+            _ => return Err(malformed()),
+        },
+        SqlType::Int2 => ScalarValue::Int16(Some(i16::from_be_bytes(exactly(bytes)?))),
+        SqlType::Int4 => ScalarValue::Int32(Some(i32::from_be_bytes(exactly(bytes)?))),
+        SqlType::Int8 => ScalarValue::Int64(Some(i64::from_be_bytes(exactly(bytes)?))),
+        SqlType::Oid => ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(exactly(bytes)?)))),
+        SqlType::Reg(_) => ScalarValue::Utf8(Some(u32::from_be_bytes(exactly(bytes)?).to_string())),
+        SqlType::Float4 => ScalarValue::Float32(Some(f32::from_be_bytes(exactly(bytes)?))),
+        SqlType::Float8 => ScalarValue::Float64(Some(f64::from_be_bytes(exactly(bytes)?))),
+        SqlType::Numeric { precision, scale, declared } => {
+            let digits = Digits::from_binary(bytes).ok_or_else(malformed)??;
+            if *declared { decimal_of(&digits, *precision, *scale)? } else { decimal(&digits)? }
+        }
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Char | SqlType::Json => {
+            from_text(checked_text(bytes)?, sql_type, style)?
+        }
+        SqlType::Date => ScalarValue::Date32(Some(date(i32::from_be_bytes(exactly(bytes)?))?)),
+        SqlType::Time => match i64::from_be_bytes(exactly(bytes)?) {
+            micros @ 0..=86_400_000_000 => ScalarValue::Time64Microsecond(Some(micros)),
+            _ => return Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "time out of range")),
+        },
+        SqlType::Timestamp => {
+            ScalarValue::TimestampMicrosecond(Some(moment(i64::from_be_bytes(exactly(bytes)?))?), None)
+        }
+        SqlType::TimestampTz => {
+            ScalarValue::TimestampMicrosecond(Some(moment(i64::from_be_bytes(exactly(bytes)?))?), Some("UTC".into()))
+        }
+        SqlType::Interval => ScalarValue::IntervalMonthDayNano(Some(interval(bytes)?)),
+        SqlType::Uuid => ScalarValue::FixedSizeBinary(16, Some(exactly::<16>(bytes)?.to_vec())),
+        SqlType::Bytea => ScalarValue::BinaryView(Some(bytes.to_vec())),
+        SqlType::Array(element) => array(bytes, element, style)?,
+    })
+}
+
+fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], QueryError> {
+    bytes.try_into().map_err(|_| malformed())
+}
+
+fn date(days: i32) -> Result<i32, QueryError> {
+    if matches!(days, i32::MIN | i32::MAX) {
+        return Err(QueryError::unsupported("an infinite date"));
+    }
+    days.checked_add(POSTGRES_EPOCH_DAYS)
+        .ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range"))
+}
+
+fn moment(micros: i64) -> Result<i64, QueryError> {
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return Err(QueryError::unsupported("an infinite timestamp"));
+    }
+    micros
+        .checked_add(POSTGRES_EPOCH_MICROS)
+        .ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "timestamp out of range"))
+}
+
+fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, QueryError> {
+    let bytes: [u8; 16] = exactly(bytes)?;
+    let (micros, rest) = bytes.split_at(8);
+    let (days, months) = rest.split_at(4);
+    let nanos = i64::from_be_bytes(exactly(micros)?).checked_mul(1000);
+    let nanos = nanos.ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "interval out of range"))?;
+    Ok(IntervalMonthDayNano::new(i32::from_be_bytes(exactly(months)?), i32::from_be_bytes(exactly(days)?), nanos))
+}
+
+/// One dimension: `1, has nulls, element OID, size, lower bound`, then a length and the bytes of each element.
+fn array(bytes: &[u8], element: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+    let mut rest = bytes;
+    let mut next = || -> Result<i32, QueryError> {
+        let (word, after) = rest.split_at_checked(4).ok_or_else(malformed)?;
+        rest = after;
+        exactly(word).map(i32::from_be_bytes)
+    };
+    let dimensions = next()?;
+    let _has_nulls = next()?;
+    let element_oid = next()? as u32;
+    if element_oid != element.oid() {
+        return Err(QueryError::new(ErrorKind::DatatypeMismatch, "wrong element type"));
+    }
+    match dimensions {
+        0 => return list(Vec::new(), element),
+        1 => {}
+        2..=6 => return Err(QueryError::unsupported("an array of more than one dimension as input")),
+        _ => return Err(malformed()),
+    }
+    let size = usize::try_from(next()?).map_err(|_| malformed())?;
+    let _lower_bound = next()?;
+    // Each element takes at least its length word.
+    if size > ELEMENTS_MAX || size > rest.len() / 4 {
+        return Err(malformed());
+    }
+    let mut scalars = Vec::with_capacity(size);
+    for _ in 0..size {
+        let (word, after) = rest.split_at_checked(4).ok_or_else(malformed)?;
+        let length = i32::from_be_bytes(exactly(word)?);
+        rest = after;
+        if length == -1 {
+            scalars.push(null(element)?);
+            continue;
+        }
+        let length = usize::try_from(length).map_err(|_| malformed())?;
+        let (value, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
+        rest = after;
+        scalars.push(from_binary(value, element, style)?);
+    }
+    if rest.is_empty() { list(scalars, element) } else { Err(malformed()) }
+}
+
+/// A list value over elements; decimals of different scales get one type that holds them all.
+fn list(scalars: Vec<ScalarValue>, element: &SqlType) -> Result<ScalarValue, QueryError> {
+    let data_type = match element {
+        SqlType::Numeric { declared: false, .. } => common_decimal(&scalars)?,
+        _ => parameter_data_type(element),
+    };
+    let mut field = element.field("item", true);
+    field.set_data_type(data_type.clone());
+    let values = if scalars.is_empty() {
+        arrow::array::new_empty_array(&data_type)
+    } else {
+        let cast: Result<Vec<_>, _> = scalars.iter().map(|scalar| scalar.cast_to(&data_type)).collect();
+        ScalarValue::iter_to_array(cast.map_err(|_| internal())?).map_err(|_| internal())?
+    };
+    let offsets = OffsetBuffer::from_lengths([values.len()]);
+    Ok(ScalarValue::List(Arc::new(ListArray::new(Arc::new(field), offsets, values, None))))
+}
+
+fn common_decimal(scalars: &[ScalarValue]) -> Result<DataType, QueryError> {
+    let (mut whole, mut scale) = (1u8, 0i8);
+    for scalar in scalars {
+        let (precision, own_scale) = match scalar {
+            ScalarValue::Decimal128(Some(_), precision, scale) | ScalarValue::Decimal256(Some(_), precision, scale) => {
+                (*precision, *scale)
+            }
+            _ => continue,
+        };
+        whole = whole.max(precision.saturating_sub(own_scale.unsigned_abs()));
+        scale = scale.max(own_scale);
+    }
+    match whole + scale.unsigned_abs() {
+        precision @ 0..=38 => Ok(DataType::Decimal128(precision, scale)),
+        precision @ 39..=76 => Ok(DataType::Decimal256(precision, scale)),
+        _ => Err(QueryError::new(
+            ErrorKind::NumericOutOfRange,
+            "the numeric elements of an array differ too much in size",
+        )),
+    }
+}

@@ -1,0 +1,168 @@
+//! `real` and `double precision` as text: the shortest digits that read back as the same value, laid out as PostgreSQL lays
+//! them out (fixed between 1e-4 and 1e15, or 1e6 for `real`, else with an exponent of at least two digits).
+
+use crate::error::{ErrorKind, QueryError};
+
+/// Significant digits of each type that survive from text to value and back (C's `DBL_DIG` and `FLT_DIG`).
+const DOUBLE_DIGITS: i32 = 15;
+const REAL_DIGITS: i32 = 6;
+
+pub(super) fn push_double(out: &mut Vec<u8>, value: f64, extra_float_digits: i32) {
+    if push_special(out, value) {
+        return;
+    }
+    if extra_float_digits <= 0 {
+        return push_rounded(out, value, DOUBLE_DIGITS + extra_float_digits);
+    }
+    // Whole numbers of up to 15 digits print as integers.
+    if value.abs() < 1e15 && value.fract() == 0.0 {
+        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+        return;
+    }
+    push_digits(out, ryu::Buffer::new().format_finite(value), DOUBLE_DIGITS);
+}
+
+pub(super) fn push_real(out: &mut Vec<u8>, value: f32, extra_float_digits: i32) {
+    if push_special(out, f64::from(value)) {
+        return;
+    }
+    if extra_float_digits <= 0 {
+        return push_rounded(out, f64::from(value), REAL_DIGITS + extra_float_digits);
+    }
+    push_digits(out, ryu::Buffer::new().format_finite(value), REAL_DIGITS);
+}
+
+pub(super) fn parse_double(text: &str) -> Result<f64, QueryError> {
+    let trimmed = text.trim_matches(is_space);
+    match parse_special(trimmed).or_else(|| trimmed.parse().ok()) {
+        Some(value) if lost_range(trimmed, value) => Err(out_of_range(trimmed, "double precision")),
+        Some(value) => Ok(value),
+        None => Err(invalid(text, "double precision")),
+    }
+}
+
+pub(super) fn parse_real(text: &str) -> Result<f32, QueryError> {
+    let trimmed = text.trim_matches(is_space);
+    let value: Option<f32> = parse_special(trimmed).map(|value| value as f32).or_else(|| trimmed.parse().ok());
+    match value {
+        Some(value) if lost_range(trimmed, f64::from(value)) => Err(out_of_range(trimmed, "real")),
+        Some(value) => Ok(value),
+        None => Err(invalid(text, "real")),
+    }
+}
+
+/// White space as C's `isspace` has it.
+pub(super) fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\t'..='\r')
+}
+
+fn push_special(out: &mut Vec<u8>, value: f64) -> bool {
+    let text: &[u8] = if value.is_nan() {
+        b"NaN"
+    } else if value.is_infinite() {
+        if value > 0.0 { b"Infinity" } else { b"-Infinity" }
+    } else if value == 0.0 {
+        if value.is_sign_negative() { b"-0" } else { b"0" }
+    } else {
+        return false;
+    };
+    out.extend_from_slice(text);
+    true
+}
+
+/// Prints with a number of significant digits, as C's `%.*g` does.
+fn push_rounded(out: &mut Vec<u8>, value: f64, digits: i32) {
+    let digits = digits.max(1);
+    push_digits(out, &format!("{value:.*e}", digits as usize - 1), digits);
+}
+
+/// Takes the digits and the exponent out of a printed number and lays them out; `fixed_max` is the exponent from which the
+/// scientific form is used.
+fn push_digits(out: &mut Vec<u8>, printed: &str, fixed_max: i32) {
+    let (mantissa, exponent) = match printed.split_once('e') {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse().unwrap_or(0)),
+        None => (printed, 0),
+    };
+    let mut digits = [0u8; 32];
+    let mut length = 0;
+    let mut point: i32 = 0;
+    let mut seen_point = false;
+    for byte in mantissa.bytes() {
+        match byte {
+            b'-' => out.push(b'-'),
+            b'.' => seen_point = true,
+            b'0' if length == 0 => point -= i32::from(seen_point),
+            _ => {
+                digits[length] = byte;
+                length += 1;
+                point += i32::from(!seen_point);
+            }
+        }
+    }
+    while length > 1 && digits[length - 1] == b'0' {
+        length -= 1;
+    }
+    lay_out(out, &digits[..length], point - 1 + exponent, fixed_max);
+}
+
+/// Writes `d.ddd × 10^exponent`.
+fn lay_out(out: &mut Vec<u8>, digits: &[u8], exponent: i32, fixed_max: i32) {
+    if exponent < -4 || exponent >= fixed_max {
+        out.push(digits[0]);
+        if digits.len() > 1 {
+            out.push(b'.');
+            out.extend_from_slice(&digits[1..]);
+        }
+        out.extend_from_slice(if exponent < 0 { b"e-" } else { b"e+" });
+        if exponent.abs() < 10 {
+            out.push(b'0');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(exponent.abs()).as_bytes());
+    } else if exponent < 0 {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', (-1 - exponent) as usize));
+        out.extend_from_slice(digits);
+    } else {
+        let whole = exponent as usize + 1;
+        if digits.len() > whole {
+            out.extend_from_slice(&digits[..whole]);
+            out.push(b'.');
+            out.extend_from_slice(&digits[whole..]);
+        } else {
+            out.extend_from_slice(digits);
+            out.extend(std::iter::repeat_n(b'0', whole - digits.len()));
+        }
+    }
+}
+
+fn parse_special(text: &str) -> Option<f64> {
+    let (negative, name) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        b'0'..=b'9' | b'.' => return None,
+        _ => (false, text),
+    };
+    if name.eq_ignore_ascii_case("infinity") || name.eq_ignore_ascii_case("inf") {
+        return Some(if negative { f64::NEG_INFINITY } else { f64::INFINITY });
+    }
+    (text.eq_ignore_ascii_case("nan")).then_some(f64::NAN)
+}
+
+/// Whether digits became an infinity or a zero.
+fn lost_range(text: &str, value: f64) -> bool {
+    if value.is_infinite() {
+        return text.bytes().any(|byte| byte.is_ascii_digit());
+    }
+    value == 0.0 && text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E')).any(|byte| matches!(byte, b'1'..=b'9'))
+}
+
+fn out_of_range(text: &str, type_name: &str) -> QueryError {
+    QueryError::new(ErrorKind::NumericOutOfRange, format!("\"{text}\" is out of range for type {type_name}"))
+}
+
+fn invalid(text: &str, type_name: &str) -> QueryError {
+    QueryError::new(
+        ErrorKind::InvalidTextRepresentation,
+        format!("invalid input syntax for type {type_name}: \"{text}\""),
+    )
+}

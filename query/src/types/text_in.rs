@@ -1,0 +1,463 @@
+//! Columns from PostgreSQL's text: one loop for each type, chosen once per column.
+
+use super::OutputStyle;
+use super::array_text::split_elements;
+use super::datetime_in::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
+use super::float::{is_space, parse_double, parse_real};
+use super::interval::parse_interval;
+use super::numeric::{parse_decimal128, parse_decimal256};
+use crate::error::{ErrorKind, QueryError};
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray,
+    ListArray, NullBufferBuilder, PrimitiveArray, StringViewBuilder,
+};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+};
+use catalog::sql_type::SqlType;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// The longest `name`, in bytes.
+const NAME_BYTES_MAX: usize = 63;
+
+/// Reads fields of one type into an array of [`SqlType::data_type`].
+#[derive(Clone, Debug)]
+pub struct ColumnDecoder {
+    sql_type: SqlType,
+    style: OutputStyle,
+}
+
+/// A field that could not be read: which one, counted from 0, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldError {
+    pub row: usize,
+    pub error: QueryError,
+}
+
+impl ColumnDecoder {
+    pub fn new(sql_type: SqlType, style: OutputStyle) -> Self {
+        Self { sql_type, style }
+    }
+
+    pub fn sql_type(&self) -> &SqlType {
+        &self.sql_type
+    }
+
+    /// Reads the fields in their order; `None` is a null. Stops at the first field that is not a value of the type.
+    pub fn decode<'a>(&self, fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+        let style = &self.style;
+        match &self.sql_type {
+            SqlType::Bool => booleans(fields),
+            SqlType::Int2 => primitive::<Int16Type>(fields, |text| parse_integer(text, "smallint")),
+            SqlType::Int4 => primitive::<Int32Type>(fields, |text| parse_integer(text, "integer")),
+            SqlType::Int8 => primitive::<Int64Type>(fields, |text| parse_integer(text, "bigint")),
+            SqlType::Oid => primitive::<Int64Type>(fields, parse_oid),
+            SqlType::Float4 => primitive::<Float32Type>(fields, parse_real),
+            SqlType::Float8 => primitive::<Float64Type>(fields, parse_double),
+            SqlType::Numeric { precision, scale, .. } if *precision <= 38 => {
+                let array =
+                    primitive_array::<Decimal128Type>(fields, |text| parse_decimal128(text, *precision, *scale))?;
+                Ok(Arc::new(array.with_data_type(DataType::Decimal128(*precision, *scale))))
+            }
+            SqlType::Numeric { precision, scale, .. } => {
+                let array =
+                    primitive_array::<Decimal256Type>(fields, |text| parse_decimal256(text, *precision, *scale))?;
+                Ok(Arc::new(array.with_data_type(DataType::Decimal256(*precision, *scale))))
+            }
+            SqlType::Text | SqlType::Reg(_) => strings(fields, Ok),
+            SqlType::Varchar { length_max: None } => strings(fields, Ok),
+            SqlType::Varchar { length_max: Some(length) } => {
+                strings(fields, |text| fit_varchar(text, *length as usize))
+            }
+            SqlType::Name => strings(fields, |text| Ok(cut_bytes(text, NAME_BYTES_MAX))),
+            SqlType::Char => strings(fields, |text| Ok(cut_bytes(text, 1))),
+            SqlType::Json => strings(fields, check_json),
+            SqlType::Date => primitive::<Date32Type>(fields, |text| parse_date(text, style)),
+            SqlType::Time => primitive::<Time64MicrosecondType>(fields, |text| parse_time(text, style)),
+            SqlType::Timestamp => primitive::<TimestampMicrosecondType>(fields, |text| parse_timestamp(text, style)),
+            SqlType::TimestampTz => {
+                let array = primitive_array::<TimestampMicrosecondType>(fields, |text| parse_timestamptz(text, style))?;
+                Ok(Arc::new(array.with_timezone("UTC")))
+            }
+            SqlType::Interval => primitive::<IntervalMonthDayNanoType>(fields, parse_interval),
+            SqlType::Uuid => uuids(fields),
+            SqlType::Bytea => byteas(fields),
+            SqlType::Array(element) => arrays(fields, element, style),
+        }
+    }
+}
+
+/// The error for bytes that are not UTF-8, from the first wrong one on.
+#[cold]
+pub(crate) fn invalid_utf8(bytes: &[u8]) -> QueryError {
+    let length = match bytes.first() {
+        Some(0xC0..=0xDF) => 2,
+        Some(0xE0..=0xEF) => 3,
+        Some(0xF0..=0xF7) => 4,
+        _ => 1,
+    };
+    let shown: Vec<String> = bytes.iter().take(length).map(|byte| format!("0x{byte:02x}")).collect();
+    QueryError::new(
+        ErrorKind::CharacterNotInRepertoire,
+        format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")),
+    )
+}
+
+/// Checks that bytes are text as PostgreSQL has it: UTF-8 without a zero byte.
+pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, QueryError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| invalid_utf8(&bytes[error.valid_up_to()..]))?;
+    match memchr::memchr(0, bytes) {
+        Some(zero) => Err(invalid_utf8(&bytes[zero..])),
+        None => Ok(text),
+    }
+}
+
+fn primitive<'a, T: ArrowPrimitiveType>(
+    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
+    parse: impl Fn(&'a str) -> Result<T::Native, QueryError>,
+) -> Result<ArrayRef, FieldError> {
+    Ok(Arc::new(primitive_array::<T>(fields, parse)?))
+}
+
+#[inline]
+fn primitive_array<'a, T: ArrowPrimitiveType>(
+    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
+    parse: impl Fn(&'a str) -> Result<T::Native, QueryError>,
+) -> Result<PrimitiveArray<T>, FieldError> {
+    let mut values: Vec<T::Native> = Vec::with_capacity(fields.len());
+    let mut nulls = NullBufferBuilder::new(fields.len());
+    for (row, field) in fields.enumerate() {
+        match field {
+            Some(text) => match parse(text) {
+                Ok(value) => {
+                    values.push(value);
+                    nulls.append_non_null();
+                }
+                Err(error) => return Err(FieldError { row, error }),
+            },
+            None => {
+                values.push(T::Native::default());
+                nulls.append_null();
+            }
+        }
+    }
+    Ok(PrimitiveArray::new(ScalarBuffer::from(values), nulls.finish()))
+}
+
+fn booleans<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+    let mut values = BooleanBufferBuilder::new(fields.len());
+    let mut nulls = NullBufferBuilder::new(fields.len());
+    for (row, field) in fields.enumerate() {
+        match field {
+            Some(text) => {
+                values.append(parse_boolean(text).map_err(|error| FieldError { row, error })?);
+                nulls.append_non_null();
+            }
+            None => {
+                values.append(false);
+                nulls.append_null();
+            }
+        }
+    }
+    Ok(Arc::new(BooleanArray::new(values.finish(), nulls.finish())))
+}
+
+#[inline]
+fn strings<'a>(
+    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
+    check: impl Fn(&'a str) -> Result<&'a str, QueryError>,
+) -> Result<ArrayRef, FieldError> {
+    let mut builder = StringViewBuilder::with_capacity(fields.len());
+    for (row, field) in fields.enumerate() {
+        match field {
+            Some(text) => builder.append_value(check(text).map_err(|error| FieldError { row, error })?),
+            None => builder.append_null(),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn uuids<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+    let mut values = Vec::with_capacity(fields.len() * 16);
+    let mut nulls = NullBufferBuilder::new(fields.len());
+    let rows = fields.len();
+    for (row, field) in fields.enumerate() {
+        match field {
+            Some(text) => {
+                values.extend_from_slice(&parse_uuid(text).map_err(|error| FieldError { row, error })?);
+                nulls.append_non_null();
+            }
+            None => {
+                values.extend_from_slice(&[0; 16]);
+                nulls.append_null();
+            }
+        }
+    }
+    let array = FixedSizeBinaryArray::try_new_with_len(16, Buffer::from_vec(values), nulls.finish(), rows);
+    Ok(Arc::new(array.expect("sixteen bytes were written for each row")))
+}
+
+fn byteas<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+    let mut builder = BinaryViewBuilder::with_capacity(fields.len());
+    for (row, field) in fields.enumerate() {
+        match field {
+            Some(text) => builder.append_value(parse_bytea(text).map_err(|error| FieldError { row, error })?),
+            None => builder.append_null(),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn arrays<'a>(
+    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
+    element: &SqlType,
+    style: &OutputStyle,
+) -> Result<ArrayRef, FieldError> {
+    let mut elements: Vec<Option<Cow<'a, str>>> = Vec::new();
+    let mut lengths = Vec::with_capacity(fields.len());
+    let mut nulls = NullBufferBuilder::new(fields.len());
+    for (row, field) in fields.enumerate() {
+        let before = elements.len();
+        match field {
+            Some(text) => {
+                elements.extend(split_elements(text).map_err(|error| FieldError { row, error })?);
+                nulls.append_non_null();
+            }
+            None => nulls.append_null(),
+        }
+        lengths.push(elements.len() - before);
+    }
+    let decoder = ColumnDecoder::new(element.clone(), *style);
+    let texts: Vec<Option<&str>> = elements.iter().map(Option::as_deref).collect();
+    let values = decoder.decode(texts.into_iter()).map_err(|failure| {
+        let mut end = 0;
+        let row = lengths.iter().position(|length| {
+            end += length;
+            failure.row < end
+        });
+        FieldError { row: row.unwrap_or(0), error: failure.error }
+    })?;
+    let field = Arc::new(element.field("item", true));
+    Ok(Arc::new(ListArray::new(field, OffsetBuffer::from_lengths(lengths), values, nulls.finish())))
+}
+
+/// The integer types of PostgreSQL, each within its range.
+trait Integer: TryFrom<i64> {}
+impl Integer for i16 {}
+impl Integer for i32 {}
+impl Integer for i64 {}
+
+#[inline]
+fn parse_integer<T: Integer>(text: &str, type_name: &str) -> Result<T, QueryError> {
+    let bytes = text.as_bytes();
+    let (negative, digits) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        _ => (false, bytes),
+    };
+    // Eighteen digits cannot leave 64 bits.
+    if !digits.is_empty() && digits.len() <= 18 {
+        let mut value: i64 = 0;
+        let mut plain = true;
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            plain &= digit <= 9;
+            value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+        }
+        if plain && let Ok(value) = T::try_from(if negative { -value } else { value }) {
+            return Ok(value);
+        }
+    }
+    slow_integer(text, type_name)
+}
+
+/// Integers with white space around them, a plus sign or nineteen digits, and all errors.
+#[cold]
+fn slow_integer<T: Integer>(text: &str, type_name: &str) -> Result<T, QueryError> {
+    let out_of_range = || {
+        QueryError::new(ErrorKind::NumericOutOfRange, format!("value \"{text}\" is out of range for type {type_name}"))
+    };
+    let invalid = || {
+        QueryError::new(
+            ErrorKind::InvalidTextRepresentation,
+            format!("invalid input syntax for type {type_name}: \"{text}\""),
+        )
+    };
+    let trimmed = text.trim_start_matches(is_space);
+    let negative = trimmed.starts_with('-');
+    let body = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
+    let length = body.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = body.split_at(length);
+    if digits.is_empty() {
+        return Err(invalid());
+    }
+    let mut value: i64 = 0;
+    for digit in digits.bytes() {
+        let digit = i64::from(digit - b'0');
+        let next = value
+            .checked_mul(10)
+            .and_then(|value| if negative { value.checked_sub(digit) } else { value.checked_add(digit) });
+        value = next.ok_or_else(out_of_range)?;
+        if T::try_from(value).is_err() {
+            return Err(out_of_range());
+        }
+    }
+    if !rest.trim_start_matches(is_space).is_empty() {
+        return Err(invalid());
+    }
+    T::try_from(value).map_err(|_| out_of_range())
+}
+
+fn parse_oid(text: &str) -> Result<i64, QueryError> {
+    let value: i64 = parse_integer(text, "oid")?;
+    if !(i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&value) {
+        return Err(QueryError::new(
+            ErrorKind::NumericOutOfRange,
+            format!("value \"{text}\" is out of range for type oid"),
+        ));
+    }
+    Ok(i64::from(value as u32))
+}
+
+/// `t`, `true`, `y`, `yes`, `on`, `1` and their opposites; any unique prefix, in any case.
+pub(super) fn parse_boolean(text: &str) -> Result<bool, QueryError> {
+    match text.as_bytes() {
+        b"t" | b"1" | b"true" => return Ok(true),
+        b"f" | b"0" | b"false" => return Ok(false),
+        _ => {}
+    }
+    let trimmed = text.trim_matches(is_space);
+    let is_prefix = |word: &str, least: usize| {
+        trimmed.len() >= least && word.get(..trimmed.len()).is_some_and(|start| start.eq_ignore_ascii_case(trimmed))
+    };
+    if is_prefix("true", 1) || is_prefix("yes", 1) || is_prefix("on", 2) || trimmed == "1" {
+        return Ok(true);
+    }
+    if is_prefix("false", 1) || is_prefix("no", 1) || is_prefix("off", 2) || trimmed == "0" {
+        return Ok(false);
+    }
+    Err(QueryError::new(
+        ErrorKind::InvalidTextRepresentation,
+        format!("invalid input syntax for type boolean: \"{text}\""),
+    ))
+}
+
+/// Cuts spaces beyond the length and refuses anything else there; the length counts characters.
+fn fit_varchar(text: &str, length: usize) -> Result<&str, QueryError> {
+    if text.len() <= length {
+        return Ok(text);
+    }
+    match text.char_indices().nth(length) {
+        None => Ok(text),
+        Some((end, _)) if text[end..].bytes().all(|byte| byte == b' ') => Ok(&text[..end]),
+        Some(_) => Err(QueryError::new(
+            ErrorKind::StringTooLong,
+            format!("value too long for type character varying({length})"),
+        )),
+    }
+}
+
+fn cut_bytes(text: &str, length: usize) -> &str {
+    &text[..text.floor_char_boundary(length)]
+}
+
+fn check_json(text: &str) -> Result<&str, QueryError> {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(_) => Ok(text),
+        Err(_) => Err(QueryError::new(ErrorKind::InvalidTextRepresentation, "invalid input syntax for type json")),
+    }
+}
+
+/// Hexadecimal digits with hyphens after any group of four, and braces around them or not.
+fn parse_uuid(text: &str) -> Result<[u8; 16], QueryError> {
+    let invalid = || {
+        QueryError::new(ErrorKind::InvalidTextRepresentation, format!("invalid input syntax for type uuid: \"{text}\""))
+    };
+    let mut body = text.as_bytes();
+    if let [b'{', inner @ .., b'}'] = body {
+        body = inner;
+    }
+    let mut value = [0; 16];
+    for (index, byte) in value.iter_mut().enumerate() {
+        let [high, low, rest @ ..] = body else { return Err(invalid()) };
+        *byte = hex_digit(*high).ok_or_else(invalid)? << 4 | hex_digit(*low).ok_or_else(invalid)?;
+        body = rest;
+        if index % 2 == 1
+            && index < 15
+            && let [b'-', rest @ ..] = body
+        {
+            body = rest;
+        }
+    }
+    if body.is_empty() { Ok(value) } else { Err(invalid()) }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// `\x00ff` or the older form with `\\` and `\377`.
+fn parse_bytea(text: &str) -> Result<Vec<u8>, QueryError> {
+    match text.strip_prefix("\\x") {
+        Some(digits) => parse_hex(digits),
+        None => parse_escaped(text.as_bytes()).ok_or_else(|| {
+            QueryError::new(ErrorKind::InvalidTextRepresentation, "invalid input syntax for type bytea")
+        }),
+    }
+}
+
+fn parse_hex(text: &str) -> Result<Vec<u8>, QueryError> {
+    let mut value = Vec::with_capacity(text.len() / 2);
+    let mut high = None;
+    for character in text.chars() {
+        let digit = u8::try_from(character).ok().and_then(hex_digit);
+        match (digit, high) {
+            (Some(digit), None) => high = Some(digit << 4),
+            (Some(digit), Some(first)) => {
+                value.push(first | digit);
+                high = None;
+            }
+            (None, None) if matches!(character, ' ' | '\n' | '\t' | '\r') => {}
+            (None, _) => {
+                return Err(QueryError::new(
+                    ErrorKind::InvalidParameterValue,
+                    format!("invalid hexadecimal digit: \"{character}\""),
+                ));
+            }
+        }
+    }
+    if high.is_some() {
+        return Err(QueryError::new(
+            ErrorKind::InvalidParameterValue,
+            "invalid hexadecimal data: odd number of digits",
+        ));
+    }
+    Ok(value)
+}
+
+fn parse_escaped(mut text: &[u8]) -> Option<Vec<u8>> {
+    let mut value = Vec::with_capacity(text.len());
+    while let Some((first, rest)) = text.split_first() {
+        (text, value) = match (first, rest) {
+            (b'\\', [b'\\', rest @ ..]) => (rest, push(value, b'\\')),
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', rest @ ..]) => {
+                (rest, push(value, (a - b'0') << 6 | (b - b'0') << 3 | (c - b'0')))
+            }
+            (b'\\', _) => return None,
+            _ => (rest, push(value, *first)),
+        };
+    }
+    Some(value)
+}
+
+fn push(mut value: Vec<u8>, byte: u8) -> Vec<u8> {
+    value.push(byte);
+    value
+}
