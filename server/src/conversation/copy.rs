@@ -1,0 +1,87 @@
+//! COPY over the wire: data in until CopyDone, data out until it ends.
+//!
+//! Nothing that a client sent is kept before `CopyIn::finish` says so: an error, CopyFail, a cancel request and a
+//! disconnect all drop the `CopyIn`, which leaves nothing behind.
+
+use super::Conversation;
+use crate::errors::Fatal;
+use crate::wire::{Exit, Failure, Incoming};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use pgwire::messages::PgWireFrontendMessage as Message;
+use pgwire::messages::copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse};
+use query::copy_in::CopyIn;
+use query::error::{ErrorKind, QueryError};
+use query::response::{CommandTag, CopyOutChunk};
+
+use super::rows::format_code;
+
+/// What the client says next in a COPY.
+enum Step {
+    Data(Bytes),
+    Done,
+}
+
+impl Conversation<'_> {
+    /// Takes the client's data and returns what CommandComplete says.
+    pub(super) async fn copy_in(&mut self, mut copy: Box<CopyIn>) -> Result<CommandTag, Failure> {
+        self.cancel_requests.mark_unchanged();
+        let (format, columns) = (format_code(copy.format()), copy.columns());
+        self.wire.put(&CopyInResponse::new(format as i8, columns as i16, vec![format; columns]))?;
+        self.wire.flush().await?;
+        loop {
+            match self.next_copy_step().await? {
+                Step::Data(data) => self.wire.run(copy.push(data)).await??,
+                Step::Done => return Ok(self.wire.run(copy.finish(&mut self.session)).await??),
+            }
+        }
+    }
+
+    /// Sends the statement's data and returns what CommandComplete says.
+    pub(super) async fn copy_out(
+        &mut self,
+        columns: usize,
+        mut stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
+    ) -> Result<CommandTag, Failure> {
+        self.wire.put(&CopyOutResponse::new(0, columns as i16, vec![0; columns]))?;
+        let mut rows = 0;
+        while let Some(chunk) = self.wire.run(stream.next()).await? {
+            let chunk = chunk?;
+            rows += chunk.rows;
+            let mut start = 0;
+            for end in chunk.ends {
+                self.wire.put(&CopyData::new(chunk.bytes.slice(start..end)))?;
+                self.wire.flush_if_full().await?;
+                start = end;
+            }
+        }
+        self.wire.put(&CopyDone::new())?;
+        Ok(CommandTag::Rows("COPY", rows))
+    }
+
+    async fn next_copy_step(&mut self) -> Result<Step, Failure> {
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                // The sender lives as long as the registration of this session, so an error cannot come.
+                _ = self.cancel_requests.changed() => {
+                    return Err(QueryError::new(ErrorKind::QueryCanceled, "canceling statement due to user request").into());
+                }
+                incoming = self.wire.next() => incoming?,
+            };
+            match incoming {
+                Incoming::CopyData(data) => return Ok(Step::Data(data)),
+                Incoming::Message(Message::CopyDone(_)) => return Ok(Step::Done),
+                Incoming::Message(Message::CopyFail(fail)) => {
+                    let message = format!("COPY from stdin failed: {}", fail.message);
+                    return Err(QueryError::new(ErrorKind::QueryCanceled, message).into());
+                }
+                // libpq sends these behind an Execute, before it knows that it was a COPY.
+                Incoming::Message(Message::Flush(_) | Message::Sync(_)) => {}
+                Incoming::Message(Message::Terminate(_)) => return Err(Exit::Terminated.into()),
+                _ => return Err(Exit::Fatal(Fatal::protocol("unexpected message during COPY from stdin")).into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close, Flush.
+//!
+//! An Execute is not run before the next message is seen. If that is a Sync and the group has no other Execute, the statement is
+//! alone in its implicit transaction and the session is told so: it commits at once and may run again after a conflict.
+//! The client cannot tell the difference.
+
+use super::portals::{Portal, PortalState, resolve_formats};
+use super::rows::{Progress, Rows, describe};
+use super::statements::PreparedStatement;
+use super::{Conversation, statement_span};
+use crate::wire::{Failure, frame};
+use catalog::sql_type::SqlType;
+use pgwire::messages::PgWireFrontendMessage as Message;
+use pgwire::messages::data::{NoData, ParameterDescription};
+use pgwire::messages::extendedquery::{
+    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
+};
+use query::error::{ErrorKind, QueryError};
+use query::response::{Format, ParameterValue, Response, ResultColumn, TransactionStatus};
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// The type byte that stands for a prepared statement in Describe and Close; the other is a portal's.
+const STATEMENT: u8 = b'S';
+/// What clients send for a parameter whose type they leave to the server: nothing, or `unknown`.
+const UNSPECIFIED_OIDS: [u32; 2] = [0, 705];
+
+impl Conversation<'_> {
+    pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Parse(parse) => self.parse(parse).await,
+            Message::Bind(bind) => self.bind(bind),
+            Message::Describe(describe) => self.describe(describe),
+            Message::Execute(execute) => self.execute(execute).await,
+            Message::Close(close) => self.close(close),
+            Message::Flush(_) => Ok(self.wire.flush().await?),
+            _ => Err(QueryError::new(ErrorKind::ProtocolViolation, "unexpected message").into()),
+        }
+    }
+
+    async fn parse(&mut self, parse: Parse) -> Result<(), Failure> {
+        let name = parse.name.unwrap_or_default();
+        if name.is_empty() {
+            self.statements.remove("");
+        }
+        self.statements.check_free(&name)?;
+        let types = parameter_types(&parse.type_oids)?;
+        self.session.statement_started(&parse.query);
+        let statements = self.wire.run(async { self.session.parse(&parse.query) }).await??;
+        let prepared = match statements.as_slice() {
+            [] => None,
+            [statement] => {
+                let span = statement_span(statement.text());
+                Some(self.wire.run(self.session.prepare(statement, &types).instrument(span)).await??)
+            }
+            _ => {
+                let message = "cannot insert multiple commands into a prepared statement";
+                return Err(QueryError::new(ErrorKind::Syntax, message).into());
+            }
+        };
+        self.statements.insert(name, PreparedStatement { text: Arc::from(parse.query), prepared });
+        self.wire.put(&ParseComplete::new())?;
+        Ok(())
+    }
+
+    fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
+        let portal_name = bind.portal_name.unwrap_or_default();
+        let statement_name = bind.statement_name.unwrap_or_default();
+        let statement = self.statements.get(&statement_name)?;
+        let required = statement.prepared.as_ref().map_or(0, |prepared| prepared.parameters.len());
+        let supplied = bind.parameters.len();
+        let parameter_formats = parameter_formats(&bind.parameter_format_codes, supplied)?;
+        if supplied != required {
+            let message = format!(
+                "bind message supplies {supplied} parameters, but prepared statement \"{statement_name}\" requires {required}"
+            );
+            return Err(QueryError::new(ErrorKind::ProtocolViolation, message).into());
+        }
+        let formats = read_formats(&bind.result_column_format_codes)?;
+        if let Some(columns) = statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_ref()) {
+            resolve_formats(&formats, columns.len())?;
+        }
+        let values = bind.parameters.into_iter().zip(parameter_formats);
+        let parameters = values.map(|(bytes, format)| ParameterValue { format, bytes }).collect();
+        self.portals.insert_new(portal_name, Portal { statement, formats, state: PortalState::Bound(parameters) })?;
+        self.wire.put(&BindComplete::new())?;
+        Ok(())
+    }
+
+    fn describe(&mut self, describe: Describe) -> Result<(), Failure> {
+        let name = describe.name.unwrap_or_default();
+        if describe.target_type == STATEMENT {
+            let statement = self.statements.get(&name)?;
+            let (types, columns) = match &statement.prepared {
+                Some(prepared) => (prepared.parameters.iter().map(SqlType::oid).collect(), prepared.columns.as_deref()),
+                None => (Vec::new(), None),
+            };
+            self.wire.put(&ParameterDescription::new(types))?;
+            return self.put_description(columns, &[]);
+        }
+        if let Some(portal) = self.portals.get(&name) {
+            let (statement, formats) = (portal.statement.clone(), portal.formats.clone());
+            let columns = statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_deref());
+            return self.put_description(columns, &formats);
+        }
+        // Cursors that SQL declared share the names of portals.
+        match self.session.describe_cursor(&name) {
+            Some(columns) => self.put_description(Some(&columns), &[]),
+            None => Err(undefined_portal(&name).into()),
+        }
+    }
+
+    fn put_description(&mut self, columns: Option<&[ResultColumn]>, formats: &[Format]) -> Result<(), Failure> {
+        match columns {
+            Some(columns) => self.wire.put(&describe(columns, &resolve_formats(formats, columns.len())?))?,
+            None => self.wire.put(&NoData::new())?,
+        }
+        Ok(())
+    }
+
+    async fn execute(&mut self, execute: Execute) -> Result<(), Failure> {
+        let next = self.wire.peek_type().await?;
+        let alone = next == frame::SYNC && self.executes_in_group == 0;
+        self.executes_in_group += 1;
+        let name = execute.name.unwrap_or_default();
+        let mut portal = self.portals.remove(&name).ok_or_else(|| undefined_portal(&name))?;
+        let limit = u64::try_from(execute.max_rows).ok().filter(|limit| *limit > 0);
+        let before = self.session.transaction_status();
+        let span = statement_span(&portal.statement.text);
+        self.run_portal(&name, &mut portal, limit, alone).instrument(span).await?;
+        if before != TransactionStatus::Idle && self.session.transaction_status() == TransactionStatus::Idle {
+            // The statement ended the transaction, and the portals made in it.
+            self.portals.clear();
+        }
+        self.portals.insert(name, portal);
+        Ok(())
+    }
+
+    async fn run_portal(
+        &mut self,
+        name: &str,
+        portal: &mut Portal,
+        limit: Option<u64>,
+        alone: bool,
+    ) -> Result<(), Failure> {
+        match std::mem::replace(&mut portal.state, PortalState::Done) {
+            PortalState::Bound(parameters) => {
+                self.session.statement_started(&portal.statement.text);
+                let response = match &portal.statement.prepared {
+                    None => Response::Empty,
+                    Some(prepared) => self.wire.run(self.session.execute(prepared, parameters, alone)).await??,
+                };
+                if let Response::Rows { columns, stream, verb, counted } = response {
+                    let formats = resolve_formats(&portal.formats, columns.len())?;
+                    let mut rows = Box::new(Rows::new(columns, formats, stream, verb, counted));
+                    self.send_rows(&mut rows, limit).await?;
+                    portal.state = PortalState::Rows(rows);
+                    return Ok(());
+                }
+                self.answer_without_rows(response, false).await
+            }
+            PortalState::Rows(mut rows) => {
+                self.send_rows(&mut rows, limit).await?;
+                portal.state = PortalState::Rows(rows);
+                Ok(())
+            }
+            PortalState::Done => {
+                let message = format!("portal \"{name}\" cannot be run");
+                Err(QueryError::new(ErrorKind::ObjectNotReady, message).into())
+            }
+        }
+    }
+
+    async fn send_rows(&mut self, rows: &mut Rows, limit: Option<u64>) -> Result<(), Failure> {
+        let style = self.session.output_style();
+        match rows.send(self.wire, &style, limit).await? {
+            Progress::Ended { rows: sent } => self.complete(rows.tag(sent), false).await,
+            Progress::Suspended => Ok(self.wire.put(&PortalSuspended::new())?),
+        }
+    }
+
+    /// Closing what does not exist is no error.
+    fn close(&mut self, close: Close) -> Result<(), Failure> {
+        let name = close.name.unwrap_or_default();
+        if close.target_type == STATEMENT {
+            self.statements.remove(&name);
+        } else {
+            self.portals.remove(&name);
+        }
+        self.wire.put(&CloseComplete::new())?;
+        Ok(())
+    }
+}
+
+fn undefined_portal(name: &str) -> QueryError {
+    QueryError::new(ErrorKind::UndefinedCursor, format!("portal \"{name}\" does not exist"))
+}
+
+/// The types that a client declares for parameters, where it does.
+fn parameter_types(oids: &[u32]) -> Result<Vec<Option<SqlType>>, QueryError> {
+    let read = |(index, oid): (usize, &u32)| {
+        if UNSPECIFIED_OIDS.contains(oid) {
+            return Ok(None);
+        }
+        let sql_type = SqlType::from_oid(*oid).ok_or_else(|| {
+            let error = QueryError::unsupported(format!("the type with OID {oid} of parameter ${}", index + 1));
+            error.hint("Leave the type open, or cast the parameter in the statement.")
+        })?;
+        Ok(Some(sql_type))
+    };
+    oids.iter().enumerate().map(read).collect()
+}
+
+fn read_formats(codes: &[i16]) -> Result<Vec<Format>, QueryError> {
+    let read = |code: &i16| match code {
+        0 => Ok(Format::Text),
+        1 => Ok(Format::Binary),
+        _ => Err(QueryError::new(ErrorKind::InvalidParameterValue, format!("unsupported format code: {code}"))),
+    };
+    codes.iter().map(read).collect()
+}
+
+/// One format for each of `supplied` parameters.
+fn parameter_formats(codes: &[i16], supplied: usize) -> Result<Vec<Format>, QueryError> {
+    let formats = read_formats(codes)?;
+    match formats.as_slice() {
+        [] => Ok(vec![Format::Text; supplied]),
+        [one] => Ok(vec![*one; supplied]),
+        each if each.len() == supplied => Ok(formats),
+        each => Err(QueryError::new(
+            ErrorKind::ProtocolViolation,
+            format!("bind message has {} parameter formats but {supplied} parameters", each.len()),
+        )),
+    }
+}

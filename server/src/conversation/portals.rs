@@ -1,0 +1,77 @@
+//! Portals: statements with their parameters, ready to run or partly run; the unnamed one has the empty name.
+//!
+//! A portal that was suspended by a row limit keeps its stream and the rest of the batch it was cut in. Portals live as
+//! long as the transaction that made them.
+
+use super::rows::Rows;
+use super::statements::PreparedStatement;
+use query::error::{ErrorKind, QueryError};
+use query::response::{Format, ParameterValue};
+use std::collections::HashMap;
+
+/// A client that keeps more than this open in one transaction has a leak.
+const PORTALS_MAX: usize = 1_000;
+
+pub(crate) struct Portal {
+    pub(crate) statement: PreparedStatement,
+    /// As Bind gave them: none, one for all columns, or one for each.
+    pub(crate) formats: Vec<Format>,
+    pub(crate) state: PortalState,
+}
+
+pub(crate) enum PortalState {
+    Bound(Vec<ParameterValue>),
+    Rows(Box<Rows>),
+    /// Ran, and had no rows.
+    Done,
+}
+
+#[derive(Default)]
+pub(crate) struct Portals {
+    by_name: HashMap<String, Portal>,
+}
+
+impl Portals {
+    /// Keeps a new portal. Only the unnamed one replaces its predecessor.
+    pub(crate) fn insert_new(&mut self, name: String, portal: Portal) -> Result<(), QueryError> {
+        if !name.is_empty() && self.by_name.contains_key(&name) {
+            return Err(QueryError::new(ErrorKind::DuplicateCursor, format!("portal \"{name}\" already exists")));
+        }
+        if self.by_name.len() >= PORTALS_MAX {
+            let error = QueryError::new(ErrorKind::ProgramLimitExceeded, "too many open portals");
+            return Err(error.hint("Close portals that are not needed any longer."));
+        }
+        self.by_name.insert(name, portal);
+        Ok(())
+    }
+
+    /// Puts a portal back under its name.
+    pub(crate) fn insert(&mut self, name: String, portal: Portal) {
+        self.by_name.insert(name, portal);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Portal> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Portal> {
+        self.by_name.remove(name)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.by_name.clear();
+    }
+}
+
+/// One format for each of `columns` columns, from what Bind gave.
+pub(crate) fn resolve_formats(formats: &[Format], columns: usize) -> Result<Vec<Format>, QueryError> {
+    match formats {
+        [] => Ok(vec![Format::Text; columns]),
+        [one] => Ok(vec![*one; columns]),
+        each if each.len() == columns => Ok(each.to_vec()),
+        each => Err(QueryError::new(
+            ErrorKind::ProtocolViolation,
+            format!("bind message has {} result formats but query has {columns} columns", each.len()),
+        )),
+    }
+}

@@ -1,0 +1,292 @@
+//! Both protocols, over a socket without a network: what is answered, in which order, and what stays in the table.
+
+use crate::test_client::{TestServer, bind, bind_with, describe, execute, frame, parse, query, text};
+
+const ROW_1: &str = "Columns(?column?) Row(1) Complete(SELECT 1)";
+
+fn series(rows: u64) -> String {
+    format!("SELECT n FROM generate_series(1, {rows}) AS g(n)")
+}
+
+#[tokio::test]
+async fn an_empty_query_is_answered_as_such() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    for sql in ["", "  ", ";", " ; ;"] {
+        assert_eq!(client.query(sql).await, "Empty Ready(I)", "{sql:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_statement_of_a_text_is_answered_and_an_error_skips_the_rest() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    assert_eq!(client.query("SELECT 1; SELECT 1;").await, format!("{ROW_1} {ROW_1} Ready(I)"));
+    let answers = client.query("SELECT 1; SELECT nosuch; SELECT 1").await;
+    assert_eq!(answers, format!("{ROW_1} Error(ERROR 42703) Ready(I)"));
+    assert_eq!(client.query("SELECT 1; SELEC 1").await, "Error(ERROR 42601) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_text_is_one_transaction() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let answers = client.query("INSERT INTO t VALUES (1, 'x'); SELECT nosuch").await;
+    assert_eq!(answers, "Complete(INSERT 0 1) Error(ERROR 42703) Ready(I)");
+    assert_eq!(client.query("SELECT a, b FROM t").await, "Columns(a,b) Complete(SELECT 0) Ready(I)");
+    client.query("INSERT INTO t VALUES (1, 'x'); SELECT 1").await;
+    let answers = server.session().await.query("SELECT a, b FROM t").await;
+    assert!(answers.ends_with("Complete(SELECT 1) Ready(I)"), "{answers}");
+}
+
+#[tokio::test]
+async fn the_client_hears_whether_it_is_in_a_transaction_and_whether_that_failed() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    assert_eq!(client.query("BEGIN").await, "Complete(BEGIN) Ready(T)");
+    assert_eq!(client.query("SELECT nosuch").await, "Error(ERROR 42703) Ready(E)");
+    assert_eq!(client.query("SELECT 1").await, "Error(ERROR 25P02) Ready(E)");
+    assert_eq!(client.query("ROLLBACK").await, "Complete(ROLLBACK) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_changed_setting_is_reported() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    let answers = client.query("SET TimeZone = 'Europe/Paris'").await;
+    assert_eq!(answers, "Complete(SET) Setting(TimeZone=Europe/Paris) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_group_answers_each_of_its_messages_in_order() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    let sql = "SELECT $1::bigint AS value";
+    let answers = client
+        .group(&[
+            parse("s", sql),
+            describe(b'S', "s"),
+            bind("p", "s", &["7"], &[]),
+            describe(b'P', "p"),
+            execute("p", 0),
+            frame(b'C', b"Pp\0"),
+        ])
+        .await;
+    assert_eq!(
+        answers,
+        "Parsed Parameters(1) Columns(value) Bound Columns(value) Row(7) Complete(SELECT 1) Closed Ready(I)"
+    );
+    let answers = client.group(&[bind_with("", "s", &[1], &[Some(&8_i64.to_be_bytes())], &[1]), execute("", 0)]).await;
+    assert_eq!(answers, "Bound Row(0000000000000008) Complete(SELECT 1) Ready(I)");
+    let answers = client.group(&[parse("", ""), describe(b'S', ""), bind("", "", &[], &[]), execute("", 0)]).await;
+    assert_eq!(answers, "Parsed Parameters(0) NoData Bound Empty Ready(I)");
+}
+
+#[tokio::test]
+async fn an_error_skips_the_rest_of_its_group_and_not_more() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    let answers = client.group(&[parse("", "SELECT nosuch"), bind("", "", &[], &[]), query("SELECT 1")]).await;
+    assert_eq!(answers, "Error(ERROR 42703) Ready(I)");
+    let answers = client.group(&[parse("", "SELECT 1"), bind("", "", &[], &[]), execute("", 0)]).await;
+    assert_eq!(answers, "Parsed Bound Row(1) Complete(SELECT 1) Ready(I)");
+}
+
+#[tokio::test]
+async fn an_error_is_heard_without_sync_by_a_client_that_flushes() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    client.send(&[parse("", "SELECT nosuch"), frame(b'H', b"")].concat()).await;
+    assert_eq!(client.answers_until("Error").await, "Error(ERROR 42703)");
+    client.send(&frame(b'S', b"")).await;
+    assert_eq!(client.answers().await, "Ready(I)");
+}
+
+#[tokio::test]
+async fn what_a_bind_promises_is_checked_against_its_statement() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    client.group(&[parse("s", "SELECT $1::bigint AS value")]).await;
+    let one: &[Option<&[u8]>] = &[Some(b"1")];
+    for (bind, code) in [
+        (bind("", "s", &[], &[]), "08P01"),
+        (bind("", "s", &["1", "2"], &[]), "08P01"),
+        (bind("", "s", &["1"], &[0, 0]), "08P01"),
+        (bind_with("", "s", &[0, 0], one, &[]), "08P01"),
+        (bind_with("", "s", &[2], one, &[]), "22023"),
+        (bind("", "s", &["1"], &[-1]), "22023"),
+        (bind("", "missing", &[], &[]), "26000"),
+    ] {
+        assert_eq!(client.group(&[bind]).await, format!("Error(ERROR {code}) Ready(I)"));
+    }
+}
+
+#[tokio::test]
+async fn names_are_taken_until_they_are_closed() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    assert_eq!(client.group(&[parse("s", "SELECT 1")]).await, "Parsed Ready(I)");
+    assert_eq!(client.group(&[parse("s", "SELECT 1")]).await, "Error(ERROR 42P05) Ready(I)");
+    let twice = client.group(&[bind("p", "s", &[], &[]), bind("p", "s", &[], &[])]).await;
+    assert_eq!(twice, "Bound Error(ERROR 42P03) Ready(I)");
+    assert_eq!(client.group(&[frame(b'C', b"Ss\0"), frame(b'C', b"Ss\0")]).await, "Closed Closed Ready(I)");
+    assert_eq!(client.group(&[describe(b'S', "s")]).await, "Error(ERROR 26000) Ready(I)");
+    assert_eq!(client.group(&[execute("p", 0)]).await, "Error(ERROR 34000) Ready(I)");
+    assert_eq!(client.group(&[parse("", "SELECT 1; SELECT 1")]).await, "Error(ERROR 42601) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_portal_goes_on_where_its_row_limit_stopped_it() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    client.query("BEGIN").await;
+    let messages = [parse("", &series(5)), bind("p", "", &[], &[]), execute("p", 2)];
+    assert_eq!(client.group(&messages).await, "Parsed Bound Row(1) Row(2) Suspended Ready(T)");
+    assert_eq!(client.group(&[execute("p", 2)]).await, "Row(3) Row(4) Suspended Ready(T)");
+    assert_eq!(client.group(&[execute("p", 2)]).await, "Row(5) Complete(SELECT 1) Ready(T)");
+    assert_eq!(client.group(&[execute("p", 2)]).await, "Complete(SELECT 0) Ready(T)");
+    client.query("COMMIT").await;
+    assert_eq!(client.group(&[execute("p", 2)]).await, "Error(ERROR 34000) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_command_runs_once_for_each_bind() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let insert = parse("", "INSERT INTO t VALUES (1, 'x')");
+    let answers = client.group(&[insert, bind("", "", &[], &[]), execute("", 0), execute("", 0)]).await;
+    assert_eq!(answers, "Parsed Bound Complete(INSERT 0 1) Error(ERROR 55000) Ready(I)");
+    // The group is one transaction, so its first half is undone with it.
+    assert_eq!(client.query("SELECT a, b FROM t").await, "Columns(a,b) Complete(SELECT 0) Ready(I)");
+}
+
+#[tokio::test]
+async fn results_larger_than_every_buffer_arrive_whole() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    client.send(&query(&series(200_000))).await;
+    let (mut rows, mut sum) = (0_u64, 0_u64);
+    while let Some((message_type, body)) = client.raw_answer().await {
+        match message_type {
+            b'D' => {
+                rows += 1;
+                sum += std::str::from_utf8(&body[6..]).unwrap().parse::<u64>().unwrap();
+            }
+            b'Z' => break,
+            _ => {}
+        }
+    }
+    assert_eq!((rows, sum), (200_000, 200_000 * 200_001 / 2));
+}
+
+#[tokio::test]
+async fn messages_that_come_while_a_statement_runs_are_answered_after_it() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    let select = [parse("", "SELECT 1"), bind("", "", &[], &[]), execute("", 0), frame(b'S', b"")].concat();
+    client.send(&[query(&series(2)), select.clone(), select].concat()).await;
+    assert_eq!(client.answers().await, "Columns(n) Row(1) Row(2) Complete(SELECT 2) Ready(I)");
+    assert_eq!(client.answers().await, "Parsed Bound Row(1) Complete(SELECT 1) Ready(I)");
+    assert_eq!(client.answers().await, "Parsed Bound Row(1) Complete(SELECT 1) Ready(I)");
+}
+
+#[tokio::test]
+async fn copy_takes_data_cut_anywhere_and_gives_it_back() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.send(&query("SELECT 1; COPY t FROM STDIN; SELECT 1")).await;
+    assert_eq!(client.answers_until("CopyIn").await, format!("{ROW_1} CopyIn(2)"));
+    for piece in [&b""[..], b"1\tx", b"\n2", b"\ty\n", b"3\tz\n"] {
+        client.send(&frame(b'd', piece)).await;
+    }
+    client.send(&frame(b'c', b"")).await;
+    assert_eq!(client.answers().await, format!("Complete(COPY 3) {ROW_1} Ready(I)"));
+    let rows = client.query("SELECT a, b FROM t").await;
+    assert_eq!(rows, "Columns(a,b) Row(1,x) Row(2,y) Row(3,z) Complete(SELECT 3) Ready(I)");
+    let copy = client.query("COPY t TO STDOUT").await;
+    assert!(copy.starts_with("CopyOut(2) CopyData(1\\tx\\n"), "{copy}");
+    assert!(copy.ends_with("CopyDone Complete(COPY 3) Ready(I)"), "{copy}");
+}
+
+#[tokio::test]
+async fn a_copy_message_of_any_size_is_taken() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let lines: Vec<u8> = (0..100_000).flat_map(|line| format!("{line}\tvalue {line}\n").into_bytes()).collect();
+    client.send(&query("COPY t FROM STDIN")).await;
+    client.answers_until("CopyIn").await;
+    client.send(&frame(b'd', &lines)).await;
+    client.send(&frame(b'c', b"")).await;
+    assert_eq!(client.answers().await, "Complete(COPY 100000) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_leaves_nothing_and_swallows_what_still_comes() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.send(&query("COPY t FROM STDIN")).await;
+    client.answers_until("CopyIn").await;
+    client.send(&frame(b'd', b"1\tx\nbad\ty\n")).await;
+    client.send(&frame(b'd', b"3\tz\n")).await;
+    client.send(&frame(b'c', b"")).await;
+    assert_eq!(client.answers().await, "Error(ERROR 22P02) Ready(I)");
+    assert_eq!(client.query("SELECT a, b FROM t").await, "Columns(a,b) Complete(SELECT 0) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_copy_that_the_client_gives_up_leaves_nothing() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.send(&query("COPY t FROM STDIN")).await;
+    client.answers_until("CopyIn").await;
+    client.send(&frame(b'd', b"1\tx\n")).await;
+    client.send(&frame(b'f', &text("no more"))).await;
+    assert_eq!(client.answers().await, "Error(ERROR 57014) Ready(I)");
+
+    client.send(&query("COPY t FROM STDIN")).await;
+    client.answers_until("CopyIn").await;
+    client.send(&frame(b'd', b"1\tx\n")).await;
+    drop(client);
+    let rows = server.session().await.query("SELECT a, b FROM t").await;
+    assert_eq!(rows, "Columns(a,b) Complete(SELECT 0) Ready(I)");
+}
+
+#[tokio::test]
+async fn copy_works_through_the_extended_protocol_with_an_early_sync() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let copy = [parse("", "COPY t FROM STDIN"), bind("", "", &[], &[]), describe(b'P', ""), execute("", 0)];
+    client.send(&[copy.concat(), frame(b'S', b"")].concat()).await;
+    assert_eq!(client.answers_until("CopyIn").await, "Parsed Bound NoData CopyIn(2)");
+    client.send(&[frame(b'd', b"1\tx\n"), frame(b'c', b""), frame(b'S', b"")].concat()).await;
+    assert_eq!(client.answers().await, "Complete(COPY 1) Ready(I)");
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_belong_into_a_copy_ends_the_connection() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.send(&query("COPY t FROM STDIN")).await;
+    client.answers_until("CopyIn").await;
+    client.send(&query("SELECT 1")).await;
+    assert_eq!(client.answers().await, "Error(FATAL 08P01) End");
+}
+
+#[tokio::test]
+async fn a_declared_cursor_is_described_as_a_portal() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.query("BEGIN").await;
+    client.query("DECLARE c CURSOR FOR SELECT a, b FROM t").await;
+    assert_eq!(client.group(&[describe(b'P', "c")]).await, "Columns(a,b) Ready(T)");
+    assert_eq!(client.group(&[describe(b'P', "d")]).await, "Error(ERROR 34000) Ready(E)");
+}
+
+#[tokio::test]
+async fn the_function_call_protocol_is_refused_and_the_connection_lives_on() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    client.send(&frame(b'F', &[0; 12])).await;
+    assert_eq!(client.answers().await, "Error(ERROR 0A000) Ready(I)");
+    assert_eq!(client.query("SELECT 1").await, format!("{ROW_1} Ready(I)"));
+}

@@ -1,0 +1,182 @@
+//! Frames: a message's bytes are judged, then decoded.
+//!
+//! pgwire's decoder reads counts and lengths without asking whether the bytes are there, and turns bad UTF-8 into
+//! replacement characters. So every body is walked here first, by the grammar of PostgreSQL's protocol chapter, and the codec only sees
+//! bodies that it can read. A body that breaks the grammar ends the connection with 08P01; text that is not UTF-8 is the
+//! statement's error, and the connection goes on.
+
+use crate::errors::Fatal;
+use bytes::{Bytes, BytesMut};
+use pgwire::messages::{DecodeContext, PgWireFrontendMessage, ProtocolVersion};
+use query::error::{ErrorKind, QueryError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The type byte of CopyData.
+pub(crate) const COPY_DATA: u8 = b'd';
+/// The type byte of Sync.
+pub(crate) const SYNC: u8 = b'S';
+
+/// PostgreSQL's limit for messages that hold statements, values or data.
+const LARGE_BYTES_MAX: usize = 0x3fff_ffff;
+/// PostgreSQL's limit for the others.
+const SMALL_BYTES_MAX: usize = 10_000;
+
+/// A message from the client.
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    Message(PgWireFrontendMessage),
+    /// Content of one or several CopyData messages, or of a piece of one.
+    CopyData(Bytes),
+    /// The obsolete function call protocol, which pgwire does not know.
+    FunctionCall,
+    /// A Query (`extended` is false) or Parse whose text is not UTF-8.
+    BadText {
+        extended: bool,
+        error: QueryError,
+    },
+}
+
+/// The longest that a message of this type may be; `None` for a type that clients cannot send.
+pub(crate) fn length_max(message_type: u8) -> Option<usize> {
+    match message_type {
+        b'Q' | b'P' | b'B' | b'F' | COPY_DATA => Some(LARGE_BYTES_MAX),
+        b'p' => Some(64 * 1024),
+        b'D' | b'E' | b'C' | b'H' | SYNC | b'X' | b'c' | b'f' => Some(SMALL_BYTES_MAX),
+        _ => None,
+    }
+}
+
+/// Decodes a whole frame, type byte and length included.
+pub(crate) fn decode(mut frame: BytesMut) -> Result<Incoming, Fatal> {
+    let message_type = frame[0];
+    match check(message_type, &frame[5..]) {
+        Ok(()) => {}
+        Err(Objection::Malformed(message)) => return Err(Fatal::protocol(message)),
+        Err(Objection::BadText(byte)) => {
+            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
+            let error = QueryError::new(ErrorKind::CharacterNotInRepertoire, message);
+            return Ok(Incoming::BadText { extended: message_type != b'Q', error });
+        }
+    }
+    if message_type == b'F' {
+        return Ok(Incoming::FunctionCall);
+    }
+    let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
+    context.awaiting_frontend_ssl = false;
+    context.awaiting_frontend_startup = false;
+    let decoded = guarded(|| PgWireFrontendMessage::decode(&mut frame, &context));
+    match decoded {
+        Some(Ok(Some(message))) => Ok(Incoming::Message(message)),
+        Some(Ok(None)) | Some(Err(_)) | None => Err(Fatal::protocol("invalid message format")),
+    }
+}
+
+/// Calls into the codec with bytes from a client; a panic there costs the message, not more.
+pub(crate) fn guarded<T>(decode: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(decode)).ok()
+}
+
+/// What is wrong with a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Objection {
+    Malformed(&'static str),
+    /// The first byte that is not UTF-8.
+    BadText(u8),
+}
+
+fn check(message_type: u8, body: &[u8]) -> Result<(), Objection> {
+    let mut body = Body { rest: body };
+    match message_type {
+        b'Q' => body.text()?,
+        b'P' => {
+            body.text()?;
+            body.text()?;
+            let types = body.count()?;
+            body.skip(4 * types)?;
+        }
+        b'B' => {
+            body.text()?;
+            body.text()?;
+            body.formats()?;
+            for _ in 0..body.count()? {
+                body.value()?;
+            }
+            body.formats()?;
+        }
+        b'D' | b'C' => {
+            if !matches!(body.take(1)?[0], b'S' | b'P') {
+                return Err(Objection::Malformed("invalid DESCRIBE or CLOSE message subtype"));
+            }
+            body.text()?;
+        }
+        b'E' => {
+            body.text()?;
+            body.skip(4)?;
+        }
+        b'f' => body.text()?,
+        // A function call is refused, a password's meaning depends on the exchange; both bodies are looked at there.
+        b'F' | b'p' => return Ok(()),
+        // Flush, Sync, Terminate and CopyDone have no body.
+        _ => {}
+    }
+    body.end()
+}
+
+/// A body that is being walked.
+pub(crate) struct Body<'a> {
+    pub(crate) rest: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<&'a [u8], Objection> {
+        let (head, rest) =
+            self.rest.split_at_checked(bytes).ok_or(Objection::Malformed("insufficient data left in message"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    fn skip(&mut self, bytes: usize) -> Result<(), Objection> {
+        self.take(bytes).map(|_| ())
+    }
+
+    fn count(&mut self) -> Result<usize, Objection> {
+        let bytes = self.take(2)?;
+        Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
+    }
+
+    fn formats(&mut self) -> Result<(), Objection> {
+        let formats = self.count()?;
+        self.skip(2 * formats)
+    }
+
+    /// A length and that many bytes; -1 stands for NULL, without bytes.
+    pub(crate) fn value(&mut self) -> Result<(), Objection> {
+        let length = self.take(4)?;
+        match i32::from_be_bytes([length[0], length[1], length[2], length[3]]) {
+            -1 => Ok(()),
+            bytes => {
+                let bytes = usize::try_from(bytes).map_err(|_| Objection::Malformed("invalid value length"))?;
+                self.skip(bytes)
+            }
+        }
+    }
+
+    /// A string that ends with a NUL.
+    pub(crate) fn text(&mut self) -> Result<(), Objection> {
+        let end = self.rest.iter().position(|byte| *byte == 0);
+        let end = end.ok_or(Objection::Malformed("invalid string in message"))?;
+        let text = self.take(end)?;
+        self.skip(1)?;
+        match std::str::from_utf8(text) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Objection::BadText(text[error.valid_up_to()])),
+        }
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Objection> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Objection::Malformed("invalid message format")) }
+    }
+}
+
+#[cfg(test)]
+mod tests;
