@@ -1,1 +1,154 @@
-fn main() {}
+//! `bench`: the workloads that Meridian is measured with, and the peers that run the same work beside it.
+//!
+//!     data::Files ──csv──▶ System { Wire: Meridian, PostgreSQL │ Embedded: DuckDB, ClickHouse }
+//!                              │ seconds, answers, bytes
+//!                              ▼
+//!     ingest, query, views ──▶ Report ──▶ table, JSON
+//!
+//! Every system runs in the same process tree on the same machine, round by round in turn, so that a busy minute hits all of
+//! them. Meridian is driven over the wire like any server; nothing here links it.
+
+mod answer;
+mod data;
+mod dialect;
+mod embedded;
+mod ingest;
+mod machine;
+mod meridian;
+mod postgresql;
+mod query;
+mod report;
+mod system;
+mod views;
+mod wire;
+
+use crate::report::Report;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use system::{Kind, Workshop};
+
+/// Measure Meridian over the wire, and other systems with the same work beside it.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  cargo run --release -p bench -- ingest --rows 5000000 --peers
+  cargo run --release -p bench -- query --peers duckdb --json query.json
+  cargo run --release -p bench -- views --rows 1000000 --rounds 1"
+)]
+struct Command {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand)]
+enum Workload {
+    /// COPY of all rows to the durable commit, then single-row INSERTs by one client and by 16.
+    Ingest(Options),
+    /// An analyst's twelve queries, hot, every answer compared between the systems first.
+    Query(Options),
+    /// Loads and inserts into a table with two aggregate views, and reads of the views right after.
+    Views(Options),
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Options {
+    /// How many sales to load.
+    #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub(crate) rows: u64,
+    /// How often to do everything.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rounds: u64,
+    /// Load the rows in random order instead of by date.
+    #[arg(long)]
+    pub(crate) shuffle: bool,
+    /// Run the same work on other systems: duckdb, postgresql, clickhouse. The first two if none is named.
+    #[arg(long, value_name = "PEER", value_delimiter = ',', num_args = 0.., default_missing_value = "duckdb,postgresql")]
+    pub(crate) peers: Option<Vec<Peer>>,
+    /// Measure the peers alone.
+    #[arg(long, requires = "peers")]
+    pub(crate) peers_only: bool,
+    /// Write all samples, medians and ratios to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// A running Meridian to measure, instead of one started for the purpose. Its table `sales` is dropped.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The `meridian` to start; by default the one beside this program, built first where cargo is at hand.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) meridian: Option<PathBuf>,
+    /// Where databases are made and deleted again. It should be on the disk that is to be measured.
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    pub(crate) work_dir: PathBuf,
+    /// Where generated data and the peers' Python environment stay between runs.
+    #[arg(long, value_name = "DIR", env = "MERIDIAN_BENCH_CACHE")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Peer {
+    Duckdb,
+    Postgresql,
+    Clickhouse,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = Command::parse();
+    let work = tokio::spawn(run(command.workload));
+    let abort = work.abort_handle();
+    let outcome = tokio::select! {
+        outcome = work => outcome.context("the workload stopped unexpectedly").and_then(|result| result),
+        _ = tokio::signal::ctrl_c() => {
+            // Dropping the workload stops what it started and deletes what it made.
+            abort.abort();
+            Err(anyhow::anyhow!("interrupted"))
+        }
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all answers agreed.
+async fn run(workload: Workload) -> anyhow::Result<bool> {
+    let (name, options) = match &workload {
+        Workload::Ingest(options) => ("ingest", options.clone()),
+        Workload::Query(options) => ("query", options.clone()),
+        Workload::Views(options) => ("views", options.clone()),
+    };
+    let workshop = Workshop::open(&options)?;
+    let mut report = Report::new(name, &options);
+    match workload {
+        Workload::Ingest(_) => ingest::run(&workshop, &mut report).await?,
+        Workload::Query(_) => query::run(&workshop, &mut report).await?,
+        Workload::Views(_) => views::run(&workshop, &mut report).await?,
+    }
+    print!("{report}");
+    if let Some(path) = &options.json {
+        std::fs::write(path, format!("{:#}\n", report.to_json()))
+            .with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(report.answers_agree())
+}
+
+impl Options {
+    /// The systems to measure, Meridian first.
+    pub(crate) fn kinds(&self) -> Vec<Kind> {
+        let peers = self.peers.iter().flatten().map(|peer| match peer {
+            Peer::Duckdb => Kind::DuckDb,
+            Peer::Postgresql => Kind::PostgreSql,
+            Peer::Clickhouse => Kind::ClickHouse,
+        });
+        let own = (!self.peers_only).then_some(Kind::Meridian);
+        own.into_iter().chain(peers).collect()
+    }
+}
