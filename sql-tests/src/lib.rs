@@ -1,1 +1,16 @@
-//! sql-tests
+//! Drives the real `meridian` binary over the wire.
+//!
+//!     Meridian (a child process) ◀── Session (a client) ◀── slt files, oracle, crash test
+//!
+//! `meridian` starts and ends the process, `session` speaks to it, `view_check` asks whether every materialized view
+//! equals its own query, `dialect` says the same things to PostgreSQL. Nothing here links against the server's crates:
+//! what is tested is what a client sees.
+
+pub mod crash;
+pub mod dialect;
+pub mod meridian;
+pub mod oracle;
+pub mod session;
+pub mod slt;
+pub mod view_check;
+pub mod wire;

@@ -1,0 +1,365 @@
+//! Runs steps against the server and checks, after each, that every view equals its query.
+//!
+//! Two sessions look: the one that writes, which sees its own open transaction, and a second one, which must not see it.
+//! The executor knows from the steps' outcomes which views exist and what state the transaction is in; it never asks
+//! the server for what it is about to check.
+
+use super::Summary;
+use super::mirror::Mirror;
+use super::step::{Action, Expect, Step};
+use crate::meridian::Meridian;
+use crate::session::{Answer, Failure, Session};
+use crate::view_check::{self, Difference, View, What};
+use anyhow::{Context, Result, anyhow};
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A statement over tables this small that takes longer hangs.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+const IN_FAILED_TRANSACTION: &str = "25P02";
+const NOT_POPULATED: &str = "55000";
+/// The class of SQLSTATEs that says the server is at fault.
+const INTERNAL_ERROR_CLASS: &str = "XX";
+
+/// What went wrong.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// A view differs from its query, as one of the sessions sees it.
+    ViewDiffers { session: &'static str, difference: Box<Difference> },
+    /// A statement that had to succeed failed, or the other way round, or failed as it must not.
+    WrongOutcome { sql: String, expected: Expect, failure: Option<Box<Failure>> },
+    /// A read of a view without data did not say so.
+    ReadWithoutData { view: String },
+    /// PostgreSQL answers something else.
+    MirrorDiffers { what: String, explanation: String },
+    /// The server is gone, hangs, or does not start.
+    ServerLost { sql: String, explanation: String },
+}
+
+impl Finding {
+    /// Findings of one kind count as the same when a history is shrunk.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::ViewDiffers { difference, .. } => match &difference.what {
+                What::Rows { .. } => "rows".into(),
+                What::Failures { view, query } => format!("failures {:?} {:?}", code(view), code(query)),
+                What::ExceptAll { .. } => "except all".into(),
+            },
+            Self::WrongOutcome { failure, expected, .. } => format!("outcome {expected:?} {:?}", code(failure)),
+            Self::ReadWithoutData { .. } => "read without data".into(),
+            Self::MirrorDiffers { .. } => "mirror".into(),
+            Self::ServerLost { .. } => "server lost".into(),
+        }
+    }
+}
+
+fn code(failure: &Option<Box<Failure>>) -> Option<&str> {
+    failure.as_ref().and_then(|failure| failure.code.as_deref())
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ViewDiffers { session, difference } => write!(f, "in the {session} session, {difference}"),
+            Self::WrongOutcome { sql, expected, failure } => {
+                let answer = failure.as_ref().map_or_else(|| "succeeded".to_string(), ToString::to_string);
+                writeln!(f, "expected {expected:?} of this statement:\n{sql}\nbut it answered: {answer}")
+            }
+            Self::ReadWithoutData { view } => writeln!(f, "{view} has no data, but can be read"),
+            Self::MirrorDiffers { what, explanation } => {
+                writeln!(f, "PostgreSQL answers something else for {what}:\n{explanation}")
+            }
+            Self::ServerLost { sql, explanation } => writeln!(f, "the server was lost at:\n{sql}\n{explanation}"),
+        }
+    }
+}
+
+/// A view that exists.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownView {
+    pub view: View,
+    pub populated: bool,
+    /// True where its query may fail for some data.
+    pub may_fail: bool,
+}
+
+/// Where the writing session's transaction stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    #[default]
+    None,
+    Open,
+    Failed,
+}
+
+/// What the steps so far have led to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct State {
+    pub views: Vec<KnownView>,
+    pub transaction: Transaction,
+    /// The views as they were at BEGIN, which others see and ROLLBACK brings back.
+    before_transaction: Vec<KnownView>,
+}
+
+impl State {
+    /// The views that are committed.
+    pub(crate) fn committed_views(&self) -> &[KnownView] {
+        if self.transaction == Transaction::None { &self.views } else { &self.before_transaction }
+    }
+
+    /// Takes note of a step without running it; what a failed transaction refuses becomes a failure.
+    pub(crate) fn assume_outcome(&mut self, step: &mut Step) {
+        let always_runs = matches!(step.action, Action::Commit | Action::Rollback | Action::Restart | Action::Kill);
+        if self.transaction == Transaction::Failed && !always_runs {
+            step.expect = Expect::Failure;
+        }
+        match step.expect {
+            Expect::Failure => self.assume_failure(),
+            Expect::Success | Expect::Either => self.assume_success(step),
+        }
+    }
+
+    /// Takes note of a step that succeeded.
+    fn assume_success(&mut self, step: &Step) {
+        match &step.action {
+            Action::CreateView { name, query, with_data } => self.views.push(KnownView {
+                view: View { name: name.clone(), query: query.clone() },
+                populated: *with_data,
+                may_fail: step.expect == Expect::Either,
+            }),
+            Action::DropView { name } => self.views.retain(|known| known.view.name != *name),
+            Action::RefreshView { name } => {
+                for known in self.views.iter_mut().filter(|known| known.view.name == *name) {
+                    known.populated = true;
+                }
+            }
+            Action::Begin if self.transaction == Transaction::None => {
+                self.before_transaction = self.views.clone();
+                self.transaction = Transaction::Open;
+            }
+            Action::Commit if self.transaction == Transaction::Open => self.transaction = Transaction::None,
+            Action::Commit | Action::Rollback | Action::Restart | Action::Kill => self.roll_back(),
+            Action::Begin | Action::Statement(_) | Action::Insert { .. } | Action::Copy { .. } => {}
+        }
+    }
+
+    fn assume_failure(&mut self) {
+        if self.transaction == Transaction::Open {
+            self.transaction = Transaction::Failed;
+        }
+    }
+
+    fn roll_back(&mut self) {
+        if self.transaction != Transaction::None {
+            self.views = std::mem::take(&mut self.before_transaction);
+            self.transaction = Transaction::None;
+        }
+    }
+}
+
+/// A server, two sessions and what is known of them.
+pub(crate) struct Executor {
+    server: Option<Meridian>,
+    writing: Session,
+    second: Session,
+    mirror: Option<Mirror>,
+    state: State,
+    counts: Summary,
+}
+
+impl Executor {
+    pub(crate) async fn start(data_dir: &Path, postgres: Option<&str>) -> Result<Self> {
+        let server = Meridian::start(data_dir)?;
+        let mirror = match postgres {
+            Some(url) => Some(Mirror::connect(url).await?),
+            None => None,
+        };
+        Ok(Self {
+            writing: Session::connect(server.address()).await?,
+            second: Session::connect(server.address()).await?,
+            server: Some(server),
+            mirror,
+            state: State::default(),
+            counts: Summary::default(),
+        })
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn has_mirror(&self) -> bool {
+        self.mirror.is_some()
+    }
+
+    pub(crate) fn add_to(&self, summary: &mut Summary) {
+        summary.failed_statements += self.counts.failed_statements;
+        summary.views_created += self.counts.views_created;
+        summary.comparisons += self.counts.comparisons;
+        summary.restarts += self.counts.restarts;
+    }
+
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.server.take().context("the server is down")?.stop()
+    }
+
+    /// Runs a step and every check behind it.
+    pub(crate) async fn apply(&mut self, step: &Step) -> Result<(), Finding> {
+        match step.sql() {
+            None => self.end_and_start(&step.action).await?,
+            Some(sql) => self.run_statement(step, &sql).await?,
+        }
+        self.check_views().await?;
+        self.check_mirror().await
+    }
+
+    async fn end_and_start(&mut self, action: &Action) -> Result<(), Finding> {
+        let lost = |error: anyhow::Error| Finding::ServerLost {
+            sql: format!("{action:?}"),
+            explanation: format!("{error:#}"),
+        };
+        let restarted = async {
+            let server = self.server.take().context("the server is down")?;
+            let data_dir = server.data_dir().to_path_buf();
+            if *action == Action::Kill {
+                server.kill()?
+            } else {
+                server.stop()?
+            }
+            let server = Meridian::start(&data_dir)?;
+            self.writing = Session::connect(server.address()).await?;
+            self.second = Session::connect(server.address()).await?;
+            self.server = Some(server);
+            Ok(())
+        };
+        restarted.await.map_err(lost)?;
+        if let (Some(mirror), true) = (&self.mirror, self.state.transaction != Transaction::None) {
+            mirror.roll_back().await;
+        }
+        self.state.roll_back();
+        self.counts.restarts += 1;
+        Ok(())
+    }
+
+    async fn run_statement(&mut self, step: &Step, sql: &str) -> Result<(), Finding> {
+        let answer = match timeout(STATEMENT_TIMEOUT, self.writing.run(sql)).await {
+            Ok(answer) => answer,
+            Err(_) => return Err(self.lost(sql, format!("no answer within {STATEMENT_TIMEOUT:?}"))),
+        };
+        if let Some(mirror) = &self.mirror {
+            mirror.run(step, sql, &answer).await?;
+        }
+        self.judge(step, sql, answer)
+    }
+
+    /// Compares a statement's outcome with what had to come of it and takes note of it.
+    fn judge(&mut self, step: &Step, sql: &str, answer: Result<Answer, Failure>) -> Result<(), Finding> {
+        let ends_transaction = matches!(step.action, Action::Commit | Action::Rollback);
+        let must_be_refused = self.state.transaction == Transaction::Failed && !ends_transaction;
+        let wrong = |failure| Finding::WrongOutcome { sql: sql.to_string(), expected: step.expect, failure };
+        match answer {
+            Err(failure) if failure.is_connection_loss() => Err(self.lost(sql, failure.to_string())),
+            Ok(_) if must_be_refused || step.expect == Expect::Failure => Err(wrong(None)),
+            Ok(_) => {
+                self.counts.views_created += usize::from(matches!(step.action, Action::CreateView { .. }));
+                self.state.assume_success(step);
+                Ok(())
+            }
+            Err(failure) => {
+                let refused = failure.has_code(IN_FAILED_TRANSACTION);
+                let internal = failure.code.as_deref().is_some_and(|code| code.starts_with(INTERNAL_ERROR_CLASS));
+                if refused != must_be_refused || internal || (!refused && step.expect == Expect::Success) {
+                    return Err(wrong(Some(Box::new(failure))));
+                }
+                self.counts.failed_statements += 1;
+                self.state.assume_failure();
+                Ok(())
+            }
+        }
+    }
+
+    async fn check_views(&mut self) -> Result<(), Finding> {
+        if self.state.transaction != Transaction::Failed {
+            let in_transaction = self.state.transaction == Transaction::Open;
+            self.counts.comparisons += self.state.views.len();
+            check("writing", &self.writing, &self.state.views, in_transaction)
+                .await
+                .map_err(|error| self.found(error))?;
+        }
+        let committed = self.state.committed_views();
+        self.counts.comparisons += committed.len();
+        check("second", &self.second, committed, false).await.map_err(|error| self.found(error))
+    }
+
+    async fn check_mirror(&self) -> Result<(), Finding> {
+        let Some(mirror) = &self.mirror else { return Ok(()) };
+        if self.state.transaction == Transaction::Failed {
+            return Ok(());
+        }
+        let in_transaction = self.state.transaction == Transaction::Open;
+        let readable = self.state.views.iter().filter(|known| known.populated && !(in_transaction && known.may_fail));
+        for name in ["t", "u"].into_iter().chain(readable.map(|known| known.view.name.as_str())) {
+            mirror.compare(name, &self.writing).await?;
+        }
+        Ok(())
+    }
+
+    fn found(&self, error: CheckError) -> Finding {
+        match error {
+            CheckError::Found(finding) => *finding,
+            CheckError::Lost { view, failure } => self.lost(&format!("SELECT * FROM {view}"), failure.to_string()),
+        }
+    }
+
+    fn lost(&self, sql: &str, explanation: String) -> Finding {
+        let output = self.server.as_ref().map_or_else(String::new, Meridian::output);
+        Finding::ServerLost { sql: sql.to_string(), explanation: format!("{explanation}\n{output}") }
+    }
+}
+
+/// Why a check did not pass.
+enum CheckError {
+    Found(Box<Finding>),
+    Lost { view: String, failure: Failure },
+}
+
+/// Compares views in one session. In a transaction, reads that may fail are left out: they would abort it.
+async fn check(
+    session_name: &'static str,
+    session: &Session,
+    views: &[KnownView],
+    in_transaction: bool,
+) -> Result<(), CheckError> {
+    for KnownView { view, populated, may_fail } in views {
+        if in_transaction && (*may_fail || !populated) {
+            continue;
+        }
+        if !populated {
+            let read = session.run(&format!("SELECT * FROM {}", view.name)).await;
+            if !matches!(&read, Err(failure) if failure.has_code(NOT_POPULATED)) {
+                return Err(CheckError::Found(Box::new(Finding::ReadWithoutData { view: view.name.clone() })));
+            }
+            continue;
+        }
+        let compared = match timeout(STATEMENT_TIMEOUT, view_check::compare(session, view)).await {
+            Ok(compared) => compared.map_err(|failure| (view.name.clone(), failure)),
+            Err(_) => Err((view.name.clone(), lost_in_time())),
+        };
+        match compared {
+            Ok(None) => {}
+            Ok(Some(difference)) => {
+                let finding = Finding::ViewDiffers { session: session_name, difference: Box::new(difference) };
+                return Err(CheckError::Found(Box::new(finding)));
+            }
+            Err((view, failure)) => return Err(CheckError::Lost { view, failure }),
+        }
+    }
+    Ok(())
+}
+
+fn lost_in_time() -> Failure {
+    let message = anyhow!("no answer within {STATEMENT_TIMEOUT:?}").to_string();
+    Failure { code: None, message, detail: None, hint: None, context: None, position: None }
+}

@@ -1,0 +1,115 @@
+//! The tables of an episode: the same columns, another partitioning and sort key each time; and their tiny domains.
+
+use super::expression::{Column, Source, Type};
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+
+/// The columns of the fact table `t`: a name, a type, whether NULL is allowed.
+const FACT_COLUMNS: &[(&str, Type, bool)] = &[
+    ("g", Type::Text, true),
+    ("d", Type::Date, true),
+    ("k", Type::Int, true),
+    ("a", Type::Numeric, true),
+    ("b", Type::BigInt, true),
+    ("s", Type::Text, true),
+    ("f", Type::Float, true),
+    ("at", Type::Timestamp, true),
+    ("flag", Type::Bool, true),
+    ("n", Type::Int, false),
+];
+
+/// The columns of the dimension table `u`.
+const DIMENSION_COLUMNS: &[(&str, Type, bool)] =
+    &[("k", Type::Int, true), ("label", Type::Text, true), ("w", Type::Numeric, true)];
+
+const PARTITIONINGS: &[&str] = &[
+    "",
+    " PARTITION BY (g)",
+    " PARTITION BY (month(d))",
+    " PARTITION BY (g, month(d))",
+    " PARTITION BY (year(d), k)",
+    " PARTITION BY (day(d))",
+    " PARTITION BY (month(at))",
+    " PARTITION BY (s, g)",
+];
+
+const SORT_KEYS: &[&str] = &["", "", "d", "d, k", "k", "at, g", "a", "s, n"];
+
+/// One of the two tables of an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Fact,
+    Dimension,
+}
+
+impl Table {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fact => "t",
+            Self::Dimension => "u",
+        }
+    }
+
+    pub(crate) fn columns(self) -> &'static [(&'static str, Type, bool)] {
+        match self {
+            Self::Fact => FACT_COLUMNS,
+            Self::Dimension => DIMENSION_COLUMNS,
+        }
+    }
+
+    /// The table as a FROM item.
+    pub(crate) fn source(self) -> Source {
+        let columns = self.columns().iter().map(|(name, of_type, _)| Column::new(*name, *of_type)).collect();
+        Source { from: self.name().to_string(), columns }
+    }
+}
+
+/// CREATE TABLE for both tables.
+pub(crate) fn create_tables(random: &mut StdRng) -> Vec<String> {
+    let partitioning = PARTITIONINGS.choose(random).copied().unwrap_or_default();
+    let sort_key = SORT_KEYS.choose(random).copied().unwrap_or_default();
+    let with = if sort_key.is_empty() { String::new() } else { format!(" WITH (order_by = '{sort_key}')") };
+    let columns = |table: Table| -> String {
+        let declared = table.columns().iter().map(|(name, of_type, nullable)| {
+            let not_null = if *nullable { "" } else { " NOT NULL" };
+            format!("{name} {}{not_null}", of_type.declared())
+        });
+        declared.collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        format!("CREATE TABLE t ({}){partitioning}{with}", columns(Table::Fact)),
+        format!("CREATE TABLE u ({})", columns(Table::Dimension)),
+    ]
+}
+
+/// A row of values, `None` for NULL, without quotes.
+pub(crate) fn row(table: Table, random: &mut StdRng) -> Vec<Option<&'static str>> {
+    let value = |(_, of_type, nullable): &(&str, Type, bool), random: &mut StdRng| {
+        if *nullable && random.random_bool(0.15) { None } else { of_type.values().choose(random).copied() }
+    };
+    table.columns().iter().map(|column| value(column, random)).collect()
+}
+
+/// A row as `(…)` of VALUES.
+pub(crate) fn values_row(table: Table, row: &[Option<&str>]) -> String {
+    let literals = row.iter().zip(table.columns()).map(|(value, (_, of_type, _))| of_type.literal(*value));
+    format!("({})", literals.collect::<Vec<_>>().join(", "))
+}
+
+/// A row as a line of COPY's csv format: NULL is empty, an empty text is quoted.
+pub(crate) fn csv_line(row: &[Option<&str>]) -> String {
+    let fields = row.iter().map(|value| match value {
+        None => String::new(),
+        Some("") => "\"\"".to_string(),
+        Some(text) if text.contains([',', '"']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        Some(text) => (*text).to_string(),
+    });
+    fields.collect::<Vec<_>>().join(",") + "\n"
+}
+
+/// A row as a line of COPY's text format.
+pub(crate) fn text_line(row: &[Option<&str>]) -> String {
+    let fields = row.iter().map(|value| value.unwrap_or("\\N"));
+    fields.collect::<Vec<_>>().join("\t") + "\n"
+}

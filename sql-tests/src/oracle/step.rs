@@ -1,0 +1,106 @@
+//! One step of a workload, and steps as a script.
+
+use std::fmt::Write;
+
+/// What must come of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expect {
+    /// It must succeed, unless its transaction has already failed.
+    Success,
+    /// It must fail with a PostgreSQL error and leave nothing behind.
+    Failure,
+    /// The data decides, such as a division that may meet a zero.
+    Either,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Statement(String),
+    /// INSERT of rows of values, each in its parentheses.
+    Insert {
+        table: &'static str,
+        rows: Vec<String>,
+    },
+    /// COPY with its lines.
+    Copy {
+        statement: String,
+        lines: Vec<String>,
+    },
+    CreateView {
+        name: String,
+        query: String,
+        with_data: bool,
+    },
+    DropView {
+        name: String,
+    },
+    RefreshView {
+        name: String,
+    },
+    Begin,
+    Commit,
+    Rollback,
+    /// SIGTERM and a start on the same data directory.
+    Restart,
+    /// SIGKILL and a start on the same data directory.
+    Kill,
+}
+
+/// An action and what must come of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub action: Action,
+    pub expect: Expect,
+}
+
+impl Step {
+    pub(crate) fn success(action: Action) -> Self {
+        Self { action, expect: Expect::Success }
+    }
+
+    pub(crate) fn statement(sql: impl Into<String>) -> Self {
+        Self::success(Action::Statement(sql.into()))
+    }
+
+    pub(crate) fn failure(sql: impl Into<String>) -> Self {
+        Self { action: Action::Statement(sql.into()), expect: Expect::Failure }
+    }
+
+    /// The text as a session runs it; `None` for what happens to the server.
+    pub(crate) fn sql(&self) -> Option<String> {
+        Some(match &self.action {
+            Action::Statement(sql) => sql.clone(),
+            Action::Insert { table, rows } => format!("INSERT INTO {table} VALUES {}", rows.join(", ")),
+            Action::Copy { statement, lines } => format!("{statement};\n{}\\.", lines.concat()),
+            Action::CreateView { name, query, with_data } => {
+                let without = if *with_data { "" } else { " WITH NO DATA" };
+                format!("CREATE MATERIALIZED VIEW {name} AS {query}{without}")
+            }
+            Action::DropView { name } => format!("DROP MATERIALIZED VIEW {name}"),
+            Action::RefreshView { name } => format!("REFRESH MATERIALIZED VIEW {name}"),
+            Action::Begin => "BEGIN".into(),
+            Action::Commit => "COMMIT".into(),
+            Action::Rollback => "ROLLBACK".into(),
+            Action::Restart | Action::Kill => return None,
+        })
+    }
+}
+
+/// Steps as a sqllogictest file. Records do not say whether a statement succeeds where the data decides.
+pub(crate) fn as_slt(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for step in steps {
+        let outcome = match step.expect {
+            Expect::Failure => "error",
+            Expect::Success | Expect::Either => "ok",
+        };
+        let body = step.sql().unwrap_or_else(|| match step.action {
+            Action::Kill => "\\kill".to_string(),
+            _ => "\\restart".to_string(),
+        });
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "statement {outcome}\n{body}\n");
+    }
+    text
+}

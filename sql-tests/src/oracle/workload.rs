@@ -1,0 +1,257 @@
+//! What an episode does next.
+//!
+//! Choices depend on the seed and on what the steps so far have led to, never on the server's data. Some choices are
+//! several steps long and wait in a queue.
+
+use super::executor::{KnownView, State, Transaction};
+use super::expression::{Column, Source};
+use super::layout::{self, Table};
+use super::step::{Action, Expect, Step};
+use super::view_query;
+use rand::Rng;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use std::collections::{HashMap, VecDeque};
+
+/// How many views exist at a time.
+const VIEWS_MAX: usize = 5;
+/// How many rows INSERT … SELECT copies.
+const COPIED_ROWS_MAX: usize = 20;
+/// How many rows a large COPY has, so that it goes to segments rather than to recent rows.
+const LARGE_COPY_ROWS: usize = 600;
+
+/// The steps of one episode.
+pub(crate) struct Workload {
+    random: StdRng,
+    queue: VecDeque<Step>,
+    columns_of_views: HashMap<String, Vec<Column>>,
+    views_made: usize,
+    /// True when every answer is compared with PostgreSQL's, which computes floats and WITH NO DATA otherwise.
+    mirrored: bool,
+    finished: bool,
+}
+
+impl Workload {
+    pub(crate) fn new(mut random: StdRng, mirrored: bool) -> Self {
+        let queue: VecDeque<Step> = layout::create_tables(&mut random).into_iter().map(Step::statement).collect();
+        let mut workload =
+            Self { random, queue, columns_of_views: HashMap::new(), views_made: 0, mirrored, finished: false };
+        // Views before the first rows, after them, and both.
+        if workload.random.random_bool(0.5) {
+            let step = workload.create_view(&State::default());
+            workload.queue.push_back(step);
+        }
+        let rows = workload.random.random_range(0..12);
+        for table in [Table::Fact, Table::Dimension] {
+            if rows > 0 {
+                let step = workload.insert(table, rows);
+                workload.queue.push_back(step);
+            }
+        }
+        workload
+    }
+
+    /// The next step; `None` at the episode's end, which comes soon after `finish` was first true.
+    pub(crate) fn next(&mut self, state: &State, finish: bool) -> Option<Step> {
+        if let Some(step) = self.queue.pop_front() {
+            return Some(step);
+        }
+        if finish && !self.finished {
+            self.finished = true;
+            self.queue_clean_up(state);
+        }
+        if self.finished {
+            return self.queue.pop_front();
+        }
+        Some(match state.transaction {
+            Transaction::Failed => self.in_failed_transaction(),
+            Transaction::Open if self.random.random_bool(0.22) => self.end_of_transaction(),
+            Transaction::Open | Transaction::None => self.choose(state),
+        })
+    }
+
+    fn queue_clean_up(&mut self, state: &State) {
+        if state.transaction != Transaction::None {
+            self.queue.push_back(Step::success(Action::Rollback));
+        }
+        // Later views may read earlier ones.
+        for known in state.committed_views().iter().rev() {
+            self.queue.push_back(Step::success(Action::DropView { name: known.view.name.clone() }));
+        }
+        self.queue.push_back(Step::statement("DROP TABLE t"));
+        self.queue.push_back(Step::statement("DROP TABLE u"));
+    }
+
+    fn end_of_transaction(&mut self) -> Step {
+        Step::success(if self.random.random_bool(0.6) { Action::Commit } else { Action::Rollback })
+    }
+
+    fn in_failed_transaction(&mut self) -> Step {
+        if self.random.random_bool(0.3) { self.insert(Table::Fact, 1) } else { self.end_of_transaction() }
+    }
+
+    fn choose(&mut self, state: &State) -> Step {
+        let in_transaction = state.transaction == Transaction::Open;
+        match self.random.random_range(0..100) {
+            0..14 => self.insert(Table::Fact, 1),
+            14..26 => {
+                let rows = self.random.random_range(2..9);
+                self.insert(Table::Fact, rows)
+            }
+            26..30 => self.insert_select(),
+            30..42 => {
+                let rows = self.random.random_range(1..30);
+                self.copy(rows)
+            }
+            42 => self.copy(LARGE_COPY_ROWS),
+            43..56 => self.delete(Table::Fact),
+            56 => Step::statement("DELETE FROM t"),
+            57..60 => Step::statement(if self.random.random_bool(0.8) { "TRUNCATE t" } else { "TRUNCATE u" }),
+            60..63 => self.insert(Table::Dimension, 2),
+            63..65 => self.delete(Table::Dimension),
+            65..73 if !in_transaction => Step::success(Action::Begin),
+            65..73 => self.insert(Table::Fact, 3),
+            73..76 => self.replace_key(in_transaction),
+            76..83 => self.failing(state),
+            83..92 => self.change_views(state),
+            92..95 => self.refresh(state),
+            95..98 if !in_transaction => Step::statement("CHECKPOINT"),
+            95..98 => self.delete(Table::Fact),
+            98 => Step::success(Action::Restart),
+            _ => Step::success(Action::Kill),
+        }
+    }
+
+    fn source(&self, table: Table) -> Source {
+        let mut source = table.source();
+        if self.mirrored {
+            source.columns.retain(|column| column.name != "f");
+        }
+        source
+    }
+
+    fn insert(&mut self, table: Table, rows: usize) -> Step {
+        let rows = (0..rows).map(|_| layout::values_row(table, &layout::row(table, &mut self.random))).collect();
+        Step::success(Action::Insert { table: table.name(), rows })
+    }
+
+    fn insert_select(&mut self) -> Step {
+        let predicate = self.source(Table::Fact).predicate(&mut self.random, 1);
+        let positions: Vec<String> = (1..=Table::Fact.columns().len()).map(|position| position.to_string()).collect();
+        Step::statement(format!(
+            "INSERT INTO t SELECT * FROM t WHERE {predicate} ORDER BY {} LIMIT {COPIED_ROWS_MAX}",
+            positions.join(", ")
+        ))
+    }
+
+    fn copy(&mut self, rows: usize) -> Step {
+        let csv = self.random.random_bool(0.6);
+        let mut line = || {
+            let row = layout::row(Table::Fact, &mut self.random);
+            if csv { layout::csv_line(&row) } else { layout::text_line(&row) }
+        };
+        let lines = (0..rows).map(|_| line()).collect();
+        let options = if csv { " WITH (FORMAT csv)" } else { "" };
+        Step::success(Action::Copy { statement: format!("COPY t FROM STDIN{options}"), lines })
+    }
+
+    fn delete(&mut self, table: Table) -> Step {
+        let predicate = self.source(table).predicate(&mut self.random, 2);
+        Step::statement(format!("DELETE FROM {} WHERE {predicate}", table.name()))
+    }
+
+    /// A key that is deleted and comes back in one transaction.
+    fn replace_key(&mut self, in_transaction: bool) -> Step {
+        let key = ["g = 'a'", "g IS NULL", "k = 1", "k IS NULL", "d = DATE '2025-01-31'"];
+        let key = key.choose(&mut self.random).copied().unwrap_or("k = 0");
+        let mut steps = vec![Step::statement(format!("DELETE FROM t WHERE {key}"))];
+        let rows = self.random.random_range(1..6);
+        steps.push(self.insert(Table::Fact, rows));
+        if self.random.random_bool(0.5) {
+            steps.push(Step::statement(format!("DELETE FROM t WHERE {key}")));
+            steps.push(self.insert(Table::Fact, 1));
+        }
+        if !in_transaction {
+            steps.insert(0, Step::success(Action::Begin));
+            let end = self.end_of_transaction();
+            steps.push(end);
+        }
+        let mut steps = VecDeque::from(steps);
+        let first = steps.pop_front();
+        self.queue.append(&mut steps);
+        first.unwrap_or_else(|| Step::statement("TRUNCATE t"))
+    }
+
+    /// A statement that must fail and leave nothing behind.
+    fn failing(&mut self, state: &State) -> Step {
+        let good = layout::values_row(Table::Fact, &layout::row(Table::Fact, &mut self.random));
+        let line = layout::csv_line(&layout::row(Table::Fact, &mut self.random));
+        let copy = |data: String| Step {
+            action: Action::Copy { statement: "COPY t FROM STDIN WITH (FORMAT csv)".into(), lines: vec![data] },
+            expect: Expect::Failure,
+        };
+        match self.random.random_range(0..10) {
+            0 => Step::failure(format!(
+                "INSERT INTO t VALUES {good}, (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+            )),
+            1 => Step::failure("INSERT INTO t (n, a) VALUES (1, 1), (2, 123456.78)"),
+            2 => Step::failure("INSERT INTO t (n, k) SELECT 1, 10 / (n - n) FROM (VALUES (1), (2)) AS r (n)"),
+            3 => Step::failure("INSERT INTO t (n, d) VALUES (1, '2025-02-30')"),
+            4 => copy(format!("{line}a,2025-01-31,1\n")),
+            5 => copy(format!("{line}{line}a,2025-01-31,x,1,1,a,1,,t,1\n")),
+            6 => copy(format!("{line}a,2025-01-31,1,1,1,a,1,,t,\n")),
+            7 => copy(format!("{line}\"a,2025-01-31,1,1,1,a,1,,t,1\n")),
+            8 => Step::failure("DELETE FROM t WHERE missing = 1"),
+            // A plain view, as PostgreSQL has it in the mirror, may well take rows.
+            _ => match state.views.choose(&mut self.random).filter(|_| !self.mirrored) {
+                Some(known) => Step::failure(format!("INSERT INTO {} SELECT * FROM t", known.view.name)),
+                None => Step::failure("CREATE MATERIALIZED VIEW broken AS SELECT missing FROM t"),
+            },
+        }
+    }
+
+    fn change_views(&mut self, state: &State) -> Step {
+        let drop = state.views.len() >= VIEWS_MAX || (state.views.len() > 1 && self.random.random_bool(0.3));
+        let Some(known) = state.views.choose(&mut self.random).filter(|_| drop) else {
+            return self.create_view(state);
+        };
+        let name = known.view.name.clone();
+        let is_read = state.views.iter().any(|other| reads(&other.view.query, &name));
+        let expect = if is_read { Expect::Failure } else { Expect::Success };
+        Step { action: Action::DropView { name }, expect }
+    }
+
+    fn create_view(&mut self, state: &State) -> Step {
+        let mut sources = Vec::new();
+        for KnownView { view, populated, may_fail } in &state.views {
+            if let (true, false, Some(columns)) = (*populated, *may_fail, self.columns_of_views.get(&view.name)) {
+                sources.push(Source { from: view.name.clone(), columns: columns.clone() });
+            }
+        }
+        let query = view_query::random_view(&mut self.random, &sources, self.mirrored);
+        self.views_made += 1;
+        let name = format!("v{}", self.views_made);
+        self.columns_of_views.insert(name.clone(), query.columns);
+        let with_data = self.mirrored || self.random.random_bool(0.95);
+        let expect = if query.may_fail { Expect::Either } else { Expect::Success };
+        Step { action: Action::CreateView { name, query: query.text, with_data }, expect }
+    }
+
+    fn refresh(&mut self, state: &State) -> Step {
+        match state.views.choose(&mut self.random) {
+            Some(known) => Step {
+                action: Action::RefreshView { name: known.view.name.clone() },
+                expect: if known.may_fail { Expect::Either } else { Expect::Success },
+            },
+            None => self.insert(Table::Fact, 1),
+        }
+    }
+}
+
+/// True when a query's FROM names the view.
+fn reads(query: &str, view: &str) -> bool {
+    let name = format!("FROM {view}");
+    query
+        .match_indices(&name)
+        .any(|(start, _)| !query[start + name.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()))
+}

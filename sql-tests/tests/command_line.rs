@@ -1,0 +1,107 @@
+//! The program as it is typed: help, settings, signals, passwords.
+
+use sql_tests::meridian::{FREE_PORT, Meridian, Starting, command};
+use sql_tests::session::Session;
+use std::path::Path;
+use tempfile::TempDir;
+use tokio_postgres::{Config, NoTls};
+
+fn output_of(arguments: &[&str]) -> String {
+    let output = command().unwrap().args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?} ended with {}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refusal(data_dir: &Path, listen: &str, arguments: &[&str]) -> String {
+    let starting = Starting::spawn(data_dir, listen, |command| {
+        command.args(arguments);
+    });
+    let (status, output) = starting.unwrap().wait_for_refusal().unwrap();
+    assert!(!status.success(), "the server ended with success, but: {output}");
+    assert!(!output.contains("panicked"), "{output}");
+    output
+}
+
+#[test]
+fn help_shows_examples_and_version_a_version() {
+    let help = output_of(&["--help"]);
+    assert!(help.contains("meridian serve") && help.contains("meridian demo") && help.contains("Examples"), "{help}");
+    assert!(output_of(&["--version"]).starts_with("meridian "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_idle_clients_stops_on_sigterm_with_status_0() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let idle = Session::connect(server.address()).await.unwrap();
+    idle.run("CREATE TABLE t (k integer)").await.unwrap();
+    let in_transaction = Session::connect(server.address()).await.unwrap();
+    in_transaction.run("BEGIN; INSERT INTO t VALUES (1)").await.unwrap();
+    server.stop().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    assert_eq!(session.value("SELECT count(*) FROM t").await.unwrap().as_deref(), Some("0"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_one() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("meridian.toml");
+    std::fs::write(&file, "lisen = \"127.0.0.1:0\"\n").unwrap();
+    let output = refusal(&folder.path().join("data"), FREE_PORT, &["--config", file.to_str().unwrap()]);
+    assert!(output.contains("lisen") && output.contains("\"listen\""), "{output}");
+}
+
+#[test]
+fn flags_win_over_the_environment_and_it_over_the_file() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("meridian.toml");
+    std::fs::write(&file, "listen = \"256.0.0.1:1\"\n").unwrap();
+    let data_dir = folder.path().join("data");
+    let server = Meridian::start_with(&data_dir, FREE_PORT, |command| {
+        command.arg("--config").arg(&file).env("MERIDIAN_LISTEN", "256.0.0.1:2");
+        command.env("MERIDIAN_DATA_DIR", folder.path().join("elsewhere"));
+    });
+    assert!(server.unwrap().address().ip().is_loopback());
+    assert!(data_dir.is_dir() && !folder.path().join("elsewhere").exists());
+}
+
+#[test]
+fn the_world_is_not_let_in_without_a_password() {
+    let folder = TempDir::new().unwrap();
+    let output = refusal(&folder.path().join("data"), "0.0.0.0:0", &[]);
+    assert!(output.contains("password") && output.contains("MERIDIAN_PASSWORD"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_asked_for_and_checked() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start_with(&folder.path().join("data"), FREE_PORT, |command| {
+        command.env("MERIDIAN_PASSWORD", "longitude 0");
+    });
+    let server = server.unwrap();
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(server.address().port()).user("meridian").dbname("meridian");
+    config.password("latitude 0");
+    let refused = config.connect(NoTls).await.err().unwrap();
+    assert_eq!(refused.code().map(|code| code.code()), Some("28P01"), "{refused}");
+    config.password("longitude 0");
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0), 1);
+    assert!(Session::connect(server.address()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_database_is_there_and_a_users_own_name_means_it() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(server.address().port()).user("ada").dbname("ada");
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let database: String = client.query_one("SELECT current_database()::text", &[]).await.unwrap().get(0);
+    assert_eq!(database, "meridian");
+    let refused = config.dbname("elsewhere").connect(NoTls).await.err().unwrap();
+    assert_eq!(refused.code().map(|code| code.code()), Some("3D000"), "{refused}");
+}

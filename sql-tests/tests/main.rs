@@ -1,0 +1,11 @@
+//! Everything that drives the real binary over the wire, in one executable, and the tidy test of the whole workspace.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod bad_input;
+mod command_line;
+mod crash;
+mod oracle;
+mod slt;
+mod tidy;
+mod wire;

@@ -1,0 +1,53 @@
+//! Each file of `sql-tests/slt`, and of its folder `regressions`, against a server of its own.
+
+use sql_tests::oracle::regressions_folder;
+use sql_tests::slt::run_on_meridian;
+use std::path::Path;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slt");
+
+macro_rules! files {
+    ($($test:ident: $file:literal,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                run_on_meridian(&Path::new(FOLDER).join($file)).await.unwrap();
+            }
+        )*
+
+        #[test]
+        fn every_file_is_run() {
+            let listed = [$($file),*];
+            for entry in std::fs::read_dir(FOLDER).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                assert!(!name.ends_with(".slt") || listed.contains(&name.as_str()), "{name} is not in sql-tests/tests/slt.rs");
+            }
+        }
+    };
+}
+
+files! {
+    types_answer_as_postgres_does: "types.slt",
+    expressions_answer_as_postgres_does: "expressions.slt",
+    queries_answer_as_postgres_does: "queries.slt",
+    copy_reads_and_writes_what_postgres_does: "copy.slt",
+    partitions_hold_what_they_are_named_for: "partitions.slt",
+    explain_says_what_was_pruned: "explain.slt",
+    views_equal_their_queries: "views.slt",
+    views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
+    errors_say_what_postgres_says: "errors.slt",
+    transactions_are_all_or_nothing: "transactions.slt",
+    cursors_walk_through_a_snapshot: "cursors.slt",
+    catalogue_relations_answer_psql: "catalogue.slt",
+    restarts_lose_nothing: "restart.slt",
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_oracle_once_found_stays_mended() {
+    for entry in std::fs::read_dir(regressions_folder()).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_some_and(|extension| extension == "slt") {
+            run_on_meridian(&file).await.unwrap();
+        }
+    }
+}
