@@ -20,6 +20,8 @@ use std::sync::Arc;
 
 /// The most changes that a table keeps for views that are behind; beyond it the oldest go and those views are rebuilt.
 pub const CHANGES_MAX: usize = 100_000;
+/// The most changes that a table keeps for views whose state is still being built, or cannot be.
+pub const BUILD_CHANGES_MAX: usize = 1_000;
 
 /// One thing that a commit does. Rows and segments must fit the table's schema at the draft's base.
 #[derive(Clone, Debug)]
@@ -285,11 +287,18 @@ impl Snapshot {
                 changes.pop();
             }
             changes.push(Arc::new(change));
-            if changes.len() > CHANGES_MAX {
+            let kept = changes.len();
+            if kept > BUILD_CHANGES_MAX && kept > self.changes_max(table) {
                 self.forget_backlog(table)?;
             }
         }
         Ok(())
+    }
+
+    /// Views that have a state hold more changes than those that are without one.
+    fn changes_max(&self, table: ObjectId) -> usize {
+        let held = self.dependents(table).any(|view| view.frontier.is_some());
+        if held { CHANGES_MAX } else { BUILD_CHANGES_MAX }
     }
 
     /// Drops the older half of a table's changes, and with it the states that still needed them.
@@ -359,18 +368,28 @@ impl Snapshot {
         let view = self.view_mut(id)?;
         view.state = empty_state(&view.definition, seq);
         view.frontier = None;
+        let inputs = view.definition.inputs.clone();
+        self.retune_changes(seq, &inputs);
         Ok(())
     }
 
-    /// Starts, trims or stops keeping changes of `inputs` after the views over them changed. A view without a frontier is being
-    /// built against a snapshot that is not known here, so nothing is trimmed while there is one.
+    /// Starts, trims or stops keeping changes of `inputs` after the views over them changed. A view without a frontier may be in the
+    /// making against a recent snapshot; for it the last [`BUILD_CHANGES_MAX`] changes stay.
     fn retune_changes(&mut self, seq: CommitSeq, inputs: &[ObjectId]) {
         for input in inputs {
             let Some(table) = self.tables.get(input) else { continue };
             let needing: Vec<Option<CommitSeq>> =
                 self.dependents(*input).filter(|view| view.state.is_some()).map(|view| view.frontier).collect();
-            let oldest = needing.iter().copied().min().flatten();
             let mut version = TableVersion::clone(table);
+            let building = needing.iter().any(Option::is_none);
+            let spare = version.changes.len().saturating_sub(BUILD_CHANGES_MAX);
+            let newest_spare = spare.checked_sub(1).map(|last| version.changes[last].seq).or(version.changes_from);
+            let held = needing.iter().flatten().copied().min();
+            let oldest = match (held, building) {
+                (held, false) => held,
+                (None, true) => newest_spare,
+                (Some(held), true) => newest_spare.map(|spare| spare.min(held)),
+            };
             if needing.is_empty() {
                 version.changes = Arc::default();
                 version.changes_from = None;

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::view_folding::{dropped_state, fold};
 use catalog::commit::CommitError;
 use catalog::draft::{CommitDraft, Op};
-use catalog::ids::{CommitSeq, ObjectId};
+use catalog::ids::{CommitSeq, ObjectId, RecentId};
 use catalog::snapshot::{Snapshot, TableVersion};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often the loop looks around when nothing wakes it.
 const TICK: Duration = Duration::from_millis(500);
+/// How long a fold that failed rests, first and at most.
+const FOLD_PAUSE_MIN: Duration = Duration::from_secs(1);
+const FOLD_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// Recent rows are folded into segments when they are this old, however few.
 const RECENT_AGE_MAX: Duration = Duration::from_secs(30);
 /// Memory for one rewrite.
@@ -46,10 +49,37 @@ pub(crate) struct LastFold {
 #[derive(Debug, Default)]
 struct Shared {
     folds: Mutex<HashMap<ObjectId, LastFold>>,
-    /// Views whose build failed, with the commit that it failed at; tried again after the next one that touches their inputs.
-    failed: Mutex<HashMap<ObjectId, CommitSeq>>,
+    /// Views whose last fold failed.
+    failed: Mutex<HashMap<ObjectId, FailedFold>>,
     /// One fold of a view at a time.
     folding: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    fn note_failure(&self, id: ObjectId, at: CommitSeq) {
+        let mut failed = self.failed.lock();
+        let next = FailedFold::after(failed.get(&id).copied(), at);
+        failed.insert(id, next);
+    }
+}
+
+/// A fold that failed is tried again when its inputs have changed, and not before it had time to rest.
+#[derive(Clone, Copy, Debug)]
+struct FailedFold {
+    at: CommitSeq,
+    again: Instant,
+    pause: Duration,
+}
+
+impl FailedFold {
+    fn after(previous: Option<Self>, at: CommitSeq) -> Self {
+        let pause = previous.map_or(FOLD_PAUSE_MIN, |previous| (previous.pause * 2).min(FOLD_PAUSE_MAX));
+        Self { at, again: Instant::now() + pause, pause }
+    }
+
+    fn rests(&self, touched: CommitSeq) -> bool {
+        touched <= self.at || Instant::now() < self.again
+    }
 }
 
 /// The handle of the loop.
@@ -124,8 +154,8 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
 /// What the loop remembers from round to round.
 #[derive(Default)]
 struct Rounds {
-    /// When a table was first seen with the recent rows that it has.
-    recent_since: HashMap<ObjectId, Instant>,
+    /// When the oldest of a table's recent batches was first seen.
+    recent_since: HashMap<ObjectId, (RecentId, Instant)>,
 }
 
 impl Rounds {
@@ -149,11 +179,15 @@ impl Rounds {
 
     fn is_old(&mut self, version: &TableVersion) -> bool {
         let id = version.definition.id;
-        if version.recent.is_empty() {
+        let Some(oldest) = version.recent.first() else {
             self.recent_since.remove(&id);
             return false;
+        };
+        let seen = self.recent_since.entry(id).or_insert_with(|| (oldest.id, Instant::now()));
+        if seen.0 != oldest.id {
+            *seen = (oldest.id, Instant::now());
         }
-        self.recent_since.entry(id).or_insert_with(Instant::now).elapsed() > RECENT_AGE_MAX
+        seen.1.elapsed() > RECENT_AGE_MAX
     }
 }
 
@@ -173,7 +207,7 @@ async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError>
     let snapshot = engine.catalog.snapshot();
     let Some(view) = snapshot.views.get(&id).filter(|view| view.state.is_some()) else { return Ok(()) };
     let touched = newest_input(&snapshot, &view.definition.inputs);
-    if shared.failed.lock().get(&id).is_some_and(|failed| touched <= *failed) {
+    if shared.failed.lock().get(&id).is_some_and(|failed| failed.rests(touched)) {
         return Ok(());
     }
     let started = Instant::now();
@@ -188,7 +222,7 @@ async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError>
             Ok(())
         }
         Err(error) => {
-            shared.failed.lock().insert(id, snapshot.seq);
+            shared.note_failure(id, snapshot.seq);
             if view.frontier.is_some() {
                 note_outcome(engine.commit(dropped_state(&snapshot, id), Vec::new()).await.map(drop))?;
             }

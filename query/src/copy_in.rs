@@ -61,6 +61,7 @@ pub(crate) async fn start(
     refuse_unsupported(copy)?;
     let planning = session.planning()?;
     let (definition, columns) = target(&planning, copy, statement)?;
+    session.refuse_when_read_only("COPY FROM")?;
     let style = session.output_style();
     let listed: Vec<CopyColumn> = columns
         .iter()

@@ -17,7 +17,7 @@ use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::Volatility;
-use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, Spanned, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -137,12 +137,6 @@ pub(crate) fn truncate(session: &mut Session, tables: &[ast::ObjectName]) -> Res
 pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let snapshot = Arc::clone(&planning.snapshot);
-    let tag = match drop.object {
-        DropObject::Table => "DROP TABLE",
-        DropObject::MaterializedView => "DROP MATERIALIZED VIEW",
-        DropObject::View => "DROP VIEW",
-        DropObject::Schema => "DROP SCHEMA",
-    };
     let mut doomed = Vec::new();
     for name in &drop.names {
         if drop.object == DropObject::Schema {
@@ -159,7 +153,7 @@ pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Resul
     }
     let ops = drop_ops(session, &snapshot, doomed, drop.cascade)?;
     session.add_change(Change::of(ops))?;
-    Ok(done(tag))
+    Ok(done(drop.object.command()))
 }
 
 fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> Result<ObjectId, QueryError> {
@@ -292,11 +286,12 @@ pub(crate) async fn create_view(
     if taken(session, &planning, &name, create.if_not_exists)? {
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
-    let (bound, inputs) = bind_names(&planning, &create.query)?;
+    let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
     let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
     let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
     refuse_volatile(&shown)?;
-    let program = view_reading::compile_query(&planning, &bound)?;
+    let time_zone = session.settings.get("TimeZone").unwrap_or_default();
+    let program = view_reading::compile_query(&planning, &bound, &time_zone)?;
     let id = session.engine.catalog.allocate_object();
     let state =
         program.state_columns().map(|columns| state_definition(session.engine.catalog.allocate_object(), id, columns));
@@ -304,7 +299,7 @@ pub(crate) async fn create_view(
         id,
         name,
         query: bound.to_string(),
-        time_zone: session.settings.get("TimeZone").unwrap_or_default(),
+        time_zone,
         columns,
         inputs,
         state,
@@ -317,7 +312,13 @@ pub(crate) async fn create_view(
     announce(session, program.class());
     if alone {
         session.finish_implicit().await?;
-        background::build_view(session, id).await?;
+        if let Err(error) = background::build_view(session, id).await {
+            let shown = create.name.to_string();
+            session.notice(
+                NoticeSeverity::Warning,
+                format!("view {shown} is read by its query until its state is built: {error}"),
+            );
+        }
     }
     Ok(done("CREATE MATERIALIZED VIEW"))
 }
@@ -419,9 +420,13 @@ fn stored_type(sql_type: &SqlType) -> SqlType {
 }
 
 /// The query with every relation's name qualified, and the relations that it reads.
-fn bind_names(planning: &Planning, query: &ast::Query) -> Result<(ast::Query, Vec<ObjectId>), QueryError> {
+fn bind_names(
+    planning: &Planning,
+    query: &ast::Query,
+    statement: &Statement,
+) -> Result<(ast::Query, Vec<ObjectId>), QueryError> {
     let mut bound = query.clone();
-    let mut binder = Binder { planning, inputs: Vec::new(), error: None, ctes: Vec::new() };
+    let mut binder = Binder { planning, statement, inputs: Vec::new(), error: None, ctes: Vec::new() };
     let _ = VisitMut::visit(&mut bound, &mut binder);
     match binder.error {
         Some(error) => Err(error),
@@ -431,6 +436,7 @@ fn bind_names(planning: &Planning, query: &ast::Query) -> Result<(ast::Query, Ve
 
 struct Binder<'a> {
     planning: &'a Planning,
+    statement: &'a Statement,
     inputs: Vec<ObjectId>,
     error: Option<QueryError>,
     ctes: Vec<String>,
@@ -482,7 +488,10 @@ impl Binder<'_> {
             None if crate::pg_catalog::relation(system_schema, &object.name).is_some() => {
                 Err(QueryError::unsupported(format!("a materialized view over system relation \"{name}\"")))
             }
-            None => self.planning.relation(&object, &name.to_string()).map(|_| None),
+            None => match self.planning.relation(&object, &name.to_string()) {
+                Ok(_) => Ok(None),
+                Err(error) => Err(error.position(self.statement.place_of(name.span()))),
+            },
         }
     }
 }

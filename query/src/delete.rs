@@ -4,7 +4,7 @@
 //! segments are pruned as for one. What comes back becomes a deletion vector for each segment and recent batch.
 
 use crate::error::{ErrorKind, QueryError};
-use crate::insert::writable_table;
+use crate::insert::written_table;
 use crate::planner::{Planning, Sources};
 use crate::prepared::{Prepared, decode_parameters};
 use crate::response::{CommandTag, ParameterValue, Response};
@@ -35,7 +35,7 @@ pub(crate) async fn run(
     parameters: &[ParameterValue],
 ) -> Result<Response, QueryError> {
     let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
-    let table = target(session.planning()?.as_ref(), delete)?;
+    let table = target(session.planning()?.as_ref(), delete, statement)?;
     let hold = session.engine.holds.hold(table.id).await;
     // The snapshot is taken with the table held, so that what is found stays where it is.
     let planning = session.planning()?;
@@ -57,11 +57,15 @@ pub(crate) async fn run(
     Ok(Response::Command(CommandTag::Rows("DELETE", count)))
 }
 
-fn target(planning: &Planning, delete: &ast::Delete) -> Result<Arc<TableDefinition>, QueryError> {
+fn target(
+    planning: &Planning,
+    delete: &ast::Delete,
+    statement: &Statement,
+) -> Result<Arc<TableDefinition>, QueryError> {
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
     match from.as_slice() {
         [ast::TableWithJoins { relation: TableFactor::Table { name, .. }, joins }] if joins.is_empty() => {
-            writable_table(planning, name)
+            written_table(planning, name, statement)
         }
         _ => Err(QueryError::unsupported("DELETE from more than one table")),
     }
@@ -80,7 +84,7 @@ pub(crate) fn plan(
     if delete.returning.is_some() {
         return Err(QueryError::unsupported("DELETE … RETURNING"));
     }
-    let table = target(planning, delete)?;
+    let table = target(planning, delete, statement)?;
     let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = delete.from.clone();
     let places = planning.with_sources(Sources::Places(table.name.clone()));
     let query = places_query(from, delete.selection.clone())?;

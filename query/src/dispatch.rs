@@ -29,6 +29,9 @@ pub(crate) async fn run(
     alone: bool,
 ) -> Result<Response, QueryError> {
     let statement = &prepared.statement;
+    if let Some(command) = statement.kind.writing_command() {
+        session.refuse_when_read_only(command)?;
+    }
     match &statement.kind {
         StatementKind::Query(query) => {
             let (columns, stream) = run_query(session, query, prepared, parameters).await?;
@@ -196,9 +199,8 @@ async fn run_query(
     let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
     let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
     let statement = prepared.statement.clone();
-    let changed = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
     let fresh = session.planning()?;
-    let (planning, plan) = match prepared.take_plan(fresh.snapshot.seq, changed) {
+    let (planning, plan) = match prepared.take_plan(session, &fresh) {
         Some((planning, plan)) => (planning, Some(plan)),
         None => (fresh, None),
     };

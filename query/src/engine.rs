@@ -158,11 +158,11 @@ impl Engine {
     /// It goes on when the caller stops waiting: a client that disconnects does not undo what the log already has.
     pub(crate) async fn commit(&self, draft: CommitDraft, staged: Vec<StagedSegments>) -> Result<Commit, CommitError> {
         let catalog = Arc::clone(&self.catalog);
+        let mut staged = KeptOnDrop(staged);
         let task = self.compute().spawn(async move {
             let outcome = catalog.commit(draft).await;
-            let keep = matches!(outcome, Ok(_) | Err(CommitError::InDoubt { .. }));
-            if keep {
-                staged.into_iter().for_each(StagedSegments::keep);
+            if !matches!(outcome, Ok(_) | Err(CommitError::InDoubt { .. })) {
+                staged.discard();
             }
             outcome
         });
@@ -171,6 +171,22 @@ impl Engine {
 
     pub(crate) fn activity(&self) -> Vec<Activity> {
         self.registry.list()
+    }
+}
+
+/// Segments of a commit whose fate is open. They stay unless the commit certainly failed: when the runtime stops before the answer
+/// came, the log may name them, and recovery sweeps what it does not.
+struct KeptOnDrop(Vec<StagedSegments>);
+
+impl KeptOnDrop {
+    fn discard(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for KeptOnDrop {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(StagedSegments::keep);
     }
 }
 
@@ -203,14 +219,10 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(|error| OpenError::Spill(error.to_string()))?;
-    let mut expression_planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> =
-        vec![Arc::new(functions::aggregates::DivisionPlanner)];
-    expression_planners.extend(datafusion::execution::SessionStateDefaults::default_expr_planners());
     let state = SessionStateBuilder::new()
         .with_config(session_config())
         .with_runtime_env(environment)
         .with_default_features()
-        .with_expr_planners(expression_planners)
         .with_optimizer_rules(optimizer_rules())
         .build();
     Ok(with_own_functions(state))
@@ -227,7 +239,7 @@ fn with_own_functions(mut state: SessionState) -> SessionState {
     for function in functions::aggregates::aggregate_functions() {
         let _ = state.register_udaf(function);
     }
-    for function in functions::aggregates::arithmetic_functions() {
+    for function in functions::aggregates::arithmetic_functions().into_iter().chain(functions::typed_functions()) {
         let _ = state.register_udf(function);
     }
     state

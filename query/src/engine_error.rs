@@ -4,8 +4,12 @@
 //! variant, and where a variant covers several things by the start of its message; this file is the only place that looks at one.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::no_function;
+use crate::query_places::position_message;
 use crate::statement::{Statement, position_of};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
+use catalog::sql_type::SqlType;
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
@@ -235,27 +239,24 @@ fn not_implemented(message: &str) -> QueryError {
 }
 
 fn plan_error(message: &str) -> QueryError {
+    // Functions that the registry does not have are refused by `unknown_function`; this is for names in odd places.
     if let Some(rest) = message.strip_prefix("Invalid function '") {
-        let name = rest.split('\'').next().unwrap_or_default();
-        let error = QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} does not exist"));
-        let meant = rest.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
-        return match meant.filter(|meant| nearest(name, std::iter::once(*meant)).is_some()) {
-            Some(meant) => error.hint(format!("Perhaps you meant the function \"{meant}\".")),
-            None => error.hint(
-                "No function matches the given name and argument types. You might need to add explicit type casts.",
-            ),
-        };
+        return no_function(rest.split('\'').next().unwrap_or_default(), &[]);
     }
     if message.contains("No function matches the given name and argument types")
         || message.contains("failed to match any signature")
         || message.contains("Failed to coerce arguments")
     {
-        let call = message.split('\'').nth(1).unwrap_or("this call");
-        return QueryError::new(
-            ErrorKind::UndefinedFunction,
-            format!("function {} does not exist", call.to_lowercase()),
-        )
-        .hint("No function matches the given name and argument types. You might need to add explicit type casts.");
+        return mismatched_call(message);
+    }
+    if let Some(error) = ordinal_error(message) {
+        return error;
+    }
+    if message.starts_with("LIMIT must be >= 0") {
+        return QueryError::new(ErrorKind::InvalidArgumentForLimit, "LIMIT must not be negative");
+    }
+    if message.starts_with("OFFSET must be >=0") {
+        return QueryError::new(ErrorKind::InvalidArgumentForOffset, "OFFSET must not be negative");
     }
     if message.contains("GROUP BY") {
         return grouping_error(message);
@@ -279,6 +280,50 @@ fn plan_error(message: &str) -> QueryError {
         return QueryError::new(ErrorKind::DuplicateColumn, first_line(message));
     }
     QueryError::new(ErrorKind::InvalidParameterValue, first_line(message))
+}
+
+/// A call whose arguments no signature takes. Its types stand in the message as Arrow writes them: `'upper(Int32, Int32)'`.
+fn mismatched_call(message: &str) -> QueryError {
+    let call = message.split_once("argument types '").and_then(|(_, rest)| rest.split('\'').next());
+    if let Some((name, types)) = call.and_then(|call| call.strip_suffix(')')?.split_once('(')) {
+        return no_function(&name.to_lowercase(), &arrow_types(types));
+    }
+    let name = message.split('\'').nth(1).unwrap_or("call").to_lowercase();
+    QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} does not exist"))
+        .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// Types of a list as Arrow prints it; `None` for a string literal or NULL, whose type is open.
+fn arrow_types(list: &str) -> Vec<Option<SqlType>> {
+    let mut depth = 0usize;
+    let items = list.split(|character: char| {
+        match character {
+            '(' | '<' => depth += 1,
+            ')' | '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        character == ',' && depth == 0
+    });
+    let named = items.map(str::trim).filter(|name| !name.is_empty());
+    named
+        .map(|name| match name.parse::<DataType>() {
+            Ok(DataType::Utf8 | DataType::Null) | Err(_) => None,
+            Ok(data_type) => SqlType::from_data_type(&data_type),
+        })
+        .collect()
+}
+
+/// `ORDER BY 2` or `GROUP BY 2` over fewer columns.
+fn ordinal_error(message: &str) -> Option<QueryError> {
+    let number = |rest: &str| rest.split(|character: char| !character.is_ascii_digit() && character != '-').next().map(str::to_string);
+    let (clause, number) = if let Some(rest) = message.strip_prefix("Order by column out of bounds, specified: ") {
+        ("ORDER BY", number(rest)?)
+    } else if message.starts_with("Order by index starts at 1") {
+        ("ORDER BY", "0".to_string())
+    } else {
+        ("GROUP BY", number(message.strip_prefix("Cannot find column with position ")?)?)
+    };
+    Some(QueryError::new(ErrorKind::InvalidColumnReference, position_message(clause, &number)))
 }
 
 fn grouping_error(message: &str) -> QueryError {
@@ -337,9 +382,6 @@ fn execution_error(message: &str) -> QueryError {
     }
     if lower.contains("regular expression") || lower.contains("regex") {
         return QueryError::new(ErrorKind::InvalidRegularExpression, first_line(message));
-    }
-    if lower.contains("limit") && lower.contains("negative") {
-        return QueryError::new(ErrorKind::InvalidArgumentForLimit, "LIMIT must not be negative");
     }
     QueryError::new(ErrorKind::InvalidParameterValue, first_line(message))
 }

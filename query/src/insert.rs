@@ -7,8 +7,11 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::intake::{Intake, checked};
+use crate::operators::casts::out_of_range;
+use crate::parameter_types::parameter_number;
 use crate::planner::Planning;
 use crate::prepared::{Prepared, decode_parameters, parameters_of};
+use crate::query_places::{output_place, place_of};
 use crate::response::{CommandTag, Format, ParameterValue, Response};
 use crate::session::Session;
 use crate::statement::Statement;
@@ -22,7 +25,7 @@ use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
 use datafusion::common::{ExprSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
-use datafusion::sql::sqlparser::ast::{self, SetExpr};
+use datafusion::sql::sqlparser::ast::{self, SetExpr, Spanned};
 use futures::StreamExt;
 use std::sync::Arc;
 
@@ -33,9 +36,9 @@ pub(crate) fn parameters(
     statement: &Statement,
     declared: &[Option<SqlType>],
 ) -> Result<Vec<SqlType>, QueryError> {
-    let definition = target(planning, insert)?;
-    let targets = target_columns(&definition, insert)?;
-    if let Some(rows) = constant_rows(insert, &definition, &targets)? {
+    let definition = target(planning, insert, statement)?;
+    let targets = target_columns(&definition, insert, statement)?;
+    if let Some(rows) = constant_rows(insert, &definition, &targets, statement)? {
         let mut types: Vec<Option<SqlType>> = declared.to_vec();
         for row in &rows {
             for (cell, position) in row.iter().zip(&targets) {
@@ -60,13 +63,14 @@ pub(crate) async fn run(
 ) -> Result<Response, QueryError> {
     refuse_unsupported(insert)?;
     let planning = session.planning()?;
-    let definition = target(&planning, insert)?;
-    let targets = target_columns(&definition, insert)?;
-    let (rows, change) = match constant_rows(insert, &definition, &targets)? {
+    let definition = target(&planning, insert, statement)?;
+    let targets = target_columns(&definition, insert, statement)?;
+    let (rows, change) = match constant_rows(insert, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
-            let batch = constant_batch(&definition, &targets, &rows, prepared, parameters, &style);
-            let batch = batch.map_err(|error| error.position(None))?;
+            let constants =
+                Constants { definition: &definition, targets: &targets, rows: &rows, prepared, parameters, style: &style };
+            let batch = constants.batch(insert, statement)?;
             let mut intake = Intake::new(&session.engine, definition);
             intake.push(batch)?;
             finish(session, intake).await?
@@ -104,11 +108,27 @@ fn refuse_unsupported(insert: &ast::Insert) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn target(planning: &Planning, insert: &ast::Insert) -> Result<Arc<TableDefinition>, QueryError> {
+fn target(
+    planning: &Planning,
+    insert: &ast::Insert,
+    statement: &Statement,
+) -> Result<Arc<TableDefinition>, QueryError> {
     let ast::TableObject::TableName(name) = &insert.table else {
         return Err(QueryError::unsupported("INSERT into a table function"));
     };
-    writable_table(planning, name)
+    written_table(planning, name, statement)
+}
+
+/// The table that a statement writes to; where there is none, the error points at its name.
+pub(crate) fn written_table(
+    planning: &Planning,
+    name: &ast::ObjectName,
+    statement: &Statement,
+) -> Result<Arc<TableDefinition>, QueryError> {
+    writable_table(planning, name).map_err(|error| match error.kind {
+        ErrorKind::UndefinedTable => error.position(statement.place_of(name.span())),
+        _ => error,
+    })
 }
 
 /// The table that a writer names; views and system relations are refused.
@@ -134,7 +154,11 @@ pub(crate) fn writable_table(planning: &Planning, name: &ast::ObjectName) -> Res
 }
 
 /// Positions of the columns that values are given for, in the order of the values.
-fn target_columns(definition: &TableDefinition, insert: &ast::Insert) -> Result<Vec<usize>, QueryError> {
+fn target_columns(
+    definition: &TableDefinition,
+    insert: &ast::Insert,
+    statement: &Statement,
+) -> Result<Vec<usize>, QueryError> {
     if insert.columns.is_empty() {
         let listed = match insert.source.as_ref().map(|source| source.body.as_ref()) {
             Some(SetExpr::Values(values)) => values.rows.first().map_or(0, |row| row.len()),
@@ -142,37 +166,48 @@ fn target_columns(definition: &TableDefinition, insert: &ast::Insert) -> Result<
         };
         return Ok((0..definition.columns.len().min(listed.max(1))).collect());
     }
-    let names = insert.columns.iter().filter_map(|name| name.0.last().and_then(|part| part.as_ident())).map(fold);
-    named_columns(definition, &names.collect::<Vec<_>>())
+    let mut positions = Vec::with_capacity(insert.columns.len());
+    for column in &insert.columns {
+        let Some(name) = column.0.last().and_then(|part| part.as_ident()) else { continue };
+        let position = named_column(definition, &fold(name), &positions);
+        positions.push(position.map_err(|error| error.position(statement.place_of(column.span())))?);
+    }
+    Ok(positions)
 }
 
 /// Positions of named columns; duplicates and unknown names are errors.
 pub(crate) fn named_columns(definition: &TableDefinition, names: &[String]) -> Result<Vec<usize>, QueryError> {
     let mut positions = Vec::with_capacity(names.len());
     for name in names {
-        let position = definition.columns.iter().position(|column| column.name == *name).ok_or_else(|| {
-            let table = &definition.name.name;
-            let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
-            let error = QueryError::new(ErrorKind::UndefinedColumn, message).column(name);
-            let known = definition.columns.iter().map(|column| column.name.as_str());
-            match crate::engine_error::nearest(name, known) {
-                Some(near) => error.hint(format!("Perhaps you meant the column \"{near}\".")),
-                None => error,
-            }
-        })?;
-        if positions.contains(&position) {
-            let message = format!("column \"{name}\" specified more than once");
-            return Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(name));
-        }
-        positions.push(position);
+        positions.push(named_column(definition, name, &positions)?);
     }
     Ok(positions)
+}
+
+/// The position of a named column that is not among those `taken`.
+fn named_column(definition: &TableDefinition, name: &str, taken: &[usize]) -> Result<usize, QueryError> {
+    let position = definition.columns.iter().position(|column| column.name == name).ok_or_else(|| {
+        let table = &definition.name.name;
+        let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
+        let error = QueryError::new(ErrorKind::UndefinedColumn, message).column(name);
+        let known = definition.columns.iter().map(|column| column.name.as_str());
+        match crate::engine_error::nearest(name, known) {
+            Some(near) => error.hint(format!("Perhaps you meant the column \"{near}\".")),
+            None => error,
+        }
+    })?;
+    if taken.contains(&position) {
+        let message = format!("column \"{name}\" specified more than once");
+        return Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(name));
+    }
+    Ok(position)
 }
 
 // ---- constants ----
 
 enum Cell {
     Text(String),
+    Number(String),
     Null,
     Default,
     Parameter(usize),
@@ -183,13 +218,14 @@ fn constant_rows(
     insert: &ast::Insert,
     definition: &TableDefinition,
     targets: &[usize],
+    statement: &Statement,
 ) -> Result<Option<Vec<Vec<Cell>>>, QueryError> {
     let Some(source) = &insert.source else { return Ok(None) };
     let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
     if source.with.is_some() || source.order_by.is_some() || source.limit_clause.is_some() {
         return Ok(None);
     }
-    check_counts(values.rows.iter().map(|row| row.len()), targets.len())?;
+    check_counts(insert, &values.rows, targets.len(), statement)?;
     let mut rows = Vec::with_capacity(values.rows.len());
     for row in &values.rows {
         let cells =
@@ -206,14 +242,35 @@ fn constant_rows(
     Ok((!computed_default).then_some(rows))
 }
 
-fn check_counts(counts: impl Iterator<Item = usize>, wanted: usize) -> Result<(), QueryError> {
-    for count in counts {
-        if count > wanted {
-            return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more expressions than target columns"));
+/// Whether every row of VALUES gives one value for each target.
+fn check_counts(
+    insert: &ast::Insert,
+    rows: &[ast::Parens<Vec<ast::Expr>>],
+    wanted: usize,
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let given = rows.first().map_or(0, |row| row.len());
+    check_count(insert, given, wanted, statement)?;
+    match rows.iter().find(|row| row.len() != given) {
+        None => Ok(()),
+        Some(row) => {
+            let place = row.first().and_then(|value| place_of(statement, value));
+            Err(QueryError::new(ErrorKind::Syntax, "VALUES lists must all be the same length").position(place))
         }
-        if count < wanted {
-            return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more target columns than expressions"));
-        }
+    }
+}
+
+/// Points at the first expression or column too many.
+fn check_count(insert: &ast::Insert, given: usize, wanted: usize, statement: &Statement) -> Result<(), QueryError> {
+    if given > wanted {
+        let place = insert.source.as_ref().and_then(|source| output_place(statement, &source.body, wanted));
+        let message = "INSERT has more expressions than target columns";
+        return Err(QueryError::new(ErrorKind::Syntax, message).position(place));
+    }
+    if given < wanted && !insert.columns.is_empty() {
+        let place = insert.columns.get(given).and_then(|column| statement.place_of(column.span()));
+        let message = "INSERT has more target columns than expressions";
+        return Err(QueryError::new(ErrorKind::Syntax, message).position(place));
     }
     Ok(())
 }
@@ -223,10 +280,8 @@ fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
     match value {
         ast::Expr::Value(value) => match &value.value {
             ast::Value::Null => Some(Cell::Null),
-            ast::Value::Placeholder(name) => {
-                name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0).map(Cell::Parameter)
-            }
-            ast::Value::Number(text, _) if reads_numbers(sql_type, text) => Some(Cell::Text(text.clone())),
+            ast::Value::Placeholder(name) => parameter_number(name).map(Cell::Parameter),
+            ast::Value::Number(text, _) if reads_numbers(sql_type, text) => Some(Cell::Number(text.clone())),
             ast::Value::SingleQuotedString(text) | ast::Value::EscapedStringLiteral(text) => {
                 Some(Cell::Text(text.clone()))
             }
@@ -234,9 +289,7 @@ fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
             _ => None,
         },
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match cell_of(expr, sql_type)? {
-            Cell::Text(text) if matches!(expr.as_ref(), ast::Expr::Value(value) if matches!(value.value, ast::Value::Number(..))) => {
-                Some(Cell::Text(format!("-{text}")))
-            }
+            Cell::Number(text) if matches!(expr.as_ref(), ast::Expr::Value(_)) => Some(Cell::Number(format!("-{text}"))),
             _ => None,
         },
         ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
@@ -280,38 +333,80 @@ fn constant_text(expression: &ast::Expr) -> Option<Option<String>> {
     }
 }
 
-fn constant_batch(
-    definition: &TableDefinition,
-    targets: &[usize],
-    rows: &[Vec<Cell>],
-    prepared: &Prepared,
-    parameters: &[ParameterValue],
-    style: &OutputStyle,
-) -> Result<RecordBatch, QueryError> {
-    if prepared.parameters.len() != parameters.len() {
-        decode_parameters(&prepared.parameters, parameters, style)?;
+/// The rows of a VALUES list on their way into columns.
+struct Constants<'a> {
+    definition: &'a TableDefinition,
+    /// For each value of a row the position of its column.
+    targets: &'a [usize],
+    rows: &'a [Vec<Cell>],
+    prepared: &'a Prepared,
+    parameters: &'a [ParameterValue],
+    style: &'a OutputStyle,
+}
+
+impl Constants<'_> {
+    /// The rows as a checked batch. An error in a string points at it; of several the first in the text is told.
+    fn batch(&self, insert: &ast::Insert, statement: &Statement) -> Result<RecordBatch, QueryError> {
+        if self.prepared.parameters.len() != self.parameters.len() {
+            decode_parameters(&self.prepared.parameters, self.parameters, self.style)?;
+        }
+        let columns = self.columns().map_err(|error| self.first_error(insert, statement).unwrap_or(error))?;
+        checked(self.definition, columns).map_err(|violation| violation.error)
     }
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(definition.columns.len());
-    for (position, column) in definition.columns.iter().enumerate() {
-        let cell_index = targets.iter().position(|target| *target == position);
-        let scalars = rows.iter().map(|row| match cell_index.map(|index| &row[index]) {
-            Some(Cell::Text(text)) => from_text(text, &column.sql_type, style),
-            Some(Cell::Null) => {
-                ScalarValue::try_from(&column.sql_type.data_type()).map_err(|error| translate(error, None))
-            }
-            Some(Cell::Parameter(number)) => {
-                let value = parameters.get(number - 1).ok_or_else(|| {
+
+    fn columns(&self) -> Result<Vec<ArrayRef>, QueryError> {
+        let columns = self.definition.columns.iter().enumerate().map(|(position, column)| {
+            let index = self.targets.iter().position(|target| *target == position);
+            let scalars = self.rows.iter().map(|row| match index {
+                Some(index) => self.value(&row[index], column),
+                None => default_value(column.default.as_deref(), &column.sql_type, self.style),
+            });
+            let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
+            ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))
+        });
+        columns.collect()
+    }
+
+    fn value(&self, cell: &Cell, column: &Column) -> Result<ScalarValue, QueryError> {
+        let sql_type = &column.sql_type;
+        match cell {
+            Cell::Text(text) => from_text(text, sql_type, self.style),
+            Cell::Number(text) => from_text(text, sql_type, self.style).map_err(|error| match sql_type {
+                // A number has a type of its own, so that it is cast and not read.
+                SqlType::Int2 | SqlType::Int4 | SqlType::Int8 if error.kind == ErrorKind::NumericOutOfRange => {
+                    out_of_range(sql_type)
+                }
+                _ => error,
+            }),
+            Cell::Null => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
+            Cell::Parameter(number) => {
+                let value = self.parameters.get(number - 1).ok_or_else(|| {
                     QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
                 })?;
-                let scalar = decode_parameter(value, &prepared.parameters[number - 1], style)?;
-                assigned(scalar, &column.sql_type, style)
+                assigned(decode_parameter(value, &self.prepared.parameters[number - 1], self.style)?, sql_type, self.style)
             }
-            Some(Cell::Default) | None => default_value(column.default.as_deref(), &column.sql_type, style),
-        });
-        let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
-        columns.push(ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))?);
+            Cell::Default => default_value(column.default.as_deref(), sql_type, self.style),
+        }
     }
-    checked(definition, columns).map_err(|violation| violation.error)
+
+    fn first_error(&self, insert: &ast::Insert, statement: &Statement) -> Option<QueryError> {
+        let source = match insert.source.as_ref()?.body.as_ref() {
+            SetExpr::Values(values) => &values.rows,
+            _ => return None,
+        };
+        for (cells, values) in self.rows.iter().zip(source) {
+            for ((cell, value), position) in cells.iter().zip(values.iter()).zip(self.targets) {
+                let column = &self.definition.columns[*position];
+                let Err(error) = self.value(cell, column) else { continue };
+                // The digits that a column allows are counted after its text was read.
+                let counted =
+                    matches!(column.sql_type, SqlType::Numeric { .. }) && error.kind == ErrorKind::NumericOutOfRange;
+                let read = matches!(cell, Cell::Text(_)) && !counted;
+                return Some(if read { error.position(place_of(statement, value)) } else { error });
+            }
+        }
+        None
+    }
 }
 
 fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
@@ -355,25 +450,22 @@ fn source_plan(
     declared: &[Option<SqlType>],
     statement: &Statement,
 ) -> Result<LogicalPlan, QueryError> {
-    let definition = target(planning, insert)?;
-    let targets = target_columns(&definition, insert)?;
+    let definition = target(planning, insert, statement)?;
+    let targets = target_columns(&definition, insert, statement)?;
     let Some(source) = &insert.source else {
         return Err(QueryError::unsupported("INSERT … DEFAULT VALUES").hint("Give the values of at least one column."));
     };
     let plan = planning.query_plan(source, declared, Some(statement))?;
     let columns = plan.schema().columns();
-    if columns.len() > targets.len() {
-        return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more expressions than target columns"));
-    }
-    if columns.len() < targets.len() && !insert.columns.is_empty() {
-        return Err(QueryError::new(ErrorKind::Syntax, "INSERT has more target columns than expressions"));
-    }
+    check_count(insert, columns.len(), targets.len(), statement)?;
     let values = definition.columns.iter().enumerate().map(|(position, column)| {
-        let given = targets.iter().position(|target| *target == position).and_then(|index| columns.get(index));
+        let index = targets.iter().position(|target| *target == position);
+        let given = index.and_then(|index| Some((index, columns.get(index)?)));
         let value = match given {
-            Some(given) => {
+            Some((index, given)) => {
                 let from = plan.schema().field_from_column(given).map_err(|error| translate(error, None))?.data_type();
-                check_assignment(column, from)?;
+                check_assignment(column, from)
+                    .map_err(|error| error.position(output_place(statement, &source.body, index)))?;
                 Expr::Column(given.clone())
             }
             None => default_expression(planning, column)?,

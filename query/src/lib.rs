@@ -6,8 +6,9 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, statement_grammar, output_names, dispatch, prepared, cursor, settings
-//!     planning         planner, scan, datum, sql_types, parameter_types, precedence, set_operations, engine_error
+//!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
+//!     planning         planner, scan, datum, sql_types, parameter_types, precedence, set_operations,
+//!                      unknown_function, query_places, engine_error
 //!     writing          insert, delete, copy_in, intake, definitions, table_definition, transaction, write_holds
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
@@ -37,21 +38,25 @@ mod execution;
 mod explain;
 mod insert;
 mod intake;
+mod operators;
 mod output_names;
 mod parameter_types;
 mod planner;
 mod precedence;
 mod prepared;
+mod query_places;
 mod scan;
 mod session;
 mod set_operations;
 mod settings;
 mod sql_types;
+mod standard_spellings;
 mod statement;
 mod statement_grammar;
 mod system_facts;
 mod table_definition;
 mod transaction;
+mod unknown_function;
 mod view_folding;
 mod view_reading;
 mod write_holds;

@@ -60,7 +60,6 @@ fn name_items(items: &mut [SelectItem]) {
         .collect();
     let mut seen = HashSet::new();
     for item in items {
-        give_integer_type(item);
         let (expression, name) = match item {
             SelectItem::UnnamedExpr(expression) => {
                 let plain = matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
@@ -84,26 +83,6 @@ fn name_items(items: &mut [SelectItem]) {
         taken.insert(distinct.clone());
         *item = SelectItem::ExprWithAlias { expr: expression, alias: Ident::with_quote('"', distinct) };
     }
-}
-
-/// A bare integer in a select list is an `integer` where it fits, as in PostgreSQL; DataFusion makes it a bigint.
-fn give_integer_type(item: &mut SelectItem) {
-    let (SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }) = &*item else {
-        return;
-    };
-    let Expr::Value(value) = expression else { return };
-    let ast::Value::Number(digits, _) = &value.value else { return };
-    if digits.parse::<i32>().is_err() {
-        return;
-    }
-    let kind = ast::CastKind::Cast;
-    let expr = Box::new(expression.clone());
-    let typed = Expr::Cast { kind, expr, data_type: ast::DataType::Integer(None), array: false, format: None };
-    let alias = match &*item {
-        SelectItem::ExprWithAlias { alias, .. } => alias.clone(),
-        _ => Ident::with_quote('"', UNNAMED),
-    };
-    *item = SelectItem::ExprWithAlias { expr: typed, alias };
 }
 
 /// PostgreSQL's name for an unnamed expression (`FigureColname`).

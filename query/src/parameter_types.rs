@@ -5,6 +5,15 @@ use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{Expr, Value, Visit, Visitor};
 use std::ops::ControlFlow;
 
+/// The most parameters that the protocol can bind.
+const PARAMETERS_MAX: usize = u16::MAX as usize;
+
+/// The number of `$n`, if a statement can have that many.
+pub(crate) fn parameter_number(name: &str) -> Option<usize> {
+    let number = name.strip_prefix('$')?.parse().ok()?;
+    (1..=PARAMETERS_MAX).contains(&number).then_some(number)
+}
+
 /// The declared types, completed by those of casts that stand directly around a parameter.
 pub(crate) fn with_casts<T: Visit>(node: &T, declared: &[Option<SqlType>]) -> Vec<Option<SqlType>> {
     let mut finder = Finder { types: declared.to_vec() };
@@ -23,8 +32,7 @@ impl Visitor for Finder {
         if let Expr::Cast { expr, data_type, .. } = expression
             && let Expr::Value(value) = expr.as_ref()
             && let Value::Placeholder(name) = &value.value
-            && let Some(number) = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok())
-            && (1..=usize::from(u16::MAX)).contains(&number)
+            && let Some(number) = parameter_number(name)
             && let Ok(sql_type) = sql_type_of(data_type)
         {
             self.types.resize(self.types.len().max(number), None);

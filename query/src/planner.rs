@@ -12,16 +12,22 @@ use crate::engine::{DATABASE, Engine};
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::{self, SessionFacts};
+use crate::operators::call::Procedures;
+use crate::operators::casts::CastContext;
+use crate::operators::lowering::{lower, lower_expression};
+use crate::operators::sites::{Sites, annotate};
 use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::with_casts;
 use crate::pg_catalog;
 use crate::precedence::mend_precedence;
+use crate::query_places::refined;
 use crate::response::ResultColumn;
 use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
 use crate::set_operations::exact_set_operations;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::system_facts::SystemSource;
+use crate::unknown_function::{UnknownFunction, types_of};
 use crate::view_reading;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use catalog::definition::ObjectName;
@@ -64,6 +70,9 @@ pub(crate) struct Planning {
     pub system: Arc<SystemSource>,
     sources: Sources,
     session_functions: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
+    procedures: OnceLock<Procedures>,
+    /// The operators and casts of the tree that is being planned.
+    sites: Mutex<Arc<Sites>>,
     /// Errors of name resolution, which DataFusion would wrap.
     depth: Mutex<usize>,
 }
@@ -88,6 +97,8 @@ impl Planning {
             system,
             sources: Sources::Rows,
             session_functions: OnceLock::new(),
+            procedures: OnceLock::new(),
+            sites: Mutex::default(),
             depth: Mutex::new(0),
         }
     }
@@ -103,8 +114,16 @@ impl Planning {
             system: Arc::clone(&self.system),
             sources,
             session_functions: OnceLock::new(),
+            procedures: OnceLock::new(),
+            sites: Mutex::default(),
             depth: Mutex::new(0),
         }
+    }
+
+    /// The same with another time zone.
+    pub(crate) fn in_time_zone(mut self, time_zone: &str) -> Self {
+        self.state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
+        self
     }
 
     /// Plans a query. `parameters` are the types that are known of `$1`, `$2`, …
@@ -114,12 +133,14 @@ impl Planning {
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
+        let source = query;
         let mut query = query.clone();
         mend_precedence(&mut query);
         name_outputs(&mut query);
         let mut tree = ast::Statement::Query(Box::new(query));
         pg_catalog::rewrite(&mut tree);
-        self.statement_plan(tree, parameters, statement)
+        let plan = self.statement_plan(tree, parameters, statement);
+        refined(plan, source, statement, &|name| self.state.aggregate_functions().contains_key(name))
     }
 
     /// Plans a rewritten statement.
@@ -129,7 +150,10 @@ impl Planning {
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
+        let mut tree = tree;
         let parameters = with_casts(&tree, parameters);
+        let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
+        *self.sites.lock() = Arc::new(sites);
         let fields = parameters
             .iter()
             .map(|known| known.as_ref().map(|sql_type| Arc::new(sql_type.field("", true)) as FieldRef));
@@ -139,7 +163,8 @@ impl Planning {
         let plan = planner
             .sql_statement_to_plan_with_context(tree, &mut context)
             .map_err(|error| translate(error, statement))?;
-        let plan = exact_set_operations(plan)
+        let plan = lower(plan, self.procedures(), &self.cast_context())
+            .and_then(exact_set_operations)
             .and_then(pg_catalog::decorrelate)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
         plan.map_err(|error| translate(error, statement))
@@ -345,10 +370,7 @@ impl ContextProvider for Planning {
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
         let function = self.state.table_functions().get(name).cloned();
         let Some(function) = function else {
-            let error = QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} does not exist"));
-            return Err(external(error.hint(
-                "No function matches the given name and argument types. You might need to add explicit type casts.",
-            )));
+            return Err(external(functions::overload::no_function(name, &types_of(&args)?)));
         };
         let simplified = self.simplified(args)?;
         let table = function.create_table_provider_with_args(TableFunctionArgs::new(&simplified, &self.state))?;
@@ -368,11 +390,15 @@ impl ContextProvider for Planning {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if let Some(site) = self.sites.lock().function(name, self.procedures()) {
+            return Some(site);
+        }
         let own = self.session_functions.get_or_init(|| {
             let all = functions::scalar_functions(Arc::clone(&self.facts));
             all.into_iter().map(|function| (function.name().to_string(), function)).collect()
         });
-        own.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned()
+        let known = own.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned();
+        known.or_else(|| UnknownFunction::for_name(name, &self.state))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -380,6 +406,11 @@ impl ContextProvider for Planning {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        let name = match name {
+            "variance" => "var_samp",
+            "every" => "bool_and",
+            name => name,
+        };
         self.state.aggregate_functions().get(name).cloned()
     }
 
@@ -413,6 +444,15 @@ impl ContextProvider for Planning {
 }
 
 impl Planning {
+    /// The functions that operators over dates and intervals are.
+    fn procedures(&self) -> &Procedures {
+        self.procedures.get_or_init(|| Arc::new(self.state.scalar_functions().clone()))
+    }
+
+    fn cast_context(&self) -> CastContext {
+        CastContext::from_options(self.state.config_options())
+    }
+
     /// Arguments of a table function, coerced and folded to literals where they are constant.
     fn simplified(&self, args: Vec<Expr>) -> Result<Vec<Expr>> {
         use datafusion::common::DFSchema;
@@ -421,6 +461,11 @@ impl Planning {
         let context = SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build();
         let simplifier = ExprSimplifier::new(context);
         let schema = DFSchema::empty();
-        args.into_iter().map(|argument| simplifier.simplify(simplifier.coerce(argument, &schema)?)).collect()
+        let context = self.cast_context();
+        let args = args.into_iter().map(|argument| lower_expression(argument, self.procedures(), &context));
+        let args = args.collect::<Result<Vec<Expr>>>()?;
+        let folded = args.into_iter().map(|argument| simplifier.simplify(simplifier.coerce(argument, &schema)?));
+        let folded = folded.collect::<Result<Vec<Expr>>>()?;
+        Ok(crate::operators::lowering::series_arguments(folded, &context)?)
     }
 }

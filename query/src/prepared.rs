@@ -1,19 +1,19 @@
 //! Prepared statements: what is known of a statement before it runs.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::parameter_types::parameter_number;
 use crate::planner::{Planning, result_columns};
 use crate::response::{ParameterValue, ResultColumn};
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
-use catalog::ids::CommitSeq;
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A plan holds the time that `now()` gives, so it is not kept for long.
@@ -25,11 +25,13 @@ pub struct Prepared {
     /// `None` for a statement that returns no rows.
     pub columns: Option<Vec<ResultColumn>>,
     pub(crate) statement: Statement,
-    /// The plan that the columns came from, for an execution that reads the same snapshot.
-    planned: Mutex<Option<Planned>>,
+    id: u64,
 }
 
-struct Planned {
+/// The plan that a statement's columns came from, for an execution that reads the same snapshot. A session keeps its last one, so
+/// that statements which are prepared and left alone hold no snapshot.
+pub(crate) struct Planned {
+    statement: u64,
     planning: Arc<Planning>,
     plan: LogicalPlan,
     at: Instant,
@@ -41,6 +43,11 @@ pub(crate) struct SqlPrepared {
     pub prepared: Arc<Prepared>,
     pub text: String,
     pub prepared_at_micros: i64,
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl std::fmt::Debug for Prepared {
@@ -59,7 +66,7 @@ impl Prepared {
         declared: &[Option<SqlType>],
     ) -> Result<Self, QueryError> {
         let mut prepared =
-            Self { parameters: Vec::new(), columns: None, statement: statement.clone(), planned: Mutex::new(None) };
+            Self { parameters: Vec::new(), columns: None, statement: statement.clone(), id: next_id() };
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planning = session.planning()?;
@@ -71,7 +78,10 @@ impl Prepared {
                 .await?;
                 prepared.parameters = parameters_of(&plan, declared)?;
                 prepared.columns = Some(result_columns(&plan, &planning.snapshot)?);
-                prepared.planned = Mutex::new(Some(Planned { planning, plan, at: Instant::now() }));
+                // A transaction's own changes have no number yet that another commit could not take.
+                let own = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
+                let planned = Planned { statement: prepared.id, planning, plan, at: Instant::now() };
+                session.planned = (!own).then_some(planned);
             }
             StatementKind::Insert(insert) => {
                 let planning = session.planning()?;
@@ -90,11 +100,12 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// The plan made by `prepare`, if the statement still reads the snapshot that it was made for and nothing else used it.
-    pub(crate) fn take_plan(&self, seq: CommitSeq, changed: bool) -> Option<(Arc<Planning>, LogicalPlan)> {
-        let planned = self.planned.lock().take()?;
-        let same = planned.planning.snapshot.seq == seq && !changed && planned.at.elapsed() < PLAN_AGE_MAX;
-        same.then_some((planned.planning, planned.plan))
+    /// The plan made by `prepare`, if it was the session's last and the statement still reads the snapshot that it was made for.
+    pub(crate) fn take_plan(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, LogicalPlan)> {
+        let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
+        let zone = |planning: &Planning| planning.state.config_options().execution.time_zone.clone();
+        let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot) && zone(&planned.planning) == zone(fresh);
+        (same && planned.at.elapsed() < PLAN_AGE_MAX).then_some((planned.planning, planned.plan))
     }
 }
 
@@ -103,10 +114,8 @@ pub(crate) fn parameters_of(plan: &LogicalPlan, declared: &[Option<SqlType>]) ->
     let fields = plan.get_parameter_fields().map_err(|error| crate::engine_error::translate(error, None))?;
     let mut implied: BTreeMap<usize, Option<SqlType>> = BTreeMap::new();
     for (name, field) in fields {
-        let number: usize = name
-            .trim_start_matches('$')
-            .parse()
-            .map_err(|_| QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter {name}")))?;
+        let number = parameter_number(&name)
+            .ok_or_else(|| QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter {name}")))?;
         implied.insert(number, field.and_then(|field| SqlType::from_field(&field)));
     }
     let count = implied.keys().last().copied().unwrap_or(0).max(declared.len());

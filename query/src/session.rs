@@ -15,7 +15,7 @@ use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::AbortOnDrop;
 use crate::planner::Planning;
-use crate::prepared::{Prepared, SqlPrepared};
+use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::settings::Settings;
 use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
@@ -43,6 +43,7 @@ pub struct Session {
     pub(crate) transaction: Option<Transaction>,
     pub(crate) cursors: BTreeMap<String, Cursor>,
     pub(crate) prepared: BTreeMap<String, SqlPrepared>,
+    pub(crate) planned: Option<Planned>,
     pub(crate) token: StatementToken,
     notices: Vec<Notice>,
     cancel: CancelHandle,
@@ -80,6 +81,7 @@ impl Session {
             transaction: None,
             cursors: BTreeMap::new(),
             prepared: BTreeMap::new(),
+            planned: None,
             token: cancel.next_statement(),
             notices: Vec::new(),
             cancel,
@@ -229,6 +231,7 @@ impl Session {
 
     /// Notes that the client has its answer.
     pub fn statement_ended(&mut self) {
+        self.planned = None;
         self.timer = None;
         self.activity.lock().state = match self.transaction_status() {
             TransactionStatus::Idle => "idle",
@@ -276,6 +279,17 @@ impl Session {
     pub(crate) fn add_change(&mut self, change: Change) -> Result<(), QueryError> {
         let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
         transaction.add(change)
+    }
+
+    /// Refuses a command that writes where the transaction only reads.
+    pub(crate) fn refuse_when_read_only(&self, command: &str) -> Result<(), QueryError> {
+        match &self.transaction {
+            Some(transaction) if transaction.read_only => Err(QueryError::new(
+                ErrorKind::ReadOnlyTransaction,
+                format!("cannot execute {command} in a read-only transaction"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether a transaction block, begun by the client, is open.

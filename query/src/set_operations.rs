@@ -8,9 +8,12 @@ use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::logical_expr::{
-    Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, WindowFunctionDefinition, cast,
+    ColumnarValue, Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility, WindowFunctionDefinition, cast,
 };
+use std::sync::{Arc, LazyLock};
 
 /// Rewrites the set operations of a plan that comes from SQL and is not optimised yet: no other NULL-safe semi or anti join is in it.
 pub(crate) fn exact_set_operations(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -55,7 +58,7 @@ fn numbered(join: &Join) -> Result<LogicalPlan> {
 }
 
 /// One side with plain column names, common types and, for ALL, the number of each copy as its last column.
-fn side(plan: &LogicalPlan, prefix: &str, types: &[arrow::datatypes::DataType], all: bool) -> Result<LogicalPlan> {
+fn side(plan: &LogicalPlan, prefix: &str, types: &[DataType], all: bool) -> Result<LogicalPlan> {
     let name = |index: usize| format!("__{prefix}{index}");
     let columns = plan
         .schema()
@@ -63,7 +66,10 @@ fn side(plan: &LogicalPlan, prefix: &str, types: &[arrow::datatypes::DataType], 
         .into_iter()
         .zip(types)
         .enumerate()
-        .map(|(index, (column, data_type))| cast(Expr::Column(column), data_type.clone()).alias(name(index)));
+        .map(|(index, (column, data_type))| {
+            let value = cast(Expr::Column(column), data_type.clone());
+            if all { UNORDERED.call(vec![value]).alias(name(index)) } else { value.alias(name(index)) }
+        });
     let plain = LogicalPlanBuilder::from(plan.clone()).project(columns.collect::<Vec<_>>())?;
     if !all {
         return plain.build();
@@ -73,4 +79,36 @@ fn side(plan: &LogicalPlan, prefix: &str, types: &[arrow::datatypes::DataType], 
     let number = Expr::WindowFunction(Box::new(function)).partition_by(keys.clone()).build()?;
     let copy = Expr::Column(Column::from_name(number.schema_name().to_string())).alias(name(types.len()));
     plain.window(vec![number])?.project(keys.into_iter().chain([copy]).collect::<Vec<_>>())?.build()
+}
+
+/// A value as it is, of which no order is known: DataFusion's window over equal columns fails where its input is sorted by some of
+/// them and others are constant.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Unordered {
+    signature: Signature,
+}
+
+static UNORDERED: LazyLock<ScalarUDF> =
+    LazyLock::new(|| ScalarUDF::new_from_impl(Unordered { signature: Signature::any(1, Volatility::Immutable) }));
+
+impl ScalarUDFImpl for Unordered {
+    fn name(&self) -> &str {
+        "unordered"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(Arc::clone(&args.arg_fields[0]))
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(args.args.swap_remove(0))
+    }
 }

@@ -66,7 +66,7 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "oid" => SqlType::Oid,
         "char" => SqlType::Char,
         "int2" => SqlType::Int2,
-        "int4" => SqlType::Int4,
+        "int4" | crate::operators::sites::LITERAL_INT4 => SqlType::Int4,
         "int8" => SqlType::Int8,
         "float4" => SqlType::Float4,
         "float8" => SqlType::Float8,
@@ -79,6 +79,9 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "numeric" => SqlType::numeric(),
         "bytea" => SqlType::Bytea,
         "uuid" => SqlType::Uuid,
+        "interval" => SqlType::Interval,
+        "time" => SqlType::Time,
+        "json" => SqlType::Json,
         "money" => return Err(QueryError::unsupported("type money").hint("Use numeric(19,2).")),
         "serial" | "bigserial" | "smallserial" => {
             return Err(

@@ -10,7 +10,7 @@ use crate::statement_grammar as grammar;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::sync::Arc;
 
 /// The most nested expression that the parser follows before it gives up with an error.
@@ -30,6 +30,11 @@ impl Statement {
     /// The statement's own text, without the semicolon.
     pub fn text(&self) -> &str {
         self.source[self.range.clone()].trim()
+    }
+
+    /// The position of the first character of a span.
+    pub(crate) fn place_of(&self, span: Span) -> Option<usize> {
+        position_of(&self.source, span.start)
     }
 }
 
@@ -183,6 +188,35 @@ pub(crate) struct ExplainOptions {
     pub analyze: bool,
     pub verbose: bool,
     pub json: bool,
+}
+
+impl StatementKind {
+    /// The command's name, if it writes and is refused for that in a read-only transaction. COPY FROM looks for its table first.
+    pub(crate) fn writing_command(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Insert(_) => "INSERT",
+            Self::Delete(_) => "DELETE",
+            Self::Truncate { .. } => "TRUNCATE TABLE",
+            Self::CreateTable(_) => "CREATE TABLE",
+            Self::CreateSchema { .. } => "CREATE SCHEMA",
+            Self::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
+            Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
+            Self::Drop(drop) => drop.object.command(),
+            _ => return None,
+        })
+    }
+}
+
+impl DropObject {
+    /// The command that drops it, as the client is told when it is done.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Table => "DROP TABLE",
+            Self::MaterializedView => "DROP MATERIALIZED VIEW",
+            Self::View => "DROP VIEW",
+            Self::Schema => "DROP SCHEMA",
+        }
+    }
 }
 
 /// Cuts a text into its statements. Empty ones are left out.

@@ -4,6 +4,7 @@
 //! leaves it to sqlparser; nothing is matched as text.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::standard_spellings::{mend_spellings, spell_out_table_commands};
 use crate::statement::{
     CreateMaterializedView, CreateTable, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
     Isolation, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
@@ -26,7 +27,8 @@ struct Words<'a> {
 }
 
 pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<StatementKind, QueryError> {
-    let solid = tokens.iter().filter(|token| !is_blank(&token.token)).cloned().collect();
+    let mut solid = tokens.iter().filter(|token| !is_blank(&token.token)).cloned().collect();
+    spell_out_table_commands(&mut solid);
     let mut words = Words { source, tokens: solid, next: 0 };
     let first = words.peek_word().unwrap_or_default();
     let kind = match first.as_str() {
@@ -131,6 +133,13 @@ impl Words<'_> {
         let parsed = parse_with(self.source, self.rest(), body)?;
         self.next = self.tokens.len();
         Ok(parsed)
+    }
+
+    /// A statement that sqlparser reads.
+    fn parsed(&mut self) -> Result<Ast, QueryError> {
+        let mut statement = self.parse_rest(|parser| parser.parse_statement())?;
+        mend_spellings(&mut statement, self.source)?;
+        Ok(statement)
     }
 
     fn alone(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
@@ -496,7 +505,7 @@ impl Words<'_> {
         let partition_by = if table { self.take_partition_by()? } else { Vec::new() };
         let with_data = self.take_with_data();
         self.next = 0;
-        match self.parse_rest(|parser| parser.parse_statement())? {
+        match self.parsed()? {
             Ast::CreateTable(definition) => {
                 Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by })))
             }
@@ -580,7 +589,7 @@ impl Words<'_> {
 
     fn generic(&mut self) -> Result<StatementKind, QueryError> {
         let first = self.peek_word().unwrap_or_default();
-        match self.parse_rest(|parser| parser.parse_statement())? {
+        match self.parsed()? {
             Ast::Query(query) => Ok(StatementKind::Query(query)),
             Ast::Insert(insert) => Ok(StatementKind::Insert(Box::new(insert))),
             Ast::Delete(delete) => Ok(StatementKind::Delete(Box::new(delete))),

@@ -37,7 +37,10 @@ impl Programs {
         {
             return Ok(Arc::clone(program));
         }
-        let program = Arc::new(compile(planning, &definition.query)?);
+        let program = Arc::new(compile(planning, &definition.query, &definition.time_zone)?);
+        if program.reads_session() {
+            return Ok(program);
+        }
         self.0.lock().insert(definition.id, (Arc::clone(definition), Arc::clone(&program)));
         Ok(program)
     }
@@ -49,18 +52,25 @@ impl Programs {
 }
 
 /// Compiles a definition's text. Tables are known by schema only, so the program serves every snapshot.
-pub(crate) fn compile(planning: &Planning, text: &str) -> std::result::Result<ViewProgram, QueryError> {
+///
+/// A program that reads the session is compiled for each reader.
+pub(crate) fn compile(planning: &Planning, text: &str, time_zone: &str) -> std::result::Result<ViewProgram, QueryError> {
     let statements = crate::statement::parse(text)?;
     let Some(crate::statement::StatementKind::Query(query)) =
         statements.into_iter().next().map(|statement| statement.kind)
     else {
         return Err(QueryError::new(crate::error::ErrorKind::Internal, "a view's definition is not a query"));
     };
-    compile_query(planning, &query)
+    compile_query(planning, &query, time_zone)
 }
 
-pub(crate) fn compile_query(planning: &Planning, query: &ast::Query) -> std::result::Result<ViewProgram, QueryError> {
-    let schemas = planning.with_sources(Sources::Schemas);
+/// Compiles a query in the time zone that the view was defined in.
+pub(crate) fn compile_query(
+    planning: &Planning,
+    query: &ast::Query,
+    time_zone: &str,
+) -> std::result::Result<ViewProgram, QueryError> {
+    let schemas = planning.with_sources(Sources::Schemas).in_time_zone(time_zone);
     let plan = schemas.analyzed(schemas.query_plan(query, &[], None)?, None)?;
     let maintainable = |table: &TableReference| matches!(relation_of(planning, table), Some(Relation::Table(_)));
     ViewProgram::compile(plan, maintainable).map_err(|error| translate(error, None))

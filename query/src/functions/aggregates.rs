@@ -15,12 +15,10 @@ use datafusion::common::{Result, plan_err};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ExprSchemable, GroupsAccumulator, ReversedUDAF,
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, GroupsAccumulator, ReversedUDAF,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::{Arc, LazyLock};
 
 /// The function that `avg` becomes.
@@ -28,11 +26,11 @@ pub const AVERAGE: &str = "meridian_average";
 /// The function that `/` between numerics becomes.
 pub const DIVIDE: &str = "meridian_divide";
 /// Digits after the point of a quotient of numerics.
-const QUOTIENT_SCALE: i8 = 16;
+pub(crate) const QUOTIENT_SCALE: i8 = 16;
 
 /// The exact aggregates, under their SQL names.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    std::iter::once(Arc::clone(&EXACT_SUM)).chain(extrema()).collect()
+    std::iter::once(Arc::clone(&EXACT_SUM)).chain(extrema()).chain(super::ordered_sets::ordered_sets()).collect()
 }
 
 /// The scalar functions that planning puts in for `avg` and `/`.
@@ -270,41 +268,7 @@ fn divide(left: i256, right: i256, shift: i32) -> std::result::Result<i128, Quer
     if narrow.unsigned_abs() >= 10_u128.pow(38) { Err(overflow()) } else { Ok(narrow) }
 }
 
-/// A numeric beside a double is a double.
-fn as_doubles(expression: RawBinaryExpr, left: &DataType, right: &DataType) -> RawBinaryExpr {
-    let double = |value| datafusion::logical_expr::cast(value, DataType::Float64);
-    match (left.is_floating() && right.is_decimal(), left.is_decimal() && right.is_floating()) {
-        (true, _) => RawBinaryExpr { right: double(expression.right), ..expression },
-        (_, true) => RawBinaryExpr { left: double(expression.left), ..expression },
-        _ => expression,
-    }
-}
-
-/// Plans `/` as [`DIVIDE`] where a numeric or a double is divided; integer division stays DataFusion's.
-#[derive(Debug)]
-pub struct DivisionPlanner;
-
-impl ExprPlanner for DivisionPlanner {
-    fn plan_binary_op(
-        &self,
-        expression: RawBinaryExpr,
-        schema: &datafusion::common::DFSchema,
-    ) -> Result<PlannerResult<RawBinaryExpr>> {
-        let (Ok(left), Ok(right)) = (expression.left.get_type(schema), expression.right.get_type(schema)) else {
-            return Ok(PlannerResult::Original(expression));
-        };
-        if expression.op != BinaryOperator::Divide {
-            return Ok(PlannerResult::Original(as_doubles(expression, &left, &right)));
-        }
-        let inexact = |data_type: &DataType| data_type.is_decimal() || data_type.is_floating();
-        let arithmetic = |data_type: &DataType| data_type.is_numeric();
-        if (inexact(&left) && arithmetic(&right)) || (arithmetic(&left) && inexact(&right)) {
-            let args = vec![expression.left, expression.right];
-            return Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(
-                Arc::clone(&DIVIDE_FUNCTION),
-                args,
-            ))));
-        }
-        Ok(PlannerResult::Original(expression))
-    }
+/// `left / right` of numerics or doubles.
+pub(crate) fn quotient(left: Expr, right: Expr) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&DIVIDE_FUNCTION), vec![left, right]))
 }

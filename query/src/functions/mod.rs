@@ -15,8 +15,16 @@
 pub mod aggregates;
 mod casting;
 mod extrema;
+mod formatting;
+mod mathematics;
+mod moments;
 mod names;
 mod objects;
+mod ordered_sets;
+mod patterns;
+mod strings;
+pub(crate) mod rounding;
+pub(crate) mod overload;
 mod plain;
 mod session;
 
@@ -33,7 +41,7 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -255,6 +263,26 @@ fn value_at(array: &ArrayRef, row: usize) -> Value {
 
 fn list_value(items: &ArrayRef) -> Value {
     Value::List((0..items.len()).map(|row| value_at(items, row)).collect())
+}
+
+/// The functions that need no session, by topic. They replace DataFusion's of the same name.
+pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
+    let topics = [
+        moments::functions(),
+        formatting::functions(),
+        strings::functions(),
+        patterns::functions(),
+        mathematics::functions(),
+    ];
+    let mut by_name: BTreeMap<&'static str, overload::Function> = BTreeMap::new();
+    for function in topics.into_iter().flatten() {
+        match by_name.remove(function.name) {
+            Some(known) => by_name.insert(function.name, known.joined(function)),
+            None => by_name.insert(function.name, function),
+        };
+    }
+    let typed = by_name.into_values().map(overload::Function::into_udf);
+    typed.chain(rounding::functions()).chain([formatting::to_number()]).collect()
 }
 
 /// All functions of this module for one statement. They take precedence over DataFusion's of the same name.

@@ -5,11 +5,11 @@
 
 use super::zone::OffsetCache;
 
-pub(super) const SECOND_MICROS: i64 = 1_000_000;
-pub(super) const DAY_MICROS: i64 = 86_400 * SECOND_MICROS;
+pub(crate) const SECOND_MICROS: i64 = 1_000_000;
+pub(crate) const DAY_MICROS: i64 = 86_400 * SECOND_MICROS;
 /// Days from 1970-01-01 to PostgreSQL's own epoch, 2000-01-01.
 pub(super) const POSTGRES_EPOCH_DAYS: i32 = 10_957;
-pub(super) const POSTGRES_EPOCH_MICROS: i64 = POSTGRES_EPOCH_DAYS as i64 * DAY_MICROS;
+pub(crate) const POSTGRES_EPOCH_MICROS: i64 = POSTGRES_EPOCH_DAYS as i64 * DAY_MICROS;
 
 const TWO_DIGITS: [[u8; 2]; 100] = {
     let mut table = [[0; 2]; 100];
@@ -22,7 +22,7 @@ const TWO_DIGITS: [[u8; 2]; 100] = {
 };
 
 /// Year, month and day of a day number.
-pub(super) fn civil_from_days(days: i64) -> (i64, u32, u32) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
@@ -35,7 +35,7 @@ pub(super) fn civil_from_days(days: i64) -> (i64, u32, u32) {
 }
 
 /// The day number of a date that exists.
-pub(super) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     let year = year - i64::from(month <= 2);
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -45,7 +45,7 @@ pub(super) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-pub(super) fn days_in_month(year: i64, month: u32) -> u32 {
+pub(crate) fn days_in_month(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,

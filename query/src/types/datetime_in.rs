@@ -9,9 +9,9 @@ use super::datetime_words::{Failure, Moment, read_clock, read_fields};
 use crate::error::{ErrorKind, QueryError};
 
 /// Julian day 0, where PostgreSQL's calendar begins, as days from 1970.
-const DAY_MIN: i64 = -2_440_588;
+pub(crate) const DAY_MIN: i64 = -2_440_588;
 /// The first day after PostgreSQL's last date, 5874897-12-31.
-const DATE_END: i64 = 2_145_042_906;
+pub(crate) const DATE_END: i64 = 2_145_042_906;
 
 pub(super) fn parse_date(text: &str, style: &OutputStyle) -> Result<i32, QueryError> {
     let bytes = text.as_bytes();

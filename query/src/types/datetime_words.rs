@@ -62,6 +62,8 @@ struct Reader<'a> {
     zone: Option<Zone>,
     /// A `T` went before.
     time_follows: bool,
+    /// A word whose meaning depends on when it is read.
+    relative: Option<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -190,7 +192,11 @@ impl<'a> Reader<'a> {
                 self.zone = Some(Zone::UTC);
             }
             "infinity" => return Err(Failure::Infinity),
-            "now" | "today" | "tomorrow" | "yesterday" | "allballs" => return Err(Failure::Relative(lower)),
+            "allballs" => {
+                self.time = Some(0);
+                self.zone = Some(Zone::UTC);
+            }
+            "now" | "today" | "tomorrow" | "yesterday" => self.relative = Some(lower),
             _ if is_weekday(&lower) => {}
             _ => match (month_of(&lower), Zone::by_name(word)) {
                 (Some(month), _) if self.month.is_none() => self.month = Some(month),
@@ -243,6 +249,9 @@ impl<'a> Reader<'a> {
         self.place_numbers()?;
         if self.time_follows {
             return Err(Failure::Syntax);
+        }
+        if let Some(word) = self.relative.take() {
+            return Err(Failure::Relative(word));
         }
         let mut days = self.days;
         if let Some((year, month, day)) = self.date {

@@ -8,7 +8,7 @@ use arrow::datatypes::IntervalMonthDayNano;
 const HOUR_MICROS: i64 = 3600 * SECOND_MICROS;
 
 /// `1 year 2 mons -3 days +04:05:06.789`.
-pub(super) fn push_interval(out: &mut Vec<u8>, months: i32, days: i32, micros: i64) {
+pub(crate) fn push_interval(out: &mut Vec<u8>, months: i32, days: i32, micros: i64) {
     let mut printer = Printer { out, empty: true, negative: false };
     printer.part(i64::from(months / 12), "year");
     printer.part(i64::from(months % 12), "mon");

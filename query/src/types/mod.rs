@@ -26,9 +26,16 @@ pub mod zone;
 mod tests;
 
 pub use binary_in::decode_parameter;
+pub(crate) use datetime::{
+    DAY_MICROS, POSTGRES_EPOCH_MICROS, SECOND_MICROS, civil_from_days, days_from_civil, days_in_month,
+};
+pub(crate) use datetime_in::{DATE_END, DAY_MIN};
+pub(crate) use interval::push_interval;
+pub(crate) use numeric::{natural_type, overflow as numeric_overflow};
 pub(crate) use text_in::checked_text;
 pub use text_in::{ColumnDecoder, FieldError};
 pub use zone::Zone;
+pub(crate) use zone::{ABBREVIATIONS, OffsetCache};
 
 use crate::error::{ErrorKind, QueryError};
 use crate::response::Format;

@@ -230,6 +230,11 @@ fn plain_decimal(bytes: &[u8], precision: u8, scale: i8) -> Option<i128> {
     Some(if negative { -(scaled as i128) } else { scaled as i128 })
 }
 
+/// The precision and scale that keep every digit of a numeric's text.
+pub(crate) fn natural_type(text: &str) -> Result<(u8, i8), QueryError> {
+    Digits::parse(text)?.natural_type()
+}
+
 impl Digits {
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
         let invalid = || {
@@ -355,7 +360,7 @@ fn parse_exponent(text: &str) -> Option<i64> {
 }
 
 #[cold]
-pub(super) fn overflow(precision: u8, scale: i8) -> QueryError {
+pub(crate) fn overflow(precision: u8, scale: i8) -> QueryError {
     let whole = i32::from(precision) - i32::from(scale);
     let limit = if whole == 0 { "1".to_string() } else { format!("10^{whole}") };
     QueryError::new(ErrorKind::NumericOutOfRange, "numeric field overflow").detail(format!(

@@ -61,7 +61,7 @@ fn clamped(seconds: i64) -> NaiveDateTime {
 }
 
 /// Remembers the offset of one UTC day, so that a column of nearby moments looks its zone up once.
-pub(super) struct OffsetCache {
+pub(crate) struct OffsetCache {
     zone: Zone,
     start: i64,
     end: i64,
@@ -69,11 +69,11 @@ pub(super) struct OffsetCache {
 }
 
 impl OffsetCache {
-    pub(super) fn new(zone: Zone) -> Self {
+    pub(crate) fn new(zone: Zone) -> Self {
         Self { zone, start: 0, end: 0, offset: 0 }
     }
 
-    pub(super) fn offset_at(&mut self, seconds: i64) -> i32 {
+    pub(crate) fn offset_at(&mut self, seconds: i64) -> i32 {
         if seconds >= self.start && seconds < self.end {
             return self.offset;
         }
@@ -87,7 +87,7 @@ impl OffsetCache {
 }
 
 /// Abbreviations with their minutes east of Greenwich, from PostgreSQL's `Default` set.
-const ABBREVIATIONS: &[(&str, i32)] = &[
+pub(crate) const ABBREVIATIONS: &[(&str, i32)] = &[
     ("UTC", 0),
     ("GMT", 0),
     ("Z", 0),

@@ -311,9 +311,9 @@ impl Core {
                 .map(move |(index, key)| key.clone().alias(format!("{prefix}{index}")))
                 .collect::<Vec<_>>()
         };
-        let touched = LogicalPlanBuilder::from(removed).project(keys("t"))?.distinct()?.alias("touched")?.build()?;
+        let touched = LogicalPlanBuilder::from(removed).project(keys("__t"))?.distinct()?.alias("__touched")?.build()?;
         let touched_columns: Vec<Column> =
-            (0..self.keys.len()).map(|index| Column::new(Some("touched"), format!("t{index}"))).collect();
+            (0..self.keys.len()).map(|index| Column::new(Some("__touched"), format!("__t{index}"))).collect();
         let merged_columns: Vec<Column> =
             (0..self.keys.len()).map(|index| Column::from_name(format!("g{index}"))).collect();
         let kept = LogicalPlanBuilder::from(merged).join_detailed(
@@ -325,9 +325,9 @@ impl Core {
         )?;
         let (base, weight) = rebase(&self.aggregate.input, &delta.base)?;
         let mut shown: Vec<Expr> = base.schema().columns().into_iter().map(Expr::Column).collect();
-        shown.extend(keys("k"));
+        shown.extend(keys("__k"));
         let base_columns: Vec<Column> =
-            (0..self.keys.len()).map(|index| Column::from_name(format!("k{index}"))).collect();
+            (0..self.keys.len()).map(|index| Column::from_name(format!("__k{index}"))).collect();
         let fresh = LogicalPlanBuilder::from(base)
             .project(shown)?
             .join_detailed(

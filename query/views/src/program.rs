@@ -97,6 +97,11 @@ impl ViewProgram {
         self.core.as_ref().is_some_and(Core::has_extrema)
     }
 
+    /// Whether an answer depends on who asks and when: functions of the session, the clock, the catalog.
+    pub fn reads_session(&self) -> bool {
+        unstable_function(&self.plan).is_some()
+    }
+
     /// Whether a row that came and went cannot make the delta fail where the query would not.
     pub fn is_infallible(&self) -> bool {
         self.core.as_ref().is_some_and(Core::is_infallible)

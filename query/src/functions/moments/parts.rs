@@ -1,0 +1,228 @@
+//! Kernels of EXTRACT, date_part, date_trunc and date_bin.
+//!
+//! The unit is a column like any other argument, though nearly always of one value; its name is read when it changes. EXTRACT
+//! is planned as a function for each scale that its result may have, since a numeric column has one.
+
+use super::calendar::{Clock, is_finite, midnight};
+use super::columns::{
+    Column, dates, fill, fill_or_null, intervals, moments, spans, texts, times, timestamps, timestamptzs,
+};
+use super::failure::Failure;
+use super::fields::{self, Part};
+use super::truncation;
+use super::units::{Unit, folded};
+use super::zones::{NamedClocks, ZoneClock};
+use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::Call;
+use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringViewArray};
+use arrow::datatypes::{Decimal128Type, Float64Type, TimestampMicrosecondType};
+use std::sync::Arc;
+
+const NUMERIC_PRECISION: u8 = 38;
+
+/// What a field is taken from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    Date,
+    /// date_part sees a date as its midnight, which has an hour of zero.
+    Midnight,
+    Timestamp,
+    TimestampTz,
+    Time,
+    Interval,
+}
+
+impl Source {
+    fn type_name(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Midnight | Self::Timestamp => "timestamp without time zone",
+            Self::TimestampTz => "timestamp with time zone",
+            Self::Time => "time without time zone",
+            Self::Interval => "interval",
+        }
+    }
+
+    /// The unit of a name. A few words are units to dates and timestamps only, which then do not have them.
+    fn extracted(self, name: &str) -> Option<Unit> {
+        let has_words = !matches!(self, Self::Time | Self::Interval);
+        Unit::of_extraction(name).filter(|unit| *unit != Unit::Reserved || has_words)
+    }
+}
+
+/// Units by the names of a column.
+struct Units<'a> {
+    names: &'a StringViewArray,
+    source: Source,
+    /// For date_trunc, which knows fewer names.
+    is_truncation: bool,
+    last: Option<(&'a str, Unit)>,
+}
+
+impl<'a> Units<'a> {
+    fn extracted(column: &'a ArrayRef, source: Source) -> Self {
+        Self { names: texts(column), source, is_truncation: false, last: None }
+    }
+
+    fn truncated(column: &'a ArrayRef, source: Source) -> Self {
+        Self { names: texts(column), source, is_truncation: true, last: None }
+    }
+
+    fn at(&mut self, row: usize) -> Result<Unit, QueryError> {
+        let name = self.names.value(row);
+        if let Some((last, unit)) = self.last
+            && last == name
+        {
+            return Ok(unit);
+        }
+        let key = folded(name);
+        let unit = if self.is_truncation { Unit::of_truncation(&key) } else { self.source.extracted(&key) };
+        let unit = unit.ok_or_else(|| self.not_recognized(&key))?;
+        self.last = Some((name, unit));
+        Ok(unit)
+    }
+
+    #[cold]
+    fn not_recognized(&self, name: &str) -> QueryError {
+        let type_name = self.source.type_name();
+        QueryError::new(
+            ErrorKind::InvalidParameterValue,
+            format!("unit \"{name}\" not recognized for type {type_name}"),
+        )
+    }
+
+    /// Gives a failure that is about the unit its words.
+    #[cold]
+    fn worded(&self, failure: Failure, unit: Unit, row: usize) -> QueryError {
+        if failure != Failure::UnsupportedUnit {
+            return failure.into();
+        }
+        let (name, type_name) = (folded(self.names.value(row)), self.source.type_name());
+        let error = QueryError::new(
+            ErrorKind::FeatureNotSupported,
+            format!("unit \"{name}\" not supported for type {type_name}"),
+        );
+        match (self.source, unit) {
+            (Source::Interval, Unit::Week) if self.is_truncation => {
+                error.detail("Months usually have fractional weeks.")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// EXTRACT as a numeric of a scale.
+pub(super) fn numeric_part<const SCALE: u8>(arguments: &[ArrayRef], call: &Call, source: Source) -> Column {
+    let column = part::<Decimal128Type>(arguments, call, source, |part| part.unscaled(u32::from(SCALE)))?;
+    let column = column.with_precision_and_scale(NUMERIC_PRECISION, SCALE as i8);
+    Ok(Arc::new(column.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?))
+}
+
+/// date_part.
+pub(super) fn float_part(arguments: &[ArrayRef], call: &Call, source: Source) -> Column {
+    Ok(Arc::new(part::<Float64Type>(arguments, call, source, |part| Ok(part.float()))?))
+}
+
+fn part<R: ArrowPrimitiveType>(
+    arguments: &[ArrayRef],
+    call: &Call,
+    source: Source,
+    convert: impl Fn(Part) -> Result<Option<R::Native>, Failure>,
+) -> Result<PrimitiveArray<R>, QueryError> {
+    let column = &arguments[1];
+    let mut units = Units::extracted(&arguments[0], source);
+    let mut clock = ZoneClock::new(call.zone);
+    let mut each = |take: &mut dyn FnMut(Unit, usize) -> Result<Part, Failure>| {
+        fill_or_null::<R>(call.rows, arguments, |row| {
+            let unit = units.at(row)?;
+            take(unit, row).and_then(&convert).map_err(|failure| units.worded(failure, unit, row))
+        })
+    };
+    match source {
+        Source::Date => {
+            let days = dates(column);
+            each(&mut |unit, row| fields::of_date(unit, days[row]))
+        }
+        Source::Midnight => {
+            let days = dates(column);
+            each(&mut |unit, row| fields::of_timestamp(unit, midnight(days[row])?))
+        }
+        Source::Timestamp => {
+            let micros = moments(column);
+            each(&mut |unit, row| fields::of_timestamp(unit, micros[row]))
+        }
+        Source::TimestampTz => {
+            let micros = moments(column);
+            each(&mut |unit, row| fields::of_timestamptz(unit, micros[row], &mut clock))
+        }
+        Source::Time => {
+            let micros = times(column);
+            each(&mut |unit, row| fields::of_time(unit, micros[row]))
+        }
+        Source::Interval => {
+            let values = spans(column);
+            each(&mut |unit, row| fields::of_interval(unit, values.at(row)))
+        }
+    }
+}
+
+/// `date_trunc(text, timestamp)`.
+pub(super) fn truncate_timestamps(arguments: &[ArrayRef], call: &Call) -> Column {
+    let (mut units, micros) = (Units::truncated(&arguments[0], Source::Timestamp), moments(&arguments[1]));
+    timestamps(fill(call.rows, arguments, |row| {
+        if !is_finite(micros[row]) {
+            return Ok(micros[row]);
+        }
+        let unit = units.at(row)?;
+        truncation::of_timestamp(unit, micros[row]).map_err(|failure| units.worded(failure, unit, row))
+    }))
+}
+
+/// `date_trunc(text, timestamp with time zone)`, in the session's zone.
+pub(super) fn truncate_timestamptzs(arguments: &[ArrayRef], call: &Call) -> Column {
+    let (mut units, micros) = (Units::truncated(&arguments[0], Source::TimestampTz), moments(&arguments[1]));
+    let mut clock = ZoneClock::new(call.zone);
+    timestamptzs(fill(call.rows, arguments, |row| truncated(&mut units, row, micros[row], &mut clock)))
+}
+
+/// `date_trunc(text, timestamp with time zone, text)`, in the zone that the last argument names.
+pub(super) fn truncate_timestamptzs_in_zone(arguments: &[ArrayRef], call: &Call) -> Column {
+    let (mut units, micros) = (Units::truncated(&arguments[0], Source::TimestampTz), moments(&arguments[1]));
+    let mut clocks = NamedClocks::new(&arguments[2]);
+    timestamptzs(fill(call.rows, arguments, |row| match is_finite(micros[row]) {
+        true => truncated(&mut units, row, micros[row], clocks.at(row)?),
+        false => Ok(micros[row]),
+    }))
+}
+
+fn truncated(units: &mut Units, row: usize, micros: i64, clock: &mut impl Clock) -> Result<i64, QueryError> {
+    if !is_finite(micros) {
+        return Ok(micros);
+    }
+    let unit = units.at(row)?;
+    truncation::of_timestamptz(unit, micros, clock).map_err(|failure| units.worded(failure, unit, row))
+}
+
+/// `date_trunc(text, interval)`.
+pub(super) fn truncate_intervals(arguments: &[ArrayRef], call: &Call) -> Column {
+    let (mut units, values) = (Units::truncated(&arguments[0], Source::Interval), spans(&arguments[1]));
+    intervals(call.rows, arguments, |row| {
+        let unit = units.at(row)?;
+        truncation::of_interval(unit, values.at(row)).map_err(|failure| units.worded(failure, unit, row))
+    })
+}
+
+/// `date_bin(interval, timestamp, timestamp)`.
+pub(super) fn bin_timestamps(arguments: &[ArrayRef], call: &Call) -> Column {
+    timestamps(binned(arguments, call))
+}
+
+/// The same for timestamps with time zone; bins know no zone.
+pub(super) fn bin_timestamptzs(arguments: &[ArrayRef], call: &Call) -> Column {
+    timestamptzs(binned(arguments, call))
+}
+
+fn binned(arguments: &[ArrayRef], call: &Call) -> Result<PrimitiveArray<TimestampMicrosecondType>, QueryError> {
+    let (strides, micros, origins) = (spans(&arguments[0]), moments(&arguments[1]), moments(&arguments[2]));
+    fill(call.rows, arguments, |row| truncation::bin(strides.at(row), micros[row], origins[row]))
+}

@@ -1,0 +1,230 @@
+//! Site calls: operators and casts while the planner works.
+//!
+//! A call is a function to DataFusion's planner. It answers with PostgreSQL's result type, or with PostgreSQL's error at the place in
+//! the text, and never runs: [`super::lowering`] replaces it. Two calls are equal if they do the same, wherever they stand, so that
+//! `SELECT a + 1 … GROUP BY a + 1` is one expression.
+
+use super::casts::{cast_type, expression_field, is_castable};
+use super::resolution::{Operand, Resolved, resolve, settled, unknown_field};
+use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload;
+use crate::scan::external;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use catalog::sql_type::SqlType;
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// What stands at a site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum SiteKind {
+    Binary(BinaryOperator),
+    Negation,
+    Cast(SqlType),
+}
+
+/// Where a site and its operands are: 1-based characters of the source.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places {
+    pub site: Option<usize>,
+    pub operands: Vec<Option<usize>>,
+}
+
+/// The functions that operators over dates and intervals are.
+pub(crate) type Procedures = Arc<HashMap<String, Arc<ScalarUDF>>>;
+
+/// A site as a function.
+#[derive(Debug)]
+pub(crate) struct SiteCall {
+    name: String,
+    pub kind: SiteKind,
+    pub places: Places,
+    procedures: Procedures,
+    signature: Signature,
+}
+
+impl SiteCall {
+    pub(crate) fn new(name: &str, kind: SiteKind, places: Places, procedures: Procedures) -> Self {
+        let signature = Signature::variadic_any(Volatility::Immutable);
+        Self { name: name.to_string(), kind, places, procedures, signature }
+    }
+
+    fn result(&self, fields: &[FieldRef], literals: &[Option<&ScalarValue>]) -> std::result::Result<Field, QueryError> {
+        let operands: Vec<Operand> = fields
+            .iter()
+            .zip(literals.iter().chain(std::iter::repeat(&None)))
+            .map(|(field, literal)| if unknown_field(field, *literal) { None } else { SqlType::from_field(field) })
+            .collect();
+        match (&self.kind, operands.as_slice()) {
+            (SiteKind::Binary(operator), [left, right]) => self.binary_result(operator, left, right, fields),
+            (SiteKind::Negation, [operand]) => negated_type(operand).map(|sql_type| untyped(&sql_type)),
+            (SiteKind::Cast(to), [from]) => {
+                let literal = literals.first().copied().flatten();
+                Ok(expression_field(&cast_result(from, to, literal)?))
+            }
+            _ => unreachable!("a site has the operands it was made with"),
+        }
+    }
+
+    fn binary_result(
+        &self,
+        operator: &BinaryOperator,
+        left: &Operand,
+        right: &Operand,
+        fields: &[FieldRef],
+    ) -> std::result::Result<Field, QueryError> {
+        let data_type = match resolve(operator, left, right)? {
+            Resolved::Comparison { .. } | Resolved::Pattern(_) => DataType::Boolean,
+            Resolved::Arithmetic { result, .. } | Resolved::Quotient { result, .. } => result,
+            Resolved::Concatenation => DataType::Utf8View,
+            Resolved::Power => DataType::Float64,
+            Resolved::Procedure { name, swapped } => {
+                let (left, right) = settled(operator, left, right);
+                let types = if swapped { [right, left] } else { [left, right] };
+                return self.procedure_result(name, &types);
+            }
+            Resolved::Native(native) => native_type(fields, native)?,
+        };
+        Ok(Field::new("site", data_type, true))
+    }
+
+    fn procedure_result(&self, name: &str, types: &[SqlType]) -> std::result::Result<Field, QueryError> {
+        let function = self.procedures.get(name);
+        let function =
+            function.ok_or_else(|| QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} is missing")))?;
+        let fields: Vec<FieldRef> = types.iter().map(|sql_type| Arc::new(sql_type.field("", true)) as FieldRef).collect();
+        let arguments = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &[None, None] };
+        let field = function.return_field_from_args(arguments);
+        let known: Vec<Operand> = types.iter().cloned().map(Some).collect();
+        field.map(|field| field.as_ref().clone()).map_err(|_| overload::no_function(name, &known))
+    }
+}
+
+/// DataFusion's result for types that PostgreSQL's rules here do not cover.
+fn native_type(fields: &[FieldRef], operator: Operator) -> std::result::Result<DataType, QueryError> {
+    use datafusion::logical_expr::binary::BinaryTypeCoercer;
+    let (left, right) = (fields[0].data_type(), fields[1].data_type());
+    match (operator, left, right) {
+        (Operator::StringConcat, DataType::List(_), _) => return Ok(left.clone()),
+        (Operator::StringConcat, _, DataType::List(_)) => return Ok(right.clone()),
+        _ => {}
+    }
+    BinaryTypeCoercer::new(left, &operator, right).get_result_type().map_err(|_| {
+        let shown = |field: &Field| SqlType::from_field(field).map_or("unknown".to_string(), |known| known.base_name());
+        let (left, right) = (shown(&fields[0]), shown(&fields[1]));
+        QueryError::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {left} {operator} {right}"))
+            .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+    })
+}
+
+/// A field that says no more than its Arrow type, as expressions without a modifier have.
+fn untyped(sql_type: &SqlType) -> Field {
+    Field::new("site", sql_type.data_type(), true)
+}
+
+/// The type of `-x`.
+pub(crate) fn negated_type(operand: &Operand) -> std::result::Result<SqlType, QueryError> {
+    match operand {
+        None => Ok(SqlType::Float8),
+        Some(
+            known @ (SqlType::Int2
+            | SqlType::Int4
+            | SqlType::Int8
+            | SqlType::Float4
+            | SqlType::Float8
+            | SqlType::Numeric { .. }
+            | SqlType::Interval),
+        ) => Ok(known.clone()),
+        Some(other) => Err(QueryError::new(
+            ErrorKind::UndefinedFunction,
+            format!("operator does not exist: - {}", other.base_name()),
+        )
+        .hint("No operator matches the given name and argument type. You might need to add an explicit type cast.")),
+    }
+}
+
+/// The type of `x::to`; a literal cast to plain numeric keeps its own digits.
+pub(crate) fn cast_result(
+    from: &Operand,
+    to: &SqlType,
+    literal: Option<&ScalarValue>,
+) -> std::result::Result<SqlType, QueryError> {
+    match from {
+        None => match (to, literal) {
+            (SqlType::Numeric { declared: false, .. }, Some(ScalarValue::Utf8(Some(text)))) => {
+                let (precision, scale) = crate::types::natural_type(text)?;
+                Ok(SqlType::Numeric { precision, scale, declared: false })
+            }
+            _ => Ok(to.clone()),
+        },
+        Some(from) if is_castable(from, to) || is_left_to_arrow(from) || is_left_to_arrow(to) => Ok(cast_type(from, to)),
+        Some(from) => Err(QueryError::new(
+            ErrorKind::CannotCoerce,
+            format!("cannot cast type {} to {}", from.base_name(), to.base_name()),
+        )),
+    }
+}
+
+/// Types of the catalog and arrays, whose casts DataFusion makes.
+pub(crate) fn is_left_to_arrow(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Oid | SqlType::Reg(_) | SqlType::Char | SqlType::Array(_))
+}
+
+impl PartialEq for SiteCall {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+impl Eq for SiteCall {}
+
+impl Hash for SiteCall {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kind.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for SiteCall {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        let shown: Vec<String> = args.iter().map(|argument| argument.schema_name().to_string()).collect();
+        Ok(match &self.kind {
+            SiteKind::Binary(operator) => format!("({} {operator} {})", shown[0], shown[1]),
+            SiteKind::Negation => format!("(- {})", shown[0]),
+            SiteKind::Cast(to) => format!("{}::{to}", shown[0]),
+        })
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        self.schema_name(args)
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("a site's type depends on its fields")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let result = self.result(args.arg_fields, args.scalar_arguments);
+        let place = match self.kind {
+            SiteKind::Cast(_) => self.places.operands.first().copied().flatten().or(self.places.site),
+            _ => self.places.site,
+        };
+        result.map(Arc::new).map_err(|error| external(error.position(place)))
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("a site was not lowered")
+    }
+}

@@ -1,0 +1,447 @@
+//! Casts over columns, as PostgreSQL makes them.
+//!
+//! Numerics round half away from zero, doubles half to even; what does not fit is an error and never a NULL or a wrapped value.
+//! Text becomes a value by the type's own reader and a value text by its own printer. Between timestamps with and without zone the
+//! session's TimeZone decides.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::response::Format;
+use crate::scan::external;
+use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array,
+    Float32Array, Float64Array, IntervalMonthDayNanoArray, PrimitiveArray, StringViewArray, StringViewBuilder,
+    Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNano, Time64MicrosecondType, TimestampMicrosecondType, i256,
+};
+use catalog::sql_type::SqlType;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+const SECOND_MICROS: i64 = 1_000_000;
+const DAY_MICROS: i64 = 86_400 * SECOND_MICROS;
+/// The first and last microsecond that a timestamp reaches: 4714-11-24 BC as in PostgreSQL, and the year 294247.
+const TIMESTAMP_MICROS: std::ops::RangeInclusive<i64> = -210_866_803_200_000_000..=i64::MAX;
+
+/// What a cast may depend on beside its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CastContext {
+    pub zone: Zone,
+    pub now_micros: i64,
+}
+
+impl CastContext {
+    pub(crate) fn from_options(options: &ConfigOptions) -> Self {
+        let named = options.execution.time_zone.as_deref();
+        let zone = named.and_then(Zone::by_name).unwrap_or(Zone::UTC);
+        Self { zone, now_micros: crate::engine::now_micros() }
+    }
+
+    fn style(&self) -> OutputStyle {
+        OutputStyle { time_zone: self.zone, ..OutputStyle::default() }
+    }
+}
+
+type Converted = std::result::Result<ArrayRef, QueryError>;
+
+/// The type that a cast gives: a numeric without a precision keeps the digits that its source can have.
+pub(crate) fn cast_type(from: &SqlType, to: &SqlType) -> SqlType {
+    match (from, to) {
+        (SqlType::Numeric { precision, scale, .. }, SqlType::Numeric { declared: false, .. }) => {
+            SqlType::Numeric { precision: *precision, scale: *scale, declared: false }
+        }
+        (SqlType::Int2 | SqlType::Int4 | SqlType::Int8, SqlType::Numeric { declared: false, .. }) => {
+            match super::resolution::as_decimal(from) {
+                DataType::Decimal128(precision, scale) => SqlType::Numeric { precision, scale, declared: false },
+                _ => to.clone(),
+            }
+        }
+        _ => to.clone(),
+    }
+}
+
+/// Whether there is a cast between two types at all.
+pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
+    use SqlType::{Bool, Bytea, Date, Int2, Int4, Int8, Interval, Json, Time, Timestamp, TimestampTz, Uuid};
+    let number = |sql_type: &SqlType| {
+        matches!(sql_type, Int2 | Int4 | Int8 | SqlType::Float4 | SqlType::Float8 | SqlType::Numeric { .. })
+    };
+    let text = |sql_type: &SqlType| matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name);
+    if text(from) || text(to) || (number(from) && number(to)) {
+        return true;
+    }
+    match (from, to) {
+        (Bool, Bool | Int4) | (Int4, Bool) | (Bytea, Bytea) | (Uuid, Uuid) | (Json, Json) => true,
+        (Date, Date | Timestamp | TimestampTz) => true,
+        (Timestamp | TimestampTz, Date | Time | Timestamp | TimestampTz) => true,
+        (Time, Time | Interval) | (Interval, Interval | Time) => true,
+        _ => false,
+    }
+}
+
+/// A column as another type. `Numeric` arguments stay in the precision and scale that they have where `to` declares none.
+pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context: &CastContext) -> Converted {
+    let to = &cast_type(from, to);
+    if *array.data_type() == DataType::Null {
+        return Ok(new_null_array(&to.data_type(), array.len()));
+    }
+    match (from, to) {
+        (SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Json | SqlType::Char, _) => {
+            from_text(array, to, context)
+        }
+        (_, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Json) => {
+            cut_to_length(&to_text(array, from, context)?, to)
+        }
+        (SqlType::Float4 | SqlType::Float8, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => float_to_integer(array, to),
+        (SqlType::Float4 | SqlType::Float8, SqlType::Numeric { precision, scale, .. }) => {
+            float_to_numeric(array, from, *precision, *scale)
+        }
+        (SqlType::Float8, SqlType::Float4) => double_to_real(array),
+        (SqlType::Numeric { .. }, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => numeric_to_integer(array, to),
+        (SqlType::Numeric { .. }, SqlType::Float4 | SqlType::Float8) => numeric_to_float(array, to),
+        (_, SqlType::Numeric { precision, scale, .. }) => {
+            native_cast(array, &to.data_type()).map_err(|_| numeric_overflow(*precision, *scale))
+        }
+        (SqlType::Date, SqlType::Timestamp) => date_to_timestamp(array, |local| local),
+        (SqlType::Date, SqlType::TimestampTz) => date_to_timestamp(array, |local| to_instant(local, &context.zone))
+            .map(|instants| with_utc(&instants)),
+        (SqlType::Timestamp, SqlType::TimestampTz) => {
+            Ok(with_utc(&map_moments(array, |local| to_instant(local, &context.zone))))
+        }
+        (SqlType::TimestampTz, SqlType::Timestamp) => Ok(map_moments(array, |instant| to_local(instant, &context.zone))),
+        (SqlType::Timestamp, SqlType::Date) => Ok(moments_to_dates(array, |local| local)),
+        (SqlType::TimestampTz, SqlType::Date) => Ok(moments_to_dates(array, |instant| to_local(instant, &context.zone))),
+        (SqlType::Timestamp, SqlType::Time) => Ok(moments_to_times(array, |local| local)),
+        (SqlType::TimestampTz, SqlType::Time) => Ok(moments_to_times(array, |instant| to_local(instant, &context.zone))),
+        (SqlType::Time, SqlType::Interval) => Ok(times_to_intervals(array)),
+        (SqlType::Interval, SqlType::Time) => Ok(intervals_to_times(array)),
+        _ => native_cast(array, &to.data_type()).map_err(|_| out_of_range(to)),
+    }
+}
+
+fn native_cast(array: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, arrow::error::ArrowError> {
+    if array.data_type() == to {
+        return Ok(Arc::clone(array));
+    }
+    cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
+}
+
+pub(crate) fn out_of_range(to: &SqlType) -> QueryError {
+    QueryError::new(ErrorKind::NumericOutOfRange, format!("{} out of range", to.base_name()))
+}
+
+fn from_text(array: &ArrayRef, to: &SqlType, context: &CastContext) -> Converted {
+    let texts = native_cast(array, &DataType::Utf8View).map_err(|error| QueryError::unsupported(error.to_string()))?;
+    if matches!(to, SqlType::Text | SqlType::Varchar { .. }) {
+        return cut_to_length(&texts, to);
+    }
+    let decoder = ColumnDecoder::new(to.clone(), context.style());
+    decoder.decode(texts.as_string_view().iter()).map_err(|failure| failure.error)
+}
+
+fn to_text(array: &ArrayRef, from: &SqlType, context: &CastContext) -> Converted {
+    if *from == SqlType::Bool && *array.data_type() == DataType::Boolean {
+        let words = array.as_boolean().iter().map(|value| value.map(|value| if value { "true" } else { "false" }));
+        return Ok(Arc::new(words.collect::<StringViewArray>()));
+    }
+    let encoded = encode_column(array, from, Format::Text, &context.style())?;
+    let mut texts = StringViewBuilder::with_capacity(array.len());
+    for row in 0..array.len() {
+        match encoded.value(row) {
+            Some(bytes) => texts.append_value(String::from_utf8_lossy(bytes)),
+            None => texts.append_null(),
+        }
+    }
+    Ok(Arc::new(texts.finish()))
+}
+
+/// An explicit cast to `varchar(n)` cuts what is longer.
+fn cut_to_length(texts: &ArrayRef, to: &SqlType) -> Converted {
+    let SqlType::Varchar { length_max: Some(length) } = to else { return Ok(Arc::clone(texts)) };
+    let cut = texts.as_string_view().iter().map(|text| {
+        text.map(|text| match text.char_indices().nth(*length as usize) {
+            Some((end, _)) => &text[..end],
+            None => text,
+        })
+    });
+    Ok(Arc::new(cut.collect::<StringViewArray>()))
+}
+
+fn float_to_integer(array: &ArrayRef, to: &SqlType) -> Converted {
+    let doubles = as_doubles(array);
+    let whole = |low: f64, high: f64| {
+        doubles.iter().map(move |value| match value.map(f64::round_ties_even) {
+            Some(value) if value >= low && value < high => Ok(Some(value)),
+            Some(_) => Err(out_of_range(to)),
+            None => Ok(None),
+        })
+    };
+    let power = |bits: i32| 2f64.powi(bits);
+    Ok(match to {
+        SqlType::Int2 => {
+            let values = whole(-power(15), power(15)).map(|value| value.map(|value| value.map(|value| value as i16)));
+            Arc::new(values.collect::<std::result::Result<PrimitiveArray<Int16Type>, _>>()?)
+        }
+        SqlType::Int4 => {
+            let values = whole(-power(31), power(31)).map(|value| value.map(|value| value.map(|value| value as i32)));
+            Arc::new(values.collect::<std::result::Result<PrimitiveArray<Int32Type>, _>>()?)
+        }
+        _ => {
+            let values = whole(-power(63), power(63)).map(|value| value.map(|value| value.map(|value| value as i64)));
+            Arc::new(values.collect::<std::result::Result<PrimitiveArray<Int64Type>, _>>()?)
+        }
+    })
+}
+
+fn as_doubles(array: &ArrayRef) -> Float64Array {
+    match array.as_primitive_opt::<Float32Type>() {
+        Some(reals) => reals.unary(f64::from),
+        None => array.as_primitive::<Float64Type>().clone(),
+    }
+}
+
+fn double_to_real(array: &ArrayRef) -> Converted {
+    let reals = array.as_primitive::<Float64Type>().iter().map(|value| match value {
+        Some(value) if (value as f32).is_infinite() && value.is_finite() => {
+            Err(QueryError::new(ErrorKind::NumericOutOfRange, "value out of range: overflow"))
+        }
+        Some(value) if value as f32 == 0.0 && value != 0.0 => {
+            Err(QueryError::new(ErrorKind::NumericOutOfRange, "value out of range: underflow"))
+        }
+        value => Ok(value.map(|value| value as f32)),
+    });
+    Ok(Arc::new(reals.collect::<std::result::Result<Float32Array, _>>()?))
+}
+
+/// A float has the digits that PostgreSQL's conversion takes from it: 15 of a double, 6 of a real.
+fn float_to_numeric(array: &ArrayRef, from: &SqlType, precision: u8, scale: i8) -> Converted {
+    let digits = if *from == SqlType::Float4 { 5 } else { 14 };
+    let texts: StringViewArray = as_doubles(array)
+        .iter()
+        .map(|value| {
+            value.map(|value| if value.is_finite() { format!("{value:.digits$e}") } else { format!("{value}") })
+        })
+        .collect();
+    let to = SqlType::Numeric { precision, scale, declared: true };
+    ColumnDecoder::new(to, OutputStyle::default()).decode(texts.iter()).map_err(|failure| failure.error)
+}
+
+/// Unscaled values and their scale, in 256 bits.
+fn unscaled(array: &ArrayRef) -> (Box<dyn Iterator<Item = Option<i256>> + '_>, i8) {
+    match array.data_type() {
+        DataType::Decimal256(_, scale) => (Box::new(array.as_primitive::<Decimal256Type>().iter()), *scale),
+        DataType::Decimal128(_, scale) => {
+            (Box::new(array.as_primitive::<Decimal128Type>().iter().map(|value| value.map(i256::from_i128))), *scale)
+        }
+        other => unreachable!("{other} is no numeric"),
+    }
+}
+
+fn numeric_to_integer(array: &ArrayRef, to: &SqlType) -> Converted {
+    let (values, scale) = unscaled(array);
+    let divisor = i256::from_i128(10).checked_pow(u32::from(scale.unsigned_abs())).ok_or_else(|| out_of_range(to))?;
+    let whole = values.map(|value| match value {
+        Some(value) => rounded(value, divisor, scale < 0)
+            .and_then(|value| value.to_i128())
+            .and_then(|value| i64::try_from(value).ok())
+            .map(Some)
+            .ok_or_else(|| out_of_range(to)),
+        None => Ok(None),
+    });
+    let wide: ArrayRef = Arc::new(whole.collect::<std::result::Result<PrimitiveArray<Int64Type>, _>>()?);
+    native_cast(&wide, &to.data_type()).map_err(|_| out_of_range(to))
+}
+
+/// `value / divisor` rounded half away from zero, or `value · divisor` for a negative scale.
+fn rounded(value: i256, divisor: i256, multiply: bool) -> Option<i256> {
+    if multiply {
+        return value.checked_mul(divisor);
+    }
+    let (quotient, remainder) = (value.checked_div(divisor)?, value.checked_rem(divisor)?);
+    let away = remainder.wrapping_abs().checked_mul(i256::from_i128(2))? >= divisor;
+    match (away, value.is_negative()) {
+        (false, _) => Some(quotient),
+        (true, false) => quotient.checked_add(i256::ONE),
+        (true, true) => quotient.checked_sub(i256::ONE),
+    }
+}
+
+/// The double nearest to each numeric. Up to 2^53 and 10^22 both are exact and one division rounds correctly.
+fn numeric_to_float(array: &ArrayRef, to: &SqlType) -> Converted {
+    let doubles: Float64Array = match array.data_type() {
+        DataType::Decimal128(_, scale) if (0..=22).contains(scale) => {
+            let power = 10f64.powi(i32::from(*scale));
+            let texts = scale;
+            array.as_primitive::<Decimal128Type>().unary(|value| {
+                if value.unsigned_abs() < 1 << 53 { value as f64 / power } else { nearest(&i256::from_i128(value), *texts) }
+            })
+        }
+        _ => {
+            let (values, scale) = unscaled(array);
+            values.map(|value| value.map(|value| nearest(&value, scale))).collect()
+        }
+    };
+    let doubles: ArrayRef = Arc::new(doubles);
+    if *to == SqlType::Float4 { double_to_real(&doubles) } else { Ok(doubles) }
+}
+
+fn nearest(value: &i256, scale: i8) -> f64 {
+    format!("{value}e{}", -i32::from(scale)).parse().unwrap_or(f64::NAN)
+}
+
+fn map_moments(array: &ArrayRef, change: impl Fn(i64) -> i64) -> ArrayRef {
+    let moments: TimestampMicrosecondArray = array.as_primitive::<TimestampMicrosecondType>().unary(change);
+    Arc::new(moments.with_timezone_opt(None::<Arc<str>>))
+}
+
+fn with_utc(array: &ArrayRef) -> ArrayRef {
+    Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
+}
+
+/// The moment that a local time in a zone is.
+pub(crate) fn to_instant(local: i64, zone: &Zone) -> i64 {
+    local.saturating_sub(i64::from(zone.offset_of_local(local.div_euclid(SECOND_MICROS))) * SECOND_MICROS)
+}
+
+/// What the clocks of a zone show at a moment.
+pub(crate) fn to_local(instant: i64, zone: &Zone) -> i64 {
+    instant.saturating_add(i64::from(zone.offset_at(instant.div_euclid(SECOND_MICROS))) * SECOND_MICROS)
+}
+
+fn date_to_timestamp(array: &ArrayRef, change: impl Fn(i64) -> i64) -> Converted {
+    let moments = array.as_primitive::<Date32Type>().iter().map(|day| match day {
+        Some(day) => match i64::from(day).checked_mul(DAY_MICROS).filter(|micros| TIMESTAMP_MICROS.contains(micros)) {
+            Some(micros) => Ok(Some(change(micros))),
+            None => Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range for timestamp")),
+        },
+        None => Ok(None),
+    });
+    Ok(Arc::new(moments.collect::<std::result::Result<TimestampMicrosecondArray, _>>()?))
+}
+
+fn moments_to_dates(array: &ArrayRef, local: impl Fn(i64) -> i64) -> ArrayRef {
+    let moments = array.as_primitive::<TimestampMicrosecondType>();
+    let dates: Date32Array = moments.unary(|moment| local(moment).div_euclid(DAY_MICROS) as i32);
+    Arc::new(dates)
+}
+
+fn moments_to_times(array: &ArrayRef, local: impl Fn(i64) -> i64) -> ArrayRef {
+    let moments = array.as_primitive::<TimestampMicrosecondType>();
+    let times: Time64MicrosecondArray = moments.unary(|moment| local(moment).rem_euclid(DAY_MICROS));
+    Arc::new(times)
+}
+
+fn times_to_intervals(array: &ArrayRef) -> ArrayRef {
+    let times = array.as_primitive::<Time64MicrosecondType>();
+    let intervals: IntervalMonthDayNanoArray = times.unary(|micros| IntervalMonthDayNano::new(0, 0, micros * 1000));
+    Arc::new(intervals)
+}
+
+fn intervals_to_times(array: &ArrayRef) -> ArrayRef {
+    let intervals = array.as_primitive::<arrow::datatypes::IntervalMonthDayNanoType>();
+    let times: Time64MicrosecondArray =
+        intervals.unary(|interval| (interval.nanoseconds / 1000).rem_euclid(DAY_MICROS));
+    Arc::new(times)
+}
+
+/// A value of a literal's text, for plans.
+pub(crate) fn literal(text: &str, to: &SqlType, context: &CastContext) -> std::result::Result<ScalarValue, QueryError> {
+    let array: ArrayRef = Arc::new(StringViewArray::from(vec![text]));
+    let value = cast_array(&array, &SqlType::Text, to, context)?;
+    ScalarValue::try_from_array(&value, 0).map_err(|error| QueryError::unsupported(error.to_string()))
+}
+
+/// The field of an expression's value: what its Arrow type does not imply stands in the metadata, and nothing else, because rows of
+/// VALUES and the sides of UNION must agree in it.
+pub(crate) fn expression_field(sql_type: &SqlType) -> Field {
+    let plain = Field::new("value", sql_type.data_type(), true);
+    let implied = SqlType::from_field(&plain).is_some_and(|implied| implied.oid() == sql_type.oid());
+    if implied && sql_type.typmod() == -1 { plain } else { sql_type.field("value", true) }
+}
+
+/// `x::type` in a plan.
+pub(crate) fn cast_call(argument: Expr, from: SqlType, to: SqlType, context: &CastContext) -> Expr {
+    let function = ScalarUDF::new_from_impl(CastFunction::new(from, to, context.zone));
+    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(Arc::new(function), vec![argument]))
+}
+
+/// A cast as a function of one argument.
+#[derive(Debug)]
+struct CastFunction {
+    from: SqlType,
+    to: SqlType,
+    /// The session's time zone, where it has a say; so a plan's casts are immutable.
+    zone: Zone,
+    signature: Signature,
+}
+
+impl CastFunction {
+    fn new(from: SqlType, to: SqlType, zone: Zone) -> Self {
+        let zoned = from == SqlType::TimestampTz || to == SqlType::TimestampTz;
+        let zone = if zoned { zone } else { Zone::UTC };
+        Self { from, to, zone, signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl PartialEq for CastFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.from == other.from && self.to == other.to && self.zone == other.zone
+    }
+}
+
+impl Eq for CastFunction {}
+
+impl Hash for CastFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.from.hash(state);
+        self.to.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for CastFunction {
+    fn name(&self) -> &str {
+        "cast"
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(format!("{}::{}", args[0].schema_name(), self.to))
+    }
+
+    fn display_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(format!("{}::{}", args[0], self.to))
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.to.data_type())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let nullable = args.arg_fields[0].is_nullable();
+        Ok(Arc::new(expression_field(&self.to).with_nullable(nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let context = CastContext { zone: self.zone, ..CastContext::from_options(&args.config_options) };
+        let convert = |array: &ArrayRef| cast_array(array, &self.from, &self.to, &context).map_err(external);
+        match &args.args[0] {
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(convert(array)?)),
+            ColumnarValue::Scalar(value) => {
+                let converted = convert(&value.to_array()?)?;
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&converted, 0)?))
+            }
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! Operand types: which operator PostgreSQL means by `a + b`, and what it gives.
+//!
+//! The rules are those of chapter 10.2 of PostgreSQL's manual, written down for the types that Meridian computes with: a literal of
+//! unknown type takes the other operand's type; integers widen to numeric, numeric to double precision; a date beside a timestamp is
+//! one. There is no implicit way from text to anything.
+
+use crate::error::{ErrorKind, QueryError};
+use arrow::datatypes::{DataType, Field};
+use catalog::sql_type::SqlType;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Operator;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+/// Whether a literal's type is still open: a string without a cast, or NULL.
+pub(crate) fn unknown_field(field: &Field, literal: Option<&ScalarValue>) -> bool {
+    match field.data_type() {
+        DataType::Null => true,
+        DataType::Utf8 => literal.is_some_and(|value| matches!(value, ScalarValue::Utf8(_))),
+        _ => false,
+    }
+}
+
+/// What an implicit conversion of a function's argument costs; `None` where there is none, 0 for the same type.
+pub(crate) fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
+    use SqlType::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Name, Numeric, Text, Time, Timestamp, TimestampTz, Varchar};
+    const PREFERRED: Option<u32> = Some(2);
+    const OTHER: Option<u32> = Some(3);
+    match (from, to) {
+        (Numeric { .. }, Numeric { .. }) => Some(0),
+        (from, to) if from == to => Some(0),
+        (Varchar { .. } | Name | SqlType::Char | SqlType::Reg(_), Text) => Some(1),
+        (Int2, Int4 | Int8 | Numeric { .. } | Float4) | (Int4, Int8 | Numeric { .. } | Float4) => OTHER,
+        (Int8, Numeric { .. } | Float4) | (Numeric { .. }, Float4) | (Date, Timestamp) => OTHER,
+        (Int2 | Int4 | Int8 | Numeric { .. } | Float4, Float8) => PREFERRED,
+        (Date | Timestamp, TimestampTz) | (Time, Interval) => PREFERRED,
+        (SqlType::Oid, Int8) => OTHER,
+        (Bool, _) => None,
+        _ => None,
+    }
+}
+
+/// What computes an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Resolved {
+    /// A comparison of two values of one type; the type is given where both sides have to become it.
+    Comparison { operator: Operator, common: Option<DataType>, cast_to: Option<SqlType> },
+    /// Arithmetic on numbers: both operands become `operands`, the result has type `result`.
+    Arithmetic { operator: Operator, operands: (DataType, DataType), result: DataType },
+    /// `/` of numerics or doubles.
+    Quotient { operands: (DataType, DataType), result: DataType },
+    /// A function of the registry, with its arguments swapped where the operator was declared the other way round.
+    Procedure { name: &'static str, swapped: bool },
+    /// `||` of texts.
+    Concatenation,
+    /// A pattern match of texts.
+    Pattern(Operator),
+    /// `^`
+    Power,
+    /// DataFusion's own rules.
+    Native(Operator),
+}
+
+/// The operator as an error shows it.
+pub(crate) fn symbol(operator: &BinaryOperator) -> String {
+    match operator {
+        BinaryOperator::NotEq => "<>".into(),
+        other => other.to_string(),
+    }
+}
+
+fn class(sql_type: &SqlType) -> Class {
+    match sql_type {
+        SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => Class::Integer,
+        SqlType::Numeric { .. } => Class::Numeric,
+        SqlType::Float4 | SqlType::Float8 => Class::Float,
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Name => Class::Text,
+        SqlType::Bool => Class::Bool,
+        SqlType::Date => Class::Date,
+        SqlType::Time => Class::Time,
+        SqlType::Timestamp => Class::Timestamp,
+        SqlType::TimestampTz => Class::TimestampTz,
+        SqlType::Interval => Class::Interval,
+        SqlType::Uuid => Class::Uuid,
+        SqlType::Bytea => Class::Bytea,
+        SqlType::Json => Class::Json,
+        SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) => Class::Other,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Integer,
+    Numeric,
+    Float,
+    Text,
+    Bool,
+    Date,
+    Time,
+    Timestamp,
+    TimestampTz,
+    Interval,
+    Uuid,
+    Bytea,
+    Json,
+    Other,
+}
+
+impl Class {
+    fn is_number(self) -> bool {
+        matches!(self, Self::Integer | Self::Numeric | Self::Float)
+    }
+}
+
+/// An operand: its type, unless it is a literal whose type is open.
+pub(crate) type Operand = Option<SqlType>;
+
+/// The types that the operands of unknown type take.
+pub(crate) fn settled(operator: &BinaryOperator, left: &Operand, right: &Operand) -> (SqlType, SqlType) {
+    match (left, right) {
+        (Some(left), Some(right)) => (left.clone(), right.clone()),
+        (Some(known), None) => (known.clone(), counterpart(operator, known, false)),
+        (None, Some(known)) => (counterpart(operator, known, true), known.clone()),
+        (None, None) => (SqlType::Text, SqlType::Text),
+    }
+}
+
+/// The type of a literal beside a known type: the same, but for operators that exist only with another.
+fn counterpart(operator: &BinaryOperator, known: &SqlType, literal_first: bool) -> SqlType {
+    let plus_or_minus = match operator {
+        BinaryOperator::Plus => true,
+        BinaryOperator::Minus => false,
+        BinaryOperator::Multiply | BinaryOperator::Divide if *known == SqlType::Interval => {
+            return if literal_first && *operator == BinaryOperator::Divide { SqlType::Interval } else { SqlType::Float8 };
+        }
+        BinaryOperator::StringConcat => return SqlType::Text,
+        BinaryOperator::PGBitwiseShiftLeft | BinaryOperator::PGBitwiseShiftRight => return SqlType::Int4,
+        _ => return plain(known),
+    };
+    match known {
+        SqlType::Timestamp | SqlType::TimestampTz | SqlType::Time if plus_or_minus => SqlType::Interval,
+        _ => plain(known),
+    }
+}
+
+/// The type without its modifier.
+fn plain(sql_type: &SqlType) -> SqlType {
+    match sql_type {
+        SqlType::Varchar { .. } => SqlType::Text,
+        other => other.clone(),
+    }
+}
+
+/// The operator for these operand types.
+pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<Resolved, QueryError> {
+    let (left_type, right_type) = settled(operator, left, right);
+    let (left_class, right_class) = (class(&left_type), class(&right_type));
+    let unknown = || no_operator(operator, left, right);
+    if left_class == Class::Other || right_class == Class::Other {
+        return native(operator).map(Resolved::Native).ok_or_else(unknown);
+    }
+    if left.is_none() && right.is_none() && is_arithmetic(operator) {
+        return Err(QueryError::new(
+            ErrorKind::AmbiguousFunction,
+            format!("operator is not unique: unknown {} unknown", symbol(operator)),
+        )
+        .hint("Could not choose a best candidate operator. You might need to add explicit type casts."));
+    }
+    let resolved = match operator {
+        BinaryOperator::Eq
+        | BinaryOperator::NotEq
+        | BinaryOperator::Lt
+        | BinaryOperator::LtEq
+        | BinaryOperator::Gt
+        | BinaryOperator::GtEq => comparison(operator, &left_type, &right_type),
+        BinaryOperator::Plus
+        | BinaryOperator::Minus
+        | BinaryOperator::Multiply
+        | BinaryOperator::Divide
+        | BinaryOperator::Modulo => match (left_class.is_number(), right_class.is_number()) {
+            (true, true) => number_arithmetic(operator, &left_type, &right_type),
+            _ => moment_arithmetic(operator, left_class, right_class),
+        },
+        BinaryOperator::PGExp | BinaryOperator::BitwiseXor => {
+            (left_class.is_number() && right_class.is_number()).then_some(Resolved::Power)
+        }
+        BinaryOperator::StringConcat => match (left_class, right_class) {
+            (Class::Bytea, Class::Bytea) => Some(Resolved::Native(Operator::StringConcat)),
+            (Class::Text, _) | (_, Class::Text) => Some(Resolved::Concatenation),
+            _ => None,
+        },
+        BinaryOperator::PGRegexMatch
+        | BinaryOperator::PGRegexIMatch
+        | BinaryOperator::PGRegexNotMatch
+        | BinaryOperator::PGRegexNotIMatch
+        | BinaryOperator::PGLikeMatch
+        | BinaryOperator::PGILikeMatch
+        | BinaryOperator::PGNotLikeMatch
+        | BinaryOperator::PGNotILikeMatch => match (left_class, right_class) {
+            (Class::Text, Class::Text) => native(operator).map(Resolved::Pattern),
+            _ => None,
+        },
+        BinaryOperator::BitwiseAnd
+        | BinaryOperator::BitwiseOr
+        | BinaryOperator::PGBitwiseXor
+        | BinaryOperator::PGBitwiseShiftLeft
+        | BinaryOperator::PGBitwiseShiftRight => match (left_class, right_class) {
+            (Class::Integer, Class::Integer) => native(operator).map(Resolved::Native),
+            _ => None,
+        },
+        _ => native(operator).map(Resolved::Native),
+    };
+    resolved.ok_or_else(unknown)
+}
+
+fn is_arithmetic(operator: &BinaryOperator) -> bool {
+    matches!(
+        operator,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+    )
+}
+
+/// `operator does not exist: text + integer`
+fn no_operator(operator: &BinaryOperator, left: &Operand, right: &Operand) -> QueryError {
+    let shown = |operand: &Operand| operand.as_ref().map_or_else(|| "unknown".to_string(), SqlType::base_name);
+    let message =
+        format!("operator does not exist: {} {} {}", shown(left), symbol(operator), shown(right));
+    QueryError::new(ErrorKind::UndefinedFunction, message)
+        .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+fn comparison(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Resolved> {
+    let native = native(operator)?;
+    let compare = |common: Option<DataType>, cast_to: Option<SqlType>| {
+        Some(Resolved::Comparison { operator: native, common, cast_to })
+    };
+    match (class(left), class(right)) {
+        (Class::Interval, Class::Interval) => Some(Resolved::Procedure { name: interval_procedure(operator), swapped: false }),
+        (Class::Json, _) | (_, Class::Json) => None,
+        (same, other) if same == other => match same {
+            Class::Text => compare(None, None),
+            _ if left.data_type() == right.data_type() => compare(None, None),
+            _ => compare(None, None),
+        },
+        (Class::Float, number) | (number, Class::Float) if number.is_number() => {
+            compare(Some(DataType::Float64), Some(SqlType::Float8))
+        }
+        (left, right) if left.is_number() && right.is_number() => compare(None, None),
+        (Class::Date, Class::Timestamp) | (Class::Timestamp, Class::Date) => {
+            compare(Some(SqlType::Timestamp.data_type()), Some(SqlType::Timestamp))
+        }
+        (Class::Date | Class::Timestamp, Class::TimestampTz) | (Class::TimestampTz, Class::Date | Class::Timestamp) => {
+            compare(Some(SqlType::TimestampTz.data_type()), Some(SqlType::TimestampTz))
+        }
+        _ => None,
+    }
+}
+
+fn interval_procedure(operator: &BinaryOperator) -> &'static str {
+    match operator {
+        BinaryOperator::Eq => "interval_eq",
+        BinaryOperator::NotEq => "interval_ne",
+        BinaryOperator::Lt => "interval_lt",
+        BinaryOperator::LtEq => "interval_le",
+        BinaryOperator::Gt => "interval_gt",
+        _ => "interval_ge",
+    }
+}
+
+/// Numbers: integers stay integers of the wider type, a numeric makes a numeric, a float a double; two reals stay real.
+fn number_arithmetic(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Resolved> {
+    let native = native(operator)?;
+    let divides = *operator == BinaryOperator::Divide;
+    match (class(left), class(right)) {
+        (Class::Integer, Class::Integer) => {
+            let wider = if rank(left) >= rank(right) { left.data_type() } else { right.data_type() };
+            Some(Resolved::Arithmetic { operator: native, operands: (wider.clone(), wider.clone()), result: wider })
+        }
+        (Class::Float, _) | (_, Class::Float) => {
+            if *operator == BinaryOperator::Modulo {
+                return None;
+            }
+            let both_real = *left == SqlType::Float4 && *right == SqlType::Float4;
+            let wide = if both_real { DataType::Float32 } else { DataType::Float64 };
+            Some(if divides && !both_real {
+                Resolved::Quotient { operands: (wide.clone(), wide.clone()), result: wide }
+            } else {
+                Resolved::Arithmetic { operator: native, operands: (wide.clone(), wide.clone()), result: wide }
+            })
+        }
+        _ => {
+            let (left, right) = (as_decimal(left), as_decimal(right));
+            if divides {
+                return Some(Resolved::Quotient {
+                    operands: (left, right),
+                    result: DataType::Decimal128(38, crate::functions::aggregates::QUOTIENT_SCALE),
+                });
+            }
+            decimal_arithmetic(native, left, right)
+        }
+    }
+}
+
+/// Numerics keep all digits: where 38 may not hold the result, both operands have 76.
+fn decimal_arithmetic(operator: Operator, left: DataType, right: DataType) -> Option<Resolved> {
+    let ((left_precision, left_scale), (right_precision, right_scale)) = (digits(&left), digits(&right));
+    let before = |precision: u8, scale: i8| i32::from(precision) - i32::from(scale);
+    let scale = left_scale.max(right_scale);
+    let needed = match operator {
+        Operator::Multiply => i32::from(left_precision) + i32::from(right_precision) + 1,
+        Operator::Modulo => i32::from(left_precision.max(right_precision)) + i32::from(scale),
+        _ => before(left_precision, left_scale).max(before(right_precision, right_scale)) + i32::from(scale) + 1,
+    };
+    let is_wide = |data_type: &DataType| matches!(data_type, DataType::Decimal256(..));
+    let wide = needed > 38 || is_wide(&left) || is_wide(&right);
+    let widened = |data_type: DataType| match data_type {
+        DataType::Decimal128(precision, scale) if wide => DataType::Decimal256(precision, scale),
+        other => other,
+    };
+    let operands = (widened(left), widened(right));
+    let coercer = BinaryTypeCoercer::new(&operands.0, &operator, &operands.1);
+    let result = coercer.get_result_type().ok()?;
+    Some(Resolved::Arithmetic { operator, operands, result })
+}
+
+fn digits(data_type: &DataType) -> (u8, i8) {
+    match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => (*precision, *scale),
+        _ => (38, 0),
+    }
+}
+
+/// The decimal that holds every value of a number type.
+pub(crate) fn as_decimal(sql_type: &SqlType) -> DataType {
+    match sql_type {
+        SqlType::Int2 => DataType::Decimal128(5, 0),
+        SqlType::Int4 => DataType::Decimal128(10, 0),
+        SqlType::Int8 | SqlType::Oid => DataType::Decimal128(19, 0),
+        other => other.data_type(),
+    }
+}
+
+fn rank(sql_type: &SqlType) -> u8 {
+    match sql_type {
+        SqlType::Int2 => 0,
+        SqlType::Int4 => 1,
+        _ => 2,
+    }
+}
+
+/// Dates, times and intervals, by the procedures that PostgreSQL's `pg_operator` names.
+fn moment_arithmetic(operator: &BinaryOperator, left: Class, right: Class) -> Option<Resolved> {
+    use Class::{Date, Integer, Interval, Time, Timestamp, TimestampTz};
+    let procedure = |name| Some(Resolved::Procedure { name, swapped: false });
+    let swapped = |name| Some(Resolved::Procedure { name, swapped: true });
+    match operator {
+        BinaryOperator::Plus => match (left, right) {
+            (Date, Integer) => procedure("date_pli"),
+            (Integer, Date) => swapped("date_pli"),
+            (Date, Interval) => procedure("date_pl_interval"),
+            (Interval, Date) => swapped("date_pl_interval"),
+            (Date, Time) => procedure("datetime_pl"),
+            (Time, Date) => swapped("datetime_pl"),
+            (Timestamp, Interval) => procedure("timestamp_pl_interval"),
+            (Interval, Timestamp) => swapped("timestamp_pl_interval"),
+            (TimestampTz, Interval) => procedure("timestamptz_pl_interval"),
+            (Interval, TimestampTz) => swapped("timestamptz_pl_interval"),
+            (Time, Interval) => procedure("time_pl_interval"),
+            (Interval, Time) => swapped("time_pl_interval"),
+            (Interval, Interval) => procedure("interval_pl"),
+            _ => None,
+        },
+        BinaryOperator::Minus => match (left, right) {
+            (Date, Integer) => procedure("date_mii"),
+            (Date, Date) => procedure("date_mi"),
+            (Date, Interval) => procedure("date_mi_interval"),
+            (Timestamp, Interval) => procedure("timestamp_mi_interval"),
+            (TimestampTz, Interval) => procedure("timestamptz_mi_interval"),
+            (Timestamp | Date, Timestamp) | (Timestamp, Date) => procedure("timestamp_mi"),
+            (TimestampTz, TimestampTz | Timestamp | Date) | (Timestamp | Date, TimestampTz) => procedure("timestamptz_mi"),
+            (Time, Time) => procedure("time_mi_time"),
+            (Time, Interval) => procedure("time_mi_interval"),
+            (Interval, Interval) => procedure("interval_mi"),
+            _ => None,
+        },
+        BinaryOperator::Multiply => match (left, right) {
+            (Interval, number) if number.is_number() => procedure("interval_mul"),
+            (number, Interval) if number.is_number() => swapped("interval_mul"),
+            _ => None,
+        },
+        BinaryOperator::Divide => match (left, right) {
+            (Interval, number) if number.is_number() => procedure("interval_div"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// DataFusion's operator of the same meaning.
+fn native(operator: &BinaryOperator) -> Option<Operator> {
+    Some(match operator {
+        BinaryOperator::Eq => Operator::Eq,
+        BinaryOperator::NotEq => Operator::NotEq,
+        BinaryOperator::Lt => Operator::Lt,
+        BinaryOperator::LtEq => Operator::LtEq,
+        BinaryOperator::Gt => Operator::Gt,
+        BinaryOperator::GtEq => Operator::GtEq,
+        BinaryOperator::Plus => Operator::Plus,
+        BinaryOperator::Minus => Operator::Minus,
+        BinaryOperator::Multiply => Operator::Multiply,
+        BinaryOperator::Divide => Operator::Divide,
+        BinaryOperator::Modulo => Operator::Modulo,
+        BinaryOperator::StringConcat => Operator::StringConcat,
+        BinaryOperator::PGRegexMatch => Operator::RegexMatch,
+        BinaryOperator::PGRegexIMatch => Operator::RegexIMatch,
+        BinaryOperator::PGRegexNotMatch => Operator::RegexNotMatch,
+        BinaryOperator::PGRegexNotIMatch => Operator::RegexNotIMatch,
+        BinaryOperator::PGLikeMatch => Operator::LikeMatch,
+        BinaryOperator::PGILikeMatch => Operator::ILikeMatch,
+        BinaryOperator::PGNotLikeMatch => Operator::NotLikeMatch,
+        BinaryOperator::PGNotILikeMatch => Operator::NotILikeMatch,
+        BinaryOperator::BitwiseAnd => Operator::BitwiseAnd,
+        BinaryOperator::BitwiseOr => Operator::BitwiseOr,
+        BinaryOperator::PGBitwiseXor => Operator::BitwiseXor,
+        BinaryOperator::PGBitwiseShiftLeft => Operator::BitwiseShiftLeft,
+        BinaryOperator::PGBitwiseShiftRight => Operator::BitwiseShiftRight,
+        BinaryOperator::ArrowAt => Operator::ArrowAt,
+        BinaryOperator::AtArrow => Operator::AtArrow,
+        _ => return None,
+    })
+}

@@ -1,0 +1,430 @@
+//! Annotation: every operator, cast and typed literal of a syntax tree becomes a site call.
+//!
+//! The calls are named `site@0`, `site@1`, …, which no user can type without quotes; [`Sites`] remembers what each is and where it
+//! stands. Syntax that is only another spelling is spelt out here too: BETWEEN as two comparisons, EXTRACT and AT TIME ZONE as
+//! functions. Integers get their type from their size, as in PostgreSQL, but for ordinals and counts (`ORDER BY 1`, `LIMIT 10`).
+
+use super::call::{Places, Procedures, SiteCall, SiteKind};
+use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
+use crate::scan::external;
+use crate::sql_types::sql_type_of;
+use crate::statement::{Statement, byte_offset, position_of};
+use crate::statement_grammar::fold;
+use catalog::sql_type::SqlType;
+use datafusion::common::Result;
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, OrderByKind, Query, Select,
+    SetExpr, Spanned, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+const PREFIX: &str = "site@";
+/// The type name of a literal integer, which tells it from a cast that the user wrote.
+pub(crate) const LITERAL_INT4: &str = "int4@literal";
+
+/// The sites of one statement.
+#[derive(Debug, Default)]
+pub(crate) struct Sites {
+    kinds: Vec<(SiteKind, Places)>,
+}
+
+impl Sites {
+    /// The call of that name, if it is one of these sites'.
+    pub(crate) fn function(&self, name: &str, procedures: &Procedures) -> Option<Arc<ScalarUDF>> {
+        let number: usize = name.strip_prefix(PREFIX)?.parse().ok()?;
+        let (kind, places) = self.kinds.get(number)?;
+        let call = SiteCall::new(name, kind.clone(), places.clone(), Arc::clone(procedures));
+        Some(Arc::new(ScalarUDF::new_from_impl(call)))
+    }
+}
+
+/// Rewrites a statement's tree in place.
+pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>) -> Result<Sites> {
+    let mut annotator = Annotator { sites: Sites::default(), source: statement.map(|statement| statement.source.as_ref()) };
+    match VisitMut::visit(tree, &mut annotator) {
+        ControlFlow::Break(error) => Err(external(error)),
+        ControlFlow::Continue(()) => Ok(annotator.sites),
+    }
+}
+
+struct Annotator<'a> {
+    sites: Sites,
+    source: Option<&'a str>,
+}
+
+impl VisitorMut for Annotator<'_> {
+    type Break = crate::error::QueryError;
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        restore_ordinals(query);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
+        let taken = std::mem::replace(expression, Expr::Value(Value::Null.into()));
+        match self.rewritten(taken) {
+            Ok(rewritten) => *expression = rewritten,
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Annotator<'_> {
+    fn rewritten(&mut self, expression: Expr) -> std::result::Result<Expr, crate::error::QueryError> {
+        Ok(match expression {
+            Expr::BinaryOp { left, op, right } if is_site(&op) => self.binary(op, *left, *right),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => self.negation(*expr),
+            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
+                if is_marker(&data_type) {
+                    let kind = CastKind::Cast;
+                    return Ok(Expr::Cast { kind, expr, data_type, array: false, format: None });
+                }
+                let to = sql_type_of(&data_type)?;
+                self.cast(*expr, to)
+            }
+            Expr::TypedString(typed) => {
+                let to = sql_type_of(&typed.data_type)?;
+                self.cast(Expr::Value(typed.value), to)
+            }
+            Expr::Interval(interval) => self.interval(interval)?,
+            Expr::Between { expr, negated, low, high } => self.between(*expr, negated, *low, *high),
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let from = substring_from.map_or_else(|| self.number("1".into(), false, Span::empty()), |from| *from);
+                call("substring", [*expr, from].into_iter().chain(substring_for.map(|length| *length)).collect())
+            }
+            Expr::Position { expr, r#in } => call("strpos", vec![*r#in, *expr]),
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                let places = [*expr, *overlay_what, *overlay_from].into_iter();
+                call("overlay", places.chain(overlay_for.map(|length| *length)).collect())
+            }
+            Expr::Trim { expr, trim_where, trim_what, trim_characters } => {
+                let name = match trim_where {
+                    Some(TrimWhereField::Leading) => "ltrim",
+                    Some(TrimWhereField::Trailing) => "rtrim",
+                    Some(TrimWhereField::Both) | None => "btrim",
+                };
+                let characters = trim_what.map(|what| *what).into_iter().chain(trim_characters.unwrap_or_default());
+                call(name, std::iter::once(*expr).chain(characters).collect())
+            }
+            Expr::SimilarTo { negated, expr, pattern, escape_char } => {
+                let escape = escape_char.map(Expr::Value);
+                let matches = call("similar_to", [*expr, *pattern].into_iter().chain(escape).collect());
+                if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(matches) } } else { matches }
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => overlaps(*left, *right),
+            Expr::AtTimeZone { timestamp, time_zone } => call("timezone", vec![*time_zone, *timestamp]),
+            Expr::Extract { field, expr, .. } => extract(&field, *expr),
+            Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => self.number(digits, long, span),
+            Expr::Function(mut function) => {
+                if let Some(WindowType::WindowSpec(window)) = &mut function.over {
+                    restore_in_window(window);
+                }
+                self.function(function)
+            }
+            other => other,
+        })
+    }
+
+    fn add(&mut self, kind: SiteKind, places: Places, operands: Vec<Expr>) -> Expr {
+        let name = format!("{PREFIX}{}", self.sites.kinds.len());
+        self.sites.kinds.push((kind, places));
+        call_quoted(&name, operands)
+    }
+
+    fn binary(&mut self, operator: BinaryOperator, left: Expr, right: Expr) -> Expr {
+        let places = Places {
+            site: self.operator_place(&left, &operator),
+            operands: vec![self.place(&left), self.place(&right)],
+        };
+        self.add(SiteKind::Binary(operator), places, vec![left, right])
+    }
+
+    /// Functions that are an operator's other name, or one of several functions by their number of arguments.
+    fn function(&mut self, mut function: Function) -> Expr {
+        let name = match function.name.0.as_slice() {
+            [part] => part.as_ident().map(fold).unwrap_or_default(),
+            _ => String::new(),
+        };
+        let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
+        if name == "make_interval"
+            && let Some(parts) = positional_interval(&list.args)
+        {
+            return call(&name, parts);
+        }
+        let mut arguments = list.args.iter().filter_map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
+            _ => None,
+        });
+        let pair = (arguments.next(), arguments.next(), arguments.next());
+        let (Some(left), Some(right), None) = pair else { return Expr::Function(function) };
+        match name.as_str() {
+            "mod" => {
+                let (left, right) = (left.clone(), right.clone());
+                self.binary(BinaryOperator::Modulo, left, right)
+            }
+            "round" => call(ROUND_TO, vec![left.clone(), right.clone()]),
+            "trunc" => call(TRUNC_TO, vec![left.clone(), right.clone()]),
+            _ => Expr::Function(function),
+        }
+    }
+
+    fn negation(&mut self, operand: Expr) -> Expr {
+        if let Some((digits, span)) = integer_literal(&operand) {
+            return self.number(format!("-{digits}"), false, span);
+        }
+        if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = &operand {
+            return self.number(format!("-{digits}"), *long, *span);
+        }
+        let site = self.place(&operand).map(|place| place.saturating_sub(1));
+        let places = Places { site, operands: vec![self.place(&operand)] };
+        self.add(SiteKind::Negation, places, vec![operand])
+    }
+
+    fn cast(&mut self, operand: Expr, to: SqlType) -> Expr {
+        let place = self.place(&operand);
+        let places = Places { site: place, operands: vec![place] };
+        self.add(SiteKind::Cast(to), places, vec![operand])
+    }
+
+    fn interval(&mut self, interval: ast::Interval) -> std::result::Result<Expr, crate::error::QueryError> {
+        let ast::Interval { value, leading_field, last_field, .. } = interval;
+        let text = match *value {
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
+                let unit = leading_field.or(last_field).map(|field| field.to_string().to_lowercase());
+                let plain = text.trim().parse::<f64>().is_ok();
+                let text = match unit {
+                    Some(unit) if plain => format!("{} {unit}", text.trim()),
+                    _ => text,
+                };
+                Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
+            }
+            other => other,
+        };
+        Ok(self.cast(text, SqlType::Interval))
+    }
+
+    /// PostgreSQL's own reading: `x >= low AND x <= high`.
+    fn between(&mut self, value: Expr, negated: bool, low: Expr, high: Expr) -> Expr {
+        let (first, last, joined) = if negated {
+            (BinaryOperator::Lt, BinaryOperator::Gt, BinaryOperator::Or)
+        } else {
+            (BinaryOperator::GtEq, BinaryOperator::LtEq, BinaryOperator::And)
+        };
+        let left = self.binary(first, value.clone(), low);
+        let right = self.binary(last, value, high);
+        Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(left), op: joined, right: Box::new(right) }))
+    }
+
+    /// An integer is of the first type that holds it: integer, bigint, numeric. Other numbers are numeric, without an exponent.
+    fn number(&mut self, digits: String, long: bool, span: Span) -> Expr {
+        let value = |text: String| Expr::Value(ValueWithSpan { value: Value::Number(text, long), span });
+        if digits.parse::<i32>().is_ok() {
+            let name = ObjectName::from(vec![Ident::new(LITERAL_INT4)]);
+            let data_type = DataType::Custom(name, Vec::new());
+            let expr = Box::new(value(digits));
+            return Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None };
+        }
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
+        let whole = plain && !digits.contains('.');
+        if digits.parse::<i64>().is_ok() || (plain && !whole) {
+            return value(digits);
+        }
+        let text = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span });
+        self.cast(text, SqlType::numeric())
+    }
+
+    fn place(&self, expression: &Expr) -> Option<usize> {
+        position_of(self.source?, expression.span().start)
+    }
+
+    /// Where an operator stands: the first time its symbol comes after the left operand.
+    fn operator_place(&self, left: &Expr, operator: &BinaryOperator) -> Option<usize> {
+        let source = self.source?;
+        let end = left.span().end;
+        position_of(source, end)?;
+        let byte = byte_offset(source, end);
+        let symbol = operator.to_string();
+        let found = source.get(byte..)?.find(&symbol)?;
+        Some(source[..byte + found].chars().count() + 1)
+    }
+}
+
+/// The logic of AND and OR needs no types; what is not an operator of PostgreSQL's stays for the planner to refuse.
+fn is_site(operator: &BinaryOperator) -> bool {
+    matches!(
+        operator,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+            | BinaryOperator::StringConcat
+            | BinaryOperator::Gt
+            | BinaryOperator::Lt
+            | BinaryOperator::GtEq
+            | BinaryOperator::LtEq
+            | BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::BitwiseOr
+            | BinaryOperator::BitwiseAnd
+            | BinaryOperator::BitwiseXor
+            | BinaryOperator::PGBitwiseXor
+            | BinaryOperator::PGBitwiseShiftLeft
+            | BinaryOperator::PGBitwiseShiftRight
+            | BinaryOperator::PGExp
+            | BinaryOperator::PGRegexMatch
+            | BinaryOperator::PGRegexIMatch
+            | BinaryOperator::PGRegexNotMatch
+            | BinaryOperator::PGRegexNotIMatch
+            | BinaryOperator::PGLikeMatch
+            | BinaryOperator::PGILikeMatch
+            | BinaryOperator::PGNotLikeMatch
+            | BinaryOperator::PGNotILikeMatch
+    )
+}
+
+fn is_marker(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Custom(name, _) if name.to_string() == LITERAL_INT4)
+}
+
+/// The digits of a literal that was given its type here.
+fn integer_literal(expression: &Expr) -> Option<(&str, Span)> {
+    let Expr::Cast { expr, data_type, .. } = expression else { return None };
+    let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), span }) = expr.as_ref() else { return None };
+    is_marker(data_type).then_some((digits.as_str(), *span))
+}
+
+/// EXTRACT by the scale of its result.
+fn extract(field: &DateTimeField, from: Expr) -> Expr {
+    let name = field.to_string().trim_matches(['"', '\'']).to_lowercase();
+    let function = match name.as_str() {
+        "second" | "seconds" | "sec" | "secs" | "s" | "epoch" => "extract_seconds",
+        "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "mseconds" => "extract_milliseconds",
+        "julian" | "j" | "jd" => "extract_julian",
+        _ => "extract_whole",
+    };
+    call(function, vec![Expr::Value(Value::SingleQuotedString(name).into()), from])
+}
+
+/// `(start, end) OVERLAPS (start, end)`
+fn overlaps(left: Expr, right: Expr) -> Expr {
+    match (left, right) {
+        (Expr::Tuple(left), Expr::Tuple(right)) => call("overlaps", left.into_iter().chain(right).collect()),
+        (left, right) => {
+            Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Overlaps, right: Box::new(right) }
+        }
+    }
+}
+
+/// The order of make_interval's arguments.
+const INTERVAL_PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+
+/// `make_interval(days => 10)` with every argument in its place.
+fn positional_interval(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
+    let mut parts: Vec<Option<Expr>> = vec![None; INTERVAL_PARTS.len()];
+    for (position, argument) in arguments.iter().enumerate() {
+        let (position, value) = match argument {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (INTERVAL_PARTS.iter().position(|part| *part == fold(name))?, value)
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (position, value),
+            _ => return None,
+        };
+        *parts.get_mut(position)? = Some(value.clone());
+    }
+    let zero = || Expr::Value(Value::Number("0".into(), false).into());
+    Some(parts.into_iter().map(|part| part.unwrap_or_else(zero)).collect())
+}
+
+pub(crate) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    call_named(Ident::new(name), arguments)
+}
+
+fn call_quoted(name: &str, arguments: Vec<Expr>) -> Expr {
+    call_named(Ident::with_quote('"', name), arguments)
+}
+
+fn call_named(name: Ident, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![name]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Ordinals of ORDER BY and GROUP BY and the counts of LIMIT are plain numbers again.
+fn restore_ordinals(query: &mut Query) {
+    if let Some(order) = &mut query.order_by
+        && let OrderByKind::Expressions(items) = &mut order.kind
+    {
+        items.iter_mut().for_each(|item| restore(&mut item.expr));
+    }
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, offset, .. }) => {
+            limit.iter_mut().for_each(restore);
+            offset.iter_mut().for_each(|offset| restore(&mut offset.value));
+        }
+        Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
+            restore(offset);
+            restore(limit);
+        }
+        None => {}
+    }
+    if let Some(fetch) = &mut query.fetch {
+        fetch.quantity.iter_mut().for_each(restore);
+    }
+    restore_in_body(&mut query.body);
+}
+
+fn restore_in_body(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => restore_in_select(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            restore_in_body(left);
+            restore_in_body(right);
+        }
+        _ => {}
+    }
+}
+
+fn restore_in_select(select: &mut Select) {
+    if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
+        items.iter_mut().for_each(restore);
+    }
+    for window in &mut select.named_window {
+        if let ast::NamedWindowExpr::WindowSpec(window) = &mut window.1 {
+            restore_in_window(window);
+        }
+    }
+    if let Some(ast::Distinct::On(items)) = &mut select.distinct {
+        items.iter_mut().for_each(restore);
+    }
+}
+
+/// `ROWS 1 PRECEDING` counts rows.
+fn restore_in_window(window: &mut WindowSpec) {
+    let Some(frame) = &mut window.window_frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
+        if let WindowFrameBound::Preceding(Some(count)) | WindowFrameBound::Following(Some(count)) = bound {
+            restore(count);
+        }
+    }
+}
+
+fn restore(expression: &mut Expr) {
+    if let Some((digits, span)) = integer_literal(expression) {
+        let value = Value::Number(digits.to_string(), false);
+        *expression = Expr::Value(ValueWithSpan { value, span });
+    }
+}
