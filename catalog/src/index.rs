@@ -30,6 +30,9 @@ use std::path::Path;
 const VERSION: u32 = 1;
 const APPLIED_KEY: &[u8] = &[0];
 const CHUNK_BYTES_MAX: usize = 4000;
+/// How long an index that was just closed may keep its lock.
+const LOCK_TRIES_MAX: usize = 50;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const CACHE_BYTES: u64 = 32 << 20;
 /// A rebuild writes batches of about this many bytes.
 const REBUILD_BATCH_BYTES: usize = 4 << 20;
@@ -176,6 +179,15 @@ fn guarded<T>(body: impl FnOnce() -> Result<T, IndexProblem>) -> Result<T, Index
 /// `flush_every_ms` stays at its default: the thread that it starts is also the one that gives space back.
 fn open_tree(directory: &Path) -> Result<sled::Db, IndexProblem> {
     let config = sled::Config::new().path(directory).cache_capacity(CACHE_BYTES).mode(sled::Mode::LowSpace);
+    // The data directory is ours alone, so a lock can only be the rest of an index that this process has just closed.
+    for _ in 0..LOCK_TRIES_MAX {
+        match config.open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return Ok(opened?),
+        }
+    }
     Ok(config.open()?)
 }
 

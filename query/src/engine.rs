@@ -10,6 +10,7 @@ use crate::functions;
 use crate::session::Session;
 use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
+use crate::yielding::YieldingJoins;
 use catalog::commit::{Catalog, Commit, CommitError};
 use catalog::draft::{CommitDraft, Conflict};
 use catalog::recovery::{OpenError as CatalogOpenError, RecoveryReport};
@@ -33,6 +34,8 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// The share of the machine's memory that queries may use when nothing is said.
 const MEMORY_SHARE: f64 = 0.5;
 const BATCH_ROWS: usize = 8192;
+/// A plan has one task for each core; with as many threads again, a task that computes for long leaves room for other statements.
+const COMPUTE_THREADS_PER_CORE: usize = 2;
 
 /// What an engine is opened with.
 #[derive(Clone, Debug)]
@@ -200,7 +203,7 @@ impl Drop for Engine {
 
 fn compute_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(std::thread::available_parallelism().map_or(2, NonZeroUsize::get))
+        .worker_threads(COMPUTE_THREADS_PER_CORE * std::thread::available_parallelism().map_or(2, NonZeroUsize::get))
         .thread_name("compute")
         .thread_stack_size(STACK_BYTES)
         .enable_all()
@@ -224,6 +227,7 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_runtime_env(environment)
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .build();
     Ok(with_own_functions(state))
 }
@@ -238,6 +242,11 @@ fn with_own_functions(mut state: SessionState) -> SessionState {
     use datafusion::execution::FunctionRegistry;
     for function in functions::aggregates::aggregate_functions() {
         let _ = state.register_udaf(function);
+    }
+    for (name, alias) in [("var_samp", "variance"), ("bool_and", "every")] {
+        if let Some(known) = state.aggregate_functions().get(name) {
+            let _ = state.register_udaf(Arc::new(known.as_ref().clone().with_aliases([alias])));
+        }
     }
     for function in functions::aggregates::arithmetic_functions().into_iter().chain(functions::typed_functions()) {
         let _ = state.register_udf(function);

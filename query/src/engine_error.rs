@@ -5,7 +5,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::no_function;
-use crate::query_places::position_message;
+use crate::query_places::{UNEVEN, position_message};
 use crate::statement::{Statement, position_of};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -234,6 +234,10 @@ fn diagnosed(diagnostic: &Diagnostic, error: QueryError, statement: Option<&Stat
 }
 
 fn not_implemented(message: &str) -> QueryError {
+    // What follows is the expression as Rust prints it.
+    if message.to_lowercase().starts_with("physical plan does not support logical expression") {
+        return QueryError::unsupported("an aggregate, window function or subquery in this place");
+    }
     let what = message.strip_prefix("Unsupported ").unwrap_or(message);
     QueryError::new(ErrorKind::FeatureNotSupported, format!("not supported: {}", first_line(what)))
 }
@@ -250,6 +254,9 @@ fn plan_error(message: &str) -> QueryError {
         return mismatched_call(message);
     }
     if let Some(error) = ordinal_error(message) {
+        return error;
+    }
+    if let Some(error) = uneven_values(message) {
         return error;
     }
     if message.starts_with("LIMIT must be >= 0") {
@@ -271,7 +278,7 @@ fn plan_error(message: &str) -> QueryError {
         return QueryError::new(ErrorKind::Grouping, "aggregate functions are not allowed in WHERE");
     }
     if message.contains("queries have different number of columns") || message.contains("same number of columns") {
-        return QueryError::new(ErrorKind::Syntax, "each UNION query must have the same number of columns");
+        return QueryError::new(ErrorKind::Syntax, UNEVEN);
     }
     if message.contains("unique expression names") || message.contains("specified more than once") {
         return QueryError::new(ErrorKind::DuplicateAlias, first_line(message));
@@ -315,7 +322,9 @@ fn arrow_types(list: &str) -> Vec<Option<SqlType>> {
 
 /// `ORDER BY 2` or `GROUP BY 2` over fewer columns.
 fn ordinal_error(message: &str) -> Option<QueryError> {
-    let number = |rest: &str| rest.split(|character: char| !character.is_ascii_digit() && character != '-').next().map(str::to_string);
+    let number = |rest: &str| {
+        rest.split(|character: char| !character.is_ascii_digit() && character != '-').next().map(str::to_string)
+    };
     let (clause, number) = if let Some(rest) = message.strip_prefix("Order by column out of bounds, specified: ") {
         ("ORDER BY", number(rest)?)
     } else if message.starts_with("Order by index starts at 1") {
@@ -324,6 +333,18 @@ fn ordinal_error(message: &str) -> Option<QueryError> {
         ("GROUP BY", number(message.strip_prefix("Cannot find column with position ")?)?)
     };
     Some(QueryError::new(ErrorKind::InvalidColumnReference, position_message(clause, &number)))
+}
+
+/// Rows of VALUES whose types have nothing in common.
+fn uneven_values(message: &str) -> Option<QueryError> {
+    let rest = message.strip_prefix("Inconsistent data type across values list at ")?;
+    let (first, second) = rest.split_once("Was ")?.1.split_once(" but found ")?;
+    let shown = |name: &str| {
+        let known = name.trim().parse().ok().and_then(|data_type: DataType| SqlType::from_data_type(&data_type));
+        known.map_or_else(|| "unknown".to_string(), |known| known.base_name())
+    };
+    let message = format!("VALUES types {} and {} cannot be matched", shown(first), shown(second));
+    Some(QueryError::new(ErrorKind::DatatypeMismatch, message))
 }
 
 fn grouping_error(message: &str) -> QueryError {
@@ -397,23 +418,7 @@ fn with_position(error: QueryError, statement: &Statement) -> QueryError {
             .map(|rest| rest.split(['(', ' ']).next().unwrap_or_default().to_string()),
         _ => None,
     };
-    let position = match error.kind {
-        ErrorKind::InvalidTextRepresentation | ErrorKind::InvalidDatetimeFormat | ErrorKind::DatetimeOutOfRange => {
-            quoted_name(&error.message).and_then(|text| position_of_string(statement, &text))
-        }
-        _ => name.and_then(|name| position_of_word(statement, &name)),
-    };
-    error.position(position)
-}
-
-/// The 1-based character offset of the first string constant of a statement that is `text`.
-fn position_of_string(statement: &Statement, text: &str) -> Option<usize> {
-    let source = &statement.source[statement.range.clone()];
-    let before = statement.source[..statement.range.start].chars().count();
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, source).tokenize_with_location().ok()?;
-    let found =
-        tokens.iter().find(|token| matches!(&token.token, Token::SingleQuotedString(known) if known == text))?;
-    position_of(source, found.span.start).map(|position| position + before)
+    error.position(name.and_then(|name| position_of_word(statement, &name)))
 }
 
 fn quoted_name(message: &str) -> Option<String> {

@@ -68,8 +68,14 @@ pub(crate) async fn run(
     let (rows, change) = match constant_rows(insert, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
-            let constants =
-                Constants { definition: &definition, targets: &targets, rows: &rows, prepared, parameters, style: &style };
+            let constants = Constants {
+                definition: &definition,
+                targets: &targets,
+                rows: &rows,
+                prepared,
+                parameters,
+                style: &style,
+            };
             let batch = constants.batch(insert, statement)?;
             let mut intake = Intake::new(&session.engine, definition);
             intake.push(batch)?;
@@ -289,7 +295,9 @@ fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
             _ => None,
         },
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match cell_of(expr, sql_type)? {
-            Cell::Number(text) if matches!(expr.as_ref(), ast::Expr::Value(_)) => Some(Cell::Number(format!("-{text}"))),
+            Cell::Number(text) if matches!(expr.as_ref(), ast::Expr::Value(_)) => {
+                Some(Cell::Number(format!("-{text}")))
+            }
             _ => None,
         },
         ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
@@ -383,7 +391,11 @@ impl Constants<'_> {
                 let value = self.parameters.get(number - 1).ok_or_else(|| {
                     QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
                 })?;
-                assigned(decode_parameter(value, &self.prepared.parameters[number - 1], self.style)?, sql_type, self.style)
+                assigned(
+                    decode_parameter(value, &self.prepared.parameters[number - 1], self.style)?,
+                    sql_type,
+                    self.style,
+                )
             }
             Cell::Default => default_value(column.default.as_deref(), sql_type, self.style),
         }
@@ -398,9 +410,10 @@ impl Constants<'_> {
             for ((cell, value), position) in cells.iter().zip(values.iter()).zip(self.targets) {
                 let column = &self.definition.columns[*position];
                 let Err(error) = self.value(cell, column) else { continue };
-                // The digits that a column allows are counted after its text was read.
+                // The digits and letters that a column allows are counted after its text was read.
+                let digits = matches!(column.sql_type, SqlType::Numeric { .. });
                 let counted =
-                    matches!(column.sql_type, SqlType::Numeric { .. }) && error.kind == ErrorKind::NumericOutOfRange;
+                    error.kind == ErrorKind::StringTooLong || (digits && error.kind == ErrorKind::NumericOutOfRange);
                 let read = matches!(cell, Cell::Text(_)) && !counted;
                 return Some(if read { error.position(place_of(statement, value)) } else { error });
             }

@@ -60,6 +60,7 @@ mod unknown_function;
 mod view_folding;
 mod view_reading;
 mod write_holds;
+mod yielding;
 
 pub use activity::CancelHandle;
 pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, OpenError};

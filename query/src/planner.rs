@@ -140,7 +140,9 @@ impl Planning {
         let mut tree = ast::Statement::Query(Box::new(query));
         pg_catalog::rewrite(&mut tree);
         let plan = self.statement_plan(tree, parameters, statement);
-        refined(plan, source, statement, &|name| self.state.aggregate_functions().contains_key(name))
+        let is_aggregate =
+            |name: &str| self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name);
+        refined(plan, source, statement, &is_aggregate)
     }
 
     /// Plans a rewritten statement.
@@ -167,7 +169,10 @@ impl Planning {
             .and_then(exact_set_operations)
             .and_then(pg_catalog::decorrelate)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
-        plan.map_err(|error| translate(error, statement))
+        let plan = plan.map_err(|error| translate(error, statement))?;
+        // Coercion settles the types of CASE, UNION and the like, which the result's columns must show. Where a parameter's type is
+        // still open it is done when the value is there.
+        Ok(self.analyzed(plan.clone(), statement).unwrap_or(plan))
     }
 
     /// Optimises a plan and makes it executable.
@@ -406,11 +411,6 @@ impl ContextProvider for Planning {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        let name = match name {
-            "variance" => "var_samp",
-            "every" => "bool_and",
-            name => name,
-        };
         self.state.aggregate_functions().get(name).cloned()
     }
 

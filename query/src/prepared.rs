@@ -65,8 +65,7 @@ impl Prepared {
         statement: &Statement,
         declared: &[Option<SqlType>],
     ) -> Result<Self, QueryError> {
-        let mut prepared =
-            Self { parameters: Vec::new(), columns: None, statement: statement.clone(), id: next_id() };
+        let mut prepared = Self { parameters: Vec::new(), columns: None, statement: statement.clone(), id: next_id() };
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planning = session.planning()?;

@@ -2,14 +2,14 @@
 //!
 //! The planner works on a rewritten tree and many of its errors come without a position. [`refined`] looks the place up in the tree
 //! that the client wrote. It also refuses FROM lists in which two tables have one name, which the planner notices only where
-//! their columns collide.
+//! their columns collide, and aggregates and window functions in clauses that cannot have them, which it notices late or never.
 
 use crate::error::{ErrorKind, QueryError};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Spanned, TableAlias, TableFactor,
-    TableWithJoins, UnaryOperator, Value, Visit, Visitor,
+    Expr, Function, GroupByExpr, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr,
+    SetOperator, Spanned, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -23,33 +23,39 @@ pub(crate) fn refined<T>(
     statement: Option<&Statement>,
     is_aggregate: IsAggregate,
 ) -> Result<T, QueryError> {
-    // PostgreSQL looks up all tables of a FROM list before it compares their names.
-    if !matches!(&outcome, Err(error) if error.kind == ErrorKind::UndefinedTable)
-        && let Some(name) = doubled_table(query)
-    {
+    // PostgreSQL looks up tables before it compares their names, and columns and functions before it judges calls.
+    if matches!(&outcome, Err(error) if error.kind == ErrorKind::UndefinedTable) {
+        return outcome;
+    }
+    if let Some(name) = doubled_table(query) {
         let message = format!("table name \"{name}\" specified more than once");
         return Err(QueryError::new(ErrorKind::DuplicateAlias, message));
     }
-    outcome.map_err(|error| match statement {
-        Some(statement) if error.position.is_none() => placed(error, query, statement, is_aggregate),
-        _ => error,
-    })
+    let unresolved = [ErrorKind::UndefinedColumn, ErrorKind::AmbiguousColumn, ErrorKind::UndefinedFunction];
+    if matches!(&outcome, Err(error) if unresolved.contains(&error.kind)) {
+        return outcome;
+    }
+    if let Some(misplaced) = misplaced_call(query, is_aggregate) {
+        let place = statement.and_then(|statement| place_of(statement, &misplaced.call));
+        return Err(QueryError::new(misplaced.kind, misplaced.message).position(place));
+    }
+    match (outcome, statement) {
+        (Err(error), Some(statement)) => Err(placed(error, query, statement)),
+        (outcome, _) => outcome,
+    }
 }
 
-fn placed(error: QueryError, query: &Query, statement: &Statement, is_aggregate: IsAggregate) -> QueryError {
+fn placed(error: QueryError, query: &Query, statement: &Statement) -> QueryError {
     match error.kind {
-        ErrorKind::Grouping if error.column.is_none() => {
-            let place = aggregate_in_where(query, is_aggregate).and_then(|call| place_of(statement, &call));
-            error.position(place)
-        }
-        ErrorKind::InvalidColumnReference => {
+        ErrorKind::InvalidColumnReference if error.position.is_none() => {
             let place = ordinal(query, &error.message).and_then(|item| place_of(statement, &item));
             error.position(place)
         }
-        ErrorKind::Syntax => match uneven(query) {
+        ErrorKind::Syntax if error.message == UNEVEN => match uneven(query) {
             Some((operator, body)) => QueryError {
                 message: format!("each {operator} query must have the same number of columns"),
-                ..error.position(first_place(statement, &body))
+                position: first_place(statement, &body),
+                ..error
             },
             None => error,
         },
@@ -122,31 +128,89 @@ fn ordinal(query: &Query, message: &str) -> Option<Expr> {
     })
 }
 
-// ---- aggregates ----
+// ---- aggregates and window functions ----
 
-/// The first aggregate call in a WHERE.
-fn aggregate_in_where(query: &Query, is_aggregate: IsAggregate) -> Option<Expr> {
-    first_of(query, |query| {
-        let mut conditions = selects(&query.body).into_iter().filter_map(|select| select.selection.as_ref());
-        conditions.find_map(|condition| aggregate_in(condition, is_aggregate))
+/// A call where its kind of function cannot be.
+struct Misplaced {
+    kind: ErrorKind,
+    message: String,
+    call: Expr,
+}
+
+fn misplaced_call(query: &Query, is_aggregate: IsAggregate) -> Option<Misplaced> {
+    let in_clauses =
+        first_of(query, |query| selects(&query.body).into_iter().find_map(|select| misplaced_in(select, is_aggregate)));
+    in_clauses.or_else(|| {
+        let mut finder = NestingFinder { is_aggregate, depths: Vec::new() };
+        match Visit::visit(query, &mut finder) {
+            ControlFlow::Break(call) => Some(Misplaced {
+                kind: ErrorKind::Grouping,
+                message: "aggregate function calls cannot be nested".into(),
+                call,
+            }),
+            ControlFlow::Continue(()) => None,
+        }
     })
 }
 
-fn aggregate_in(expression: &Expr, is_aggregate: IsAggregate) -> Option<Expr> {
-    let mut finder = AggregateFinder { is_aggregate, queries: 0 };
-    match Visit::visit(expression, &mut finder) {
+fn misplaced_in(select: &Select, is_aggregate: IsAggregate) -> Option<Misplaced> {
+    let joined = select.from.iter().flat_map(|tables| &tables.joins).filter_map(condition);
+    let grouped = match &select.group_by {
+        GroupByExpr::Expressions(items, _) => items.as_slice(),
+        GroupByExpr::All(_) => &[],
+    };
+    let rows = joined.map(|on| ("JOIN conditions", on));
+    let rows = rows.chain(select.selection.iter().map(|condition| ("WHERE", condition)));
+    let clauses: Vec<_> = rows.chain(grouped.iter().map(|item| ("GROUP BY", item))).collect();
+    let aggregates = clauses.iter().find_map(|(clause, expression)| {
+        let call = call_in(expression, |function| is_aggregate_call(function, is_aggregate))?;
+        let message = format!("aggregate functions are not allowed in {clause}");
+        Some(Misplaced { kind: ErrorKind::Grouping, message, call })
+    });
+    aggregates.or_else(|| {
+        let mut all = clauses.into_iter().chain(select.having.iter().map(|condition| ("HAVING", condition)));
+        all.find_map(|(clause, expression)| {
+            let call = call_in(expression, |function| function.over.is_some())?;
+            let message = format!("window functions are not allowed in {clause}");
+            Some(Misplaced { kind: ErrorKind::Windowing, message, call })
+        })
+    })
+}
+
+/// What a join is made on.
+fn condition(join: &Join) -> Option<&Expr> {
+    match &join.join_operator {
+        JoinOperator::Join(JoinConstraint::On(on))
+        | JoinOperator::Inner(JoinConstraint::On(on))
+        | JoinOperator::Left(JoinConstraint::On(on))
+        | JoinOperator::LeftOuter(JoinConstraint::On(on))
+        | JoinOperator::Right(JoinConstraint::On(on))
+        | JoinOperator::RightOuter(JoinConstraint::On(on))
+        | JoinOperator::FullOuter(JoinConstraint::On(on)) => Some(on),
+        _ => None,
+    }
+}
+
+fn is_aggregate_call(function: &Function, is_aggregate: IsAggregate) -> bool {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    function.over.is_none() && name.is_some_and(|name| is_aggregate(&fold(name)))
+}
+
+/// The first such call in an expression, but for those in its subqueries.
+fn call_in(expression: &Expr, wanted: impl Fn(&Function) -> bool) -> Option<Expr> {
+    match Visit::visit(expression, &mut CallFinder { wanted, queries: 0 }) {
         ControlFlow::Break(call) => Some(call),
         ControlFlow::Continue(()) => None,
     }
 }
 
-struct AggregateFinder<'a> {
-    is_aggregate: IsAggregate<'a>,
-    /// Subqueries around the expression, whose aggregates are their own.
+struct CallFinder<F> {
+    wanted: F,
+    /// Subqueries around the expression.
     queries: usize,
 }
 
-impl Visitor for AggregateFinder<'_> {
+impl<F: Fn(&Function) -> bool> Visitor for CallFinder<F> {
     type Break = Expr;
 
     fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
@@ -160,18 +224,67 @@ impl Visitor for AggregateFinder<'_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Expr> {
-        if let Expr::Function(function) = expression
-            && self.queries == 0
-            && function.over.is_none()
-            && function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| (self.is_aggregate)(&fold(name)))
+        match expression {
+            Expr::Function(function) if self.queries == 0 && (self.wanted)(function) => {
+                ControlFlow::Break(expression.clone())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Finds an aggregate among the arguments of another.
+struct NestingFinder<'a> {
+    is_aggregate: IsAggregate<'a>,
+    /// For each query around the expression the aggregate calls around it.
+    depths: Vec<usize>,
+}
+
+impl NestingFinder<'_> {
+    fn is_aggregate(&self, expression: &Expr) -> bool {
+        matches!(expression, Expr::Function(function) if is_aggregate_call(function, self.is_aggregate))
+    }
+}
+
+impl Visitor for NestingFinder<'_> {
+    type Break = Expr;
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
+        self.depths.push(0);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
+        self.depths.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Expr> {
+        if self.is_aggregate(expression)
+            && let Some(depth) = self.depths.last_mut()
         {
-            return ControlFlow::Break(expression.clone());
+            *depth += 1;
+            if *depth > 1 {
+                return ControlFlow::Break(expression.clone());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Expr> {
+        if self.is_aggregate(expression)
+            && let Some(depth) = self.depths.last_mut()
+        {
+            *depth -= 1;
         }
         ControlFlow::Continue(())
     }
 }
 
 // ---- set operations ----
+
+/// What the planner's complaint about any set operation becomes before its name is looked up.
+pub(crate) const UNEVEN: &str = "each UNION query must have the same number of columns";
 
 /// A set operation whose sides differ in their number of columns, by its name, and its right side.
 fn uneven(query: &Query) -> Option<(&'static str, SetExpr)> {
@@ -196,7 +309,8 @@ fn uneven_in(body: &SetExpr) -> Option<(&'static str, SetExpr)> {
 fn width(body: &SetExpr) -> Option<usize> {
     match body {
         SetExpr::Select(select) => {
-            let plain = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+            let plain =
+                |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
             select.projection.iter().all(plain).then_some(select.projection.len())
         }
         SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
@@ -253,16 +367,17 @@ fn collect_names(tables: &TableWithJoins, names: &mut Vec<TableName>) {
     for factor in std::iter::once(&tables.relation).chain(tables.joins.iter().map(|join| &join.relation)) {
         let aliased = |alias: &TableAlias| TableName { name: fold(&alias.name), schema: None };
         match factor {
-            TableFactor::Table { alias: Some(alias), .. }
-            | TableFactor::Derived { alias: Some(alias), .. }
+            TableFactor::Derived { alias: Some(alias), .. }
             | TableFactor::Function { alias: Some(alias), .. }
             | TableFactor::UNNEST { alias: Some(alias), .. }
             | TableFactor::NestedJoin { alias: Some(alias), .. } => names.push(aliased(alias)),
-            TableFactor::Table { name, alias: None, .. } => {
+            TableFactor::Table { name, alias, .. } => {
                 let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
-                if let Some((last, qualifiers)) = parts.split_last() {
-                    names.push(TableName { name: last.clone(), schema: qualifiers.last().cloned() });
-                }
+                let Some((last, qualifiers)) = parts.split_last() else { continue };
+                let own = TableName { name: last.clone(), schema: qualifiers.last().cloned() };
+                // The definition of a view aliases every table by its own name.
+                let other = alias.as_ref().map(aliased).filter(|alias| alias.name != own.name);
+                names.push(other.unwrap_or(own));
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => collect_names(table_with_joins, names),
             _ => {}

@@ -173,7 +173,6 @@ impl Session {
 
     /// Ends the implicit transaction, if one is open: at the end of a query string, and at Sync.
     pub async fn finish_implicit(&mut self) -> Result<(), QueryError> {
-        self.timer = None;
         match &self.transaction {
             Some(transaction) if !transaction.explicit => self.commit().await,
             _ => Ok(()),
@@ -457,7 +456,8 @@ impl Session {
     fn start_timer(&mut self) {
         self.timer = self.settings.statement_timeout_ms().map(|milliseconds| {
             let token = self.token.clone();
-            let task = self.engine.compute().spawn(async move {
+            // Not where statements compute: a busy thread there would hold the clock.
+            let task = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(milliseconds)).await;
                 token.timeout();
             });

@@ -3,15 +3,15 @@
 //! DataFusion plans them as anti and semi joins, which lose count: `{1, 1} EXCEPT ALL {1}` gives nothing. Numbering equal rows on both
 //! sides makes them exact, because the n-th copy of a row then meets only the n-th copy on the other side.
 
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
-use arrow::datatypes::{DataType, FieldRef};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility, WindowFunctionDefinition, cast,
+    ColumnarValue, Expr, ExprFunctionExt, Join, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFunctionDefinition, cast,
 };
 use std::sync::{Arc, LazyLock};
 
@@ -60,16 +60,10 @@ fn numbered(join: &Join) -> Result<LogicalPlan> {
 /// One side with plain column names, common types and, for ALL, the number of each copy as its last column.
 fn side(plan: &LogicalPlan, prefix: &str, types: &[DataType], all: bool) -> Result<LogicalPlan> {
     let name = |index: usize| format!("__{prefix}{index}");
-    let columns = plan
-        .schema()
-        .columns()
-        .into_iter()
-        .zip(types)
-        .enumerate()
-        .map(|(index, (column, data_type))| {
-            let value = cast(Expr::Column(column), data_type.clone());
-            if all { UNORDERED.call(vec![value]).alias(name(index)) } else { value.alias(name(index)) }
-        });
+    let columns = plan.schema().columns().into_iter().zip(types).enumerate().map(|(index, (column, data_type))| {
+        let value = cast(Expr::Column(column), data_type.clone());
+        if all { UNORDERED.call(vec![value]).alias(name(index)) } else { value.alias(name(index)) }
+    });
     let plain = LogicalPlanBuilder::from(plan.clone()).project(columns.collect::<Vec<_>>())?;
     if !all {
         return plain.build();

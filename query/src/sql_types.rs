@@ -73,7 +73,7 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "bool" => SqlType::Bool,
         "text" => SqlType::Text,
         "varchar" => SqlType::Varchar { length_max: None },
-        "timestamptz" => SqlType::TimestampTz,
+        "timestamptz" | crate::operators::sites::INSTANT => SqlType::TimestampTz,
         "timestamp" => SqlType::Timestamp,
         "date" => SqlType::Date,
         "numeric" => SqlType::numeric(),

@@ -94,7 +94,8 @@ impl VisitorMut for Mender<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
         if let TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } = factor {
-            let error = QueryError::unsupported("TABLESAMPLE").hint("Use WHERE random() < 0.01 for a sample of the rows.");
+            let error =
+                QueryError::unsupported("TABLESAMPLE").hint("Use WHERE random() < 0.01 for a sample of the rows.");
             return ControlFlow::Break(error.position(position_of(self.source, factor.span().start)));
         }
         ControlFlow::Continue(())

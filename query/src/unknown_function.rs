@@ -41,7 +41,8 @@ impl UnknownFunction {
         if known {
             return None;
         }
-        let signature = Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], Volatility::Immutable);
+        let signature =
+            Signature::one_of(vec![TypeSignature::Nullary, TypeSignature::VariadicAny], Volatility::Immutable);
         let function = Self { name: name.to_string(), meant: very_near(name, state), signature };
         Some(Arc::new(ScalarUDF::new_from_impl(function)))
     }
@@ -98,7 +99,8 @@ impl ScalarUDFImpl for UnknownFunction {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let literals = args.scalar_arguments.iter().copied().chain(std::iter::repeat(None));
-        let types: Vec<_> = args.arg_fields.iter().zip(literals).map(|(field, literal)| known_type(field, literal)).collect();
+        let types: Vec<_> =
+            args.arg_fields.iter().zip(literals).map(|(field, literal)| known_type(field, literal)).collect();
         Err(external(self.error(&types)))
     }
 

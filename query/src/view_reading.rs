@@ -54,7 +54,11 @@ impl Programs {
 /// Compiles a definition's text. Tables are known by schema only, so the program serves every snapshot.
 ///
 /// A program that reads the session is compiled for each reader.
-pub(crate) fn compile(planning: &Planning, text: &str, time_zone: &str) -> std::result::Result<ViewProgram, QueryError> {
+pub(crate) fn compile(
+    planning: &Planning,
+    text: &str,
+    time_zone: &str,
+) -> std::result::Result<ViewProgram, QueryError> {
     let statements = crate::statement::parse(text)?;
     let Some(crate::statement::StatementKind::Query(query)) =
         statements.into_iter().next().map(|statement| statement.kind)

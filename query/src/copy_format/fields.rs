@@ -150,6 +150,9 @@ impl Syntax {
             if ending == LineEnding::CarriageReturnNewline && end > start && bytes[end - 1] == b'\r' {
                 end -= 1;
             }
+        } else if self.csv && self.ends_in_quotes(&bytes[start..end]) {
+            // Nobody closed the quote; the line where the record begins helps more than the last one of the file.
+            return (line, start..end);
         }
         (line + lines - 1, start..end)
     }
@@ -172,6 +175,12 @@ impl Syntax {
             escaped = !self.csv && *byte == b'\\' && !escaped;
         }
         (bytes.len(), lines, false)
+    }
+
+    fn ends_in_quotes(&self, bytes: &[u8]) -> bool {
+        let mut quotes = QuoteState::default();
+        bytes.iter().for_each(|byte| quotes.step(*byte, self));
+        quotes.inside
     }
 }
 

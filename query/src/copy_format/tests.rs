@@ -182,8 +182,8 @@ fn line_ends_must_not_be_mixed() {
 }
 
 #[test]
-fn a_quote_that_nobody_closes_is_reported_at_the_last_line() {
-    check("csv", "1,2\n3,\"abc\ndef\n", "ERROR unterminated CSV quoted field @ COPY t, line 4: \"3,\"abc\ndef\n\"");
+fn a_quote_that_nobody_closes_is_reported_where_it_began() {
+    check("csv", "1,2\n3,\"abc\ndef\n", "ERROR unterminated CSV quoted field @ COPY t, line 2: \"3,\"abc\ndef\n\"");
 }
 
 #[test]

@@ -162,8 +162,9 @@ impl ScalarUDFImpl for Quotient {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [left, right] = types else { return plan_err!("{} takes two arguments", self.name) };
-        if matches!(left, DataType::Duration(_) | DataType::Interval(_)) {
-            return Err(external(QueryError::unsupported("the average of intervals")));
+        if matches!(left, DataType::Interval(_)) {
+            // Lowering divides the interval itself.
+            return Ok(vec![left.clone(), DataType::Int64]);
         }
         if left.is_floating() || right.is_floating() {
             return Ok(vec![DataType::Float64, if self.name == AVERAGE { DataType::Int64 } else { DataType::Float64 }]);
@@ -179,6 +180,9 @@ impl ScalarUDFImpl for Quotient {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        if matches!(types[0], DataType::Interval(_)) {
+            return Ok(types[0].clone());
+        }
         Ok(if types[0].is_floating() { DataType::Float64 } else { DataType::Decimal128(38, QUOTIENT_SCALE) })
     }
 

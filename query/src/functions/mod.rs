@@ -14,19 +14,20 @@
 
 pub mod aggregates;
 mod casting;
+pub(crate) mod concatenation;
 mod extrema;
 mod formatting;
 mod mathematics;
-mod moments;
+pub(crate) mod moments;
 mod names;
 mod objects;
 mod ordered_sets;
-mod patterns;
-mod strings;
-pub(crate) mod rounding;
 pub(crate) mod overload;
+mod patterns;
 mod plain;
+pub(crate) mod rounding;
 mod session;
+mod strings;
 
 pub use names::{RegisteredKind, registered_name, registered_oid};
 
@@ -216,13 +217,17 @@ impl ScalarUDFImpl for CatalogFunction {
         }
         let array = to_array(&result_field(self.name(), &self.definition.result), &results);
         if constant {
-            // `try_from_array` would forget the metadata of a list's items.
-            return match array.as_list_opt::<i32>() {
-                Some(list) => Ok(ColumnarValue::Scalar(ScalarValue::List(Arc::new(list.clone())))),
-                None => ScalarValue::try_from_array(&array, 0).map(ColumnarValue::Scalar),
-            };
+            return constant_value(&array).map(ColumnarValue::Scalar);
         }
         Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// The only value of an array. `try_from_array` would forget the metadata of a list's items.
+fn constant_value(array: &ArrayRef) -> Result<ScalarValue> {
+    match array.as_list_opt::<i32>() {
+        Some(list) => Ok(ScalarValue::List(Arc::new(list.clone()))),
+        None => ScalarValue::try_from_array(array, 0),
     }
 }
 
@@ -282,7 +287,7 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
         };
     }
     let typed = by_name.into_values().map(overload::Function::into_udf);
-    typed.chain(rounding::functions()).chain([formatting::to_number()]).collect()
+    typed.chain(rounding::functions()).chain(concatenation::functions()).chain([formatting::to_number()]).collect()
 }
 
 /// All functions of this module for one statement. They take precedence over DataFusion's of the same name.

@@ -106,7 +106,8 @@ struct Values {
 
 impl Values {
     fn keep(&mut self, values: &ArrayRef) -> Result<()> {
-        let present = if values.null_count() == 0 { Arc::clone(values) } else { filter(values, &is_not_null(values)?)? };
+        let present =
+            if values.null_count() == 0 { Arc::clone(values) } else { filter(values, &is_not_null(values)?)? };
         if !present.is_empty() {
             self.kept.push(present);
         }

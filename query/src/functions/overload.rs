@@ -47,7 +47,6 @@ pub(crate) enum Kind {
     TimestampTz,
     /// `Interval(MonthDayNano)` with nanoseconds that are whole microseconds.
     Interval,
-    Uuid,
     TextArray,
 }
 
@@ -69,7 +68,6 @@ impl Kind {
             Self::Timestamp => SqlType::Timestamp,
             Self::TimestampTz => SqlType::TimestampTz,
             Self::Interval => SqlType::Interval,
-            Self::Uuid => SqlType::Uuid,
             Self::TextArray => SqlType::Array(Box::new(SqlType::Text)),
         }
     }
@@ -109,7 +107,6 @@ impl Overload {
         self.of_today = true;
         self
     }
-
 
     /// Conversions needed, or `None` where the arguments do not fit; exact matches cost nothing.
     fn cost(&self, arguments: &[Option<SqlType>]) -> Option<u32> {
@@ -166,7 +163,11 @@ impl Function {
     }
 
     /// The function for given arguments in a time zone, which makes it immutable unless the day matters.
-    pub(crate) fn bound(&self, arguments: &[Option<SqlType>], zone: Zone) -> std::result::Result<Arc<ScalarUDF>, QueryError> {
+    pub(crate) fn bound(
+        &self,
+        arguments: &[Option<SqlType>],
+        zone: Zone,
+    ) -> std::result::Result<Arc<ScalarUDF>, QueryError> {
         let overload = *self.resolve(arguments)?;
         let volatility = match self.volatility {
             Volatility::Stable if !overload.of_today => Volatility::Immutable,
@@ -199,7 +200,8 @@ impl fmt::Debug for Function {
 
 impl PartialEq for Function {
     fn eq(&self, other: &Self) -> bool {
-        let same = |(left, right): (&Overload, &Overload)| left.arguments == right.arguments && left.result == right.result;
+        let same =
+            |(left, right): (&Overload, &Overload)| left.arguments == right.arguments && left.result == right.result;
         self.name == other.name
             && self.zone == other.zone
             && self.overloads.len() == other.overloads.len()
@@ -252,8 +254,11 @@ impl ScalarUDFImpl for Function {
         }
         let call = Call { rows, zone: self.zone.unwrap_or(context.zone), now_micros: context.now_micros };
         let result = (overload.kernel)(&columns, &call).map_err(external)?;
+        // A list's items say in their metadata what they are.
+        let promised = args.return_field.data_type();
+        let result = if result.data_type() == promised { result } else { arrow::compute::cast(&result, promised)? };
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return super::constant_value(&result).map(ColumnarValue::Scalar);
         }
         Ok(ColumnarValue::Array(result))
     }

@@ -114,11 +114,15 @@ fn overflow(result: &DataType) -> QueryError {
 fn check_floats(computed: &ArrayRef, left: &dyn Array, right: &dyn Array) -> std::result::Result<(), QueryError> {
     let grew = match computed.data_type() {
         DataType::Float64 => {
-            let infinite = |array: &dyn Array| array.as_primitive::<Float64Type>().values().iter().any(|value| value.is_infinite());
+            let infinite = |array: &dyn Array| {
+                array.as_primitive::<Float64Type>().values().iter().any(|value| value.is_infinite())
+            };
             infinite(computed) && !infinite(left) && !infinite(right)
         }
         DataType::Float32 => {
-            let infinite = |array: &dyn Array| array.as_primitive::<Float32Type>().values().iter().any(|value| value.is_infinite());
+            let infinite = |array: &dyn Array| {
+                array.as_primitive::<Float32Type>().values().iter().any(|value| value.is_infinite())
+            };
             infinite(computed) && !infinite(left) && !infinite(right)
         }
         _ => false,

@@ -95,9 +95,10 @@ impl SiteCall {
 
     fn procedure_result(&self, name: &str, types: &[SqlType]) -> std::result::Result<Field, QueryError> {
         let function = self.procedures.get(name);
-        let function =
-            function.ok_or_else(|| QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} is missing")))?;
-        let fields: Vec<FieldRef> = types.iter().map(|sql_type| Arc::new(sql_type.field("", true)) as FieldRef).collect();
+        let function = function
+            .ok_or_else(|| QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} is missing")))?;
+        let fields: Vec<FieldRef> =
+            types.iter().map(|sql_type| Arc::new(sql_type.field("", true)) as FieldRef).collect();
         let arguments = ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &[None, None] };
         let field = function.return_field_from_args(arguments);
         let known: Vec<Operand> = types.iter().cloned().map(Some).collect();
@@ -162,7 +163,9 @@ pub(crate) fn cast_result(
             }
             _ => Ok(to.clone()),
         },
-        Some(from) if is_castable(from, to) || is_left_to_arrow(from) || is_left_to_arrow(to) => Ok(cast_type(from, to)),
+        Some(from) if is_castable(from, to) || is_left_to_arrow(from) || is_left_to_arrow(to) => {
+            Ok(cast_type(from, to))
+        }
         Some(from) => Err(QueryError::new(
             ErrorKind::CannotCoerce,
             format!("cannot cast type {} to {}", from.base_name(), to.base_name()),

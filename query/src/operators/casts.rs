@@ -9,14 +9,13 @@ use crate::response::Format;
 use crate::scan::external;
 use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array,
-    Float32Array, Float64Array, IntervalMonthDayNanoArray, PrimitiveArray, StringViewArray, StringViewBuilder,
-    Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray, PrimitiveArray,
+    StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type,
-    Int64Type, IntervalMonthDayNano, Time64MicrosecondType, TimestampMicrosecondType, i256,
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Int16Type,
+    Int32Type, Int64Type, IntervalMonthDayNano, Time64MicrosecondType, TimestampMicrosecondType, i256,
 };
 use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue};
@@ -94,6 +93,11 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
     if *array.data_type() == DataType::Null {
         return Ok(new_null_array(&to.data_type(), array.len()));
     }
+    // Operators may give another layout or unit of the same type.
+    let array = &match from {
+        SqlType::Numeric { .. } | SqlType::Array(_) => Arc::clone(array),
+        _ => native_cast(array, &from.data_type()).map_err(|_| out_of_range(from))?,
+    };
     match (from, to) {
         (SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Json | SqlType::Char, _) => {
             from_text(array, to, context)
@@ -101,7 +105,9 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
         (_, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Json) => {
             cut_to_length(&to_text(array, from, context)?, to)
         }
-        (SqlType::Float4 | SqlType::Float8, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => float_to_integer(array, to),
+        (SqlType::Float4 | SqlType::Float8, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => {
+            float_to_integer(array, to)
+        }
         (SqlType::Float4 | SqlType::Float8, SqlType::Numeric { precision, scale, .. }) => {
             float_to_numeric(array, from, *precision, *scale)
         }
@@ -112,16 +118,23 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
             native_cast(array, &to.data_type()).map_err(|_| numeric_overflow(*precision, *scale))
         }
         (SqlType::Date, SqlType::Timestamp) => date_to_timestamp(array, |local| local),
-        (SqlType::Date, SqlType::TimestampTz) => date_to_timestamp(array, |local| to_instant(local, &context.zone))
-            .map(|instants| with_utc(&instants)),
+        (SqlType::Date, SqlType::TimestampTz) => {
+            date_to_timestamp(array, |local| to_instant(local, &context.zone)).map(|instants| with_utc(&instants))
+        }
         (SqlType::Timestamp, SqlType::TimestampTz) => {
             Ok(with_utc(&map_moments(array, |local| to_instant(local, &context.zone))))
         }
-        (SqlType::TimestampTz, SqlType::Timestamp) => Ok(map_moments(array, |instant| to_local(instant, &context.zone))),
+        (SqlType::TimestampTz, SqlType::Timestamp) => {
+            Ok(map_moments(array, |instant| to_local(instant, &context.zone)))
+        }
         (SqlType::Timestamp, SqlType::Date) => Ok(moments_to_dates(array, |local| local)),
-        (SqlType::TimestampTz, SqlType::Date) => Ok(moments_to_dates(array, |instant| to_local(instant, &context.zone))),
+        (SqlType::TimestampTz, SqlType::Date) => {
+            Ok(moments_to_dates(array, |instant| to_local(instant, &context.zone)))
+        }
         (SqlType::Timestamp, SqlType::Time) => Ok(moments_to_times(array, |local| local)),
-        (SqlType::TimestampTz, SqlType::Time) => Ok(moments_to_times(array, |instant| to_local(instant, &context.zone))),
+        (SqlType::TimestampTz, SqlType::Time) => {
+            Ok(moments_to_times(array, |instant| to_local(instant, &context.zone)))
+        }
         (SqlType::Time, SqlType::Interval) => Ok(times_to_intervals(array)),
         (SqlType::Interval, SqlType::Time) => Ok(intervals_to_times(array)),
         _ => native_cast(array, &to.data_type()).map_err(|_| out_of_range(to)),
@@ -282,7 +295,11 @@ fn numeric_to_float(array: &ArrayRef, to: &SqlType) -> Converted {
             let power = 10f64.powi(i32::from(*scale));
             let texts = scale;
             array.as_primitive::<Decimal128Type>().unary(|value| {
-                if value.unsigned_abs() < 1 << 53 { value as f64 / power } else { nearest(&i256::from_i128(value), *texts) }
+                if value.unsigned_abs() < 1 << 53 {
+                    value as f64 / power
+                } else {
+                    nearest(&i256::from_i128(value), *texts)
+                }
             })
         }
         _ => {

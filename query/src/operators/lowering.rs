@@ -9,17 +9,23 @@ use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow,
 use super::casts::{CastContext, cast_call, expression_field, literal};
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field};
 use crate::error::QueryError;
+use crate::functions::aggregates::AVERAGE;
+use crate::functions::concatenation;
+use crate::functions::moments::INTERVAL_LENGTH;
 use crate::functions::overload::Function;
 use crate::scan::external;
+use crate::types::Zone;
 use arrow::datatypes::DataType;
 use catalog::sql_type::SqlType;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, InList, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{Case, Cast, InList, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Union,
+};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
@@ -42,7 +48,8 @@ pub(crate) fn lower_expression(expression: Expr, procedures: &Procedures, contex
 pub(crate) fn series_arguments(arguments: Vec<Expr>, context: &CastContext) -> Result<Vec<Expr>> {
     use arrow::datatypes::TimeUnit::Nanosecond;
     let of_moments = arguments.iter().any(|argument| {
-        matches!(argument, Expr::Literal(ScalarValue::TimestampMicrosecond(..) | ScalarValue::Date32(_), _))
+        use ScalarValue::{Date32, IntervalMonthDayNano, TimestampMicrosecond};
+        matches!(argument, Expr::Literal(TimestampMicrosecond(..) | Date32(_) | IntervalMonthDayNano(_), _))
     });
     let zone = arguments.iter().find_map(|argument| match argument {
         Expr::Literal(ScalarValue::TimestampMicrosecond(_, zone), _) => Some(zone.clone()),
@@ -80,15 +87,30 @@ struct Argument {
 
 impl Lowering<'_> {
     fn node(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        let node = match node {
+            LogicalPlan::Union(union) => self.union(union)?,
+            other => other,
+        };
         let schema = merge_schema(&node.inputs());
         let preserver = NamePreserver::new(&node);
+        let sorts = matches!(node, LogicalPlan::Sort(_));
         let rewritten = node.map_expressions(|expression| {
             let name = preserver.save(&expression);
-            let lowered = expression.transform_up(|part| self.expression(part, &schema))?;
+            let mut lowered = expression.transform_up(|part| self.expression(part, &schema))?;
+            if sorts && lowered.data.get_type(&schema)? == SqlType::Interval.data_type() {
+                lowered = self.interval_key(lowered.data)?;
+            }
             Ok(lowered.update_data(|expression| name.restore(expression)))
         })?;
         // An input's types may have changed too.
         rewritten.map_data(LogicalPlan::recompute_schema)
+    }
+
+    /// Intervals sort by their length, a month having thirty days.
+    fn interval_key(&self, interval: Expr) -> Result<Transformed<Expr>> {
+        let Some(function) = self.procedures.get(INTERVAL_LENGTH) else { return Ok(Transformed::no(interval)) };
+        let key = self.bound(function, vec![interval], &[Some(SqlType::Interval)]).map_err(external)?;
+        Ok(Transformed::yes(key))
     }
 
     fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -96,9 +118,17 @@ impl Lowering<'_> {
             Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<SiteCall>().is_some() => {
                 self.site(call, schema).map(Transformed::yes)
             }
-            Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<Function>().is_some() => {
+            Expr::ScalarFunction(call) if call.func.name() == AVERAGE && is_interval(&call.args[0], schema) => {
+                let ScalarFunction { args, .. } = call;
+                let function = self.procedures.get("interval_div").cloned();
+                let function = function.ok_or_else(|| external(QueryError::unsupported("the average of intervals")))?;
+                let divided = self.bound(&function, args, &[Some(SqlType::Interval), Some(SqlType::Int8)]);
+                divided.map(Transformed::yes).map_err(external)
+            }
+            Expr::ScalarFunction(call) if is_bound_here(&call.func) => {
                 self.function(call, schema).map(Transformed::yes)
             }
+            Expr::Case(case) => self.case(case, schema),
             Expr::Cast(cast) => Ok(match literal_integer(&cast) {
                 Some(value) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(value)), None)),
                 None => Transformed::no(Expr::Cast(cast)),
@@ -116,10 +146,15 @@ impl Lowering<'_> {
         self.bound(&func, args, &types).map_err(external)
     }
 
-    fn bound(&self, function: &Arc<ScalarUDF>, args: Vec<Expr>, types: &[Operand]) -> std::result::Result<Expr, QueryError> {
+    fn bound(
+        &self,
+        function: &Arc<ScalarUDF>,
+        args: Vec<Expr>,
+        types: &[Operand],
+    ) -> std::result::Result<Expr, QueryError> {
         let bound = match function.inner().downcast_ref::<Function>() {
             Some(typed) => typed.bound(types, self.context.zone)?,
-            None => Arc::clone(function),
+            None => concatenation::bound(function, self.context.zone).unwrap_or_else(|| Arc::clone(function)),
         };
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(bound, args)))
     }
@@ -128,7 +163,8 @@ impl Lowering<'_> {
         let ScalarFunction { func, args } = call;
         let site = func.inner().downcast_ref::<SiteCall>().expect("the caller looked");
         let places = site.places.operands.iter().copied().chain(std::iter::repeat(None));
-        let arguments = args.into_iter().zip(places).map(|(expression, place)| Argument::new(expression, place, schema));
+        let arguments =
+            args.into_iter().zip(places).map(|(expression, place)| Argument::new(expression, place, schema));
         let mut arguments = arguments.collect::<Result<Vec<Argument>>>()?.into_iter();
         let mut next = || arguments.next().expect("a site has the operands it was made with");
         let lowered = match &site.kind {
@@ -258,7 +294,8 @@ impl Lowering<'_> {
                     // Beside a numeric column a literal keeps its own digits.
                     SqlType::Numeric { declared: true, .. } => to.clone(),
                     SqlType::Numeric { .. } => {
-                        let (precision, scale) = crate::types::natural_type(&text).map_err(|error| error.position(argument.place))?;
+                        let (precision, scale) =
+                            crate::types::natural_type(&text).map_err(|error| error.position(argument.place))?;
                         SqlType::Numeric { precision, scale, declared: false }
                     }
                     other => other.clone(),
@@ -286,7 +323,14 @@ impl Lowering<'_> {
         if let Expr::Literal(literal, None) = &value
             && literal.data_type() != *to
             && let Ok(widened) = literal.cast_to(to)
-            && matches!(to, DataType::Int16 | DataType::Int32 | DataType::Int64 | DataType::Decimal128(..) | DataType::Decimal256(..))
+            && matches!(
+                to,
+                DataType::Int16
+                    | DataType::Int32
+                    | DataType::Int64
+                    | DataType::Decimal128(..)
+                    | DataType::Decimal256(..)
+            )
         {
             return Expr::Literal(widened, None);
         }
@@ -324,6 +368,55 @@ impl Lowering<'_> {
             return datafusion::logical_expr::cast(value, to.data_type());
         }
         cast_call(value, from.clone(), to.clone(), self.context)
+    }
+
+    /// Branches of numerics and doubles meet in double precision.
+    fn case(&self, mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        let branches = || case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+        let types = branches().map(|branch| branch.get_type(schema)).collect::<Result<Vec<DataType>>>()?;
+        if !mixes_floats(&types) {
+            return Ok(Transformed::no(Expr::Case(case)));
+        }
+        let thens = case.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut case.else_expr);
+        for branch in thens {
+            **branch = self.as_double(branch.as_ref().clone(), schema)?;
+        }
+        Ok(Transformed::yes(Expr::Case(case)))
+    }
+
+    fn as_double(&self, value: Expr, schema: &DFSchema) -> Result<Expr> {
+        Ok(match Argument::new(value.clone(), None, schema)?.known {
+            Some(from @ SqlType::Numeric { .. }) => self.converted(value, &from, &SqlType::Float8),
+            Some(SqlType::Float8) | None => value,
+            Some(_) => datafusion::logical_expr::cast(value, DataType::Float64),
+        })
+    }
+
+    /// The sides of a UNION too.
+    fn union(&self, union: Union) -> Result<LogicalPlan> {
+        let columns = union.schema.fields().len();
+        let mixed: Vec<bool> = (0..columns)
+            .map(|column| {
+                let types = union.inputs.iter().filter_map(|input| input.schema().fields().get(column));
+                mixes_floats(&types.map(|field| field.data_type().clone()).collect::<Vec<_>>())
+            })
+            .collect();
+        if !mixed.contains(&true) {
+            return Ok(LogicalPlan::Union(union));
+        }
+        let sides = union.inputs.iter().map(|input| {
+            let schema = input.schema();
+            let shown = schema.iter().zip(&mixed).map(|((qualifier, field), mixed)| {
+                let column = Expr::from((qualifier, field));
+                if !mixed {
+                    return Ok(column);
+                }
+                Ok(self.as_double(column, schema)?.alias_qualified(qualifier.cloned(), field.name()))
+            });
+            let side = LogicalPlanBuilder::from(input.as_ref().clone()).project(shown.collect::<Result<Vec<_>>>()?)?;
+            side.build().map(Arc::new)
+        });
+        Ok(LogicalPlan::Union(Union::try_new_with_loose_types(sides.collect::<Result<Vec<_>>>()?)?))
     }
 
     /// Strings among the items of IN are read by the type of the left side.
@@ -364,6 +457,20 @@ fn native_expression(left: Argument, operator: Operator, right: Argument) -> Exp
         (Operator::StringConcat, false, true) => array_prepend(left.expression, right.expression),
         _ => binary_expression(left.expression, operator, right.expression),
     }
+}
+
+fn is_interval(value: &Expr, schema: &DFSchema) -> bool {
+    value.get_type(schema).is_ok_and(|data_type| data_type == SqlType::Interval.data_type())
+}
+
+/// Functions that lowering gives their overload and time zone.
+fn is_bound_here(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<Function>().is_some() || concatenation::bound(function, Zone::UTC).is_some()
+}
+
+/// Doubles beside numerics, which DataFusion would bring to a numeric of fixed digits.
+fn mixes_floats(types: &[DataType]) -> bool {
+    types.iter().any(DataType::is_floating) && types.iter().any(DataType::is_decimal)
 }
 
 fn binary_expression(left: Expr, operator: Operator, right: Expr) -> Expr {

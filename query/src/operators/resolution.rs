@@ -23,7 +23,10 @@ pub(crate) fn unknown_field(field: &Field, literal: Option<&ScalarValue>) -> boo
 
 /// What an implicit conversion of a function's argument costs; `None` where there is none, 0 for the same type.
 pub(crate) fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
-    use SqlType::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Name, Numeric, Text, Time, Timestamp, TimestampTz, Varchar};
+    use SqlType::{
+        Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Name, Numeric, Text, Time, Timestamp, TimestampTz,
+        Varchar,
+    };
     const PREFERRED: Option<u32> = Some(2);
     const OTHER: Option<u32> = Some(3);
     match (from, to) {
@@ -131,7 +134,11 @@ fn counterpart(operator: &BinaryOperator, known: &SqlType, literal_first: bool) 
         BinaryOperator::Plus => true,
         BinaryOperator::Minus => false,
         BinaryOperator::Multiply | BinaryOperator::Divide if *known == SqlType::Interval => {
-            return if literal_first && *operator == BinaryOperator::Divide { SqlType::Interval } else { SqlType::Float8 };
+            return if literal_first && *operator == BinaryOperator::Divide {
+                SqlType::Interval
+            } else {
+                SqlType::Float8
+            };
         }
         BinaryOperator::StringConcat => return SqlType::Text,
         BinaryOperator::PGBitwiseShiftLeft | BinaryOperator::PGBitwiseShiftRight => return SqlType::Int4,
@@ -227,8 +234,7 @@ fn is_arithmetic(operator: &BinaryOperator) -> bool {
 /// `operator does not exist: text + integer`
 fn no_operator(operator: &BinaryOperator, left: &Operand, right: &Operand) -> QueryError {
     let shown = |operand: &Operand| operand.as_ref().map_or_else(|| "unknown".to_string(), SqlType::base_name);
-    let message =
-        format!("operator does not exist: {} {} {}", shown(left), symbol(operator), shown(right));
+    let message = format!("operator does not exist: {} {} {}", shown(left), symbol(operator), shown(right));
     QueryError::new(ErrorKind::UndefinedFunction, message)
         .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
 }
@@ -239,7 +245,9 @@ fn comparison(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Opt
         Some(Resolved::Comparison { operator: native, common, cast_to })
     };
     match (class(left), class(right)) {
-        (Class::Interval, Class::Interval) => Some(Resolved::Procedure { name: interval_procedure(operator), swapped: false }),
+        (Class::Interval, Class::Interval) => {
+            Some(Resolved::Procedure { name: interval_procedure(operator), swapped: false })
+        }
         (Class::Json, _) | (_, Class::Json) => None,
         (same, other) if same == other => match same {
             Class::Text => compare(None, None),
@@ -381,7 +389,9 @@ fn moment_arithmetic(operator: &BinaryOperator, left: Class, right: Class) -> Op
             (Timestamp, Interval) => procedure("timestamp_mi_interval"),
             (TimestampTz, Interval) => procedure("timestamptz_mi_interval"),
             (Timestamp | Date, Timestamp) | (Timestamp, Date) => procedure("timestamp_mi"),
-            (TimestampTz, TimestampTz | Timestamp | Date) | (Timestamp | Date, TimestampTz) => procedure("timestamptz_mi"),
+            (TimestampTz, TimestampTz | Timestamp | Date) | (Timestamp | Date, TimestampTz) => {
+                procedure("timestamptz_mi")
+            }
             (Time, Time) => procedure("time_mi_time"),
             (Time, Interval) => procedure("time_mi_interval"),
             (Interval, Interval) => procedure("interval_mi"),

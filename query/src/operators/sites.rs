@@ -16,7 +16,8 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, OrderByKind, Query, Select,
-    SetExpr, Spanned, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    SelectItem, SetExpr, Spanned, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 const PREFIX: &str = "site@";
 /// The type name of a literal integer, which tells it from a cast that the user wrote.
 pub(crate) const LITERAL_INT4: &str = "int4@literal";
+/// The type name of the statement's time, whose own type DataFusion does not settle.
+pub(crate) const INSTANT: &str = "timestamptz@instant";
 
 /// The sites of one statement.
 #[derive(Debug, Default)]
@@ -44,7 +47,8 @@ impl Sites {
 
 /// Rewrites a statement's tree in place.
 pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>) -> Result<Sites> {
-    let mut annotator = Annotator { sites: Sites::default(), source: statement.map(|statement| statement.source.as_ref()) };
+    let mut annotator =
+        Annotator { sites: Sites::default(), source: statement.map(|statement| statement.source.as_ref()) };
     match VisitMut::visit(tree, &mut annotator) {
         ControlFlow::Break(error) => Err(external(error)),
         ControlFlow::Continue(()) => Ok(annotator.sites),
@@ -61,6 +65,9 @@ impl VisitorMut for Annotator<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         restore_ordinals(query);
+        if let Err(error) = refuse_unmerged(&query.body) {
+            return ControlFlow::Break(error);
+        }
         ControlFlow::Continue(())
     }
 
@@ -79,7 +86,20 @@ impl Annotator<'_> {
         Ok(match expression {
             Expr::BinaryOp { left, op, right } if is_site(&op) => self.binary(op, *left, *right),
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => self.negation(*expr),
-            Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None } => {
+            Expr::UnaryOp { op: UnaryOperator::PGSquareRoot, expr } => call("sqrt", vec![*expr]),
+            Expr::UnaryOp { op: UnaryOperator::PGCubeRoot, expr } => call("cbrt", vec![*expr]),
+            Expr::UnaryOp { op: UnaryOperator::PGAbs, expr } => call("abs", vec![*expr]),
+            Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr } => {
+                let ones = marked(Expr::Value(Value::Number("-1".into(), false).into()), LITERAL_INT4);
+                self.binary(BinaryOperator::PGBitwiseXor, *expr, ones)
+            }
+            Expr::Cast {
+                kind: CastKind::Cast | CastKind::DoubleColon,
+                expr,
+                data_type,
+                array: false,
+                format: None,
+            } => {
                 if is_marker(&data_type) {
                     let kind = CastKind::Cast;
                     return Ok(Expr::Cast { kind, expr, data_type, array: false, format: None });
@@ -150,7 +170,25 @@ impl Annotator<'_> {
             [part] => part.as_ident().map(fold).unwrap_or_default(),
             _ => String::new(),
         };
+        if let Some(now) = self.clock(&name, &function.args) {
+            return now;
+        }
         let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
+        if let ("count", [FunctionArg::Unnamed(argument)], None) =
+            (name.as_str(), list.args.as_mut_slice(), list.duplicate_treatment)
+            && let FunctionArgExpr::Expr(counted) = argument
+            && integer_literal(counted).is_some()
+        {
+            *argument = FunctionArgExpr::Wildcard;
+        }
+        if let ("date", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) = (name.as_str(), list.args.as_slice()) {
+            let value = value.clone();
+            return self.cast(value, SqlType::Date);
+        }
+        if let Some((_, all)) = ALL_OCCURRENCES.iter().find(|(known, _)| *known == name) {
+            function.name = ObjectName::from(vec![Ident::new(*all)]);
+            return Expr::Function(function);
+        }
         if name == "make_interval"
             && let Some(parts) = positional_interval(&list.args)
         {
@@ -171,6 +209,30 @@ impl Annotator<'_> {
             "trunc" => call(TRUNC_TO, vec![left.clone(), right.clone()]),
             _ => Expr::Function(function),
         }
+    }
+
+    /// The names of the statement's time; those without a zone are what the session's clocks show then.
+    fn clock(&mut self, name: &str, arguments: &FunctionArguments) -> Option<Expr> {
+        let bare = match arguments {
+            FunctionArguments::None => true,
+            FunctionArguments::List(list) => list.args.is_empty(),
+            FunctionArguments::Subquery(_) => false,
+        };
+        if !bare {
+            return None;
+        }
+        let shown = match name {
+            "now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" => None,
+            "localtimestamp" => Some(SqlType::Timestamp),
+            "current_date" => Some(SqlType::Date),
+            "localtime" => Some(SqlType::Time),
+            _ => return None,
+        };
+        let instant = marked(call("now", Vec::new()), INSTANT);
+        Some(match shown {
+            Some(to) => self.cast(instant, to),
+            None => instant,
+        })
     }
 
     fn negation(&mut self, operand: Expr) -> Expr {
@@ -224,10 +286,7 @@ impl Annotator<'_> {
     fn number(&mut self, digits: String, long: bool, span: Span) -> Expr {
         let value = |text: String| Expr::Value(ValueWithSpan { value: Value::Number(text, long), span });
         if digits.parse::<i32>().is_ok() {
-            let name = ObjectName::from(vec![Ident::new(LITERAL_INT4)]);
-            let data_type = DataType::Custom(name, Vec::new());
-            let expr = Box::new(value(digits));
-            return Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None };
+            return marked(value(digits), LITERAL_INT4);
         }
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
         let whole = plain && !digits.contains('.');
@@ -289,7 +348,12 @@ fn is_site(operator: &BinaryOperator) -> bool {
 }
 
 fn is_marker(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Custom(name, _) if name.to_string() == LITERAL_INT4)
+    matches!(data_type, DataType::Custom(name, _) if [LITERAL_INT4, INSTANT].contains(&name.to_string().as_str()))
+}
+
+fn marked(expr: Expr, marker: &str) -> Expr {
+    let data_type = DataType::Custom(ObjectName::from(vec![Ident::new(marker)]), Vec::new());
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 /// The digits of a literal that was given its type here.
@@ -315,9 +379,34 @@ fn extract(field: &DateTimeField, from: Expr) -> Expr {
 fn overlaps(left: Expr, right: Expr) -> Expr {
     match (left, right) {
         (Expr::Tuple(left), Expr::Tuple(right)) => call("overlaps", left.into_iter().chain(right).collect()),
-        (left, right) => {
-            Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Overlaps, right: Box::new(right) }
+        (left, right) => Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Overlaps, right: Box::new(right) },
+    }
+}
+
+/// PostgreSQL's array functions change every occurrence; DataFusion's of the same name only the first.
+const ALL_OCCURRENCES: [(&str, &str); 2] =
+    [("array_remove", "array_remove_all"), ("array_replace", "array_replace_all")];
+
+/// A column that a FULL or RIGHT JOIN has in common comes from either side; DataFusion would show the left side's alone.
+fn refuse_unmerged(body: &SetExpr) -> std::result::Result<(), crate::error::QueryError> {
+    use ast::{JoinConstraint, JoinOperator};
+    match body {
+        SetExpr::SetOperation { left, right, .. } => refuse_unmerged(left).and_then(|()| refuse_unmerged(right)),
+        SetExpr::Select(select) => {
+            let joins = select.from.iter().flat_map(|from| &from.joins);
+            let unmerged = joins.into_iter().any(|join| match &join.join_operator {
+                JoinOperator::FullOuter(on) | JoinOperator::Right(on) | JoinOperator::RightOuter(on) => {
+                    matches!(on, JoinConstraint::Using(_) | JoinConstraint::Natural)
+                }
+                _ => false,
+            });
+            if unmerged {
+                let error = crate::error::QueryError::unsupported("FULL or RIGHT JOIN with USING or NATURAL");
+                return Err(error.hint("Write ON a.k = b.k and show coalesce(a.k, b.k)."));
+            }
+            Ok(())
         }
+        _ => Ok(()),
     }
 }
 
@@ -329,7 +418,8 @@ fn positional_interval(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
     let mut parts: Vec<Option<Expr>> = vec![None; INTERVAL_PARTS.len()];
     for (position, argument) in arguments.iter().enumerate() {
         let (position, value) = match argument {
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
+            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
                 (INTERVAL_PARTS.iter().position(|part| *part == fold(name))?, value)
             }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (position, value),
@@ -337,7 +427,7 @@ fn positional_interval(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
         };
         *parts.get_mut(position)? = Some(value.clone());
     }
-    let zero = || Expr::Value(Value::Number("0".into(), false).into());
+    let zero = || marked(Expr::Value(Value::Number("0".into(), false).into()), LITERAL_INT4);
     Some(parts.into_iter().map(|part| part.unwrap_or_else(zero)).collect())
 }
 
@@ -400,7 +490,14 @@ fn restore_in_body(body: &mut SetExpr) {
 
 fn restore_in_select(select: &mut Select) {
     if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
-        items.iter_mut().for_each(restore);
+        for item in items {
+            match item {
+                Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
+                    sets.iter_mut().flatten().for_each(|item| resolve_ordinal(item, &select.projection));
+                }
+                plain => restore(plain),
+            }
+        }
     }
     for window in &mut select.named_window {
         if let ast::NamedWindowExpr::WindowSpec(window) = &mut window.1 {
@@ -409,6 +506,16 @@ fn restore_in_select(select: &mut Select) {
     }
     if let Some(ast::Distinct::On(items)) = &mut select.distinct {
         items.iter_mut().for_each(restore);
+    }
+}
+
+/// DataFusion knows no ordinals inside of grouping sets, so the column itself takes their place.
+fn resolve_ordinal(item: &mut Expr, projection: &[SelectItem]) {
+    let Some((digits, _)) = integer_literal(item) else { return };
+    let index = digits.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
+    let shown = index.and_then(|index| projection.get(index));
+    if let Some(SelectItem::UnnamedExpr(shown) | SelectItem::ExprWithAlias { expr: shown, .. }) = shown {
+        *item = shown.clone();
     }
 }
 

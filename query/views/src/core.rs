@@ -311,7 +311,8 @@ impl Core {
                 .map(move |(index, key)| key.clone().alias(format!("{prefix}{index}")))
                 .collect::<Vec<_>>()
         };
-        let touched = LogicalPlanBuilder::from(removed).project(keys("__t"))?.distinct()?.alias("__touched")?.build()?;
+        let touched =
+            LogicalPlanBuilder::from(removed).project(keys("__t"))?.distinct()?.alias("__touched")?.build()?;
         let touched_columns: Vec<Column> =
             (0..self.keys.len()).map(|index| Column::new(Some("__touched"), format!("__t{index}"))).collect();
         let merged_columns: Vec<Column> =

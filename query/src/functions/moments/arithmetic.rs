@@ -13,8 +13,8 @@ use super::span::Span;
 use super::zones::ZoneClock;
 use crate::functions::overload::Call;
 use crate::types::DAY_MICROS;
-use arrow::array::{Array, ArrayRef, BooleanArray};
-use arrow::datatypes::{Date32Type, Int32Type, Time64MicrosecondType};
+use arrow::array::{Array, ArrayRef, BooleanArray, Decimal128Array};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Time64MicrosecondType};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -116,6 +116,16 @@ pub(super) fn scale_spans(
 pub(super) fn map_spans(arguments: &[ArrayRef], call: &Call, map: fn(Span) -> Result<Span, Failure>) -> Column {
     let values = spans(&arguments[0]);
     intervals(call.rows, arguments, |row| map(values.at(row)))
+}
+
+/// The length in microseconds, with months of 30 days and days of 24 hours.
+pub(super) fn measure_spans(arguments: &[ArrayRef], _: &Call) -> Column {
+    let values = spans(&arguments[0]);
+    let nulls = arguments[0].nulls();
+    let lengths = (0..arguments[0].len())
+        .map(|row| nulls.is_none_or(|nulls| nulls.is_valid(row)).then(|| values.at(row).normalised_micros()));
+    let lengths = lengths.collect::<Decimal128Array>().with_data_type(DataType::Decimal128(38, 0));
+    Ok(Arc::new(lengths))
 }
 
 /// Compares by length, with months of 30 days and days of 24 hours.

@@ -35,6 +35,9 @@ use parts::{Source, float_part, numeric_part};
 use span::Span;
 use std::cmp::Ordering;
 
+/// The function that an interval's order goes by: its microseconds, a month having thirty days.
+pub(crate) const INTERVAL_LENGTH: &str = "interval_length";
+
 /// The overloads of this folder by function. A name is stable where one of its overloads asks for the session's zone or the time.
 pub(super) fn functions() -> Vec<Function> {
     let mut functions = Vec::new();
@@ -120,6 +123,7 @@ fn interval_operators() -> Vec<Function> {
         single("interval_mi", &[Interval, Interval], Interval, |columns, call| {
             combine_spans(columns, call, Span::minus)
         }),
+        single(INTERVAL_LENGTH, &[Interval], NumericOfScale(0), arithmetic::measure_spans),
         single("interval_um", &[Interval], Interval, |columns, call| map_spans(columns, call, Span::negated)),
         single("interval_mul", &[Interval, Float8], Interval, |columns, call| {
             scale_spans(columns, call, Span::multiplied)
@@ -221,7 +225,8 @@ fn extractions() -> Vec<Function> {
 fn seconds() -> Vec<Overload> {
     let mut overloads = extraction::<6>(NumericOfScale(6));
     overloads.retain(|overload| overload.arguments != [Text, Date]);
-    overloads.extend(extraction::<0>(NumericOfScale(0)).into_iter().filter(|overload| overload.arguments == [Text, Date]));
+    overloads
+        .extend(extraction::<0>(NumericOfScale(0)).into_iter().filter(|overload| overload.arguments == [Text, Date]));
     overloads
 }
 
