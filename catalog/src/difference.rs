@@ -244,20 +244,24 @@ fn push_recent(
     if !parts.all {
         for named in &parts.recent {
             // From the back: most batches are named by the commit that adds them.
-            let find = |batches: &Vec<RecentBatch>| batches.iter().rposition(|batch| batch.id == *named);
-            push(*named, find(old).map(|position| &old[position]), find(new).map(|position| &new[position]));
+            let find = |batches: &Vec<Arc<RecentBatch>>| batches.iter().rposition(|batch| batch.id == *named);
+            push(
+                *named,
+                find(old).map(|position| old[position].as_ref()),
+                find(new).map(|position| new[position].as_ref()),
+            );
         }
         return;
     }
-    let by_id = |batches: &Vec<RecentBatch>| -> HashMap<RecentId, usize> {
+    let by_id = |batches: &Vec<Arc<RecentBatch>>| -> HashMap<RecentId, usize> {
         batches.iter().enumerate().map(|(position, recent)| (recent.id, position)).collect()
     };
     let (old_by_id, new_by_id) = (by_id(old), by_id(new));
     for batch in old.iter() {
-        push(batch.id, Some(batch), new_by_id.get(&batch.id).map(|position| &new[*position]));
+        push(batch.id, Some(batch.as_ref()), new_by_id.get(&batch.id).map(|position| new[*position].as_ref()));
     }
     for batch in new.iter().filter(|batch| !old_by_id.contains_key(&batch.id)) {
-        push(batch.id, None, Some(batch));
+        push(batch.id, None, Some(batch.as_ref()));
     }
 }
 

@@ -420,7 +420,7 @@ fn insert_segments(version: &mut TableVersion, segments: &[Arc<SegmentMeta>]) {
 
 fn push_recent(version: &mut TableVersion, id: RecentId, batch: &RecordBatch) {
     let recent = RecentBatch { id, batch: batch.clone(), deleted: None };
-    Arc::make_mut(&mut version.recent).push(recent);
+    Arc::make_mut(&mut version.recent).push(Arc::new(recent));
 }
 
 /// The union of two vectors; `None` when they share a row, which then would die twice.
@@ -461,14 +461,14 @@ fn delete_from_recent(
     for (id, vector) in dead {
         let moved = || Conflict::RowsChanged { table: table.clone() };
         let position = live.iter().position(|recent| recent.id == *id).ok_or_else(moved)?;
-        let recent = &mut live[position];
+        let recent = &live[position];
         let union = disjoint_union(recent.deleted.as_ref(), vector).ok_or_else(moved)?;
         assert!(union.0.max() < Some(recent.batch.num_rows() as u32), "a dead row lies inside its batch");
         change.removed_rows.push(select_rows(&recent.batch, vector));
         if union.len() == recent.batch.num_rows() as u64 {
             live.remove(position);
         } else {
-            recent.deleted = Some(union);
+            Arc::make_mut(&mut live[position]).deleted = Some(union);
         }
     }
     Ok(())

@@ -309,7 +309,7 @@ impl Loader {
         TableVersion {
             definition: Arc::new(stored.definition.into_owned()),
             segments: Arc::new(contents.segments),
-            recent: Arc::new(contents.recent.into_values().collect()),
+            recent: Arc::new(contents.recent.into_values().map(Arc::new).collect()),
             changed_at: stored.changed_at,
             changes: Arc::new(contents.changes.into_values().collect()),
             changes_from: stored.changes_from,

@@ -64,7 +64,8 @@ impl TableChange {
 pub struct TableVersion {
     pub definition: Arc<TableDefinition>,
     pub segments: Arc<BTreeMap<SegmentId, LiveSegment>>,
-    pub recent: Arc<Vec<RecentBatch>>,
+    /// Each behind its own pointer, because a commit that adds one copies the list.
+    pub recent: Arc<Vec<Arc<RecentBatch>>>,
     /// The last commit that changed the table's rows or definition.
     pub changed_at: CommitSeq,
     /// The changes with `seq > changes_from`, oldest first; kept while a view with a state depends on the table.
@@ -87,7 +88,7 @@ impl TableVersion {
 
     pub fn rows_live(&self) -> u64 {
         let segments: u64 = self.segments.values().map(LiveSegment::rows_live).sum();
-        segments + self.recent.iter().map(RecentBatch::rows_live).sum::<u64>()
+        segments + self.recent.iter().map(|recent| recent.rows_live()).sum::<u64>()
     }
 
     /// Bytes on disk of the live segments.

@@ -77,7 +77,7 @@ pub(crate) async fn run(
                 style: &style,
             };
             let batch = constants.batch(insert, statement)?;
-            let mut intake = Intake::new(&session.engine, definition);
+            let mut intake = Intake::new(&session.engine, definition).beside(session.inline_bytes());
             intake.push(batch)?;
             finish(session, intake).await?
         }
@@ -535,7 +535,7 @@ async fn from_query(
     statement: &Statement,
 ) -> Result<(u64, crate::transaction::Change), QueryError> {
     let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
-    let mut intake = Intake::new(&session.engine, Arc::clone(&definition));
+    let mut intake = Intake::new(&session.engine, Arc::clone(&definition)).beside(session.inline_bytes());
     while let Some(batch) = rows.next().await {
         let batch = batch?;
         let table = Arc::clone(&definition);

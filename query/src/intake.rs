@@ -20,6 +20,8 @@ use storage::staging::Staging;
 const INLINE_ROWS_MAX: usize = 8_192;
 /// Bytes in memory that one commit may put inline into the log.
 const INLINE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that a transaction's earlier statements may have put inline; beyond it rows are staged from the first one on.
+const INLINE_TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -29,6 +31,7 @@ pub(crate) struct Intake {
     data_dir: Arc<Path>,
     waiting: Vec<RecordBatch>,
     waiting_bytes: usize,
+    inline_bytes_max: usize,
     staging: Option<Staging>,
     rows: u64,
 }
@@ -40,9 +43,18 @@ impl Intake {
             data_dir: Arc::from(engine.catalog.data_dir()),
             waiting: Vec::new(),
             waiting_bytes: 0,
+            inline_bytes_max: INLINE_BYTES_MAX,
             staging: None,
             rows: 0,
         }
+    }
+
+    /// The same beside rows that the transaction has put inline before.
+    pub(crate) fn beside(mut self, inline_bytes: usize) -> Self {
+        if inline_bytes > INLINE_TRANSACTION_BYTES_MAX {
+            self.inline_bytes_max = 0;
+        }
+        self
     }
 
     /// Takes rows that are already checked. CPU-bound.
@@ -56,7 +68,8 @@ impl Intake {
         }
         self.waiting_bytes += batch.get_array_memory_size();
         self.waiting.push(batch);
-        if self.rows as usize > INLINE_ROWS_MAX || self.waiting_bytes > INLINE_BYTES_MAX && self.rows > 1 {
+        let large = self.waiting_bytes > self.inline_bytes_max && (self.rows > 1 || self.inline_bytes_max == 0);
+        if self.rows as usize > INLINE_ROWS_MAX || large {
             let mut staging = Staging::new(Arc::clone(&self.data_dir), Arc::clone(&self.definition), STAGING_BYTES);
             for batch in self.waiting.drain(..) {
                 staging.push(batch).map_err(storage_error)?;

@@ -466,6 +466,6 @@ impl Planning {
         let args = args.collect::<Result<Vec<Expr>>>()?;
         let folded = args.into_iter().map(|argument| simplifier.simplify(simplifier.coerce(argument, &schema)?));
         let folded = folded.collect::<Result<Vec<Expr>>>()?;
-        Ok(crate::operators::lowering::series_arguments(folded, &context)?)
+        crate::operators::lowering::series_arguments(folded, &context)
     }
 }

@@ -18,7 +18,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use catalog::definition::TableDefinition;
 use catalog::segment::{DeletionVector, SegmentMeta};
-use catalog::snapshot::{RecentBatch, TableChange, TableVersion};
+use catalog::snapshot::{TableChange, TableVersion};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
@@ -115,7 +115,7 @@ impl RowSet {
             wanted: segment.deleted.as_ref().map_or(Wanted::All, |dead| Wanted::Except(Arc::clone(dead))),
             weight: 1,
         });
-        let batches = version.recent.iter().map(|recent: &RecentBatch| BatchRows {
+        let batches = version.recent.iter().map(|recent| BatchRows {
             batch: recent.batch.clone(),
             deleted: recent.deleted.clone(),
             weight: 1,

@@ -239,6 +239,11 @@ impl Session {
         };
     }
 
+    /// Memory of the rows that the open transaction will put inline into the log.
+    pub(crate) fn inline_bytes(&self) -> usize {
+        self.transaction.as_ref().map_or(0, Transaction::inline_bytes)
+    }
+
     pub fn output_style(&self) -> OutputStyle {
         self.settings.output_style()
     }

@@ -53,6 +53,8 @@ pub(crate) struct Transaction {
     pinned: Option<Arc<Snapshot>>,
     base: Option<Arc<Snapshot>>,
     change: Change,
+    /// Memory of the rows in `change` that go inline into the log.
+    inline_bytes: usize,
     savepoints: Vec<Savepoint>,
     overlay: Option<Overlay>,
 }
@@ -67,6 +69,7 @@ impl Transaction {
             pinned: None,
             base: None,
             change: Change::default(),
+            inline_bytes: 0,
             savepoints: Vec::new(),
             overlay: None,
         }
@@ -74,6 +77,10 @@ impl Transaction {
 
     pub(crate) fn has_changes(&self) -> bool {
         !self.change.ops.is_empty()
+    }
+
+    pub(crate) fn inline_bytes(&self) -> usize {
+        self.inline_bytes
     }
 
     /// Whether a statement has already read under the isolation of this transaction.
@@ -129,6 +136,7 @@ impl Transaction {
             self.overlay = None;
             return Err(error);
         }
+        self.inline_bytes += inline_bytes(&self.change.ops[before..]);
         self.change.staged.extend(change.staged);
         self.change.holds.extend(change.holds);
         Ok(())
@@ -155,6 +163,7 @@ impl Transaction {
         self.change.ops.truncate(savepoint.ops);
         self.change.staged.truncate(savepoint.staged);
         self.savepoints.truncate(position + 1);
+        self.inline_bytes = inline_bytes(&self.change.ops);
         self.overlay = None;
         self.failed = false;
         Ok(())
@@ -211,4 +220,12 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
     }
     flush(&mut run, &mut merged);
     merged
+}
+
+fn inline_bytes(ops: &[Op]) -> usize {
+    let recent = ops.iter().filter_map(|op| match op {
+        Op::AddRecent { batch, .. } => Some(batch.get_array_memory_size()),
+        _ => None,
+    });
+    recent.sum()
 }

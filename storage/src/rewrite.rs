@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Recent rows are folded from this many batches, rows or bytes on.
-pub const RECENT_BATCHES_MAX: usize = 64;
+pub const RECENT_BATCHES_MAX: usize = 512;
 pub const RECENT_ROWS_MAX: usize = 65_536;
 pub const RECENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A segment below both of these is small.
@@ -44,7 +44,7 @@ const MERGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub struct RewritePlan {
     pub definition: Arc<TableDefinition>,
     pub segments: Vec<LiveSegment>,
-    pub recent: Vec<RecentBatch>,
+    pub recent: Vec<Arc<RecentBatch>>,
 }
 
 impl RewritePlan {
@@ -60,7 +60,7 @@ impl RewritePlan {
 
     pub fn rows_live(&self) -> u64 {
         let segments: u64 = self.segments.iter().map(LiveSegment::rows_live).sum();
-        segments + self.recent.iter().map(RecentBatch::rows_live).sum::<u64>()
+        segments + self.recent.iter().map(|recent| recent.rows_live()).sum::<u64>()
     }
 }
 
@@ -90,7 +90,7 @@ pub fn choose(version: &TableVersion, force: bool) -> Vec<RewritePlan> {
     plans
 }
 
-fn fold_is_due(recent: &[RecentBatch], force: bool) -> bool {
+fn fold_is_due(recent: &[Arc<RecentBatch>], force: bool) -> bool {
     let rows: usize = recent.iter().map(|recent| recent.batch.num_rows()).sum();
     let bytes = || recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum::<usize>();
     !recent.is_empty()
@@ -122,7 +122,8 @@ pub fn fold(store: &SegmentStore, plan: &RewritePlan, budget_bytes: usize) -> Re
     }
     // A merge over its budget would leave several small segments again, and never end.
     let budget_bytes = if plan.segments.is_empty() { budget_bytes } else { usize::MAX };
-    let mut staging = Staging::new(store.data_dir().clone(), plan.definition.clone(), budget_bytes).with_threads(1);
+    let mut staging =
+        Staging::new(store.data_dir().clone(), plan.definition.clone(), budget_bytes).with_threads(1).of_known_rows();
     for recent in &plan.recent {
         let live =
             live_rows(recent).map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))?;

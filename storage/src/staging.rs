@@ -47,6 +47,7 @@ pub struct Staging {
     partitioner: Partitioner,
     budget_bytes: usize,
     threads: usize,
+    partitions_max: usize,
     /// Small batches that were pushed since the last of [`Self::batches`].
     small: Vec<RecordBatch>,
     batches: Vec<(RecordBatch, Ordinals)>,
@@ -108,6 +109,7 @@ impl Staging {
             definition,
             budget_bytes,
             threads: thread::available_parallelism().map_or(1, usize::from),
+            partitions_max: PARTITIONS_MAX,
             small: Vec::new(),
             batches: Vec::new(),
             rows: Vec::new(),
@@ -115,6 +117,12 @@ impl Staging {
             counted_buffers: HashSet::new(),
             staged: Vec::new(),
         }
+    }
+
+    /// Takes rows that the table has already, in however many partitions they are.
+    pub fn of_known_rows(mut self) -> Self {
+        self.partitions_max = usize::MAX;
+        self
     }
 
     /// Sorts and encodes on at most `threads` threads instead of all cores; one thread makes the fewest segments.
@@ -179,9 +187,9 @@ impl Staging {
     fn buffer(&mut self, batch: RecordBatch) -> Result<(), StorageError> {
         let ordinals = self.partitioner.ordinals(&batch)?;
         let partitions = self.partitioner.keys().len();
-        if partitions > PARTITIONS_MAX {
+        if partitions > self.partitions_max {
             let table = self.definition.name.name.clone();
-            return Err(StorageError::TooManyPartitions { table, limit: PARTITIONS_MAX });
+            return Err(StorageError::TooManyPartitions { table, limit: self.partitions_max });
         }
         self.rows.resize(partitions, 0);
         match &ordinals {

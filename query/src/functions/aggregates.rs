@@ -1,11 +1,13 @@
 //! Sums and averages as PostgreSQL defines them.
 //!
+//! Sums of double precision are exact until they are rounded once, so they do not depend on the order of rows; see `float_sum`.
 //! `sum(bigint)` is numeric and cannot wrap, `sum(smallint | integer)` is bigint. `avg(x)` is planned as
 //! [`AVERAGE`]`(sum(x), count(x))`, and that division is the one that `/` uses for numerics, so a view that keeps sums and counts
 //! rounds exactly as its query does.
 
 use super::casting::{CastingAccumulator, CastingGroups};
 use super::extrema::extrema;
+use super::float_sums::{FloatAccumulator, FloatGroups, state_field};
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Float64Array};
@@ -15,6 +17,7 @@ use datafusion::common::{Result, plan_err};
 use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, GroupsAccumulator, ReversedUDAF,
     ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -99,24 +102,39 @@ impl AggregateUDFImpl for ExactSum {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if *args.expr_fields[0].data_type() == DataType::Float64 && !args.is_distinct {
+            return Ok(Box::new(FloatAccumulator::default()));
+        }
         let to = accumulated(args.expr_fields[0].data_type());
         Ok(Box::new(CastingAccumulator { inner: self.inner.accumulator(args)?, to }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if *args.input_fields[0].data_type() == DataType::Float64 && !args.is_distinct {
+            return Ok(vec![state_field(format_state_name(args.name, "sum"))]);
+        }
         self.inner.state_fields(args)
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        if *args.expr_fields[0].data_type() == DataType::Float64 && !args.is_distinct {
+            return true;
+        }
         self.inner.groups_accumulator_supported(args)
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        if *args.expr_fields[0].data_type() == DataType::Float64 {
+            return Ok(Box::new(FloatGroups::default()));
+        }
         let to = accumulated(args.expr_fields[0].data_type());
         Ok(Box::new(CastingGroups { inner: self.inner.create_groups_accumulator(args)?, to }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if *args.expr_fields[0].data_type() == DataType::Float64 && !args.is_distinct {
+            return Ok(Box::new(FloatAccumulator::default()));
+        }
         let to = accumulated(args.expr_fields[0].data_type());
         Ok(Box::new(CastingAccumulator { inner: self.inner.create_sliding_accumulator(args)?, to }))
     }

@@ -16,6 +16,8 @@ pub mod aggregates;
 mod casting;
 pub(crate) mod concatenation;
 mod extrema;
+mod float_sum;
+mod float_sums;
 mod formatting;
 mod mathematics;
 pub(crate) mod moments;

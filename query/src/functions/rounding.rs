@@ -52,8 +52,8 @@ impl ScalarUDFImpl for RoundTo {
         let number = match known.as_slice() {
             [
                 Some(number @ (SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { .. })),
-                Some(digits),
-            ] if matches!(digits, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => as_decimal(number),
+                Some(SqlType::Int2 | SqlType::Int4 | SqlType::Int8),
+            ] => as_decimal(number),
             _ if *args.arg_fields[0].data_type() == DataType::Null => DataType::Decimal128(38, 0),
             _ => return Err(external(no_function(if self.truncate { "trunc" } else { "round" }, &known))),
         };

@@ -78,13 +78,18 @@ pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
     if text(from) || text(to) || (number(from) && number(to)) {
         return true;
     }
-    match (from, to) {
-        (Bool, Bool | Int4) | (Int4, Bool) | (Bytea, Bytea) | (Uuid, Uuid) | (Json, Json) => true,
-        (Date, Date | Timestamp | TimestampTz) => true,
-        (Timestamp | TimestampTz, Date | Time | Timestamp | TimestampTz) => true,
-        (Time, Time | Interval) | (Interval, Interval | Time) => true,
-        _ => false,
-    }
+    matches!(
+        (from, to),
+        (Bool, Bool | Int4)
+            | (Int4, Bool)
+            | (Bytea, Bytea)
+            | (Uuid, Uuid)
+            | (Json, Json)
+            | (Date, Date | Timestamp | TimestampTz)
+            | (Timestamp | TimestampTz, Date | Time | Timestamp | TimestampTz)
+            | (Time, Time | Interval)
+            | (Interval, Interval | Time)
+    )
 }
 
 /// A column as another type. `Numeric` arguments stay in the precision and scale that they have where `to` declares none.

@@ -222,7 +222,7 @@ fn push_tables(context: &CatalogContext, rows: &mut Rows) {
     for table in context.snapshot.tables.values() {
         let partitions = partitions(table);
         let stored: u64 = partitions.values().map(|sum| sum.dead_rows).sum();
-        let recent: u64 = table.recent.iter().map(catalog::snapshot::RecentBatch::rows_live).sum();
+        let recent: u64 = table.recent.iter().map(|recent| recent.rows_live()).sum();
         rows.push([
             ("schema", (&table.definition.name.schema).into()),
             ("name", (&table.definition.name.name).into()),
