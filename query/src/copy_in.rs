@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{AbortOnDrop, joined};
-use crate::insert::{constant_default, default_value, named_columns, writable_table};
+use crate::insert::{constant_default, constant_default_value, named_columns, writable_table};
 use crate::intake::{Intake, checked};
 use crate::planner::Planning;
 use crate::response::{CommandTag, Format, Response};
@@ -145,7 +145,7 @@ impl Filler {
                     column.name
                 )));
             }
-            Ok(Err(default_value(column.default.as_deref(), &column.sql_type, style)?))
+            Ok(Err(constant_default_value(column.default.as_deref(), &column.sql_type, style)?))
         });
         Ok(Self { sources: sources.collect::<Result<_, QueryError>>()? })
     }

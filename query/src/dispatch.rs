@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
-use crate::{background, copy_in, copy_out, definitions, delete, explain, insert};
+use crate::{background, copy_in, copy_out, definitions, explain, insert, modify};
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
 use catalog::sql_type::SqlType;
@@ -38,7 +38,9 @@ pub(crate) async fn run(
             Ok(Response::Rows { columns, stream, verb: "SELECT", counted: true })
         }
         StatementKind::Insert(insert) => insert::run(session, insert, statement, prepared, parameters).await,
-        StatementKind::Delete(delete) => delete::run(session, delete, statement, prepared, parameters).await,
+        StatementKind::Modify(modification) => {
+            modify::run(session, modification, statement, prepared, parameters).await
+        }
         StatementKind::Copy(copy) => match copy_out::is_copy_out(copy) {
             true => copy_out::run(session, copy, statement).await,
             false => copy_in::start(session, copy, statement, alone).await,
@@ -127,7 +129,7 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
 fn unsupported(what: &str) -> QueryError {
     let error = QueryError::unsupported(what);
     match what {
-        "UPDATE" | "MERGE" => error.hint("Delete the rows and insert the new ones in one transaction."),
+        "MERGE" => error.hint("UPDATE and INSERT in one transaction do the same."),
         "CREATE VIEW" => error.hint("Create a materialized view; it always shows what its query would."),
         "ALTER" => error.hint("Create a new table and fill it with INSERT INTO … SELECT."),
         "CREATE INDEX" | "CREATE UNIQUE" => {

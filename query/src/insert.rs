@@ -3,6 +3,7 @@
 //! VALUES of plain constants and parameters, which is what applications send, are read by the types' own input functions without a
 //! plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
 
+use crate::assignment::{assigned, default_value, is_default, type_source};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
@@ -12,19 +13,19 @@ use crate::parameter_types::parameter_number;
 use crate::planner::Planning;
 use crate::prepared::{Prepared, decode_parameters, parameters_of};
 use crate::query_places::{output_place, place_of};
-use crate::response::{CommandTag, Format, ParameterValue, Response};
+use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn};
+use crate::returning::{Returning, respond};
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::types::{OutputStyle, decode_parameter};
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::DataType;
 use bytes::Bytes;
 use catalog::definition::{Column, TableDefinition};
 use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
-use datafusion::common::{ExprSchema, ScalarValue};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Spanned};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -65,7 +66,8 @@ pub(crate) async fn run(
     let planning = session.planning()?;
     let definition = target(&planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
-    let (rows, change) = match constant_rows(insert, &definition, &targets, statement)? {
+    let returning = returning(insert, &definition);
+    let (written, change) = match constant_rows(insert, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
             let constants = Constants {
@@ -77,9 +79,10 @@ pub(crate) async fn run(
                 style: &style,
             };
             let batch = constants.batch(insert, statement)?;
-            let mut intake = Intake::new(&session.engine, definition).beside(session.inline_bytes());
-            intake.push(batch)?;
-            finish(session, intake).await?
+            let mut intake = Intake::new(&session.engine, Arc::clone(&definition)).beside(session.inline_bytes());
+            intake.push(batch.clone())?;
+            let (rows, change) = finish(session, intake).await?;
+            (Written { rows, returned: vec![batch] }, change)
         }
         None => {
             let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
@@ -90,11 +93,41 @@ pub(crate) async fn run(
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
-            from_query(session, &planning, plan, definition, statement).await?
+            from_query(session, &planning, plan, &definition, returning.is_some(), statement).await?
+        }
+    };
+    let response = match returning {
+        None => Response::Command(CommandTag::Rows("INSERT", written.rows)),
+        Some(returning) => {
+            let (over, plan) = returning.plan(&planning, &definition, &[], written.returned, statement)?;
+            respond(session, &over, plan, "INSERT", statement).await?
         }
     };
     session.add_change(change)?;
-    Ok(Response::Command(CommandTag::Rows("INSERT", rows)))
+    Ok(response)
+}
+
+/// The columns that RETURNING gives.
+pub(crate) fn columns(
+    planning: &Planning,
+    insert: &ast::Insert,
+    statement: &Statement,
+) -> Result<Option<Vec<ResultColumn>>, QueryError> {
+    let definition = target(planning, insert, statement)?;
+    let returning = returning(insert, &definition);
+    returning.map(|returning| returning.columns(planning, &definition, &[], statement)).transpose()
+}
+
+fn returning(insert: &ast::Insert, definition: &TableDefinition) -> Option<Returning> {
+    let bare = || ast::Ident::with_quote('"', &definition.name.name);
+    let name = insert.table_alias.as_ref().map_or_else(bare, |alias| alias.alias.clone());
+    insert.returning.as_ref().map(|items| Returning::new(items, definition, &name, Vec::new()))
+}
+
+/// The rows that were inserted; `returned` keeps them where RETURNING wants them.
+struct Written {
+    rows: u64,
+    returned: Vec<RecordBatch>,
 }
 
 async fn finish(session: &Session, intake: Intake) -> Result<(u64, crate::transaction::Change), QueryError> {
@@ -103,9 +136,6 @@ async fn finish(session: &Session, intake: Intake) -> Result<(u64, crate::transa
 }
 
 fn refuse_unsupported(insert: &ast::Insert) -> Result<(), QueryError> {
-    if insert.returning.is_some() {
-        return Err(QueryError::unsupported("INSERT … RETURNING"));
-    }
     if insert.on.is_some() {
         return Err(
             QueryError::unsupported("INSERT … ON CONFLICT").hint("Tables have no keys yet, so rows never conflict.")
@@ -191,7 +221,7 @@ pub(crate) fn named_columns(definition: &TableDefinition, names: &[String]) -> R
 }
 
 /// The position of a named column that is not among those `taken`.
-fn named_column(definition: &TableDefinition, name: &str, taken: &[usize]) -> Result<usize, QueryError> {
+pub(crate) fn named_column(definition: &TableDefinition, name: &str, taken: &[usize]) -> Result<usize, QueryError> {
     let position = definition.columns.iter().position(|column| column.name == name).ok_or_else(|| {
         let table = &definition.name.name;
         let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
@@ -300,9 +330,7 @@ fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
             }
             _ => None,
         },
-        ast::Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
-            Some(Cell::Default)
-        }
+        other if is_default(other) => Some(Cell::Default),
         _ => None,
     }
 }
@@ -367,7 +395,7 @@ impl Constants<'_> {
             let index = self.targets.iter().position(|target| *target == position);
             let scalars = self.rows.iter().map(|row| match index {
                 Some(index) => self.value(&row[index], column),
-                None => default_value(column.default.as_deref(), &column.sql_type, self.style),
+                None => constant_default_value(column.default.as_deref(), &column.sql_type, self.style),
             });
             let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
             ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))
@@ -391,13 +419,13 @@ impl Constants<'_> {
                 let value = self.parameters.get(number - 1).ok_or_else(|| {
                     QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
                 })?;
-                assigned(
+                assigned_scalar(
                     decode_parameter(value, &self.prepared.parameters[number - 1], self.style)?,
                     sql_type,
                     self.style,
                 )
             }
-            Cell::Default => default_value(column.default.as_deref(), sql_type, self.style),
+            Cell::Default => constant_default_value(column.default.as_deref(), sql_type, self.style),
         }
     }
 
@@ -425,11 +453,11 @@ impl Constants<'_> {
 fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     let value = ParameterValue { format: Format::Text, bytes: Some(Bytes::copy_from_slice(text.as_bytes())) };
     let scalar = decode_parameter(&value, sql_type, style)?;
-    assigned(scalar, sql_type, style)
+    assigned_scalar(scalar, sql_type, style)
 }
 
 /// The value in the column's own Arrow type, by assignment.
-fn assigned(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     let wanted = sql_type.data_type();
     if scalar.data_type() == wanted {
         return Ok(scalar);
@@ -443,7 +471,7 @@ fn assigned(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle) -> Res
 }
 
 /// A column's constant default, or NULL.
-pub(crate) fn default_value(
+pub(crate) fn constant_default_value(
     default: Option<&str>,
     sql_type: &SqlType,
     style: &OutputStyle,
@@ -465,89 +493,58 @@ fn source_plan(
 ) -> Result<LogicalPlan, QueryError> {
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
-    let Some(source) = &insert.source else {
-        return Err(QueryError::unsupported("INSERT … DEFAULT VALUES").hint("Give the values of at least one column."));
+    let Some(mut source) = insert.source.clone() else {
+        return Err(QueryError::new(ErrorKind::Syntax, "INSERT without rows"));
     };
-    let plan = planning.query_plan(source, declared, Some(statement))?;
+    let target_columns: Vec<&Column> = targets.iter().map(|target| &definition.columns[*target]).collect();
+    type_source(&mut source.body, &target_columns)?;
+    let plan = planning.query_plan(&source, declared, Some(statement))?;
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
+    let context = planning.cast_context();
     let values = definition.columns.iter().enumerate().map(|(position, column)| {
         let index = targets.iter().position(|target| *target == position);
         let given = index.and_then(|index| Some((index, columns.get(index)?)));
         let value = match given {
-            Some((index, given)) => {
-                let from = plan.schema().field_from_column(given).map_err(|error| translate(error, None))?.data_type();
-                check_assignment(column, from)
-                    .map_err(|error| error.position(output_place(statement, &source.body, index)))?;
-                Expr::Column(given.clone())
-            }
-            None => default_expression(planning, column)?,
+            Some((index, given)) => assigned(Expr::Column(given.clone()), plan.schema().field(index), column, &context)
+                .map_err(|error| error.position(output_place(statement, &source.body, index)))?,
+            None => default_value(planning, column)?,
         };
-        Ok(cast(value, column.sql_type.data_type()).alias(&column.name))
+        Ok(value.alias(&column.name))
     });
     let values = values.collect::<Result<Vec<_>, QueryError>>()?;
     let projected = LogicalPlanBuilder::from(plan).project(values).and_then(LogicalPlanBuilder::build);
     projected.map_err(|error| translate(error, Some(statement)))
 }
 
-/// PostgreSQL's assignment casts: between numbers, between dates and timestamps, from and to text.
-fn check_assignment(column: &Column, from: &DataType) -> Result<(), QueryError> {
-    let to = column.sql_type.data_type();
-    let text = |data_type: &DataType| {
-        matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null)
-    };
-    let dated =
-        |data_type: &DataType| matches!(data_type, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..));
-    let fits =
-        *from == to || text(from) || text(&to) || (from.is_numeric() && to.is_numeric()) || (dated(from) && dated(&to));
-    if fits || SqlType::from_data_type(from).is_some_and(|known| known.oid() == column.sql_type.oid()) {
-        return Ok(());
-    }
-    let shown = SqlType::from_data_type(from).map_or_else(|| "unknown".into(), |known| known.base_name());
-    let message = format!(
-        "column \"{}\" is of type {} but expression is of type {shown}",
-        column.name,
-        column.sql_type.base_name()
-    );
-    Err(QueryError::new(ErrorKind::DatatypeMismatch, message)
-        .column(&column.name)
-        .hint("You will need to rewrite or cast the expression."))
-}
-
-/// A column's default as an expression; NULL where there is none.
-fn default_expression(planning: &Planning, column: &Column) -> Result<Expr, QueryError> {
-    let Some(text) = &column.default else { return Ok(Expr::Literal(ScalarValue::Null, None)) };
-    let parsed = crate::statement::parse(&format!("SELECT {text}"))?.into_iter().next().map(|statement| statement.kind);
-    let Some(crate::statement::StatementKind::Query(query)) = parsed else {
-        return Err(QueryError::new(ErrorKind::Internal, "a default is not an expression"));
-    };
-    match planning.query_plan(&query, &[], None)? {
-        LogicalPlan::Projection(projection) if projection.expr.len() == 1 => Ok(projection.expr[0].clone().unalias()),
-        _ => Err(QueryError::unsupported(format!("the default of column \"{}\" in this INSERT", column.name))),
-    }
-}
-
 async fn from_query(
     session: &mut Session,
     planning: &Arc<Planning>,
     plan: LogicalPlan,
-    definition: Arc<TableDefinition>,
+    definition: &Arc<TableDefinition>,
+    keeps: bool,
     statement: &Statement,
-) -> Result<(u64, crate::transaction::Change), QueryError> {
+) -> Result<(Written, crate::transaction::Change), QueryError> {
     let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
-    let mut intake = Intake::new(&session.engine, Arc::clone(&definition)).beside(session.inline_bytes());
+    let mut intake = Intake::new(&session.engine, Arc::clone(definition)).beside(session.inline_bytes());
+    let mut returned = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
-        let table = Arc::clone(&definition);
+        let table = Arc::clone(definition);
         let pushed = session.engine.compute().spawn_blocking(move || {
             let columns = table.columns.iter().zip(batch.columns()).map(|(column, array)| {
                 arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
             });
             let checked = checked(&table, columns.collect::<Result<_, _>>()?).map_err(|violation| violation.error)?;
-            intake.push(checked)?;
-            Ok(intake)
+            intake.push(checked.clone())?;
+            Ok((intake, checked))
         });
-        intake = joined(pushed.await)?;
+        let (next, batch) = joined(pushed.await)?;
+        intake = next;
+        if keeps {
+            returned.push(batch);
+        }
     }
-    finish(session, intake).await
+    let (rows, change) = finish(session, intake).await?;
+    Ok((Written { rows, returned }, change))
 }

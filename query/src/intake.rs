@@ -105,30 +105,36 @@ pub(crate) struct Violation {
 }
 
 /// Checks NOT NULL and lengths, and gives the columns the table's exact schema.
-pub(crate) fn checked(definition: &TableDefinition, columns: Vec<ArrayRef>) -> Result<RecordBatch, Violation> {
-    for (position, (column, array)) in definition.columns.iter().zip(&columns).enumerate() {
+pub(crate) fn checked(definition: &TableDefinition, mut columns: Vec<ArrayRef>) -> Result<RecordBatch, Violation> {
+    for (position, column) in definition.columns.iter().enumerate() {
+        let array = &columns[position];
         if column.not_null && array.null_count() > 0 {
             let row = (0..array.len()).find(|row| array.is_null(*row)).unwrap_or(0);
             return Err(Violation { row, error: null_violation(definition, position, &columns, row) });
         }
         if let SqlType::Varchar { length_max: Some(limit) } = &column.sql_type {
-            check_length(column, array, *limit)?;
+            columns[position] = within_length(column, array, *limit)?;
         }
     }
     RecordBatch::try_new(definition.schema(), columns)
         .map_err(|error| Violation { row: 0, error: QueryError::new(ErrorKind::DatatypeMismatch, error.to_string()) })
 }
 
-fn check_length(column: &Column, array: &ArrayRef, limit: u32) -> Result<(), Violation> {
-    let Some(texts) = array.as_any().downcast_ref::<StringViewArray>() else { return Ok(()) };
-    let long = |text: &str| text.len() > limit as usize && text.trim_end_matches(' ').chars().count() > limit as usize;
-    match texts.iter().position(|text| text.is_some_and(long)) {
-        None => Ok(()),
-        Some(row) => {
-            let message = format!("value too long for type character varying({limit})");
-            Err(Violation { row, error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name) })
-        }
+/// The texts of a varchar. What is too long by blanks at its end loses those that are too many.
+fn within_length(column: &Column, array: &ArrayRef, limit: u32) -> Result<ArrayRef, Violation> {
+    let limit = limit as usize;
+    let Some(texts) = array.as_any().downcast_ref::<StringViewArray>() else { return Ok(Arc::clone(array)) };
+    let end = |text: &str| if text.len() > limit { text.char_indices().nth(limit).map(|(end, _)| end) } else { None };
+    let Some(first) = texts.iter().position(|text| text.is_some_and(|text| end(text).is_some())) else {
+        return Ok(Arc::clone(array));
+    };
+    let too_long = |text: &str| end(text).is_some_and(|end| !text[end..].bytes().all(|byte| byte == b' '));
+    if let Some(row) = (first..texts.len()).find(|row| texts.is_valid(*row) && too_long(texts.value(*row))) {
+        let message = format!("value too long for type character varying({limit})");
+        return Err(Violation { row, error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name) });
     }
+    let cut = texts.iter().map(|text| text.map(|text| &text[..end(text).unwrap_or(text.len())]));
+    Ok(Arc::new(cut.collect::<StringViewArray>()))
 }
 
 fn null_violation(definition: &TableDefinition, position: usize, columns: &[ArrayRef], row: usize) -> QueryError {

@@ -86,7 +86,7 @@ fn name_items(items: &mut [SelectItem]) {
 }
 
 /// PostgreSQL's name for an unnamed expression (`FigureColname`).
-fn output_name(expression: &Expr) -> String {
+pub(crate) fn output_name(expression: &Expr) -> String {
     name_of(expression).unwrap_or_else(|| UNNAMED.to_string())
 }
 

@@ -50,15 +50,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 /// What tables of a plan are to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Sources {
     /// Rows of the snapshot.
     Rows,
     /// Schemas only, views as opaque tables: for compiling a view's definition.
     Schemas,
-    /// Like `Rows`, but the named table shows where its rows are.
-    Places(ObjectName),
+    /// Like `Rows`, and [`TARGET`] is the rows that a statement writes or has written.
+    Target(Arc<dyn TableSource>),
 }
+
+/// The name in a writer's own queries of the rows that it writes.
+pub(crate) const TARGET: &str = "__target";
 
 /// Everything that planning one statement needs.
 pub(crate) struct Planning {
@@ -247,6 +250,12 @@ impl Planning {
             }
             TableReference::Full { .. } => return Err(external(cross_database(&reference.to_string()))),
         };
+        if let Sources::Target(rows) = &self.sources
+            && schema.is_none()
+            && name == TARGET
+        {
+            return Ok(Arc::clone(rows));
+        }
         let system = pg_catalog::relation(schema.as_deref().unwrap_or("pg_catalog"), &name);
         if let Some(relation) = system {
             return self.system_relation(relation);
@@ -263,7 +272,7 @@ impl Planning {
     }
 
     fn system_relation(&self, relation: &'static pg_catalog::CatalogRelation) -> Result<Arc<dyn TableSource>> {
-        if self.sources == Sources::Schemas {
+        if matches!(self.sources, Sources::Schemas) {
             return Ok(Arc::new(LogicalTableSource::new(relation.schema())));
         }
         let batch = relation.batch(self.system.context(&self.snapshot));
@@ -272,12 +281,15 @@ impl Planning {
 
     fn table_source(&self, version: &Arc<TableVersion>) -> Arc<dyn TableSource> {
         let definition = &version.definition;
-        let extra = match &self.sources {
-            Sources::Schemas => return Arc::new(LogicalTableSource::new(definition.schema())),
-            Sources::Places(table) if *table == definition.name => Extra::Place,
-            _ => Extra::None,
-        };
-        self.rows_source(&definition.name.name, RowSet::of_table(version, extra))
+        if matches!(self.sources, Sources::Schemas) {
+            return Arc::new(LogicalTableSource::new(definition.schema()));
+        }
+        self.rows_source(&definition.name.name, RowSet::of_table(version, Extra::None))
+    }
+
+    /// The rows of a table with their places.
+    pub(crate) fn places_source(&self, version: &TableVersion) -> Arc<dyn TableSource> {
+        self.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place))
     }
 
     /// A row set as a source; `name` is what EXPLAIN calls it.
@@ -288,7 +300,7 @@ impl Planning {
     }
 
     fn view_source(&self, view: &Arc<ViewVersion>) -> Result<Arc<dyn TableSource>> {
-        if self.sources == Sources::Schemas {
+        if matches!(self.sources, Sources::Schemas) {
             return Ok(Arc::new(LogicalTableSource::new(view_schema(view))));
         }
         if !view.definition.populated {
@@ -449,7 +461,7 @@ impl Planning {
         self.procedures.get_or_init(|| Arc::new(self.state.scalar_functions().clone()))
     }
 
-    fn cast_context(&self) -> CastContext {
+    pub(crate) fn cast_context(&self) -> CastContext {
         CastContext::from_options(self.state.config_options())
     }
 

@@ -85,11 +85,13 @@ impl Prepared {
             StatementKind::Insert(insert) => {
                 let planning = session.planning()?;
                 prepared.parameters = crate::insert::parameters(&planning, insert, statement, declared)?;
+                prepared.columns = crate::insert::columns(&planning, insert, statement)?;
             }
-            StatementKind::Delete(delete) => {
+            StatementKind::Modify(modification) => {
                 let planning = session.planning()?;
-                let (plan, _) = crate::delete::plan(&planning, delete, declared, statement)?;
-                prepared.parameters = parameters_of(&plan, declared)?;
+                let planned = crate::modify::plan(&planning, modification, declared, statement)?;
+                prepared.parameters = planned.parameters(declared)?;
+                prepared.columns = planned.columns(&planning, statement)?;
             }
             StatementKind::Declare(declare) => {
                 prepared.parameters = Box::pin(Self::plan(session, &declare.statement, declared)).await?.parameters;

@@ -63,15 +63,17 @@ fn placed(error: QueryError, query: &Query, statement: &Statement) -> QueryError
     }
 }
 
-/// Where an expression begins. A minus sign is part of its operand, parentheses are not.
+/// Where an expression begins. A minus sign is part of its operand and a parenthesis of a row; other parentheses are not.
 pub(crate) fn place_of(statement: &Statement, expression: &Expr) -> Option<usize> {
+    let before = |inner: &Expr, sign: char| {
+        let inner = place_of(statement, inner)?;
+        let before: Vec<char> = statement.source.chars().take(inner - 1).collect();
+        before.iter().rposition(|character| *character == sign).map(|sign| sign + 1)
+    };
     match expression {
         Expr::Nested(inner) => place_of(statement, inner),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
-            let operand = place_of(statement, expr)?;
-            let before: Vec<char> = statement.source.chars().take(operand - 1).collect();
-            before.iter().rposition(|character| *character == '-').map(|sign| sign + 1)
-        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => before(expr, '-'),
+        Expr::Tuple(values) => before(values.first()?, '('),
         other => statement.place_of(other.span()),
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::copy_format::{CopyStatement, parse_copy};
 use crate::error::{ErrorKind, QueryError};
+use crate::modify::Modification;
 use crate::statement_grammar as grammar;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -43,7 +44,7 @@ impl Statement {
 pub(crate) enum StatementKind {
     Query(Box<ast::Query>),
     Insert(Box<ast::Insert>),
-    Delete(Box<ast::Delete>),
+    Modify(Box<Modification>),
     CreateTable(Box<CreateTable>),
     CreateSchema {
         name: String,
@@ -195,7 +196,7 @@ impl StatementKind {
     pub(crate) fn writing_command(&self) -> Option<&'static str> {
         Some(match self {
             Self::Insert(_) => "INSERT",
-            Self::Delete(_) => "DELETE",
+            Self::Modify(modification) => modification.verb(),
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateSchema { .. } => "CREATE SCHEMA",

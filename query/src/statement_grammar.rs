@@ -4,20 +4,22 @@
 //! leaves it to sqlparser; nothing is matched as text.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_table_commands};
 use crate::statement::{
     CreateMaterializedView, CreateTable, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
     Isolation, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
 };
-use datafusion::sql::sqlparser::ast::{self, Statement as Ast};
+use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use std::sync::Arc;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
-const UNSUPPORTED: [&str; 17] = [
+const UNSUPPORTED: [&str; 16] = [
     "grant", "revoke", "listen", "notify", "lock", "comment", "cluster", "reindex", "security", "reassign", "import",
-    "do", "call", "load", "update", "merge", "alter",
+    "do", "call", "load", "merge", "alter",
 ];
 
 struct Words<'a> {
@@ -590,9 +592,10 @@ impl Words<'_> {
     fn generic(&mut self) -> Result<StatementKind, QueryError> {
         let first = self.peek_word().unwrap_or_default();
         match self.parsed()? {
-            Ast::Query(query) => Ok(StatementKind::Query(query)),
-            Ast::Insert(insert) => Ok(StatementKind::Insert(Box::new(insert))),
-            Ast::Delete(delete) => Ok(StatementKind::Delete(Box::new(delete))),
+            Ast::Query(query) => self.query_or_writer(*query),
+            Ast::Insert(insert) => self.insert(None, insert),
+            Ast::Delete(delete) => Ok(StatementKind::Modify(Box::new(Modification::of_delete(None, delete)?))),
+            Ast::Update(update) => Ok(StatementKind::Modify(Box::new(Modification::of_update(None, update)?))),
             Ast::Truncate(truncate) => Ok(StatementKind::Truncate {
                 tables: truncate.table_names.into_iter().map(|target| target.name).collect(),
             }),
@@ -609,6 +612,52 @@ impl Words<'_> {
             _ => Ok(StatementKind::Unsupported(first.to_uppercase())),
         }
     }
+}
+
+impl Words<'_> {
+    /// `WITH … INSERT | UPDATE | DELETE` is parsed as a query.
+    fn query_or_writer(&self, mut query: ast::Query) -> Result<StatementKind, QueryError> {
+        let writer = match query.body.as_mut() {
+            SetExpr::Insert(writer) | SetExpr::Update(writer) | SetExpr::Delete(writer) => {
+                Some(std::mem::replace(writer, Ast::Commit { chain: false, end: false, modifier: None }))
+            }
+            _ => None,
+        };
+        match writer {
+            None => Ok(StatementKind::Query(Box::new(query))),
+            Some(Ast::Insert(insert)) => self.insert(query.with, insert),
+            Some(Ast::Update(update)) => {
+                Ok(StatementKind::Modify(Box::new(Modification::of_update(query.with, update)?)))
+            }
+            Some(Ast::Delete(delete)) => {
+                Ok(StatementKind::Modify(Box::new(Modification::of_delete(query.with, delete)?)))
+            }
+            Some(_) => Err(self.unexpected()),
+        }
+    }
+
+    /// `DEFAULT VALUES` is a row whose first column is DEFAULT, as the others then are; WITH belongs to the source.
+    fn insert(&self, with: Option<ast::With>, mut insert: ast::Insert) -> Result<StatementKind, QueryError> {
+        if insert.source.is_none() {
+            insert.source = Some(default_row()?);
+        }
+        if let (Some(with), Some(source)) = (with, insert.source.as_mut()) {
+            match source.with.as_mut() {
+                None => source.with = Some(with),
+                Some(inner) => {
+                    inner.recursive |= with.recursive;
+                    inner.cte_tables.splice(0..0, with.cte_tables);
+                }
+            }
+        }
+        Ok(StatementKind::Insert(Box::new(insert)))
+    }
+}
+
+/// `VALUES (DEFAULT)`
+fn default_row() -> Result<Box<ast::Query>, QueryError> {
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql("VALUES (DEFAULT)");
+    parser.and_then(|mut parser| parser.parse_query()).map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
 }
 
 fn backward() -> QueryError {

@@ -1,0 +1,175 @@
+//! Assignment: how a value becomes a column's, in INSERT and UPDATE.
+//!
+//! PostgreSQL assigns more freely than it computes: numbers of any type to each other, dates and timestamps to each other, anything to text.
+//! A literal or parameter without a type is read by the column's own input function, so it gets the column's type before its
+//! query is planned; everything else is cast when the query's types are known.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::operators::casts::{CastContext, cast_call};
+use crate::statement_grammar::fold;
+use arrow::datatypes::{DataType, Field};
+use catalog::definition::Column;
+use catalog::sql_type::SqlType;
+use datafusion::logical_expr::{Expr, cast};
+use datafusion::sql::sqlparser::ast::{self, SetExpr};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+/// Gives the untyped literals and the DEFAULTs of an INSERT's source what they mean in the columns that they go into.
+pub(crate) fn type_source(body: &mut SetExpr, targets: &[&Column]) -> Result<(), QueryError> {
+    match body {
+        SetExpr::Values(values) => {
+            let rows = values.rows.iter_mut();
+            rows.flat_map(|row| row.iter_mut().zip(targets)).try_for_each(|(value, column)| type_value(value, column))
+        }
+        SetExpr::Select(select) => {
+            let explicit = |item: &&mut ast::SelectItem| {
+                !matches!(item, ast::SelectItem::Wildcard(_) | ast::SelectItem::QualifiedWildcard(..))
+            };
+            for (item, column) in select.projection.iter_mut().take_while(explicit).zip(targets) {
+                if let ast::SelectItem::UnnamedExpr(value) | ast::SelectItem::ExprWithAlias { expr: value, .. } = item
+                    && is_untyped(value)
+                {
+                    type_value(value, column)?;
+                }
+            }
+            Ok(())
+        }
+        SetExpr::Query(query) => type_source(&mut query.body, targets),
+        _ => Ok(()),
+    }
+}
+
+/// The same for one value of VALUES or SET.
+pub(crate) fn type_value(value: &mut ast::Expr, column: &Column) -> Result<(), QueryError> {
+    if is_default(value) {
+        *value = default_of(column)?;
+    }
+    if is_untyped(value) {
+        // The length of a varchar is checked when it is assigned; a cast would cut it.
+        let sql_type = match &column.sql_type {
+            SqlType::Varchar { .. } => SqlType::Text,
+            other => other.clone(),
+        };
+        let inner = std::mem::replace(value, ast::Expr::value(ast::Value::Null));
+        *value = cast_syntax(inner, &sql_type)?;
+    }
+    Ok(())
+}
+
+/// `value::type` as syntax.
+pub(crate) fn cast_syntax(value: ast::Expr, sql_type: &SqlType) -> Result<ast::Expr, QueryError> {
+    let text = sql_type.to_string();
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
+    let data_type = parser.and_then(|mut parser| parser.parse_data_type());
+    let data_type = data_type.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
+    Ok(ast::Expr::Cast {
+        kind: ast::CastKind::DoubleColon,
+        expr: Box::new(value),
+        data_type,
+        array: false,
+        format: None,
+    })
+}
+
+/// Whether a value is the word DEFAULT.
+pub(crate) fn is_default(value: &ast::Expr) -> bool {
+    matches!(value, ast::Expr::Identifier(name) if name.quote_style.is_none() && fold(name) == "default")
+}
+
+fn is_untyped(value: &ast::Expr) -> bool {
+    match value {
+        ast::Expr::Nested(inner) => is_untyped(inner),
+        ast::Expr::Value(value) => matches!(
+            value.value,
+            ast::Value::SingleQuotedString(_)
+                | ast::Value::EscapedStringLiteral(_)
+                | ast::Value::UnicodeStringLiteral(_)
+                | ast::Value::DollarQuotedString(_)
+                | ast::Value::Placeholder(_)
+        ),
+        _ => false,
+    }
+}
+
+/// A column's default as syntax; NULL where there is none.
+fn default_of(column: &Column) -> Result<ast::Expr, QueryError> {
+    let Some(text) = &column.default else { return Ok(ast::Expr::value(ast::Value::Null)) };
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
+    let parsed = parser.and_then(|mut parser| parser.parse_expr());
+    let parsed = parsed.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
+    Ok(ast::Expr::Nested(Box::new(parsed)))
+}
+
+/// A planned value, whose field is `from`, in the column's type. The length of text is not checked here but with the rows.
+pub(crate) fn assigned(value: Expr, from: &Field, column: &Column, context: &CastContext) -> Result<Expr, QueryError> {
+    let to = &column.sql_type;
+    if *from.data_type() == DataType::Null {
+        return Ok(cast(value, to.data_type()));
+    }
+    let Some(known) = SqlType::from_field(from) else { return Err(not_assignable(column, None)) };
+    if !is_assignable(&known, to) {
+        return Err(not_assignable(column, Some(&known)));
+    }
+    let value = match to {
+        SqlType::Text | SqlType::Varchar { .. } if is_text(&known) => value,
+        SqlType::Varchar { .. } => cast_call(value, known, SqlType::Text, context),
+        _ if known == *to => value,
+        _ => cast_call(value, known, to.clone(), context),
+    };
+    Ok(cast(value, to.data_type()))
+}
+
+fn is_text(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name)
+}
+
+/// PostgreSQL's assignment casts.
+fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
+    use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Numeric, Time, Timestamp, TimestampTz};
+    let number = |sql_type: &SqlType| matches!(sql_type, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric { .. });
+    from.oid() == to.oid()
+        || is_text(to)
+        || (number(from) && number(to))
+        || matches!(
+            (from, to),
+            (Date, Timestamp | TimestampTz)
+                | (Timestamp, Date | Time | TimestampTz)
+                | (TimestampTz, Date | Time | Timestamp)
+                | (Time, Interval)
+                | (Interval, Time)
+                | (Json, Json)
+        )
+}
+
+fn not_assignable(column: &Column, from: Option<&SqlType>) -> QueryError {
+    let shown = from.map_or_else(|| "unknown".into(), SqlType::base_name);
+    let to = column.sql_type.base_name();
+    let message = format!("column \"{}\" is of type {to} but expression is of type {shown}", column.name);
+    QueryError::new(ErrorKind::DatatypeMismatch, message)
+        .column(&column.name)
+        .hint("You will need to rewrite or cast the expression.")
+}
+
+/// A column's default as a planned value in the column's type; NULL where there is none.
+pub(crate) fn default_value(planning: &crate::planner::Planning, column: &Column) -> Result<Expr, QueryError> {
+    use datafusion::logical_expr::LogicalPlan;
+    let failed = || QueryError::new(ErrorKind::Internal, "a default is not an expression");
+    let mut value = default_of(column)?;
+    type_value(&mut value, column)?;
+    let parsed = crate::statement::parse(&format!("SELECT {value}"))?.into_iter().next().ok_or_else(failed)?;
+    let crate::statement::StatementKind::Query(query) = parsed.kind else { return Err(failed()) };
+    let plan = planning.query_plan(&query, &[], None)?;
+    let field = plan.schema().field(0).clone();
+    match plan {
+        LogicalPlan::Projection(projection) if projection.expr.len() == 1 => {
+            assigned(projection.expr[0].clone().unalias(), &field, column, &planning.cast_context())
+                .map_err(|error| translate_default(error, column))
+        }
+        _ => Err(QueryError::unsupported(format!("the default of column \"{}\"", column.name))),
+    }
+}
+
+fn translate_default(error: QueryError, column: &Column) -> QueryError {
+    error.position(None).column(&column.name)
+}

@@ -1,0 +1,467 @@
+//! UPDATE and DELETE: rows are found by their place, marked dead, and for UPDATE written anew.
+//!
+//! Both are planned as one query over the table with its places, so any predicate that a query can have will do and segments are pruned as
+//! for one:
+//!
+//!     UPDATE t SET a = e FROM u WHERE p   ▶   SELECT t.__part, t.__row, e, t.b, … FROM t, u WHERE p
+//!
+//! Places become deletion vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u`
+//! match is changed once, by the first that comes.
+
+use crate::assignment::{assigned, type_value};
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::{compute, joined};
+use crate::insert::{named_column, written_table};
+use crate::intake::{Intake, checked};
+use crate::planner::{Planning, Sources};
+use crate::prepared::{Prepared, decode_parameters, parameters_of};
+use crate::query_places::place_of;
+use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
+use crate::returning::{Extra, Returning, respond, select, target_factor, with_extras};
+use crate::scan::{PART, ROW};
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::statement_grammar::fold;
+use crate::transaction::Change;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, UInt32Type};
+use catalog::definition::TableDefinition;
+use catalog::draft::Op;
+use catalog::segment::DeletionVector;
+use catalog::snapshot::TableVersion;
+use catalog::sql_type::SqlType;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::{
+    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableFactor, TableWithJoins,
+};
+use futures::StreamExt;
+use roaring::RoaringBitmap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// An UPDATE or DELETE as the client wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Modification {
+    pub with: Option<ast::With>,
+    pub target: TableWithJoins,
+    /// What UPDATE sets; `None` for DELETE.
+    pub assignments: Option<Vec<ast::Assignment>>,
+    /// The relations of FROM or USING.
+    pub others: Vec<TableWithJoins>,
+    pub selection: Option<ast::Expr>,
+    pub returning: Option<Vec<SelectItem>>,
+}
+
+impl Modification {
+    pub(crate) fn of_delete(with: Option<ast::With>, delete: ast::Delete) -> Result<Self, QueryError> {
+        let (FromTable::WithFromKeyword(mut from) | FromTable::WithoutKeyword(mut from)) = delete.from;
+        if from.len() != 1 || !delete.tables.is_empty() || !delete.order_by.is_empty() || delete.limit.is_some() {
+            return Err(QueryError::new(ErrorKind::Syntax, "DELETE takes one table, without ORDER BY and LIMIT")
+                .hint("Name other tables in USING."));
+        }
+        Ok(Self {
+            with,
+            target: from.remove(0),
+            assignments: None,
+            others: delete.using.unwrap_or_default(),
+            selection: delete.selection,
+            returning: delete.returning,
+        })
+    }
+
+    pub(crate) fn of_update(with: Option<ast::With>, update: ast::Update) -> Result<Self, QueryError> {
+        if !update.order_by.is_empty() || update.limit.is_some() || update.or.is_some() {
+            return Err(QueryError::new(ErrorKind::Syntax, "UPDATE takes neither ORDER BY nor LIMIT"));
+        }
+        let others = match update.from {
+            None => Vec::new(),
+            Some(ast::UpdateTableFromKind::AfterSet(others)) => others,
+            Some(ast::UpdateTableFromKind::BeforeSet(_)) => {
+                return Err(QueryError::new(ErrorKind::Syntax, "FROM of UPDATE stands behind SET"));
+            }
+        };
+        Ok(Self {
+            with,
+            target: update.table,
+            assignments: Some(update.assignments),
+            others,
+            selection: update.selection,
+            returning: update.returning,
+        })
+    }
+
+    pub(crate) fn verb(&self) -> &'static str {
+        if self.assignments.is_some() { "UPDATE" } else { "DELETE" }
+    }
+}
+
+/// A modification planned over one snapshot.
+pub(crate) struct Planned {
+    table: Arc<TableDefinition>,
+    version: Arc<TableVersion>,
+    /// Gives [`PART`], [`ROW`], then the table's columns where they are wanted, then extras.
+    plan: LogicalPlan,
+    returning: Option<(Returning, Vec<Extra>)>,
+}
+
+impl Planned {
+    pub(crate) fn parameters(&self, declared: &[Option<SqlType>]) -> Result<Vec<SqlType>, QueryError> {
+        parameters_of(&self.plan, declared)
+    }
+
+    /// The columns that RETURNING gives.
+    pub(crate) fn columns(
+        &self,
+        planning: &Planning,
+        statement: &Statement,
+    ) -> Result<Option<Vec<ResultColumn>>, QueryError> {
+        let Some((returning, extras)) = &self.returning else { return Ok(None) };
+        returning.columns(planning, &self.table, extras, statement).map(Some)
+    }
+}
+
+/// Runs an UPDATE or DELETE.
+pub(crate) async fn run(
+    session: &mut Session,
+    modification: &Modification,
+    statement: &Statement,
+    prepared: &Prepared,
+    parameters: &[ParameterValue],
+) -> Result<Response, QueryError> {
+    let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
+    let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
+    let hold = session.engine.holds.hold(table.id).await;
+    // The snapshot is taken with the table held, so that what is found stays where it is.
+    let planning = session.planning()?;
+    let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
+    let (over, tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
+    let (planned, bound) = compute(&session.engine, &session.token, async move {
+        let planned = plan(&over, &tree, &types, &owned)?;
+        let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
+        Ok((planned, bound))
+    })
+    .await?;
+    let mut writer = Writer::new(session, &planned, modification.assignments.is_some());
+    let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        let outcome = session.engine.compute().spawn_blocking(move || writer.take(&batch).map(|()| writer));
+        writer = joined(outcome.await)?;
+    }
+    let engine = Arc::clone(&session.engine);
+    let written = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
+    let verb = modification.verb();
+    let response = match &planned.returning {
+        None => Response::Command(CommandTag::Rows(verb, written.rows)),
+        Some((returning, extras)) => {
+            let (over, plan) = returning.plan(&planning, &planned.table, extras, written.returned, statement)?;
+            respond(session, &over, plan, verb, statement).await?
+        }
+    };
+    let mut change = written.change;
+    change.holds.push(hold);
+    session.add_change(change)?;
+    Ok(response)
+}
+
+fn target(
+    planning: &Planning,
+    modification: &Modification,
+    statement: &Statement,
+) -> Result<(Arc<TableDefinition>, Ident), QueryError> {
+    match &modification.target {
+        TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins } if joins.is_empty() => {
+            let table = written_table(planning, name, statement)?;
+            let bare = || Ident::with_quote('"', &table.name.name);
+            let name = alias.as_ref().map_or_else(bare, |alias| alias.name.clone());
+            Ok((table, name))
+        }
+        _ => Err(QueryError::new(ErrorKind::Syntax, format!("{} takes one table", modification.verb()))),
+    }
+}
+
+/// Plans the query that finds the rows and computes what they become.
+pub(crate) fn plan(
+    planning: &Planning,
+    modification: &Modification,
+    declared: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<Planned, QueryError> {
+    let (table, name) = target(planning, modification, statement)?;
+    let version = planning.snapshot.tables.get(&table.id).cloned().ok_or_else(|| {
+        QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", table.name.name))
+    })?;
+    let others = modification.others.iter().flat_map(relation_names).collect();
+    let returning = modification.returning.as_ref().map(|items| Returning::new(items, &table, &name, others));
+    let values = new_values(&table, &name, modification, statement)?;
+    let own = |column: &str| {
+        SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', column)]))
+    };
+    let mut items = vec![own(PART), own(ROW)];
+    items.extend(values.iter().enumerate().map(|(index, value)| SelectItem::ExprWithAlias {
+        expr: value.clone(),
+        alias: Ident::new(format!("__value{index}")),
+    }));
+    items.extend(returning.iter().flat_map(Returning::extra_items));
+    let mut from = vec![TableWithJoins { relation: target_factor(&name), joins: Vec::new() }];
+    from.extend(modification.others.iter().cloned());
+    let query = select(items, from, modification.selection.clone(), modification.with.clone())?;
+    let over = planning.with_sources(Sources::Target(planning.places_source(&version)));
+    let plan = over.query_plan(&query, declared, Some(statement))?;
+    let returning = returning.map(|returning| {
+        let extras = returning.extras(&plan, 2 + values.len());
+        (returning, extras)
+    });
+    let plan = in_column_types(planning, plan, &table, &values, statement)?;
+    Ok(Planned { table, version, plan, returning })
+}
+
+/// What the relations of a FROM are called.
+fn relation_names(table: &TableWithJoins) -> Vec<String> {
+    let factors = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
+    let names = factors.filter_map(|factor| match factor {
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. } => Some(fold(&alias.name)),
+        TableFactor::Table { name, alias: None, .. } => name.0.last().and_then(|part| part.as_ident()).map(fold),
+        _ => None,
+    });
+    names.collect()
+}
+
+/// The values of all columns after an UPDATE; a DELETE wants the old ones, and only for RETURNING.
+fn new_values(
+    table: &TableDefinition,
+    name: &Ident,
+    modification: &Modification,
+    statement: &Statement,
+) -> Result<Vec<ast::Expr>, QueryError> {
+    let mut set: BTreeMap<usize, ast::Expr> = BTreeMap::new();
+    match &modification.assignments {
+        None if modification.returning.is_none() => return Ok(Vec::new()),
+        None => {}
+        Some(assignments) => {
+            for assignment in assignments {
+                for (column, value) in single_assignments(assignment, table, statement)? {
+                    let position = named_column(table, &fold(column), &[])
+                        .map_err(|error| error.position(statement.place_of(column.span)))?;
+                    if set.insert(position, value).is_some() {
+                        let message = format!("multiple assignments to same column \"{}\"", fold(column));
+                        return Err(QueryError::new(ErrorKind::Syntax, message));
+                    }
+                }
+            }
+        }
+    }
+    let values = table.columns.iter().enumerate().map(|(position, column)| match set.remove(&position) {
+        Some(mut value) => {
+            type_value(&mut value, column)?;
+            Ok(value)
+        }
+        None => Ok(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', &column.name)])),
+    });
+    values.collect()
+}
+
+/// `(a, b) = (1, 2)` is two assignments, and so is `(a, b) = (SELECT x, y …)`.
+fn single_assignments<'a>(
+    assignment: &'a ast::Assignment,
+    table: &TableDefinition,
+    statement: &Statement,
+) -> Result<Vec<(&'a Ident, ast::Expr)>, QueryError> {
+    match &assignment.target {
+        AssignmentTarget::ColumnName(column) => {
+            Ok(vec![(assigned_column(column, table, statement)?, assignment.value.clone())])
+        }
+        AssignmentTarget::Tuple(columns) => {
+            let names = columns.iter().map(|column| assigned_column(column, table, statement));
+            let names = names.collect::<Result<Vec<_>, _>>()?;
+            let values = row_values(&assignment.value, statement)?;
+            if names.len() != values.len() {
+                let message = "number of columns does not match number of values";
+                return Err(
+                    QueryError::new(ErrorKind::Syntax, message).position(place_of(statement, &assignment.value))
+                );
+            }
+            Ok(names.into_iter().zip(values).collect())
+        }
+    }
+}
+
+fn assigned_column<'a>(
+    column: &'a ast::ObjectName,
+    table: &TableDefinition,
+    statement: &Statement,
+) -> Result<&'a Ident, QueryError> {
+    let first = column.0.first().and_then(|part| part.as_ident());
+    match first {
+        Some(name) if column.0.len() == 1 => Ok(name),
+        // PostgreSQL reads `t.a` as field a of a column t.
+        first => {
+            let shown = first.map(fold).unwrap_or_default();
+            let message = format!("column \"{shown}\" of relation \"{}\" does not exist", table.name.name);
+            Err(QueryError::new(ErrorKind::UndefinedColumn, message).position(statement.place_of(column.span())))
+        }
+    }
+}
+
+fn row_values(value: &ast::Expr, statement: &Statement) -> Result<Vec<ast::Expr>, QueryError> {
+    match value {
+        ast::Expr::Tuple(values) => Ok(values.clone()),
+        ast::Expr::Nested(inner) => row_values(inner, statement),
+        ast::Expr::Function(row) if row.name.to_string().eq_ignore_ascii_case("row") => match &row.args {
+            ast::FunctionArguments::List(list) => list
+                .args
+                .iter()
+                .map(|argument| match argument {
+                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(value.clone()),
+                    _ => Err(QueryError::new(ErrorKind::Syntax, "a row is a list of values")),
+                })
+                .collect(),
+            _ => Ok(Vec::new()),
+        },
+        ast::Expr::Subquery(query) => match query.body.as_ref() {
+            ast::SetExpr::Select(select) => Ok((0..select.projection.len())
+                .map(|index| {
+                    let mut one = query.clone();
+                    if let ast::SetExpr::Select(select) = one.body.as_mut() {
+                        select.projection = vec![select.projection.swap_remove(index)];
+                    }
+                    ast::Expr::Subquery(one)
+                })
+                .collect()),
+            _ => Err(QueryError::unsupported("a row from a query that is not a plain SELECT")),
+        },
+        other => Err(QueryError::new(
+            ErrorKind::FeatureNotSupported,
+            "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+        )
+        .position(place_of(statement, other))),
+    }
+}
+
+/// Casts the new values to their columns' types, by assignment.
+fn in_column_types(
+    planning: &Planning,
+    plan: LogicalPlan,
+    table: &TableDefinition,
+    values: &[ast::Expr],
+    statement: &Statement,
+) -> Result<LogicalPlan, QueryError> {
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    let context = planning.cast_context();
+    let columns = plan.schema().columns();
+    let projected = columns.iter().enumerate().map(|(index, column)| {
+        let value = datafusion::logical_expr::Expr::Column(column.clone());
+        let position = index.wrapping_sub(2);
+        let (Some(target), Some(given)) = (table.columns.get(position), values.get(position)) else { return Ok(value) };
+        assigned(value, plan.schema().field(index), target, &context)
+            .map(|value| value.alias(format!("__new{position}")))
+            .map_err(|error| error.position(place_of(statement, given)))
+    });
+    let projected = projected.collect::<Result<Vec<_>, QueryError>>()?;
+    let plan = LogicalPlanBuilder::from(plan).project(projected).and_then(LogicalPlanBuilder::build);
+    plan.map_err(|error| translate(error, Some(statement)))
+}
+
+/// Takes the rows that were found.
+struct Writer {
+    table: Arc<TableDefinition>,
+    version: Arc<TableVersion>,
+    found: BTreeMap<u32, RoaringBitmap>,
+    /// Where an UPDATE's new rows go.
+    intake: Option<Intake>,
+    extras: Option<Vec<Extra>>,
+    returned: Vec<RecordBatch>,
+}
+
+/// What came of it.
+struct Written {
+    rows: u64,
+    change: Change,
+    /// The rows for RETURNING: the table's columns and the extras.
+    returned: Vec<RecordBatch>,
+}
+
+impl Writer {
+    fn new(session: &Session, planned: &Planned, updates: bool) -> Self {
+        let intake = || Intake::new(&session.engine, Arc::clone(&planned.table)).beside(session.inline_bytes());
+        Self {
+            table: Arc::clone(&planned.table),
+            version: Arc::clone(&planned.version),
+            found: BTreeMap::new(),
+            intake: updates.then(intake),
+            extras: planned.returning.as_ref().map(|(_, extras)| extras.clone()),
+            returned: Vec::new(),
+        }
+    }
+
+    /// Takes a batch of the modification's query. CPU-bound.
+    fn take(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
+        let first = self.note_places(batch);
+        let count = self.table.columns.len();
+        if self.intake.is_none() && self.extras.is_none() {
+            return Ok(());
+        }
+        let batch = if first.false_count() == 0 {
+            batch.clone()
+        } else {
+            filter_record_batch(batch, &first).map_err(|error| translate(error.into(), None))?
+        };
+        let values = self.table.columns.iter().zip(&batch.columns()[2..]).map(|(column, array)| {
+            arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
+        });
+        let values = values.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let rows = checked(&self.table, values).map_err(|violation| violation.error)?;
+        if let Some(extras) = &self.extras {
+            self.returned.push(with_extras(&rows, &self.table, extras, &batch.columns()[2 + count..])?);
+        }
+        match &mut self.intake {
+            Some(intake) => intake.push(rows),
+            None => Ok(()),
+        }
+    }
+
+    /// Notes where rows are, and which of them are met for the first time.
+    fn note_places(&mut self, batch: &RecordBatch) -> BooleanArray {
+        let parts = batch.column(0).as_primitive::<UInt32Type>();
+        let rows = batch.column(1).as_primitive::<Int64Type>();
+        let places = parts.values().iter().zip(rows.values());
+        places.map(|(part, row)| Some(self.found.entry(*part).or_default().insert(*row as u32))).collect()
+    }
+
+    /// The change that all of it is. CPU-bound: the last new segments are written here.
+    fn finish(self, engine: &crate::engine::Engine) -> Result<Written, QueryError> {
+        let rows = self.found.values().map(RoaringBitmap::len).sum();
+        let mut change = Change::default();
+        if rows > 0 {
+            change.ops.push(delete_op(&self.version, self.found));
+        }
+        if let Some(intake) = self.intake {
+            let (_, added) = intake.finish(engine)?;
+            change.ops.extend(added.ops);
+            change.staged.extend(added.staged);
+        }
+        Ok(Written { rows, change, returned: self.returned })
+    }
+}
+
+/// Parts are numbered as [`crate::scan::RowSet::of_table`] numbers them: segments in order, then recent batches.
+fn delete_op(version: &TableVersion, found: BTreeMap<u32, RoaringBitmap>) -> Op {
+    let segment_ids: Vec<_> = version.segments.keys().copied().collect();
+    let mut segments = Vec::new();
+    let mut recent = Vec::new();
+    for (part, rows) in found {
+        let vector = Arc::new(DeletionVector(rows));
+        match segment_ids.get(part as usize) {
+            Some(id) => segments.push((*id, vector)),
+            None => recent.push((version.recent[part as usize - segment_ids.len()].id, vector)),
+        }
+    }
+    Op::Delete { table: version.definition.id, segments, recent }
+}

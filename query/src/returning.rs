@@ -1,0 +1,292 @@
+//! RETURNING: a query over the rows that a statement has written.
+//!
+//! The rows are kept in memory as a relation called [`TARGET`](crate::planner::TARGET): the table's columns, then whatever the list takes from other
+//! tables of the statement's FROM or USING. Those values are computed with the writer's own query, as *extras* behind its
+//! columns; here they are given back their names:
+//!
+//!     UPDATE t SET a = 1 FROM u WHERE … RETURNING t.a, u.b, u.*
+//!     writer's query:  SELECT place, new columns…, u.b, u.* FROM target, u WHERE …
+//!     this query:      SELECT t.a, t.extra1 AS b, t.extra2 AS …  FROM __target AS t
+
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::ready;
+use crate::output_names::output_name;
+use crate::planner::{Planning, Sources, TARGET, result_columns};
+use crate::response::{Response, ResultColumn};
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::statement_grammar::fold;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use catalog::definition::TableDefinition;
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
+};
+use futures::TryStreamExt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A RETURNING list over one table's rows and the other relations of the statement.
+#[derive(Debug)]
+pub(crate) struct Returning {
+    items: Vec<SelectItem>,
+    /// What the list calls the rows that are written.
+    name: Ident,
+    /// Names of the other relations, in order.
+    others: Vec<String>,
+    /// Columns of other relations that the list names.
+    references: Vec<Expr>,
+}
+
+/// A value that the writer's query computes for the list, behind its own columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Extra {
+    /// The relation that it comes from, where it is one of a `*`'s columns.
+    relation: Option<String>,
+    field: FieldRef,
+}
+
+fn extra_name(index: usize) -> String {
+    format!("__extra{index}")
+}
+
+impl Returning {
+    /// `name` is the alias of the table, or its name; `others` are the names of the statement's other relations.
+    pub(crate) fn new(items: &[SelectItem], definition: &TableDefinition, name: &Ident, others: Vec<String>) -> Self {
+        let mut returning = Self { items: items.to_vec(), name: name.clone(), others, references: Vec::new() };
+        if !returning.others.is_empty() {
+            let mut collector = Collector { definition, name: fold(name), found: Vec::new() };
+            let _ = VisitMut::visit(&mut returning.items, &mut collector);
+            returning.references = collector.found;
+        }
+        returning
+    }
+
+    /// Items for the end of the writer's select list: the named columns of other relations, then all columns of each.
+    pub(crate) fn extra_items(&self) -> Vec<SelectItem> {
+        let named = self.references.iter().enumerate().map(|(index, reference)| SelectItem::ExprWithAlias {
+            expr: reference.clone(),
+            alias: Ident::new(format!("__reference{index}")),
+        });
+        let stars = if self.has_star() { self.others.as_slice() } else { &[] };
+        let stars = stars.iter().map(|other| {
+            let name = ast::ObjectName::from(vec![Ident::with_quote('"', other)]);
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), Default::default())
+        });
+        named.chain(stars).collect()
+    }
+
+    fn has_star(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)))
+    }
+
+    /// The extras of a writer's plan, which begin at the given column.
+    pub(crate) fn extras(&self, plan: &LogicalPlan, start: usize) -> Vec<Extra> {
+        let columns = plan.schema().iter().skip(start).enumerate();
+        let extras = columns.map(|(index, (qualifier, field))| Extra {
+            relation: qualifier.filter(|_| index >= self.references.len()).map(|name| name.table().to_string()),
+            field: Arc::clone(field),
+        });
+        extras.collect()
+    }
+
+    /// The list as a plan over the rows: batches of the table's columns and then the extras.
+    pub(crate) fn plan(
+        &self,
+        planning: &Planning,
+        definition: &TableDefinition,
+        extras: &[Extra],
+        rows: Vec<RecordBatch>,
+        statement: &Statement,
+    ) -> Result<(Arc<Planning>, LogicalPlan), QueryError> {
+        let rows = MemTable::try_new(schema(definition, extras), vec![rows]).map_err(|error| translate(error, None))?;
+        let planning = Arc::new(planning.with_sources(Sources::Target(provider_as_source(Arc::new(rows)))));
+        let query = self.query(definition, extras)?;
+        let plan = planning.query_plan(&query, &[], Some(statement))?;
+        Ok((planning, plan))
+    }
+
+    /// The columns of the list, before there are rows.
+    pub(crate) fn columns(
+        &self,
+        planning: &Planning,
+        definition: &TableDefinition,
+        extras: &[Extra],
+        statement: &Statement,
+    ) -> Result<Vec<ResultColumn>, QueryError> {
+        let (planning, plan) = self.plan(planning, definition, extras, Vec::new(), statement)?;
+        result_columns(&plan, &planning.snapshot)
+    }
+
+    fn query(&self, definition: &TableDefinition, extras: &[Extra]) -> Result<ast::Query, QueryError> {
+        let factor = target_factor(&self.name);
+        let from = vec![ast::TableWithJoins { relation: factor, joins: Vec::new() }];
+        let items = self.items.iter().flat_map(|item| self.spelt_out(item, definition, extras));
+        let mut items: Vec<SelectItem> = items.collect();
+        let mut replacer = Replacer { returning: self };
+        let _ = VisitMut::visit(&mut items, &mut replacer);
+        select(items, from, None, None)
+    }
+
+    /// Stars as columns, and columns of other relations under their own names.
+    fn spelt_out(&self, item: &SelectItem, definition: &TableDefinition, extras: &[Extra]) -> Vec<SelectItem> {
+        let own = || definition.columns.iter().map(|column| self.column(&column.name, &column.name));
+        let of = |wanted: Option<String>| {
+            let extras = extras.iter().enumerate();
+            let extras = extras.filter(move |(_, extra)| match (&extra.relation, &wanted) {
+                (Some(relation), Some(wanted)) => relation == wanted,
+                (relation, None) => relation.is_some(),
+                _ => false,
+            });
+            extras.map(|(index, extra)| self.column(&extra_name(index), extra.field.name()))
+        };
+        match item {
+            SelectItem::Wildcard(_) => own().chain(of(None)).collect(),
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+                if name == fold(&self.name) {
+                    own().collect()
+                } else if self.others.contains(&name) {
+                    of(Some(name)).collect()
+                } else {
+                    vec![item.clone()]
+                }
+            }
+            SelectItem::UnnamedExpr(expression) => match self.position(expression) {
+                Some(index) => vec![self.column(&extra_name(index), &output_name(expression))],
+                None => {
+                    let alias = Ident::with_quote('"', output_name(expression));
+                    vec![SelectItem::ExprWithAlias { expr: expression.clone(), alias }]
+                }
+            },
+            other => vec![other.clone()],
+        }
+    }
+
+    fn column(&self, name: &str, shown: &str) -> SelectItem {
+        let expr = Expr::CompoundIdentifier(vec![self.name.clone(), Ident::with_quote('"', name)]);
+        SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', shown) }
+    }
+
+    fn position(&self, expression: &Expr) -> Option<usize> {
+        self.references.iter().position(|reference| reference == expression)
+    }
+}
+
+fn schema(definition: &TableDefinition, extras: &[Extra]) -> SchemaRef {
+    let mut fields: Vec<FieldRef> = definition.schema().fields().iter().cloned().collect();
+    let named = extras.iter().enumerate().map(|(index, extra)| {
+        let field = Field::clone(&extra.field).with_name(extra_name(index)).with_nullable(true);
+        Arc::new(field) as FieldRef
+    });
+    fields.extend(named);
+    Arc::new(Schema::new(fields))
+}
+
+/// A batch of a table's columns with extras behind it.
+pub(crate) fn with_extras(
+    rows: &RecordBatch,
+    definition: &TableDefinition,
+    extras: &[Extra],
+    values: &[arrow::array::ArrayRef],
+) -> Result<RecordBatch, QueryError> {
+    let columns = rows.columns().iter().chain(values).cloned().collect();
+    RecordBatch::try_new(schema(definition, extras), columns)
+        .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
+}
+
+/// `__target AS name`
+pub(crate) fn target_factor(name: &Ident) -> TableFactor {
+    TableFactor::Table {
+        name: ast::ObjectName::from(vec![Ident::new(TARGET)]),
+        alias: Some(ast::TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None }),
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+/// `[WITH …] SELECT items FROM … [WHERE …]`
+pub(crate) fn select(
+    items: Vec<SelectItem>,
+    from: Vec<ast::TableWithJoins>,
+    selection: Option<Expr>,
+    with: Option<ast::With>,
+) -> Result<ast::Query, QueryError> {
+    let template = crate::statement::parse("SELECT 1")?.into_iter().next().map(|statement| statement.kind);
+    let Some(crate::statement::StatementKind::Query(mut query)) = template else {
+        return Err(QueryError::new(ErrorKind::Internal, "a query was not parsed as one"));
+    };
+    query.with = with;
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = items;
+        select.from = from;
+        select.selection = selection;
+    }
+    Ok(*query)
+}
+
+/// Finds what a list takes from relations other than the table itself.
+struct Collector<'a> {
+    definition: &'a TableDefinition,
+    name: String,
+    found: Vec<Expr>,
+}
+
+impl VisitorMut for Collector<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        let foreign = match expression {
+            Expr::Identifier(name) => {
+                let name = fold(name);
+                !self.definition.columns.iter().any(|column| column.name == name)
+            }
+            Expr::CompoundIdentifier(names) => names.len() < 2 || fold(&names[names.len() - 2]) != self.name,
+            _ => false,
+        };
+        if foreign && !self.found.contains(expression) {
+            self.found.push(expression.clone());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts extras in the place of what was collected.
+struct Replacer<'a> {
+    returning: &'a Returning,
+}
+
+impl VisitorMut for Replacer<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Some(index) = self.returning.position(expression) {
+            let name = Ident::new(extra_name(index));
+            *expression = Expr::CompoundIdentifier(vec![self.returning.name.clone(), name]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The answer of a writer that returns rows. They are computed to the last, so that an error in the list undoes the statement.
+pub(crate) async fn respond(
+    session: &Session,
+    planning: &Arc<Planning>,
+    plan: LogicalPlan,
+    verb: &'static str,
+    statement: &Statement,
+) -> Result<Response, QueryError> {
+    let columns = result_columns(&plan, &planning.snapshot)?;
+    let rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
+    let batches: Vec<RecordBatch> = rows.try_collect().await?;
+    Ok(Response::Rows { columns, stream: ready(batches), verb, counted: true })
+}
