@@ -40,6 +40,7 @@ files! {
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
+    writers_do_what_postgres_does: "writers.slt",
     cursors_walk_through_a_snapshot: "cursors.slt",
     catalogue_relations_answer_psql: "catalogue.slt",
     restarts_lose_nothing: "restart.slt",
