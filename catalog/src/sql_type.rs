@@ -64,10 +64,16 @@ pub enum SqlType {
     Oid,
     /// An OID that prints as the name of what it names (`regclass`, `regtype`, `regproc`, …), Arrow `Utf8View`.
     Reg(RegType),
-    /// `json`, Arrow `Utf8View`; in results only.
+    /// `json`, the text as it came, Arrow `LargeBinary`. No other type has that Arrow type, so a value that went
+    /// through CASE, UNION or an aggregate, which forget metadata, is still known for what it is.
     Json,
     /// An array of the element type, Arrow `List`; in results only.
     Array(Box<SqlType>),
+    /// `jsonb`, text in canonical form, Arrow `LargeUtf8`, which no other type has.
+    Jsonb,
+    /// `character(n)`, or `bpchar` without a length, Arrow `Utf8View`. Blanks at the end mean nothing; values are kept
+    /// without them, so they compare as text, and get them back where they are printed.
+    Bpchar { length: Option<u32> },
 }
 
 /// The aliases of `oid` that print names.
@@ -107,11 +113,13 @@ impl SqlType {
             Self::Reg(RegType::Proc) => 24,
             Self::Reg(RegType::Namespace) => 4089,
             Self::Json => 114,
+            Self::Jsonb => 3802,
+            Self::Bpchar { .. } => 1042,
             Self::Array(element) => element.array_oid(),
         }
     }
 
-    /// The OID of the array type over this element; `_text` where there is none of its own.
+    /// The OID of the array type over this element.
     pub fn array_oid(&self) -> u32 {
         match self {
             Self::Bool => 1000,
@@ -133,7 +141,15 @@ impl SqlType {
             Self::Char => 1002,
             Self::Oid => 1028,
             Self::Json => 199,
-            Self::Text | Self::Reg(_) | Self::Array(_) => 1009,
+            Self::Jsonb => 3807,
+            Self::Bpchar { .. } => 1014,
+            // An array of arrays is one of more dimensions, and has the same type.
+            Self::Array(element) => element.array_oid(),
+            Self::Text => 1009,
+            Self::Reg(RegType::Class) => 2210,
+            Self::Reg(RegType::Type) => 2211,
+            Self::Reg(RegType::Proc) => 1008,
+            Self::Reg(RegType::Namespace) => 4090,
         }
     }
 
@@ -160,6 +176,8 @@ impl SqlType {
             Self::Char,
             Self::Oid,
             Self::Json,
+            Self::Jsonb,
+            Self::Bpchar { length: None },
             Self::Reg(RegType::Class),
             Self::Reg(RegType::Type),
             Self::Reg(RegType::Proc),
@@ -182,7 +200,8 @@ impl SqlType {
             Self::Numeric { precision, scale, declared: true } => {
                 ((i32::from(*precision) << 16) | (i32::from(*scale) & 0x7ff)) + 4
             }
-            Self::Varchar { length_max: Some(n) } => *n as i32 + 4,
+            Self::Varchar { length_max: Some(n) } | Self::Bpchar { length: Some(n) } => *n as i32 + 4,
+            Self::Array(element) => element.typmod(),
             _ => -1,
         }
     }
@@ -196,7 +215,8 @@ impl SqlType {
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::TimestampTz => 8,
             Self::Interval | Self::Uuid => 16,
             Self::Name => 64,
-            Self::Numeric { .. } | Self::Text | Self::Varchar { .. } | Self::Bytea | Self::Json | Self::Array(_) => -1,
+            Self::Numeric { .. } | Self::Text | Self::Varchar { .. } | Self::Bytea | Self::Array(_) => -1,
+            Self::Json | Self::Jsonb | Self::Bpchar { .. } => -1,
         }
     }
 
@@ -227,6 +247,9 @@ impl SqlType {
             Self::Reg(RegType::Proc) => "regproc".into(),
             Self::Reg(RegType::Namespace) => "regnamespace".into(),
             Self::Json => "json".into(),
+            Self::Jsonb => "jsonb".into(),
+            Self::Bpchar { .. } => "character".into(),
+            Self::Array(element) if matches!(**element, Self::Array(_)) => element.base_name(),
             Self::Array(element) => format!("{}[]", element.base_name()),
         }
     }
@@ -242,9 +265,11 @@ impl SqlType {
             Self::Float8 => DataType::Float64,
             Self::Numeric { precision, scale, .. } if *precision <= 38 => DataType::Decimal128(*precision, *scale),
             Self::Numeric { precision, scale, .. } => DataType::Decimal256(*precision, *scale),
-            Self::Text | Self::Varchar { .. } | Self::Name | Self::Char | Self::Reg(_) | Self::Json => {
+            Self::Text | Self::Varchar { .. } | Self::Bpchar { .. } | Self::Name | Self::Char | Self::Reg(_) => {
                 DataType::Utf8View
             }
+            Self::Json => DataType::LargeBinary,
+            Self::Jsonb => DataType::LargeUtf8,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
@@ -252,7 +277,7 @@ impl SqlType {
             Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::Bytea => DataType::BinaryView,
-            Self::Array(element) => DataType::List(Arc::new(element.field("item", true))),
+            Self::Array(element) => DataType::List(Arc::new(element.item_field())),
         }
     }
 
@@ -260,6 +285,13 @@ impl SqlType {
     pub fn field(&self, name: &str, nullable: bool) -> Field {
         Field::new(name, self.data_type(), nullable)
             .with_metadata(HashMap::from([(TYPE_KEY.to_string(), self.to_string())]))
+    }
+
+    /// The field of an array's items. It remembers the type only where its Arrow type alone does not say it, so that arrays of one
+    /// type have one Arrow type, whoever made them.
+    pub fn item_field(&self) -> Field {
+        let plain = Field::new("item", self.data_type(), true);
+        if Self::from_field(&plain).as_ref() == Some(self) { plain } else { self.field("item", true) }
     }
 
     /// The type of a column of a table or of a result: what its metadata says where that fits its Arrow type, else what
@@ -296,16 +328,16 @@ impl SqlType {
             | DataType::Decimal256(precision, scale) => {
                 Self::Numeric { precision: *precision, scale: *scale, declared: false }
             }
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Self::Text,
+            DataType::Utf8 | DataType::Utf8View | DataType::Null => Self::Text,
+            DataType::LargeUtf8 => Self::Jsonb,
+            DataType::LargeBinary => Self::Json,
             DataType::Date32 | DataType::Date64 => Self::Date,
             DataType::Time32(_) | DataType::Time64(_) => Self::Time,
             DataType::Timestamp(_, None) => Self::Timestamp,
             DataType::Timestamp(_, Some(_)) => Self::TimestampTz,
             DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
             DataType::FixedSizeBinary(16) => Self::Uuid,
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-                Self::Bytea
-            }
+            DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Bytea,
             DataType::Dictionary(_, value) => return Self::from_data_type(value),
             DataType::List(element) | DataType::LargeList(element) | DataType::FixedSizeList(element, _) => {
                 Self::Array(Box::new(Self::from_field(element)?))
@@ -329,6 +361,9 @@ impl SqlType {
         }
         if let Some(length) = text.strip_prefix("character varying(").and_then(|rest| rest.strip_suffix(')')) {
             return Some(Self::Varchar { length_max: Some(length.parse().ok()?) });
+        }
+        if let Some(length) = text.strip_prefix("character(").and_then(|rest| rest.strip_suffix(')')) {
+            return Some(Self::Bpchar { length: Some(length.parse().ok()?) });
         }
         Some(match text {
             "boolean" => Self::Bool,
@@ -355,6 +390,8 @@ impl SqlType {
             "regproc" => Self::Reg(RegType::Proc),
             "regnamespace" => Self::Reg(RegType::Namespace),
             "json" => Self::Json,
+            "jsonb" => Self::Jsonb,
+            "bpchar" => Self::Bpchar { length: None },
             _ => return None,
         })
     }
@@ -366,6 +403,8 @@ impl fmt::Display for SqlType {
         match self {
             Self::Numeric { precision, scale, declared: true } => write!(f, "numeric({precision},{scale})"),
             Self::Varchar { length_max: Some(n) } => write!(f, "character varying({n})"),
+            Self::Bpchar { length: Some(n) } => write!(f, "character({n})"),
+            Self::Bpchar { length: None } => f.write_str("bpchar"),
             Self::Array(element) => write!(f, "{element}[]"),
             _ => f.write_str(&self.base_name()),
         }

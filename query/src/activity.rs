@@ -22,14 +22,43 @@ pub(crate) struct Activity {
 
 /// All sessions of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<BTreeMap<i32, Arc<Mutex<Activity>>>>);
+pub(crate) struct Registry(Mutex<BTreeMap<i32, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    activity: Arc<Mutex<Activity>>,
+    cancel: CancelHandle,
+    farewell: CancellationToken,
+}
 
 impl Registry {
-    pub(crate) fn add(&self, activity: Activity) -> Arc<Mutex<Activity>> {
+    /// Adds a session; `farewell` is cancelled where another one ends it.
+    pub(crate) fn add(
+        &self,
+        activity: Activity,
+        cancel: CancelHandle,
+        farewell: CancellationToken,
+    ) -> Arc<Mutex<Activity>> {
         let id = activity.process_id;
-        let entry = Arc::new(Mutex::new(activity));
-        self.0.lock().insert(id, Arc::clone(&entry));
-        entry
+        let activity = Arc::new(Mutex::new(activity));
+        self.0.lock().insert(id, Entry { activity: Arc::clone(&activity), cancel, farewell });
+        activity
+    }
+
+    /// Cancels what a session does at the moment, if there is such a session.
+    pub(crate) fn cancel(&self, process_id: i32) -> bool {
+        let cancel = self.0.lock().get(&process_id).map(|entry| entry.cancel.clone());
+        cancel.map(|cancel| cancel.cancel()).is_some()
+    }
+
+    /// Ends a session, if there is one.
+    pub(crate) fn terminate(&self, process_id: i32) -> bool {
+        let farewell = self.0.lock().get(&process_id).map(|entry| entry.farewell.clone());
+        farewell.map(|farewell| farewell.cancel()).is_some()
+    }
+
+    pub(crate) fn statement(&self, process_id: i32) -> Option<String> {
+        self.0.lock().get(&process_id).map(|entry| entry.activity.lock().statement.clone())
     }
 
     pub(crate) fn remove(&self, process_id: i32) {
@@ -37,7 +66,7 @@ impl Registry {
     }
 
     pub(crate) fn list(&self) -> Vec<Activity> {
-        self.0.lock().values().map(|entry| entry.lock().clone()).collect()
+        self.0.lock().values().map(|entry| entry.activity.lock().clone()).collect()
     }
 }
 

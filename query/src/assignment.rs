@@ -48,7 +48,7 @@ pub(crate) fn type_value(value: &mut ast::Expr, column: &Column) -> Result<(), Q
     if is_untyped(value) {
         // The length of a varchar is checked when it is assigned; a cast would cut it.
         let sql_type = match &column.sql_type {
-            SqlType::Varchar { .. } => SqlType::Text,
+            SqlType::Varchar { .. } | SqlType::Bpchar { .. } => SqlType::Text,
             other => other.clone(),
         };
         let inner = std::mem::replace(value, ast::Expr::value(ast::Value::Null));
@@ -112,8 +112,8 @@ pub(crate) fn assigned(value: Expr, from: &Field, column: &Column, context: &Cas
         return Err(not_assignable(column, Some(&known)));
     }
     let value = match to {
-        SqlType::Text | SqlType::Varchar { .. } if is_text(&known) => value,
-        SqlType::Varchar { .. } => cast_call(value, known, SqlType::Text, context),
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } if is_text(&known) => value,
+        SqlType::Varchar { .. } | SqlType::Bpchar { .. } => cast_call(value, known, SqlType::Text, context),
         _ if known == *to => value,
         _ => cast_call(value, known, to.clone(), context),
     };
@@ -121,12 +121,14 @@ pub(crate) fn assigned(value: Expr, from: &Field, column: &Column, context: &Cas
 }
 
 fn is_text(sql_type: &SqlType) -> bool {
-    matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name)
+    matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
 }
 
 /// PostgreSQL's assignment casts.
 fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
-    use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Numeric, Time, Timestamp, TimestampTz};
+    use SqlType::{
+        Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Jsonb, Numeric, Time, Timestamp, TimestampTz,
+    };
     let number = |sql_type: &SqlType| matches!(sql_type, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric { .. });
     from.oid() == to.oid()
         || is_text(to)
@@ -138,7 +140,7 @@ fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
                 | (TimestampTz, Date | Time | Timestamp)
                 | (Time, Interval)
                 | (Interval, Time)
-                | (Json, Json)
+                | (Json | Jsonb, Json | Jsonb)
         )
 }
 

@@ -4,8 +4,9 @@ use crate::cursor::{self, Cursor};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::{compute, ready, stream};
+use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
-use crate::prepared::{Prepared, SqlPrepared, decode_parameters};
+use crate::prepared::{Prepared, SqlPrepared};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
 use crate::session::Session;
 use crate::settings::SETTINGS;
@@ -198,8 +199,10 @@ async fn run_query(
     prepared: &Arc<Prepared>,
     parameters: &[ParameterValue],
 ) -> Result<(Vec<ResultColumn>, RowStream), QueryError> {
-    let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
-    let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
+    let style = session.output_style();
+    let (values, types) = prepared.bind(parameters, &style)?;
+    let mut query = query.clone();
+    fill_values(&mut query, &prepared.parameters, parameters, &style)?;
     let statement = prepared.statement.clone();
     let fresh = session.planning()?;
     let (planning, plan) = match prepared.take_plan(session, &fresh) {
@@ -207,7 +210,7 @@ async fn run_query(
         None => (fresh, None),
     };
     let over = Arc::clone(&planning);
-    let (query, owned) = (query.clone(), statement.clone());
+    let owned = statement.clone();
     let (columns, physical) = compute(&session.engine, &session.token, async move {
         let plan = match plan {
             Some(plan) => plan,

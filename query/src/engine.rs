@@ -6,7 +6,10 @@
 use crate::activity::{Activity, Registry};
 use crate::background::Background;
 use crate::error::{ErrorKind, QueryError};
+use crate::filter_moves::physical_rules;
+use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
+use crate::join_keys::{self, JoinKeys};
 use crate::session::Session;
 use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
@@ -26,11 +29,12 @@ use std::sync::{Arc, Weak};
 use storage::reader::SegmentStore;
 use storage::staging::StagedSegments;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 /// The one database.
 pub const DATABASE: &str = "meridian";
 /// Stack of the computing threads; deep plans need it.
-const STACK_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// The share of the machine's memory that queries may use when nothing is said.
 const MEMORY_SHARE: f64 = 0.5;
 const BATCH_ROWS: usize = 8192;
@@ -54,6 +58,8 @@ pub struct ConnectOptions {
     /// Settings of the start-up packet, `-c` options included.
     pub settings: Vec<(String, String)>,
     pub client_address: Option<String>,
+    /// Cancelled where another session ends this one; the server closes the connection then.
+    pub farewell: CancellationToken,
 }
 
 /// Why an engine did not open.
@@ -177,6 +183,20 @@ impl Engine {
     }
 }
 
+impl functions::Backends for Engine {
+    fn cancel(&self, process_id: i32) -> bool {
+        self.registry.cancel(process_id)
+    }
+
+    fn terminate(&self, process_id: i32) -> bool {
+        self.registry.terminate(process_id)
+    }
+
+    fn statement(&self, process_id: i32) -> Option<String> {
+        self.registry.statement(process_id)
+    }
+}
+
 /// Segments of a commit whose fate is open. They stay unless the commit certainly failed: when the runtime stops before the answer
 /// came, the log may name them, and recovery sweeps what it does not.
 struct KeptOnDrop(Vec<StagedSegments>);
@@ -227,15 +247,23 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_runtime_env(environment)
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .build();
     Ok(with_own_functions(state))
 }
 
-/// DataFusion's rules, but for the one that sums sums: a sum's type depends on its argument's.
+/// DataFusion's rules, but for the one that sums sums: a sum's type depends on its argument's. Those that find the keys of joins and
+/// the places of filters are our own.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
-    rules.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by").collect()
+    let rules = rules.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    let own = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
+        join_keys::REPLACED => Arc::new(JoinKeys) as _,
+        filter_places::REPLACED => Arc::new(FilterPlaces::new()) as _,
+        _ => rule,
+    };
+    rules.map(own).collect()
 }
 
 fn with_own_functions(mut state: SessionState) -> SessionState {
@@ -243,14 +271,14 @@ fn with_own_functions(mut state: SessionState) -> SessionState {
     for function in functions::aggregates::aggregate_functions() {
         let _ = state.register_udaf(function);
     }
-    for (name, alias) in [("var_samp", "variance"), ("bool_and", "every")] {
-        if let Some(known) = state.aggregate_functions().get(name) {
-            let _ = state.register_udaf(Arc::new(known.as_ref().clone().with_aliases([alias])));
-        }
+    for function in functions::windows::functions() {
+        let _ = state.register_udwf(function);
     }
-    for function in functions::aggregates::arithmetic_functions().into_iter().chain(functions::typed_functions()) {
+    let scalar = functions::aggregates::arithmetic_functions().into_iter().chain(functions::typed_functions());
+    for function in scalar.chain(crate::row_counts::functions()) {
         let _ = state.register_udf(function);
     }
+    let _ = state.register_expr_planner(Arc::new(crate::standard_spellings::whole_rows::RowPlanner));
     state
 }
 

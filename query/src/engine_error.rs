@@ -4,6 +4,7 @@
 //! variant, and where a variant covers several things by the start of its message; this file is the only place that looks at one.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::aggregates::AVERAGED;
 use crate::functions::overload::no_function;
 use crate::query_places::{UNEVEN, position_message};
 use crate::statement::{Statement, position_of};
@@ -95,6 +96,10 @@ fn internal(message: &str) -> QueryError {
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let mut characters = line.trim_end_matches('.').chars();
+    // `SELECT DISTINCT …` begins with a keyword.
+    if line.chars().nth(1).is_some_and(char::is_uppercase) {
+        return characters.collect();
+    }
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
@@ -238,14 +243,30 @@ fn not_implemented(message: &str) -> QueryError {
     if message.to_lowercase().starts_with("physical plan does not support logical expression") {
         return QueryError::unsupported("an aggregate, window function or subquery in this place");
     }
-    let what = message.strip_prefix("Unsupported ").unwrap_or(message);
+    if message.starts_with("unnest should be rewritten") {
+        return QueryError::unsupported("a set-returning function in this place");
+    }
+    let what = without_tree(message.strip_prefix("Unsupported ").unwrap_or(message));
     QueryError::new(ErrorKind::FeatureNotSupported, format!("not supported: {}", first_line(what)))
+}
+
+/// What comes before a tree that is printed as Rust has it.
+fn without_tree(message: &str) -> &str {
+    let begins = [": Some(", " { ", "([", "(Ident"].iter().filter_map(|sign| message.find(sign)).min();
+    match begins {
+        Some(_) if message.starts_with("ast node in sqltorel") => "this expression",
+        Some(end) => &message[..end],
+        None => message,
+    }
 }
 
 fn plan_error(message: &str) -> QueryError {
     // Functions that the registry does not have are refused by `unknown_function`; this is for names in odd places.
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         return no_function(rest.split('\'').next().unwrap_or_default(), &[]);
+    }
+    if message.starts_with("Too many columns! The subquery should only return one column") {
+        return QueryError::new(ErrorKind::Syntax, "subquery must return only one column");
     }
     if message.contains("No function matches the given name and argument types")
         || message.contains("failed to match any signature")
@@ -264,6 +285,9 @@ fn plan_error(message: &str) -> QueryError {
     }
     if message.starts_with("OFFSET must be >=0") {
         return QueryError::new(ErrorKind::InvalidArgumentForOffset, "OFFSET must not be negative");
+    }
+    if let Some(error) = worded(message) {
+        return error;
     }
     if message.contains("GROUP BY") {
         return grouping_error(message);
@@ -289,15 +313,97 @@ fn plan_error(message: &str) -> QueryError {
     QueryError::new(ErrorKind::InvalidParameterValue, first_line(message))
 }
 
+/// Messages by their beginning, with what PostgreSQL says instead.
+const WORDED: [(&str, ErrorKind, &str); 10] = [
+    ("Too many columns! The subquery should only return", ErrorKind::Syntax, "subquery must return only one column"),
+    ("Inconsistent data length across values list", ErrorKind::Syntax, "VALUES lists must all be the same length"),
+    (
+        "SELECT DISTINCT ON expressions must match",
+        ErrorKind::InvalidColumnReference,
+        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
+    ),
+    (
+        "For SELECT DISTINCT, ORDER BY expressions",
+        ErrorKind::InvalidColumnReference,
+        "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
+    ),
+    ("GROUPS requires an ORDER BY clause", ErrorKind::Windowing, "GROUPS mode requires an ORDER BY clause"),
+    (
+        "RANGE requires exactly one ORDER BY column",
+        ErrorKind::Windowing,
+        "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
+    ),
+    ("Window function calls cannot be nested", ErrorKind::Windowing, "window function calls cannot be nested"),
+    ("Cannot access field at argument", ErrorKind::WrongObjectType, "a field of a value that is not composite"),
+    ("unnest() can only be applied to", ErrorKind::UndefinedFunction, "unnest takes an array"),
+    ("Expected an integer value", ErrorKind::DatatypeMismatch, "an argument must be type integer"),
+];
+
+fn worded(message: &str) -> Option<QueryError> {
+    if let Some((_, kind, said)) = WORDED.iter().find(|(start, ..)| message.starts_with(start)) {
+        return Some(QueryError::new(*kind, *said));
+    }
+    if let Some(table) = message.strip_prefix("Invalid qualifier ") {
+        let message = format!("missing FROM-clause entry for table \"{table}\"");
+        return Some(QueryError::new(ErrorKind::UndefinedTable, message));
+    }
+    if message.starts_with("Argument ") && message.contains("to grouping function is not in grouping columns") {
+        let said = "arguments to GROUPING must be grouping expressions of the associated query level";
+        return Some(QueryError::new(ErrorKind::Grouping, said));
+    }
+    if message.starts_with("Cannot create filter with non-boolean predicate") {
+        let known = message.rsplit_once(" returning ").and_then(|(_, name)| sql_name(name));
+        let message = format!("argument of WHERE must be type boolean, not type {}", known.unwrap_or("unknown".into()));
+        return Some(QueryError::new(ErrorKind::DatatypeMismatch, message));
+    }
+    let counts = message.strip_prefix("Source table contains ")?;
+    let (there, rest) = counts.split_once(" columns but only ")?;
+    let wanted = rest.split(' ').next()?;
+    let message = format!("table has {there} columns available but {wanted} columns specified");
+    Some(QueryError::new(ErrorKind::InvalidColumnReference, message))
+}
+
+/// PostgreSQL's name of a type that stands in a message as Arrow prints it.
+fn sql_name(arrow: &str) -> Option<String> {
+    let data_type: DataType = arrow.trim().parse().ok()?;
+    SqlType::from_data_type(&data_type).map(|known| known.base_name())
+}
+
+/// A message with the types in it by their names in SQL.
+fn with_sql_names(message: &str) -> String {
+    let words = message.split(' ').map(|word| {
+        let bare = word.trim_end_matches(['.', ',']);
+        sql_name(bare).map_or_else(|| word.to_string(), |name| word.replace(bare, &name))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// A call whose arguments no signature takes. Its types stand in the message as Arrow writes them: `'upper(Int32, Int32)'`.
 fn mismatched_call(message: &str) -> QueryError {
     let call = message.split_once("argument types '").and_then(|(_, rest)| rest.split('\'').next());
     if let Some((name, types)) = call.and_then(|call| call.strip_suffix(')')?.split_once('(')) {
-        return no_function(&name.to_lowercase(), &arrow_types(types));
+        return mismatched(&name.to_lowercase(), &arrow_types(types));
     }
     let name = message.split('\'').nth(1).unwrap_or("call").to_lowercase();
     QueryError::new(ErrorKind::UndefinedFunction, format!("function {name} does not exist"))
         .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// Some functions stand for a notation of arrays.
+fn mismatched(name: &str, types: &[Option<SqlType>]) -> QueryError {
+    let known: Vec<String> = types.iter().flatten().map(SqlType::base_name).collect();
+    let name = if name == AVERAGED { "avg" } else { name };
+    let Some(first) = known.first() else { return no_function(name, types) };
+    let message = match (name, known.iter().find(|other| *other != first)) {
+        ("make_array", Some(other)) => format!("ARRAY types {first} and {other} cannot be matched"),
+        ("array_element", _) => format!("cannot subscript type {first} because it does not support subscripting"),
+        // What is ordered by stands behind what is given.
+        ("percentile_cont" | "percentile_disc", _) => {
+            return no_function(name, &types.iter().rev().cloned().collect::<Vec<_>>());
+        }
+        _ => return no_function(name, types),
+    };
+    QueryError::new(ErrorKind::DatatypeMismatch, message)
 }
 
 /// Types of a list as Arrow prints it; `None` for a string literal or NULL, whose type is open.
@@ -348,10 +454,7 @@ fn uneven_values(message: &str) -> Option<QueryError> {
 }
 
 fn grouping_error(message: &str) -> QueryError {
-    let column = message
-        .split('"')
-        .nth(1)
-        .or_else(|| message.split("references: ").nth(1).and_then(|rest| rest.split(' ').next()));
+    let column = message.split('"').nth(1).or_else(|| message.split("references: ").nth(1).and_then(first_column));
     match column {
         Some(column) => {
             let name = column.rsplit('.').next().unwrap_or(column).to_string();
@@ -365,9 +468,16 @@ fn grouping_error(message: &str) -> QueryError {
     }
 }
 
+/// The first column of an expression as the planner prints it: `site@0(t.a, Int32(1))`.
+fn first_column(expression: &str) -> Option<&str> {
+    let words = expression.split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | '.' | '@')));
+    let is_column = |word: &&str| word.contains('.') && !word.starts_with(|first: char| first.is_ascii_digit());
+    words.into_iter().find(is_column).or_else(|| expression.split(' ').next())
+}
+
 fn operator_error(message: &str) -> QueryError {
     QueryError::new(ErrorKind::UndefinedFunction, "operator does not exist for these types")
-        .detail(upper_first(&first_line(message)))
+        .detail(upper_first(&with_sql_names(&first_line(message))))
         .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
 }
 
@@ -412,7 +522,7 @@ fn with_position(error: QueryError, statement: &Statement) -> QueryError {
     let name = match error.kind {
         ErrorKind::UndefinedColumn | ErrorKind::AmbiguousColumn | ErrorKind::Grouping => error.column.clone(),
         ErrorKind::UndefinedTable => error.table.clone().or_else(|| quoted_name(&error.message)),
-        ErrorKind::UndefinedFunction => error
+        ErrorKind::UndefinedFunction | ErrorKind::AmbiguousFunction => error
             .message
             .strip_prefix("function ")
             .map(|rest| rest.split(['(', ' ']).next().unwrap_or_default().to_string()),

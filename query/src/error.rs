@@ -20,6 +20,7 @@ pub enum ErrorKind {
     UndefinedParameter,
     AmbiguousColumn,
     AmbiguousFunction,
+    AmbiguousParameter,
     DuplicateTable,
     DuplicateColumn,
     DuplicateSchema,
@@ -47,6 +48,7 @@ pub enum ErrorKind {
     DatetimeOutOfRange,
     StringTooLong,
     CharacterNotInRepertoire,
+    UntranslatableCharacter,
     InvalidRegularExpression,
     InvalidArgumentForLimit,
     InvalidArgumentForOffset,
@@ -54,6 +56,13 @@ pub enum ErrorKind {
     InvalidLogarithmArgument,
     InvalidPowerArgument,
     InvalidBucketArgument,
+    ArraySubscript,
+    NullNotAllowed,
+    InvalidFrameOffset,
+    InvalidTablesampleArgument,
+    InvalidNtileArgument,
+    InvalidNthValueArgument,
+    DataException,
     InvalidEscapeSequence,
     CardinalityViolation,
     NotNullViolation,
@@ -140,6 +149,16 @@ impl QueryError {
 
     pub fn context(mut self, context: impl Into<String>) -> Self {
         self.context = Some(context.into());
+        self
+    }
+
+    /// Adds a line to the context, below what is there.
+    pub fn within(mut self, line: impl Into<String>) -> Self {
+        let line = line.into();
+        self.context = Some(match self.context {
+            Some(inner) => format!("{inner}\n{line}"),
+            None => line,
+        });
         self
     }
 

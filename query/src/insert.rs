@@ -9,9 +9,10 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::intake::{Intake, checked};
 use crate::operators::casts::out_of_range;
-use crate::parameter_types::parameter_number;
+use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_number};
+use crate::plan_constants::fill_values;
 use crate::planner::Planning;
-use crate::prepared::{Prepared, decode_parameters, parameters_of};
+use crate::prepared::{Prepared, decode_parameters};
 use crate::query_places::{output_place, place_of};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn};
 use crate::returning::{Returning, respond};
@@ -45,13 +46,19 @@ pub(crate) fn parameters(
             for (cell, position) in row.iter().zip(&targets) {
                 if let Cell::Parameter(number) = cell {
                     types.resize(types.len().max(*number), None);
-                    types[number - 1].get_or_insert(definition.columns[*position].sql_type.clone());
+                    let column = &definition.columns[*position].sql_type;
+                    let known = types[number - 1].get_or_insert_with(|| column.clone());
+                    if known.oid() != column.oid() && declared.get(number - 1).is_none_or(Option::is_none) {
+                        let place = Parameters::of(insert, Some(statement))?.last_place(*number);
+                        return Err(inconsistent(*number, known, column).position(place));
+                    }
                 }
             }
         }
-        return Ok(types.into_iter().map(|known| known.unwrap_or(SqlType::Text)).collect());
+        let types = types.into_iter().enumerate();
+        return types.map(|(index, known)| known.ok_or_else(|| indeterminate(index + 1))).collect();
     }
-    parameters_of(&source_plan(planning, insert, declared, statement)?, declared)
+    source_plan(planning, insert, declared, statement).map(|(parameters, _)| parameters)
 }
 
 /// Runs an INSERT.
@@ -85,11 +92,12 @@ pub(crate) async fn run(
             (Written { rows, returned: vec![batch] }, change)
         }
         None => {
-            let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
-            let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
-            let (over, owned, tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
+            let style = session.output_style();
+            let (values, types) = prepared.bind(parameters, &style)?;
+            let (over, owned, mut tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
+            fill_values(&mut tree.source, &prepared.parameters, parameters, &style)?;
             let plan = compute(&session.engine, &session.token, async move {
-                let plan = source_plan(&over, &tree, &types, &owned)?;
+                let (_, plan) = source_plan(&over, &tree, &types, &owned)?;
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
@@ -463,7 +471,7 @@ fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle)
         return Ok(scalar);
     }
     if let (Some(Some(text)), false) =
-        (scalar.try_as_str(), matches!(sql_type, SqlType::Text | SqlType::Varchar { .. }))
+        (scalar.try_as_str(), matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. }))
     {
         return from_text(text, sql_type, style);
     }
@@ -484,13 +492,14 @@ pub(crate) fn constant_default_value(
 
 // ---- queries ----
 
-/// The plan of the rows to insert, in the table's columns and types: what the source gives, by assignment, and defaults.
+/// The types of the parameters, and the plan of the rows to insert in the table's columns and types: what the source gives, by assignment,
+/// and defaults.
 fn source_plan(
     planning: &Planning,
     insert: &ast::Insert,
     declared: &[Option<SqlType>],
     statement: &Statement,
-) -> Result<LogicalPlan, QueryError> {
+) -> Result<(Vec<SqlType>, LogicalPlan), QueryError> {
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     let Some(mut source) = insert.source.clone() else {
@@ -498,7 +507,9 @@ fn source_plan(
     };
     let target_columns: Vec<&Column> = targets.iter().map(|target| &definition.columns[*target]).collect();
     type_source(&mut source.body, &target_columns)?;
-    let plan = planning.query_plan(&source, declared, Some(statement))?;
+    let parameters = planning.parameter_types(&source, declared, Some(statement))?;
+    let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
+    let plan = planning.query_plan(&source, &types, Some(statement))?;
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
     let context = planning.cast_context();
@@ -514,7 +525,7 @@ fn source_plan(
     });
     let values = values.collect::<Result<Vec<_>, QueryError>>()?;
     let projected = LogicalPlanBuilder::from(plan).project(values).and_then(LogicalPlanBuilder::build);
-    projected.map_err(|error| translate(error, Some(statement)))
+    Ok((parameters, projected.map_err(|error| translate(error, Some(statement)))?))
 }
 
 async fn from_query(

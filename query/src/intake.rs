@@ -112,8 +112,12 @@ pub(crate) fn checked(definition: &TableDefinition, mut columns: Vec<ArrayRef>) 
             let row = (0..array.len()).find(|row| array.is_null(*row)).unwrap_or(0);
             return Err(Violation { row, error: null_violation(definition, position, &columns, row) });
         }
-        if let SqlType::Varchar { length_max: Some(limit) } = &column.sql_type {
-            columns[position] = within_length(column, array, *limit)?;
+        match &column.sql_type {
+            SqlType::Varchar { length_max: Some(limit) } => {
+                columns[position] = within_length(column, array, *limit)?;
+            }
+            SqlType::Bpchar { length } => columns[position] = without_padding(column, array, *length)?,
+            _ => {}
         }
     }
     RecordBatch::try_new(definition.schema(), columns)
@@ -135,6 +139,21 @@ fn within_length(column: &Column, array: &ArrayRef, limit: u32) -> Result<ArrayR
     }
     let cut = texts.iter().map(|text| text.map(|text| &text[..end(text).unwrap_or(text.len())]));
     Ok(Arc::new(cut.collect::<StringViewArray>()))
+}
+
+/// The values of a `char(n)`, which are kept without the blanks at their end.
+fn without_padding(column: &Column, array: &ArrayRef, length: Option<u32>) -> Result<ArrayRef, Violation> {
+    let Some(texts) = array.as_any().downcast_ref::<StringViewArray>() else { return Ok(Arc::clone(array)) };
+    let limit = length.map_or(usize::MAX, |length| length as usize);
+    let kept: StringViewArray = texts.iter().map(|text| text.map(|text| text.trim_end_matches(' '))).collect();
+    let long = |text: &str| text.len() > limit && text.chars().count() > limit;
+    match kept.iter().position(|text| text.is_some_and(long)) {
+        None => Ok(Arc::new(kept)),
+        Some(row) => {
+            let message = format!("value too long for type character({limit})");
+            Err(Violation { row, error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name) })
+        }
+    }
 }
 
 fn null_violation(definition: &TableDefinition, position: usize, columns: &[ArrayRef], row: usize) -> QueryError {

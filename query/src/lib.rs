@@ -7,8 +7,8 @@
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
-//!     planning         planner, scan, datum, sql_types, parameter_types, precedence, set_operations,
-//!                      unknown_function, query_places, engine_error
+//!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
+//!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
 //!     writing          insert, delete, copy_in, intake, definitions, table_definition, transaction, write_holds
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
@@ -36,17 +36,22 @@ mod engine;
 mod engine_error;
 mod execution;
 mod explain;
+mod filter_moves;
+mod filter_places;
 mod insert;
 mod intake;
+mod join_keys;
 mod modify;
 mod operators;
 mod output_names;
 mod parameter_types;
+mod plan_constants;
 mod planner;
 mod precedence;
 mod prepared;
 mod query_places;
 mod returning;
+mod row_counts;
 mod scan;
 mod session;
 mod set_operations;
@@ -55,6 +60,7 @@ mod sql_types;
 mod standard_spellings;
 mod statement;
 mod statement_grammar;
+mod subqueries;
 mod system_facts;
 mod table_definition;
 mod transaction;

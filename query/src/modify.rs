@@ -14,8 +14,9 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::{named_column, written_table};
 use crate::intake::{Intake, checked};
+use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
-use crate::prepared::{Prepared, decode_parameters, parameters_of};
+use crate::prepared::Prepared;
 use crate::query_places::place_of;
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
 use crate::returning::{Extra, Returning, respond, select, target_factor, with_extras};
@@ -34,11 +35,12 @@ use catalog::snapshot::TableVersion;
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
-    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableFactor, TableWithJoins,
+    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use futures::StreamExt;
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// An UPDATE or DELETE as the client wrote it.
@@ -97,20 +99,29 @@ impl Modification {
     }
 }
 
+impl VisitMut for Modification {
+    fn visit<V: VisitorMut>(&mut self, visitor: &mut V) -> ControlFlow<V::Break> {
+        self.with.visit(visitor)?;
+        self.target.visit(visitor)?;
+        self.assignments.visit(visitor)?;
+        self.others.visit(visitor)?;
+        self.selection.visit(visitor)?;
+        self.returning.visit(visitor)
+    }
+}
+
 /// A modification planned over one snapshot.
 pub(crate) struct Planned {
     table: Arc<TableDefinition>,
     version: Arc<TableVersion>,
+    /// The types of the statement's parameters.
+    pub parameters: Vec<SqlType>,
     /// Gives [`PART`], [`ROW`], then the table's columns where they are wanted, then extras.
     plan: LogicalPlan,
     returning: Option<(Returning, Vec<Extra>)>,
 }
 
 impl Planned {
-    pub(crate) fn parameters(&self, declared: &[Option<SqlType>]) -> Result<Vec<SqlType>, QueryError> {
-        parameters_of(&self.plan, declared)
-    }
-
     /// The columns that RETURNING gives.
     pub(crate) fn columns(
         &self,
@@ -130,13 +141,14 @@ pub(crate) async fn run(
     prepared: &Prepared,
     parameters: &[ParameterValue],
 ) -> Result<Response, QueryError> {
-    let values = decode_parameters(&prepared.parameters, parameters, &session.output_style())?;
+    let style = session.output_style();
+    let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
     let hold = session.engine.holds.hold(table.id).await;
     // The snapshot is taken with the table held, so that what is found stays where it is.
     let planning = session.planning()?;
-    let types: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
-    let (over, tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
+    let (over, mut tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
+    fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
     let (planned, bound) = compute(&session.engine, &session.token, async move {
         let planned = plan(&over, &tree, &types, &owned)?;
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
@@ -209,13 +221,15 @@ pub(crate) fn plan(
     from.extend(modification.others.iter().cloned());
     let query = select(items, from, modification.selection.clone(), modification.with.clone())?;
     let over = planning.with_sources(Sources::Target(planning.places_source(&version)));
-    let plan = over.query_plan(&query, declared, Some(statement))?;
+    let parameters = over.parameter_types(&query, declared, Some(statement))?;
+    let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
+    let plan = over.query_plan(&query, &types, Some(statement))?;
     let returning = returning.map(|returning| {
         let extras = returning.extras(&plan, 2 + values.len());
         (returning, extras)
     });
     let plan = in_column_types(planning, plan, &table, &values, statement)?;
-    Ok(Planned { table, version, plan, returning })
+    Ok(Planned { table, version, parameters, plan, returning })
 }
 
 /// What the relations of a FROM are called.

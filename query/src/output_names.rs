@@ -22,6 +22,16 @@ pub(crate) fn shown_name(name: &str) -> &str {
     name.split(DISTINGUISHER).next().unwrap_or(name)
 }
 
+/// A name that only the client takes for `name`: nothing in the query can mean it.
+pub(crate) fn hidden_name(name: &str) -> String {
+    format!("{name}{DISTINGUISHER}")
+}
+
+/// A name that several columns have, for the column with this number, counted from 1.
+pub(crate) fn numbered_name(name: &str, number: usize) -> String {
+    if number == 1 { name.to_string() } else { format!("{name}{DISTINGUISHER}{number}") }
+}
+
 /// Gives every unnamed item of every SELECT in the query its alias, and `avg` its exact form.
 pub(crate) fn name_outputs(query: &mut Query) {
     let _ = VisitMut::visit(query, &mut Namer);
@@ -77,7 +87,7 @@ fn name_items(items: &mut [SelectItem]) {
         let mut number = 1;
         while seen.contains(&distinct) || (distinct != name && taken.contains(&distinct)) {
             number += 1;
-            distinct = format!("{name}{DISTINGUISHER}{number}");
+            distinct = numbered_name(&name, number);
         }
         seen.insert(distinct.clone());
         taken.insert(distinct.clone());
@@ -87,50 +97,61 @@ fn name_items(items: &mut [SelectItem]) {
 
 /// PostgreSQL's name for an unnamed expression (`FigureColname`).
 pub(crate) fn output_name(expression: &Expr) -> String {
-    name_of(expression).unwrap_or_else(|| UNNAMED.to_string())
+    name_of(expression).map_or_else(|| UNNAMED.to_string(), |(name, _)| name)
 }
 
-fn name_of(expression: &Expr) -> Option<String> {
+/// How well a name fits: a cast or CASE around something takes its name only if that is of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Strength {
+    /// A type's name, or `case`.
+    Weak,
+    /// The name of a column or a function.
+    Own,
+}
+
+fn name_of(expression: &Expr) -> Option<(String, Strength)> {
+    let own = |name: &str| Some((name.to_string(), Strength::Own));
+    let weak = |name: String| Some((name, Strength::Weak));
+    let inner_or = |inner: &Expr, outer: String| match name_of(inner) {
+        Some((name, Strength::Own)) => Some((name, Strength::Own)),
+        _ => weak(outer),
+    };
     match expression {
-        Expr::Identifier(name) => Some(fold(name)),
-        Expr::CompoundIdentifier(names) => names.last().map(fold),
-        Expr::Function(function) => function.name.0.last().and_then(|part| part.as_ident()).map(fold),
+        Expr::Identifier(name) => own(&fold(name)),
+        Expr::CompoundIdentifier(names) => own(&fold(names.last()?)),
+        Expr::Function(function) => own(&fold(function.name.0.last()?.as_ident()?)),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
-        Expr::Cast { expr, data_type, .. } => {
-            name_of(expr).filter(|_| named_by_itself(expr)).or_else(|| Some(type_name(data_type)))
-        }
-        Expr::TypedString(typed) => Some(type_name(&typed.data_type)),
-        Expr::Interval(_) => Some("interval".into()),
-        Expr::Case { else_result, .. } => else_result
-            .as_ref()
-            .and_then(|last| name_of(last).filter(|_| named_by_itself(last)))
-            .or_else(|| Some("case".into())),
-        Expr::Exists { .. } => Some("exists".into()),
-        Expr::Array(_) => Some("array".into()),
-        Expr::Extract { .. } => Some("extract".into()),
-        Expr::Ceil { .. } => Some("ceil".into()),
-        Expr::Floor { .. } => Some("floor".into()),
-        Expr::Position { .. } => Some("position".into()),
-        Expr::Substring { .. } => Some("substring".into()),
-        Expr::Trim { .. } => Some("btrim".into()),
-        Expr::Overlay { .. } => Some("overlay".into()),
-        Expr::AtTimeZone { .. } => Some("timezone".into()),
-        Expr::Value(value) => matches!(value.value, ast::Value::Boolean(_)).then(|| "bool".to_string()),
+        Expr::CompoundFieldAccess { root, .. } => name_of(root),
+        Expr::Cast { expr, data_type, .. } => inner_or(expr, type_name(data_type)),
+        Expr::TypedString(typed) => weak(type_name(&typed.data_type)),
+        Expr::Interval(_) => weak("interval".into()),
+        Expr::Case { else_result: Some(last), .. } => inner_or(last, "case".into()),
+        Expr::Case { .. } => weak("case".into()),
+        Expr::Exists { .. } => own("exists"),
+        Expr::Array(_) => own("array"),
+        Expr::Tuple(_) => own("row"),
+        Expr::Extract { .. } => own("extract"),
+        Expr::Ceil { .. } => own("ceil"),
+        Expr::Floor { .. } => own("floor"),
+        Expr::Position { .. } => own("position"),
+        Expr::Substring { shorthand, .. } => own(if *shorthand { "substr" } else { "substring" }),
+        Expr::Trim { trim_where, .. } => own(match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim",
+            Some(ast::TrimWhereField::Trailing) => "rtrim",
+            Some(ast::TrimWhereField::Both) | None => "btrim",
+        }),
+        Expr::Overlay { .. } => own("overlay"),
+        Expr::AtTimeZone { .. } => own("timezone"),
         Expr::Subquery(query) => match query.body.as_ref() {
             SetExpr::Select(select) => match select.projection.first()? {
-                SelectItem::UnnamedExpr(expression) => name_of(expression),
-                SelectItem::ExprWithAlias { alias, .. } => Some(shown_name(&fold(alias)).to_string()),
+                SelectItem::UnnamedExpr(expression) => own(&output_name(expression)),
+                SelectItem::ExprWithAlias { alias, .. } => own(shown_name(&fold(alias))),
                 _ => None,
             },
             _ => None,
         },
         _ => None,
     }
-}
-
-/// Whether a name comes from a column or function rather than from a cast or literal inside.
-fn named_by_itself(expression: &Expr) -> bool {
-    !matches!(expression, Expr::Value(_) | Expr::TypedString(_) | Expr::Interval(_))
 }
 
 /// The internal type name, which is what PostgreSQL shows: `int4`, `timestamptz`, …
@@ -149,6 +170,9 @@ fn type_name(data_type: &ast::DataType) -> String {
         DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => "timestamptz".into(),
         DataType::Timestamp(..) => "timestamp".into(),
         DataType::Time(..) => "time".into(),
+        DataType::Array(
+            ast::ArrayElemTypeDef::SquareBracket(element, _) | ast::ArrayElemTypeDef::AngleBracket(element),
+        ) => type_name(element),
         other => other.to_string().to_lowercase().split('(').next().unwrap_or_default().to_string(),
     }
 }
@@ -175,7 +199,7 @@ impl VisitorMut for AverageRewriter {
         average.name = ObjectName::from(vec![Ident::new(crate::functions::aggregates::AVERAGE)]);
         average.args = FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![part("sum"), part("count")],
+            args: vec![part(crate::functions::aggregates::AVERAGED), part("count")],
             clauses: Vec::new(),
         });
         average.filter = None;

@@ -1,8 +1,12 @@
-//! Parameter types that a statement's text gives away: `$1::date` is a date.
+//! Parameters of a statement: their numbers, and the types that they have in it.
 
-use crate::sql_types::sql_type_of;
+use crate::error::{ErrorKind, QueryError};
+use crate::statement::Statement;
 use catalog::sql_type::SqlType;
-use datafusion::sql::sqlparser::ast::{Expr, Value, Visit, Visitor};
+use datafusion::common::ParamValues;
+use datafusion::sql::sqlparser::ast::{Value, ValueWithSpan, Visit, Visitor};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use std::ops::ControlFlow;
 
 /// The most parameters that the protocol can bind.
@@ -14,30 +18,114 @@ pub(crate) fn parameter_number(name: &str) -> Option<usize> {
     (1..=PARAMETERS_MAX).contains(&number).then_some(number)
 }
 
-/// The declared types, completed by those of casts that stand directly around a parameter.
-pub(crate) fn with_casts<T: Visit>(node: &T, declared: &[Option<SqlType>]) -> Vec<Option<SqlType>> {
-    let mut finder = Finder { types: declared.to_vec() };
-    let _ = node.visit(&mut finder);
-    finder.types
+/// The parameters that a syntax tree has.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
+    /// By number, from `$1` on: where it stands, in 1-based characters of the source.
+    places: Vec<Vec<usize>>,
 }
 
-struct Finder {
-    types: Vec<Option<SqlType>>,
-}
-
-impl Visitor for Finder {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
-        if let Expr::Cast { expr, data_type, .. } = expression
-            && let Expr::Value(value) = expr.as_ref()
-            && let Value::Placeholder(name) = &value.value
-            && let Some(number) = parameter_number(name)
-            && let Ok(sql_type) = sql_type_of(data_type)
-        {
-            self.types.resize(self.types.len().max(number), None);
-            self.types[number - 1].get_or_insert(sql_type);
+impl Parameters {
+    pub(crate) fn of<T: Visit>(tree: &T, statement: Option<&Statement>) -> Result<Self, QueryError> {
+        let mut finder = Finder { parameters: Self::default(), statement };
+        match tree.visit(&mut finder) {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(finder.parameters),
         }
+    }
+
+    /// The highest number, 0 where there are none.
+    pub(crate) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn first_place(&self, number: usize) -> Option<usize> {
+        self.places.get(number - 1)?.iter().min().copied()
+    }
+
+    pub(crate) fn last_place(&self, number: usize) -> Option<usize> {
+        self.places.get(number - 1)?.iter().max().copied()
+    }
+}
+
+struct Finder<'a> {
+    parameters: Parameters,
+    statement: Option<&'a Statement>,
+}
+
+impl Visitor for Finder<'_> {
+    type Break = QueryError;
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<QueryError> {
+        let Value::Placeholder(name) = &value.value else { return ControlFlow::Continue(()) };
+        let place = self.statement.and_then(|statement| statement.place_of(value.span));
+        let Some(number) = parameter_number(name) else {
+            return ControlFlow::Break(missing_parameter(name).position(place));
+        };
+        let places = &mut self.parameters.places;
+        places.resize(places.len().max(number), Vec::new());
+        places[number - 1].extend(place);
         ControlFlow::Continue(())
+    }
+}
+
+/// Refuses parameters in a text whose values nobody can bind: that of a simple query.
+pub(crate) fn refuse_parameters(statement: &Statement) -> Result<(), QueryError> {
+    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, &statement.source).tokenize_with_location() else {
+        return Ok(());
+    };
+    let inside = |place: usize| {
+        let before = statement.source[..statement.range.start].chars().count();
+        let length = statement.source[statement.range.clone()].chars().count();
+        (before + 1..=before + length).contains(&place)
+    };
+    let first = tokens.iter().find_map(|token| match &token.token {
+        Token::Placeholder(name) => {
+            statement.place_of(token.span).filter(|place| inside(*place)).map(|place| (name, place))
+        }
+        _ => None,
+    });
+    match first {
+        None => Ok(()),
+        Some((name, place)) => Err(missing_parameter(name).position(Some(place))),
+    }
+}
+
+/// The error for a parameter that nothing says the type of.
+pub(crate) fn indeterminate(number: usize) -> QueryError {
+    let message = format!("could not determine data type of parameter ${number}");
+    QueryError::new(ErrorKind::IndeterminateDatatype, message)
+}
+
+/// The error for a parameter of which two places say different types.
+pub(crate) fn inconsistent(number: usize, first: &SqlType, second: &SqlType) -> QueryError {
+    QueryError::new(ErrorKind::AmbiguousParameter, format!("inconsistent types deduced for parameter ${number}"))
+        .detail(format!("{} versus {}", first.base_name(), second.base_name()))
+}
+
+fn missing_parameter(name: &str) -> QueryError {
+    QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter {name}"))
+}
+
+/// The types for a statement whose values are known. A numeric has exactly the digits of its value, so that what is
+/// computed from it has no more than that either.
+pub(crate) fn types_of_values(types: &[SqlType], values: &ParamValues) -> Vec<Option<SqlType>> {
+    let known = types.iter().enumerate().map(|(index, sql_type)| {
+        if !has_free_digits(sql_type) {
+            return Some(sql_type.clone());
+        }
+        let value = values.get_placeholders_with_values(&format!("${}", index + 1)).ok();
+        let exact = value.and_then(|value| SqlType::from_data_type(&value.value().data_type()));
+        exact.or_else(|| Some(sql_type.clone()))
+    });
+    known.collect()
+}
+
+/// Whether a type says nothing of the digits that its values have.
+pub(crate) fn has_free_digits(sql_type: &SqlType) -> bool {
+    match sql_type {
+        SqlType::Numeric { declared, .. } => !declared,
+        SqlType::Array(element) => has_free_digits(element),
+        _ => false,
     }
 }

@@ -11,31 +11,43 @@
 use crate::engine::{DATABASE, Engine};
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::series::GENERATE_SERIES;
+use crate::functions::series_table::SeriesTable;
 use crate::functions::{self, SessionFacts};
-use crate::operators::call::Procedures;
-use crate::operators::casts::CastContext;
-use crate::operators::lowering::{lower, lower_expression};
+use crate::operators::averaged_sums::lower_averaged_sums;
+use crate::operators::call::{Places, Procedures, SiteKind};
+use crate::operators::casts::{CastContext, expression_field};
+use crate::operators::inference::Inference;
+use crate::operators::interval_order::compare_by_length;
+use crate::operators::lowering::{Argument, lower, lower_expression};
+use crate::operators::open_call::opened;
 use crate::operators::sites::{Sites, annotate};
+use crate::operators::value_lists::{Cells, settle_values};
 use crate::output_names::{name_outputs, shown_name};
-use crate::parameter_types::with_casts;
+use crate::parameter_types::Parameters;
 use crate::pg_catalog;
+use crate::plan_constants;
 use crate::precedence::mend_precedence;
 use crate::query_places::refined;
 use crate::response::ResultColumn;
+use crate::row_counts;
 use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
 use crate::set_operations::exact_set_operations;
+use crate::standard_spellings::spell_out;
+use crate::standard_spellings::whole_rows::with_rows;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
+use crate::subqueries::{decorrelate, name_subqueries, naming_function};
 use crate::system_facts::SystemSource;
 use crate::unknown_function::{UnknownFunction, types_of};
 use crate::view_reading;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use catalog::definition::ObjectName;
 use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
-use datafusion::catalog::TableFunctionArgs;
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Result, TableReference};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
@@ -63,6 +75,9 @@ pub(crate) enum Sources {
 /// The name in a writer's own queries of the rows that it writes.
 pub(crate) const TARGET: &str = "__target";
 
+/// Behind a table's name: the table with its rows' places, from which a sample is drawn.
+pub(crate) const PLACES: &str = "@places";
+
 /// Everything that planning one statement needs.
 pub(crate) struct Planning {
     pub engine: Arc<Engine>,
@@ -76,6 +91,10 @@ pub(crate) struct Planning {
     procedures: OnceLock<Procedures>,
     /// The operators and casts of the tree that is being planned.
     sites: Mutex<Arc<Sites>>,
+    /// The types of the parameters of the query that is being planned, for planning parts of it alone.
+    parameters: Mutex<Vec<Option<SqlType>>>,
+    /// While a query is planned only to find out the types of its parameters: what is known of them.
+    inference: Mutex<Option<Inference>>,
     /// Errors of name resolution, which DataFusion would wrap.
     depth: Mutex<usize>,
 }
@@ -102,6 +121,8 @@ impl Planning {
             session_functions: OnceLock::new(),
             procedures: OnceLock::new(),
             sites: Mutex::default(),
+            parameters: Mutex::default(),
+            inference: Mutex::default(),
             depth: Mutex::new(0),
         }
     }
@@ -119,14 +140,59 @@ impl Planning {
             session_functions: OnceLock::new(),
             procedures: OnceLock::new(),
             sites: Mutex::default(),
+            parameters: Mutex::default(),
+            inference: Mutex::default(),
             depth: Mutex::new(0),
         }
+    }
+
+    /// The same again, for planning a part of the statement alone.
+    pub(crate) fn again(&self) -> Self {
+        Self { parameters: Mutex::new(self.parameters.lock().clone()), ..self.with_sources(self.sources.clone()) }
+    }
+
+    /// Whether what is planned is a view's definition.
+    pub(crate) fn defines_view(&self) -> bool {
+        matches!(self.sources, Sources::Schemas)
     }
 
     /// The same with another time zone.
     pub(crate) fn in_time_zone(mut self, time_zone: &str) -> Self {
         self.state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
         self
+    }
+
+    /// The types of `$1`, `$2`, … in a query: those that the client declared, the others as PostgreSQL infers them.
+    pub(crate) fn parameter_types(
+        &self,
+        query: &ast::Query,
+        declared: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<Vec<SqlType>, QueryError> {
+        let parameters = Parameters::of(query, statement)?;
+        let count = parameters.count().max(declared.len());
+        if count == declared.len()
+            && let Some(known) = declared.iter().cloned().collect::<Option<Vec<SqlType>>>()
+        {
+            return Ok(known);
+        }
+        let mut query = query.clone();
+        let percentages = plan_constants::open(&mut query);
+        *self.inference.lock() = Some(Inference::new(parameters, declared, percentages));
+        let plan = self.query_plan(&query, declared, statement);
+        let inference = self.inference.lock().take();
+        let plan = plan?;
+        let types = inference.map_or_else(|| Ok(Vec::new()), |inference| inference.types(plan));
+        types.map_err(|error| translate(error, statement))
+    }
+
+    fn infers(&self) -> bool {
+        self.inference.lock().is_some()
+    }
+
+    /// Whether tables are their columns only.
+    fn needs_no_rows(&self) -> bool {
+        matches!(self.sources, Sources::Schemas) || self.infers()
     }
 
     /// Plans a query. `parameters` are the types that are known of `$1`, `$2`, …
@@ -137,15 +203,38 @@ impl Planning {
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let source = query;
-        let mut query = query.clone();
-        mend_precedence(&mut query);
-        name_outputs(&mut query);
-        let mut tree = ast::Statement::Query(Box::new(query));
-        pg_catalog::rewrite(&mut tree);
-        let plan = self.statement_plan(tree, parameters, statement);
+        let inherited = self.parameters.lock().clone();
+        let parameters = if parameters.is_empty() { inherited.as_slice() } else { parameters };
+        *self.parameters.lock() = parameters.to_vec();
+        let mut plan = self.spelt_out_plan(query, parameters, statement);
+        let mut tree = None;
+        while let Err(error) = &plan
+            && let Some(with_rows) = with_rows(tree.as_ref().unwrap_or(query), error)
+        {
+            plan = self.spelt_out_plan(tree.insert(with_rows), parameters, statement);
+        }
         let is_aggregate =
             |name: &str| self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name);
         refined(plan, source, statement, &is_aggregate)
+    }
+
+    fn spelt_out_plan(
+        &self,
+        query: &ast::Query,
+        parameters: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<LogicalPlan, QueryError> {
+        let mut query = query.clone();
+        mend_precedence(&mut query);
+        pg_catalog::refuse_misplaced_sets(&query, statement)?;
+        if !parameters.is_empty() {
+            plan_constants::fill_samples(&mut query, parameters)?;
+        }
+        spell_out(&mut query, self, statement)?;
+        name_outputs(&mut query);
+        let mut tree = ast::Statement::Query(Box::new(query));
+        pg_catalog::rewrite(&mut tree);
+        self.statement_plan(tree, parameters, statement)
     }
 
     /// Plans a rewritten statement.
@@ -156,25 +245,28 @@ impl Planning {
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let mut tree = tree;
-        let parameters = with_casts(&tree, parameters);
+        name_subqueries(&mut tree);
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
         *self.sites.lock() = Arc::new(sites);
-        let fields = parameters
-            .iter()
-            .map(|known| known.as_ref().map(|sql_type| Arc::new(sql_type.field("", true)) as FieldRef));
-        let mut context = PlannerContext::new().with_prepare_param_data_types(fields.collect::<Vec<_>>());
-        let options = ParserOptions::new().with_parse_float_as_decimal(true).with_collect_spans(true);
-        let planner = SqlToRel::new_with_options(self, options);
-        let plan = planner
+        if !self.infers() {
+            settle_values(&mut tree, &PlannedCells { planning: self, parameters })?;
+        }
+        let mut context = parameter_context(parameters);
+        let plan = SqlToRel::new_with_options(self, parser_options())
             .sql_statement_to_plan_with_context(tree, &mut context)
             .map_err(|error| translate(error, statement))?;
+        if self.infers() {
+            return Ok(plan);
+        }
         let plan = lower(plan, self.procedures(), &self.cast_context())
+            .and_then(lower_averaged_sums)
             .and_then(exact_set_operations)
-            .and_then(pg_catalog::decorrelate)
+            .and_then(row_counts::with_ties)
+            .and_then(|plan| compare_by_length(plan, self.procedures(), &self.cast_context()))
+            .and_then(decorrelate)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
         let plan = plan.map_err(|error| translate(error, statement))?;
-        // Coercion settles the types of CASE, UNION and the like, which the result's columns must show. Where a parameter's type is
-        // still open it is done when the value is there.
+        // Coercion settles the types of CASE, UNION and the like, which the result's columns must show.
         Ok(self.analyzed(plan.clone(), statement).unwrap_or(plan))
     }
 
@@ -184,7 +276,8 @@ impl Planning {
         plan: &LogicalPlan,
         statement: Option<&Statement>,
     ) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
-        let optimized = self.state.optimize(plan).map_err(|error| translate(error, statement))?;
+        let plan = row_counts::evaluated(plan, &self.state).await.map_err(|error| translate(error, statement))?;
+        let optimized = self.state.optimize(&plan).map_err(|error| translate(error, statement))?;
         let physical = self.state.query_planner().create_physical_plan(&optimized, &self.state).await;
         physical.map_err(|error| translate(error, statement))
     }
@@ -260,11 +353,13 @@ impl Planning {
         if let Some(relation) = system {
             return self.system_relation(relation);
         }
+        let (name, with_places) = name.strip_suffix(PLACES).map_or((name.as_str(), false), |table| (table, true));
         let object = match &schema {
-            Some(schema) => ObjectName::new(schema, &name),
-            None => self.visible(&name).ok_or_else(|| external(self.no_relation(&name)))?,
+            Some(schema) => ObjectName::new(schema, name),
+            None => self.visible(name).ok_or_else(|| external(self.no_relation(name)))?,
         };
         match self.snapshot.relation(&object) {
+            Some(Relation::Table(version)) if with_places => Ok(self.places_source(version)),
             Some(Relation::Table(version)) => Ok(self.table_source(version)),
             Some(Relation::View(view)) => self.view_source(view),
             None => Err(external(self.no_relation(&reference.to_string()))),
@@ -272,7 +367,7 @@ impl Planning {
     }
 
     fn system_relation(&self, relation: &'static pg_catalog::CatalogRelation) -> Result<Arc<dyn TableSource>> {
-        if matches!(self.sources, Sources::Schemas) {
+        if self.needs_no_rows() {
             return Ok(Arc::new(LogicalTableSource::new(relation.schema())));
         }
         let batch = relation.batch(self.system.context(&self.snapshot));
@@ -281,7 +376,7 @@ impl Planning {
 
     fn table_source(&self, version: &Arc<TableVersion>) -> Arc<dyn TableSource> {
         let definition = &version.definition;
-        if matches!(self.sources, Sources::Schemas) {
+        if self.needs_no_rows() {
             return Arc::new(LogicalTableSource::new(definition.schema()));
         }
         self.rows_source(&definition.name.name, RowSet::of_table(version, Extra::None))
@@ -300,7 +395,7 @@ impl Planning {
     }
 
     fn view_source(&self, view: &Arc<ViewVersion>) -> Result<Arc<dyn TableSource>> {
-        if matches!(self.sources, Sources::Schemas) {
+        if self.needs_no_rows() {
             return Ok(Arc::new(LogicalTableSource::new(view_schema(view))));
         }
         if !view.definition.populated {
@@ -385,13 +480,15 @@ impl ContextProvider for Planning {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        let function = self.state.table_functions().get(name).cloned();
-        let Some(function) = function else {
+        if name != GENERATE_SERIES {
             return Err(external(functions::overload::no_function(name, &types_of(&args)?)));
+        }
+        let args = match self.inference.lock().as_mut() {
+            Some(inference) => inference.constants(name, args)?,
+            None => args,
         };
-        let simplified = self.simplified(args)?;
-        let table = function.create_table_provider_with_args(TableFunctionArgs::new(&simplified, &self.state))?;
-        Ok(provider_as_source(table))
+        let table = SeriesTable::new(&self.constants(args)?, self.cast_context()).map_err(external)?;
+        Ok(provider_as_source(Arc::new(table)))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
@@ -407,15 +504,11 @@ impl ContextProvider for Planning {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if let Some(site) = self.sites.lock().function(name, self.procedures()) {
-            return Some(site);
+        if let Some(naming) = naming_function(name) {
+            return Some(naming);
         }
-        let own = self.session_functions.get_or_init(|| {
-            let all = functions::scalar_functions(Arc::clone(&self.facts));
-            all.into_iter().map(|function| (function.name().to_string(), function)).collect()
-        });
-        let known = own.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned();
-        known.or_else(|| UnknownFunction::for_name(name, &self.state))
+        let function = self.scalar_function(name)?;
+        Some(if self.infers() { opened(function) } else { function })
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -456,6 +549,19 @@ impl ContextProvider for Planning {
 }
 
 impl Planning {
+    /// What a name means that is called: a site, a function, or the error that there is none.
+    fn scalar_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if let Some(site) = self.sites.lock().function(name, self.procedures()) {
+            return Some(site);
+        }
+        let own = self.session_functions.get_or_init(|| {
+            let all = functions::scalar_functions(Arc::clone(&self.facts));
+            all.into_iter().map(|function| (function.name().to_string(), function)).collect()
+        });
+        let known = own.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned();
+        known.or_else(|| UnknownFunction::for_name(name, &self.state))
+    }
+
     /// The functions that operators over dates and intervals are.
     fn procedures(&self) -> &Procedures {
         self.procedures.get_or_init(|| Arc::new(self.state.scalar_functions().clone()))
@@ -465,19 +571,50 @@ impl Planning {
         CastContext::from_options(self.state.config_options())
     }
 
-    /// Arguments of a table function, coerced and folded to literals where they are constant.
-    fn simplified(&self, args: Vec<Expr>) -> Result<Vec<Expr>> {
-        use datafusion::common::DFSchema;
-        use datafusion::logical_expr::simplify::SimplifyContext;
-        use datafusion::optimizer::simplify_expressions::ExprSimplifier;
-        let context = SimplifyContext::builder().with_config_options(Arc::clone(self.state.config_options())).build();
-        let simplifier = ExprSimplifier::new(context);
+    /// The values of constant expressions, with their types.
+    fn constants(&self, expressions: Vec<Expr>) -> Result<Vec<(ScalarValue, Option<SqlType>)>> {
+        let (schema, context) = (DFSchema::empty(), self.cast_context());
+        let no_columns = RecordBatch::try_new_with_options(
+            Arc::new(arrow::datatypes::Schema::empty()),
+            Vec::new(),
+            &RecordBatchOptions::new().with_row_count(Some(1)),
+        )?;
+        let values = expressions.into_iter().map(|expression| {
+            let lowered = lower_expression(expression, self.procedures(), &context)?;
+            let known = types_of(std::slice::from_ref(&lowered))?.remove(0);
+            let value = self.state.create_physical_expr(lowered, &schema)?.evaluate(&no_columns)?;
+            Ok((ScalarValue::try_from_array(&value.into_array(1)?, 0)?, known))
+        });
+        values.collect()
+    }
+}
+
+fn parser_options() -> ParserOptions {
+    ParserOptions::new().with_parse_float_as_decimal(true).with_collect_spans(true)
+}
+
+/// What the planner knows of `$1`, `$2`, …
+fn parameter_context(parameters: &[Option<SqlType>]) -> PlannerContext {
+    let fields =
+        parameters.iter().map(|known| known.as_ref().map(|sql_type| Arc::new(expression_field(sql_type)) as FieldRef));
+    PlannerContext::new().with_prepare_param_data_types(fields.collect::<Vec<_>>())
+}
+
+/// The values of VALUES lists, planned one by one.
+struct PlannedCells<'a> {
+    planning: &'a Planning,
+    parameters: &'a [Option<SqlType>],
+}
+
+impl Cells for PlannedCells<'_> {
+    fn planned(&self, cell: &ast::Expr) -> Option<Argument> {
         let schema = DFSchema::empty();
-        let context = self.cast_context();
-        let args = args.into_iter().map(|argument| lower_expression(argument, self.procedures(), &context));
-        let args = args.collect::<Result<Vec<Expr>>>()?;
-        let folded = args.into_iter().map(|argument| simplifier.simplify(simplifier.coerce(argument, &schema)?));
-        let folded = folded.collect::<Result<Vec<Expr>>>()?;
-        crate::operators::lowering::series_arguments(folded, &context)
+        let planner = SqlToRel::new_with_options(self.planning, parser_options());
+        let planned = planner.sql_to_expr(cell.clone(), &schema, &mut parameter_context(self.parameters)).ok()?;
+        Argument::new(planned, None, &schema).ok()
+    }
+
+    fn add(&self, kind: SiteKind, places: Places) -> String {
+        Arc::make_mut(&mut *self.planning.sites.lock()).add(kind, places)
     }
 }

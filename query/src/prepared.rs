@@ -1,7 +1,8 @@
 //! Prepared statements: what is known of a statement before it runs.
 
 use crate::error::{ErrorKind, QueryError};
-use crate::parameter_types::parameter_number;
+use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
+use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, result_columns};
 use crate::response::{ParameterValue, ResultColumn};
 use crate::session::Session;
@@ -11,7 +12,6 @@ use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -69,18 +69,23 @@ impl Prepared {
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planning = session.planning()?;
-                let (query, owned, types) = (query.clone(), statement.clone(), declared.to_vec());
+                let for_each_value = reads_parameters(query);
+                let (query, owned, declared) = (query.clone(), statement.clone(), declared.to_vec());
                 let over = Arc::clone(&planning);
-                let plan = crate::execution::compute(&session.engine, &session.token, async move {
-                    over.query_plan(&query, &types, Some(&owned))
+                let (parameters, plan) = crate::execution::compute(&session.engine, &session.token, async move {
+                    let parameters = over.parameter_types(&query, &declared, Some(&owned))?;
+                    let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
+                    let plan = over.query_plan(&query, &types, Some(&owned))?;
+                    Ok((parameters, plan))
                 })
                 .await?;
-                prepared.parameters = parameters_of(&plan, declared)?;
+                prepared.parameters = parameters;
                 prepared.columns = Some(result_columns(&plan, &planning.snapshot)?);
                 // A transaction's own changes have no number yet that another commit could not take.
                 let own = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
                 let planned = Planned { statement: prepared.id, planning, plan, at: Instant::now() };
-                session.planned = (!own).then_some(planned);
+                let depends = for_each_value || prepared.parameters.iter().any(has_free_digits);
+                session.planned = (!own && !depends).then_some(planned);
             }
             StatementKind::Insert(insert) => {
                 let planning = session.planning()?;
@@ -90,7 +95,7 @@ impl Prepared {
             StatementKind::Modify(modification) => {
                 let planning = session.planning()?;
                 let planned = crate::modify::plan(&planning, modification, declared, statement)?;
-                prepared.parameters = planned.parameters(declared)?;
+                prepared.parameters = planned.parameters.clone();
                 prepared.columns = planned.columns(&planning, statement)?;
             }
             StatementKind::Declare(declare) => {
@@ -101,6 +106,22 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// The values of Bind, and the types to plan the statement for with them.
+    pub(crate) fn bind(
+        &self,
+        values: &[ParameterValue],
+        style: &OutputStyle,
+    ) -> Result<(ParamValues, Vec<Option<SqlType>>), QueryError> {
+        let values = decode_parameters(&self.parameters, values, style)?;
+        let types = types_of_values(&self.parameters, &values);
+        Ok((values, types))
+    }
+
+    /// Refuses a statement with parameters where there is no way to bind them.
+    pub fn refuse_parameters(&self) -> Result<(), QueryError> {
+        if self.parameters.is_empty() { Ok(()) } else { refuse_parameters(&self.statement) }
+    }
+
     /// The plan made by `prepare`, if it was the session's last and the statement still reads the snapshot that it was made for.
     pub(crate) fn take_plan(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, LogicalPlan)> {
         let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
@@ -108,23 +129,6 @@ impl Prepared {
         let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot) && zone(&planned.planning) == zone(fresh);
         (same && planned.at.elapsed() < PLAN_AGE_MAX).then_some((planned.planning, planned.plan))
     }
-}
-
-/// The types of `$1 … $n`: what the client declared, else what the plan implies, else text.
-pub(crate) fn parameters_of(plan: &LogicalPlan, declared: &[Option<SqlType>]) -> Result<Vec<SqlType>, QueryError> {
-    let fields = plan.get_parameter_fields().map_err(|error| crate::engine_error::translate(error, None))?;
-    let mut implied: BTreeMap<usize, Option<SqlType>> = BTreeMap::new();
-    for (name, field) in fields {
-        let number = parameter_number(&name)
-            .ok_or_else(|| QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter {name}")))?;
-        implied.insert(number, field.and_then(|field| SqlType::from_field(&field)));
-    }
-    let count = implied.keys().last().copied().unwrap_or(0).max(declared.len());
-    let known = (1..=count).map(|number| {
-        let declared = declared.get(number - 1).cloned().flatten();
-        declared.or_else(|| implied.get(&number).cloned().flatten()).unwrap_or(SqlType::Text)
-    });
-    Ok(known.collect())
 }
 
 /// Decodes the values of Bind.
@@ -144,7 +148,7 @@ pub(crate) fn decode_parameters(
     let decoded = types.iter().zip(values).enumerate().map(|(index, (sql_type, value))| {
         let scalar = decode_parameter(value, sql_type, style).map_err(|error| {
             let context = format!("unnamed portal parameter ${}", index + 1);
-            error.context(context)
+            error.within(context)
         })?;
         Ok(ScalarAndMetadata::new(scalar, None))
     });

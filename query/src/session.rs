@@ -64,7 +64,7 @@ impl Session {
     pub(crate) fn new(engine: Arc<Engine>, options: ConnectOptions) -> Result<Self, QueryError> {
         let settings = Settings::new(&options.user, &options.settings)?;
         let cancel = CancelHandle::default();
-        let activity = engine.registry.add(Activity {
+        let activity = Activity {
             process_id: options.process_id,
             user: options.user.clone(),
             application_name: settings.get("application_name").unwrap_or_default(),
@@ -72,7 +72,8 @@ impl Session {
             connected_at_micros: now_micros(),
             state: "idle",
             ..Activity::default()
-        });
+        };
+        let activity = engine.registry.add(activity, cancel.clone(), options.farewell);
         Ok(Self {
             engine,
             user: options.user,

@@ -24,7 +24,8 @@ pub(crate) fn exact_set_operations(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(rewritten.data)
 }
 
-fn is_set_operation(join: &Join) -> bool {
+/// Whether a join of such a plan is EXCEPT or INTERSECT.
+pub(crate) fn is_set_operation(join: &Join) -> bool {
     matches!(join.join_type, JoinType::LeftAnti | JoinType::LeftSemi)
         && join.null_equality == NullEquality::NullEqualsNull
         && join.on.len() == join.left.schema().fields().len()
@@ -62,7 +63,7 @@ fn side(plan: &LogicalPlan, prefix: &str, types: &[DataType], all: bool) -> Resu
     let name = |index: usize| format!("__{prefix}{index}");
     let columns = plan.schema().columns().into_iter().zip(types).enumerate().map(|(index, (column, data_type))| {
         let value = cast(Expr::Column(column), data_type.clone());
-        if all { UNORDERED.call(vec![value]).alias(name(index)) } else { value.alias(name(index)) }
+        if all { opaque(value).alias(name(index)) } else { value.alias(name(index)) }
     });
     let plain = LogicalPlanBuilder::from(plan.clone()).project(columns.collect::<Vec<_>>())?;
     if !all {
@@ -75,19 +76,23 @@ fn side(plan: &LogicalPlan, prefix: &str, types: &[DataType], all: bool) -> Resu
     plain.window(vec![number])?.project(keys.into_iter().chain([copy]).collect::<Vec<_>>())?.build()
 }
 
-/// A value as it is, of which no order is known: DataFusion's window over equal columns fails where its input is sorted by some of
-/// them and others are constant.
+/// A value as it is, of which the optimiser knows nothing. DataFusion's window over equal columns fails where its input is sorted by
+/// some of them and others are constant.
+pub(crate) fn opaque(value: Expr) -> Expr {
+    OPAQUE.call(vec![value])
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Unordered {
+struct Opaque {
     signature: Signature,
 }
 
-static UNORDERED: LazyLock<ScalarUDF> =
-    LazyLock::new(|| ScalarUDF::new_from_impl(Unordered { signature: Signature::any(1, Volatility::Immutable) }));
+static OPAQUE: LazyLock<ScalarUDF> =
+    LazyLock::new(|| ScalarUDF::new_from_impl(Opaque { signature: Signature::any(1, Volatility::Immutable) }));
 
-impl ScalarUDFImpl for Unordered {
+impl ScalarUDFImpl for Opaque {
     fn name(&self) -> &str {
-        "unordered"
+        "opaque"
     }
 
     fn signature(&self) -> &Signature {

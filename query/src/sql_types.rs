@@ -37,7 +37,7 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
         DataType::Text | DataType::String(_) => SqlType::Text,
         DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
-            SqlType::Varchar { length_max: length_of(length.as_ref())? }
+            SqlType::Varchar { length_max: length_of(length.as_ref(), "varchar")? }
         }
         DataType::Date => SqlType::Date,
         DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => SqlType::Time,
@@ -47,12 +47,11 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
         DataType::Uuid => SqlType::Uuid,
         DataType::Bytea => SqlType::Bytea,
         DataType::JSON => SqlType::Json,
+        DataType::JSONB => SqlType::Jsonb,
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => SqlType::Array(Box::new(sql_type_of(element)?)),
         DataType::Custom(name, _) => custom(&name.to_string())?,
-        DataType::Char(_) | DataType::Character(_) => {
-            return Err(
-                QueryError::unsupported("type character").hint("Use text or varchar(n); they do not pad values.")
-            );
+        DataType::Char(length) | DataType::Character(length) => {
+            SqlType::Bpchar { length: Some(length_of(length.as_ref(), "char")?.unwrap_or(1)) }
         }
         other => return Err(unknown(&other.to_string().to_lowercase())),
     })
@@ -73,6 +72,7 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "bool" => SqlType::Bool,
         "text" => SqlType::Text,
         "varchar" => SqlType::Varchar { length_max: None },
+        "bpchar" => SqlType::Bpchar { length: None },
         "timestamptz" | crate::operators::sites::INSTANT => SqlType::TimestampTz,
         "timestamp" => SqlType::Timestamp,
         "date" => SqlType::Date,
@@ -82,6 +82,7 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "interval" => SqlType::Interval,
         "time" => SqlType::Time,
         "json" => SqlType::Json,
+        "jsonb" => SqlType::Jsonb,
         "money" => return Err(QueryError::unsupported("type money").hint("Use numeric(19,2).")),
         "serial" | "bigserial" | "smallserial" => {
             return Err(
@@ -96,9 +97,7 @@ fn unknown(name: &str) -> QueryError {
     let bare = name.split('(').next().unwrap_or(name);
     if matches!(
         bare,
-        "json"
-            | "jsonb"
-            | "xml"
+        "xml"
             | "inet"
             | "cidr"
             | "macaddr"
@@ -137,15 +136,13 @@ fn numeric(info: &ExactNumberInfo) -> std::result::Result<SqlType, QueryError> {
     Ok(SqlType::Numeric { precision: precision as u8, scale: scale as i8, declared: true })
 }
 
-fn length_of(length: Option<&CharacterLength>) -> std::result::Result<Option<u32>, QueryError> {
+fn length_of(length: Option<&CharacterLength>, name: &str) -> std::result::Result<Option<u32>, QueryError> {
+    let invalid =
+        |what: &str| QueryError::new(ErrorKind::InvalidParameterValue, format!("length for type {name} {what}"));
     match length {
         None | Some(CharacterLength::Max) => Ok(None),
-        Some(CharacterLength::IntegerLength { length: 0, .. }) => {
-            Err(QueryError::new(ErrorKind::InvalidParameterValue, "length for type varchar must be at least 1"))
-        }
+        Some(CharacterLength::IntegerLength { length: 0, .. }) => Err(invalid("must be at least 1")),
         Some(CharacterLength::IntegerLength { length, .. }) if *length <= 10_485_760 => Ok(Some(*length as u32)),
-        Some(_) => {
-            Err(QueryError::new(ErrorKind::InvalidParameterValue, "length for type varchar cannot exceed 10485760"))
-        }
+        Some(_) => Err(invalid("cannot exceed 10485760")),
     }
 }

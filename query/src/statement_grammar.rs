@@ -5,7 +5,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
-use crate::standard_spellings::{mend_spellings, spell_out_table_commands};
+use crate::standard_spellings::{mend_spellings, spell_out_tokens};
 use crate::statement::{
     CreateMaterializedView, CreateTable, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
     Isolation, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
@@ -30,7 +30,7 @@ struct Words<'a> {
 
 pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<StatementKind, QueryError> {
     let mut solid = tokens.iter().filter(|token| !is_blank(&token.token)).cloned().collect();
-    spell_out_table_commands(&mut solid);
+    spell_out_tokens(&mut solid, source)?;
     let mut words = Words { source, tokens: solid, next: 0 };
     let first = words.peek_word().unwrap_or_default();
     let kind = match first.as_str() {
@@ -657,7 +657,9 @@ impl Words<'_> {
 /// `VALUES (DEFAULT)`
 fn default_row() -> Result<Box<ast::Query>, QueryError> {
     let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql("VALUES (DEFAULT)");
-    parser.and_then(|mut parser| parser.parse_query()).map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
+    parser
+        .and_then(|mut parser| parser.parse_query())
+        .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
 }
 
 fn backward() -> QueryError {

@@ -2,7 +2,7 @@
 
 use crate::activity::Activity;
 use crate::engine::{DATABASE, Engine};
-use crate::functions::SessionFacts;
+use crate::functions::{Backends, SessionFacts};
 use crate::pg_catalog::{ActivityRow, CatalogContext, CommitRow, CursorRow, PreparedRow, SettingRow, ViewClassRow};
 use crate::planner::Planning;
 use crate::session::Session;
@@ -19,7 +19,13 @@ pub(crate) fn session_facts(session: &Session, snapshot: &Arc<Snapshot>) -> Sess
     facts(&session.engine, snapshot, &session.user, session.process_id, session.settings.clone())
 }
 
-fn facts(engine: &Engine, snapshot: &Arc<Snapshot>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
+fn facts(
+    engine: &Arc<Engine>,
+    snapshot: &Arc<Snapshot>,
+    user: &str,
+    process_id: i32,
+    settings: Settings,
+) -> SessionFacts {
     SessionFacts {
         snapshot: Arc::clone(snapshot),
         database: DATABASE.to_string(),
@@ -34,6 +40,7 @@ fn facts(engine: &Engine, snapshot: &Arc<Snapshot>, user: &str, process_id: i32,
         server_started_at_micros: engine.started_at_micros,
         settings_loaded_at_micros: engine.started_at_micros,
         settings: Arc::new(settings),
+        backends: Arc::clone(engine) as Arc<dyn Backends>,
     }
 }
 

@@ -4,6 +4,8 @@
 
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::json_operators::is_document;
+use crate::operators::modifiers::modifier_of;
 use crate::sql_types::sql_type_of;
 use crate::statement::{CreateTable, Statement};
 use crate::statement_grammar::fold;
@@ -115,6 +117,12 @@ fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -
     let position = crate::engine_error::position_of_word(statement, &column.data_type.to_string());
     let sql_type = sql_type_of(&column.data_type).map_err(|error| error.position(position))?;
     storable(&sql_type, &name)?;
+    if modifier_of(&column.data_type).is_some() {
+        let shown = column.data_type.to_string().to_lowercase();
+        return Err(QueryError::unsupported(format!("a column of type {shown}"))
+            .hint(format!("Use {}, which keeps microseconds; a cast to {shown} rounds.", sql_type.base_name()))
+            .position(position));
+    }
     let mut defined = Column { id: ColumnId(index as i32 + 1), name, sql_type, not_null: false, default: None };
     for option in &column.options {
         match &option.option {
@@ -140,13 +148,16 @@ fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
             Err(QueryError::unsupported(format!("column \"{column}\" of type numeric without a precision"))
                 .hint("Give it a precision and scale, such as numeric(12,2)."))
         }
-        SqlType::Interval
-        | SqlType::Json
-        | SqlType::Array(_)
-        | SqlType::Reg(_)
-        | SqlType::Name
-        | SqlType::Char
-        | SqlType::Oid => {
+        SqlType::Array(element) => match element.as_ref() {
+            SqlType::Array(_) => {
+                Err(QueryError::unsupported(format!("column \"{column}\" of arrays of more than one dimension")))
+            }
+            SqlType::Varchar { length_max: Some(_) } | SqlType::Bpchar { .. } => {
+                Err(QueryError::unsupported(format!("column \"{column}\" of type {sql_type}")).hint("Use text[]."))
+            }
+            element => storable(element, column),
+        },
+        SqlType::Interval | SqlType::Reg(_) | SqlType::Name | SqlType::Char | SqlType::Oid => {
             Err(QueryError::unsupported(format!("column \"{column}\" of type {sql_type}")).hint("Use text."))
         }
         _ => Ok(()),
@@ -208,6 +219,9 @@ fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<Partition
     }
     if matches!(column.sql_type, SqlType::Float4 | SqlType::Float8) {
         return Err(QueryError::unsupported("partitioning by a floating-point column"));
+    }
+    if is_document(&column.sql_type) || matches!(column.sql_type, SqlType::Array(_)) {
+        return Err(QueryError::unsupported(format!("partitioning by a column of type {}", column.sql_type)));
     }
     Ok(PartitionColumn { column: column.id, transform })
 }

@@ -47,7 +47,8 @@ impl UnknownFunction {
         Some(Arc::new(ScalarUDF::new_from_impl(function)))
     }
 
-    fn error(&self, types: &[Option<SqlType>]) -> QueryError {
+    /// What a call with arguments of these types says; `None` stands for a literal or parameter without a type.
+    pub(crate) fn error(&self, types: &[Option<SqlType>]) -> QueryError {
         let error = no_function(&self.name, types);
         debug_assert_eq!(error.kind, ErrorKind::UndefinedFunction);
         match &self.meant {

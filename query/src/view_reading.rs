@@ -10,6 +10,8 @@ use crate::scan::{Extra, RowSet, external};
 use catalog::definition::{ObjectName, ViewDefinition};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, TableChange, TableVersion, ViewVersion};
+use catalog::sql_type::SqlType;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, Result, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
@@ -116,7 +118,15 @@ pub(crate) fn definition_plan(planning: &Planning, program: &ViewProgram) -> Res
 fn with_declared_names(plan: LogicalPlan, definition: &ViewDefinition) -> Result<LogicalPlan> {
     let columns: Vec<Column> = plan.schema().columns();
     let shown = columns.into_iter().zip(&definition.columns).map(|(column, declared)| {
-        datafusion::logical_expr::cast(Expr::Column(column), declared.sql_type.data_type()).alias(&declared.name)
+        let value = datafusion::logical_expr::cast(Expr::Column(column), declared.sql_type.data_type());
+        match &declared.sql_type {
+            // Its length, by which it is printed, is lost where it was a key of the state.
+            padded @ SqlType::Bpchar { .. } => {
+                let metadata = FieldMetadata::new_from_field(&padded.field(&declared.name, true));
+                value.alias_with_metadata(&declared.name, Some(metadata))
+            }
+            _ => value.alias(&declared.name),
+        }
     });
     LogicalPlanBuilder::from(plan).project(shown.collect::<Vec<_>>())?.build()
 }

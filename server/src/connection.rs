@@ -90,6 +90,7 @@ async fn open(
         process_id,
         settings: request.settings,
         client_address: client.map(|client| client.to_string()),
+        farewell: wire.farewell(),
     };
     let mut session = house.engine.connect(options).map_err(|error| Exit::Fatal(Fatal::from(error)))?;
     let secret = new_secret(request.protocol);

@@ -149,6 +149,7 @@ impl<'a> Conversation<'a> {
             async {
                 self.session.statement_started(statement.text());
                 let prepared = self.wire.run(self.session.prepare(statement, &[])).await??;
+                prepared.refuse_parameters()?;
                 let response = self.wire.run(self.session.execute(&prepared, Vec::new(), alone)).await??;
                 self.answer(response, last).await
             }

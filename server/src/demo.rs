@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 const SEED: u64 = 1;
 /// How far the generator runs ahead of the load.
@@ -125,6 +126,7 @@ async fn show(options: &DemoOptions, place: &Place, ready: Ready) -> anyhow::Res
         process_id: PROCESS_ID,
         settings: vec![("application_name".to_string(), "meridian demo".to_string())],
         client_address: None,
+        farewell: CancellationToken::new(),
     })?;
     let mut client = Client { session };
     let kept = if place.temporary.is_some() { ", deleted on exit" } else { "" };

@@ -65,7 +65,7 @@ impl From<Exit> for Failure {
 pub(crate) struct Wire {
     inbox: Inbox,
     outbox: Outbox,
-    /// Cancelled when the server does not wait for clients any longer.
+    /// Cancelled when this client is sent away, or when the server does not wait for any client any longer.
     kill: CancellationToken,
 }
 
@@ -75,7 +75,13 @@ impl Wire {
         writer: impl AsyncWrite + Send + Unpin + 'static,
         kill: CancellationToken,
     ) -> Self {
+        let kill = kill.child_token();
         Self { inbox: Inbox::new(Box::new(reader)), outbox: Outbox::new(Box::new(writer)), kill }
+    }
+
+    /// What sends this client away when it is cancelled.
+    pub(crate) fn farewell(&self) -> CancellationToken {
+        self.kill.clone()
     }
 
     /// The next packet of the start-up phase, which has no type byte.

@@ -8,6 +8,7 @@
 
 pub mod crash;
 pub mod dialect;
+pub mod differential;
 pub mod meridian;
 pub mod oracle;
 pub mod session;

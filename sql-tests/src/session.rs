@@ -73,7 +73,7 @@ impl Failure {
         self.code.as_deref() == Some(code)
     }
 
-    fn lost(message: impl Into<String>) -> Self {
+    pub(crate) fn lost(message: impl Into<String>) -> Self {
         Self { code: None, message: message.into(), detail: None, hint: None, context: None, position: None }
     }
 }
@@ -98,7 +98,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    fn from_fields(fields: Vec<(u8, String)>) -> Self {
+    pub(crate) fn from_fields(fields: Vec<(u8, String)>) -> Self {
         let mut failure = Self::lost("an error without a message");
         for (kind, text) in fields {
             match kind {

@@ -20,6 +20,15 @@ pub struct Frame {
     pub body: Bytes,
 }
 
+/// What a RowDescription says of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDescription {
+    pub name: String,
+    pub type_oid: u32,
+    /// -1 where the type has none.
+    pub type_modifier: i32,
+}
+
 /// A connection that speaks frames.
 pub struct Wire {
     stream: TcpStream,
@@ -111,17 +120,27 @@ impl Frame {
 
     /// The column names of a RowDescription.
     pub fn column_names(&self) -> Result<Vec<String>> {
+        Ok(self.column_descriptions()?.into_iter().map(|column| column.name).collect())
+    }
+
+    /// The columns of a RowDescription.
+    pub fn column_descriptions(&self) -> Result<Vec<ColumnDescription>> {
         let mut body = self.body.clone();
         let count = take_u16(&mut body)?;
-        let mut names = Vec::new();
+        let mut columns = Vec::new();
         for _ in 0..count {
             let end = body.iter().position(|byte| *byte == 0).context("a column's name does not end")?;
-            names.push(String::from_utf8_lossy(&body.split_to(end)).into_owned());
-            // The zero byte, then table, column, type, size, modifier and format.
+            let name = String::from_utf8_lossy(&body.split_to(end)).into_owned();
             ensure!(body.len() >= 19, "a column's description is cut");
-            body.advance(19);
+            // The zero byte, the table and the column's number in it.
+            body.advance(7);
+            let type_oid = body.get_u32();
+            body.advance(2);
+            let type_modifier = body.get_i32();
+            body.advance(2);
+            columns.push(ColumnDescription { name, type_oid, type_modifier });
         }
-        Ok(names)
+        Ok(columns)
     }
 
     /// The values of a DataRow in text form.

@@ -6,6 +6,7 @@ mod bad_input;
 mod command_line;
 mod crash;
 mod oracle;
+mod parameters;
 mod slt;
 mod tidy;
 mod wire;

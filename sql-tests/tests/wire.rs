@@ -10,13 +10,13 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, NoTls};
 
 /// A server on a folder of its own.
-struct Fixture {
+pub(crate) struct Fixture {
     server: Meridian,
     _folder: TempDir,
 }
 
 impl Fixture {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = TempDir::new().unwrap();
         Self { server: Meridian::start(&folder.path().join("data")).unwrap(), _folder: folder }
     }
@@ -26,7 +26,7 @@ impl Fixture {
     }
 
     /// A driver, for the extended protocol.
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.server.address().port()).user("meridian").dbname("meridian");
         let (client, connection) = config.connect(NoTls).await.unwrap();
@@ -40,7 +40,7 @@ impl Fixture {
     }
 
     /// A connection behind its start-up.
-    async fn ready_wire(&self) -> Wire {
+    pub(crate) async fn ready_wire(&self) -> Wire {
         let mut wire = self.wire().await;
         wire.send_startup(&[("user", "meridian"), ("database", "meridian")]).await.unwrap();
         assert_eq!(kinds_until_ready(&mut wire).await.first(), Some(&'R'));

@@ -15,7 +15,7 @@
 
 use crate::error::StorageError;
 use crate::partition::partition_directory;
-use crate::statistics::{FloatBounds, column_statistics};
+use crate::statistics::{OwnStatistics, column_statistics};
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -56,7 +56,7 @@ pub struct SegmentWriter {
     schema: SchemaRef,
     partition: PartitionKey,
     data_dir: Arc<Path>,
-    floats: FloatBounds,
+    own: OwnStatistics,
     rows: usize,
     open: Option<OpenSegment>,
 }
@@ -106,8 +106,8 @@ impl SegmentWriter {
     /// A segment of `partition` below `data_dir`. The file is created with the first rows.
     pub fn new(data_dir: Arc<Path>, definition: Arc<TableDefinition>, partition: PartitionKey) -> Self {
         let schema = definition.schema();
-        let floats = FloatBounds::new(&schema);
-        Self { definition, schema, partition, data_dir, floats, rows: 0, open: None }
+        let own = OwnStatistics::new(&schema);
+        Self { definition, schema, partition, data_dir, own, rows: 0, open: None }
     }
 
     /// Appends rows: at least as great by the sort key as those before, and not more than [`SEGMENT_ROWS_MAX`] in all.
@@ -117,7 +117,7 @@ impl SegmentWriter {
         }
         self.rows += batch.num_rows();
         assert!(self.rows <= SEGMENT_ROWS_MAX, "a segment holds at most {SEGMENT_ROWS_MAX} rows");
-        self.floats.add(batch);
+        self.own.add(batch);
         let open = match &mut self.open {
             Some(open) => open,
             None => {
@@ -158,7 +158,7 @@ impl SegmentWriter {
             rows: self.rows as u32,
             bytes: written.bytes,
             checksum: written.checksum,
-            statistics: column_statistics(&self.definition, &self.schema, &metadata, &self.floats),
+            statistics: column_statistics(&self.definition, &self.schema, &metadata, &self.own),
         };
         let staged = StagedSegment { meta: Arc::new(meta), file };
         Ok(Some(UnsyncedSegment { staged, handle: written.file.clone() }))

@@ -1,8 +1,9 @@
 //! Column statistics: exact bounds of each column of a segment, or none.
 //!
-//! The Parquet writer already looks at every value, so its row group statistics are used where they are exact. Three
-//! kinds are not: long text and bytes (cut to [`BOUND_BYTES_MAX`] and marked), floats (NaN is left out in silence, so
-//! [`FloatBounds`] looks at them itself) and decimals above 38 digits (they fit no `Datum`).
+//! The Parquet writer already looks at every value, so its row group statistics are used where they are exact. Some
+//! are not: long text and bytes (cut to [`BOUND_BYTES_MAX`] and marked), floats (NaN is left out in silence),
+//! decimals above 38 digits (they fit no `Datum`) and the nulls of arrays (an empty array counts as one).
+//! [`OwnStatistics`] looks at floats and arrays itself.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
@@ -14,9 +15,15 @@ use parquet::file::statistics::Statistics;
 /// The longest text or bytes that serve as a bound; a longer bound is unknown.
 pub(crate) const BOUND_BYTES_MAX: usize = 64;
 
-/// Bounds of the float columns of a segment while it is being written.
-pub(crate) struct FloatBounds {
-    columns: Vec<FloatColumn>,
+/// Bounds of the float columns and nulls of the array columns of a segment while it is being written.
+pub(crate) struct OwnStatistics {
+    floats: Vec<FloatColumn>,
+    arrays: Vec<ArrayColumn>,
+}
+
+struct ArrayColumn {
+    position: usize,
+    nulls: u64,
 }
 
 struct FloatColumn {
@@ -26,23 +33,27 @@ struct FloatColumn {
     has_nan: bool,
 }
 
-impl FloatBounds {
+impl OwnStatistics {
     pub(crate) fn new(schema: &SchemaRef) -> Self {
-        let floats = schema.fields().iter().enumerate();
-        let columns = floats
-            .filter(|(_, field)| matches!(field.data_type(), DataType::Float32 | DataType::Float64))
-            .map(|(position, _)| FloatColumn {
-                position,
-                least: f64::INFINITY,
-                greatest: f64::NEG_INFINITY,
-                has_nan: false,
-            })
-            .collect();
-        Self { columns }
+        let positions = |kind: fn(&DataType) -> bool| {
+            let fields = schema.fields().iter().enumerate();
+            fields.filter(move |(_, field)| kind(field.data_type())).map(|(position, _)| position)
+        };
+        let floats = positions(DataType::is_floating).map(|position| FloatColumn {
+            position,
+            least: f64::INFINITY,
+            greatest: f64::NEG_INFINITY,
+            has_nan: false,
+        });
+        let arrays = positions(DataType::is_nested).map(|position| ArrayColumn { position, nulls: 0 });
+        Self { floats: floats.collect(), arrays: arrays.collect() }
     }
 
     pub(crate) fn add(&mut self, batch: &RecordBatch) {
-        for column in &mut self.columns {
+        for column in &mut self.arrays {
+            column.nulls += batch.column(column.position).null_count() as u64;
+        }
+        for column in &mut self.floats {
             let array = batch.column(column.position);
             match array.data_type() {
                 DataType::Float32 => {
@@ -53,8 +64,12 @@ impl FloatBounds {
         }
     }
 
+    fn nulls(&self, position: usize) -> Option<u64> {
+        self.arrays.iter().find(|column| column.position == position).map(|column| column.nulls)
+    }
+
     fn bounds(&self, position: usize) -> Option<(Datum, Datum)> {
-        let column = self.columns.iter().find(|column| column.position == position)?;
+        let column = self.floats.iter().find(|column| column.position == position)?;
         let known = !column.has_nan && column.least <= column.greatest;
         known.then_some((Datum::Float(column.least), Datum::Float(column.greatest)))
     }
@@ -73,11 +88,14 @@ pub(crate) fn column_statistics(
     definition: &TableDefinition,
     schema: &SchemaRef,
     metadata: &ParquetMetaData,
-    floats: &FloatBounds,
+    own: &OwnStatistics,
 ) -> Vec<ColumnStatistics> {
     let columns = definition.columns.iter().zip(schema.fields()).enumerate();
     columns
         .map(|(position, (column, field))| {
+            if let Some(null_count) = own.nulls(position) {
+                return ColumnStatistics { column: column.id, null_count, bounds: None };
+            }
             let mut null_count = 0;
             let mut bounds = None;
             let mut known = true;
@@ -89,12 +107,12 @@ pub(crate) fn column_statistics(
                     continue;
                 }
                 match chunk.statistics().and_then(|statistics| datum_bounds(statistics, field.data_type())) {
-                    Some(own) => bounds = Some(widen(bounds, own)),
+                    Some(of_chunk) => bounds = Some(widen(bounds, of_chunk)),
                     None => known = false,
                 }
             }
             let bounds = match field.data_type() {
-                DataType::Float32 | DataType::Float64 => floats.bounds(position),
+                DataType::Float32 | DataType::Float64 => own.bounds(position),
                 _ => bounds.filter(|_| known),
             };
             ColumnStatistics { column: column.id, null_count, bounds }

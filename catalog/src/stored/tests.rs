@@ -40,6 +40,8 @@ fn batches_of_every_type_come_back_as_they_were() {
         (SqlType::Text, Arc::new(StringViewArray::from(vec![Some("short"), None, Some("longer than twelve bytes")]))),
         (SqlType::Varchar { length_max: Some(7) }, Arc::new(StringViewArray::from(vec!["", "é", "seven"]))),
         (SqlType::Bytea, Arc::new(BinaryViewArray::from(vec![Some(&b"\xff\x00"[..]), None, Some(&[7; 40][..])]))),
+        (SqlType::Json, Arc::new(LargeBinaryArray::from(vec![Some(&b"[1, 2 ]"[..]), None, Some(&b"{}"[..])]))),
+        (SqlType::Jsonb, Arc::new(LargeStringArray::from(vec![Some("[1, 2]"), None, Some("{}")]))),
         (SqlType::Date, Arc::new(Date32Array::from(vec![-1, 0, 20_000]))),
         (SqlType::Time, Arc::new(Time64MicrosecondArray::from(vec![0, 1, 86_399_999_999]))),
         (SqlType::Timestamp, Arc::new(TimestampMicrosecondArray::from(vec![Some(-5), None, Some(5)]))),

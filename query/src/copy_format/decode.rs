@@ -99,7 +99,7 @@ impl CopyDecoder {
             let value = field.text_in(text, &located.rewritten).unwrap_or(&self.null);
             let (line, _) = self.syntax.record(text.as_bytes(), chunk.line_ending, row);
             let (table, name, line) = (&self.table, &self.names[column], chunk.first_line + line);
-            return Err(error.context(format!("COPY {table}, line {line}, column {name}: \"{}\"", displayed(value))));
+            return Err(error.within(format!("COPY {table}, line {line}, column {name}: \"{}\"", displayed(value))));
         }
         if let Some(failure) = located.failure {
             return Err(failure.error.context(self.context_of(chunk, failure.row)));

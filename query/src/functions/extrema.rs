@@ -2,9 +2,13 @@
 //!
 //! NaN is above every number, as in PostgreSQL, and -0 is below 0, so that equal inputs give the same bits. Other types are DataFusion's.
 
+use super::overload::no_function;
+use crate::operators::json_operators::is_document;
+use crate::scan::external;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef, Float64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -33,6 +37,11 @@ impl Extremum {
     }
 }
 
+/// The types that sort but have no `min` and `max` in PostgreSQL.
+fn has_no_extremum(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Bool | SqlType::Uuid | SqlType::Bytea)
+}
+
 impl AggregateUDFImpl for Extremum {
     fn name(&self) -> &str {
         self.inner.name()
@@ -46,7 +55,20 @@ impl AggregateUDFImpl for Extremum {
         self.inner.return_type(types)
     }
 
+    /// The number of an object stays one.
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
+        let field = Field::new(self.name(), self.return_type(&types)?, true);
+        let is_oid =
+            fields.iter().any(|field| matches!(SqlType::from_field(field), Some(SqlType::Oid | SqlType::Reg(_))));
+        Ok(Arc::new(if is_oid { SqlType::Oid.field(self.name(), true) } else { field }))
+    }
+
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let known: Vec<Option<SqlType>> = types.iter().map(SqlType::from_data_type).collect();
+        if known.iter().flatten().any(|known| is_document(known) || has_no_extremum(known)) {
+            return Err(external(no_function(self.name(), &known)));
+        }
         self.inner.coerce_types(types)
     }
 

@@ -4,9 +4,8 @@
 //!     numeric         ceil, floor, round and trunc to scale 0, div, scale, min_scale, width_bucket
 //!     double          powers, logarithms, trigonometry in radians and degrees
 //!
-//! All functions are strict. A numeric argument of a function that is only here for double precision is converted, so its result is
-//! exact to 15 digits and not, as in PostgreSQL, to at least 16. Functions whose result has the scale or the type of
-//! their argument (`abs`, `round(numeric, integer)`, `trunc(numeric, integer)`, `mod(numeric, numeric)`) are not here.
+//! All functions are strict. Powers and logarithms of numerics are in `numeric_powers`. Functions whose result has the scale or the type of
+//! their argument (`round(numeric, integer)`, `trunc(numeric, integer)`, `mod(numeric, numeric)`) are not here.
 
 use super::overload::{Function, Kind, Overload};
 use super::strings::{Answer, present};
@@ -18,6 +17,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Decimal256Type, DecimalType, Float64Type, Int16Type, Int32Type,
     Int64Type, i256,
 };
+use std::f64::consts::LN_2;
 use std::sync::Arc;
 
 /// Digits of the numeric results.
@@ -96,11 +96,6 @@ fn float_pair(name: &'static str, kernel: super::overload::Kernel) -> Function {
 }
 
 fn exponentials() -> Vec<Function> {
-    use Kind::Float8;
-    let logarithms = vec![
-        Overload::new(&[Float8], Float8, |c, _| of_one(c, |x| logarithm(x, f64::log10))),
-        Overload::new(&[Float8, Float8], Float8, |c, _| of_two(c, logarithm_to_base)),
-    ];
     vec![
         float_pair("power", |c, _| of_two(c, power)),
         float_pair("pow", |c, _| of_two(c, power)),
@@ -109,14 +104,14 @@ fn exponentials() -> Vec<Function> {
         float("exp", |c, _| of_one(c, exponential)),
         float("ln", |c, _| of_one(c, |x| logarithm(x, f64::ln))),
         float("log10", |c, _| of_one(c, |x| logarithm(x, f64::log10))),
-        Function::immutable("log", logarithms),
+        float("log", |c, _| of_one(c, |x| logarithm(x, f64::log10))),
     ]
 }
 
 fn radians() -> Vec<Function> {
     vec![
-        float("radians", |c, _| of_one(c, |x| not_infinite(x * RADIANS_PER_DEGREE, x))),
-        float("degrees", |c, _| of_one(c, |x| not_infinite(x / RADIANS_PER_DEGREE, x))),
+        float("radians", |c, _| of_one(c, |x| in_range(x * RADIANS_PER_DEGREE, x))),
+        float("degrees", |c, _| of_one(c, |x| in_range(x / RADIANS_PER_DEGREE, x))),
         float("sin", |c, _| of_one(c, |x| finite(x).map(f64::sin))),
         float("cos", |c, _| of_one(c, |x| finite(x).map(f64::cos))),
         float("tan", |c, _| of_one(c, |x| finite(x).map(f64::tan))),
@@ -128,8 +123,8 @@ fn radians() -> Vec<Function> {
         float("sinh", |c, _| of_one(c, |x| Ok(x.sinh()))),
         float("cosh", |c, _| of_one(c, |x| Ok(x.cosh()))),
         float("tanh", |c, _| of_one(c, |x| Ok(x.tanh()))),
-        float("asinh", |c, _| of_one(c, |x| Ok(x.asinh()))),
-        float("acosh", |c, _| of_one(c, |x| if x < 1.0 { Err(out_of_range()) } else { Ok(x.acosh()) })),
+        float("asinh", |c, _| of_one(c, |x| Ok(inverse_hyperbolic_sine(x)))),
+        float("acosh", |c, _| of_one(c, inverse_hyperbolic_cosine)),
         float("atanh", |c, _| of_one(c, |x| within_one(x).map(f64::atanh))),
     ]
 }
@@ -147,7 +142,7 @@ fn degrees() -> Vec<Function> {
     ]
 }
 
-fn failed(kind: ErrorKind, message: &str) -> QueryError {
+pub(super) fn failed(kind: ErrorKind, message: &str) -> QueryError {
     QueryError::new(kind, message)
 }
 
@@ -163,15 +158,15 @@ fn underflow() -> QueryError {
     failed(ErrorKind::NumericOutOfRange, "value out of range: underflow")
 }
 
-fn numeric_overflow() -> QueryError {
+pub(super) fn numeric_overflow() -> QueryError {
     failed(ErrorKind::NumericOutOfRange, "value overflows numeric format")
 }
 
-fn division_by_zero() -> QueryError {
+pub(super) fn division_by_zero() -> QueryError {
     failed(ErrorKind::DivisionByZero, "division by zero")
 }
 
-fn integer_out_of_range(data_type: &DataType) -> QueryError {
+pub(super) fn integer_out_of_range(data_type: &DataType) -> QueryError {
     let name = match data_type {
         DataType::Int16 => "smallint",
         DataType::Int32 => "integer",
@@ -350,17 +345,17 @@ fn power_of_ten_256(scale: i8) -> i256 {
 }
 
 /// A column of numerics, read one by one as wide integers in units of its scale.
-struct Numerics<'a> {
+pub(super) struct Numerics<'a> {
     column: &'a ArrayRef,
-    scale: i32,
+    pub(super) scale: i32,
 }
 
 impl<'a> Numerics<'a> {
-    fn new(column: &'a ArrayRef) -> Self {
+    pub(super) fn new(column: &'a ArrayRef) -> Self {
         Self { column, scale: scale_of(column) }
     }
 
-    fn value(&self, row: usize) -> i256 {
+    pub(super) fn value(&self, row: usize) -> i256 {
         match self.column.data_type() {
             DataType::Decimal256(..) => self.column.as_primitive::<Decimal256Type>().value(row),
             _ => i256::from_i128(self.column.as_primitive::<Decimal128Type>().value(row)),
@@ -461,20 +456,6 @@ fn logarithm(x: f64, function: fn(f64) -> f64) -> Number {
     Ok(function(x))
 }
 
-fn logarithm_to_base(base: f64, x: f64) -> Number {
-    let divisor = logarithm(base, f64::ln)?;
-    let dividend = logarithm(x, f64::ln)?;
-    if divisor == 0.0 {
-        return Err(division_by_zero());
-    }
-    // Base 2 and 10 have functions of their own that are exact for whole powers.
-    Ok(match base {
-        2.0 => x.log2(),
-        10.0 => x.log10(),
-        _ => dividend / divisor,
-    })
-}
-
 fn finite(x: f64) -> Number {
     if x.is_infinite() { Err(out_of_range()) } else { Ok(x) }
 }
@@ -483,8 +464,26 @@ fn within_one(x: f64) -> Number {
     if x.abs() > 1.0 { Err(out_of_range()) } else { Ok(x) }
 }
 
-fn not_infinite(result: f64, argument: f64) -> Number {
-    if result.is_infinite() && argument.is_finite() { Err(overflow()) } else { Ok(result) }
+/// The result of a multiplication by a number near one.
+fn in_range(result: f64, argument: f64) -> Number {
+    if result.is_infinite() && argument.is_finite() {
+        return Err(overflow());
+    }
+    if result == 0.0 && argument != 0.0 { Err(underflow()) } else { Ok(result) }
+}
+
+/// From here on the inverse hyperbolic functions are the logarithm of twice the number; the standard library's become infinite.
+const HYPERBOLIC_MAX: f64 = 1e150;
+
+fn inverse_hyperbolic_sine(x: f64) -> f64 {
+    if x.is_finite() && x.abs() > HYPERBOLIC_MAX { x.signum() * (x.abs().ln() + LN_2) } else { x.asinh() }
+}
+
+fn inverse_hyperbolic_cosine(x: f64) -> Number {
+    if x < 1.0 {
+        return Err(out_of_range());
+    }
+    Ok(if x.is_finite() && x > HYPERBOLIC_MAX { x.ln() + LN_2 } else { x.acosh() })
 }
 
 const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;

@@ -7,34 +7,60 @@
 //!     session.rs   version(), current_user, settings, privileges, what the server is doing
 //!     objects.rs   definitions, comments, sizes and visibility of tables, types and functions
 //!     names.rs     regclass and its kin: names to OIDs and back
-//!     plain.rs     quoting, arrays, sizes in words
-//!     aggregates.rs, casting.rs, extrema.rs   sums, averages, quotients, minima and maxima as PostgreSQL has them
+//!     plain.rs     empty arrays, types and collations of values
+//!     aggregates.rs, statistics/   sums, averages, quotients, variances as PostgreSQL has them; extrema.rs, ordered_sets.rs
 //!
 //! Errors leave as `DataFusionError::External` around a [`QueryError`].
 
 pub mod aggregates;
-mod casting;
+mod array_searches;
+mod array_sets;
+pub(crate) mod arrays;
+mod bytes;
+mod checked_sums;
+mod clocks;
 pub(crate) mod concatenation;
+mod distinct;
 mod extrema;
+mod float_digits;
 mod float_sum;
 mod float_sums;
 mod formatting;
+mod identifiers;
+pub(crate) mod json;
+mod magnitudes;
 mod mathematics;
 pub(crate) mod moments;
 mod names;
+mod numeric_powers;
+pub(crate) mod numerics;
 mod objects;
 mod ordered_sets;
 pub(crate) mod overload;
 mod patterns;
+mod percentiles;
 mod plain;
+mod quoting;
 pub(crate) mod rounding;
+pub(crate) mod sampling;
+pub(crate) mod series;
+pub(crate) mod series_table;
 mod session;
+mod sizes;
+mod sliding;
+mod statistics;
+pub(crate) mod string_aggregate;
 mod strings;
+pub(crate) mod unicode;
+pub(crate) mod values;
+mod wide;
+pub(crate) mod windows;
 
 pub use names::{RegisteredKind, registered_name, registered_oid};
 
 use crate::error::QueryError;
 use crate::pg_catalog::{Value, to_array};
+use crate::types::Zone;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use arrow::util::display::array_value_to_string;
@@ -57,6 +83,16 @@ pub trait SessionSettings: Send + Sync + fmt::Debug {
     fn set(&self, name: &str, value: &str, is_local: bool) -> std::result::Result<String, QueryError>;
 }
 
+/// The sessions of the server, for the functions that name one by its process id.
+pub trait Backends: Send + Sync + fmt::Debug {
+    /// Ends what a session does at the moment; false where there is no such session.
+    fn cancel(&self, process_id: i32) -> bool;
+    /// Ends a session and its connection; false where there is no such session.
+    fn terminate(&self, process_id: i32) -> bool;
+    /// The text of the statement that a session runs or ran last.
+    fn statement(&self, process_id: i32) -> Option<String>;
+}
+
 /// What functions may know of the session that they are called in, captured for one statement.
 #[derive(Clone, Debug)]
 pub struct SessionFacts {
@@ -75,6 +111,7 @@ pub struct SessionFacts {
     pub server_started_at_micros: i64,
     pub settings_loaded_at_micros: i64,
     pub settings: Arc<dyn SessionSettings>,
+    pub backends: Arc<dyn Backends>,
 }
 
 impl SessionFacts {
@@ -261,6 +298,7 @@ fn value_at(array: &ArrayRef, row: usize) -> Value {
         DataType::Utf8 => array.as_string::<i32>().value(row).into(),
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
         DataType::Utf8View => array.as_string_view().value(row).into(),
+        DataType::LargeBinary => String::from_utf8_lossy(array.as_binary::<i64>().value(row)).into_owned().into(),
         DataType::List(_) => list_value(&array.as_list::<i32>().value(row)),
         DataType::LargeList(_) => list_value(&array.as_list::<i64>().value(row)),
         DataType::FixedSizeList(..) => list_value(&array.as_fixed_size_list().value(row)),
@@ -280,6 +318,20 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
         strings::functions(),
         patterns::functions(),
         mathematics::functions(),
+        magnitudes::functions(),
+        numeric_powers::functions(),
+        json::functions(),
+        numerics::functions(),
+        arrays::functions(),
+        array_searches::functions(),
+        array_sets::functions(),
+        series::functions(),
+        bytes::functions(),
+        unicode::functions(),
+        identifiers::functions(),
+        sizes::functions(),
+        values::functions(),
+        clocks::functions(),
     ];
     let mut by_name: BTreeMap<&'static str, overload::Function> = BTreeMap::new();
     for function in topics.into_iter().flatten() {
@@ -289,7 +341,20 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
         };
     }
     let typed = by_name.into_values().map(overload::Function::into_udf);
-    typed.chain(rounding::functions()).chain(concatenation::functions()).chain([formatting::to_number()]).collect()
+    let generic = rounding::functions().into_iter().chain(concatenation::functions()).chain(json::generic_functions());
+
+    let of_any = values::variadic_functions().into_iter().chain(clocks::sleeps()).chain(quoting::functions());
+    typed
+        .chain(generic)
+        .chain(of_any)
+        .chain([formatting::to_number(), numerics::trim_scale(), sampling::function()])
+        .collect()
+}
+
+/// A function of any arguments for the session's time zone; `None` where the zone has no say or the function has overloads.
+pub(crate) fn in_zone(function: &ScalarUDF, zone: Zone) -> Option<Arc<ScalarUDF>> {
+    let bound = concatenation::bound(function, zone).or_else(|| json::bound(function, zone));
+    bound.or_else(|| quoting::bound(function, zone))
 }
 
 /// All functions of this module for one statement. They take precedence over DataFusion's of the same name.

@@ -1,14 +1,18 @@
-//! `mode` and `percentile_disc`: aggregates that answer with one of their values, of any type that sorts.
+//! `mode` and `percentile_disc`: aggregates that answer with one of their values, of any type that sorts; and the values of a group,
+//! which `percentiles` shares.
 //!
 //! All values of a group are kept until the end. NULLs are left out; of several most frequent values the first in the order wins.
 
+use super::moments::interpolated;
+use super::moments::ranks::{intervals_of, lengths_of, ranks_of};
+use super::percentiles::{answer_type, fraction_type};
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::{SortOptions, cast, concat, filter, is_not_null, sort};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
-use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
@@ -53,13 +57,15 @@ impl AggregateUDFImpl for OrderedSet {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match (self.kind, types) {
             (Kind::Mode, [value]) => Ok(vec![value.clone()]),
-            (Kind::PercentileDisc, [value, _]) => Ok(vec![value.clone(), DataType::Float64]),
+            (Kind::PercentileDisc, [value, fractions]) => {
+                Ok(vec![value.clone(), fraction_type(fractions).unwrap_or(DataType::Float64)])
+            }
             _ => plan_err!("{} takes its values from WITHIN GROUP (ORDER BY …)", self.name()),
         }
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types[0].clone())
+        Ok(types.get(1).map_or_else(|| types[0].clone(), |fractions| answer_type(&types[0], fractions)))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -70,41 +76,120 @@ impl AggregateUDFImpl for OrderedSet {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let options = args.order_bys.first().map_or_else(SortOptions::default, |order| order.options);
-        let fraction = match self.kind {
-            Kind::Mode => None,
-            Kind::PercentileDisc => Some(fraction(&args)?),
+        let answer = match self.kind {
+            Kind::Mode => Answer::Mode,
+            Kind::PercentileDisc => Answer::Discrete(fractions(&args)?),
         };
         let data_type = args.expr_fields[0].data_type().clone();
-        Ok(Box::new(Values { fraction, descending: options.descending, data_type, kept: Vec::new() }))
+        Ok(Box::new(Values::new(answer, options.descending, data_type)))
     }
 }
 
-/// The constant between 0 and 1 that percentile_disc is called with.
-fn fraction(args: &AccumulatorArgs) -> Result<f64> {
-    let literal = args.exprs.get(1).and_then(|argument| argument.downcast_ref::<Literal>());
-    let Some(literal) = literal else {
-        return Err(external(QueryError::unsupported("percentile_disc with a percentile that is not a constant")));
-    };
-    let value = cast(&literal.value().to_array()?, &DataType::Float64)?;
-    let value = value.as_primitive::<Float64Type>();
-    let given = Float64Array::iter(value).next().flatten();
-    given.filter(|fraction| (0.0..=1.0).contains(fraction)).ok_or_else(|| {
-        let shown = given.map_or("NULL".to_string(), |given| given.to_string());
-        let message = format!("percentile value {shown} is not between 0 and 1");
-        external(QueryError::new(ErrorKind::NumericOutOfRange, message))
-    })
+/// The constants between 0 and 1 that a percentile is asked for: one, or an array of them.
+#[derive(Debug)]
+pub(super) struct Fractions {
+    /// `None` for an array that is NULL.
+    numbers: Option<Vec<Option<f64>>>,
+    is_array: bool,
 }
 
-/// The values of one group; `fraction` is `None` for the mode.
+impl Fractions {
+    /// The answers for each fraction, in the shape of the fractions.
+    pub(super) fn answers(
+        &self,
+        data_type: &DataType,
+        of_fraction: impl Fn(f64) -> Result<ScalarValue>,
+    ) -> Result<ScalarValue> {
+        let null = || ScalarValue::try_from(data_type);
+        let answers = self.numbers.iter().flatten().map(|number| number.map_or_else(null, &of_fraction));
+        let mut answers = answers.collect::<Result<Vec<ScalarValue>>>()?;
+        match (self.is_array, &self.numbers) {
+            (true, Some(_)) => Ok(ScalarValue::List(ScalarValue::new_list(&answers, data_type, true))),
+            (true, None) => ScalarValue::try_from(&list_of(data_type)),
+            (false, _) => answers.pop().map_or_else(null, Ok),
+        }
+    }
+
+    /// What a group without values has.
+    pub(super) fn nothing(&self, data_type: &DataType) -> Result<ScalarValue> {
+        let list = list_of(data_type);
+        ScalarValue::try_from(if self.is_array { &list } else { data_type })
+    }
+}
+
+fn list_of(data_type: &DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(data_type.clone(), true)))
+}
+
+/// The fractions that an aggregate is called with.
+pub(super) fn fractions(args: &AccumulatorArgs) -> Result<Fractions> {
+    let literal = args.exprs.get(1).and_then(|argument| argument.downcast_ref::<Literal>());
+    let Some(literal) = literal else {
+        return Err(external(QueryError::unsupported("a percentile that is not a constant")));
+    };
+    let given = literal.value().to_array()?;
+    let (numbers, is_array) = match given.as_list_opt::<i32>() {
+        Some(list) if list.is_null(0) => return Ok(Fractions { numbers: None, is_array: true }),
+        Some(list) => (list.value(0), true),
+        None => (given, false),
+    };
+    let numbers = cast(&numbers, &DataType::Float64)?;
+    let numbers: Vec<Option<f64>> = numbers.as_primitive::<Float64Type>().iter().collect();
+    if let Some(outside) = numbers.iter().flatten().find(|number| !(0.0..=1.0).contains(*number)) {
+        let message = format!("percentile value {outside} is not between 0 and 1");
+        return Err(external(QueryError::new(ErrorKind::NumericOutOfRange, message)));
+    }
+    Ok(Fractions { numbers: Some(numbers), is_array })
+}
+
+/// What is asked of the values of a group.
 #[derive(Debug)]
-struct Values {
-    fraction: Option<f64>,
+pub(super) enum Answer {
+    Mode,
+    /// The first value that so many of all are not above.
+    Discrete(Fractions),
+    /// What lies between two intervals, at a fraction of all.
+    Continuous(Fractions),
+}
+
+/// The values of one group.
+#[derive(Debug)]
+pub(super) struct Values {
+    answer: Answer,
     descending: bool,
     data_type: DataType,
     kept: Vec<ArrayRef>,
 }
 
 impl Values {
+    pub(super) fn new(answer: Answer, descending: bool, data_type: DataType) -> Self {
+        Self { answer, descending, data_type, kept: Vec::new() }
+    }
+
+    /// One of the sorted values.
+    fn at(&self, sorted: &ArrayRef, index: usize) -> Result<ScalarValue> {
+        let value = sorted.slice(index, 1);
+        let is_interval = matches!(self.data_type, DataType::Interval(_));
+        let value = if is_interval { intervals_of(&value).map_err(external)? } else { value };
+        ScalarValue::try_from_array(&value, 0)
+    }
+
+    fn between(&self, sorted: &ArrayRef, fraction: f64) -> Result<ScalarValue> {
+        let place = fraction * (sorted.len() - 1) as f64;
+        let (low, part) = (self.at(sorted, place.floor() as usize)?, place - place.floor());
+        if part == 0.0 {
+            return Ok(low);
+        }
+        let high = self.at(sorted, place.ceil() as usize)?;
+        match (low, high) {
+            (ScalarValue::IntervalMonthDayNano(Some(low)), ScalarValue::IntervalMonthDayNano(Some(high))) => {
+                let between = interpolated(low, high, part).map_err(external)?;
+                Ok(ScalarValue::IntervalMonthDayNano(Some(between)))
+            }
+            (low, _) => internal_err!("there is nothing between values of {}", low.data_type()),
+        }
+    }
+
     fn keep(&mut self, values: &ArrayRef) -> Result<()> {
         let present =
             if values.null_count() == 0 { Arc::clone(values) } else { filter(values, &is_not_null(values)?)? };
@@ -141,15 +226,27 @@ impl Accumulator for Values {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let options = SortOptions { descending: self.descending, nulls_first: false };
-        let sorted = sort(&self.all()?, Some(options))?;
-        if sorted.is_empty() {
-            return ScalarValue::try_from(&self.data_type);
+        // Intervals are sorted as numbers in their order, in which equally long ones are beside each other.
+        let is_interval = matches!(self.data_type, DataType::Interval(_));
+        let values = if is_interval { ranks_of(&self.all()?).map_err(external)? } else { self.all()? };
+        let sorted = sort(&values, Some(options))?;
+        match &self.answer {
+            Answer::Mode if sorted.is_empty() => ScalarValue::try_from(&self.data_type),
+            Answer::Mode => {
+                let runs = if is_interval { lengths_of(&sorted) } else { Arc::clone(&sorted) };
+                self.at(&sorted, start_of_longest_run(&runs)?)
+            }
+            Answer::Discrete(fractions) | Answer::Continuous(fractions) if sorted.is_empty() => {
+                fractions.nothing(&self.data_type)
+            }
+            Answer::Discrete(fractions) => fractions.answers(&self.data_type, |fraction| {
+                let index = ((fraction * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1;
+                self.at(&sorted, index)
+            }),
+            Answer::Continuous(fractions) => {
+                fractions.answers(&self.data_type, |fraction| self.between(&sorted, fraction))
+            }
         }
-        let index = match self.fraction {
-            Some(fraction) => ((fraction * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len()) - 1,
-            None => start_of_longest_run(&sorted)?,
-        };
-        ScalarValue::try_from_array(&sorted, index)
     }
 
     fn size(&self) -> usize {

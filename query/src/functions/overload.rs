@@ -5,14 +5,19 @@
 //! Resolution follows PostgreSQL's rules for functions (chapter 10.3 of its manual): an exact match wins, else the candidate that
 //! needs the fewest conversions among those that implicit casts reach, preferred types first. A string literal fits every
 //! type. Kernels see columns of equal length in the Arrow layout of the declared kind and know nothing of plans.
+//!
+//! Arrays have one element type in a call, to which the elements that are passed beside them are converted. An array of more
+//! dimensions is an array of arrays; its element type is that of the innermost ones.
 
 use super::result_field;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_array};
-use crate::operators::resolution::{implicit_cost, unknown_field};
+use crate::operators::contexts::known_function;
+use crate::operators::resolution::{as_decimal, implicit_cost, oid_of, unknown_field};
 use crate::scan::external;
 use crate::types::Zone;
 use arrow::array::ArrayRef;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef};
 use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue};
@@ -36,6 +41,8 @@ pub(crate) enum Kind {
     Numeric,
     /// As a result: `Decimal128(38, scale)`.
     NumericOfScale(i8),
+    /// As a result: `Decimal256(76, scale)`.
+    WideNumericOfScale(i8),
     /// `Utf8View`; varchar and name as arguments too.
     Text,
     Bytea,
@@ -47,11 +54,37 @@ pub(crate) enum Kind {
     TimestampTz,
     /// `Interval(MonthDayNano)` with nanoseconds that are whole microseconds.
     Interval,
+    Uuid,
+    Json,
+    Jsonb,
     TextArray,
+    /// An array of any type and of any number of dimensions. As a result it has as many as the argument that has most.
+    Array,
+    /// A value of the type that the call's arrays have.
+    Element,
+    /// As a result: an array of one more dimension than the kind's.
+    ListOf(&'static Kind),
+    /// As a result: a numeric of the largest scale that an argument has.
+    NumericOfArguments,
 }
 
 impl Kind {
+    /// The type of a kind that does not depend on the call.
     pub(crate) fn sql_type(self) -> SqlType {
+        self.in_call(&[], &SqlType::Text)
+    }
+
+    fn is_polymorphic(self) -> bool {
+        matches!(self, Self::Array | Self::Element)
+    }
+
+    /// The type of an argument of this kind where a value of a type is passed.
+    fn of_argument(self, passed: Option<&SqlType>, element: &SqlType) -> SqlType {
+        self.in_call(&[passed.cloned()], element)
+    }
+
+    /// The type of a kind in a call with arguments of some types and arrays of some element type.
+    fn in_call(self, arguments: &[Option<SqlType>], element: &SqlType) -> SqlType {
         match self {
             Self::Bool => SqlType::Bool,
             Self::Int2 => SqlType::Int2,
@@ -60,7 +93,9 @@ impl Kind {
             Self::Float4 => SqlType::Float4,
             Self::Float8 => SqlType::Float8,
             Self::Numeric => SqlType::numeric(),
+            Self::NumericOfArguments => widest_numeric(arguments),
             Self::NumericOfScale(scale) => SqlType::Numeric { precision: 38, scale, declared: false },
+            Self::WideNumericOfScale(scale) => SqlType::Numeric { precision: 76, scale, declared: false },
             Self::Text => SqlType::Text,
             Self::Bytea => SqlType::Bytea,
             Self::Date => SqlType::Date,
@@ -68,9 +103,75 @@ impl Kind {
             Self::Timestamp => SqlType::Timestamp,
             Self::TimestampTz => SqlType::TimestampTz,
             Self::Interval => SqlType::Interval,
+            Self::Uuid => SqlType::Uuid,
+            Self::Json => SqlType::Json,
+            Self::Jsonb => SqlType::Jsonb,
             Self::TextArray => SqlType::Array(Box::new(SqlType::Text)),
+            Self::Array => {
+                let dimensions = arguments.iter().flatten().map(dimensions).max().unwrap_or(0).max(1);
+                (0..dimensions).fold(element.clone(), |inner, _| SqlType::Array(Box::new(inner)))
+            }
+            Self::Element => element.clone(),
+            Self::ListOf(kind) => SqlType::Array(Box::new(kind.in_call(arguments, element))),
         }
     }
+}
+
+/// How often a type is an array of something.
+pub(crate) fn dimensions(sql_type: &SqlType) -> usize {
+    match sql_type {
+        SqlType::Array(inner) => 1 + dimensions(inner),
+        _ => 0,
+    }
+}
+
+/// The element type of an array of any number of dimensions; another type itself.
+pub(crate) fn innermost(sql_type: &SqlType) -> &SqlType {
+    match sql_type {
+        SqlType::Array(inner) => innermost(inner),
+        other => other,
+    }
+}
+
+/// A numeric with the largest scale of some numbers, and with all the digits that a column may have.
+fn widest_numeric(arguments: &[Option<SqlType>]) -> SqlType {
+    let numbers = arguments.iter().flatten().map(as_decimal);
+    let parts = numbers.filter_map(|number| match number {
+        DataType::Decimal128(_, scale) => Some((38, scale)),
+        DataType::Decimal256(_, scale) => Some((76, scale)),
+        _ => None,
+    });
+    let (precision, scale) = parts.fold((38, 0), |(precision, scale), part| (part.0.max(precision), part.1.max(scale)));
+    SqlType::Numeric { precision, scale, declared: false }
+}
+
+/// The type that values of both types have in an array.
+pub(crate) fn common_element(left: &SqlType, right: &SqlType) -> Option<SqlType> {
+    match (left, right) {
+        (SqlType::Numeric { .. }, other) | (other, SqlType::Numeric { .. }) if is_exact(other) => {
+            Some(wide_enough(&as_decimal(left), &as_decimal(right)))
+        }
+        _ if left == right => Some(left.clone()),
+        _ if implicit_cost(right, left).is_some() => Some(left.clone()),
+        _ => implicit_cost(left, right).map(|_| right.clone()),
+    }
+}
+
+fn is_exact(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { .. })
+}
+
+fn wide_enough(left: &DataType, right: &DataType) -> SqlType {
+    let parts = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            (i16::from(*precision) - i16::from(*scale), *scale)
+        }
+        _ => (38, 0),
+    };
+    let ((left_whole, left_scale), (right_whole, right_scale)) = (parts(left), parts(right));
+    let scale = left_scale.max(right_scale);
+    let precision = (left_whole.max(right_whole) + i16::from(scale)).clamp(1, 76) as u8;
+    SqlType::Numeric { precision, scale, declared: false }
 }
 
 /// What a kernel may know besides its arguments.
@@ -113,12 +214,53 @@ impl Overload {
         if arguments.len() != self.arguments.len() {
             return None;
         }
+        let element = self.element(arguments)?;
         let costs = arguments.iter().zip(self.arguments).map(|(argument, kind)| match argument {
             // A literal of unknown type prefers text.
             None => Some(u32::from(*kind != Kind::Text)),
+            Some(from) if kind.is_polymorphic() => {
+                let from = innermost(from);
+                if *from == element { Some(0) } else { implicit_cost(from, &element).or(Some(1)) }
+            }
             Some(from) => implicit_cost(from, &kind.sql_type()),
         });
         costs.sum()
+    }
+
+    /// The element type of the call's arrays, where there are any; `None` where they do not go together, or where it is not known.
+    fn element(&self, arguments: &[Option<SqlType>]) -> Option<SqlType> {
+        let mut common = None;
+        for (argument, kind) in arguments.iter().zip(self.arguments) {
+            let passed = match (kind, argument) {
+                (Kind::Array, Some(array @ SqlType::Array(_))) => innermost(array),
+                (Kind::Element, Some(SqlType::Array(_))) | (Kind::Array, Some(_)) => return None,
+                (Kind::Element, Some(value)) => value,
+                _ => continue,
+            };
+            common = match common {
+                None => Some(passed.clone()),
+                Some(known) => Some(common_element(&known, passed)?),
+            };
+        }
+        // Where several arguments may say it and none does, it is text.
+        if self.is_alone_polymorphic() { common } else { common.or(Some(SqlType::Text)) }
+    }
+
+    /// Whether the element type hangs on one argument.
+    fn is_alone_polymorphic(&self) -> bool {
+        self.arguments.iter().filter(|kind| kind.is_polymorphic()).count() == 1
+    }
+
+    /// The types that the arguments are converted to.
+    fn argument_types(&self, arguments: &[Option<SqlType>]) -> Vec<SqlType> {
+        let element = self.element(arguments).unwrap_or(SqlType::Text);
+        let kinds = self.arguments.iter().zip(arguments);
+        kinds.map(|(kind, passed)| kind.of_argument(passed.as_ref(), &element)).collect()
+    }
+
+    fn result_type(&self, arguments: &[Option<SqlType>]) -> SqlType {
+        let element = self.element(arguments).unwrap_or(SqlType::Text);
+        self.result.in_call(arguments, &element)
     }
 }
 
@@ -133,6 +275,11 @@ pub(crate) struct Function {
 }
 
 impl Function {
+    /// Whether every call gives an array, as those of set-returning functions do.
+    pub(crate) fn gives_array(&self) -> bool {
+        self.overloads.iter().all(|overload| matches!(overload.result, Kind::ListOf(_) | Kind::Array | Kind::TextArray))
+    }
+
     pub(crate) fn new(name: &'static str, volatility: Volatility, overloads: Vec<Overload>) -> Self {
         let signature = Signature::one_of(
             vec![
@@ -178,10 +325,56 @@ impl Function {
     }
 
     fn resolve(&self, arguments: &[Option<SqlType>]) -> std::result::Result<&Overload, QueryError> {
-        let candidates = self.overloads.iter().filter_map(|overload| Some((overload.cost(arguments)?, overload)));
-        let best = candidates.min_by_key(|(cost, _)| *cost);
-        best.map(|(_, overload)| overload).ok_or_else(|| no_function(self.name, arguments))
+        if let [only] = self.overloads.as_slice()
+            && only.cost(arguments).is_some()
+        {
+            return Ok(only);
+        }
+        let settled = settled(self.name, arguments)?;
+        let best = self.cheapest(&settled).or_else(|| self.cheapest(arguments));
+        best.ok_or_else(|| self.unresolved(arguments))
     }
+
+    fn cheapest(&self, arguments: &[Option<SqlType>]) -> Option<&Overload> {
+        let candidates = self.overloads.iter().filter_map(|overload| Some((overload.cost(arguments)?, overload)));
+        candidates.min_by_key(|(cost, _)| *cost).map(|(_, overload)| overload)
+    }
+
+    /// An array whose type nothing tells is another error than one that does not fit.
+    fn unresolved(&self, arguments: &[Option<SqlType>]) -> QueryError {
+        let open = |overload: &Overload| {
+            let kinds = || overload.arguments.iter().zip(arguments);
+            overload.arguments.len() == arguments.len()
+                && overload.is_alone_polymorphic()
+                && kinds().all(|(kind, argument)| !kind.is_polymorphic() || argument.is_none())
+        };
+        if !self.overloads.iter().any(open) {
+            return no_function(self.name, arguments);
+        }
+        let message = "could not determine polymorphic type because input has type unknown";
+        QueryError::new(ErrorKind::DatatypeMismatch, message)
+    }
+
+    /// The types that a call's arguments are converted to.
+    pub(crate) fn argument_types(
+        &self,
+        arguments: &[Option<SqlType>],
+    ) -> std::result::Result<Vec<SqlType>, QueryError> {
+        Ok(self.resolve(arguments)?.argument_types(arguments))
+    }
+}
+
+/// A call's arguments, those of unknown type by what PostgreSQL would take them for. They stay unknown where it has no such function.
+fn settled(name: &str, arguments: &[Option<SqlType>]) -> std::result::Result<Vec<Option<SqlType>>, QueryError> {
+    if arguments.iter().all(Option::is_some) {
+        return Ok(arguments.to_vec());
+    }
+    let types = known_function(name, &arguments.iter().map(oid_of).collect::<Vec<_>>())?.unwrap_or_default();
+    let settled = arguments
+        .iter()
+        .enumerate()
+        .map(|(index, argument)| argument.clone().or_else(|| types.get(index).and_then(|oid| SqlType::from_oid(*oid))));
+    Ok(settled.collect())
 }
 
 /// `function f(integer, unknown) does not exist`, with PostgreSQL's hint.
@@ -228,13 +421,13 @@ impl ScalarUDFImpl for Function {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let known: Vec<Option<SqlType>> = types.iter().map(SqlType::from_data_type).collect();
-        Ok(self.resolve(&known).map_err(external)?.result.sql_type().data_type())
+        Ok(self.resolve(&known).map_err(external)?.result_type(&known).data_type())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let known = known_types(args.arg_fields, args.scalar_arguments);
         let overload = self.resolve(&known).map_err(external)?;
-        Ok(Arc::new(result_field(self.name, &overload.result.sql_type())))
+        Ok(Arc::new(result_field(self.name, &overload.result_type(&known))))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -245,12 +438,17 @@ impl ScalarUDFImpl for Function {
         let rows = if constant { 1 } else { args.number_rows };
         let mut context = CastContext::from_options(&args.config_options);
         context.zone = self.zone.unwrap_or(context.zone);
+        let element = overload.element(&known).unwrap_or(SqlType::Text);
         let mut columns = Vec::with_capacity(args.args.len());
-        for (position, argument) in args.args.iter().enumerate() {
-            let kind = overload.arguments[position];
-            let from = known[position].clone().unwrap_or(SqlType::Text);
+        for ((argument, known), to) in args.args.iter().zip(&known).zip(overload.argument_types(&known)) {
+            let from = known.clone().unwrap_or(SqlType::Text);
             let column = argument.to_array(rows)?;
-            columns.push(cast_array(&column, &from, &kind.sql_type(), &context).map_err(external)?);
+            columns.push(cast_array(&column, &from, &to, &context).map_err(external)?);
+        }
+        for ((column, known), kind) in columns.iter_mut().zip(&known).zip(overload.arguments) {
+            if kind.is_polymorphic() {
+                *column = with_digits(column, &kind.of_argument(known.as_ref(), &element))?;
+            }
         }
         let call = Call { rows, zone: self.zone.unwrap_or(context.zone), now_micros: context.now_micros };
         let result = (overload.kernel)(&columns, &call).map_err(external)?;
@@ -264,6 +462,16 @@ impl ScalarUDFImpl for Function {
     }
 }
 
+/// Numerics with the digits that all of a call's arrays have; a cast to numeric without a scale keeps those that they had.
+fn with_digits(column: &ArrayRef, to: &SqlType) -> Result<ArrayRef> {
+    let to_type = to.data_type();
+    if !matches!(innermost(to), SqlType::Numeric { .. }) || *column.data_type() == to_type {
+        return Ok(Arc::clone(column));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(column, &to_type, &options)?)
+}
+
 fn scalar_of(value: &ColumnarValue) -> Option<&ScalarValue> {
     match value {
         ColumnarValue::Scalar(scalar) => Some(scalar),
@@ -272,7 +480,7 @@ fn scalar_of(value: &ColumnarValue) -> Option<&ScalarValue> {
 }
 
 /// The arguments' types; `None` for literals whose type is still open.
-fn known_types(fields: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Vec<Option<SqlType>> {
+pub(super) fn known_types(fields: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Vec<Option<SqlType>> {
     let fields = fields.iter().enumerate();
     fields
         .map(|(position, field)| {

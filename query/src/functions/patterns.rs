@@ -7,6 +7,7 @@
 //! Positions are characters from 1.
 
 mod expression;
+mod sets;
 
 use super::overload::{Function, Kind, Overload};
 use super::strings::{
@@ -30,10 +31,13 @@ const SEPARATOR_ERROR: ErrorKind = ErrorKind::InvalidParameterValue;
 pub(super) fn functions() -> Vec<Function> {
     use Kind::{Bool, Int4, Text, TextArray};
     let up_to_flags: &[Kind] = &[Text, Text, Text];
-    vec![
+    let mut functions = vec![
         Function::immutable("regexp_like", prefixes(up_to_flags, 2, Bool, |c, _| is_like(c))),
         Function::immutable("regexp_match", prefixes(up_to_flags, 2, TextArray, |c, _| first_match(c))),
-        Function::immutable("regexp_split_to_array", prefixes(up_to_flags, 2, TextArray, |c, _| split(c))),
+        Function::immutable(
+            "regexp_split_to_array",
+            prefixes(up_to_flags, 2, TextArray, |c, _| split("regexp_split_to_array", c)),
+        ),
         Function::immutable("regexp_replace", replacements()),
         Function::immutable("regexp_count", prefixes(&[Text, Text, Int4, Text], 2, Int4, |c, _| count(c))),
         Function::immutable(
@@ -50,7 +54,9 @@ pub(super) fn functions() -> Vec<Function> {
             "substring_similar",
             vec![Overload::new(&[Text, Text, Text], Text, |c, _| substring_similar(c))],
         ),
-    ]
+    ];
+    functions.extend(sets::functions());
+    functions
 }
 
 /// What `substring` does with patterns: a regular expression, or one of SQL's with an escape character.
@@ -145,6 +151,17 @@ impl Pattern {
 
     fn group(&self, number: usize) -> Option<Range<usize>> {
         self.places.get(number).map(|(start, end)| start..end)
+    }
+
+    /// The texts of the groups of the match that was read, or of all of it where there are no groups, as one list.
+    fn push_groups(&self, text: &str, found: Range<usize>, lists: &mut TextLists) {
+        if self.group_count == 0 {
+            lists.push(Some(&text[found]));
+        }
+        for number in 1..=self.group_count {
+            lists.push(self.group(number).map(|place| &text[place]));
+        }
+        lists.finish();
     }
 
     /// Where in the text a group of the match is, the whole match being group 0.
@@ -292,24 +309,18 @@ fn first_match(columns: &[ArrayRef]) -> Answer {
             lists.finish_null();
             continue;
         };
-        if pattern.group_count == 0 {
-            lists.push(Some(&text[found]));
-        }
-        for number in 1..=pattern.group_count {
-            lists.push(pattern.group(number).map(|place| &text[place]));
-        }
-        lists.finish();
+        pattern.push_groups(text, found, &mut lists);
     }
     Ok(lists.into_array())
 }
 
 /// What stands between matches; empty matches at either end of the text or at the end of another match split nothing.
-fn split(columns: &[ArrayRef]) -> Answer {
+fn split(function: &str, columns: &[ArrayRef]) -> Answer {
     let (text, pattern) = (texts(columns, 0), texts(columns, 1));
     let nulls = present(columns);
     let mut patterns = Patterns::default();
     let mut lists = TextLists::with_capacity(text.len());
-    let new = |pattern: &str, flags: &str| without_global("regexp_split_to_array", pattern, flags);
+    let new = |pattern: &str, flags: &str| without_global(function, pattern, flags);
     for row in 0..text.len() {
         if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
             lists.finish_null();

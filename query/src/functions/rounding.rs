@@ -113,8 +113,11 @@ fn constant_digits(value: &ScalarValue) -> Option<i32> {
 /// n digits after the point, and one more before it than the input has, because rounding may carry.
 fn rounded_type(number: &DataType, digits: Option<i32>) -> DataType {
     let (precision, scale) = precision_and_scale(number);
+    let whole = i32::from(precision) - i32::from(scale) + 1;
     let to = digits.map_or(i32::from(scale), |digits| digits.clamp(0, DIGITS_MAX));
-    let needed = (i32::from(precision) - i32::from(scale) + to + 1).clamp(1, DIGITS_MAX);
+    // Zeros beyond the digits of the number are shown as far as there is room for them.
+    let to = to.min((DIGITS_MAX - whole).max(i32::from(scale)));
+    let needed = (whole + to).clamp(1, DIGITS_MAX);
     let (needed, to) = (needed.max(to) as u8, to as i8);
     let wide = needed > 38 && (i32::from(precision) > 38 || to > scale);
     if wide { DataType::Decimal256(needed, to) } else { DataType::Decimal128(needed.min(38), to) }

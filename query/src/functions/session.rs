@@ -2,6 +2,7 @@
 //!
 //! There are no privileges yet: every role may do everything, and the functions say so.
 
+use super::names::read_class;
 use super::{Definition, SessionFacts};
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::{Value, encodings};
@@ -37,12 +38,33 @@ fn identity() -> Vec<Definition> {
             Ok(facts.effective_path(args[0].as_bool() == Some(true)).into())
         }),
         Definition::new("pg_backend_pid", 0..=0, SqlType::Int4, |facts, _| Ok(facts.process_id.into())),
+        Definition::new("current_query", 0..=0, SqlType::Text, |facts, _| {
+            Ok(facts.backends.statement(facts.process_id).into())
+        })
+        .volatile(),
+        Definition::new("pg_cancel_backend", 1..=1, SqlType::Bool, |facts, args| {
+            Ok(process_id(&args[0]).is_some_and(|id| facts.backends.cancel(id)).into())
+        })
+        .volatile(),
+        Definition::new("pg_terminate_backend", 1..=2, SqlType::Bool, terminate_backend).volatile(),
         Definition::new("inet_client_addr", 0..=0, SqlType::Text, |facts, _| Ok(facts.client_address.clone().into())),
         Definition::new("inet_client_port", 0..=0, SqlType::Int4, |facts, _| Ok(facts.client_port.into())),
         Definition::new("inet_server_addr", 0..=0, SqlType::Text, |facts, _| Ok(facts.server_address.clone().into())),
         Definition::new("inet_server_port", 0..=0, SqlType::Int4, |facts, _| Ok(facts.server_port.into())),
     ]);
     all
+}
+
+fn process_id(argument: &Value) -> Option<i32> {
+    argument.as_int().and_then(|id| i32::try_from(id).ok())
+}
+
+/// Says that the session was told to end; it does not wait until it has.
+fn terminate_backend(facts: &SessionFacts, args: &[Value]) -> Answer {
+    if args.get(1).and_then(Value::as_int).is_some_and(|timeout| timeout < 0) {
+        return Err(QueryError::new(ErrorKind::NumericOutOfRange, "\"timeout\" must not be negative"));
+    }
+    Ok(process_id(&args[0]).is_some_and(|id| facts.backends.terminate(id)).into())
 }
 
 fn settings() -> Vec<Definition> {
@@ -57,16 +79,15 @@ fn current_setting(facts: &SessionFacts, args: &[Value]) -> Answer {
     match facts.settings.get(name) {
         Some(value) => Ok(value.into()),
         None if args.get(1).and_then(Value::as_bool) == Some(true) => Ok(Value::Null),
-        None => Err(QueryError::new(
-            ErrorKind::UndefinedParameter,
-            format!("unrecognized configuration parameter \"{name}\""),
-        )),
+        None => {
+            Err(QueryError::new(ErrorKind::UndefinedObject, format!("unrecognized configuration parameter \"{name}\"")))
+        }
     }
 }
 
 fn set_config(facts: &SessionFacts, args: &[Value]) -> Answer {
     let Some(name) = args[0].as_text() else {
-        return Err(QueryError::new(ErrorKind::InvalidParameterValue, "SET requires parameter name"));
+        return Err(QueryError::new(ErrorKind::NullNotAllowed, "SET requires parameter name"));
     };
     let is_local = args[2].as_bool() == Some(true);
     let value = args[1].as_text().unwrap_or_default();
@@ -128,7 +149,9 @@ fn privileges() -> Vec<Definition> {
     let yes: super::Body = |_, _| Ok(true.into());
     let mut all: Vec<Definition> =
         names.into_iter().map(|name| Definition::new(name, 2..=4, SqlType::Bool, yes)).collect();
-    all.push(Definition::new("row_security_active", 1..=1, SqlType::Bool, |_, _| Ok(false.into())));
+    all.push(Definition::new("row_security_active", 1..=1, SqlType::Bool, |facts, args| {
+        read_class(facts, &args[0]).map(|_| false.into())
+    }));
     all
 }
 

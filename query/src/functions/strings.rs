@@ -67,6 +67,13 @@ pub(super) fn functions() -> Vec<Function> {
                 Overload::new(&[Text, Text, Text], TextArray, |c, _| string_to_array(c)),
             ],
         ),
+        Function::immutable(
+            "string_to_table",
+            vec![
+                Overload::new(&[Text, Text], TextArray, |c, _| string_to_array(c)),
+                Overload::new(&[Text, Text, Text], TextArray, |c, _| string_to_array(c)),
+            ],
+        ),
     ];
     functions.extend(measures());
     functions.extend(["substr", "substring"].map(substring_function));
@@ -161,7 +168,7 @@ pub(super) fn integers(columns: &[ArrayRef], position: usize) -> &Int32Array {
     columns[position].as_primitive()
 }
 
-fn binaries(columns: &[ArrayRef], position: usize) -> &BinaryViewArray {
+pub(super) fn binaries(columns: &[ArrayRef], position: usize) -> &BinaryViewArray {
     columns[position].as_binary_view()
 }
 
@@ -380,7 +387,10 @@ fn substring_of_bytes(columns: &[ArrayRef]) -> Answer {
 }
 
 /// A bytea column of a strict function whose body writes each row's bytes into a shared buffer.
-fn written_bytes(columns: &[ArrayRef], mut body: impl FnMut(usize, &mut Vec<u8>) -> Result<(), QueryError>) -> Answer {
+pub(super) fn written_bytes(
+    columns: &[ArrayRef],
+    mut body: impl FnMut(usize, &mut Vec<u8>) -> Result<(), QueryError>,
+) -> Answer {
     let nulls = present(columns);
     let mut built = BinaryViewBuilder::with_capacity(columns[0].len());
     let mut bytes = Vec::new();

@@ -1,11 +1,11 @@
 //! Arithmetic that fails where DataFusion's wraps.
 //!
 //! Both operands have the type that `resolution` gave them. Integers are computed by Arrow's checked kernels; a double that was
-//! finite and is not any more is an overflow, as in PostgreSQL.
+//! finite and is not any more is an overflow, as in PostgreSQL, and one that has become zero an underflow.
 
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
-use arrow::array::{Array, ArrayRef, AsArray, Datum};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum};
 use arrow::compute::kernels::numeric;
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
@@ -15,6 +15,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use std::num::FpCategory;
 use std::sync::Arc;
 
 /// `left operator right` over operands of the types it was resolved for.
@@ -88,7 +89,7 @@ impl Arithmetic {
             _ => numeric::rem(left, right),
         };
         let computed = computed.map_err(|error| arithmetic_error(error, &self.result))?;
-        check_floats(&computed, left.get().0, right.get().0).map_err(external)?;
+        check_floats(self.operator, &computed, left, right).map_err(external)?;
         Ok(computed)
     }
 }
@@ -110,24 +111,53 @@ fn overflow(result: &DataType) -> QueryError {
     QueryError::new(ErrorKind::NumericOutOfRange, message)
 }
 
-/// Infinity from finite operands is an overflow.
-fn check_floats(computed: &ArrayRef, left: &dyn Array, right: &dyn Array) -> std::result::Result<(), QueryError> {
-    let grew = match computed.data_type() {
-        DataType::Float64 => {
-            let infinite = |array: &dyn Array| {
-                array.as_primitive::<Float64Type>().values().iter().any(|value| value.is_infinite())
-            };
-            infinite(computed) && !infinite(left) && !infinite(right)
+fn check_floats(operator: Operator, computed: &ArrayRef, left: &dyn Datum, right: &dyn Datum) -> Checked {
+    match computed.data_type() {
+        DataType::Float64 => check_rows::<Float64Type>(operator, computed, left, right, f64::classify),
+        DataType::Float32 => check_rows::<Float32Type>(operator, computed, left, right, f32::classify),
+        _ => Ok(()),
+    }
+}
+
+type Checked = std::result::Result<(), QueryError>;
+
+/// What PostgreSQL's `float8_mul` and the like refuse: infinity from finite operands, zero from others, division by zero.
+fn check_rows<T: ArrowPrimitiveType>(
+    operator: Operator,
+    computed: &ArrayRef,
+    left: &dyn Datum,
+    right: &dyn Datum,
+    classify: fn(T::Native) -> FpCategory,
+) -> Checked {
+    use FpCategory::{Infinite, Nan, Zero};
+    let scales = matches!(operator, Operator::Multiply | Operator::Divide);
+    let is_open = |kind: FpCategory| matches!(kind, Infinite | Nan) || (scales && kind == Zero);
+    let results = computed.as_primitive::<T>();
+    if !results.values().iter().any(|value| is_open(classify(*value))) {
+        return Ok(());
+    }
+    let ((left, left_is_one), (right, right_is_one)) = (left.get(), right.get());
+    let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+    for row in (0..results.len()).filter(|row| results.is_valid(*row)) {
+        let result = classify(results.value(row));
+        if !is_open(result) {
+            continue;
         }
-        DataType::Float32 => {
-            let infinite = |array: &dyn Array| {
-                array.as_primitive::<Float32Type>().values().iter().any(|value| value.is_infinite())
-            };
-            infinite(computed) && !infinite(left) && !infinite(right)
+        let left = classify(left.value(if left_is_one { 0 } else { row }));
+        let right = classify(right.value(if right_is_one { 0 } else { row }));
+        let divides = operator == Operator::Divide;
+        if divides && right == Zero && left != Nan {
+            return Err(QueryError::new(ErrorKind::DivisionByZero, "division by zero"));
         }
-        _ => false,
-    };
-    if grew { Err(overflow(computed.data_type())) } else { Ok(()) }
+        if result == Infinite && left != Infinite && (divides || right != Infinite) {
+            return Err(overflow(computed.data_type()));
+        }
+        let vanished = if divides { right != Infinite } else { right != Zero };
+        if scales && result == Zero && left != Zero && vanished {
+            return Err(QueryError::new(ErrorKind::NumericOutOfRange, "value out of range: underflow"));
+        }
+    }
+    Ok(())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

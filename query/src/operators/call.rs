@@ -4,10 +4,13 @@
 //! the text, and never runs: [`super::lowering`] replaces it. Two calls are equal if they do the same, wherever they stand, so that
 //! `SELECT a + 1 … GROUP BY a + 1` is one expression.
 
+use super::candidates::UNKNOWN;
 use super::casts::{cast_type, expression_field, is_castable};
-use super::resolution::{Operand, Resolved, resolve, settled, unknown_field};
+use super::contexts::operator_operands;
+use super::meetings::{Guest, Meeting};
+use super::resolution::{Operand, Resolved, is_short_shift, resolve, settled, unknown_field, with_digits};
 use crate::error::{ErrorKind, QueryError};
-use crate::functions::overload;
+use crate::functions::overload::{self, innermost};
 use crate::scan::external;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use catalog::sql_type::SqlType;
@@ -26,6 +29,13 @@ pub(crate) enum SiteKind {
     Binary(BinaryOperator),
     Negation,
     Cast(SqlType),
+    /// `value operator ANY (array)`, or ALL.
+    Elements {
+        operator: BinaryOperator,
+        all: bool,
+    },
+    /// Values that become one.
+    Meeting(Meeting),
 }
 
 /// Where a site and its operands are: 1-based characters of the source.
@@ -61,11 +71,30 @@ impl SiteCall {
             .map(|(field, literal)| if unknown_field(field, *literal) { None } else { SqlType::from_field(field) })
             .collect();
         match (&self.kind, operands.as_slice()) {
-            (SiteKind::Binary(operator), [left, right]) => self.binary_result(operator, left, right, fields),
+            (SiteKind::Binary(operator), [left, right]) => {
+                let guest = |known: &Operand, index: usize| Guest {
+                    known: known.clone(),
+                    literal: literals.get(index).copied().flatten(),
+                    place: self.places.operands.get(index).copied().flatten(),
+                };
+                let (left, right) = with_digits(operator, &guest(left, 0), &guest(right, 1))?;
+                self.binary_result(operator, &left, &right, fields)
+            }
             (SiteKind::Negation, [operand]) => negated_type(operand).map(|sql_type| untyped(&sql_type)),
             (SiteKind::Cast(to), [from]) => {
                 let literal = literals.first().copied().flatten();
                 Ok(expression_field(&cast_result(from, to, literal)?))
+            }
+            (SiteKind::Meeting(meeting), _) => {
+                let literals = literals.iter().copied().chain(std::iter::repeat(None));
+                let places = self.places.operands.iter().copied().chain(std::iter::repeat(None));
+                let guests = operands.iter().cloned().zip(literals).zip(places);
+                let guests = guests.map(|((known, literal), place)| Guest { known, literal, place });
+                Ok(expression_field(&meeting.result(&guests.collect::<Vec<_>>())?))
+            }
+            (SiteKind::Elements { operator, .. }, [left, right]) => {
+                super::elements::check(operator, left, right)?;
+                Ok(Field::new("site", DataType::Boolean, true))
             }
             _ => unreachable!("a site has the operands it was made with"),
         }
@@ -79,15 +108,15 @@ impl SiteCall {
         fields: &[FieldRef],
     ) -> std::result::Result<Field, QueryError> {
         let data_type = match resolve(operator, left, right)? {
-            Resolved::Comparison { .. } | Resolved::Pattern(_) => DataType::Boolean,
+            Resolved::Comparison { .. } | Resolved::Keyed(_) | Resolved::Pattern(_) => DataType::Boolean,
             Resolved::Arithmetic { result, .. } | Resolved::Quotient { result, .. } => result,
             Resolved::Concatenation => DataType::Utf8View,
-            Resolved::Power => DataType::Float64,
             Resolved::Procedure { name, swapped } => {
                 let (left, right) = settled(operator, left, right);
                 let types = if swapped { [right, left] } else { [left, right] };
                 return self.procedure_result(name, &types);
             }
+            Resolved::Native(native) if is_short_shift(native, left) => DataType::Int16,
             Resolved::Native(native) => native_type(fields, native)?,
         };
         Ok(Field::new("site", data_type, true))
@@ -109,12 +138,15 @@ impl SiteCall {
 /// DataFusion's result for types that PostgreSQL's rules here do not cover.
 fn native_type(fields: &[FieldRef], operator: Operator) -> std::result::Result<DataType, QueryError> {
     use datafusion::logical_expr::binary::BinaryTypeCoercer;
-    let (left, right) = (fields[0].data_type(), fields[1].data_type());
-    match (operator, left, right) {
-        (Operator::StringConcat, DataType::List(_), _) => return Ok(left.clone()),
-        (Operator::StringConcat, _, DataType::List(_)) => return Ok(right.clone()),
-        _ => {}
+    // A literal is read as an array beside one.
+    let is_list = |field: &Field| matches!(field.data_type(), DataType::List(_));
+    let is_open = |field: &Field| matches!(field.data_type(), DataType::Utf8 | DataType::Null);
+    if operator.supports_propagation()
+        && ((is_list(&fields[0]) && is_open(&fields[1])) || (is_open(&fields[0]) && is_list(&fields[1])))
+    {
+        return Ok(DataType::Boolean);
     }
+    let (left, right) = (fields[0].data_type(), fields[1].data_type());
     BinaryTypeCoercer::new(left, &operator, right).get_result_type().map_err(|_| {
         let shown = |field: &Field| SqlType::from_field(field).map_or("unknown".to_string(), |known| known.base_name());
         let (left, right) = (shown(&fields[0]), shown(&fields[1]));
@@ -131,7 +163,10 @@ fn untyped(sql_type: &SqlType) -> Field {
 /// The type of `-x`.
 pub(crate) fn negated_type(operand: &Operand) -> std::result::Result<SqlType, QueryError> {
     match operand {
-        None => Ok(SqlType::Float8),
+        None => {
+            let types = operator_operands("-", &[UNKNOWN])?;
+            Ok(SqlType::from_oid(types[0]).unwrap_or(SqlType::Float8))
+        }
         Some(
             known @ (SqlType::Int2
             | SqlType::Int4
@@ -157,6 +192,12 @@ pub(crate) fn cast_result(
 ) -> std::result::Result<SqlType, QueryError> {
     match from {
         None => match (to, literal) {
+            (SqlType::Array(item), Some(ScalarValue::Utf8(Some(text))))
+                if matches!(**item, SqlType::Numeric { declared: false, .. }) =>
+            {
+                let (precision, scale) = crate::types::natural_item_type(text)?;
+                Ok(SqlType::Array(Box::new(SqlType::Numeric { precision, scale, declared: false })))
+            }
             (SqlType::Numeric { declared: false, .. }, Some(ScalarValue::Utf8(Some(text)))) => {
                 let (precision, scale) = crate::types::natural_type(text)?;
                 Ok(SqlType::Numeric { precision, scale, declared: false })
@@ -173,9 +214,26 @@ pub(crate) fn cast_result(
     }
 }
 
-/// Types of the catalog and arrays, whose casts DataFusion makes.
+/// Types of the catalog, whose casts DataFusion makes.
 pub(crate) fn is_left_to_arrow(sql_type: &SqlType) -> bool {
-    matches!(sql_type, SqlType::Oid | SqlType::Reg(_) | SqlType::Char | SqlType::Array(_))
+    matches!(innermost(sql_type), SqlType::Oid | SqlType::Reg(_) | SqlType::Char | SqlType::Name)
+        && *sql_type != SqlType::Name
+}
+
+/// CASE as DataFusion names it.
+fn shown_case(operand: bool, otherwise: bool, shown: &[String]) -> String {
+    let (branches, last) = super::meetings::branches(operand, otherwise, shown);
+    let mut name = "CASE".to_string();
+    if operand {
+        name.push_str(&format!(" {}", shown[0]));
+    }
+    for branch in branches.chunks(2) {
+        name.push_str(&format!(" WHEN {} THEN {}", branch[0], branch[1]));
+    }
+    if let Some(last) = last {
+        name.push_str(&format!(" ELSE {last}"));
+    }
+    name + " END"
 }
 
 impl PartialEq for SiteCall {
@@ -203,6 +261,16 @@ impl ScalarUDFImpl for SiteCall {
             SiteKind::Binary(operator) => format!("({} {operator} {})", shown[0], shown[1]),
             SiteKind::Negation => format!("(- {})", shown[0]),
             SiteKind::Cast(to) => format!("{}::{to}", shown[0]),
+            SiteKind::Meeting(Meeting::Case { operand, otherwise }) => shown_case(*operand, *otherwise, &shown),
+            SiteKind::Meeting(Meeting::Distinct { negated }) => {
+                format!("{} IS {}DISTINCT FROM {}", shown[0], if *negated { "NOT " } else { "" }, shown[1])
+            }
+            SiteKind::Meeting(meeting) => {
+                format!("{}({})", meeting.construct().to_lowercase(), shown.join(","))
+            }
+            SiteKind::Elements { operator, all } => {
+                format!("{} {operator} {}({})", shown[0], if *all { "ALL" } else { "ANY" }, shown[1])
+            }
         })
     }
 
@@ -224,7 +292,11 @@ impl ScalarUDFImpl for SiteCall {
             SiteKind::Cast(_) => self.places.operands.first().copied().flatten().or(self.places.site),
             _ => self.places.site,
         };
-        result.map(Arc::new).map_err(|error| external(error.position(place)))
+        result.map(Arc::new).map_err(|error| {
+            let place = if error.kind == ErrorKind::CannotCoerce { self.places.site } else { place };
+            let place = error.position.or(place);
+            external(error.position(place))
+        })
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {

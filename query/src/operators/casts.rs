@@ -4,13 +4,16 @@
 //! Text becomes a value by the type's own reader and a value text by its own printer. Between timestamps with and without zone the
 //! session's TimeZone decides.
 
+use super::json_casts::{is_scalar_target, json_to_jsonb, jsonb_to_json, jsonb_to_scalar};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::innermost;
 use crate::response::Format;
 use crate::scan::external;
 use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray, PrimitiveArray,
-    StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray, ListArray,
+    PrimitiveArray, StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
@@ -64,18 +67,24 @@ pub(crate) fn cast_type(from: &SqlType, to: &SqlType) -> SqlType {
                 _ => to.clone(),
             }
         }
+        (SqlType::Array(from), SqlType::Array(to)) => SqlType::Array(Box::new(cast_type(from, to))),
         _ => to.clone(),
     }
 }
 
 /// Whether there is a cast between two types at all.
 pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
-    use SqlType::{Bool, Bytea, Date, Int2, Int4, Int8, Interval, Json, Time, Timestamp, TimestampTz, Uuid};
+    use SqlType::{Bool, Bytea, Date, Int2, Int4, Int8, Interval, Json, Jsonb, Time, Timestamp, TimestampTz, Uuid};
+    match (from, to) {
+        (SqlType::Array(_), SqlType::Array(_)) => return is_castable(innermost(from), innermost(to)),
+        (SqlType::Array(_), to) => return is_text(to) && *to != SqlType::Name,
+        (from, SqlType::Array(_)) => return is_text(from) && *from != SqlType::Name,
+        _ => {}
+    }
     let number = |sql_type: &SqlType| {
         matches!(sql_type, Int2 | Int4 | Int8 | SqlType::Float4 | SqlType::Float8 | SqlType::Numeric { .. })
     };
-    let text = |sql_type: &SqlType| matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name);
-    if text(from) || text(to) || (number(from) && number(to)) {
+    if is_text(from) || is_text(to) || (number(from) && number(to)) || (*from == Jsonb && is_scalar_target(to)) {
         return true;
     }
     matches!(
@@ -84,12 +93,17 @@ pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
             | (Int4, Bool)
             | (Bytea, Bytea)
             | (Uuid, Uuid)
-            | (Json, Json)
+            | (Json | Jsonb, Json | Jsonb)
             | (Date, Date | Timestamp | TimestampTz)
             | (Timestamp | TimestampTz, Date | Time | Timestamp | TimestampTz)
             | (Time, Time | Interval)
             | (Interval, Interval | Time)
     )
+}
+
+/// Types that are text, whatever their length may be.
+pub(crate) fn is_text(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
 }
 
 /// A column as another type. `Numeric` arguments stay in the precision and scale that they have where `to` declares none.
@@ -104,12 +118,12 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
         _ => native_cast(array, &from.data_type()).map_err(|_| out_of_range(from))?,
     };
     match (from, to) {
-        (SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Json | SqlType::Char, _) => {
-            from_text(array, to, context)
-        }
-        (_, SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Json) => {
-            cut_to_length(&to_text(array, from, context)?, to)
-        }
+        (SqlType::Array(from), SqlType::Array(to)) => cast_items(array, from, to, context),
+        (from, _) if is_text(from) || *from == SqlType::Char => from_text(array, to, context),
+        (_, to) if is_text(to) => cut_to_length(&to_text(array, from, context)?, to),
+        (SqlType::Json, SqlType::Jsonb) => json_to_jsonb(array, context.style()),
+        (SqlType::Jsonb, SqlType::Json) => Ok(jsonb_to_json(array)),
+        (SqlType::Jsonb, _) if is_scalar_target(to) => jsonb_to_scalar(array, to, context.style()),
         (SqlType::Float4 | SqlType::Float8, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => {
             float_to_integer(array, to)
         }
@@ -146,6 +160,20 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
     }
 }
 
+/// An array with its items as another type. Beside arrays of several dimensions `to` names their innermost items.
+fn cast_items(array: &ArrayRef, from: &SqlType, to: &SqlType, context: &CastContext) -> Converted {
+    let Some(lists) = array.as_list_opt::<i32>() else {
+        return native_cast(array, &SqlType::Array(Box::new(to.clone())).data_type()).map_err(|_| out_of_range(to));
+    };
+    let items = match (from, to) {
+        (SqlType::Array(from), SqlType::Array(to)) => cast_items(lists.values(), from, to, context)?,
+        (SqlType::Array(from), to) => cast_items(lists.values(), from, to, context)?,
+        _ => cast_array(lists.values(), from, to, context)?,
+    };
+    let field = cast_type(from, to).item_field().with_data_type(items.data_type().clone());
+    Ok(Arc::new(ListArray::new(Arc::new(field), lists.offsets().clone(), items, lists.nulls().cloned())))
+}
+
 fn native_cast(array: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, arrow::error::ArrowError> {
     if array.data_type() == to {
         return Ok(Arc::clone(array));
@@ -159,7 +187,7 @@ pub(crate) fn out_of_range(to: &SqlType) -> QueryError {
 
 fn from_text(array: &ArrayRef, to: &SqlType, context: &CastContext) -> Converted {
     let texts = native_cast(array, &DataType::Utf8View).map_err(|error| QueryError::unsupported(error.to_string()))?;
-    if matches!(to, SqlType::Text | SqlType::Varchar { .. }) {
+    if matches!(to, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. }) {
         return cut_to_length(&texts, to);
     }
     let decoder = ColumnDecoder::new(to.clone(), context.style());
@@ -182,13 +210,18 @@ fn to_text(array: &ArrayRef, from: &SqlType, context: &CastContext) -> Converted
     Ok(Arc::new(texts.finish()))
 }
 
-/// An explicit cast to `varchar(n)` cuts what is longer.
+/// An explicit cast to `varchar(n)` or `char(n)` cuts what is longer; of the latter, blanks at the end are not kept.
 fn cut_to_length(texts: &ArrayRef, to: &SqlType) -> Converted {
-    let SqlType::Varchar { length_max: Some(length) } = to else { return Ok(Arc::clone(texts)) };
+    let (length, keeps_blanks) = match to {
+        SqlType::Varchar { length_max: Some(length) } => (*length as usize, true),
+        SqlType::Bpchar { length } => (length.map_or(usize::MAX, |length| length as usize), false),
+        _ => return Ok(Arc::clone(texts)),
+    };
     let cut = texts.as_string_view().iter().map(|text| {
-        text.map(|text| match text.char_indices().nth(*length as usize) {
-            Some((end, _)) => &text[..end],
-            None => text,
+        text.map(|text| {
+            let kept = if text.len() > length { text.char_indices().nth(length) } else { None };
+            let cut = kept.map_or(text, |(end, _)| &text[..end]);
+            if keeps_blanks { cut } else { cut.trim_end_matches(' ') }
         })
     });
     Ok(Arc::new(cut.collect::<StringViewArray>()))

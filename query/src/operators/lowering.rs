@@ -6,26 +6,29 @@
 
 use super::arithmetic::{arithmetic_call, negation_call};
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow, negated_type};
-use super::casts::{CastContext, cast_call, expression_field, literal};
-use super::resolution::{Operand, Resolved, resolve, settled, unknown_field};
+use super::casts::{CastContext, cast_call, expression_field, is_text, literal};
+use super::document_lowering::refuse_grouped_json;
+use super::frames;
+use super::in_lists::keep_lists_apart;
+use super::resolution::{Operand, Resolved, is_short_shift, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
 use crate::functions::aggregates::AVERAGE;
-use crate::functions::concatenation;
+use crate::functions::in_zone;
 use crate::functions::moments::INTERVAL_LENGTH;
-use crate::functions::overload::Function;
+use crate::functions::numerics::lowered_trim_scale;
+use crate::functions::overload::{Function, innermost};
 use crate::scan::external;
+use crate::set_operations::{is_set_operation, opaque};
 use crate::types::Zone;
 use arrow::datatypes::DataType;
-use catalog::sql_type::SqlType;
+use catalog::sql_type::{SqlType, TYPE_KEY};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Case, Cast, InList, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF, Union,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Sort, lit, when};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
@@ -43,54 +46,30 @@ pub(crate) fn lower_expression(expression: Expr, procedures: &Procedures, contex
     Ok(expression.transform_up(|part| lowering.expression(part, &schema))?.data)
 }
 
-/// Constant arguments of `generate_series` as DataFusion's takes them: bigints, or timestamps in nanoseconds with an interval.
-/// Beside a timestamp a string is a timestamp in the second place and an interval in the third.
-pub(crate) fn series_arguments(arguments: Vec<Expr>, context: &CastContext) -> Result<Vec<Expr>> {
-    use arrow::datatypes::TimeUnit::Nanosecond;
-    let of_moments = arguments.iter().any(|argument| {
-        use ScalarValue::{Date32, IntervalMonthDayNano, TimestampMicrosecond};
-        matches!(argument, Expr::Literal(TimestampMicrosecond(..) | Date32(_) | IntervalMonthDayNano(_), _))
-    });
-    let zone = arguments.iter().find_map(|argument| match argument {
-        Expr::Literal(ScalarValue::TimestampMicrosecond(_, zone), _) => Some(zone.clone()),
-        _ => None,
-    });
-    let moment = DataType::Timestamp(Nanosecond, zone.flatten());
-    let converted = arguments.into_iter().enumerate().map(|(position, argument)| {
-        let Expr::Literal(value, metadata) = argument else { return Ok(argument) };
-        let value = match value {
-            ScalarValue::Int16(_) | ScalarValue::Int32(_) => value.cast_to(&DataType::Int64)?,
-            ScalarValue::Utf8(Some(text)) if of_moments => {
-                let sql_type = if position == 2 { SqlType::Interval } else { SqlType::Timestamp };
-                let read = literal(&text, &sql_type, context).map_err(external)?;
-                if position == 2 { read } else { read.cast_to(&moment)? }
-            }
-            ScalarValue::TimestampMicrosecond(..) | ScalarValue::Date32(_) => value.cast_to(&moment)?,
-            other => other,
-        };
-        Ok(Expr::Literal(value, metadata))
-    });
-    converted.collect()
-}
-
-struct Lowering<'a> {
-    procedures: &'a Procedures,
-    context: &'a CastContext,
+pub(super) struct Lowering<'a> {
+    pub(super) procedures: &'a Procedures,
+    pub(super) context: &'a CastContext,
 }
 
 /// An operand of a site: the expression, its type if it has one, its place in the text.
-struct Argument {
-    expression: Expr,
-    known: Operand,
-    place: Option<usize>,
+#[derive(Clone)]
+pub(crate) struct Argument {
+    pub(super) expression: Expr,
+    pub(super) known: Operand,
+    pub(super) place: Option<usize>,
+    /// Whether it is an OID that prints as an object's name.
+    is_alias: bool,
 }
 
 impl Lowering<'_> {
     fn node(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let node = match node {
             LogicalPlan::Union(union) => self.union(union)?,
+            LogicalPlan::Sort(sort) => LogicalPlan::Sort(with_distinct_keys(sort)),
+            LogicalPlan::Join(join) if is_set_operation(&join) => self.set_operation(join)?,
             other => other,
         };
+        refuse_grouped_json(&node)?;
         let schema = merge_schema(&node.inputs());
         let preserver = NamePreserver::new(&node);
         let sorts = matches!(node, LogicalPlan::Sort(_));
@@ -99,6 +78,9 @@ impl Lowering<'_> {
             let mut lowered = expression.transform_up(|part| self.expression(part, &schema))?;
             if sorts && lowered.data.get_type(&schema)? == SqlType::Interval.data_type() {
                 lowered = self.interval_key(lowered.data)?;
+            }
+            if sorts {
+                lowered = lowered.map_data(|key| self.document_order(key, &schema))?;
             }
             Ok(lowered.update_data(|expression| name.restore(expression)))
         })?;
@@ -114,6 +96,11 @@ impl Lowering<'_> {
     }
 
     fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        if let Expr::ScalarFunction(call) = &expression
+            && let Some(trimmed) = lowered_trim_scale(call)
+        {
+            return Ok(Transformed::yes(trimmed));
+        }
         match expression {
             Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<SiteCall>().is_some() => {
                 self.site(call, schema).map(Transformed::yes)
@@ -128,12 +115,25 @@ impl Lowering<'_> {
             Expr::ScalarFunction(call) if is_bound_here(&call.func) => {
                 self.function(call, schema).map(Transformed::yes)
             }
-            Expr::Case(case) => self.case(case, schema),
+            Expr::ScalarFunction(call) if matches!(call.func.name(), "array_element" | "array_slice") => {
+                Ok(Transformed::yes(subscripted(call)?))
+            }
+            Expr::AggregateFunction(call) => {
+                let call = self.chosen_aggregate(call, schema)?;
+                self.document_aggregate(call, schema).map(Transformed::yes)
+            }
+            Expr::WindowFunction(call) => match self.document_window(self.chosen_window(call, schema)?, schema)? {
+                Expr::WindowFunction(window) => frames::settled(window, schema, self.context),
+                other => Ok(Transformed::yes(other)),
+            },
             Expr::Cast(cast) => Ok(match literal_integer(&cast) {
                 Some(value) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(value)), None)),
                 None => Transformed::no(Expr::Cast(cast)),
             }),
             Expr::InList(list) => self.in_list(list, schema),
+            Expr::BinaryExpr(both) if matches!(both.op, Operator::And | Operator::Or) => Ok(keep_lists_apart(both)),
+            Expr::InSubquery(found) => self.in_subquery(found, schema),
+            Expr::SetComparison(compared) => self.set_comparison(compared, schema),
             other => Ok(Transformed::no(other)),
         }
     }
@@ -146,17 +146,37 @@ impl Lowering<'_> {
         self.bound(&func, args, &types).map_err(external)
     }
 
-    fn bound(
+    pub(super) fn bound(
         &self,
         function: &Arc<ScalarUDF>,
         args: Vec<Expr>,
         types: &[Operand],
     ) -> std::result::Result<Expr, QueryError> {
-        let bound = match function.inner().downcast_ref::<Function>() {
-            Some(typed) => typed.bound(types, self.context.zone)?,
-            None => concatenation::bound(function, self.context.zone).unwrap_or_else(|| Arc::clone(function)),
+        let (bound, args) = match function.inner().downcast_ref::<Function>() {
+            Some(typed) => {
+                let args = self.typed_arguments(args, typed.argument_types(types)?)?;
+                (typed.bound(types, self.context.zone)?, args)
+            }
+            None => {
+                let bound = in_zone(function, self.context.zone).unwrap_or_else(|| Arc::clone(function));
+                (bound, args)
+            }
         };
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(bound, args)))
+    }
+
+    /// Parameters whose type nothing else says have that of the function's argument, and literals the digits that they are written
+    /// with.
+    fn typed_arguments(&self, args: Vec<Expr>, types: Vec<SqlType>) -> std::result::Result<Vec<Expr>, QueryError> {
+        let typed = args.into_iter().zip(types).map(|(argument, sql_type)| match (&argument, &sql_type) {
+            (Expr::Placeholder(Placeholder { field: None, .. }), _)
+            | (Expr::Literal(ScalarValue::Utf8(Some(_)), _), SqlType::Numeric { declared: false, .. }) => {
+                let open = Argument { expression: argument, known: None, place: None, is_alias: false };
+                self.typed(open, &sql_type)
+            }
+            _ => Ok(argument),
+        });
+        typed.collect()
     }
 
     fn site(&self, call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
@@ -165,12 +185,22 @@ impl Lowering<'_> {
         let places = site.places.operands.iter().copied().chain(std::iter::repeat(None));
         let arguments =
             args.into_iter().zip(places).map(|(expression, place)| Argument::new(expression, place, schema));
-        let mut arguments = arguments.collect::<Result<Vec<Argument>>>()?.into_iter();
+        let arguments = arguments.collect::<Result<Vec<Argument>>>()?;
+        if let SiteKind::Meeting(meeting) = site.kind {
+            let met = self.meeting(meeting, arguments);
+            return met.map_err(|error| {
+                let place = error.position.or(site.places.site);
+                external(error.position(place))
+            });
+        }
+        let mut arguments = arguments.into_iter();
         let mut next = || arguments.next().expect("a site has the operands it was made with");
         let lowered = match &site.kind {
             SiteKind::Binary(operator) => self.binary(operator, next(), next()),
             SiteKind::Negation => self.negation(next()),
             SiteKind::Cast(to) => self.cast(next(), to),
+            SiteKind::Elements { operator, all } => self.elements(operator, *all, next(), next()),
+            SiteKind::Meeting(_) => unreachable!("handled above"),
         };
         lowered.map_err(|error| {
             let place = error.position.or(site.places.site);
@@ -178,17 +208,25 @@ impl Lowering<'_> {
         })
     }
 
-    fn binary(
+    pub(super) fn binary(
         &self,
         operator: &BinaryOperator,
         left: Argument,
         right: Argument,
     ) -> std::result::Result<Expr, QueryError> {
-        let resolved = resolve(operator, &left.known, &right.known)?;
+        let (left_known, right_known) = with_digits(operator, &left.guest(), &right.guest())?;
+        let resolved = resolve(operator, &left_known, &right_known)?;
         if let Resolved::Native(native) = resolved {
-            return Ok(native_expression(left, native, right));
+            if is_short_shift(native, &left.known) {
+                return self.short_shift(left, native, right);
+            }
+            // The optimiser would make 0 of `x # x`, also where x is NULL.
+            let same = native == Operator::BitwiseXor && left.expression == right.expression;
+            let (left, right) = self.beside_arrays(left, right)?;
+            let right = if same { opaque(right.expression) } else { right.expression };
+            return Ok(binary_expression(left.expression, native, right));
         }
-        let (left_type, right_type) = settled(operator, &left.known, &right.known);
+        let (left_type, right_type) = settled(operator, &left_known, &right_known);
         let (left, right) = (self.typed(left, &left_type)?, self.typed(right, &right_type)?);
         Ok(match resolved {
             Resolved::Comparison { operator, common, cast_to } => {
@@ -201,6 +239,7 @@ impl Lowering<'_> {
                 };
                 binary_expression(left, operator, right)
             }
+            Resolved::Keyed(operator) => self.keyed(left, operator, right)?,
             Resolved::Arithmetic { operator, operands, result } => {
                 let left = self.to_number(left, &left_type, &operands.0);
                 let right = self.to_number(right, &right_type, &operands.1);
@@ -226,13 +265,39 @@ impl Lowering<'_> {
                 binary_expression(left, Operator::StringConcat, right)
             }
             Resolved::Pattern(pattern) => self.pattern(left, pattern, right)?,
-            Resolved::Power => {
-                let left = self.to_number(left, &left_type, &DataType::Float64);
-                let right = self.to_number(right, &right_type, &DataType::Float64);
-                datafusion::functions::math::expr_fn::power(left, right)
-            }
             Resolved::Native(_) => unreachable!("handled above"),
         })
+    }
+
+    /// A shift of a smallint is one of an integer, of which the low bits are kept.
+    fn short_shift(&self, left: Argument, shift: Operator, right: Argument) -> std::result::Result<Expr, QueryError> {
+        let count = self.typed(right, &SqlType::Int4)?;
+        let number = |value: i32| Expr::Literal(ScalarValue::Int32(Some(value)), None);
+        let value = datafusion::logical_expr::cast(left.expression, DataType::Int32);
+        let shifted = binary_expression(value, shift, datafusion::logical_expr::cast(count, DataType::Int32));
+        let low = binary_expression(shifted, Operator::BitwiseAnd, number(0xffff));
+        let signed = binary_expression(low, Operator::BitwiseXor, number(0x8000));
+        let signed = binary_expression(signed, Operator::Minus, number(0x8000));
+        Ok(datafusion::logical_expr::cast(signed, DataType::Int16))
+    }
+
+    /// A literal beside an array is read as one.
+    fn beside_arrays(&self, left: Argument, right: Argument) -> std::result::Result<(Argument, Argument), QueryError> {
+        let array_of = |argument: &Argument| match &argument.known {
+            Some(array @ SqlType::Array(_)) if !matches!(innermost(array), SqlType::Reg(_)) => Some(array.clone()),
+            _ => None,
+        };
+        let read = |literal: Argument, array: Option<SqlType>| -> std::result::Result<Argument, QueryError> {
+            match array {
+                Some(array) if literal.known.is_none() => {
+                    let expression = self.typed(literal, &array)?;
+                    Ok(Argument::known(expression, array))
+                }
+                _ => Ok(literal),
+            }
+        };
+        let (left_array, right_array) = (array_of(&left), array_of(&right));
+        Ok((read(left, right_array)?, read(right, left_array)?))
     }
 
     /// LIKE is DataFusion's; regular expressions have PostgreSQL's syntax, which `regexp_like` reads.
@@ -275,7 +340,8 @@ impl Lowering<'_> {
         let to = cast_result(&operand.known, to, value.as_ref())?;
         match operand.known.clone() {
             None => self.typed(operand, &to),
-            Some(from) if is_left_to_arrow(&from) || is_left_to_arrow(&to) => {
+            // The names of objects are found where names are known.
+            Some(from) if is_left_to_arrow(&from) || (operand.is_alias && is_text(&to)) || is_left_to_arrow(&to) => {
                 Ok(Expr::Cast(Cast::new_from_field(Box::new(operand.expression), Arc::new(expression_field(&to)))))
             }
             Some(from) => Ok(self.converted(operand.expression, &from, &to)),
@@ -283,7 +349,7 @@ impl Lowering<'_> {
     }
 
     /// A literal or parameter of unknown type as a value of a type; other expressions as they are.
-    fn typed(&self, argument: Argument, to: &SqlType) -> std::result::Result<Expr, QueryError> {
+    pub(super) fn typed(&self, argument: Argument, to: &SqlType) -> std::result::Result<Expr, QueryError> {
         if argument.known.is_some() {
             return Ok(argument.expression);
         }
@@ -292,7 +358,7 @@ impl Lowering<'_> {
                 let to = &cast_result(&None, to, Some(&ScalarValue::Utf8(Some(text.clone()))))?;
                 let to = match to {
                     // Beside a numeric column a literal keeps its own digits.
-                    SqlType::Numeric { declared: true, .. } => to.clone(),
+                    SqlType::Numeric { declared: true, .. } | SqlType::Array(_) => to.clone(),
                     SqlType::Numeric { .. } => {
                         let (precision, scale) =
                             crate::types::natural_type(&text).map_err(|error| error.position(argument.place))?;
@@ -314,12 +380,12 @@ impl Lowering<'_> {
         }
     }
 
-    fn to_common(&self, value: Expr, from: &SqlType, common: &DataType, to: &SqlType) -> Expr {
+    pub(super) fn to_common(&self, value: Expr, from: &SqlType, common: &DataType, to: &SqlType) -> Expr {
         if from.data_type() == *common { value } else { self.converted(value, from, to) }
     }
 
     /// A number as an operand; widening is Arrow's own cast, which the optimiser sees through.
-    fn to_number(&self, value: Expr, from: &SqlType, to: &DataType) -> Expr {
+    pub(super) fn to_number(&self, value: Expr, from: &SqlType, to: &DataType) -> Expr {
         if let Expr::Literal(literal, None) = &value
             && literal.data_type() != *to
             && let Ok(widened) = literal.cast_to(to)
@@ -344,12 +410,12 @@ impl Lowering<'_> {
 
     fn to_text(&self, value: Expr, from: &SqlType) -> Expr {
         match from {
-            SqlType::Text | SqlType::Varchar { .. } | SqlType::Name => value,
+            SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name => value,
             _ => self.converted(value, from, &SqlType::Text),
         }
     }
 
-    fn converted(&self, value: Expr, from: &SqlType, to: &SqlType) -> Expr {
+    pub(super) fn converted(&self, value: Expr, from: &SqlType, to: &SqlType) -> Expr {
         if let Expr::Literal(literal, _) = &value
             && to.data_type() != DataType::Null
             && let Ok(array) = literal.to_array()
@@ -369,93 +435,24 @@ impl Lowering<'_> {
         }
         cast_call(value, from.clone(), to.clone(), self.context)
     }
-
-    /// Branches of numerics and doubles meet in double precision.
-    fn case(&self, mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        let branches = || case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-        let types = branches().map(|branch| branch.get_type(schema)).collect::<Result<Vec<DataType>>>()?;
-        if !mixes_floats(&types) {
-            return Ok(Transformed::no(Expr::Case(case)));
-        }
-        let thens = case.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut case.else_expr);
-        for branch in thens {
-            **branch = self.as_double(branch.as_ref().clone(), schema)?;
-        }
-        Ok(Transformed::yes(Expr::Case(case)))
-    }
-
-    fn as_double(&self, value: Expr, schema: &DFSchema) -> Result<Expr> {
-        Ok(match Argument::new(value.clone(), None, schema)?.known {
-            Some(from @ SqlType::Numeric { .. }) => self.converted(value, &from, &SqlType::Float8),
-            Some(SqlType::Float8) | None => value,
-            Some(_) => datafusion::logical_expr::cast(value, DataType::Float64),
-        })
-    }
-
-    /// The sides of a UNION too.
-    fn union(&self, union: Union) -> Result<LogicalPlan> {
-        let columns = union.schema.fields().len();
-        let mixed: Vec<bool> = (0..columns)
-            .map(|column| {
-                let types = union.inputs.iter().filter_map(|input| input.schema().fields().get(column));
-                mixes_floats(&types.map(|field| field.data_type().clone()).collect::<Vec<_>>())
-            })
-            .collect();
-        if !mixed.contains(&true) {
-            return Ok(LogicalPlan::Union(union));
-        }
-        let sides = union.inputs.iter().map(|input| {
-            let schema = input.schema();
-            let shown = schema.iter().zip(&mixed).map(|((qualifier, field), mixed)| {
-                let column = Expr::from((qualifier, field));
-                if !mixed {
-                    return Ok(column);
-                }
-                Ok(self.as_double(column, schema)?.alias_qualified(qualifier.cloned(), field.name()))
-            });
-            let side = LogicalPlanBuilder::from(input.as_ref().clone()).project(shown.collect::<Result<Vec<_>>>()?)?;
-            side.build().map(Arc::new)
-        });
-        Ok(LogicalPlan::Union(Union::try_new_with_loose_types(sides.collect::<Result<Vec<_>>>()?)?))
-    }
-
-    /// Strings among the items of IN are read by the type of the left side.
-    fn in_list(&self, list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        let InList { expr, list, negated } = list;
-        let probe = Argument::new(expr.as_ref().clone(), None, schema)?;
-        let Some(sql_type) = probe.known.filter(|known| !is_left_to_arrow(known)) else {
-            return Ok(Transformed::no(Expr::InList(InList { expr, list, negated })));
-        };
-        let items = list.into_iter().map(|item| {
-            let item = Argument::new(item, None, schema)?;
-            self.typed(item, &sql_type).map_err(external)
-        });
-        let list = items.collect::<Result<Vec<Expr>>>()?;
-        Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
-    }
 }
 
 impl Argument {
-    fn new(expression: Expr, place: Option<usize>, schema: &DFSchema) -> Result<Self> {
+    pub(crate) fn new(expression: Expr, place: Option<usize>, schema: &DFSchema) -> Result<Self> {
         let (_, field) = expression.to_field(schema)?;
         let literal = match &expression {
             Expr::Literal(value, _) => Some(value),
             _ => None,
         };
         let known = if unknown_field(&field, literal) { None } else { SqlType::from_field(&field) };
-        Ok(Self { expression, known, place })
+        let declared = field.metadata().get(TYPE_KEY).and_then(|text| SqlType::parse(text));
+        let is_alias = matches!(declared, Some(SqlType::Reg(_)));
+        Ok(Self { expression, known, place, is_alias })
     }
-}
 
-/// DataFusion's own operator; `||` of arrays is one of its functions.
-fn native_expression(left: Argument, operator: Operator, right: Argument) -> Expr {
-    use datafusion::functions_nested::expr_fn::{array_append, array_concat, array_prepend};
-    let is_array = |argument: &Argument| matches!(argument.known, Some(SqlType::Array(_)));
-    match (operator, is_array(&left), is_array(&right)) {
-        (Operator::StringConcat, true, true) => array_concat(vec![left.expression, right.expression]),
-        (Operator::StringConcat, true, false) => array_append(left.expression, right.expression),
-        (Operator::StringConcat, false, true) => array_prepend(left.expression, right.expression),
-        _ => binary_expression(left.expression, operator, right.expression),
+    /// A value of a known type.
+    pub(super) fn known(expression: Expr, known: SqlType) -> Self {
+        Self { expression, known: Some(known), place: None, is_alias: false }
     }
 }
 
@@ -463,17 +460,49 @@ fn is_interval(value: &Expr, schema: &DFSchema) -> bool {
     value.get_type(schema).is_ok_and(|data_type| data_type == SqlType::Interval.data_type())
 }
 
+/// A sort without the keys that are earlier ones under another name, as in `SELECT a AS x, a AS y … ORDER BY x, y`. DataFusion loses
+/// sight of it where the rows come from several inputs, and refuses its own plan.
+fn with_distinct_keys(mut sort: Sort) -> Sort {
+    let LogicalPlan::Projection(below) = sort.input.as_ref() else { return sort };
+    let mut seen = Vec::new();
+    sort.expr.retain(|key| {
+        let shown = match &key.expr {
+            Expr::Column(column) => below.schema.maybe_index_of_column(column).map(|index| &below.expr[index]),
+            _ => None,
+        };
+        let Some(shown) = shown.map(|shown| shown.clone().unalias()).filter(|shown| !shown.is_volatile()) else {
+            return true;
+        };
+        let is_new = !seen.contains(&shown);
+        seen.push(shown);
+        is_new
+    });
+    sort
+}
+
+/// Subscripts are positions from 1: what is before the first is not there, while DataFusion counts it from the end.
+fn subscripted(call: ScalarFunction) -> Result<Expr> {
+    let ScalarFunction { func, mut args } = call;
+    let is_element = func.name() == "array_element";
+    for (position, argument) in args.iter_mut().enumerate().skip(1).take(2) {
+        let place = datafusion::logical_expr::cast(std::mem::take(argument), DataType::Int64);
+        let one = lit(1_i64);
+        let before = place.clone().lt(one.clone());
+        *argument = match (is_element, position) {
+            (true, _) => when(before, lit(ScalarValue::Int64(None))).otherwise(place)?,
+            (false, 1) => when(before, one).otherwise(place)?,
+            _ => when(before, lit(0_i64)).otherwise(place)?,
+        };
+    }
+    Ok(Expr::ScalarFunction(ScalarFunction { func, args }))
+}
+
 /// Functions that lowering gives their overload and time zone.
 fn is_bound_here(function: &ScalarUDF) -> bool {
-    function.inner().downcast_ref::<Function>().is_some() || concatenation::bound(function, Zone::UTC).is_some()
+    function.inner().downcast_ref::<Function>().is_some() || in_zone(function, Zone::UTC).is_some()
 }
 
-/// Doubles beside numerics, which DataFusion would bring to a numeric of fixed digits.
-fn mixes_floats(types: &[DataType]) -> bool {
-    types.iter().any(DataType::is_floating) && types.iter().any(DataType::is_decimal)
-}
-
-fn binary_expression(left: Expr, operator: Operator, right: Expr) -> Expr {
+pub(super) fn binary_expression(left: Expr, operator: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
 }
 

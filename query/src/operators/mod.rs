@@ -8,11 +8,36 @@
 //!                  sites.rs                  call.rs                       lowering.rs
 //!
 //! `resolution.rs` holds PostgreSQL's rules of operand types, `casts.rs` its casts over columns, `arithmetic.rs` arithmetic that
-//! fails instead of wrapping. What these rules do not cover (arrays, names and OIDs of the catalog) is left to DataFusion.
+//! fails instead of wrapping, `meetings.rs` the values that become one. `averaged_sums.rs` and `interval_order.rs` go over the lowered plan once more: sums below averages, and
+//! whatever compares intervals. What these rules do not cover (arrays, names and OIDs of the catalog) is left to DataFusion.
+//!
+//! Parameters that the client declared no type for get one before that: the statement is planned once more with calls that forgive
+//! everything (`open_call.rs`), and `inference.rs` looks at what surrounds each parameter (`contexts.rs`, `candidates.rs`).
 
+mod aggregate_lowering;
 pub(crate) mod arithmetic;
+pub(crate) mod averaged_sums;
 pub(crate) mod call;
+pub(crate) mod candidates;
 pub(crate) mod casts;
+pub(crate) mod contexts;
+mod document_lowering;
+mod elements;
+mod frames;
+mod in_lists;
+pub(crate) mod inference;
+pub(crate) mod interval_order;
+pub(crate) mod json_casts;
+pub(crate) mod json_operators;
+mod json_syntax;
 pub(crate) mod lowering;
+mod meetings;
+pub(crate) mod modifiers;
+pub(crate) mod open_call;
+mod places;
 pub(crate) mod resolution;
 pub(crate) mod sites;
+mod subquery_comparisons;
+mod unions;
+pub(crate) mod value_lists;
+mod window_syntax;

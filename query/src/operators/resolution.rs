@@ -1,10 +1,16 @@
 //! Operand types: which operator PostgreSQL means by `a + b`, and what it gives.
 //!
-//! The rules are those of chapter 10.2 of PostgreSQL's manual, written down for the types that Meridian computes with: a literal of
-//! unknown type takes the other operand's type; integers widen to numeric, numeric to double precision; a date beside a timestamp is
-//! one. There is no implicit way from text to anything.
+//! The rules are those of chapter 10.2 of PostgreSQL's manual, written down for the types that Meridian computes with: integers widen to
+//! numeric, numeric to double precision; a date beside a timestamp is one. There is no implicit way from text to anything. What an
+//! operand of unknown type becomes is told by [`super::candidates`].
 
+use super::candidates::{Oid, UNKNOWN};
+use super::contexts::operator_operands;
+use super::json_operators;
+use super::meetings::Guest;
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::{common_element, innermost};
+use crate::types::natural_type;
 use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
@@ -32,7 +38,7 @@ pub(crate) fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
     match (from, to) {
         (Numeric { .. }, Numeric { .. }) => Some(0),
         (from, to) if from == to => Some(0),
-        (Varchar { .. } | Name | SqlType::Char | SqlType::Reg(_), Text) => Some(1),
+        (Varchar { .. } | SqlType::Bpchar { .. } | Name | SqlType::Char | SqlType::Reg(_), Text) => Some(1),
         (Int2, Int4 | Int8 | Numeric { .. } | Float4) | (Int4, Int8 | Numeric { .. } | Float4) => OTHER,
         (Int8, Numeric { .. } | Float4) | (Numeric { .. }, Float4) | (Date, Timestamp) => OTHER,
         (Int2 | Int4 | Int8 | Numeric { .. } | Float4, Float8) => PREFERRED,
@@ -54,12 +60,12 @@ pub(crate) enum Resolved {
     Quotient { operands: (DataType, DataType), result: DataType },
     /// A function of the registry, with its arguments swapped where the operator was declared the other way round.
     Procedure { name: &'static str, swapped: bool },
+    /// A comparison of jsonb values, which is one of their sort keys.
+    Keyed(Operator),
     /// `||` of texts.
     Concatenation,
     /// A pattern match of texts.
     Pattern(Operator),
-    /// `^`
-    Power,
     /// DataFusion's own rules.
     Native(Operator),
 }
@@ -77,7 +83,7 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => Class::Integer,
         SqlType::Numeric { .. } => Class::Numeric,
         SqlType::Float4 | SqlType::Float8 => Class::Float,
-        SqlType::Text | SqlType::Varchar { .. } | SqlType::Name => Class::Text,
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name => Class::Text,
         SqlType::Bool => Class::Bool,
         SqlType::Date => Class::Date,
         SqlType::Time => Class::Time,
@@ -86,7 +92,7 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Interval => Class::Interval,
         SqlType::Uuid => Class::Uuid,
         SqlType::Bytea => Class::Bytea,
-        SqlType::Json => Class::Json,
+        SqlType::Json | SqlType::Jsonb => Class::Document,
         SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) => Class::Other,
     }
 }
@@ -105,7 +111,8 @@ enum Class {
     Interval,
     Uuid,
     Bytea,
-    Json,
+    /// json and jsonb.
+    Document,
     Other,
 }
 
@@ -118,42 +125,63 @@ impl Class {
 /// An operand: its type, unless it is a literal whose type is open.
 pub(crate) type Operand = Option<SqlType>;
 
-/// The types that the operands of unknown type take.
+/// The types that the operands have, those of unknown type by what PostgreSQL would take them for.
 pub(crate) fn settled(operator: &BinaryOperator, left: &Operand, right: &Operand) -> (SqlType, SqlType) {
-    match (left, right) {
-        (Some(left), Some(right)) => (left.clone(), right.clone()),
-        (Some(known), None) => (known.clone(), counterpart(operator, known, false)),
-        (None, Some(known)) => (counterpart(operator, known, true), known.clone()),
-        (None, None) => (SqlType::Text, SqlType::Text),
+    if let (Some(left), Some(right)) = (left, right) {
+        return (left.clone(), right.clone());
     }
-}
-
-/// The type of a literal beside a known type: the same, but for operators that exist only with another.
-fn counterpart(operator: &BinaryOperator, known: &SqlType, literal_first: bool) -> SqlType {
-    let plus_or_minus = match operator {
-        BinaryOperator::Plus => true,
-        BinaryOperator::Minus => false,
-        BinaryOperator::Multiply | BinaryOperator::Divide if *known == SqlType::Interval => {
-            return if literal_first && *operator == BinaryOperator::Divide {
-                SqlType::Interval
-            } else {
-                SqlType::Float8
-            };
-        }
-        BinaryOperator::StringConcat => return SqlType::Text,
-        BinaryOperator::PGBitwiseShiftLeft | BinaryOperator::PGBitwiseShiftRight => return SqlType::Int4,
-        _ => return plain(known),
+    let types = unknown_operands(operator, left, right).unwrap_or_default();
+    let known = |operand: &Operand, index: usize| {
+        let wanted = || types.get(index).and_then(|oid| SqlType::from_oid(*oid)).unwrap_or(SqlType::Text);
+        operand.clone().unwrap_or_else(wanted)
     };
-    match known {
-        SqlType::Timestamp | SqlType::TimestampTz | SqlType::Time if plus_or_minus => SqlType::Interval,
-        _ => plain(known),
-    }
+    (known(left, 0), known(right, 1))
 }
 
-/// The type without its modifier.
+/// The types of operands, of which a literal that becomes a numeric has the digits that it is written with.
+pub(super) fn with_digits(
+    operator: &BinaryOperator,
+    left: &Guest<'_>,
+    right: &Guest<'_>,
+) -> Result<(Operand, Operand), QueryError> {
+    if left.known.is_some() && right.known.is_some() {
+        return Ok((left.known.clone(), right.known.clone()));
+    }
+    let (left_type, right_type) = settled(operator, &left.known, &right.known);
+    let known = |guest: &Guest<'_>, settled: &SqlType| -> Result<Operand, QueryError> {
+        match (settled, guest.literal) {
+            (SqlType::Numeric { declared: false, .. }, Some(ScalarValue::Utf8(Some(text))))
+                if guest.known.is_none() =>
+            {
+                let (precision, scale) = natural_type(text).map_err(|error| error.position(guest.place))?;
+                Ok(Some(SqlType::Numeric { precision, scale, declared: false }))
+            }
+            _ => Ok(guest.known.clone()),
+        }
+    };
+    Ok((known(left, &left_type)?, known(right, &right_type)?))
+}
+
+/// Whether an operator shifts a smallint, which stays one.
+pub(super) fn is_short_shift(operator: Operator, left: &Operand) -> bool {
+    matches!(operator, Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight) && *left == Some(SqlType::Int2)
+}
+
+/// The operand types of the operator that is meant where some are unknown.
+fn unknown_operands(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<Vec<Oid>, QueryError> {
+    operator_operands(&symbol(operator), &[oid_of(left), oid_of(right)])
+}
+
+/// An operand's type as lists of candidates have it.
+pub(crate) fn oid_of(operand: &Operand) -> Oid {
+    operand.as_ref().map_or(UNKNOWN, SqlType::oid)
+}
+
+/// A type of texts as text, because they compare with each other.
 fn plain(sql_type: &SqlType) -> SqlType {
     match sql_type {
         SqlType::Varchar { .. } => SqlType::Text,
+        SqlType::Bpchar { .. } => SqlType::Bpchar { length: None },
         other => other.clone(),
     }
 }
@@ -162,16 +190,27 @@ fn plain(sql_type: &SqlType) -> SqlType {
 pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<Resolved, QueryError> {
     let (left_type, right_type) = settled(operator, left, right);
     let (left_class, right_class) = (class(&left_type), class(&right_type));
-    let unknown = || no_operator(operator, left, right);
+    let unknown = || match (left, right) {
+        (Some(_), Some(_)) => no_operator(operator, left, right),
+        _ => unknown_operands(operator, left, right).err().unwrap_or_else(|| no_operator(operator, left, right)),
+    };
+    let (on_left, on_right) = (left_class == Class::Document, right_class == Class::Document);
+    // `||` also makes text of a jsonb beside text and adds one to an array.
+    let joins = *operator == BinaryOperator::StringConcat && (left_class != right_class || left_type == SqlType::Json);
+    if (on_left || on_right) && !joins {
+        return json_operators::resolve(operator, &left_type, &right_type).ok_or_else(unknown);
+    }
+    if json_operators::is_document_operator(operator) {
+        return Err(unknown());
+    }
+    if let Some(sets) = set_operator(operator, &left_type, &right_type) {
+        return sets.ok_or_else(unknown);
+    }
+    if let Some(joined) = array_concatenation(operator, &left_type, &right_type) {
+        return joined.ok_or_else(unknown);
+    }
     if left_class == Class::Other || right_class == Class::Other {
         return native(operator).map(Resolved::Native).ok_or_else(unknown);
-    }
-    if left.is_none() && right.is_none() && is_arithmetic(operator) {
-        return Err(QueryError::new(
-            ErrorKind::AmbiguousFunction,
-            format!("operator is not unique: unknown {} unknown", symbol(operator)),
-        )
-        .hint("Could not choose a best candidate operator. You might need to add explicit type casts."));
     }
     let resolved = match operator {
         BinaryOperator::Eq
@@ -189,7 +228,8 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
             _ => moment_arithmetic(operator, left_class, right_class),
         },
         BinaryOperator::PGExp | BinaryOperator::BitwiseXor => {
-            (left_class.is_number() && right_class.is_number()).then_some(Resolved::Power)
+            let numbers = left_class.is_number() && right_class.is_number();
+            numbers.then_some(Resolved::Procedure { name: "power", swapped: false })
         }
         BinaryOperator::StringConcat => match (left_class, right_class) {
             (Class::Bytea, Class::Bytea) => Some(Resolved::Native(Operator::StringConcat)),
@@ -220,15 +260,33 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
     resolved.ok_or_else(unknown)
 }
 
-fn is_arithmetic(operator: &BinaryOperator) -> bool {
-    matches!(
-        operator,
-        BinaryOperator::Plus
-            | BinaryOperator::Minus
-            | BinaryOperator::Multiply
-            | BinaryOperator::Divide
-            | BinaryOperator::Modulo
-    )
+/// `@>`, `<@` and `&&` of arrays, whose elements are of one type; `None` for other operators. The inner one is `None` where there is
+/// no such operator.
+fn set_operator(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Option<Resolved>> {
+    let (name, swapped) = match operator {
+        BinaryOperator::AtArrow => ("arraycontains", false),
+        BinaryOperator::ArrowAt => ("arraycontains", true),
+        BinaryOperator::PGOverlap => ("arrayoverlap", false),
+        _ => return None,
+    };
+    let element = |array: &SqlType| match array {
+        SqlType::Array(_) => Some(plain(innermost(array)).oid()),
+        _ => None,
+    };
+    let known = element(left).is_some() && element(left) == element(right);
+    Some(known.then_some(Resolved::Procedure { name, swapped }))
+}
+
+/// `||` of arrays, or of an array and an element; `None` for other operators. The inner one is `None` where there is no such operator.
+fn array_concatenation(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Option<Resolved>> {
+    let name = match (operator, left, right) {
+        (BinaryOperator::StringConcat, SqlType::Array(_), SqlType::Array(_)) => "array_cat",
+        (BinaryOperator::StringConcat, SqlType::Array(_), _) => "array_append",
+        (BinaryOperator::StringConcat, _, SqlType::Array(_)) => "array_prepend",
+        _ => return None,
+    };
+    let common = common_element(innermost(left), innermost(right));
+    Some(common.map(|_| Resolved::Procedure { name, swapped: false }))
 }
 
 /// `operator does not exist: text + integer`
@@ -248,7 +306,6 @@ fn comparison(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Opt
         (Class::Interval, Class::Interval) => {
             Some(Resolved::Procedure { name: interval_procedure(operator), swapped: false })
         }
-        (Class::Json, _) | (_, Class::Json) => None,
         (same, other) if same == other => match same {
             Class::Text => compare(None, None),
             _ if left.data_type() == right.data_type() => compare(None, None),

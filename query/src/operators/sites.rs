@@ -5,37 +5,51 @@
 //! functions. Integers get their type from their size, as in PostgreSQL, but for ordinals and counts (`ORDER BY 1`, `LIMIT 10`).
 
 use super::call::{Places, Procedures, SiteCall, SiteKind};
+use super::elements::is_query;
+use super::json_syntax::{aggregate_of_array, order_distinct};
+use super::meetings::Meeting;
+use super::modifiers::{literal_modifier, modified, modifier_of};
+use super::window_syntax;
+use crate::functions::json;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
+use crate::functions::unicode::NORMAL_FORMS;
 use crate::scan::external;
 use crate::sql_types::sql_type_of;
-use crate::statement::{Statement, byte_offset, position_of};
+use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
+    self, AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Spanned, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
+    SelectItem, SetExpr, Spanned, Subscript, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
     WindowFrameBound, WindowSpec, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-const PREFIX: &str = "site@";
+pub(super) const PREFIX: &str = "site@";
 /// The type name of a literal integer, which tells it from a cast that the user wrote.
 pub(crate) const LITERAL_INT4: &str = "int4@literal";
 /// The type name of the statement's time, whose own type DataFusion does not settle.
 pub(crate) const INSTANT: &str = "timestamptz@instant";
 
 /// The sites of one statement.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sites {
-    kinds: Vec<(SiteKind, Places)>,
+    pub(super) kinds: Vec<(SiteKind, Places)>,
 }
 
 impl Sites {
+    /// Adds a site; its call has the name that is returned.
+    pub(crate) fn add(&mut self, kind: SiteKind, places: Places) -> String {
+        let name = format!("{PREFIX}{}", self.kinds.len());
+        self.kinds.push((kind, places));
+        name
+    }
+
     /// The call of that name, if it is one of these sites'.
     pub(crate) fn function(&self, name: &str, procedures: &Procedures) -> Option<Arc<ScalarUDF>> {
         let number: usize = name.strip_prefix(PREFIX)?.parse().ok()?;
@@ -55,9 +69,9 @@ pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>)
     }
 }
 
-struct Annotator<'a> {
-    sites: Sites,
-    source: Option<&'a str>,
+pub(super) struct Annotator<'a> {
+    pub(super) sites: Sites,
+    pub(super) source: Option<&'a str>,
 }
 
 impl VisitorMut for Annotator<'_> {
@@ -86,15 +100,23 @@ impl Annotator<'_> {
         Ok(match expression {
             Expr::BinaryOp { left, op, right } if is_site(&op) => self.binary(op, *left, *right),
             Expr::UnaryOp { op: UnaryOperator::Minus, expr } => self.negation(*expr),
-            Expr::UnaryOp { op: UnaryOperator::PGSquareRoot, expr } => call("sqrt", vec![*expr]),
-            Expr::UnaryOp { op: UnaryOperator::PGCubeRoot, expr } => call("cbrt", vec![*expr]),
+            Expr::UnaryOp { op: UnaryOperator::PGSquareRoot, expr } => {
+                let operand = self.cast(*expr, SqlType::Float8);
+                call("sqrt", vec![operand])
+            }
+            Expr::UnaryOp { op: UnaryOperator::PGCubeRoot, expr } => {
+                let operand = self.cast(*expr, SqlType::Float8);
+                call("cbrt", vec![operand])
+            }
             Expr::UnaryOp { op: UnaryOperator::PGAbs, expr } => call("abs", vec![*expr]),
             Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr } => {
                 let ones = marked(Expr::Value(Value::Number("-1".into(), false).into()), LITERAL_INT4);
+                // Of the smallest type, so that the result has the operand's.
+                let ones = self.cast(ones, SqlType::Int2);
                 self.binary(BinaryOperator::PGBitwiseXor, *expr, ones)
             }
             Expr::Cast {
-                kind: CastKind::Cast | CastKind::DoubleColon,
+                kind: kind @ (CastKind::Cast | CastKind::DoubleColon),
                 expr,
                 data_type,
                 array: false,
@@ -104,18 +126,58 @@ impl Annotator<'_> {
                     let kind = CastKind::Cast;
                     return Ok(Expr::Cast { kind, expr, data_type, array: false, format: None });
                 }
-                let to = sql_type_of(&data_type)?;
-                self.cast(*expr, to)
+                let site = self.cast_place(&expr, &kind);
+                let type_place = match kind {
+                    CastKind::DoubleColon => site.and_then(|place| self.after_symbol(place)),
+                    _ => None,
+                };
+                let to = sql_type_of(&data_type).map_err(|error| {
+                    let place = error.position.or(type_place);
+                    error.position(place)
+                })?;
+                let modifier = modifier_of(&data_type);
+                let operands = vec![self.place(&expr)];
+                let site = site.or(operands[0]);
+                let expr = match to {
+                    SqlType::Float4 | SqlType::Float8 => self.numeric_literal(&expr).map_or(expr, Box::new),
+                    _ => expr,
+                };
+                let cast = self.add(SiteKind::Cast(to), Places { site, operands }, vec![*expr]);
+                modifier.map_or(cast.clone(), |modifier| modified(cast, modifier))
             }
             Expr::TypedString(typed) => {
                 let to = sql_type_of(&typed.data_type)?;
-                self.cast(Expr::Value(typed.value), to)
+                let cast = self.cast(Expr::Value(typed.value), to);
+                modifier_of(&typed.data_type).map_or(cast.clone(), |modifier| modified(cast, modifier))
             }
             Expr::Interval(interval) => self.interval(interval)?,
+            Expr::AnyOp { left, compare_op, right, .. } if !is_query(&right) => {
+                self.elements(*left, compare_op, *right, false)
+            }
+            Expr::AllOp { left, compare_op, right } if !is_query(&right) => {
+                self.elements(*left, compare_op, *right, true)
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                let meeting = Meeting::Case { operand: operand.is_some(), otherwise: else_result.is_some() };
+                let branches = conditions.into_iter().flat_map(|branch| [branch.condition, branch.result]);
+                let operand = operand.into_iter().map(|operand| *operand);
+                self.meeting(meeting, operand.chain(branches).chain(else_result.map(|last| *last)).collect())
+            }
+            Expr::IsDistinctFrom(left, right) => {
+                self.meeting(Meeting::Distinct { negated: false }, vec![*left, *right])
+            }
+            Expr::IsNotDistinctFrom(left, right) => {
+                self.meeting(Meeting::Distinct { negated: true }, vec![*left, *right])
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                let access_chain = access_chain.into_iter().map(|access| self.with_lower_bound(access)).collect();
+                Expr::CompoundFieldAccess { root, access_chain }
+            }
             Expr::Between { expr, negated, low, high } => self.between(*expr, negated, *low, *high),
-            Expr::Substring { expr, substring_from, substring_for, .. } => {
+            Expr::Substring { expr, substring_from, substring_for, shorthand, .. } => {
                 let from = substring_from.map_or_else(|| self.number("1".into(), false, Span::empty()), |from| *from);
-                call("substring", [*expr, from].into_iter().chain(substring_for.map(|length| *length)).collect())
+                let name = if shorthand { "substr" } else { "substring" };
+                call(name, [*expr, from].into_iter().chain(substring_for.map(|length| *length)).collect())
             }
             Expr::Position { expr, r#in } => call("strpos", vec![*r#in, *expr]),
             Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
@@ -130,6 +192,11 @@ impl Annotator<'_> {
                 };
                 let characters = trim_what.map(|what| *what).into_iter().chain(trim_characters.unwrap_or_default());
                 call(name, std::iter::once(*expr).chain(characters).collect())
+            }
+            Expr::IsNormalized { expr, form, negated } => {
+                let form = form.map(|form| Expr::Value(Value::SingleQuotedString(form.to_string()).into()));
+                let normalized = call("is_normalized", std::iter::once(*expr).chain(form).collect());
+                if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(normalized) } } else { normalized }
             }
             Expr::SimilarTo { negated, expr, pattern, escape_char } => {
                 let escape = escape_char.map(Expr::Value);
@@ -151,8 +218,7 @@ impl Annotator<'_> {
     }
 
     fn add(&mut self, kind: SiteKind, places: Places, operands: Vec<Expr>) -> Expr {
-        let name = format!("{PREFIX}{}", self.sites.kinds.len());
-        self.sites.kinds.push((kind, places));
+        let name = self.sites.add(kind, places);
         call_quoted(&name, operands)
     }
 
@@ -164,16 +230,61 @@ impl Annotator<'_> {
         self.add(SiteKind::Binary(operator), places, vec![left, right])
     }
 
+    /// `a[:2]` begins with the first item.
+    fn with_lower_bound(&mut self, access: AccessExpr) -> AccessExpr {
+        match access {
+            AccessExpr::Subscript(Subscript::Slice { lower_bound: None, upper_bound, stride }) => {
+                let lower_bound = Some(self.number("1".into(), false, Span::empty()));
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride })
+            }
+            other => other,
+        }
+    }
+
+    /// Values that become one.
+    fn meeting(&mut self, meeting: Meeting, values: Vec<Expr>) -> Expr {
+        let operands: Vec<Option<usize>> = values.iter().map(|value| self.place(value)).collect();
+        let places = Places { site: operands.first().copied().flatten(), operands };
+        self.add(SiteKind::Meeting(meeting), places, values)
+    }
+
+    /// A comparison with the elements of an array.
+    fn elements(&mut self, left: Expr, operator: BinaryOperator, right: Expr, all: bool) -> Expr {
+        let places = Places {
+            site: self.operator_place(&left, &operator),
+            operands: vec![self.place(&left), self.place(&right)],
+        };
+        self.add(SiteKind::Elements { operator, all }, places, vec![left, right])
+    }
+
     /// Functions that are an operator's other name, or one of several functions by their number of arguments.
     fn function(&mut self, mut function: Function) -> Expr {
         let name = match function.name.0.as_slice() {
             [part] => part.as_ident().map(fold).unwrap_or_default(),
             _ => String::new(),
         };
-        if let Some(now) = self.clock(&name, &function.args) {
+        if let Some(now) = self.clock(&name, function.name.span(), &function.args) {
             return now;
         }
+        if let Some(spelt) = window_syntax::spelt_out(&function, &name) {
+            return spelt;
+        }
+        if let Some((_, ended)) = json::AGGREGATES.iter().find(|(known, _)| *known == name) {
+            return aggregate_of_array(function, &name, ended);
+        }
         let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
+        if let Some(meeting) = Meeting::of_function(&name)
+            && let Some(values) = plain_values(&list.args)
+            && (meeting != Meeting::NullIf || values.len() == 2)
+        {
+            return self.meeting(meeting, values);
+        }
+        if let ("array_agg" | "string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value)), ..]) =
+            (name.as_str(), list.args.as_slice())
+        {
+            let value = value.clone();
+            order_distinct(list, &value);
+        }
         if let ("count", [FunctionArg::Unnamed(argument)], None) =
             (name.as_str(), list.args.as_mut_slice(), list.duplicate_treatment)
             && let FunctionArgExpr::Expr(counted) = argument
@@ -185,9 +296,8 @@ impl Annotator<'_> {
             let value = value.clone();
             return self.cast(value, SqlType::Date);
         }
-        if let Some((_, all)) = ALL_OCCURRENCES.iter().find(|(known, _)| *known == name) {
-            function.name = ObjectName::from(vec![Ident::new(*all)]);
-            return Expr::Function(function);
+        if let ("normalize", [_, FunctionArg::Unnamed(form)]) = (name.as_str(), list.args.as_mut_slice()) {
+            name_normal_form(form);
         }
         if name == "make_interval"
             && let Some(parts) = positional_interval(&list.args)
@@ -212,7 +322,7 @@ impl Annotator<'_> {
     }
 
     /// The names of the statement's time; those without a zone are what the session's clocks show then.
-    fn clock(&mut self, name: &str, arguments: &FunctionArguments) -> Option<Expr> {
+    fn clock(&mut self, name: &str, span: Span, arguments: &FunctionArguments) -> Option<Expr> {
         let bare = match arguments {
             FunctionArguments::None => true,
             FunctionArguments::List(list) => list.args.is_empty(),
@@ -228,7 +338,9 @@ impl Annotator<'_> {
             "localtime" => Some(SqlType::Time),
             _ => return None,
         };
-        let instant = marked(call("now", Vec::new()), INSTANT);
+        let mut named = Ident::new("now");
+        named.span = span;
+        let instant = marked(call_named(named, Vec::new()), INSTANT);
         Some(match shown {
             Some(to) => self.cast(instant, to),
             None => instant,
@@ -242,8 +354,8 @@ impl Annotator<'_> {
         if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = &operand {
             return self.number(format!("-{digits}"), *long, *span);
         }
-        let site = self.place(&operand).map(|place| place.saturating_sub(1));
-        let places = Places { site, operands: vec![self.place(&operand)] };
+        let place = self.place(&operand);
+        let places = Places { site: place.and_then(|place| self.sign_before(place)), operands: vec![place] };
         self.add(SiteKind::Negation, places, vec![operand])
     }
 
@@ -254,7 +366,10 @@ impl Annotator<'_> {
     }
 
     fn interval(&mut self, interval: ast::Interval) -> std::result::Result<Expr, crate::error::QueryError> {
-        let ast::Interval { value, leading_field, last_field, .. } = interval;
+        let ast::Interval { value, leading_field, leading_precision, last_field, fractional_seconds_precision } =
+            interval;
+        let digits = fractional_seconds_precision.or(leading_precision);
+        let modifier = literal_modifier(last_field.as_ref().or(leading_field.as_ref()), digits);
         let text = match *value {
             Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
                 let unit = leading_field.or(last_field).map(|field| field.to_string().to_lowercase());
@@ -267,7 +382,8 @@ impl Annotator<'_> {
             }
             other => other,
         };
-        Ok(self.cast(text, SqlType::Interval))
+        let cast = self.cast(text, SqlType::Interval);
+        Ok(modifier.map_or(cast.clone(), |modifier| modified(cast, modifier)))
     }
 
     /// PostgreSQL's own reading: `x >= low AND x <= high`.
@@ -296,21 +412,15 @@ impl Annotator<'_> {
         let text = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span });
         self.cast(text, SqlType::numeric())
     }
+}
 
-    fn place(&self, expression: &Expr) -> Option<usize> {
-        position_of(self.source?, expression.span().start)
-    }
-
-    /// Where an operator stands: the first time its symbol comes after the left operand.
-    fn operator_place(&self, left: &Expr, operator: &BinaryOperator) -> Option<usize> {
-        let source = self.source?;
-        let end = left.span().end;
-        position_of(source, end)?;
-        let byte = byte_offset(source, end);
-        let symbol = operator.to_string();
-        let found = source.get(byte..)?.find(&symbol)?;
-        Some(source[..byte + found].chars().count() + 1)
-    }
+/// The arguments of a function without names and stars, if there are any.
+fn plain_values(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
+    let values = arguments.iter().map(|argument| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    values.collect::<Option<Vec<Expr>>>().filter(|values| !values.is_empty())
 }
 
 /// The logic of AND and OR needs no types; what is not an operator of PostgreSQL's stays for the planner to refuse.
@@ -344,6 +454,19 @@ fn is_site(operator: &BinaryOperator) -> bool {
             | BinaryOperator::PGILikeMatch
             | BinaryOperator::PGNotLikeMatch
             | BinaryOperator::PGNotILikeMatch
+            | BinaryOperator::Arrow
+            | BinaryOperator::LongArrow
+            | BinaryOperator::HashArrow
+            | BinaryOperator::HashLongArrow
+            | BinaryOperator::HashMinus
+            | BinaryOperator::Question
+            | BinaryOperator::QuestionAnd
+            | BinaryOperator::QuestionPipe
+            | BinaryOperator::AtArrow
+            | BinaryOperator::ArrowAt
+            | BinaryOperator::PGOverlap
+            | BinaryOperator::AtQuestion
+            | BinaryOperator::AtAt
     )
 }
 
@@ -351,13 +474,13 @@ fn is_marker(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Custom(name, _) if [LITERAL_INT4, INSTANT].contains(&name.to_string().as_str()))
 }
 
-fn marked(expr: Expr, marker: &str) -> Expr {
+pub(super) fn marked(expr: Expr, marker: &str) -> Expr {
     let data_type = DataType::Custom(ObjectName::from(vec![Ident::new(marker)]), Vec::new());
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 /// The digits of a literal that was given its type here.
-fn integer_literal(expression: &Expr) -> Option<(&str, Span)> {
+pub(super) fn integer_literal(expression: &Expr) -> Option<(&str, Span)> {
     let Expr::Cast { expr, data_type, .. } = expression else { return None };
     let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), span }) = expr.as_ref() else { return None };
     is_marker(data_type).then_some((digits.as_str(), *span))
@@ -383,9 +506,14 @@ fn overlaps(left: Expr, right: Expr) -> Expr {
     }
 }
 
-/// PostgreSQL's array functions change every occurrence; DataFusion's of the same name only the first.
-const ALL_OCCURRENCES: [(&str, &str); 2] =
-    [("array_remove", "array_remove_all"), ("array_replace", "array_replace_all")];
+/// The keyword in `normalize(x, NFC)` is an argument.
+fn name_normal_form(form: &mut FunctionArgExpr) {
+    if let FunctionArgExpr::Expr(Expr::Identifier(keyword)) = form
+        && NORMAL_FORMS.contains(&fold(keyword).as_str())
+    {
+        *form = FunctionArgExpr::Expr(Expr::Value(Value::SingleQuotedString(keyword.value.clone()).into()));
+    }
+}
 
 /// A column that a FULL or RIGHT JOIN has in common comes from either side; DataFusion would show the left side's alone.
 fn refuse_unmerged(body: &SetExpr) -> std::result::Result<(), crate::error::QueryError> {
@@ -435,7 +563,7 @@ pub(crate) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     call_named(Ident::new(name), arguments)
 }
 
-fn call_quoted(name: &str, arguments: Vec<Expr>) -> Expr {
+pub(crate) fn call_quoted(name: &str, arguments: Vec<Expr>) -> Expr {
     call_named(Ident::with_quote('"', name), arguments)
 }
 
@@ -519,12 +647,28 @@ fn resolve_ordinal(item: &mut Expr, projection: &[SelectItem]) {
     }
 }
 
+/// An interval's text in RANGE, which was kept from becoming a site.
+fn restore_interval(offset: &mut Expr) {
+    if matches!(offset, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. })) {
+        let value = Box::new(offset.clone());
+        let interval = ast::Interval {
+            value,
+            leading_field: None,
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        };
+        *offset = Expr::Interval(interval);
+    }
+}
+
 /// `ROWS 1 PRECEDING` counts rows.
 fn restore_in_window(window: &mut WindowSpec) {
     let Some(frame) = &mut window.window_frame else { return };
     for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
         if let WindowFrameBound::Preceding(Some(count)) | WindowFrameBound::Following(Some(count)) = bound {
             restore(count);
+            restore_interval(count);
         }
     }
 }

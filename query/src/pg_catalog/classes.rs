@@ -228,7 +228,7 @@ fn push_column(
 ) {
     use catalog::sql_type::SqlType;
     let collation = match sql_type {
-        SqlType::Text | SqlType::Varchar { .. } => 100,
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } => 100,
         SqlType::Name => 950,
         _ => 0,
     };

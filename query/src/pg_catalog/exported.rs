@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 const COLUMNS: &str = include_str!("data/columns.tsv");
-const TYPES: &str = include_str!("data/pg_type.tsv");
+pub(super) const TYPES: &str = include_str!("data/pg_type.tsv");
+pub(super) const OPERATORS: &str = include_str!("data/pg_operator.tsv");
+pub(super) const CASTS: &str = include_str!("data/pg_cast.tsv");
 const FUNCTIONS: &str = include_str!("data/pg_proc.tsv");
 const DESCRIPTIONS: &str = include_str!("data/pg_description.tsv");
 const NAMESPACES: &str = include_str!("data/pg_namespace.tsv");
@@ -79,8 +81,8 @@ pub(super) fn fixed_rows(schema: &str, name: &str) -> Option<&'static str> {
         "pg_description" => DESCRIPTIONS,
         "pg_namespace" => NAMESPACES,
         "pg_class" => include_str!("data/pg_class.tsv"),
-        "pg_operator" => include_str!("data/pg_operator.tsv"),
-        "pg_cast" => include_str!("data/pg_cast.tsv"),
+        "pg_operator" => OPERATORS,
+        "pg_cast" => CASTS,
         "pg_am" => include_str!("data/pg_am.tsv"),
         "pg_opclass" => include_str!("data/pg_opclass.tsv"),
         "pg_opfamily" => include_str!("data/pg_opfamily.tsv"),
@@ -94,13 +96,13 @@ pub(super) fn fixed_rows(schema: &str, name: &str) -> Option<&'static str> {
 }
 
 /// A file of rows with a header, read by column name.
-struct Table {
+pub(super) struct Table {
     positions: HashMap<&'static str, usize>,
-    rows: Vec<Vec<&'static str>>,
+    pub rows: Vec<Vec<&'static str>>,
 }
 
 impl Table {
-    fn parse(text: &'static str) -> Self {
+    pub fn parse(text: &'static str) -> Self {
         let mut lines = text.lines();
         let header = lines.next().unwrap_or_default();
         let positions = header.split('\t').enumerate().map(|(position, name)| (name, position)).collect();
@@ -108,12 +110,12 @@ impl Table {
     }
 
     /// The cell's text; NULL and a column that was left out are the empty text.
-    fn text(&self, row: &[&'static str], column: &str) -> &'static str {
+    pub fn text(&self, row: &[&'static str], column: &str) -> &'static str {
         let cell = self.positions.get(column).map_or("", |position| row[*position]);
         if cell == "\\N" { "" } else { cell }
     }
 
-    fn number(&self, row: &[&'static str], column: &str) -> i64 {
+    pub fn number(&self, row: &[&'static str], column: &str) -> i64 {
         self.text(row, column).parse().unwrap_or(0)
     }
 }
@@ -158,7 +160,8 @@ fn column_type(name: &str) -> SqlType {
     match name.trim_start_matches("information_schema.") {
         "int2vector" => SqlType::Array(Box::new(SqlType::Int2)),
         "oidvector" => SqlType::Array(Box::new(SqlType::Oid)),
-        "regtype[]" | "regproc[]" | "regclass[]" => SqlType::Array(Box::new(SqlType::Oid)),
+        // The only one is `pg_prepared_statements.parameter_types`, which nothing joins.
+        "regtype[]" => SqlType::Array(Box::new(SqlType::Reg(RegType::Type))),
         "aclitem[]" => SqlType::Array(Box::new(SqlType::Text)),
         "xid" | "cid" => SqlType::Oid,
         "xid8" => SqlType::Int8,
@@ -322,6 +325,8 @@ pub struct FunctionRow {
     pub returns_set: bool,
     pub result: i64,
     pub variadic: i64,
+    /// How many of the last arguments may be left out.
+    pub defaults: usize,
     /// The input arguments' types.
     pub arguments: Vec<i64>,
     /// With output columns too, where there are any: types, modes (`i`, `o`, `b`, `v`, `t`) and names.
@@ -352,6 +357,7 @@ static FUNCTIONS_BY_OID: LazyLock<BTreeMap<i64, FunctionRow>> = LazyLock::new(||
             returns_set: table.text(row, "proretset") == "t",
             result: table.number(row, "prorettype"),
             variadic: table.number(row, "provariadic"),
+            defaults: table.number(row, "pronargdefaults") as usize,
             arguments: oids(table.text(row, "proargtypes")),
             all_arguments: oids(table.text(row, "proallargtypes")),
             modes: items(table.text(row, "proargmodes")),

@@ -12,20 +12,22 @@
 //!     exported.rs    columns and fixed rows from the exported files; look-ups of types and functions
 //!     classes.rs     tables, views, columns, schemas           server_state.rs   databases, roles, settings, activity
 //!     standard.rs    information_schema                        own.rs            schema meridian
-//!     rewrite.rs     catalog SQL that DataFusion cannot plan   decorrelation.rs  correlated subqueries of any shape
-//!     sets.rs        functions that return sets                registered_names.rs  OIDs that print as names
-//!     values.rs      rows to Arrow
+//!     rewrite.rs     catalog SQL that DataFusion cannot plan   registered_names.rs  OIDs that print as names
+//!     sets.rs        functions that return sets                values.rs            rows to Arrow
+//!     signatures.rs  operators, casts, type categories
 //!
 //! This module does not know how a statement is planned or who may see what: every object is visible to every role.
 
 mod classes;
-mod decorrelation;
 mod exported;
+mod json_sets;
 mod own;
 mod registered_names;
 mod rewrite;
 mod server_state;
+mod set_places;
 mod sets;
+mod signatures;
 mod standard;
 mod values;
 
@@ -35,14 +37,16 @@ mod tests;
 pub use classes::{
     SYSTEM_ROLE, namespace_name, namespace_oid, partition_expression, relation_name, relation_oid, view_text,
 };
-pub use decorrelation::decorrelate;
 pub use exported::description;
 pub use exported::{
     FunctionRow, TypeRow, encodings, format_type, function_by_oid, functions_by_name, type_by_name, type_by_oid,
 };
 pub use registered_names::name_registered_objects;
+pub(crate) use rewrite::is_known_collation;
 pub use rewrite::rewrite;
 pub use server_state::{DATABASE_OID, role_name, role_oid};
+pub(crate) use set_places::refuse_misplaced_sets;
+pub(crate) use signatures::{is_implicit_cast, operators_by_name, type_traits};
 pub use values::{Value, array_from_text, to_array};
 
 use arrow::array::RecordBatch;

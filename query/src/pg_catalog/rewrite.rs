@@ -10,23 +10,22 @@
 //!     'sales'::regclass, x::oid, x::name  regclass('sales'), oid(x), name(x): functions of `functions/`
 //!     x LIKE p ESCAPE '/'                 x LIKE like_escape(p, '/')
 //!     x = ANY ('{r,p}')                   x = ANY (ARRAY['r', 'p'])
-//!     coalesce(a, '{}')                   array_or_empty(a, '{}'), which looks at the type of a
 //!     array(SELECT e FROM … ORDER BY o)   array_or_empty((SELECT array_agg(e ORDER BY o) FROM …))
-//!     generate_subscripts(a, 1)           unnest(generate_series(1, array_length(a, 1))), in a select list
-//!     FROM unnest(t.a) WITH ORDINALITY u  FROM LATERAL (SELECT unnest(a), unnest(generate_series(1, …))) u(u, ordinality)
+//!     generate_subscripts(a, 1)           unnest(generate_subscripts(a, 1)), in a select list
+//!     FROM unnest(t.a) WITH ORDINALITY u  FROM LATERAL (SELECT unnest(items), unnest(ordinals)) u(u, ordinality)
 //!     FROM current_schemas(true) AS s     FROM (SELECT current_schemas(true)) AS s(s)
 //!     FROM pg_get_keywords()              FROM pg_catalog.pg_get_keywords
 //!     c.tableoid                          the OID of the catalog relation that `c` is
 //!
-//! What needs types to be decided is done on plans: `decorrelation.rs`, `registered_names.rs`.
+//! What needs types to be decided is done on plans: `registered_names.rs`.
 
 use super::exported;
-use super::sets::{SetRewriter, contains_set, plain_arguments, rewrite_factor};
+use super::sets::{SetRewriter, contains_set, rewrite_factor};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, OrderByExpr,
-    OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias, TableAliasColumnDef,
-    TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, Distinct, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias,
+    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -83,12 +82,6 @@ fn rewrite_expr(expr: Expr) -> Expr {
             let pattern = Box::new(call("like_escape", vec![*pattern, Expr::Value(escape)]));
             Expr::ILike { negated, any, expr, pattern, escape_char: None }
         }
-        Expr::AnyOp { left, compare_op, right, is_some } => {
-            Expr::AnyOp { left, compare_op, right: Box::new(array_constant(*right)), is_some }
-        }
-        Expr::AllOp { left, compare_op, right } => {
-            Expr::AllOp { left, compare_op, right: Box::new(array_constant(*right)) }
-        }
         Expr::Identifier(ident) if is_bare_function(&ident) => call(&ident.value.to_ascii_lowercase(), Vec::new()),
         Expr::CompoundFieldAccess { root, access_chain } => rewrite_access(*root, access_chain),
         other => other,
@@ -132,7 +125,7 @@ fn plain_operator(name: Vec<String>) -> BinaryOperator {
 }
 
 /// Text is compared by its bytes, which is what these collations say; any other one would be a promise that is not kept.
-fn is_known_collation(collation: &ObjectName) -> bool {
+pub(crate) fn is_known_collation(collation: &ObjectName) -> bool {
     ["default", "c", "posix", "ucs_basic", "c.utf8", "c.utf-8"].contains(&last_part(collation).to_lowercase().as_str())
 }
 
@@ -194,12 +187,6 @@ fn rewrite_function(mut function: Function) -> Expr {
         };
         return call("array_or_empty", vec![Expr::Subquery(Box::new(aggregate_rows(*query)))]);
     }
-    if last_part(&function.name) == "coalesce"
-        && let Some([_, constant]) = plain_arguments(&function.args).as_deref()
-        && *constant != array_constant(constant.clone())
-    {
-        function.name = ObjectName::from(vec![Ident::new("array_or_empty")]);
-    }
     // `current_user` and its like: the same function with and without parentheses.
     if function.args == FunctionArguments::None {
         function.args = arguments(Vec::new());
@@ -216,13 +203,21 @@ fn aggregate_rows(mut query: Query) -> Query {
             select.projection.as_slice()
         && is_plain_select(select)
         && !contains_set(item)
+        && !contains_aggregate(item)
     {
         let item = item.clone();
         let order = match query.order_by.take().map(|order| order.kind) {
             Some(OrderByKind::Expressions(order)) => order.into_iter().map(|key| by_position(key, &item)).collect(),
             _ => Vec::new(),
         };
-        select.projection = vec![SelectItem::UnnamedExpr(array_agg(item, order))];
+        // DISTINCT can only be ordered by its item, whatever name that has.
+        let distinct = select.distinct.take().is_some();
+        let order = if distinct {
+            order.into_iter().map(|key| OrderByExpr { expr: item.clone(), ..key }).collect()
+        } else {
+            order
+        };
+        select.projection = vec![SelectItem::UnnamedExpr(array_agg(item, order, distinct))];
         return query;
     }
     let alias = TableAlias {
@@ -233,7 +228,7 @@ fn aggregate_rows(mut query: Query) -> Query {
     };
     let from = TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
     let item = Expr::CompoundIdentifier(vec![Ident::new("array_rows"), Ident::new("array_item")]);
-    select_query(vec![SelectItem::UnnamedExpr(array_agg(item, Vec::new()))], Some(from))
+    select_query(vec![SelectItem::UnnamedExpr(array_agg(item, Vec::new(), false))], Some(from))
 }
 
 fn is_plain_select(select: &Select) -> bool {
@@ -241,7 +236,23 @@ fn is_plain_select(select: &Select) -> bool {
         datafusion::sql::sqlparser::ast::GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
         datafusion::sql::sqlparser::ast::GroupByExpr::All(_) => true,
     };
-    select.distinct.is_none() && !grouped && select.having.is_none()
+    let plain = matches!(select.distinct, None | Some(Distinct::Distinct));
+    plain && !grouped && select.having.is_none()
+}
+
+/// Whether an expression calls an aggregate or a window function.
+fn contains_aggregate(expr: &Expr) -> bool {
+    let is_one = |function: &Function| {
+        let oids = exported::functions_by_name(&last_part(&function.name));
+        let aggregate = |oid: &i64| exported::function_by_oid(*oid).is_some_and(|row| row.kind == "a");
+        function.over.is_some() || oids.iter().any(aggregate)
+    };
+    let mut found = false;
+    let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |inner| {
+        found |= matches!(inner, Expr::Function(function) if is_one(function));
+        ControlFlow::<()>::Continue(())
+    });
+    found
 }
 
 /// `ORDER BY 1` means the item itself.
@@ -254,12 +265,13 @@ fn by_position(mut key: OrderByExpr, item: &Expr) -> OrderByExpr {
     key
 }
 
-fn array_agg(item: Expr, order: Vec<OrderByExpr>) -> Expr {
+fn array_agg(item: Expr, order: Vec<OrderByExpr>, distinct: bool) -> Expr {
     let mut aggregate = call("array_agg", vec![item]);
-    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut aggregate
-        && !order.is_empty()
-    {
-        list.clauses.push(FunctionArgumentClause::OrderBy(order));
+    if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut aggregate {
+        list.duplicate_treatment = distinct.then_some(DuplicateTreatment::Distinct);
+        if !order.is_empty() {
+            list.clauses.push(FunctionArgumentClause::OrderBy(order));
+        }
     }
     aggregate
 }
@@ -338,7 +350,6 @@ fn rewrite_cast(
         array: false,
         format: format.clone(),
     };
-    let expr = if matches!(data_type, DataType::Array(_)) { Box::new(array_constant(*expr)) } else { expr };
     let integer =
         matches!(data_type, DataType::BigInt(_) | DataType::Int8(_) | DataType::Integer(_) | DataType::Int4(_));
     if integer && is_registered_call(&expr) {
@@ -378,38 +389,6 @@ fn rewrite_cast(
 /// An OID alias is a number already, so a cast to one would be dropped and the name would show.
 fn is_registered_call(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(function) if last_part(&function.name).starts_with("reg"))
-}
-
-/// `'{a,b}'` where an array is meant: `ARRAY['a', 'b']`. Nested ones are left as they are.
-fn array_constant(expr: Expr) -> Expr {
-    let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) = &expr else { return expr };
-    let inner = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-    let Some(inner) = inner.filter(|inner| !inner.contains('{')) else { return expr };
-    let mut items: Vec<Expr> = Vec::new();
-    let mut rest = inner.trim();
-    while !rest.is_empty() {
-        let quoted = rest.starts_with('"');
-        let mut item = String::new();
-        let mut in_quotes = false;
-        let mut end = rest.len();
-        let mut characters = rest.char_indices();
-        while let Some((at, character)) = characters.next() {
-            match character {
-                '\\' => item.extend(characters.next().map(|(_, escaped)| escaped)),
-                '"' => in_quotes = !in_quotes,
-                ',' if !in_quotes => {
-                    end = at;
-                    break;
-                }
-                other => item.push(other),
-            }
-        }
-        rest = rest[end..].trim_start_matches(',').trim_start();
-        let is_null = !quoted && item.eq_ignore_ascii_case("null");
-        let value = if is_null { Value::Null } else { Value::SingleQuotedString(item.trim().to_string()) };
-        items.push(Expr::Value(value.into()));
-    }
-    Expr::Array(datafusion::sql::sqlparser::ast::Array { elem: items, named: true })
 }
 
 fn array_of(element: DataType) -> DataType {

@@ -1,7 +1,7 @@
 //! Databases, roles, settings, sessions and cursors: what is true of the server and not of its tables.
 
 use super::classes::SYSTEM_ROLE;
-use super::values::{Rows, Value};
+use super::values::Rows;
 use super::{CatalogContext, LiveRows};
 
 /// PostgreSQL's OID of its first database, and of the default tablespace.
@@ -168,12 +168,11 @@ fn push_activity(context: &CatalogContext, rows: &mut Rows) {
 
 fn push_prepared(context: &CatalogContext, rows: &mut Rows) {
     for row in &context.prepared {
-        let types = row.parameter_types.iter().filter_map(|name| super::type_by_name(name));
         rows.push([
             ("name", (&row.name).into()),
             ("statement", (&row.statement).into()),
             ("prepare_time", row.prepared_at_micros.into()),
-            ("parameter_types", Value::List(types.map(|row| row.oid.into()).collect())),
+            ("parameter_types", row.parameter_types.clone().into()),
             ("from_sql", row.from_sql.into()),
             ("generic_plans", 0.into()),
             ("custom_plans", 0.into()),

@@ -1,18 +1,38 @@
 //! Sets: functions that return many rows, in select lists and in FROM, as DataFusion has them.
 //!
-//! DataFusion knows one such function, `unnest` over lists, and a relation that names columns of another one beside it must
-//! be a lateral subquery. The picture of what becomes what is at the head of `rewrite.rs`.
+//! DataFusion knows one such function, `unnest` over lists. Every other one is a function that returns the list of its rows, under
+//! the same name, and is unnested where it is called; `unnest` itself takes arrays of more dimensions apart. A relation that names
+//! columns of another one beside it must be a lateral subquery. The picture of what becomes what is at the head of `rewrite.rs`.
 
 use super::exported;
-use super::rewrite::{call, last_part, number, select_query, unqualify};
+use super::json_sets;
+use super::rewrite::{call, last_part, select_query, unqualify};
+use crate::functions::arrays::ITEMS;
+use crate::functions::series::GENERATE_SERIES;
+use crate::functions::values::ORDINALS;
+use crate::output_names::numbered_name;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, TableAlias,
-    TableAliasColumnDef, TableFactor, TableFunctionArgs, VisitorMut,
+    TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
-/// Functions that return sets, called in a select list: DataFusion has one such function, `unnest`, over lists.
+/// The functions that return the list of their rows. All of them but the last are PostgreSQL's sets.
+const SETS: [&str; 6] = [
+    GENERATE_SERIES,
+    "generate_subscripts",
+    "string_to_table",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "_pg_expandarray",
+];
+
+pub(super) fn is_set(name: &str) -> bool {
+    name == "unnest" || SETS.contains(&name) || json_sets::is_list(name)
+}
+
+/// Functions that return sets, called in a select list.
 pub(super) struct SetRewriter {
     /// How many subqueries the visitor is inside of; theirs are select lists of their own.
     pub depth: usize,
@@ -38,14 +58,7 @@ impl VisitorMut for SetRewriter {
         {
             let name = last_part(&function.name);
             let args = plain_arguments(&function.args);
-            if name == "unnest" {
-                // The list inside was made a set of its own before its parent was seen.
-                if let Some([inner @ Expr::Function(inside)]) = args.as_deref()
-                    && last_part(&inside.name) == "unnest"
-                {
-                    *expr = inner.clone();
-                }
-            } else if let Some(list) = args.and_then(|args| set_as_list(&name, args)) {
+            if let Some(list) = args.and_then(|args| set_as_list(&name, args)) {
                 *expr = call("unnest", vec![list]);
             }
         }
@@ -63,31 +76,50 @@ pub(super) fn plain_arguments(arguments: &FunctionArguments) -> Option<Vec<Expr>
 }
 
 /// The list whose items a set-returning function gives.
-fn set_as_list(name: &str, args: Vec<Expr>) -> Option<Expr> {
-    match name {
-        "generate_series" => Some(call("generate_series", args)),
-        "generate_subscripts" => {
-            let mut args = args.into_iter();
-            let array = args.next()?;
-            let dimension = args.next().unwrap_or_else(|| number(1));
-            Some(call("generate_series", vec![number(1), call("array_length", vec![array, dimension])]))
-        }
-        "_pg_expandarray" => Some(call("_pg_expandarray", args)),
-        "unnest" => args.into_iter().next(),
+fn set_as_list(name: &str, mut args: Vec<Expr>) -> Option<Expr> {
+    match (name, args.as_slice()) {
+        ("unnest", [_]) => Some(items_of(args.remove(0))),
+        _ if SETS.contains(&name) || json_sets::is_list(name) => Some(call(name, args)),
         _ => None,
     }
+}
+
+/// The items of all dimensions. A set inside was made one before its parent was seen; its list is what is meant.
+fn items_of(array: Expr) -> Expr {
+    let array = match array {
+        Expr::Function(inside) if last_part(&inside.name) == "unnest" => {
+            let list = plain_arguments(&inside.args).and_then(|args| args.into_iter().next());
+            list.unwrap_or(Expr::Function(inside))
+        }
+        other => other,
+    };
+    call(ITEMS, vec![array])
 }
 
 pub(super) fn contains_set(expr: &Expr) -> bool {
     let mut found = false;
     let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |inner| {
         if let Expr::Function(function) = inner {
-            let name = last_part(&function.name);
-            found |= ["unnest", "generate_series", "generate_subscripts", "_pg_expandarray"].contains(&name.as_str());
+            found |= is_set(&last_part(&function.name));
         }
         ControlFlow::<()>::Continue(())
     });
     found
+}
+
+/// Whether arguments are made of literals by operators and casts alone, so that they have one value that planning may compute.
+fn is_constant(args: &[Expr]) -> bool {
+    args.iter().all(|arg| match arg {
+        Expr::Value(value) => !matches!(value.value, Value::Placeholder(_)),
+        Expr::TypedString(_) | Expr::Interval(_) => true,
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::UnaryOp { expr: inner, .. } => {
+            is_constant(std::slice::from_ref(inner))
+        }
+        Expr::BinaryOp { left, right, .. } => {
+            is_constant(std::slice::from_ref(left)) && is_constant(std::slice::from_ref(right))
+        }
+        _ => false,
+    })
 }
 
 fn mentions_column(args: &[Expr]) -> bool {
@@ -150,13 +182,14 @@ fn set_factor(
     }
     let lateral = lateral_allowed && mentions_column(args);
     let lists: Vec<Expr> = match name {
-        "unnest" => args.to_vec(),
-        // With constants this is DataFusion's own table function, which also knows dates.
-        "generate_series" if !ordinality && !mentions_column(args) => {
+        "unnest" => args.iter().cloned().map(items_of).collect(),
+        // With constants this is a table, whose rows are made while they are read.
+        GENERATE_SERIES if !ordinality && is_constant(args) => {
             let alias = set_alias(name, alias, true, false);
             return Some(table_function(name, args, alias));
         }
-        "generate_series" | "generate_subscripts" | "_pg_expandarray" => vec![set_as_list(name, args.to_vec())?],
+        _ if is_set(name) => vec![set_as_list(name, args.to_vec())?],
+        _ if json_sets::has_members(name) => json_sets::member_lists(name, args),
         _ if is_scalar_function(name) => {
             let item = SelectItem::UnnamedExpr(call(name, args.to_vec()));
             let subquery = Box::new(select_query(vec![item], None));
@@ -168,27 +201,53 @@ fn set_factor(
     let mut items: Vec<SelectItem> = Vec::new();
     for (position, list) in lists.iter().enumerate() {
         let expr = call("unnest", vec![list.clone()]);
-        items.push(SelectItem::ExprWithAlias { expr, alias: Ident::new(format!("item_{position}")) });
+        let alias = Ident::with_quote('"', numbered_name(name, position + 1));
+        items.push(SelectItem::ExprWithAlias { expr, alias });
     }
     if ordinality {
-        let count = call("cardinality", vec![lists.first()?.clone()]);
-        let expr = call("unnest", vec![call("generate_series", vec![number(1), count])]);
+        let expr = call("unnest", vec![call(ORDINALS, lists.clone())]);
         items.push(SelectItem::ExprWithAlias { expr, alias: Ident::new("ordinality") });
     }
     let subquery = Box::new(select_query(items, None));
-    let alias = set_alias(name, alias, lists.len() == 1, ordinality);
+    let alias = match lists.len() {
+        1 => set_alias(name, alias, true, ordinality),
+        _ if json_sets::has_members(name) => set_alias(name, alias, false, ordinality),
+        columns => alias.map(|alias| completed(alias, name, columns, ordinality)),
+    };
+    let alias = alias.or_else(|| Some(bare_alias(name)));
     Some(TableFactor::Derived { lateral, subquery, alias, sample: None })
+}
+
+/// The names of columns that an alias leaves out, where it names some.
+fn completed(mut alias: TableAlias, name: &str, columns: usize, ordinality: bool) -> TableAlias {
+    let column = |ident: Ident| TableAliasColumnDef { name: ident, data_type: None };
+    if alias.columns.is_empty() {
+        return alias;
+    }
+    for position in alias.columns.len()..columns {
+        alias.columns.push(column(Ident::with_quote('"', numbered_name(name, position + 1))));
+    }
+    if ordinality && alias.columns.len() == columns {
+        alias.columns.push(column(Ident::new("ordinality")));
+    }
+    alias
+}
+
+fn bare_alias(name: &str) -> TableAlias {
+    TableAlias { explicit: true, name: Ident::new(name), columns: Vec::new(), at: None }
 }
 
 /// A set of one column names it like its alias, or else like the function.
 fn set_alias(name: &str, alias: Option<TableAlias>, single: bool, ordinality: bool) -> Option<TableAlias> {
-    let mut alias =
-        alias.unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new(name), columns: Vec::new(), at: None });
+    let mut alias = alias.unwrap_or_else(|| bare_alias(name));
     let column = |ident: Ident| TableAliasColumnDef { name: ident, data_type: None };
+    let own = json_sets::own_columns(name);
+    let named = alias.columns.len();
+    alias.columns.extend(own.iter().skip(named).map(|name| column(Ident::new(*name))));
     if single && alias.columns.is_empty() {
         alias.columns.push(column(alias.name.clone()));
     }
-    if ordinality && alias.columns.len() == 1 {
+    if ordinality && alias.columns.len() == own.len().max(1) {
         alias.columns.push(column(Ident::new("ordinality")));
     }
     Some(alias)

@@ -73,12 +73,14 @@ fn push_column(
     updatable: &str,
 ) {
     let length = match &column.sql_type {
-        SqlType::Varchar { length_max } => length_max.map(i64::from),
+        SqlType::Varchar { length_max } | SqlType::Bpchar { length: length_max } => length_max.map(i64::from),
         _ => None,
     };
     let octets = match &column.sql_type {
-        SqlType::Varchar { length_max: Some(length) } => Some(i64::from(*length) * 4),
-        SqlType::Text | SqlType::Varchar { .. } | SqlType::Name => Some(1 << 30),
+        SqlType::Varchar { length_max: Some(length) } | SqlType::Bpchar { length: Some(length) } => {
+            Some(i64::from(*length) * 4)
+        }
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name => Some(1 << 30),
         _ => None,
     };
     let (precision, radix, scale) = numeric_facts(&column.sql_type);

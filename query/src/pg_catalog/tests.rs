@@ -1,11 +1,19 @@
 //! The catalog against what real clients send: every captured query plans and runs over a snapshot with a partitioned table
 //! and a materialized view, and the main ones give what PostgreSQL gives.
 
-use super::{CatalogContext, SettingRow, decorrelate, name_registered_objects, relation, rewrite};
+use super::{CatalogContext, SettingRow, name_registered_objects, relation, rewrite};
+use crate::engine::STACK_BYTES;
 use crate::error::QueryError;
-use crate::functions::{SessionFacts, SessionSettings, scalar_functions};
+use crate::functions::series_table::SeriesTable;
+use crate::functions::{Backends, SessionFacts, SessionSettings, scalar_functions, typed_functions};
+use crate::operators::call::Procedures;
+use crate::operators::casts::CastContext;
+use crate::operators::lowering::{lower, lower_expression};
+use crate::operators::sites::{Sites, annotate};
 use crate::output_names::name_outputs;
+use crate::scan::external;
 use crate::sql_types::PostgresTypes;
+use crate::subqueries::decorrelate;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
@@ -15,7 +23,6 @@ use catalog::ids::{ColumnId, CommitSeq, ObjectId, SegmentId};
 use catalog::segment::{ColumnStatistics, Datum, PartitionKey, SegmentMeta};
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
-use datafusion::catalog::TableFunctionArgs;
 use datafusion::common::{Result, TableReference, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{MemTable, provider_as_source};
@@ -28,6 +35,7 @@ use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -131,6 +139,23 @@ impl SessionSettings for NoSettings {
     }
 }
 
+#[derive(Debug)]
+struct NoBackends;
+
+impl Backends for NoBackends {
+    fn cancel(&self, _: i32) -> bool {
+        false
+    }
+
+    fn terminate(&self, _: i32) -> bool {
+        false
+    }
+
+    fn statement(&self, _: i32) -> Option<String> {
+        None
+    }
+}
+
 /// What a session would be to the planner.
 struct Database {
     context: CatalogContext,
@@ -138,6 +163,9 @@ struct Database {
     session: SessionContext,
     state: SessionState,
     functions: HashMap<String, Arc<ScalarUDF>>,
+    /// The functions that need no session.
+    procedures: Procedures,
+    sites: Mutex<Arc<Sites>>,
 }
 
 impl Database {
@@ -164,13 +192,19 @@ impl Database {
             server_started_at_micros: 0,
             settings_loaded_at_micros: 0,
             settings: Arc::new(NoSettings),
+            backends: Arc::new(NoBackends),
         });
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
         let session = SessionContext::new_with_config(config);
-        let all = scalar_functions(Arc::clone(&facts)).into_iter();
-        let functions = all.map(|function| (function.name().to_string(), function)).collect();
-        Self { context, facts, state: session.state(), session, functions }
+        let by_name = |functions: Vec<Arc<ScalarUDF>>| -> HashMap<String, Arc<ScalarUDF>> {
+            functions.into_iter().map(|function| (function.name().to_string(), function)).collect()
+        };
+        let procedures = by_name(typed_functions());
+        let mut functions = procedures.clone();
+        functions.extend(by_name(scalar_functions(Arc::clone(&facts))));
+        let (procedures, sites) = (Arc::new(procedures), Mutex::default());
+        Self { context, facts, state: session.state(), session, functions, procedures, sites }
     }
 
     fn plan(&self, mut statement: Statement) -> Result<LogicalPlan> {
@@ -178,9 +212,14 @@ impl Database {
             name_outputs(query);
         }
         rewrite(&mut statement);
+        *self.sites.lock() = Arc::new(annotate(&mut statement, None)?);
         let planner = SqlToRel::new_with_options(self, ParserOptions::new().with_parse_float_as_decimal(true));
-        let plan = decorrelate(planner.sql_statement_to_plan(statement)?)?;
-        name_registered_objects(plan, &self.facts)
+        let plan = lower(planner.sql_statement_to_plan(statement)?, &self.procedures, &self.cast_context())?;
+        name_registered_objects(decorrelate(plan)?, &self.facts)
+    }
+
+    fn cast_context(&self) -> CastContext {
+        CastContext::from_options(self.state.config_options())
     }
 
     async fn run(&self, statement: Statement) -> Result<RecordBatch> {
@@ -195,7 +234,13 @@ impl Database {
 
     async fn rows(&self, sql: &str) -> Result<Vec<String>> {
         let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, sql)?;
-        let batch = self.run(statements.remove(0)).await?;
+        let statement = statements.remove(0);
+        // Deep plans need the stack that the server's threads have.
+        let batch = std::thread::scope(|scope| {
+            let run = || tokio::runtime::Builder::new_current_thread().build()?.block_on(self.run(statement));
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, run)?;
+            thread.join().unwrap()
+        })?;
         let cell = |column: &arrow::array::ArrayRef, row| match column.is_null(row) {
             true => "∅".to_string(),
             false => array_value_to_string(column, row).unwrap(),
@@ -214,10 +259,14 @@ impl ContextProvider for Database {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        let Some(function) = self.state.table_functions().get(name) else {
-            return plan_err!("no table function {name}");
-        };
-        Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, &self.state))?))
+        let constants = args.into_iter().map(|argument| {
+            match lower_expression(argument, &self.procedures, &self.cast_context())? {
+                Expr::Literal(value, _) => Ok((value.clone(), SqlType::from_data_type(&value.data_type()))),
+                other => plan_err!("{other} is no constant argument of {name}"),
+            }
+        });
+        let table = SeriesTable::new(&constants.collect::<Result<Vec<_>>>()?, self.cast_context());
+        Ok(provider_as_source(Arc::new(table.map_err(external)?)))
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
@@ -233,7 +282,8 @@ impl ContextProvider for Database {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.functions.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned()
+        let site = self.sites.lock().function(name, &self.procedures);
+        site.or_else(|| self.functions.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -131,7 +131,7 @@ impl CatalogColumn {
         }
         match &self.sql_type {
             SqlType::Bool => Value::Bool(false),
-            SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Char | SqlType::Json => Value::from(""),
+            SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Char => Value::from(""),
             SqlType::Array(_) => Value::List(Vec::new()),
             SqlType::Float4 | SqlType::Float8 => Value::Float(0.0),
             _ => Value::Int(0),

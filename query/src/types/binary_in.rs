@@ -5,6 +5,7 @@
 
 use super::OutputStyle;
 use super::array_text::split_elements;
+use super::binary_out::JSONB_VERSION;
 use super::datetime::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use super::numeric::Digits;
 use super::text_in::{ColumnDecoder, checked_text};
@@ -115,9 +116,20 @@ fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<
             let digits = Digits::from_binary(bytes).ok_or_else(malformed)??;
             if *declared { decimal_of(&digits, *precision, *scale)? } else { decimal(&digits)? }
         }
-        SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Char | SqlType::Json => {
-            from_text(checked_text(bytes)?, sql_type, style)?
-        }
+        SqlType::Text
+        | SqlType::Varchar { .. }
+        | SqlType::Bpchar { .. }
+        | SqlType::Name
+        | SqlType::Char
+        | SqlType::Json => from_text(checked_text(bytes)?, sql_type, style)?,
+        SqlType::Jsonb => match bytes.split_first() {
+            Some((&JSONB_VERSION, text)) => from_text(checked_text(text)?, sql_type, style)?,
+            Some((version, _)) => {
+                let message = format!("unsupported jsonb version number {version}");
+                return Err(QueryError::new(ErrorKind::InvalidBinaryRepresentation, message));
+            }
+            None => return Err(malformed()),
+        },
         SqlType::Date => ScalarValue::Date32(Some(date(i32::from_be_bytes(exactly(bytes)?))?)),
         SqlType::Time => match i64::from_be_bytes(exactly(bytes)?) {
             micros @ 0..=86_400_000_000 => ScalarValue::Time64Microsecond(Some(micros)),
@@ -215,7 +227,7 @@ fn list(scalars: Vec<ScalarValue>, element: &SqlType) -> Result<ScalarValue, Que
         SqlType::Numeric { declared: false, .. } => common_decimal(&scalars)?,
         _ => parameter_data_type(element),
     };
-    let mut field = element.field("item", true);
+    let mut field = element.item_field();
     field.set_data_type(data_type.clone());
     let values = if scalars.is_empty() {
         arrow::array::new_empty_array(&data_type)

@@ -2,7 +2,7 @@
 
 use super::datetime::{DAY_MICROS, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use super::numeric::{push_binary128, push_binary256};
-use super::text_out::{bytes_of, duration_micros, text, unexpected};
+use super::text_out::{bytes_of, duration_micros, padded, text, unexpected};
 use super::{EncodedColumn, OutputStyle, encode_column};
 use crate::error::{ErrorKind, QueryError};
 use crate::response::Format;
@@ -12,6 +12,9 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use catalog::sql_type::SqlType;
+
+/// The first byte of a jsonb, before its text.
+pub(super) const JSONB_VERSION: u8 = 1;
 
 /// Encodes an array that was normalised for its type.
 pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType) -> Result<EncodedColumn, QueryError> {
@@ -53,7 +56,17 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType) -> Result<EncodedColu
             let values = array.as_primitive::<Decimal256Type>().values();
             EncodedColumn::build(array, 20, |out, row| push_binary256(out, values[row], *scale))
         }
-        (SqlType::Bytea | SqlType::Uuid, _) => bytes_of(array, 16, |out, value| out.extend_from_slice(value)),
+        (SqlType::Bytea | SqlType::Uuid | SqlType::Json, _) => {
+            bytes_of(array, 16, |out, value| out.extend_from_slice(value))
+        }
+        (SqlType::Bpchar { length: Some(length) }, _) => padded(array, *length as usize),
+        (SqlType::Jsonb, DataType::LargeUtf8) => {
+            let values = array.as_string::<i64>();
+            EncodedColumn::build(array, 32, |out, row| {
+                out.push(JSONB_VERSION);
+                out.extend_from_slice(values.value(row).as_bytes());
+            })
+        }
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element),
         _ => temporal(array),

@@ -200,6 +200,10 @@ fn words(text: &str) -> Option<Total> {
             rest = after.trim_start();
         } else if after.starts_with('-') && after[1..].starts_with(|digit: char| digit.is_ascii_digit()) {
             let (_, months, _, after) = leading_number(&after[1..])?;
+            // A date is no interval.
+            if after.starts_with('-') {
+                return None;
+            }
             total.months += whole * 12 + if negative { -months } else { months };
             rest = after.trim_start();
         } else {

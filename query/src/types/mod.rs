@@ -17,6 +17,7 @@ mod datetime_in;
 mod datetime_words;
 mod float;
 mod interval;
+pub(crate) mod json;
 mod numeric;
 mod text_in;
 mod text_out;
@@ -33,6 +34,7 @@ pub(crate) use datetime_in::{DATE_END, DAY_MIN};
 pub(crate) use interval::push_interval;
 pub(crate) use numeric::{natural_type, overflow as numeric_overflow};
 pub(crate) use text_in::checked_text;
+pub(crate) use text_in::natural_item_type;
 pub use text_in::{ColumnDecoder, FieldError};
 pub use zone::Zone;
 pub(crate) use zone::{ABBREVIATIONS, OffsetCache};
@@ -170,10 +172,15 @@ fn normalise(array: &ArrayRef, sql_type: &SqlType) -> Result<ArrayRef, QueryErro
             return normalise(&flat, sql_type);
         }
         (
-            SqlType::Text | SqlType::Varchar { .. } | SqlType::Name | SqlType::Char | SqlType::Reg(_) | SqlType::Json,
+            SqlType::Text
+            | SqlType::Varchar { .. }
+            | SqlType::Bpchar { .. }
+            | SqlType::Name
+            | SqlType::Char
+            | SqlType::Reg(_),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View,
         )
-        | (SqlType::Bytea | SqlType::Uuid, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+        | (SqlType::Bytea | SqlType::Uuid, DataType::Binary | DataType::BinaryView)
         | (SqlType::Bytea, DataType::FixedSizeBinary(_))
         | (SqlType::Numeric { .. }, DataType::Decimal128(..) | DataType::Decimal256(..))
         | (SqlType::Interval, DataType::Duration(_))

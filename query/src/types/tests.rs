@@ -371,7 +371,7 @@ proptest! {
     #[test]
     fn text_arrays_round_trip(values in prop::collection::vec(prop::option::of("[a-zA-Z \"\\\\{},NULé]{0,6}"), 0..6)) {
         let mut builder = ListBuilder::new(StringViewBuilder::new())
-            .with_field(SqlType::Text.field("item", true));
+            .with_field(SqlType::Text.item_field());
         builder.append_value(values);
         round_trip(Arc::new(builder.finish()), &SqlType::Array(Box::new(SqlType::Text)));
     }

@@ -5,21 +5,25 @@ use super::array_text::split_elements;
 use super::datetime_in::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 use super::float::{is_space, parse_double, parse_real};
 use super::interval::parse_interval;
+use super::json;
 use super::numeric::{parse_decimal128, parse_decimal256};
 use crate::error::{ErrorKind, QueryError};
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray,
-    ListArray, NullBufferBuilder, PrimitiveArray, StringViewBuilder,
+    GenericByteBuilder, ListArray, NullBufferBuilder, PrimitiveArray, StringViewBuilder,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+    ByteArrayType, DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type,
+    Int32Type, Int64Type, IntervalMonthDayNanoType, LargeBinaryType, LargeUtf8Type, Time64MicrosecondType,
+    TimestampMicrosecondType,
 };
-use catalog::sql_type::SqlType;
+use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// A guess of the bytes of a JSON value.
+const DOCUMENT_BYTES: usize = 64;
 /// The longest `name`, in bytes.
 const NAME_BYTES_MAX: usize = 63;
 
@@ -72,9 +76,11 @@ impl ColumnDecoder {
             SqlType::Varchar { length_max: Some(length) } => {
                 strings(fields, |text| fit_varchar(text, *length as usize))
             }
+            SqlType::Bpchar { length } => strings(fields, |text| fit_bpchar(text, *length)),
             SqlType::Name => strings(fields, |text| Ok(cut_bytes(text, NAME_BYTES_MAX))),
             SqlType::Char => strings(fields, |text| Ok(cut_bytes(text, 1))),
-            SqlType::Json => strings(fields, check_json),
+            SqlType::Json => documents::<LargeBinaryType, _, _>(fields, json::check),
+            SqlType::Jsonb => documents::<LargeUtf8Type, _, _>(fields, json::canonical),
             SqlType::Date => primitive::<Date32Type>(fields, |text| parse_date(text, style)),
             SqlType::Time => primitive::<Time64MicrosecondType>(fields, |text| parse_time(text, style)),
             SqlType::Timestamp => primitive::<TimestampMicrosecondType>(fields, |text| parse_timestamp(text, style)),
@@ -180,6 +186,21 @@ fn strings<'a>(
     Ok(Arc::new(builder.finish()))
 }
 
+/// Values of a type that is text inside.
+fn documents<'a, T: ByteArrayType, V: AsRef<T::Native>, F: Fn(&'a str) -> Result<V, QueryError>>(
+    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
+    read: F,
+) -> Result<ArrayRef, FieldError> {
+    let mut builder = GenericByteBuilder::<T>::with_capacity(fields.len(), fields.len() * DOCUMENT_BYTES);
+    for (row, field) in fields.enumerate() {
+        match field {
+            Some(text) => builder.append_value(read(text).map_err(|error| FieldError { row, error })?),
+            None => builder.append_null(),
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
 fn uuids<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
     let mut values = Vec::with_capacity(fields.len() * 16);
     let mut nulls = NullBufferBuilder::new(fields.len());
@@ -240,8 +261,19 @@ fn arrays<'a>(
         });
         FieldError { row: row.unwrap_or(0), error: failure.error }
     })?;
-    let field = Arc::new(element.field("item", true));
+    let field = Arc::new(element.item_field());
     Ok(Arc::new(ListArray::new(field, OffsetBuffer::from_lengths(lengths), values, nulls.finish())))
+}
+
+/// The precision and scale that keep every digit of the numerics in an array's text.
+pub(crate) fn natural_item_type(text: &str) -> Result<(u8, i8), QueryError> {
+    let (mut whole, mut fraction) = (1_i16, 0_i16);
+    for item in split_elements(text)?.iter().flatten() {
+        let (precision, scale) = super::numeric::natural_type(item)?;
+        whole = whole.max(i16::from(precision) - i16::from(scale));
+        fraction = fraction.max(i16::from(scale));
+    }
+    Ok(((whole + fraction).min(NUMERIC_PRECISION_MAX.into()) as u8, fraction as i8))
 }
 
 /// The integer types of PostgreSQL, each within its range.
@@ -359,15 +391,19 @@ fn fit_varchar(text: &str, length: usize) -> Result<&str, QueryError> {
     }
 }
 
-fn cut_bytes(text: &str, length: usize) -> &str {
-    &text[..text.floor_char_boundary(length)]
+/// Takes the blanks at the end away, which mean nothing, and refuses what is longer without them.
+fn fit_bpchar(text: &str, length: Option<u32>) -> Result<&str, QueryError> {
+    let kept = text.trim_end_matches(' ');
+    match length {
+        Some(length) if kept.len() > length as usize && kept.chars().count() > length as usize => {
+            Err(QueryError::new(ErrorKind::StringTooLong, format!("value too long for type character({length})")))
+        }
+        _ => Ok(kept),
+    }
 }
 
-fn check_json(text: &str) -> Result<&str, QueryError> {
-    match serde_json::from_str::<serde_json::Value>(text) {
-        Ok(_) => Ok(text),
-        Err(_) => Err(QueryError::new(ErrorKind::InvalidTextRepresentation, "invalid input syntax for type json")),
-    }
+fn cut_bytes(text: &str, length: usize) -> &str {
+    &text[..text.floor_char_boundary(length)]
 }
 
 /// Hexadecimal digits with hyphens after any group of four, and braces around them or not.

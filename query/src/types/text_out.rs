@@ -46,6 +46,8 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
             EncodedColumn::build(array, 24, |out, row| push_decimal256(out, values[row], *scale))
         }
         (SqlType::Bytea | SqlType::Uuid, _) => binary(array, sql_type, style),
+        (SqlType::Json, _) => bytes_of(array, 32, |out, value| out.extend_from_slice(value)),
+        (SqlType::Bpchar { length: Some(length) }, _) => padded(array, *length as usize),
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element, style),
         _ => temporal(array, style),
@@ -55,6 +57,17 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
 fn integers<N: itoa::Integer + Copy>(array: &ArrayRef, values: &[N]) -> Result<EncodedColumn, QueryError> {
     let mut buffer = itoa::Buffer::new();
     EncodedColumn::build(array, 8, |out, row| out.extend_from_slice(buffer.format(values[row]).as_bytes()))
+}
+
+/// Texts with the blanks that make them as long as their type.
+pub(super) fn padded(array: &ArrayRef, length: usize) -> Result<EncodedColumn, QueryError> {
+    let plain = text(array)?;
+    EncodedColumn::build(array, length, |out, row| {
+        let value = plain.value(row).unwrap_or_default();
+        out.extend_from_slice(value);
+        let characters = value.iter().filter(|byte| (**byte as i8) >= -0x40).count();
+        out.extend(std::iter::repeat_n(b' ', length.saturating_sub(characters)));
+    })
 }
 
 /// Strings in any of their layouts, as they are.

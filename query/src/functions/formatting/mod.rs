@@ -172,7 +172,7 @@ fn timestamp_to_char(columns: &[ArrayRef], call: &Call) -> Column {
     })
 }
 
-fn timestamptz_to_char(columns: &[ArrayRef], call: &Call) -> Column {
+pub(super) fn timestamptz_to_char(columns: &[ArrayRef], call: &Call) -> Column {
     let moments = columns[0].as_primitive::<TimestampMicrosecondType>().values();
     let mut templates = Templates::of_dates(&columns[1]);
     let mut offsets = OffsetCache::new(call.zone);

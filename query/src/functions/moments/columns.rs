@@ -110,7 +110,7 @@ where
     Ok(Arc::new(column))
 }
 
-fn arrow_interval(span: Span) -> Result<IntervalMonthDayNano, Failure> {
+pub(super) fn arrow_interval(span: Span) -> Result<IntervalMonthDayNano, Failure> {
     let nanos = span.micros.checked_mul(MICRO_NANOS).ok_or(super::failure::INTERVAL_RANGE)?;
     Ok(IntervalMonthDayNano::new(span.months, span.days, nanos))
 }
@@ -140,7 +140,12 @@ pub(super) fn texts(column: &ArrayRef) -> &StringViewArray {
     column.as_string_view()
 }
 
-/// Intervals as the arithmetic sees them.
+/// An interval as the arithmetic sees it.
+pub(super) fn span_of(value: IntervalMonthDayNano) -> Span {
+    Span { months: value.months, days: value.days, micros: value.nanoseconds / MICRO_NANOS }
+}
+
+/// A column of intervals.
 #[derive(Clone, Copy)]
 pub(super) struct Spans<'a>(&'a [IntervalMonthDayNano]);
 
@@ -150,7 +155,6 @@ pub(super) fn spans(column: &ArrayRef) -> Spans<'_> {
 
 impl Spans<'_> {
     pub(super) fn at(self, row: usize) -> Span {
-        let value = self.0[row];
-        Span { months: value.months, days: value.days, micros: value.nanoseconds / MICRO_NANOS }
+        span_of(self.0[row])
     }
 }

@@ -4,8 +4,9 @@
 //! Arrow columns and know nothing of calendars; the arithmetic knows nothing of columns, and of time zones only what a `Clock`
 //! tells it.
 //!
-//!     kernels      arithmetic, parts (EXTRACT, date_trunc), making (make_…), zones (AT TIME ZONE)
+//!     kernels      arithmetic, parts (EXTRACT, date_trunc), making (make_…), zones (AT TIME ZONE), series
 //!     columns      one loop for all of them, NULLs, intervals in nanoseconds
+//!     ranks        intervals as numbers in their order
 //!     arithmetic   calendar (moments), span (intervals), fields, truncation, construction; units (names of fields)
 //!
 //! Values are microseconds or days since 1970. The smallest and the largest stand for infinity, which no literal of Meridian
@@ -19,6 +20,9 @@ mod failure;
 mod fields;
 mod making;
 mod parts;
+mod precision;
+pub(super) mod ranks;
+mod series;
 mod span;
 mod truncation;
 mod units;
@@ -27,8 +31,12 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
+pub(super) use series::{MomentSeries, interpolated, span_micros};
+
 use super::overload::{Function, Kernel, Kind, Overload};
-use Kind::{Bool, Date, Float8, Int4, Interval, NumericOfScale, Text, Time, Timestamp, TimestampTz};
+use Kind::{
+    Bool, Date, Float8, Int4, Interval, Numeric, NumericOfScale, Text, Time, Timestamp, TimestampTz, WideNumericOfScale,
+};
 use arithmetic::Direction::{Earlier, Later};
 use arithmetic::{combine_spans, compare_spans, count_days, map_spans, scale_spans, swapped};
 use parts::{Source, float_part, numeric_part};
@@ -37,6 +45,17 @@ use std::cmp::Ordering;
 
 /// The function that an interval's order goes by: its microseconds, a month having thirty days.
 pub(crate) const INTERVAL_LENGTH: &str = "interval_length";
+/// The function that rounds a moment or an interval to some digits of a second.
+pub(crate) const MOMENT_ROUNDED: &str = "moment@rounded";
+/// The function that leaves an interval only what is at least as large as a unit.
+pub(crate) const INTERVAL_CUT: &str = "interval@cut";
+/// The function that gives an interval a number that orders by length and then by months, days and time.
+pub(crate) const INTERVAL_RANK: &str = "interval@rank";
+/// The function that gives the interval of such a number.
+pub(crate) const INTERVAL_OF_RANK: &str = "interval@of_rank";
+/// The functions that give the longer or the shorter of two intervals, the first of equal ones, and the other where one is NULL.
+pub(crate) const INTERVAL_GREATEST: &str = "interval@greatest";
+pub(crate) const INTERVAL_LEAST: &str = "interval@least";
 
 /// The overloads of this folder by function. A name is stable where one of its overloads asks for the session's zone or the time.
 pub(super) fn functions() -> Vec<Function> {
@@ -45,12 +64,27 @@ pub(super) fn functions() -> Vec<Function> {
     functions.extend(differences());
     functions.extend(interval_operators());
     functions.extend(comparisons());
+    functions.extend(modifications());
     functions.extend(ages_and_overlaps());
     functions.extend(extractions());
     functions.extend(truncations());
     functions.extend(zone_changes());
     functions.extend(constructions());
     functions
+}
+
+/// What modifiers of types do.
+fn modifications() -> Vec<Function> {
+    let rounded = vec![
+        Overload::new(&[Timestamp, Int4], Timestamp, precision::round_timestamps),
+        Overload::new(&[TimestampTz, Int4], TimestampTz, precision::round_timestamptzs),
+        Overload::new(&[Time, Int4], Time, precision::round_times),
+        Overload::new(&[Interval, Int4], Interval, precision::round_intervals),
+    ];
+    vec![
+        Function::immutable(MOMENT_ROUNDED, rounded),
+        single(INTERVAL_CUT, &[Interval, Text], Interval, precision::cut_intervals),
+    ]
 }
 
 /// An immutable function with one overload.
@@ -124,6 +158,12 @@ fn interval_operators() -> Vec<Function> {
             combine_spans(columns, call, Span::minus)
         }),
         single(INTERVAL_LENGTH, &[Interval], NumericOfScale(0), arithmetic::measure_spans),
+        single(INTERVAL_RANK, &[Interval], WideNumericOfScale(0), |columns, _| ranks::ranks_of(&columns[0])),
+        single(INTERVAL_OF_RANK, &[Numeric], Interval, |columns, _| ranks::intervals_of(&columns[0])),
+        single(INTERVAL_GREATEST, &[Interval, Interval], Interval, |columns, _| {
+            ranks::better(columns, Ordering::is_gt)
+        }),
+        single(INTERVAL_LEAST, &[Interval, Interval], Interval, |columns, _| ranks::better(columns, Ordering::is_lt)),
         single("interval_um", &[Interval], Interval, |columns, call| map_spans(columns, call, Span::negated)),
         single("interval_mul", &[Interval, Float8], Interval, |columns, call| {
             scale_spans(columns, call, Span::multiplied)

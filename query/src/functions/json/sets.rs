@@ -1,0 +1,138 @@
+//! The sets that json_each, json_array_elements and json_object_keys return, as arrays that are unnested.
+//!
+//! `json_each` has two columns, and so two arrays of equal length: `json_each_keys` and `json_each_values`.
+
+use super::super::overload::{Function, Kind, Overload};
+use super::super::strings::{Answer, invalid};
+use super::access::write_part;
+use super::columns::{Column, Documents, Form, Present, lists};
+use crate::error::QueryError;
+use crate::types::json::document::{self, Kind as ValueKind};
+use arrow::array::ArrayRef;
+use catalog::sql_type::SqlType;
+
+pub(super) fn functions() -> Vec<Function> {
+    use Kind::{Json, Jsonb, ListOf, Text};
+    const OF_JSON: Kind = ListOf(&Json);
+    const OF_JSONB: Kind = ListOf(&Jsonb);
+    const OF_TEXT: Kind = ListOf(&Text);
+    let one = |name, overload| Function::immutable(name, vec![overload]);
+    vec![
+        one("json_array_elements", Overload::new(&[Json], OF_JSON, |c, _| elements(c, "json_array_elements", false))),
+        one(
+            "json_array_elements_text",
+            Overload::new(&[Json], OF_TEXT, |c, _| elements(c, "json_array_elements_text", true)),
+        ),
+        one(
+            "jsonb_array_elements",
+            Overload::new(&[Jsonb], OF_JSONB, |c, _| elements(c, "jsonb_array_elements", false)),
+        ),
+        one(
+            "jsonb_array_elements_text",
+            Overload::new(&[Jsonb], OF_TEXT, |c, _| elements(c, "jsonb_array_elements_text", true)),
+        ),
+        one("json_object_keys", Overload::new(&[Json], OF_TEXT, |c, _| keys(c, not_keyed))),
+        one("jsonb_object_keys", Overload::new(&[Jsonb], OF_TEXT, |c, _| keys(c, not_keyed))),
+        one("json_each_keys", Overload::new(&[Json], OF_TEXT, |c, _| keys(c, not_deconstructed))),
+        one("json_each_values", Overload::new(&[Json], OF_JSON, |c, _| member_values(c, false))),
+        one("json_each_text_values", Overload::new(&[Json], OF_TEXT, |c, _| member_values(c, true))),
+        one("jsonb_each_keys", Overload::new(&[Jsonb], OF_TEXT, |c, _| keys(c, not_deconstructed))),
+        one("jsonb_each_values", Overload::new(&[Jsonb], OF_JSONB, |c, _| member_values(c, false))),
+        one("jsonb_each_text_values", Overload::new(&[Jsonb], OF_TEXT, |c, _| member_values(c, true))),
+    ]
+}
+
+/// An array for each row: `push` adds the items of a row's value and tells how many they were.
+fn built(
+    columns: &[ArrayRef],
+    item: &SqlType,
+    mut values: Column,
+    mut push: impl FnMut(&str, &mut Column) -> Result<usize, QueryError>,
+) -> Answer {
+    let documents = Documents::new(&columns[0]);
+    let present = Present::new(columns);
+    let lengths = present.rows().map(|row| row.map(|row| push(documents.value(row), &mut values)).transpose());
+    let lengths = lengths.collect::<Result<Vec<_>, QueryError>>()?;
+    Ok(lists(item, &lengths, values.finish()))
+}
+
+fn column_of(form: Form, as_text: bool) -> (SqlType, Column) {
+    if as_text { (SqlType::Text, Column::text()) } else { (form.sql_type(), Column::of(form)) }
+}
+
+fn elements(columns: &[ArrayRef], name: &str, as_text: bool) -> Answer {
+    let form = Documents::new(&columns[0]).form();
+    let wrong = |kind: ValueKind| match (form, kind) {
+        (Form::Json, ValueKind::Object) => invalid(format!("cannot call {name} on a non-array")),
+        (Form::Json, _) => invalid(format!("cannot call {name} on a scalar")),
+        (Form::Jsonb, ValueKind::Object) => invalid("cannot extract elements from an object"),
+        (Form::Jsonb, _) => invalid("cannot extract elements from a scalar"),
+    };
+    let (item, values) = column_of(form, as_text);
+    let mut text = String::new();
+    built(columns, &item, values, |array, values| {
+        let kind = ValueKind::of(array);
+        if kind != ValueKind::Array {
+            return Err(wrong(kind));
+        }
+        let mut length = 0;
+        for item in document::items(array) {
+            text.clear();
+            let given = write_part(Some(item), as_text, &mut text)?;
+            values.push(given.then_some(text.as_str()));
+            length += 1;
+        }
+        Ok(length)
+    })
+}
+
+/// The error of `json_object_keys` for a value that is no object.
+fn not_keyed(form: Form, kind: ValueKind) -> QueryError {
+    let what = if kind == ValueKind::Array { "an array" } else { "a scalar" };
+    invalid(format!("cannot call {}_object_keys on {what}", form.prefix()))
+}
+
+/// The error of `json_each` for a value that is no object.
+fn not_deconstructed(form: Form, kind: ValueKind) -> QueryError {
+    match (form, kind) {
+        (Form::Json, ValueKind::Array) => invalid("cannot deconstruct an array as an object"),
+        (Form::Json, _) => invalid("cannot deconstruct a scalar"),
+        (Form::Jsonb, _) => invalid("cannot call jsonb_each on a non-object"),
+    }
+}
+
+fn keys(columns: &[ArrayRef], wrong: fn(Form, ValueKind) -> QueryError) -> Answer {
+    let form = Documents::new(&columns[0]).form();
+    built(columns, &SqlType::Text, Column::text(), |object, values| {
+        let kind = ValueKind::of(object);
+        if kind != ValueKind::Object {
+            return Err(wrong(form, kind));
+        }
+        let mut length = 0;
+        for member in document::members(object) {
+            values.push(Some(&member.key()?));
+            length += 1;
+        }
+        Ok(length)
+    })
+}
+
+fn member_values(columns: &[ArrayRef], as_text: bool) -> Answer {
+    let form = Documents::new(&columns[0]).form();
+    let (item, values) = column_of(form, as_text);
+    let mut text = String::new();
+    built(columns, &item, values, |object, values| {
+        let kind = ValueKind::of(object);
+        if kind != ValueKind::Object {
+            return Err(not_deconstructed(form, kind));
+        }
+        let mut length = 0;
+        for member in document::members(object) {
+            text.clear();
+            let given = write_part(Some(member.value), as_text, &mut text)?;
+            values.push(given.then_some(text.as_str()));
+            length += 1;
+        }
+        Ok(length)
+    })
+}

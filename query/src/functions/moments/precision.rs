@@ -1,0 +1,77 @@
+//! Moments and intervals as a modifier of their type leaves them: `timestamp(0)`, `interval day`.
+
+use super::columns::{Column, fill, integers, intervals, moments, spans, texts, times};
+use super::failure::Failure;
+use crate::functions::overload::Call;
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Time64MicrosecondType, TimestampMicrosecondType};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+const SECOND_MICROS: i64 = 1_000_000;
+const MINUTE_MICROS: i64 = 60 * SECOND_MICROS;
+const HOUR_MICROS: i64 = 60 * MINUTE_MICROS;
+
+impl From<Infallible> for crate::error::QueryError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Microseconds with some digits behind the second's point, rounded half away from zero.
+fn rounded(micros: i64, digits: i32) -> i64 {
+    let unit = 10_i64.pow((6 - digits).clamp(0, 6) as u32);
+    let towards = if micros < 0 { -(unit / 2) } else { unit / 2 };
+    micros.saturating_add(towards) / unit * unit
+}
+
+/// Timestamps with some digits, without time zone.
+pub(super) fn round_timestamps(columns: &[ArrayRef], call: &Call) -> Column {
+    let (values, digits) = (moments(&columns[0]), integers(&columns[1]));
+    let rounded =
+        fill::<TimestampMicrosecondType, Infallible>(call.rows, columns, |row| Ok(rounded(values[row], digits[row])))?;
+    Ok(Arc::new(rounded))
+}
+
+/// The same with time zone.
+pub(super) fn round_timestamptzs(columns: &[ArrayRef], call: &Call) -> Column {
+    let (values, digits) = (moments(&columns[0]), integers(&columns[1]));
+    let rounded =
+        fill::<TimestampMicrosecondType, Infallible>(call.rows, columns, |row| Ok(rounded(values[row], digits[row])))?;
+    Ok(Arc::new(rounded.with_timezone("UTC")))
+}
+
+pub(super) fn round_times(columns: &[ArrayRef], call: &Call) -> Column {
+    let (values, digits) = (times(&columns[0]), integers(&columns[1]));
+    let rounded =
+        fill::<Time64MicrosecondType, Infallible>(call.rows, columns, |row| Ok(rounded(values[row], digits[row])))?;
+    Ok(Arc::new(rounded))
+}
+
+pub(super) fn round_intervals(columns: &[ArrayRef], call: &Call) -> Column {
+    let (values, digits) = (spans(&columns[0]), integers(&columns[1]));
+    intervals(call.rows, columns, |row| -> Result<_, Failure> {
+        let mut span = values.at(row);
+        span.micros = rounded(span.micros, digits[row]);
+        Ok(span)
+    })
+}
+
+/// Intervals without what is smaller than a unit: `year`, `month`, `day`, `hour` or `minute`.
+pub(super) fn cut_intervals(columns: &[ArrayRef], call: &Call) -> Column {
+    let (values, units) = (spans(&columns[0]), texts(&columns[1]));
+    intervals(call.rows, columns, |row| -> Result<_, Failure> {
+        let mut span = values.at(row);
+        match units.value(row) {
+            "year" => {
+                span.months = span.months / 12 * 12;
+                (span.days, span.micros) = (0, 0);
+            }
+            "month" => (span.days, span.micros) = (0, 0),
+            "day" => span.micros = 0,
+            "hour" => span.micros = span.micros / HOUR_MICROS * HOUR_MICROS,
+            _ => span.micros = span.micros / MINUTE_MICROS * MINUTE_MICROS,
+        }
+        Ok(span)
+    })
+}

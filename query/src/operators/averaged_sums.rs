@@ -1,0 +1,54 @@
+//! The sums below averages.
+//!
+//! `avg(x)` is planned with an aggregate of its own, [`AVERAGED`], because the average of reals is a double while their
+//! sum is a real. Here it becomes `sum`, so that `sum(x)` beside `avg(x)` is one aggregate and views keep it as one.
+
+use crate::functions::aggregates::{AVERAGED, sum_function};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition, cast};
+
+/// Replaces the averaged sums of a plan.
+pub(crate) fn lower_averaged_sums(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let lowered = plan.transform_up_with_subqueries(|node| {
+        if !matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Window(_)) {
+            return Ok(Transformed::no(node));
+        }
+        let schema = merge_schema(&node.inputs());
+        let preserver = NamePreserver::new(&node);
+        node.map_expressions(|expression| {
+            let name = preserver.save(&expression);
+            let lowered = expression.transform_up(|part| sum_for_average(part, &schema))?;
+            Ok(if lowered.transformed { lowered.update_data(|expression| name.restore(expression)) } else { lowered })
+        })
+    })?;
+    Ok(lowered.data)
+}
+
+fn sum_for_average(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expression {
+        Expr::AggregateFunction(mut call) if call.func.name() == AVERAGED => {
+            call.params.args = doubles(call.params.args, schema)?;
+            call.func = sum_function();
+            Ok(Transformed::yes(Expr::AggregateFunction(call)))
+        }
+        Expr::WindowFunction(mut call) if call.fun.name() == AVERAGED => {
+            call.params.args = doubles(call.params.args, schema)?;
+            call.fun = WindowFunctionDefinition::AggregateUDF(sum_function());
+            Ok(Transformed::yes(Expr::WindowFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// Reals as doubles, other values as they are.
+fn doubles(arguments: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let widened = arguments.into_iter().map(|argument| match argument.get_type(schema)? {
+        DataType::Float32 => Ok(cast(argument, DataType::Float64)),
+        _ => Ok(argument),
+    });
+    widened.collect()
+}

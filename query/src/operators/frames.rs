@@ -1,0 +1,116 @@
+//! RANGE frames with offsets: `ORDER BY day RANGE BETWEEN INTERVAL '6 days' PRECEDING AND CURRENT ROW`.
+//!
+//! The planner hands the offset on as text. Here it gets the type that PostgreSQL's `in_range` functions want beside
+//! the ORDER BY column:
+//!
+//!     integer, numeric, double precision    a number
+//!     timestamp, timestamptz                an interval
+//!     date                                  an interval; days are compared as timestamps: 12 hours before is yesterday
+//!
+//! In other time zones than UTC days of timestamptz are 24 hours long here.
+
+use super::casts::{CastContext, literal};
+use crate::error::{ErrorKind, QueryError};
+use crate::scan::external;
+use arrow::datatypes::DataType;
+use catalog::sql_type::SqlType;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{Expr, ExprSchemable, WindowFrameBound, WindowFrameUnits, cast};
+
+/// A window function whose frame fits its order.
+pub(super) fn settled(
+    mut window: Box<WindowFunction>,
+    schema: &DFSchema,
+    context: &CastContext,
+) -> Result<Transformed<Expr>> {
+    let frame = &window.params.window_frame;
+    let texts = [offset(&frame.start_bound), offset(&frame.end_bound)];
+    if frame.units != WindowFrameUnits::Range || texts.iter().all(Option::is_none) {
+        return Ok(Transformed::no(Expr::WindowFunction(window)));
+    }
+    let [key] = window.params.order_by.as_mut_slice() else {
+        return Ok(Transformed::no(Expr::WindowFunction(window)));
+    };
+    let (_, field) = key.expr.to_field(schema)?;
+    let Some(known) = SqlType::from_field(&field) else { return Ok(Transformed::no(Expr::WindowFunction(window))) };
+    let texts: Vec<String> = texts.into_iter().flatten().collect();
+    texts.iter().try_for_each(|text| check(&known, text)).map_err(external)?;
+    match known {
+        // A moment's own zone is UTC, in which Arrow would look it up for every row.
+        SqlType::Date | SqlType::TimestampTz => key.expr = cast(key.expr.clone(), SqlType::Timestamp.data_type()),
+        SqlType::Numeric { .. } => {
+            let scale = texts.iter().filter_map(|text| text.split_once('.')).map(|(_, digits)| digits.len()).max();
+            if let Some(finer) = finer(field.data_type(), scale.unwrap_or(0)) {
+                key.expr = cast(key.expr.clone(), finer);
+            }
+        }
+        _ => {}
+    }
+    let frame = &mut window.params.window_frame;
+    for bound in [&mut frame.start_bound, &mut frame.end_bound] {
+        let (WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value)) = bound else { continue };
+        if let ScalarValue::Utf8(Some(text)) = value
+            && !is_number(text)
+        {
+            *value = literal(text, &SqlType::Interval, context).map_err(external)?;
+        }
+    }
+    Ok(Transformed::yes(Expr::WindowFunction(window)))
+}
+
+/// The text of an offset that was not settled yet.
+fn offset(bound: &WindowFrameBound) -> Option<String> {
+    match bound {
+        WindowFrameBound::Preceding(ScalarValue::Utf8(Some(text)))
+        | WindowFrameBound::Following(ScalarValue::Utf8(Some(text))) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    text.parse::<f64>().is_ok()
+}
+
+/// Whether an offset can be added to values of the ORDER BY column.
+fn check(key: &SqlType, text: &str) -> Result<(), QueryError> {
+    use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Numeric, Timestamp, TimestampTz};
+    let offset = match text {
+        text if !is_number(text) => "interval",
+        text if text.contains('.') => "numeric",
+        _ => "integer",
+    };
+    let fits = match key {
+        Int2 | Int4 | Int8 => offset == "integer",
+        Numeric { .. } | Float4 | Float8 => offset != "interval",
+        Date | Timestamp | TimestampTz => offset == "interval",
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    let name = key.base_name();
+    let message = "RANGE with offset PRECEDING/FOLLOWING is not supported for column type";
+    let ranged = matches!(key, Int2 | Int4 | Int8 | Numeric { .. } | Float4 | Float8 | Date | Timestamp | TimestampTz);
+    Err(if ranged {
+        QueryError::new(ErrorKind::FeatureNotSupported, format!("{message} {name} and offset type {offset}"))
+            .hint("Cast the offset value to an appropriate type.")
+    } else {
+        QueryError::new(ErrorKind::FeatureNotSupported, format!("{message} {name}"))
+    })
+}
+
+/// The decimal that holds a column's values and an offset with more digits after the point.
+fn finer(data_type: &DataType, scale: usize) -> Option<DataType> {
+    let (DataType::Decimal128(precision, known) | DataType::Decimal256(precision, known)) = data_type else {
+        return None;
+    };
+    let scale = i8::try_from(scale).ok().filter(|scale| scale > known)?;
+    let precision = (i16::from(*precision) - i16::from(*known) + i16::from(scale)).clamp(1, 76) as u8;
+    Some(if precision <= 38 && matches!(data_type, DataType::Decimal128(..)) {
+        DataType::Decimal128(precision, scale)
+    } else {
+        DataType::Decimal256(precision, scale)
+    })
+}

@@ -1,0 +1,358 @@
+//! Meetings: values that become one, such as the branches of CASE, in the type that PostgreSQL finds for all of them.
+//!
+//! The rules are those of chapter 10.5 of PostgreSQL's manual. What has a type says which one it is; a literal without one is read
+//! by that type's reader, and values of types that have nothing to do with each other do not meet:
+//!
+//!     coalesce(real, numeric)            double precision
+//!     CASE WHEN a THEN date ELSE '…'     a date
+//!     greatest(1, date)                  GREATEST types integer and date cannot be matched
+
+use super::candidates::{UNKNOWN, common_type};
+use super::casts::{cast_call, expression_field};
+use super::lowering::{Argument, Lowering, binary_expression};
+use super::resolution::{Operand, as_decimal, resolve, settled};
+use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::innermost;
+use crate::types::natural_type;
+use arrow::datatypes::DataType;
+use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
+use datafusion::common::ScalarValue;
+use datafusion::functions::core::expr_fn;
+use datafusion::logical_expr::expr::Case;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, when};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+type Result<T> = std::result::Result<T, QueryError>;
+
+/// What brings values together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Meeting {
+    /// The operand, if there is one, then a condition and a value for each branch, then the value of ELSE, if there is one.
+    Case {
+        operand: bool,
+        otherwise: bool,
+    },
+    Coalesce,
+    Greatest,
+    Least,
+    NullIf,
+    /// `IS DISTINCT FROM`, or `IS NOT DISTINCT FROM`.
+    Distinct {
+        negated: bool,
+    },
+}
+
+/// A value that meets others: its type, and what it says if that is open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Guest<'a> {
+    pub known: Operand,
+    pub literal: Option<&'a ScalarValue>,
+    /// Where it stands in the text: a 1-based character.
+    pub place: Option<usize>,
+}
+
+impl Meeting {
+    /// The meeting that a function of this name is.
+    pub(crate) fn of_function(name: &str) -> Option<Self> {
+        Some(match name {
+            "coalesce" => Self::Coalesce,
+            "greatest" => Self::Greatest,
+            "least" => Self::Least,
+            "nullif" => Self::NullIf,
+            _ => return None,
+        })
+    }
+
+    /// The word of errors.
+    pub(crate) fn construct(self) -> &'static str {
+        match self {
+            Self::Case { .. } => "CASE",
+            Self::Coalesce => "COALESCE",
+            Self::Greatest => "GREATEST",
+            Self::Least => "LEAST",
+            Self::NullIf => "NULLIF",
+            Self::Distinct { .. } => "IS DISTINCT FROM",
+        }
+    }
+
+    /// The type of the whole.
+    pub(crate) fn result(self, guests: &[Guest<'_>]) -> Result<SqlType> {
+        match self {
+            Self::Case { operand, otherwise } => {
+                check_conditions(operand, otherwise, guests)?;
+                common(self.construct(), &case_values(operand, otherwise, guests))
+            }
+            Self::Coalesce | Self::Greatest | Self::Least => common(self.construct(), guests),
+            Self::NullIf => {
+                let [value, other] = pair(guests)?;
+                resolve(&BinaryOperator::Eq, &value.known, &other.known)?;
+                Ok(settled(&BinaryOperator::Eq, &value.known, &other.known).0)
+            }
+            Self::Distinct { .. } => {
+                let [left, right] = pair(guests)?;
+                resolve(&BinaryOperator::Eq, &left.known, &right.known).map(|_| SqlType::Bool)
+            }
+        }
+    }
+}
+
+/// `nullif` and IS DISTINCT FROM take two values.
+fn pair<'a, 'g>(guests: &'a [Guest<'g>]) -> Result<&'a [Guest<'g>; 2]> {
+    guests.try_into().map_err(|_| QueryError::new(ErrorKind::Syntax, "NULLIF takes two values"))
+}
+
+/// The type in which values meet. A modifier stays where all have the same one, as with `numeric(8,2)`; other numerics get the
+/// digits that all of them need. Errors: `UNION types integer and text cannot be matched`.
+pub(crate) fn common(construct: &str, guests: &[Guest<'_>]) -> Result<SqlType> {
+    let mut known = guests.iter().filter_map(|guest| guest.known.as_ref());
+    if let Some(first) = known.next()
+        && known.all(|next| next == first)
+        && guests.iter().all(|guest| guest.known.is_some())
+    {
+        return Ok(first.clone());
+    }
+    if let Some(array) = array_of_all(guests)? {
+        return Ok(array);
+    }
+    let oids: Vec<_> = guests.iter().map(|guest| guest.known.as_ref().map_or(UNKNOWN, SqlType::oid)).collect();
+    let Some(oid) = common_type(&oids) else { return Err(mismatch(construct, guests, &oids)) };
+    match SqlType::from_oid(oid) {
+        Some(SqlType::Numeric { .. }) => numeric_of_all(guests),
+        Some(sql_type) => Ok(sql_type),
+        None => Err(mismatch(construct, guests, &oids)),
+    }
+}
+
+/// The type of arrays whose items are of one type; `None` where not all are arrays of it.
+fn array_of_all(guests: &[Guest<'_>]) -> Result<Option<SqlType>> {
+    let known: Vec<&SqlType> = guests.iter().filter_map(|guest| guest.known.as_ref()).collect();
+    let Some(first @ SqlType::Array(_)) = known.first() else { return Ok(None) };
+    if known.iter().any(|next| next.oid() != first.oid()) {
+        return Ok(None);
+    }
+    match innermost(first) {
+        SqlType::Numeric { .. } => {
+            let items = known.iter().map(|array| Guest { known: Some(innermost(array).clone()), ..Guest::default() });
+            Ok(Some(SqlType::Array(Box::new(numeric_of_all(&items.collect::<Vec<_>>())?))))
+        }
+        _ => Ok(Some((*first).clone())),
+    }
+}
+
+/// Names the first two types that do not meet.
+fn mismatch(construct: &str, guests: &[Guest<'_>], oids: &[u32]) -> QueryError {
+    let fits = |count: &usize| common_type(&oids[..*count]).is_none();
+    let count = (1..=oids.len()).find(fits).unwrap_or(oids.len());
+    let before = common_type(&oids[..count - 1]).and_then(SqlType::from_oid);
+    let name = |sql_type: Option<&SqlType>| sql_type.map_or_else(|| "unknown".to_string(), SqlType::base_name);
+    let (before, next) = (name(before.as_ref()), name(guests[count - 1].known.as_ref()));
+    QueryError::new(ErrorKind::DatatypeMismatch, format!("{construct} types {before} and {next} cannot be matched"))
+        .position(guests[count - 1].place)
+}
+
+/// The numeric that holds every digit of some numerics and integers.
+fn numeric_of_all(guests: &[Guest<'_>]) -> Result<SqlType> {
+    let (mut whole, mut fraction) = (1_i16, 0_i16);
+    for guest in guests {
+        let (precision, scale) = match (&guest.known, guest.literal) {
+            (Some(known), _) => match as_decimal(known) {
+                DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => (precision, scale),
+                _ => continue,
+            },
+            (None, Some(ScalarValue::Utf8(Some(text)))) => natural_type(text)?,
+            _ => continue,
+        };
+        whole = whole.max(i16::from(precision) - i16::from(scale));
+        fraction = fraction.max(i16::from(scale));
+    }
+    let precision = (whole + fraction).min(NUMERIC_PRECISION_MAX.into()) as u8;
+    Ok(SqlType::Numeric { precision, scale: fraction as i8, declared: false })
+}
+
+/// The values of CASE; that of ELSE, or the NULL in its place, says the most.
+fn case_values<'a>(operand: bool, otherwise: bool, guests: &[Guest<'a>]) -> Vec<Guest<'a>> {
+    let (branches, last) = branches(operand, otherwise, guests);
+    let absent = Guest::default();
+    let last = last.cloned().unwrap_or(absent);
+    std::iter::once(last).chain(branches.chunks(2).map(|branch| branch[1].clone())).collect()
+}
+
+/// The conditions and values of CASE, and the value of ELSE.
+pub(super) fn branches<T>(operand: bool, otherwise: bool, parts: &[T]) -> (&[T], Option<&T>) {
+    let branches = &parts[usize::from(operand)..];
+    match branches.split_last() {
+        Some((last, branches)) if otherwise => (branches, Some(last)),
+        _ => (branches, None),
+    }
+}
+
+/// What stands behind WHEN is a condition, or is compared with the operand.
+fn check_conditions(operand: bool, otherwise: bool, guests: &[Guest<'_>]) -> Result<()> {
+    for branch in branches(operand, otherwise, guests).0.chunks(2) {
+        let condition = &branch[0].known;
+        if operand {
+            let base = guests[0].known.clone().unwrap_or(SqlType::Text);
+            resolve(&BinaryOperator::Eq, &Some(base), condition)?;
+        } else if let Some(other) = condition
+            && *other != SqlType::Bool
+        {
+            return Err(not_boolean(other));
+        }
+    }
+    Ok(())
+}
+
+fn not_boolean(sql_type: &SqlType) -> QueryError {
+    let message = format!("argument of CASE/WHEN must be type boolean, not type {}", sql_type.base_name());
+    QueryError::new(ErrorKind::DatatypeMismatch, message)
+}
+
+impl Argument {
+    /// The argument as what meets others.
+    pub(super) fn guest(&self) -> Guest<'_> {
+        let literal = match &self.expression {
+            Expr::Literal(value, _) => Some(value),
+            _ => None,
+        };
+        Guest { known: self.known.clone(), literal, place: self.place }
+    }
+}
+
+impl Lowering<'_> {
+    /// What computes a meeting.
+    pub(super) fn meeting(&self, meeting: Meeting, arguments: Vec<Argument>) -> Result<Expr> {
+        let guests: Vec<Guest<'_>> = arguments.iter().map(Argument::guest).collect();
+        let common = meeting.result(&guests)?;
+        match meeting {
+            Meeting::Case { operand, otherwise } => self.case(operand, otherwise, arguments, &common),
+            Meeting::NullIf => self.null_if(arguments, &common),
+            Meeting::Distinct { negated } => self.distinct(arguments, negated),
+            Meeting::Coalesce | Meeting::Greatest | Meeting::Least => {
+                let values = arguments.into_iter().map(|argument| self.met(argument, &common));
+                let values = values.collect::<Result<Vec<Expr>>>()?;
+                let met = match meeting {
+                    Meeting::Coalesce => expr_fn::coalesce(values),
+                    _ if common == SqlType::Jsonb => {
+                        return Err(QueryError::unsupported(format!("{} of jsonb", meeting.construct())));
+                    }
+                    Meeting::Greatest => expr_fn::greatest(values),
+                    _ => expr_fn::least(values),
+                };
+                Ok(self.with_type(met, &common))
+            }
+        }
+    }
+
+    fn case(&self, operand: bool, otherwise: bool, arguments: Vec<Argument>, common: &SqlType) -> Result<Expr> {
+        let mut arguments = arguments.into_iter();
+        let base = operand.then(|| arguments.next()).flatten().map(|base| self.base(base)).transpose()?;
+        let mut rest: Vec<Argument> = arguments.collect();
+        let last = if otherwise { rest.pop() } else { None };
+        let mut rest = rest.into_iter();
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        while let (Some(condition), Some(value)) = (rest.next(), rest.next()) {
+            conditions.push(match &base {
+                Some((base, known)) => {
+                    let base = Argument::known(base.clone(), known.clone());
+                    self.binary(&BinaryOperator::Eq, base, condition)?
+                }
+                None => self.typed(condition, &SqlType::Bool)?,
+            });
+            values.push(Box::new(self.met(value, common)?));
+        }
+        let base = base.map(|(base, _)| base);
+        let compared = base.as_ref().and_then(|base| compared_with(base, &conditions));
+        let (base, conditions) = match compared {
+            Some(compared) => (base, compared),
+            None => (None, conditions),
+        };
+        let case = Case {
+            expr: base.map(Box::new),
+            when_then_expr: conditions.into_iter().map(Box::new).zip(values).collect(),
+            else_expr: last.map(|last| self.met(last, common)).transpose()?.map(Box::new),
+        };
+        Ok(self.with_type(Expr::Case(case), common))
+    }
+
+    /// The operand of CASE, which is text if nothing says otherwise.
+    fn base(&self, base: Argument) -> Result<(Expr, SqlType)> {
+        let known = base.known.clone().unwrap_or(SqlType::Text);
+        Ok((self.typed(base, &known)?, known))
+    }
+
+    fn null_if(&self, arguments: Vec<Argument>, result: &SqlType) -> Result<Expr> {
+        let [value, other] = <[Argument; 2]>::try_from(arguments)
+            .map_err(|_| QueryError::new(ErrorKind::Syntax, "NULLIF takes two values"))?;
+        let value = self.typed(value, result)?;
+        let left = Argument::known(value.clone(), result.clone());
+        let null = Expr::Literal(ScalarValue::try_from(&result.data_type()).unwrap_or(ScalarValue::Null), None);
+        let met = match self.binary(&BinaryOperator::Eq, left, other)? {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if *left == value => {
+                expr_fn::nullif(value, *right)
+            }
+            equal => when(equal, null).otherwise(value).map_err(|error| QueryError::unsupported(error.to_string()))?,
+        };
+        Ok(self.with_type(met, result))
+    }
+
+    fn distinct(&self, arguments: Vec<Argument>, negated: bool) -> Result<Expr> {
+        let [left, right] = <[Argument; 2]>::try_from(arguments)
+            .map_err(|_| QueryError::new(ErrorKind::Syntax, "IS DISTINCT FROM takes two values"))?;
+        let operator = if negated { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom };
+        let (left_type, right_type) = settled(&BinaryOperator::Eq, &left.known, &right.known);
+        if left_type == SqlType::Interval && right_type == SqlType::Interval {
+            let (left, right) = (self.typed(left, &left_type)?, self.typed(right, &right_type)?);
+            return Ok(binary_expression(left, operator, right));
+        }
+        match self.binary(&BinaryOperator::Eq, left, right)? {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                Ok(binary_expression(*left, operator, *right))
+            }
+            _ => Err(QueryError::unsupported(format!(
+                "IS DISTINCT FROM of {} and {}",
+                left_type.base_name(),
+                right_type.base_name()
+            ))),
+        }
+    }
+
+    /// A value in the type in which it meets others.
+    pub(super) fn met(&self, argument: Argument, common: &SqlType) -> Result<Expr> {
+        let known = argument.known.clone();
+        let value = self.typed(argument, common)?;
+        let from = match (&known, &value) {
+            (Some(known), _) => known.clone(),
+            // A literal has the digits that it is written with.
+            (None, Expr::Literal(literal, _)) => {
+                SqlType::from_data_type(&literal.data_type()).unwrap_or_else(|| common.clone())
+            }
+            (None, _) => return Ok(value),
+        };
+        let to = common.data_type();
+        Ok(match common {
+            _ if from.data_type() == to => value,
+            SqlType::Numeric { .. } => self.to_number(value, &from, &to),
+            _ => self.converted(value, &from, common),
+        })
+    }
+
+    /// A value whose field says the type where Arrow's type does not.
+    fn with_type(&self, value: Expr, sql_type: &SqlType) -> Expr {
+        if expression_field(sql_type).metadata().is_empty() {
+            return value;
+        }
+        cast_call(value, sql_type.clone(), sql_type.clone(), self.context)
+    }
+}
+
+/// What an operand is compared with, if every condition is a plain comparison of it.
+fn compared_with(base: &Expr, conditions: &[Expr]) -> Option<Vec<Expr>> {
+    let plain = conditions.iter().map(|condition| match condition {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if left.as_ref() == base => {
+            Some(right.as_ref().clone())
+        }
+        _ => None,
+    });
+    plain.collect()
+}

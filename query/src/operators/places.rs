@@ -1,0 +1,73 @@
+//! Where sites stand in the statement's text: at an operator, at `::`, at the minus before an operand. Places are 1-based characters.
+
+use super::call::{Places, SiteKind};
+use super::sites::{Annotator, PREFIX};
+use crate::statement::{byte_offset, position_of};
+use catalog::sql_type::SqlType;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
+};
+
+impl Annotator<'_> {
+    pub(super) fn place(&self, expression: &Expr) -> Option<usize> {
+        position_of(self.source?, expression.span().start)
+    }
+
+    /// Where an operator stands: the first time its symbol comes after the left operand.
+    pub(super) fn operator_place(&self, left: &Expr, operator: &BinaryOperator) -> Option<usize> {
+        let source = self.source?;
+        let end = left.span().end;
+        position_of(source, end)?;
+        let byte = byte_offset(source, end);
+        let symbol = operator.to_string();
+        let found = source.get(byte..)?.find(&symbol)?;
+        Some(source[..byte + found].chars().count() + 1)
+    }
+
+    /// The site that an expression became.
+    pub(super) fn site_of(&self, expression: &Expr) -> Option<&(SiteKind, Places)> {
+        let Expr::Function(function) = expression else { return None };
+        let name = &function.name.0.first()?.as_ident()?.value;
+        self.sites.kinds.get(name.strip_prefix(PREFIX)?.parse::<usize>().ok()?)
+    }
+
+    /// The text of a literal number that was made a numeric, which may have more digits than that holds.
+    pub(super) fn numeric_literal(&self, expression: &Expr) -> Option<Expr> {
+        let (SiteKind::Cast(SqlType::Numeric { declared: false, .. }), places) = self.site_of(expression)? else {
+            return None;
+        };
+        let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expression else { return None };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(text))] = list.args.as_slice() else { return None };
+        // What the user has cast stands behind its operand.
+        (places.site == places.operands.first().copied().flatten()).then(|| text.clone())
+    }
+
+    /// Where a cast stands: at its `::`, or at the word CAST.
+    pub(super) fn cast_place(&self, operand: &Expr, kind: &CastKind) -> Option<usize> {
+        let source = self.source?;
+        let (start, end) = (operand.span().start, operand.span().end);
+        position_of(source, start)?;
+        let byte = match kind {
+            CastKind::DoubleColon => {
+                let inner = self.site_of(operand).and_then(|(_, places)| places.site);
+                let behind_inner = inner.and_then(|place| source.char_indices().nth(place)).map_or(0, |(byte, _)| byte);
+                let end = byte_offset(source, end).max(behind_inner);
+                end + source.get(end..)?.find("::")?
+            }
+            _ => source.get(..byte_offset(source, start))?.to_ascii_lowercase().rfind("cast")?,
+        };
+        Some(source[..byte].chars().count() + 1)
+    }
+
+    /// Where the word behind a `::` starts.
+    pub(super) fn after_symbol(&self, place: usize) -> Option<usize> {
+        let behind = self.source?.chars().skip(place + 1);
+        Some(place + 2 + behind.take_while(|character| character.is_whitespace()).count())
+    }
+
+    /// Where the minus before an operand stands.
+    pub(super) fn sign_before(&self, place: usize) -> Option<usize> {
+        let before: Vec<char> = self.source?.chars().take(place - 1).collect();
+        before.iter().rposition(|character| *character == '-').map(|index| index + 1)
+    }
+}

@@ -1,0 +1,126 @@
+//! VALUES: the values of a column are cast to the type that they have together.
+//!
+//!     VALUES (1::real), (2.5)           both are double precision
+//!     VALUES (date '2025-01-01'), ('2025-02-01')
+//!
+//! DataFusion chooses the columns' types while it plans, by its own rules. So the types are looked for before, and values of
+//! other types become casts. What cannot be planned alone, as an outer column, is left to DataFusion.
+
+use super::call::{Places, SiteKind};
+use super::lowering::Argument;
+use super::meetings::{Guest, common};
+use super::sites::{call_quoted, integer_literal};
+use crate::error::QueryError;
+use catalog::sql_type::SqlType;
+use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWithSpan, Values, VisitMut, VisitorMut};
+use std::ops::ControlFlow;
+
+/// What the planner does for a list of values.
+pub(crate) trait Cells {
+    /// A value as the planner understands it; `None` if it does not.
+    fn planned(&self, cell: &Expr) -> Option<Argument>;
+
+    /// The name of the call of a new site.
+    fn add(&self, kind: SiteKind, places: Places) -> String;
+}
+
+/// Casts the values of every VALUES of an annotated tree. Errors: `VALUES types integer and text cannot be matched`.
+pub(crate) fn settle_values(tree: &mut ast::Statement, cells: &dyn Cells) -> Result<(), QueryError> {
+    match VisitMut::visit(tree, &mut Settling { cells }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Settling<'a> {
+    cells: &'a dyn Cells,
+}
+
+impl VisitorMut for Settling<'_> {
+    type Break = QueryError;
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        match self.body(&mut query.body) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+impl Settling<'_> {
+    fn body(&self, body: &mut SetExpr) -> Result<(), QueryError> {
+        match body {
+            SetExpr::Values(values) => self.values(values),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left)?;
+                self.body(right)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn values(&self, values: &mut Values) -> Result<(), QueryError> {
+        let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+        if values.rows.len() < 2 {
+            return Ok(());
+        }
+        (0..width).try_for_each(|column| self.column(values, column))
+    }
+
+    fn column(&self, values: &mut Values, column: usize) -> Result<(), QueryError> {
+        if is_plain(values.rows.iter().map(|row| &row.content[column])) {
+            return Ok(());
+        }
+        let planned = values.rows.iter().map(|row| self.cells.planned(&row.content[column]));
+        let Some(planned) = planned.collect::<Option<Vec<Argument>>>() else { return Ok(()) };
+        let guests: Vec<Guest<'_>> = planned.iter().map(Argument::guest).collect();
+        if guests.iter().all(|guest| guest.known.is_none()) {
+            return Ok(());
+        }
+        let common = common("VALUES", &guests)?;
+        for (row, argument) in values.rows.iter_mut().zip(&planned) {
+            if is_cast(argument, &common) {
+                let cell = &mut row.content[column];
+                let taken = std::mem::replace(cell, Expr::Value(Value::Null.into()));
+                let places = Places { site: argument.place, operands: vec![argument.place] };
+                *cell = call_quoted(&self.cells.add(SiteKind::Cast(common.clone()), places), vec![taken]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value has another type than the column. The digits of numerics are DataFusion's to add up.
+fn is_cast(argument: &Argument, common: &SqlType) -> bool {
+    match (&argument.known, common) {
+        (Some(_), SqlType::Numeric { declared: false, .. }) => false,
+        (Some(known), common) => known != common,
+        (None, _) => true,
+    }
+}
+
+/// Whether values are literals of one kind, which need no look.
+fn is_plain<'a>(cells: impl Iterator<Item = &'a Expr>) -> bool {
+    #[derive(PartialEq)]
+    enum Kind {
+        Text,
+        Number,
+        Boolean,
+    }
+    let mut first = None;
+    for cell in cells {
+        let kind = match cell {
+            Expr::Value(ValueWithSpan { value: Value::Null, .. }) => continue,
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }) => Kind::Text,
+            Expr::Value(ValueWithSpan { value: Value::Number(..), .. }) => Kind::Number,
+            Expr::Value(ValueWithSpan { value: Value::Boolean(_), .. }) => Kind::Boolean,
+            other if integer_literal(other).is_some() => Kind::Number,
+            _ => return false,
+        };
+        match &first {
+            Some(first) if *first != kind => return false,
+            _ => first = Some(kind),
+        }
+    }
+    true
+}

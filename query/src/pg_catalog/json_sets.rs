@@ -1,0 +1,51 @@
+//! The sets of json's items, keys and members.
+//!
+//! Items and keys come as one array under the function's name. Members are two columns, and so two arrays that are
+//! unnested side by side.
+
+use super::rewrite::call;
+use datafusion::sql::sqlparser::ast::Expr;
+
+const LISTS: [&str; 6] = [
+    "json_array_elements",
+    "json_array_elements_text",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "json_object_keys",
+    "jsonb_object_keys",
+];
+
+/// The sets of members, and the functions that give their keys and their values.
+const MEMBERS: [(&str, [&str; 2]); 4] = [
+    ("json_each", ["json_each_keys", "json_each_values"]),
+    ("json_each_text", ["json_each_keys", "json_each_text_values"]),
+    ("jsonb_each", ["jsonb_each_keys", "jsonb_each_values"]),
+    ("jsonb_each_text", ["jsonb_each_keys", "jsonb_each_text_values"]),
+];
+
+/// Whether a function gives a set of one column.
+pub(super) fn is_list(name: &str) -> bool {
+    LISTS.contains(&name)
+}
+
+/// Whether a function gives a set of keys and values.
+pub(super) fn has_members(name: &str) -> bool {
+    MEMBERS.iter().any(|(known, _)| *known == name)
+}
+
+/// The keys and the values of a set of members, as arrays.
+pub(super) fn member_lists(name: &str, args: &[Expr]) -> Vec<Expr> {
+    let lists = MEMBERS.iter().filter(|(known, _)| *known == name).flat_map(|(_, lists)| lists);
+    lists.map(|list| call(list, args.to_vec())).collect()
+}
+
+/// The columns that a set names by itself; none where they are called after its alias.
+pub(super) fn own_columns(name: &str) -> &'static [&'static str] {
+    if has_members(name) {
+        &["key", "value"]
+    } else if is_list(name) && !name.ends_with("_keys") {
+        &["value"]
+    } else {
+        &[]
+    }
+}

@@ -1,0 +1,109 @@
+//! Places in which PostgreSQL takes no function that returns a set: conditions, CASE and COALESCE.
+
+use super::rewrite::last_part;
+use super::sets::is_set;
+use crate::error::{ErrorKind, QueryError};
+use crate::query_places::place_of;
+use crate::statement::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, JoinConstraint, JoinOperator, Query, Select, Visit, Visitor};
+use std::ops::ControlFlow;
+
+/// Fails for the first such call of a query.
+pub(crate) fn refuse_misplaced_sets(query: &Query, statement: Option<&Statement>) -> Result<(), QueryError> {
+    match query.visit(&mut Places { statement }) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Places<'a> {
+    statement: Option<&'a Statement>,
+}
+
+impl Places<'_> {
+    fn refused(&self, expression: &Expr, place: &str, movable: bool) -> ControlFlow<QueryError> {
+        let Some(call) = first_set(expression) else { return ControlFlow::Continue(()) };
+        let message = format!("set-returning functions are not allowed in {place}");
+        let error = QueryError::new(ErrorKind::FeatureNotSupported, message);
+        let error = error.position(self.statement.and_then(|statement| place_of(statement, &call)));
+        let hint = "You might be able to move the set-returning function into a LATERAL FROM item.";
+        ControlFlow::Break(if movable { error.hint(hint) } else { error })
+    }
+}
+
+impl Visitor for Places<'_> {
+    type Break = QueryError;
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<QueryError> {
+        let joins = select.from.iter().flat_map(|tables| &tables.joins);
+        for condition in joins.filter_map(|join| condition_of(&join.join_operator)) {
+            self.refused(condition, "JOIN conditions", false)?;
+        }
+        if let Some(condition) = &select.selection {
+            self.refused(condition, "WHERE", false)?;
+        }
+        if let Some(condition) = &select.having {
+            self.refused(condition, "HAVING", false)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<QueryError> {
+        match expression {
+            Expr::Case { .. } => self.refused(expression, "CASE", true),
+            Expr::Function(function) if last_part(&function.name) == "coalesce" => {
+                self.refused(expression, "COALESCE", true)
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn condition_of(operator: &JoinOperator) -> Option<&Expr> {
+    match operator {
+        JoinOperator::Join(JoinConstraint::On(condition))
+        | JoinOperator::Inner(JoinConstraint::On(condition))
+        | JoinOperator::Left(JoinConstraint::On(condition))
+        | JoinOperator::LeftOuter(JoinConstraint::On(condition))
+        | JoinOperator::Right(JoinConstraint::On(condition))
+        | JoinOperator::RightOuter(JoinConstraint::On(condition))
+        | JoinOperator::FullOuter(JoinConstraint::On(condition)) => Some(condition),
+        _ => None,
+    }
+}
+
+/// The first call of a set in an expression; subqueries have places of their own.
+fn first_set(expression: &Expr) -> Option<Expr> {
+    match expression.visit(&mut Calls { queries: 0 }) {
+        ControlFlow::Break(call) => Some(call),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+struct Calls {
+    /// Subqueries around the current node.
+    queries: usize,
+}
+
+impl Visitor for Calls {
+    type Break = Expr;
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Expr> {
+        match expression {
+            Expr::Function(function) if self.queries == 0 && is_set(&last_part(&function.name)) => {
+                ControlFlow::Break(expression.clone())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Spellings of standard SQL that the parser or the planner does not know, said in words that they do.
+//!
+//!     text ──tokens──▶ parser ──▶ syntax tree ──syntax──▶ ──spell_out──▶ planner
+//!
+//! [`tokens`] puts right what the parser cannot read, [`syntax`] what it reads and PostgreSQL does not, or reads
+//! otherwise. Both come before anything is known of the tables. Before a query is planned [`spell_out`] rewrites it
+//! by topic:
+//!
+//!     rows, quantified     (a, b) = (1, 2); (a, b) IN (SELECT …); LIKE ANY (SELECT …)
+//!     windows              OVER w, offsets of frames
+//!     limits               LIMIT (SELECT …), FETCH FIRST … WITH TIES
+//!     samples              TABLESAMPLE
+//!     names                outputs in ORDER BY, GROUP BY and HAVING
+//!     recursion            the types of WITH RECURSIVE
+//!     whole_rows           SELECT t FROM t
+//!
+//! A definition of a view is kept as it was before [`spell_out`].
+
+mod constants;
+mod limits;
+mod names;
+mod quantified;
+mod recursion;
+mod rows;
+mod samples;
+mod syntax;
+mod tokens;
+mod trees;
+pub(crate) mod whole_rows;
+mod windows;
+
+pub(crate) use syntax::mend_spellings;
+pub(crate) use tokens::spell_out_tokens;
+
+use crate::error::{ErrorKind, QueryError};
+use crate::pg_catalog::is_known_collation;
+use crate::planner::Planning;
+use crate::query_places::place_of;
+use crate::statement::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
+use std::ops::ControlFlow;
+use windows::Context;
+
+/// Rewrites a query in place before it is planned.
+pub(crate) fn spell_out(
+    query: &mut Query,
+    planning: &Planning,
+    statement: Option<&Statement>,
+) -> Result<(), QueryError> {
+    let context = Context { planning, statement };
+    match VisitMut::visit(query, &mut Speller { context }) {
+        ControlFlow::Break(error) => return Err(error),
+        ControlFlow::Continue(()) => {}
+    }
+    names::hide_outputs(query);
+    Ok(())
+}
+
+struct Speller<'a> {
+    context: Context<'a>,
+}
+
+impl Speller<'_> {
+    fn outcome(result: Result<(), QueryError>) -> ControlFlow<QueryError> {
+        match result {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn placed(&self, error: QueryError, expression: &Expr) -> QueryError {
+        match (error.position, self.context.statement) {
+            (None, Some(statement)) => error.position(place_of(statement, expression)),
+            _ => error,
+        }
+    }
+
+    fn refuse_constant(&self, query: &Query) -> Result<(), QueryError> {
+        let Some((clause, constant)) = names::misplaced_constant(query) else { return Ok(()) };
+        let error = QueryError::new(ErrorKind::Syntax, format!("non-integer constant in {clause}"));
+        Err(self.placed(error, constant))
+    }
+
+    fn select(&self, select: &mut Select) -> Result<(), QueryError> {
+        names::resolve_distinct(select);
+        names::hide_repeated(select);
+        rows::in_select(select);
+        quantified::name_outputs(select);
+        for condition in select.selection.iter_mut().chain(&mut select.having) {
+            quantified::in_condition(condition).map_err(|error| self.placed(error, condition))?;
+        }
+        Ok(())
+    }
+
+    fn expression(&self, expression: &Expr) -> Result<Option<Expr>, QueryError> {
+        if let Expr::Collate { expr, collation } = expression
+            && !is_known_collation(collation)
+        {
+            let name = collation.0.last().and_then(|part| part.as_ident()).map(crate::statement_grammar::fold);
+            let message = format!("collation \"{}\" for encoding \"UTF8\" does not exist", name.unwrap_or_default());
+            let error = QueryError::new(ErrorKind::UndefinedObject, message);
+            let statement = self.context.statement;
+            let before = statement.and_then(|statement| statement.place_of(expr.span()));
+            return Err(error.position(before.or_else(|| statement?.place_of(collation.span()))));
+        }
+        match rows::spelt_out(expression)? {
+            Some(spelt) => Ok(Some(spelt)),
+            None => quantified::spelt_out(expression),
+        }
+    }
+}
+
+impl VisitorMut for Speller<'_> {
+    type Break = QueryError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        let settled = names::refuse_writers(query)
+            .and_then(|()| recursion::settle(query, self.context))
+            .and_then(|()| windows::settle(query, self.context))
+            .and_then(|()| limits::settle(query, self.context));
+        Self::outcome(settled.and_then(|()| self.refuse_constant(query)))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
+        let settled = self.select(select);
+        Self::outcome(settled)
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
+        match samples::spelt_out(factor, self.context) {
+            Ok(Some(spelt)) => *factor = spelt,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
+        match self.expression(expression) {
+            Ok(Some(spelt)) => *expression = spelt,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(self.placed(error, expression)),
+        }
+        ControlFlow::Continue(())
+    }
+}

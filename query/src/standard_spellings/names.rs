@@ -1,0 +1,182 @@
+//! Output names: where they count and where only the table's columns do.
+//!
+//! PostgreSQL knows a name of the select list where an item of ORDER BY, GROUP BY or DISTINCT ON is that name and
+//! nothing else; in HAVING and inside of expressions it means the table's column. The planner prefers the output
+//! everywhere. Where such an expression has the name of an output, the output is called something else that the
+//! client is not shown. So is what stands beside a `*`, which may have a column of the same name.
+
+use super::trees::{bare, quoted};
+use crate::error::QueryError;
+use crate::output_names::{hidden_name, output_name};
+use crate::statement_grammar::fold;
+use datafusion::sql::sqlparser::ast::{
+    Cte, Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan,
+    Visit, Visitor,
+};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+/// Renames the outputs of a query whose names nobody outside refers to: that of the whole statement.
+pub(super) fn hide_outputs(query: &mut Query) {
+    let order = query.order_by.as_mut();
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let mut keys: Vec<&mut Expr> = match order {
+        Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) => {
+            items.iter_mut().map(|item| &mut item.expr).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut used = HashSet::new();
+    let mut collect = |expression: &Expr| {
+        let _ = Visit::visit(expression, &mut Collector { names: &mut used, queries: 0 });
+    };
+    keys.iter().filter(|key| !is_name(key)).for_each(|key| collect(key));
+    select.having.iter().for_each(&mut collect);
+    let group_keys = group_keys(select);
+    group_keys.iter().filter(|key| !is_name(key)).for_each(|key| collect(key));
+    let grouped: HashSet<String> = group_keys.into_iter().filter_map(name_of).collect();
+    let mut hidden = HashSet::new();
+    let starred = select.projection.iter().any(is_star);
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expression) = item
+            && starred
+        {
+            let alias = quoted(&hidden_name(&output_name(expression)));
+            *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
+            continue;
+        }
+        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+        let name = fold(alias);
+        let itself = matches!(bare(expr), Expr::Identifier(column) if fold(column) == name);
+        if (starred && !grouped.contains(&name)) || (used.contains(&name) && !itself) {
+            *alias = quoted(&hidden_name(&name));
+            hidden.insert(name);
+        }
+    }
+    if let Some(Distinct::On(items)) = &mut select.distinct {
+        keys.extend(items);
+    }
+    for key in keys {
+        if let Expr::Identifier(name) = bare(key)
+            && hidden.contains(&fold(name))
+        {
+            *key = Expr::Identifier(quoted(&hidden_name(&fold(name))));
+        }
+    }
+}
+
+/// Statements that write may stand behind WITH, but not in it.
+pub(super) fn refuse_writers(query: &Query) -> Result<(), QueryError> {
+    let tables = query.with.iter().flat_map(|with| &with.cte_tables);
+    let is_writer = |cte: &Cte| {
+        matches!(*cte.query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_))
+    };
+    match tables.into_iter().any(is_writer) {
+        true => Err(QueryError::unsupported("INSERT, UPDATE and DELETE inside WITH")
+            .hint("Run one statement after the other in a transaction.")),
+        false => Ok(()),
+    }
+}
+
+/// A constant that orders or groups without being the number of a column, and the clause that it stands in.
+pub(super) fn misplaced_constant(query: &Query) -> Option<(&'static str, &Expr)> {
+    let order = match &query.order_by {
+        Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) => items.as_slice(),
+        _ => &[],
+    };
+    let ordered = order.iter().map(|item| ("ORDER BY", &item.expr));
+    let select = match query.body.as_ref() {
+        SetExpr::Select(select) => Some(select),
+        _ => None,
+    };
+    let grouped = select.into_iter().flat_map(|select| match &select.group_by {
+        GroupByExpr::Expressions(items, _) => items.as_slice(),
+        GroupByExpr::All(_) => &[],
+    });
+    let mut all = ordered.chain(grouped.map(|item| ("GROUP BY", item)));
+    all.find(|(_, item)| match item {
+        Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i32>().is_err(),
+        Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Placeholder(_)),
+        _ => false,
+    })
+}
+
+fn is_star(item: &SelectItem) -> bool {
+    matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+}
+
+/// In a subquery a column beside `*` is there twice, and nobody can refer to it.
+pub(super) fn hide_repeated(select: &mut Select) {
+    if !select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
+        return;
+    }
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(Expr::Identifier(name)) = item {
+            let alias = quoted(&hidden_name(&fold(name)));
+            *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(name.clone()), alias };
+        }
+    }
+}
+
+/// What a SELECT groups by, also inside of grouping sets.
+fn group_keys(select: &Select) -> Vec<&Expr> {
+    let GroupByExpr::Expressions(items, _) = &select.group_by else { return Vec::new() };
+    let keys = items.iter().flat_map(|item| match item {
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => sets.iter().flatten().collect(),
+        other => vec![other],
+    });
+    keys.collect()
+}
+
+fn is_name(expression: &Expr) -> bool {
+    name_of(expression).is_some()
+}
+
+fn name_of(expression: &Expr) -> Option<String> {
+    match bare(expression) {
+        Expr::Identifier(name) => Some(fold(name)),
+        _ => None,
+    }
+}
+
+struct Collector<'a> {
+    names: &'a mut HashSet<String>,
+    queries: usize,
+}
+
+impl Visitor for Collector<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expression
+            && self.queries == 0
+        {
+            self.names.insert(fold(name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `DISTINCT ON (1)` is about the first column of the select list.
+pub(super) fn resolve_distinct(select: &mut Select) {
+    let Some(Distinct::On(items)) = &mut select.distinct else { return };
+    for item in items {
+        let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = bare(item) else { continue };
+        let index = digits.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
+        match index.and_then(|index| select.projection.get(index)) {
+            Some(SelectItem::UnnamedExpr(shown)) => *item = shown.clone(),
+            Some(SelectItem::ExprWithAlias { alias, .. }) => *item = Expr::Identifier(alias.clone()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! Spellings that are put right before the parser sees them, token by token.
+//!
+//!     TABLE t                             SELECT * FROM t
+//!     FETCH FIRST 5 ROWS ONLY             LIMIT 5
+//!     FETCH FIRST 5 ROWS WITH TIES        LIMIT "with ties"(5)
+//!     x BETWEEN SYMMETRIC a AND b         x BETWEEN "between symmetric"(a) AND b
+//!     trim(LEADING FROM x)                ltrim(x)
+//!     x NOT LIKE ANY (…)                  x !~~ ANY (…)
+//!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
+//!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
+//!
+//! The calls in double quotes are read by [`super::syntax`] and never leave this folder. Tokens keep the place that
+//! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
+//! are names again.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::statement::position_of;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// The call around the count of FETCH FIRST … WITH TIES.
+pub(super) const WITH_TIES: &str = "with ties";
+/// The call around the first bound of BETWEEN SYMMETRIC.
+pub(super) const SYMMETRIC: &str = "between symmetric";
+/// The farthest that the end of a cast may be from a window frame's offset, in tokens.
+const OFFSET_TOKENS_MAX: usize = 8;
+
+/// Spells out the tokens of one statement, which are without white space.
+pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) -> Result<(), QueryError> {
+    let commands = TableCommands::of(tokens);
+    let mut index = 0;
+    while index < tokens.len() {
+        match keyword(tokens, index) {
+            Keyword::TABLE => commands.spell_out(tokens, index),
+            Keyword::FETCH if index > 0 => fetch(tokens, index),
+            Keyword::BETWEEN => between(tokens, index),
+            Keyword::TRIM => trim(tokens, index),
+            Keyword::LIKE | Keyword::ILIKE => quantified_like(tokens, index),
+            Keyword::EXCLUDE => exclusion(tokens, index, source)?,
+            Keyword::TABLESAMPLE => check_sample(tokens, index, source)?,
+            Keyword::ONLY if is_only_table(tokens, index) => {
+                tokens.remove(index);
+                continue;
+            }
+            Keyword::USING => order_operator(tokens, index),
+            Keyword::ALL if index >= 2 && is_group_by(tokens, index - 2) => {
+                tokens.remove(index);
+                continue;
+            }
+            other if is_foreign(other, keyword(tokens, index + 1)) => forget_keyword(tokens, index),
+            _ => match tokens[index].token {
+                Token::SingleQuotedString(_) => cast_offset(tokens, index),
+                Token::LParen => row_in_parentheses(tokens, index),
+                Token::Period => row_as_value(tokens, index),
+                _ => {}
+            },
+        }
+        index += 1;
+    }
+    Ok(())
+}
+
+/// The keyword of an unquoted word; `NoKeyword` for everything else.
+fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
+    match tokens.get(index).map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
+
+fn token(tokens: &[TokenWithSpan], index: usize) -> &Token {
+    tokens.get(index).map_or(&Token::EOF, |token| &token.token)
+}
+
+/// Whether an unquoted word that is no keyword to the parser stands there.
+fn is_word(tokens: &[TokenWithSpan], index: usize, wanted: &str) -> bool {
+    match token(tokens, index) {
+        Token::Word(word) => word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted),
+        _ => false,
+    }
+}
+
+fn replace(tokens: &mut Vec<TokenWithSpan>, range: std::ops::Range<usize>, with: Vec<Token>) {
+    let span = tokens[range.start].span;
+    tokens.splice(range, with.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// The first token from `start` on that is `wanted` and not inside parentheses, brackets or CASE that begin after
+/// `start`.
+fn find_outside(tokens: &[TokenWithSpan], start: usize, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut depth = 0usize;
+    for index in start..tokens.len() {
+        if depth == 0 && wanted(index) {
+            return Some(index);
+        }
+        match (&tokens[index].token, keyword(tokens, index)) {
+            (Token::LParen | Token::LBracket, _) | (_, Keyword::CASE) => depth += 1,
+            (Token::RParen | Token::RBracket, _) | (_, Keyword::END) => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The parenthesis that closes the one at `open`.
+fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    find_outside(tokens, open + 1, |index| tokens[index].token == Token::RParen)
+}
+
+// ---- TABLE t ----
+
+/// Where TABLE begins a query depends on the statement that it stands in.
+struct TableCommands {
+    reads: bool,
+    inserts: bool,
+    creates: bool,
+}
+
+impl TableCommands {
+    fn of(tokens: &[TokenWithSpan]) -> Self {
+        let first = keyword(tokens, 0);
+        let commands =
+            [Keyword::TABLE, Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::INSERT, Keyword::CREATE];
+        Self {
+            reads: *token(tokens, 0) == Token::LParen || commands.contains(&first),
+            inserts: first == Keyword::INSERT,
+            creates: first == Keyword::CREATE,
+        }
+    }
+
+    /// `SELECT * FROM` in place of a TABLE that begins a query.
+    fn spell_out(&self, tokens: &mut Vec<TokenWithSpan>, index: usize) {
+        let named = matches!(token(tokens, index + 1), Token::Word(_));
+        if self.reads && named && (self.begins_query(tokens, index) || (self.inserts && !is_label(tokens, index))) {
+            let spelt = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+            replace(tokens, index..index + 1, spelt.to_vec());
+        }
+    }
+
+    fn begins_query(&self, tokens: &[TokenWithSpan], index: usize) -> bool {
+        let Some(before) = index.checked_sub(1) else { return true };
+        match keyword(tokens, before) {
+            Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::ALL | Keyword::DISTINCT => true,
+            // `CREATE MATERIALIZED VIEW v AS TABLE t`; elsewhere a column may be called so.
+            Keyword::AS => self.creates,
+            _ => *token(tokens, before) == Token::LParen,
+        }
+    }
+}
+
+/// After AS or a period the word is a name.
+fn is_label(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let Some(before) = index.checked_sub(1) else { return false };
+    *token(tokens, before) == Token::Period || keyword(tokens, before) == Keyword::AS
+}
+
+// ---- clauses ----
+
+/// `FETCH { FIRST | NEXT } [ count ] { ROW | ROWS } { ONLY | WITH TIES }` is LIMIT, where any count and any order
+/// with OFFSET is read.
+fn fetch(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    if !matches!(keyword(tokens, index + 1), Keyword::FIRST | Keyword::NEXT) {
+        return;
+    }
+    let is_rows = |index: usize| matches!(keyword(tokens, index), Keyword::ROW | Keyword::ROWS);
+    let Some(rows) = find_outside(tokens, index + 2, is_rows) else { return };
+    let (end, with_ties) = match (keyword(tokens, rows + 1), keyword(tokens, rows + 2)) {
+        (Keyword::ONLY, _) => (rows + 2, false),
+        (Keyword::WITH, Keyword::TIES) => (rows + 3, true),
+        _ => return,
+    };
+    let mut count: Vec<TokenWithSpan> = tokens[index + 2..rows].to_vec();
+    let span = tokens[index].span;
+    let own = |token: Token| TokenWithSpan { token, span };
+    if count.is_empty() {
+        count.push(own(Token::Number("1".into(), false)));
+    }
+    let mut spelt = vec![own(Token::make_keyword("LIMIT"))];
+    if with_ties {
+        spelt.extend([own(Token::make_word(WITH_TIES, Some('"'))), own(Token::LParen)]);
+        spelt.extend(count);
+        spelt.push(own(Token::RParen));
+    } else {
+        spelt.extend(count);
+    }
+    tokens.splice(index..end, spelt);
+}
+
+/// `FROM ONLY t`: no table has children here.
+fn is_only_table(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let after = index.checked_sub(1).map_or(Keyword::NoKeyword, |before| keyword(tokens, before));
+    let named = matches!(token(tokens, index + 1), Token::Word(_));
+    named && matches!(after, Keyword::FROM | Keyword::JOIN)
+}
+
+/// `ORDER BY a USING >` is descending.
+fn order_operator(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let direction = match token(tokens, index + 1) {
+        Token::Lt => "ASC",
+        Token::Gt => "DESC",
+        _ => return,
+    };
+    replace(tokens, index..index + 2, vec![Token::make_keyword(direction)]);
+}
+
+fn is_group_by(tokens: &[TokenWithSpan], index: usize) -> bool {
+    keyword(tokens, index) == Keyword::GROUP && keyword(tokens, index + 1) == Keyword::BY
+}
+
+/// What a window frame leaves out. Nothing is what it leaves out without the clause.
+fn exclusion(tokens: &mut Vec<TokenWithSpan>, index: usize, source: &str) -> Result<(), QueryError> {
+    let length = match keyword(tokens, index + 1) {
+        Keyword::NO if is_word(tokens, index + 2, "others") => 3,
+        Keyword::CURRENT if keyword(tokens, index + 2) == Keyword::ROW => 3,
+        Keyword::GROUP | Keyword::TIES => 2,
+        _ => return Ok(()),
+    };
+    if *token(tokens, index + length) != Token::RParen {
+        return Ok(());
+    }
+    if keyword(tokens, index + 1) != Keyword::NO {
+        let error = QueryError::new(ErrorKind::FeatureNotSupported, "EXCLUDE in a window frame is not supported");
+        return Err(error.position(position_of(source, tokens[index].span.start)));
+    }
+    // The parenthesis takes the place, so that the walk goes on behind it.
+    tokens.drain(index..index + length);
+    Ok(())
+}
+
+/// TABLESAMPLE knows two methods, each with one parameter.
+fn check_sample(tokens: &[TokenWithSpan], index: usize, source: &str) -> Result<(), QueryError> {
+    let (Token::Word(method), Token::LParen) = (token(tokens, index + 1), token(tokens, index + 2)) else {
+        return Ok(());
+    };
+    let name = method.value.to_lowercase();
+    let error = if !["bernoulli", "system"].contains(&name.as_str()) {
+        QueryError::new(ErrorKind::UndefinedObject, format!("tablesample method {name} does not exist"))
+    } else {
+        let is_end = |at: usize| matches!(tokens[at].token, Token::Comma | Token::RParen);
+        let mut parameters = 1;
+        let mut end = find_outside(tokens, index + 3, is_end);
+        while let Some(comma) = end.filter(|at| tokens[*at].token == Token::Comma) {
+            parameters += 1;
+            end = find_outside(tokens, comma + 1, is_end);
+        }
+        if parameters == 1 {
+            return Ok(());
+        }
+        let message = format!("tablesample method {name} requires 1 argument, not {parameters}");
+        QueryError::new(ErrorKind::InvalidTablesampleArgument, message)
+    };
+    Err(error.position(position_of(source, tokens[index + 1].span.start)))
+}
+
+/// Words that have a meaning to other databases only: a table may be called so without AS.
+fn is_foreign(word: Keyword, next: Keyword) -> bool {
+    match word {
+        Keyword::QUALIFY
+        | Keyword::TOP
+        | Keyword::SAMPLE
+        | Keyword::PIVOT
+        | Keyword::UNPIVOT
+        | Keyword::MATCH_RECOGNIZE
+        | Keyword::APPLY
+        | Keyword::PREWHERE
+        | Keyword::STRAIGHT_JOIN => true,
+        Keyword::SEMI | Keyword::ANTI | Keyword::ASOF | Keyword::GLOBAL => next == Keyword::JOIN,
+        _ => false,
+    }
+}
+
+fn forget_keyword(tokens: &mut [TokenWithSpan], index: usize) {
+    if let Token::Word(word) = &mut tokens[index].token {
+        word.keyword = Keyword::NoKeyword;
+    }
+}
+
+// ---- expressions ----
+
+fn between(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    match keyword(tokens, index + 1) {
+        Keyword::ASYMMETRIC => {
+            tokens.remove(index + 1);
+        }
+        Keyword::SYMMETRIC => {
+            let Some(and) = find_outside(tokens, index + 2, |at| keyword(tokens, at) == Keyword::AND) else { return };
+            replace(tokens, and..and + 1, vec![Token::RParen, Token::make_keyword("AND")]);
+            let call = vec![Token::make_word(SYMMETRIC, Some('"')), Token::LParen];
+            replace(tokens, index + 1..index + 2, call);
+        }
+        _ => {}
+    }
+}
+
+/// `trim([LEADING | TRAILING | BOTH] [[characters] FROM] list)` is a call of the function with the list and then the
+/// characters.
+fn trim(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let after_period = index > 0 && *token(tokens, index - 1) == Token::Period;
+    if after_period || *token(tokens, index + 1) != Token::LParen {
+        return;
+    }
+    let Some(close) = closing(tokens, index + 1) else { return };
+    let (name, start) = match keyword(tokens, index + 2) {
+        Keyword::LEADING => ("ltrim", index + 3),
+        Keyword::TRAILING => ("rtrim", index + 3),
+        Keyword::BOTH => ("btrim", index + 3),
+        _ => ("btrim", index + 2),
+    };
+    let is_from = |at: usize| keyword(tokens, at) == Keyword::FROM && keyword(tokens, at - 1) != Keyword::DISTINCT;
+    let from = find_outside(tokens, start, is_from).filter(|from| *from < close);
+    let mut arguments: Vec<TokenWithSpan> = match from {
+        None => tokens[start..close].to_vec(),
+        Some(from) => tokens[from + 1..close].to_vec(),
+    };
+    if arguments.is_empty() {
+        return;
+    }
+    if let Some(from) = from.filter(|from| *from > start) {
+        arguments.push(TokenWithSpan { token: Token::Comma, span: tokens[from].span });
+        arguments.extend_from_slice(&tokens[start..from]);
+    }
+    tokens.splice(index + 2..close, arguments);
+    replace(tokens, index..index + 1, vec![Token::make_word(name, None)]);
+}
+
+/// `[NOT] LIKE ANY (…)` by the name of LIKE's operator, which the parser takes beside ANY and ALL.
+fn quantified_like(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let quantified = matches!(keyword(tokens, index + 1), Keyword::ANY | Keyword::SOME | Keyword::ALL);
+    if !quantified || *token(tokens, index + 2) != Token::LParen {
+        return;
+    }
+    let negated = index > 0 && keyword(tokens, index - 1) == Keyword::NOT;
+    let operator = match (keyword(tokens, index), negated) {
+        (Keyword::LIKE, false) => Token::DoubleTilde,
+        (Keyword::LIKE, true) => Token::ExclamationMarkDoubleTilde,
+        (_, false) => Token::DoubleTildeAsterisk,
+        (_, true) => Token::ExclamationMarkDoubleTildeAsterisk,
+    };
+    replace(tokens, index - usize::from(negated)..index + 1, vec![operator]);
+}
+
+/// `BETWEEN '6 days'::interval PRECEDING AND …`: the parser takes a cast there in parentheses only.
+fn cast_offset(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let Some(before) = index.checked_sub(1) else { return };
+    let in_frame = matches!(
+        keyword(tokens, before),
+        Keyword::BETWEEN | Keyword::AND | Keyword::ROWS | Keyword::RANGE | Keyword::GROUPS
+    );
+    if !in_frame || *token(tokens, index + 1) != Token::DoubleColon {
+        return;
+    }
+    let is_direction = |at: usize| matches!(keyword(tokens, at), Keyword::PRECEDING | Keyword::FOLLOWING);
+    let Some(direction) = find_outside(tokens, index + 2, is_direction) else { return };
+    if direction - index > OFFSET_TOKENS_MAX {
+        return;
+    }
+    let span = tokens[index].span;
+    tokens.insert(direction, TokenWithSpan { token: Token::RParen, span });
+    tokens.insert(index, TokenWithSpan { token: Token::LParen, span });
+}
+
+/// `(t).*` is `t.*`, and `(t.*)` as a value is the row.
+fn row_in_parentheses(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let called =
+        index > 0 && matches!(&tokens[index - 1].token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
+    if called || !matches!(token(tokens, index + 1), Token::Word(_)) {
+        return;
+    }
+    let next: Vec<&Token> = (2..5).map(|ahead| token(tokens, index + ahead)).collect();
+    match next.as_slice() {
+        [Token::RParen, Token::Period, Token::Mul] => {
+            tokens.remove(index + 2);
+            tokens.remove(index);
+        }
+        [Token::Period, Token::Mul, Token::RParen] => {
+            tokens.drain(index + 2..index + 4);
+        }
+        _ => {}
+    }
+}
+
+/// `t.*::text`, `t.* IS NULL` and `count(t.*)` are about the row.
+fn row_as_value(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    if *token(tokens, index + 1) != Token::Mul || index == 0 || !matches!(tokens[index - 1].token, Token::Word(_)) {
+        return;
+    }
+    let is_argument = *token(tokens, index + 2) == Token::RParen
+        && index >= 3
+        && tokens[index - 2].token == Token::LParen
+        && matches!(tokens[index - 3].token, Token::Word(_));
+    if *token(tokens, index + 2) == Token::DoubleColon || keyword(tokens, index + 2) == Keyword::IS || is_argument {
+        tokens.drain(index..index + 2);
+    }
+}

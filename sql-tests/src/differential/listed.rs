@@ -1,0 +1,226 @@
+//! The differences that POSTGRES.md lists, as narrow as they can be said.
+//!
+//! There are two sorts. A *mark* on a production says that its value or type is another one there by design; the
+//! values are then compared by that mark's measure. An *observation* explains an answer by what PostgreSQL says of the
+//! statement's parts: a numeric that is NaN, a value that lies beyond what Meridian holds.
+
+use super::client::Outcome;
+use super::comparison::Kind;
+use super::tree::Mark;
+use crate::wire::ColumnDescription;
+use std::cmp::Ordering;
+
+const FLOAT4_OID: u32 = 700;
+const FLOAT8_OID: u32 = 701;
+const DATE_OID: u32 = 1082;
+const TIMESTAMP_OID: u32 = 1114;
+const TIMESTAMPTZ_OID: u32 = 1184;
+const INTERVAL_OID: u32 = 1186;
+const NUMERIC_OID: u32 = 1700;
+
+const OUT_OF_RANGE: &str = "22003";
+/// The classes of errors that a value causes rather than a statement.
+const DATA_ERROR_CLASSES: &[&str] = &["22", "54"];
+
+/// Numerics beyond so many digits are refused; "numeric has at most 76 digits".
+const NUMERIC_DIGITS_MAX: usize = 76;
+/// "Beyond 22 digits before the point they are errors", of averages and quotients.
+const QUOTIENT_WHOLE_DIGITS_MAX: usize = 22;
+/// "Timestamps end in January 294247": what is in the year before may come to lie beyond.
+const TIMESTAMP_YEAR_MAX: i64 = 294_245;
+/// "Intervals hold at most 292 years of hours, minutes and seconds".
+const INTERVAL_HOURS_MAX: i64 = 2_562_047;
+/// "Zones with summer time are computed without it after 2099".
+const SUMMER_TIME_YEAR_MAX: i64 = 2099;
+/// How much a sum of doubles may differ, as part of Σ|x|.
+const SUM_TOLERANCE: f64 = 1e-12;
+const REAL_SUM_TOLERANCE: f64 = 1e-6;
+/// How much what is computed in double precision may differ from what PostgreSQL computes exactly.
+const DOUBLE_TOLERANCE: f64 = 1e-12;
+const VARIANCE_TOLERANCE: f64 = 1e-9;
+
+/// What a mark is called in the summary.
+pub(crate) fn rule_of(mark: Mark) -> &'static str {
+    match mark {
+        Mark::None => "none",
+        Mark::Scale => "Numbers: the scale of quotients, averages and numerics that meet",
+        Mark::Double => "Numbers: power, sqrt, ln, log, exp of numeric are double precision",
+        Mark::Variance => "Numbers: variances depend on the order of rows, or are double precision",
+        Mark::FloatSum => "Numbers: sums of doubles are rounded once",
+        Mark::RealSum => "Numbers: the sum of real is double precision",
+    }
+}
+
+/// Whether two values are the same by the measure of the mark.
+pub(crate) fn is_same(value: &str, expected: &str, mark: Mark, magnitude: f64) -> bool {
+    if value == expected {
+        return true;
+    }
+    let numbers = || Some((value.parse::<f64>().ok()?, expected.parse::<f64>().ok()?));
+    let within = |tolerance: f64| numbers().is_some_and(|(value, expected)| (value - expected).abs() <= tolerance);
+    let size = || numbers().map_or(0.0, |(value, expected)| value.abs().max(expected.abs()));
+    match mark {
+        Mark::None => false,
+        Mark::Scale => same_decimal(value, expected),
+        Mark::Double => within(DOUBLE_TOLERANCE * size()),
+        Mark::Variance => within(VARIANCE_TOLERANCE * size().max(1.0)),
+        Mark::FloatSum => within(SUM_TOLERANCE * magnitude),
+        Mark::RealSum => within(REAL_SUM_TOLERANCE * magnitude),
+    }
+}
+
+/// Whether another type is one of the listed ones.
+pub(crate) fn is_type_listed(column: &ColumnDescription, expected: &ColumnDescription, mark: Mark) -> bool {
+    match mark {
+        Mark::Double | Mark::Variance => expected.type_oid == NUMERIC_OID && column.type_oid == FLOAT8_OID,
+        Mark::RealSum => expected.type_oid == FLOAT4_OID && column.type_oid == FLOAT8_OID,
+        Mark::None | Mark::Scale | Mark::FloatSum => false,
+    }
+}
+
+/// Whether PostgreSQL may fail where Meridian answers: a sum of doubles overflows in between, though not in the end.
+pub(crate) fn is_failure_listed(code: &str, mark: Mark) -> bool {
+    matches!(mark, Mark::FloatSum | Mark::RealSum) && code == OUT_OF_RANGE
+}
+
+/// Whether two decimals are equal when both are rounded to the smaller scale.
+fn same_decimal(one: &str, other: &str) -> bool {
+    let scale_of = |text: &str| text.split_once('.').map_or(0, |(_, digits)| digits.len());
+    let scale = scale_of(one).min(scale_of(other));
+    match (rounded(one, scale), rounded(other, scale)) {
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// A decimal rounded half away from zero, as its sign and digits without the point; `None` for what is no decimal.
+fn rounded(text: &str, scale: usize) -> Option<(bool, Vec<u8>)> {
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let (kept, cut) = fraction.split_at(scale.min(fraction.len()));
+    let mut digits: Vec<u8> = whole.bytes().chain(kept.bytes()).map(|byte| byte - b'0').collect();
+    if cut.bytes().next().is_some_and(|first| first >= b'5') {
+        let carried = digits.iter_mut().rev().find_map(|digit| {
+            *digit = (*digit + 1) % 10;
+            (*digit != 0).then_some(())
+        });
+        if carried.is_none() {
+            digits.insert(0, 1);
+        }
+    }
+    let significant: Vec<u8> = digits.iter().copied().skip_while(|digit| *digit == 0).collect();
+    Some((negative && !significant.is_empty(), significant))
+}
+
+/// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, the whole last, and
+/// Meridian of the same. `has_summer_time` says whether a zone that knows summer time is meant.
+pub(crate) fn explanation(
+    kind: &Kind,
+    parts: &[Outcome],
+    meridian_parts: &[Outcome],
+    has_summer_time: bool,
+) -> Option<&'static str> {
+    // An error that a part has in both by itself comes or not, as they choose to compute the part.
+    let in_both = |code: &str| {
+        let both = parts.iter().zip(meridian_parts);
+        both.into_iter().any(|(part, meridian)| part.code() == Some(code) && meridian.code() == Some(code))
+    };
+    let is_data_error = |code: &str| DATA_ERROR_CLASSES.iter().any(|class| code.starts_with(class));
+    if error_code(kind).is_some_and(|code| is_data_error(code) && in_both(code)) {
+        return Some("which parts of a statement are computed, and in which order, is not defined");
+    }
+    let any = |oids: &[u32], holds: &dyn Fn(&str) -> bool| {
+        parts.iter().any(|part| values_of(part, oids).into_iter().any(holds))
+    };
+    let is_special = |value: &str| matches!(value, "NaN" | "Infinity" | "-Infinity");
+    if any(&[NUMERIC_OID], &is_special) {
+        return Some("Numbers: numeric has no NaN and no infinity");
+    }
+    if meridian_code(kind) == Some(OUT_OF_RANGE) && any(&[NUMERIC_OID], &is_beyond_numeric) {
+        return Some("Numbers: numeric has at most 76 digits, a quotient 22 before the point");
+    }
+    if any(&[DATE_OID, TIMESTAMP_OID, TIMESTAMPTZ_OID], &|value| value.ends_with("infinity")) {
+        return Some("Dates and times: infinity is refused");
+    }
+    if any(&[TIMESTAMP_OID, TIMESTAMPTZ_OID], &|value| year_of(value) > TIMESTAMP_YEAR_MAX) {
+        return Some("Dates and times: timestamps end in January 294247");
+    }
+    if any(&[INTERVAL_OID], &|value| hours_of(value) >= INTERVAL_HOURS_MAX) {
+        return Some("Dates and times: intervals hold at most 292 years of hours");
+    }
+    let moments = [DATE_OID, TIMESTAMP_OID, TIMESTAMPTZ_OID];
+    if has_summer_time && any(&moments, &|value| year_of(value) > SUMMER_TIME_YEAR_MAX) {
+        return Some("Dates and times: zones with summer time are computed without it after 2099");
+    }
+    None
+}
+
+/// The SQLSTATE that only one of the servers answered, or Meridian's where both did.
+fn error_code(kind: &Kind) -> Option<&str> {
+    match kind {
+        Kind::OnlyPostgresFails { code } => Some(code),
+        other => meridian_code(other),
+    }
+}
+
+fn meridian_code(kind: &Kind) -> Option<&str> {
+    match kind {
+        Kind::OnlyMeridianFails { code, .. } => Some(code),
+        Kind::Code { meridian, .. } => Some(meridian),
+        _ => None,
+    }
+}
+
+/// The values in columns of these types.
+fn values_of<'a>(outcome: &'a Outcome, oids: &[u32]) -> Vec<&'a str> {
+    let Outcome::Rows { columns, rows } = outcome else { return Vec::new() };
+    let wanted: Vec<usize> = (0..columns.len()).filter(|column| oids.contains(&columns[*column].type_oid)).collect();
+    rows.iter().flat_map(|row| wanted.iter().filter_map(|column| row[*column].as_deref())).collect()
+}
+
+fn is_beyond_numeric(value: &str) -> bool {
+    let (whole, fraction) = value.trim_start_matches('-').split_once('.').unwrap_or((value, ""));
+    let significant = whole.trim_start_matches('0').len();
+    match (significant + fraction.len()).cmp(&NUMERIC_DIGITS_MAX) {
+        Ordering::Greater => true,
+        _ => significant > QUOTIENT_WHOLE_DIGITS_MAX,
+    }
+}
+
+/// The year of a date or timestamp in ISO style; years before Christ count as none.
+fn year_of(value: &str) -> i64 {
+    value.split('-').next().and_then(|year| year.parse().ok()).unwrap_or_default()
+}
+
+/// The hours of an interval in the style `postgres`.
+fn hours_of(value: &str) -> i64 {
+    let time = value.split(' ').find(|part| part.contains(':')).unwrap_or_default();
+    time.trim_start_matches(['-', '+']).split(':').next().and_then(|hours| hours.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_same, same_decimal};
+    use crate::differential::tree::Mark;
+
+    #[test]
+    fn decimals_are_equal_up_to_the_smaller_scale() {
+        assert!(same_decimal("0.3333333333333333", "0.33333333333333333333"));
+        assert!(same_decimal("1.00", "1"));
+        assert!(same_decimal("9.9999", "10.00"));
+        assert!(same_decimal("-0.00", "0"));
+        assert!(!same_decimal("1.01", "1.02"));
+        assert!(!same_decimal("1", "-1"));
+    }
+
+    #[test]
+    fn a_sum_may_differ_by_a_part_of_its_magnitude() {
+        assert!(is_same("0.30000000000000004", "0.3", Mark::FloatSum, 1.0));
+        assert!(!is_same("0.30000000000000004", "0.3", Mark::None, 1.0));
+        assert!(!is_same("0.31", "0.3", Mark::FloatSum, 1.0));
+        assert!(!is_same("NaN", "0.3", Mark::FloatSum, 1.0));
+    }
+}
