@@ -108,14 +108,14 @@ impl TableDefinition {
     }
 }
 
-/// A materialized view. The text is the *bound* definition: names qualified, `*` expanded, settings frozen.
+/// A view, materialized or plain. The text is the *bound* definition: names qualified, `*` expanded, settings frozen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ViewDefinition {
     pub id: ObjectId,
     pub name: ObjectName,
     /// The view's query as it is planned at every start.
     pub query: String,
-    /// The TimeZone setting that the query was defined under.
+    /// The TimeZone setting that the query was defined under; empty for a plain view, which has that of its reader.
     pub time_zone: String,
     /// The output columns in order.
     pub columns: Vec<Column>,
@@ -125,6 +125,18 @@ pub struct ViewDefinition {
     pub state: Option<TableDefinition>,
     /// False after `WITH NO DATA` until the first REFRESH.
     pub populated: bool,
+}
+
+impl ViewDefinition {
+    /// Whether it is a plain view: a name for a query of which nothing is kept.
+    pub fn is_plain(&self) -> bool {
+        self.time_zone.is_empty()
+    }
+
+    /// What DROP and errors call it.
+    pub fn kind(&self) -> &'static str {
+        if self.is_plain() { "view" } else { "materialized view" }
+    }
 }
 
 /// What is kept of a view at one snapshot beside its definition.

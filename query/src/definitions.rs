@@ -3,10 +3,11 @@
 use crate::background;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
 use crate::response::{CommandTag, Response};
 use crate::session::Session;
-use crate::statement::{CreateMaterializedView, CreateTable, DropObject, DropStatement, Statement};
+use crate::statement::{CreateTable, CreateView, DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
 use crate::table_definition::define;
 use crate::transaction::Change;
@@ -145,7 +146,7 @@ pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Resul
         match to_drop(&planning, name, drop.object) {
             Ok(id) => doomed.push(id),
             Err(error) if drop.if_exists && error.kind == ErrorKind::UndefinedTable => {
-                let kind = if drop.object == DropObject::Table { "table" } else { "materialized view" };
+                let kind = kind_of(drop.object);
                 session.notice(NoticeSeverity::Notice, format!("{kind} \"{name}\" does not exist, skipping"));
             }
             Err(error) => return Err(error),
@@ -162,22 +163,30 @@ fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> R
         let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{}\" is not {is}", resolved.name));
         Err(error.hint(hint))
     };
-    let kind = if object == DropObject::Table { "table" } else { "materialized view" };
+    let kind = kind_of(object);
     let relation = planning.relation(&resolved, &name.to_string()).map_err(|mut error| {
         error.message = format!("{kind} \"{name}\" does not exist");
         error
     })?;
-    match (relation, object) {
-        (Relation::Table(version), DropObject::Table) => Ok(version.definition.id),
-        (Relation::View(view), DropObject::MaterializedView) => Ok(view.definition.id),
-        (Relation::Table(_), DropObject::MaterializedView) => {
-            wrong("a materialized view", "Use DROP TABLE to remove a table.")
+    let (id, is, hint) = match relation {
+        Relation::Table(version) => (version.definition.id, DropObject::Table, "Use DROP TABLE to remove a table."),
+        Relation::View(view) if view.definition.is_plain() => {
+            (view.definition.id, DropObject::View, "Use DROP VIEW to remove a view.")
         }
-        (Relation::View(_), DropObject::Table) => {
-            wrong("a table", "Use DROP MATERIALIZED VIEW to remove a materialized view.")
+        Relation::View(view) => {
+            let hint = "Use DROP MATERIALIZED VIEW to remove a materialized view.";
+            (view.definition.id, DropObject::MaterializedView, hint)
         }
-        (Relation::View(_), _) => wrong("a view", "Use DROP MATERIALIZED VIEW to remove a materialized view."),
-        (Relation::Table(_), _) => wrong("a view", "Use DROP TABLE to remove a table."),
+    };
+    if is == object { Ok(id) } else { wrong(&format!("a {kind}"), hint) }
+}
+
+fn kind_of(object: DropObject) -> &'static str {
+    match object {
+        DropObject::Table => "table",
+        DropObject::MaterializedView => "materialized view",
+        DropObject::View => "view",
+        DropObject::Schema => "schema",
     }
 }
 
@@ -195,17 +204,11 @@ fn drop_ops(
     }
     let extra: Vec<ObjectId> = order.iter().copied().filter(|id| !doomed.contains(id)).collect();
     if let Some(first) = extra.first() {
-        let shown = |id: ObjectId| {
-            snapshot
-                .views
-                .get(&id)
-                .map_or_else(String::new, |view| format!("materialized view {}", view.definition.name.name))
-        };
         if !cascade {
             let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
-            return Err(restricted(snapshot, target, &shown(*first)));
+            return Err(restricted(snapshot, target));
         }
-        let names: Vec<String> = extra.iter().map(|id| shown(*id)).collect();
+        let names: Vec<String> = extra.iter().map(|id| shown(snapshot, *id)).collect();
         session.notice(
             NoticeSeverity::Notice,
             match names.as_slice() {
@@ -235,15 +238,34 @@ fn depends_on(snapshot: &Snapshot, view: ObjectId, input: ObjectId) -> bool {
     })
 }
 
-fn restricted(snapshot: &Snapshot, target: ObjectId, dependent: &str) -> QueryError {
-    let what = match snapshot.relation_by_id(target) {
-        Some(Relation::Table(version)) => format!("table {}", version.definition.name.name),
-        Some(Relation::View(view)) => format!("materialized view {}", view.definition.name.name),
-        None => format!("object {target}"),
-    };
+/// What cannot be dropped, and every view that stands in the way.
+fn restricted(snapshot: &Snapshot, target: ObjectId) -> QueryError {
+    let mut lines = Vec::new();
+    dependencies(snapshot, target, &mut BTreeSet::new(), &mut lines);
+    let what = shown(snapshot, target);
     QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
-        .detail(format!("{dependent} depends on {what}"))
+        .detail(lines.join("\n"))
         .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+/// A line for each view that reads an object, and for each that reads those.
+fn dependencies(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, lines: &mut Vec<String>) {
+    let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
+    for dependent in dependents {
+        if seen.insert(dependent) {
+            lines.push(format!("{} depends on {}", shown(snapshot, dependent), shown(snapshot, id)));
+            dependencies(snapshot, dependent, seen, lines);
+        }
+    }
+}
+
+/// An object as errors name it.
+fn shown(snapshot: &Snapshot, id: ObjectId) -> String {
+    match snapshot.relation_by_id(id) {
+        Some(Relation::Table(version)) => format!("table {}", version.definition.name.name),
+        Some(Relation::View(view)) => format!("{} {}", view.definition.kind(), view.definition.name.name),
+        None => format!("object {id}"),
+    }
 }
 
 fn drop_schema(
@@ -277,7 +299,7 @@ fn drop_schema(
 
 pub(crate) async fn create_view(
     session: &mut Session,
-    create: &CreateMaterializedView,
+    create: &CreateView,
     statement: &Statement,
     alone: bool,
 ) -> Result<Response, QueryError> {
@@ -286,10 +308,11 @@ pub(crate) async fn create_view(
     if taken(session, &planning, &name, create.if_not_exists)? {
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
+    refuse_parameters(&create.query, statement)?;
     let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
     let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
     let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
-    refuse_volatile(&shown)?;
+    refuse_volatile(&planning.query_plan(&bound, &[], Some(statement))?)?;
     let time_zone = session.settings.get("TimeZone").unwrap_or_default();
     let program = view_reading::compile_query(&planning, &bound, &time_zone)?;
     let id = session.engine.catalog.allocate_object();
@@ -321,6 +344,96 @@ pub(crate) async fn create_view(
         }
     }
     Ok(done("CREATE MATERIALIZED VIEW"))
+}
+
+/// CREATE [OR REPLACE] VIEW: a name for a query, which is planned anew by whoever reads it.
+pub(crate) fn create_plain_view(
+    session: &mut Session,
+    create: &CreateView,
+    statement: &Statement,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let name = new_name(&planning, &create.name)?;
+    let replaced = match planning.snapshot.relation(&name) {
+        Some(Relation::View(view)) if create.or_replace && view.definition.is_plain() => {
+            Some(Arc::clone(&view.definition))
+        }
+        Some(_) if create.or_replace => {
+            let message = format!("\"{}\" is not a view", name.name);
+            return Err(QueryError::new(ErrorKind::WrongObjectType, message));
+        }
+        _ => None,
+    };
+    if replaced.is_none() && taken(session, &planning, &name, create.if_not_exists)? {
+        return Ok(done("CREATE VIEW"));
+    }
+    refuse_parameters(&create.query, statement)?;
+    let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
+    let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
+    let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
+    let id = match &replaced {
+        Some(before) => {
+            check_replacement(&planning.snapshot, before, &columns, &inputs)?;
+            before.id
+        }
+        None => session.engine.catalog.allocate_object(),
+    };
+    let query = bound.to_string();
+    let definition = Arc::new(ViewDefinition {
+        id,
+        name,
+        query,
+        time_zone: String::new(),
+        columns,
+        inputs,
+        state: None,
+        populated: true,
+    });
+    let op = if replaced.is_some() { Op::AlterView(definition) } else { Op::CreateView(definition) };
+    session.add_change(Change::of(vec![op]))?;
+    Ok(done("CREATE VIEW"))
+}
+
+/// A definition has no parameters, as nobody would give them.
+fn refuse_parameters(query: &ast::Query, statement: &Statement) -> Result<(), QueryError> {
+    let parameters = Parameters::of(query, Some(statement))?;
+    match parameters.count() {
+        0 => Ok(()),
+        _ => {
+            let number = (1..=parameters.count()).find(|number| parameters.first_place(*number).is_some()).unwrap_or(1);
+            let message = format!("there is no parameter ${number}");
+            Err(QueryError::new(ErrorKind::UndefinedParameter, message).position(parameters.first_place(number)))
+        }
+    }
+}
+
+/// A replaced view keeps its columns, to which others may come, and does not read itself.
+fn check_replacement(
+    snapshot: &Snapshot,
+    before: &ViewDefinition,
+    columns: &[Column],
+    inputs: &[ObjectId],
+) -> Result<(), QueryError> {
+    let invalid = |message: String| Err(QueryError::new(ErrorKind::InvalidTableDefinition, message));
+    if inputs.iter().any(|input| *input == before.id || depends_on(snapshot, *input, before.id)) {
+        let message = format!("infinite recursion detected in rules for relation \"{}\"", before.name.name);
+        return Err(QueryError::new(ErrorKind::InvalidObjectDefinition, message));
+    }
+    if columns.len() < before.columns.len() {
+        return invalid("cannot drop columns from view".into());
+    }
+    for (old, new) in before.columns.iter().zip(columns) {
+        if old.name != new.name {
+            return invalid(format!("cannot change name of view column \"{}\" to \"{}\"", old.name, new.name));
+        }
+        if old.sql_type != new.sql_type {
+            return invalid(format!(
+                "cannot change data type of view column \"{}\" from {} to {}",
+                old.name, old.sql_type, new.sql_type
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// One line on how the view will be kept.
@@ -522,11 +635,14 @@ pub(crate) async fn refresh(
 ) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let object = planning.object_name(name)?;
-    let Relation::View(view) = planning.relation(&object, &name.to_string())? else {
-        return Err(QueryError::new(
-            ErrorKind::WrongObjectType,
-            format!("\"{}\" is not a materialized view", object.name),
-        ));
+    let view = match planning.relation(&object, &name.to_string())? {
+        Relation::View(view) if !view.definition.is_plain() => view,
+        _ => {
+            return Err(QueryError::new(
+                ErrorKind::WrongObjectType,
+                format!("\"{}\" is not a materialized view", object.name),
+            ));
+        }
     };
     if view.definition.populated != with_data {
         let altered = ViewDefinition { populated: with_data, ..ViewDefinition::clone(&view.definition) };

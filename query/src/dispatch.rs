@@ -50,9 +50,10 @@ pub(crate) async fn run(
         StatementKind::CreateSchema { name, if_not_exists } => {
             definitions::create_schema(session, name, *if_not_exists)
         }
-        StatementKind::CreateMaterializedView(create) => {
-            definitions::create_view(session, create, statement, alone).await
-        }
+        StatementKind::CreateView(create) => match create.materialized {
+            true => definitions::create_view(session, create, statement, alone).await,
+            false => definitions::create_plain_view(session, create, statement),
+        },
         StatementKind::Drop(drop) => definitions::drop_objects(session, drop),
         StatementKind::Truncate { tables } => definitions::truncate(session, tables),
         StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
@@ -131,7 +132,6 @@ fn unsupported(what: &str) -> QueryError {
     let error = QueryError::unsupported(what);
     match what {
         "MERGE" => error.hint("UPDATE and INSERT in one transaction do the same."),
-        "CREATE VIEW" => error.hint("Create a materialized view; it always shows what its query would."),
         "ALTER" => error.hint("Create a new table and fill it with INSERT INTO … SELECT."),
         "CREATE INDEX" | "CREATE UNIQUE" => {
             error.hint("Rows are found by partition and sort order: see PARTITION BY and order_by of CREATE TABLE.")

@@ -140,8 +140,8 @@ pub(crate) fn run_view(session: &mut Session, name: &ast::ObjectName) -> Result<
     let planning = session.planning()?;
     let object = planning.object_name(name)?;
     match planning.relation(&object, &name.to_string())? {
-        Relation::View(view) => Ok(lines_response(view_lines(&planning, view)?)),
-        Relation::Table(_) => {
+        Relation::View(view) if !view.definition.is_plain() => Ok(lines_response(view_lines(&planning, view)?)),
+        _ => {
             Err(QueryError::new(ErrorKind::WrongObjectType, format!("\"{}\" is not a materialized view", object.name)))
         }
     }

@@ -190,6 +190,10 @@ pub(crate) fn writable_table(planning: &Planning, name: &ast::ObjectName) -> Res
     }
     match planning.relation(&object, &shown)? {
         Relation::Table(version) => Ok(Arc::clone(&version.definition)),
+        Relation::View(view) if view.definition.is_plain() => {
+            Err(QueryError::new(ErrorKind::FeatureNotSupported, format!("cannot change view \"{}\"", object.name))
+                .hint("Change the table that it reads."))
+        }
         Relation::View(_) => Err(QueryError::new(
             ErrorKind::WrongObjectType,
             format!("cannot change materialized view \"{}\"", object.name),

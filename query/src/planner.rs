@@ -157,6 +157,11 @@ impl Planning {
     }
 
     /// The same with another time zone.
+    /// Whether statements are planned in a time zone.
+    pub(crate) fn is_in_time_zone(&self, time_zone: &str) -> bool {
+        self.state.config_options().execution.time_zone.as_deref() == Some(time_zone)
+    }
+
     pub(crate) fn in_time_zone(mut self, time_zone: &str) -> Self {
         self.state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
         self

@@ -50,7 +50,7 @@ pub(crate) enum StatementKind {
         name: String,
         if_not_exists: bool,
     },
-    CreateMaterializedView(Box<CreateMaterializedView>),
+    CreateView(Box<CreateView>),
     Drop(DropStatement),
     Truncate {
         tables: Vec<ast::ObjectName>,
@@ -114,7 +114,9 @@ pub(crate) struct CreateTable {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct CreateMaterializedView {
+pub(crate) struct CreateView {
+    pub materialized: bool,
+    pub or_replace: bool,
     pub name: ast::ObjectName,
     pub columns: Vec<String>,
     pub query: Box<ast::Query>,
@@ -200,7 +202,8 @@ impl StatementKind {
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateSchema { .. } => "CREATE SCHEMA",
-            Self::CreateMaterializedView(_) => "CREATE MATERIALIZED VIEW",
+            Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",
+            Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
             Self::Drop(drop) => drop.object.command(),
             _ => return None,

@@ -7,8 +7,8 @@ use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_tokens};
 use crate::statement::{
-    CreateMaterializedView, CreateTable, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
-    Isolation, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
+    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Isolation, SetValue,
+    StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
 };
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -511,14 +511,20 @@ impl Words<'_> {
             Ast::CreateTable(definition) => {
                 Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by })))
             }
-            Ast::CreateView(view) if view.materialized => {
-                if view.or_replace {
+            Ast::CreateView(view) => {
+                if view.or_replace && view.materialized {
                     return Err(
                         QueryError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW").hint("Drop the view first.")
                     );
                 }
+                if view.temporary {
+                    return Err(QueryError::unsupported("CREATE TEMPORARY VIEW")
+                        .hint("Create a plain view and drop it afterwards."));
+                }
                 let columns = view.columns.iter().map(|column| fold(&column.name)).collect();
-                Ok(StatementKind::CreateMaterializedView(Box::new(CreateMaterializedView {
+                Ok(StatementKind::CreateView(Box::new(CreateView {
+                    materialized: view.materialized,
+                    or_replace: view.or_replace,
                     name: view.name,
                     columns,
                     query: view.query,
@@ -526,7 +532,6 @@ impl Words<'_> {
                     with_data,
                 })))
             }
-            Ast::CreateView(_) => Ok(StatementKind::Unsupported("CREATE VIEW".into())),
             Ast::CreateSchema { schema_name, if_not_exists, .. } => {
                 let name = match schema_name {
                     ast::SchemaName::Simple(name) | ast::SchemaName::NamedAuthorization(name, _) => name,

@@ -134,7 +134,7 @@ impl SystemSource {
 
     fn view_classes(&self, snapshot: &Arc<Snapshot>) -> Vec<ViewClassRow> {
         let planning = background_planning(&self.engine, Arc::clone(snapshot));
-        let views = snapshot.views.values().map(|view| {
+        let views = snapshot.views.values().filter(|view| !view.definition.is_plain()).map(|view| {
             let program = self.engine.programs.of(&planning, &view.definition);
             let fold = self.engine.background.last_fold(view.definition.id);
             ViewClassRow {

@@ -40,7 +40,7 @@ impl Programs {
             return Ok(Arc::clone(program));
         }
         let program = Arc::new(compile(planning, &definition.query, &definition.time_zone)?);
-        if program.reads_session() {
+        if program.reads_session() || definition.is_plain() {
             return Ok(program);
         }
         self.0.lock().insert(definition.id, (Arc::clone(definition), Arc::clone(&program)));
@@ -70,13 +70,14 @@ pub(crate) fn compile(
     compile_query(planning, &query, time_zone)
 }
 
-/// Compiles a query in the time zone that the view was defined in.
+/// Compiles a query in the time zone that the view was defined in, or the session's for a plain one.
 pub(crate) fn compile_query(
     planning: &Planning,
     query: &ast::Query,
     time_zone: &str,
 ) -> std::result::Result<ViewProgram, QueryError> {
-    let schemas = planning.with_sources(Sources::Schemas).in_time_zone(time_zone);
+    let schemas = planning.with_sources(Sources::Schemas);
+    let schemas = if time_zone.is_empty() { schemas } else { schemas.in_time_zone(time_zone) };
     let plan = schemas.analyzed(schemas.query_plan(query, &[], None)?, None)?;
     let maintainable = |table: &TableReference| matches!(relation_of(planning, table), Some(Relation::Table(_)));
     ViewProgram::compile(plan, maintainable).map_err(|error| translate(error, None))
@@ -88,6 +89,11 @@ fn relation_of<'a>(planning: &'a Planning, table: &TableReference) -> Option<Rel
 
 /// The plan that gives a view's rows at the planning's snapshot, columns named as the view declares them.
 pub(crate) fn read_plan(planning: &Planning, view: &ViewVersion) -> Result<LogicalPlan> {
+    let zone = &view.definition.time_zone;
+    if !zone.is_empty() && !planning.is_in_time_zone(zone) {
+        // Plain views below compute in its zone too.
+        return read_plan(&planning.again().in_time_zone(zone), view);
+    }
     let program = planning.engine.programs.of(planning, &view.definition).map_err(external)?;
     let plan = match usable_state(planning, view) {
         Some(used)

@@ -41,6 +41,8 @@ files! {
     library_functions_answer_as_postgres_does: "function_library.slt",
     subqueries_answer_as_postgres_does: "subqueries.slt",
     the_optimiser_keeps_answers: "optimizer.slt",
+    plain_views_are_their_queries: "plain_views.slt",
+    values_have_the_types_that_postgres_gives_them: "values.slt",
     copy_reads_and_writes_what_postgres_does: "copy.slt",
     partitions_hold_what_they_are_named_for: "partitions.slt",
     explain_says_what_was_pruned: "explain.slt",

@@ -11,8 +11,8 @@ use crate::response::Format;
 use crate::scan::external;
 use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray, ListArray,
-    PrimitiveArray, StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray,
+    ListArray, PrimitiveArray, StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray,
     new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options};
@@ -298,6 +298,16 @@ fn unscaled(array: &ArrayRef) -> (Box<dyn Iterator<Item = Option<i256>> + '_>, i
 }
 
 fn numeric_to_integer(array: &ArrayRef, to: &SqlType) -> Converted {
+    if let (Some(values), DataType::Decimal128(_, scale @ 0..=38)) =
+        (array.as_primitive_opt::<Decimal128Type>(), array.data_type())
+    {
+        let divisor = 10_i128.pow(u32::from(scale.unsigned_abs()));
+        return Ok(match to {
+            SqlType::Int2 => Arc::new(whole_numbers::<Int16Type>(values, divisor, to)?),
+            SqlType::Int4 => Arc::new(whole_numbers::<Int32Type>(values, divisor, to)?),
+            _ => Arc::new(whole_numbers::<Int64Type>(values, divisor, to)?),
+        });
+    }
     let (values, scale) = unscaled(array);
     let divisor = i256::from_i128(10).checked_pow(u32::from(scale.unsigned_abs())).ok_or_else(|| out_of_range(to))?;
     let whole = values.map(|value| match value {
@@ -310,6 +320,26 @@ fn numeric_to_integer(array: &ArrayRef, to: &SqlType) -> Converted {
     });
     let wide: ArrayRef = Arc::new(whole.collect::<std::result::Result<PrimitiveArray<Int64Type>, _>>()?);
     native_cast(&wide, &to.data_type()).map_err(|_| out_of_range(to))
+}
+
+/// Values over a power of ten, rounded half away from zero.
+fn whole_numbers<T: ArrowPrimitiveType>(
+    values: &PrimitiveArray<Decimal128Type>,
+    divisor: i128,
+    to: &SqlType,
+) -> std::result::Result<PrimitiveArray<T>, QueryError>
+where
+    T::Native: TryFrom<i128>,
+{
+    values.try_unary(|value| {
+        let whole = if divisor == 1 {
+            value
+        } else {
+            let away = (value % divisor).unsigned_abs() * 2 >= divisor.unsigned_abs();
+            value / divisor + if away { value.signum() } else { 0 }
+        };
+        T::Native::try_from(whole).map_err(|_| out_of_range(to))
+    })
 }
 
 /// `value / divisor` rounded half away from zero, or `value · divisor` for a negative scale.

@@ -170,7 +170,7 @@ impl Annotator<'_> {
                 self.meeting(Meeting::Distinct { negated: true }, vec![*left, *right])
             }
             Expr::CompoundFieldAccess { root, access_chain } => {
-                let access_chain = access_chain.into_iter().map(|access| self.with_lower_bound(access)).collect();
+                let access_chain = access_chain.into_iter().map(|access| self.with_bounds(access)).collect();
                 Expr::CompoundFieldAccess { root, access_chain }
             }
             Expr::Between { expr, negated, low, high } => self.between(*expr, negated, *low, *high),
@@ -230,11 +230,14 @@ impl Annotator<'_> {
         self.add(SiteKind::Binary(operator), places, vec![left, right])
     }
 
-    /// `a[:2]` begins with the first item.
-    fn with_lower_bound(&mut self, access: AccessExpr) -> AccessExpr {
+    /// `a[:2]` begins with the first item, and `a[2:]` ends with the last.
+    fn with_bounds(&mut self, access: AccessExpr) -> AccessExpr {
         match access {
-            AccessExpr::Subscript(Subscript::Slice { lower_bound: None, upper_bound, stride }) => {
-                let lower_bound = Some(self.number("1".into(), false, Span::empty()));
+            AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) => {
+                let mut or = |bound: Option<Expr>, value: i32| {
+                    Some(bound.unwrap_or_else(|| self.number(value.to_string(), false, Span::empty())))
+                };
+                let (lower_bound, upper_bound) = (or(lower_bound, 1), or(upper_bound, i32::MAX));
                 AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride })
             }
             other => other,

@@ -47,7 +47,8 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "pg_depend" => push_dependencies,
         "pg_rewrite" => push_rules,
         "pg_tables" => push_tables,
-        "pg_matviews" => push_views,
+        "pg_matviews" => push_materialized_views,
+        "pg_views" => push_plain_views,
         "pg_stat_user_tables" | "pg_stat_all_tables" => push_table_statistics,
         "pg_statio_user_tables" | "pg_statio_all_tables" => push_table_io,
         _ => return None,
@@ -163,7 +164,10 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
     for (id, name, relation) in named_relations(&context.snapshot) {
         let (kind, row_count, populated, options) = match &relation {
             Relation::Table(table) => ("r", Some(table.rows_live()), true, table_options(&table.definition)),
-            Relation::View(view) => ("m", None, view.definition.populated, Value::Null),
+            Relation::View(view) => {
+                let kind = if view.definition.is_plain() { "v" } else { "m" };
+                (kind, None, view.definition.populated, Value::Null)
+            }
         };
         rows.push([
             ("oid", id.into()),
@@ -176,7 +180,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("relpersistence", "p".into()),
             ("relkind", kind.into()),
             ("relnatts", columns_of(&relation).len().into()),
-            ("relhasrules", (kind == "m").into()),
+            ("relhasrules", (kind != "r").into()),
             ("relispopulated", populated.into()),
             ("relreplident", "d".into()),
             ("reloptions", options),
@@ -362,9 +366,26 @@ pub fn view_text(definition: &ViewDefinition) -> String {
     format!(" {query};")
 }
 
-fn push_views(context: &CatalogContext, rows: &mut Rows) {
+fn push_plain_views(context: &CatalogContext, rows: &mut Rows) {
     for (_, name, relation) in named_relations(&context.snapshot) {
-        if let Relation::View(view) = relation {
+        if let Relation::View(view) = relation
+            && view.definition.is_plain()
+        {
+            rows.push([
+                ("schemaname", (&name.schema).into()),
+                ("viewname", (&name.name).into()),
+                ("viewowner", SYSTEM_ROLE.1.into()),
+                ("definition", view_text(&view.definition).into()),
+            ]);
+        }
+    }
+}
+
+fn push_materialized_views(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        if let Relation::View(view) = relation
+            && !view.definition.is_plain()
+        {
             rows.push([
                 ("schemaname", (&name.schema).into()),
                 ("matviewname", (&name.name).into()),

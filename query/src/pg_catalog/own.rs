@@ -138,7 +138,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
 }
 
 fn push_views(context: &CatalogContext, rows: &mut Rows) {
-    for view in context.snapshot.views.values() {
+    for view in context.snapshot.views.values().filter(|view| !view.definition.is_plain()) {
         let definition = &view.definition;
         let class = context.view_classes.iter().find(|row| row.view == definition.id);
         rows.push([

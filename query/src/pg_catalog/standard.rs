@@ -148,7 +148,7 @@ fn push_schemata(context: &CatalogContext, rows: &mut Rows) {
     }
 }
 
-/// Materialized views, which are the only ones there are; see [`push_tables`].
+/// Views, materialized ones too; see [`push_tables`].
 fn push_views(context: &CatalogContext, rows: &mut Rows) {
     for (_, name, relation) in named_relations(&context.snapshot) {
         let Relation::View(view) = relation else { continue };
