@@ -199,7 +199,7 @@ fn is_aggregate_call(function: &Function, is_aggregate: IsAggregate) -> bool {
 }
 
 /// The first such call in an expression, but for those in its subqueries.
-fn call_in(expression: &Expr, wanted: impl Fn(&Function) -> bool) -> Option<Expr> {
+pub(crate) fn call_in(expression: &Expr, wanted: impl Fn(&Function) -> bool) -> Option<Expr> {
     match Visit::visit(expression, &mut CallFinder { wanted, queries: 0 }) {
         ControlFlow::Break(call) => Some(call),
         ControlFlow::Continue(()) => None,
@@ -308,7 +308,8 @@ fn uneven_in(body: &SetExpr) -> Option<(&'static str, SetExpr)> {
     })
 }
 
-fn width(body: &SetExpr) -> Option<usize> {
+/// The number of columns of a query, unless a `*` hides it.
+pub(crate) fn width(body: &SetExpr) -> Option<usize> {
     match body {
         SetExpr::Select(select) => {
             let plain =

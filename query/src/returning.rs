@@ -200,9 +200,15 @@ pub(crate) fn with_extras(
 
 /// `__target AS name`
 pub(crate) fn target_factor(name: &Ident) -> TableFactor {
+    let alias = ast::TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None };
+    table_factor(ast::ObjectName::from(vec![Ident::new(TARGET)]), Some(alias))
+}
+
+/// `name AS alias`
+pub(crate) fn table_factor(name: ast::ObjectName, alias: Option<ast::TableAlias>) -> TableFactor {
     TableFactor::Table {
-        name: ast::ObjectName::from(vec![Ident::new(TARGET)]),
-        alias: Some(ast::TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None }),
+        name,
+        alias,
         args: None,
         with_hints: Vec::new(),
         version: None,

@@ -21,6 +21,7 @@ mod checked_sums;
 mod clocks;
 pub(crate) mod concatenation;
 mod distinct;
+mod encodings;
 mod extrema;
 mod float_digits;
 mod float_sum;
@@ -316,6 +317,7 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
         moments::functions(),
         formatting::functions(),
         strings::functions(),
+        encodings::functions(),
         patterns::functions(),
         mathematics::functions(),
         magnitudes::functions(),

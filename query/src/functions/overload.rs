@@ -480,7 +480,7 @@ fn scalar_of(value: &ColumnarValue) -> Option<&ScalarValue> {
 }
 
 /// The arguments' types; `None` for literals whose type is still open.
-pub(super) fn known_types(fields: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Vec<Option<SqlType>> {
+pub(crate) fn known_types(fields: &[FieldRef], scalars: &[Option<&ScalarValue>]) -> Vec<Option<SqlType>> {
     let fields = fields.iter().enumerate();
     fields
         .map(|(position, field)| {

@@ -3,7 +3,7 @@
 use super::rewrite::last_part;
 use super::sets::is_set;
 use crate::error::{ErrorKind, QueryError};
-use crate::query_places::place_of;
+use crate::query_places::{call_in, place_of};
 use crate::statement::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, JoinConstraint, JoinOperator, Query, Select, Visit, Visitor};
 use std::ops::ControlFlow;
@@ -74,36 +74,5 @@ fn condition_of(operator: &JoinOperator) -> Option<&Expr> {
 
 /// The first call of a set in an expression; subqueries have places of their own.
 fn first_set(expression: &Expr) -> Option<Expr> {
-    match expression.visit(&mut Calls { queries: 0 }) {
-        ControlFlow::Break(call) => Some(call),
-        ControlFlow::Continue(()) => None,
-    }
-}
-
-struct Calls {
-    /// Subqueries around the current node.
-    queries: usize,
-}
-
-impl Visitor for Calls {
-    type Break = Expr;
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Expr> {
-        match expression {
-            Expr::Function(function) if self.queries == 0 && is_set(&last_part(&function.name)) => {
-                ControlFlow::Break(expression.clone())
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
+    call_in(expression, |function| is_set(&last_part(&function.name)))
 }

@@ -11,6 +11,7 @@ use crate::functions::arrays::ITEMS;
 use crate::functions::series::GENERATE_SERIES;
 use crate::functions::values::ORDINALS;
 use crate::output_names::numbered_name;
+use crate::returning::table_factor;
 use datafusion::sql::sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, TableAlias,
     TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitorMut,
@@ -270,18 +271,7 @@ fn set_relation(name: &str) -> Option<&'static str> {
 }
 
 fn plain_table(relation: &str, alias: Option<TableAlias>) -> TableFactor {
-    TableFactor::Table {
-        name: ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(relation)]),
-        alias,
-        args: None,
-        with_hints: Vec::new(),
-        version: None,
-        with_ordinality: false,
-        partitions: Vec::new(),
-        json_path: None,
-        sample: None,
-        index_hints: Vec::new(),
-    }
+    table_factor(ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new(relation)]), alias)
 }
 
 fn table_function(name: &str, args: &[Expr], alias: Option<TableAlias>) -> TableFactor {

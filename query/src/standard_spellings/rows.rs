@@ -4,11 +4,12 @@
 //! are right for NULLs because AND and OR are: `(1, NULL) < (2, 0)` is true and `(1, NULL) < (1, 0)` is unknown. What
 //! is left of rows in a select list is shown as PostgreSQL prints a record.
 
-use super::trees::{arguments_of, bare, binary, joined, nested, not, quoted, select_over, width};
+use super::trees::{arguments_of, bare, binary, joined, nested, not, quoted, select_over};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::concatenation::RECORD;
 use crate::operators::sites::call;
 use crate::output_names::output_name;
+use crate::query_places::width;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, GroupByExpr, Ident, Query, Select, SelectItem,
 };

@@ -3,7 +3,7 @@
 use crate::error::QueryError;
 use crate::returning;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem, SetExpr,
+    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
     TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
     helpers::attached_token::AttachedToken,
 };
@@ -84,21 +84,6 @@ pub(super) fn select_over(
 /// `SELECT items`
 pub(super) fn select(items: Vec<Expr>) -> Result<Query, QueryError> {
     returning::select(items.into_iter().map(SelectItem::UnnamedExpr).collect(), Vec::new(), None, None)
-}
-
-/// The number of columns of a query, unless a `*` hides it.
-pub(super) fn width(body: &SetExpr) -> Option<usize> {
-    match body {
-        SetExpr::Select(select) => {
-            let plain =
-                |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
-            select.projection.iter().all(plain).then_some(select.projection.len())
-        }
-        SetExpr::Values(values) => values.rows.first().map(|row| row.len()),
-        SetExpr::Query(query) => width(&query.body),
-        SetExpr::SetOperation { left, .. } => width(left),
-        _ => None,
-    }
 }
 
 /// The arguments of a call by an unquoted name that is neither an aggregate's nor a window function's way of calling.

@@ -8,15 +8,13 @@ use super::super::strings::invalid;
 use super::columns::{Column, Form};
 use super::writing::Values;
 use crate::error::QueryError;
-use crate::functions::overload::no_function;
+use crate::functions::overload::{known_types, no_function};
 use crate::operators::casts::{CastContext, expression_field};
-use crate::operators::resolution::unknown_field;
 use crate::scan::external;
 use crate::types::Zone;
 use crate::types::json::{push_object, push_string};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::datatypes::{DataType, FieldRef};
-use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
@@ -294,12 +292,8 @@ impl ScalarUDFImpl for Builder {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         if !self.accepts(args.arg_fields) {
-            let literals = args.scalar_arguments.iter().copied().chain(std::iter::repeat(None));
-            let types =
-                args.arg_fields.iter().zip(literals).map(|(field, literal)| {
-                    if unknown_field(field, literal) { None } else { SqlType::from_field(field) }
-                });
-            return Err(external(no_function(self.name, &types.collect::<Vec<_>>())));
+            let known = known_types(args.arg_fields, args.scalar_arguments);
+            return Err(external(no_function(self.name, &known)));
         }
         Ok(Arc::new(expression_field(&self.form.sql_type()).with_name(self.name)))
     }

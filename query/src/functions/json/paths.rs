@@ -3,9 +3,8 @@
 use super::access::{at_path, write_part};
 use super::columns::{Column, Documents, Form, list_texts, written};
 use crate::error::QueryError;
-use crate::functions::overload::no_function;
+use crate::functions::overload::{known_types, no_function};
 use crate::operators::casts::{CastContext, cast_array, expression_field};
-use crate::operators::resolution::unknown_field;
 use crate::scan::external;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, FieldRef};
@@ -123,13 +122,7 @@ impl ScalarUDFImpl for ExtractPath {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let literals = args.scalar_arguments.iter().copied().chain(std::iter::repeat(None));
-        let types = args
-            .arg_fields
-            .iter()
-            .zip(literals)
-            .map(|(field, literal)| if unknown_field(field, literal) { None } else { SqlType::from_field(field) });
-        let types: Vec<Option<SqlType>> = types.collect();
+        let types = known_types(args.arg_fields, args.scalar_arguments);
         if !self.accepts(&types) {
             return Err(external(no_function(self.name, &types)));
         }
