@@ -9,9 +9,10 @@
 //! checkpoint that has rotted costs a longer replay and nothing else.
 //!
 //! *Adding a new version.* Raise [`VERSION`], write the new layout in [`write`], and let [`read`] choose by the version that it
-//! finds; version 1 stays readable. The layout of the values is that of `entries`, and a new one of those is a new version here.
+//! finds; earlier ones stay readable. The layout of the values is that of `entries`, and a new one of those is a new version here.
+//! Version 1 differs from 2 in the values of definitions alone.
 
-use crate::entries::{Key, entries, load};
+use crate::entries::{Key, Version, entries, load};
 use crate::files::{FileError, Files};
 use crate::ids::CommitSeq;
 use crate::snapshot::Snapshot;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 /// How many checkpoints are kept.
 pub(crate) const KEPT: usize = 2;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"MERIDCKP";
 const HEADER_BYTES: usize = 28;
 
@@ -78,13 +79,13 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
 pub(crate) fn read(files: &Files, path: &Path) -> Result<Snapshot, CheckpointProblem> {
     let bytes = files.read(path)?;
     let invalid = |reason: String| CheckpointProblem::Invalid { path: path.to_path_buf(), reason };
-    let body = checked_body(&bytes).map_err(|reason| invalid(reason.to_string()))?;
+    let (version, body) = checked_body(&bytes).map_err(|reason| invalid(reason.to_string()))?;
     let entries = split_entries(body).ok_or_else(|| invalid("an entry fails its checksum".to_string()))?;
-    load(entries).map_err(|error| invalid(error.to_string()))
+    load(version, entries).map_err(|error| invalid(error.to_string()))
 }
 
 /// The header and the entries of a file whose checksum fits and whose version is known.
-fn checked_body(bytes: &[u8]) -> Result<&[u8], &'static str> {
+fn checked_body(bytes: &[u8]) -> Result<(Version, &[u8]), &'static str> {
     let (body, checksum) = bytes.split_last_chunk::<4>().ok_or("it is cut short")?;
     if body.len() < HEADER_BYTES || !body.starts_with(MAGIC) {
         return Err("it does not begin like a checkpoint");
@@ -92,10 +93,11 @@ fn checked_body(bytes: &[u8]) -> Result<&[u8], &'static str> {
     if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
         return Err("its checksum does not fit");
     }
-    if body[8..12] != VERSION.to_le_bytes() {
-        return Err("it is of a version that this server does not read");
+    match u32::from_le_bytes([body[8], body[9], body[10], body[11]]) {
+        1 => Ok((Version::One, body)),
+        VERSION => Ok((Version::Two, body)),
+        _ => Err("it is of a version that this server does not read"),
     }
-    Ok(body)
 }
 
 fn split_entries(body: &[u8]) -> Option<Vec<(Key, Vec<u8>)>> {

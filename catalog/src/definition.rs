@@ -1,4 +1,8 @@
 //! Definitions: what a schema, a table and a materialized view are, without their rows.
+//!
+//! On disk a definition is a JSON document of these types (see `stored`). *Adding a field:* give it `#[serde(default)]` and
+//! skip it where it says nothing; older files stay readable then. A server that does not know a field refuses the file
+//! that has it, so that a rule of a table is never forgotten.
 
 use crate::ids::{ColumnId, CommitSeq, ObjectId};
 use crate::sql_type::{FIELD_ID_KEY, SqlType};
@@ -29,6 +33,7 @@ impl fmt::Display for ObjectName {
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Column {
     pub id: ColumnId,
     pub name: String,
@@ -51,6 +56,7 @@ pub enum Transform {
 
 /// One item of `PARTITION BY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PartitionColumn {
     pub column: ColumnId,
     pub transform: Transform,
@@ -58,6 +64,7 @@ pub struct PartitionColumn {
 
 /// A table. `order_by` is the sort key of its segments, ascending with nulls last, possibly empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TableDefinition {
     pub id: ObjectId,
     pub name: ObjectName,
@@ -110,6 +117,7 @@ impl TableDefinition {
 
 /// A view, materialized or plain. The text is the *bound* definition: names qualified, `*` expanded, settings frozen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ViewDefinition {
     pub id: ObjectId,
     pub name: ObjectName,

@@ -11,15 +11,25 @@
 //! the order of rows in a table means nothing.
 
 use crate::definition::{TableDefinition, ViewDefinition};
+use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{LiveSegment, SegmentMeta};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
-use crate::stored::{Blob, SchemaPool, StoredError, decode, decode_vector, encode, encode_batch, encode_vector};
+use crate::stored::{
+    Blob, Document, SchemaPool, StoredError, decode, decode_vector, encode, encode_batch, encode_vector,
+};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Which version of this module wrote the values. Version 1 had definitions without names of fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    One,
+    Two,
+}
 
 /// What a value is about. The tables of segments, recent batches and changes are hidden ones too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,16 +100,44 @@ struct StoredMeta {
 
 #[derive(Serialize, Deserialize)]
 struct StoredTable<'a> {
-    definition: Cow<'a, TableDefinition>,
+    definition: Document<'a, TableDefinition>,
     changed_at: CommitSeq,
     changes_from: Option<CommitSeq>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct StoredView<'a> {
-    definition: Cow<'a, ViewDefinition>,
+    definition: Document<'a, ViewDefinition>,
     frontier: Option<CommitSeq>,
     state: Option<StoredTable<'a>>,
+}
+
+#[derive(Deserialize)]
+struct StoredTableV1 {
+    definition: TableDefinitionV1,
+    changed_at: CommitSeq,
+    changes_from: Option<CommitSeq>,
+}
+
+#[derive(Deserialize)]
+struct StoredViewV1 {
+    definition: ViewDefinitionV1,
+    frontier: Option<CommitSeq>,
+    state: Option<StoredTableV1>,
+}
+
+impl From<StoredTableV1> for StoredTable<'_> {
+    fn from(old: StoredTableV1) -> Self {
+        let definition = Document(Cow::Owned(old.definition.into()));
+        Self { definition, changed_at: old.changed_at, changes_from: old.changes_from }
+    }
+}
+
+impl From<StoredViewV1> for StoredView<'_> {
+    fn from(old: StoredViewV1) -> Self {
+        let definition = Document(Cow::Owned(old.definition.into()));
+        Self { definition, frontier: old.frontier, state: old.state.map(StoredTable::from) }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,7 +199,7 @@ pub(crate) fn schema_value(id: ObjectId) -> Vec<u8> {
 
 fn store_table(table: &TableVersion) -> StoredTable<'_> {
     StoredTable {
-        definition: Cow::Borrowed(&table.definition),
+        definition: Document::from(&*table.definition),
         changed_at: table.changed_at,
         changes_from: table.changes_from,
     }
@@ -173,7 +211,7 @@ pub(crate) fn table_value(table: &TableVersion) -> Vec<u8> {
 
 pub(crate) fn view_value(view: &ViewVersion) -> Vec<u8> {
     encode(&StoredView {
-        definition: Cow::Borrowed(&view.definition),
+        definition: Document::from(&*view.definition),
         frontier: view.frontier,
         state: view.state.as_ref().map(store_table),
     })
@@ -199,9 +237,12 @@ pub(crate) fn change_value(change: &TableChange) -> Vec<u8> {
     })
 }
 
-/// The snapshot that [`entries`] was given. The entries may come in any order.
-pub(crate) fn load(entries: impl IntoIterator<Item = (Key, Vec<u8>)>) -> Result<Snapshot, StoredError> {
-    let mut loader = Loader::default();
+/// The snapshot that [`entries`] was given, now or in an earlier version. The entries may come in any order.
+pub(crate) fn load(
+    version: Version,
+    entries: impl IntoIterator<Item = (Key, Vec<u8>)>,
+) -> Result<Snapshot, StoredError> {
+    let mut loader = Loader::new(version);
     for (key, value) in entries {
         loader.take(key, &value)?;
     }
@@ -216,8 +257,8 @@ struct Contents {
     changes: BTreeMap<CommitSeq, Arc<TableChange>>,
 }
 
-#[derive(Default)]
 struct Loader {
+    version: Version,
     meta: Option<StoredMeta>,
     schemas: BTreeMap<String, ObjectId>,
     tables: Vec<StoredTable<'static>>,
@@ -228,14 +269,33 @@ struct Loader {
 }
 
 impl Loader {
+    fn new(version: Version) -> Self {
+        Self {
+            version,
+            meta: None,
+            schemas: BTreeMap::new(),
+            tables: Vec::new(),
+            views: Vec::new(),
+            contents: HashMap::new(),
+            metas: HashMap::new(),
+            batches: SchemaPool::default(),
+        }
+    }
+
     fn take(&mut self, key: Key, value: &[u8]) -> Result<(), StoredError> {
         match key {
             Key::Meta => self.meta = Some(decode("the catalog's counters", value)?),
             Key::Schema(name) => {
                 self.schemas.insert(name, decode("a schema", value)?);
             }
-            Key::Table(_) => self.tables.push(decode("a table", value)?),
-            Key::View(_) => self.views.push(decode("a view", value)?),
+            Key::Table(_) => self.tables.push(match self.version {
+                Version::One => decode::<StoredTableV1>("a table", value)?.into(),
+                Version::Two => decode("a table", value)?,
+            }),
+            Key::View(_) => self.views.push(match self.version {
+                Version::One => decode::<StoredViewV1>("a view", value)?.into(),
+                Version::Two => decode("a view", value)?,
+            }),
             Key::Segment(table, id) => {
                 let stored: StoredSegment<'_> = decode("a segment", value)?;
                 let deleted = stored.deleted.as_ref().map(decode_vector).transpose()?;
@@ -285,7 +345,7 @@ impl Loader {
         }
         for stored in std::mem::take(&mut self.views) {
             let state = stored.state.map(|state| self.load_table(state));
-            let definition = Arc::new(stored.definition.into_owned());
+            let definition = stored.definition.shared();
             names.insert(definition.name.clone(), definition.id);
             views.insert(definition.id, Arc::new(ViewVersion { definition, state, frontier: stored.frontier }));
         }
@@ -305,9 +365,10 @@ impl Loader {
     }
 
     fn load_table(&mut self, stored: StoredTable<'static>) -> TableVersion {
-        let contents = self.contents.remove(&stored.definition.id).unwrap_or_default();
+        let definition = stored.definition.shared();
+        let contents = self.contents.remove(&definition.id).unwrap_or_default();
         TableVersion {
-            definition: Arc::new(stored.definition.into_owned()),
+            definition,
             segments: Arc::new(contents.segments),
             recent: Arc::new(contents.recent.into_values().map(Arc::new).collect()),
             changed_at: stored.changed_at,

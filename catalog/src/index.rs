@@ -27,7 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// The version of the layout. *Adding a new version:* raise it; an index of another version is rebuilt like a broken one.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const APPLIED_KEY: &[u8] = &[0];
 const CHUNK_BYTES_MAX: usize = 4000;
 /// How long an index that was just closed may keep its lock.

@@ -25,6 +25,7 @@ pub mod sql_type;
 mod applier;
 mod checkpoint;
 mod committer;
+mod definition_v1;
 mod difference;
 mod directory;
 mod entries;

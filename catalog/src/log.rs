@@ -18,7 +18,8 @@
 //!
 //! *Adding a new version.* A file keeps the version that it was created with; a writer always starts a new file in
 //! [`VERSION`]. So: raise `VERSION`, write the new layout in [`LogWriter::stage`], and let [`Scanner::next`] choose by the
-//! version of the file's header. Readers of version 1 stay for ever, and so does the test that reads its bytes.
+//! version of the file's header. Readers of version 1 stay for ever, and so does the test that reads its bytes. Version 2 has the
+//! same records; what their payloads may say is more (see `stored`), so that a server of version 1 must not read them.
 //!
 //! This module does not know what a payload says; see `stored`.
 
@@ -28,7 +29,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 /// The version of the layout that is written.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The kind of a record whose payload is a commit.
 pub(crate) const KIND_COMMIT: u8 = 1;
 /// A file that has reached this length is followed by a new one.
@@ -73,6 +74,7 @@ pub(crate) struct LogFile {
     pub(crate) last: Option<CommitSeq>,
     pub(crate) length: u64,
     pub(crate) cut: u64,
+    version: u32,
     salt: u32,
 }
 
@@ -139,7 +141,8 @@ impl Log {
         for (_, file) in self.list.iter().enumerate().filter(|(position, file)| file.cut > 0 || *position == last) {
             self.files.open_append(&file.path, file.length)?.sync_data()?;
         }
-        match self.list.last().filter(|file| file.last_or_before().next() == next) {
+        let goes_on = |file: &&LogFile| file.version == VERSION && file.last_or_before().next() == next;
+        match self.list.last().filter(goes_on) {
             Some(found) => {
                 let file = self.files.open_append(&found.path, found.length)?;
                 Ok(LogWriter::new(self.files, self.directory, file, found.salt, file_bytes_max))
@@ -190,7 +193,7 @@ fn check_file(path: PathBuf, bytes: &[u8], before: Option<&LogFile>) -> Result<L
         Err(LogError::Damaged { path: path.clone(), offset, reason: reason.to_string() })
     };
     let mut scanner = Scanner::open(&path, bytes)?;
-    let (first, salt) = (scanner.first, scanner.salt);
+    let (version, first, salt) = (scanner.version, scanner.first, scanner.salt);
     if first_from_name(&path) != Some(first) {
         return damaged(0, "its name does not fit its first commit");
     }
@@ -217,13 +220,13 @@ fn check_file(path: PathBuf, bytes: &[u8], before: Option<&LogFile>) -> Result<L
                 last = Some(record.seq);
                 expected = record.seq.next();
             }
-            Next::End => return Ok(LogFile { path, first, last, length: offset as u64, cut: 0, salt }),
+            Next::End => return Ok(LogFile { path, first, last, length: offset as u64, cut: 0, version, salt }),
             Next::Bad if scanner.later_append_follows(offset + 1, expected) => {
                 return damaged(offset, "the record is not valid, and valid commits follow it");
             }
             Next::Bad => {
                 let cut = (bytes.len() - offset) as u64;
-                return Ok(LogFile { path, first, last, length: offset as u64, cut, salt });
+                return Ok(LogFile { path, first, last, length: offset as u64, cut, version, salt });
             }
         }
     }
@@ -245,6 +248,7 @@ enum Next<'a> {
 /// Walks the records of one file.
 struct Scanner<'a> {
     bytes: &'a [u8],
+    version: u32,
     salt: u32,
     first: CommitSeq,
     offset: usize,
@@ -261,12 +265,12 @@ impl<'a> Scanner<'a> {
         if !header.starts_with(FILE_MAGIC) || crc32c::crc32c(&header[..24]) != u32_at(header, 24) {
             return Err(damaged("its header is not valid"));
         }
-        match u32_at(header, 8) {
-            VERSION => {}
-            version => return Err(LogError::Version { path: path.to_path_buf(), version }),
+        let version = u32_at(header, 8);
+        if !(1..=VERSION).contains(&version) {
+            return Err(LogError::Version { path: path.to_path_buf(), version });
         }
         let (salt, first) = (u32_at(header, 12), CommitSeq(u64_at(header, 16)));
-        Ok(Self { bytes, salt, first, offset: FILE_HEADER_BYTES })
+        Ok(Self { bytes, version, salt, first, offset: FILE_HEADER_BYTES })
     }
 
     /// The record at the offset; only a valid one moves it.

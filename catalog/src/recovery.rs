@@ -13,7 +13,7 @@
 
 use crate::checkpoint;
 use crate::directory::{DataDirectory, FORMAT};
-use crate::entries::{entries, load};
+use crate::entries::{Version, entries, load};
 use crate::files::FileError;
 use crate::ids::CommitSeq;
 use crate::index::{FoundIndex, Index, IndexProblem};
@@ -204,7 +204,7 @@ fn start_from_index(found: FoundIndex, log: &Log) -> Result<(Index, Snapshot), I
     if log.first().is_none_or(|first| first > found.applied.next()) {
         return Err(IndexProblem::new(format!("it ends at commit {}, before the log begins", found.applied)));
     }
-    let snapshot = load(found.entries).map_err(|error| IndexProblem::new(error.to_string()))?;
+    let snapshot = load(Version::Two, found.entries).map_err(|error| IndexProblem::new(error.to_string()))?;
     if snapshot.seq != found.applied {
         return Err(IndexProblem::new("its entries are of another commit than it says"));
     }

@@ -1,15 +1,17 @@
 //! Stored operations: the bytes of a commit in the log.
 //!
 //! What is on disk is a set of types of its own, so that the types in memory can change their shape freely. They are written
-//! with postcard, whose bytes depend on nothing but the order of fields and variants. The leaves (definitions, SQL types,
-//! segment metadata, datums) derive their stored form where they stand; `stored/tests.rs` pins the bytes of all of them, so
-//! a change of shape cannot slip into the format unnoticed. New variants go at the end; a change of fields needs a new
-//! version of the log (see `log`) and of the checkpoints.
+//! with postcard, whose bytes depend on nothing but the order of fields and variants. The leaves (SQL types, segment
+//! metadata, datums) derive their stored form where they stand; `stored/tests.rs` pins the bytes of all of them, so a change of
+//! shape cannot slip into the format unnoticed. New variants go at the end; a change of fields needs a new version of the
+//! log (see `log`) and of the checkpoints. Definitions alone are JSON documents, to which fields can be added (see `definition`);
+//! version 1 had them without names of fields (see `definition_v1`).
 //!
 //! Record batches are Arrow IPC streams, each with its own schema, so types and metadata come back as they were. View arrays
 //! that hold on to much more text than they show are compacted first: a filtered batch shares the buffers of the whole.
 
 use crate::definition::{TableDefinition, ViewDefinition};
+use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::draft::Op;
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{DeletionVector, SegmentMeta};
@@ -18,7 +20,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -60,6 +63,34 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
+/// A definition, written as the bytes of a JSON document.
+pub(crate) struct Document<'a, T: Clone>(pub(crate) Cow<'a, T>);
+
+impl<T: Clone> Document<'_, T> {
+    pub(crate) fn shared(self) -> Arc<T> {
+        Arc::new(self.0.into_owned())
+    }
+}
+
+impl<'a, T: Clone> From<&'a T> for Document<'a, T> {
+    fn from(definition: &'a T) -> Self {
+        Self(Cow::Borrowed(definition))
+    }
+}
+
+impl<T: Clone + Serialize> Serialize for Document<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&serde_json::to_vec(&*self.0).map_err(ser::Error::custom)?)
+    }
+}
+
+impl<'de, T: Clone + DeserializeOwned> Deserialize<'de> for Document<'_, T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Blob(bytes) = Blob::deserialize(deserializer)?;
+        serde_json::from_slice(&bytes).map(|definition| Self(Cow::Owned(definition))).map_err(de::Error::custom)
+    }
+}
+
 type Meta<'a> = Cow<'a, SegmentMeta>;
 
 /// An operation on disk. The order of variants and fields is the format.
@@ -72,10 +103,10 @@ enum StoredOp<'a> {
     DropSchema {
         name: Cow<'a, str>,
     },
-    CreateTable(Cow<'a, TableDefinition>),
+    CreateTableV1(TableDefinitionV1),
     DropTable(ObjectId),
-    CreateView(Cow<'a, ViewDefinition>),
-    AlterView(Cow<'a, ViewDefinition>),
+    CreateViewV1(ViewDefinitionV1),
+    AlterViewV1(ViewDefinitionV1),
     DropView(ObjectId),
     AddSegments {
         table: ObjectId,
@@ -111,6 +142,9 @@ enum StoredOp<'a> {
     DropState {
         view: ObjectId,
     },
+    CreateTable(Document<'a, TableDefinition>),
+    CreateView(Document<'a, ViewDefinition>),
+    AlterView(Document<'a, ViewDefinition>),
 }
 
 /// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
@@ -129,10 +163,10 @@ fn store_op(op: &Op) -> StoredOp<'_> {
     match op {
         Op::CreateSchema { id, name } => StoredOp::CreateSchema { id: *id, name: Cow::Borrowed(name) },
         Op::DropSchema { name } => StoredOp::DropSchema { name: Cow::Borrowed(name) },
-        Op::CreateTable(definition) => StoredOp::CreateTable(Cow::Borrowed(definition)),
+        Op::CreateTable(definition) => StoredOp::CreateTable(Document::from(&**definition)),
         Op::DropTable(id) => StoredOp::DropTable(*id),
-        Op::CreateView(definition) => StoredOp::CreateView(Cow::Borrowed(definition)),
-        Op::AlterView(definition) => StoredOp::AlterView(Cow::Borrowed(definition)),
+        Op::CreateView(definition) => StoredOp::CreateView(Document::from(&**definition)),
+        Op::AlterView(definition) => StoredOp::AlterView(Document::from(&**definition)),
         Op::DropView(id) => StoredOp::DropView(*id),
         Op::AddSegments { table, segments } => StoredOp::AddSegments { table: *table, segments: store_metas(segments) },
         Op::AddRecent { table, id, batch } => {
@@ -170,10 +204,13 @@ fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError
     Ok(match op {
         StoredOp::CreateSchema { id, name } => Op::CreateSchema { id, name: name.into_owned() },
         StoredOp::DropSchema { name } => Op::DropSchema { name: name.into_owned() },
-        StoredOp::CreateTable(definition) => Op::CreateTable(Arc::new(definition.into_owned())),
+        StoredOp::CreateTableV1(old) => Op::CreateTable(Arc::new(old.into())),
+        StoredOp::CreateTable(definition) => Op::CreateTable(definition.shared()),
         StoredOp::DropTable(id) => Op::DropTable(id),
-        StoredOp::CreateView(definition) => Op::CreateView(Arc::new(definition.into_owned())),
-        StoredOp::AlterView(definition) => Op::AlterView(Arc::new(definition.into_owned())),
+        StoredOp::CreateViewV1(old) => Op::CreateView(Arc::new(old.into())),
+        StoredOp::CreateView(definition) => Op::CreateView(definition.shared()),
+        StoredOp::AlterViewV1(old) => Op::AlterView(Arc::new(old.into())),
+        StoredOp::AlterView(definition) => Op::AlterView(definition.shared()),
         StoredOp::DropView(id) => Op::DropView(id),
         StoredOp::AddSegments { table, segments } => Op::AddSegments { table, segments: load_metas(segments) },
         StoredOp::AddRecent { table, id, batch } => Op::AddRecent { table, id, batch: schemas.decode_batch(&batch)? },

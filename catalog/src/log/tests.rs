@@ -182,11 +182,40 @@ fn a_newer_version_is_refused_as_such() {
     let bench = Bench::new();
     bench.write(1, 2, u64::MAX);
     let mut bytes = std::fs::read(bench.path(1)).unwrap();
-    bytes[8] = 2;
-    let checksum = crc32c::crc32c(&bytes[..24]);
-    bytes[24..28].copy_from_slice(&checksum.to_le_bytes());
+    set_version(&mut bytes, 3);
     std::fs::write(bench.path(1), bytes).unwrap();
-    assert!(matches!(bench.read(), Err(LogError::Version { version: 2, .. })));
+    assert!(matches!(bench.read(), Err(LogError::Version { version: 3, .. })));
+}
+
+fn set_version(file: &mut [u8], version: u8) {
+    file[8] = version;
+    let checksum = crc32c::crc32c(&file[..24]);
+    file[24..28].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[test]
+fn a_file_of_version_1_is_never_appended_to() {
+    let bench = Bench::new();
+    bench.write(1, 3, u64::MAX);
+    let mut bytes = std::fs::read(bench.path(1)).unwrap();
+    set_version(&mut bytes, 1);
+    std::fs::write(bench.path(1), &bytes).unwrap();
+    bench.write(3, 4, u64::MAX);
+    assert_eq!(std::fs::read(bench.path(1)).unwrap(), bytes);
+    assert_eq!(bench.replayed(0), [1, 2, 3]);
+    assert_eq!(bench.log_names().len(), 2);
+}
+
+#[test]
+fn an_empty_file_of_version_1_makes_room_for_one_of_today() {
+    let bench = Bench::new();
+    bench.write(1, 1, u64::MAX);
+    let mut bytes = std::fs::read(bench.path(1)).unwrap();
+    set_version(&mut bytes, 1);
+    std::fs::write(bench.path(1), &bytes).unwrap();
+    bench.write(1, 2, u64::MAX);
+    assert_eq!(bench.replayed(0), [1]);
+    assert_eq!(bench.log_names().len(), 1);
 }
 
 #[test]
