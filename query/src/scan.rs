@@ -281,13 +281,7 @@ impl ScanTable {
         });
     }
 
-    fn segment_scan(
-        &self,
-        state: &dyn Session,
-        kept: &[bool],
-        projection: Option<&Vec<usize>>,
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn segment_scan(&self, state: &dyn Session, kept: &[bool], shape: &Shape<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let file_schema = self.rows.definition.schema();
         let mut schema =
             TableSchemaBuilder::new(Arc::clone(&file_schema)).with_table_partition_cols(self.rows.constant_fields());
@@ -303,12 +297,13 @@ impl ScanTable {
         }
         files.sort_by(|(a, _), (b, _)| a.meta.path.cmp(&b.meta.path));
         let groups = groups_of(files, state.config().target_partitions());
-        let statistics = self.statistics(kept);
+        let bounded = if shape.is_filtered { &[] } else { shape.projection.map_or(&[][..], Vec::as_slice) };
+        let statistics = self.statistics(kept, bounded);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
+            .with_projection_indices(shape.projection.cloned())?
+            .with_limit(shape.limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
@@ -332,12 +327,17 @@ impl ScanTable {
         file.with_extension(ParquetRowSelection::new(selection))
     }
 
-    /// Row counts are exact; bounds of columns are left to the files.
-    fn statistics(&self, kept: &[bool]) -> Statistics {
-        let rows: u64 =
-            self.rows.segments.iter().zip(kept).filter(|(_, kept)| **kept).map(|(segment, _)| segment.count()).sum();
+    /// The exact number of rows, and for the columns at the places `bounded` what the segments know of them together, from
+    /// which a smallest or largest value is answered without reading.
+    fn statistics(&self, kept: &[bool], bounded: &[usize]) -> Statistics {
+        let segments = self.rows.segments.iter().zip(kept).filter(|(_, kept)| **kept).map(|(segment, _)| segment);
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Exact(rows as usize);
+        statistics.num_rows = Precision::Exact(segments.clone().map(SegmentRows::count).sum::<u64>() as usize);
+        for place in bounded {
+            let Some(column) = self.rows.definition.columns.get(*place) else { continue };
+            let each = segments.clone().map(|segment| column_statistics(column, segment));
+            statistics.column_statistics[*place] = each.reduce(joined).unwrap_or_default();
+        }
         statistics
     }
 
@@ -391,13 +391,14 @@ impl TableProvider for ScanTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let kept = self.prune(state, filters)?;
         self.report(&kept);
-        let limit = limit.filter(|_| filters.is_empty());
+        let is_filtered = !filters.is_empty();
+        let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered };
         let segments = kept.iter().any(|kept| *kept);
         match (segments, self.rows.batches.is_empty()) {
-            (true, true) => self.segment_scan(state, &kept, projection, limit),
+            (true, true) => self.segment_scan(state, &kept, &shape),
             (false, false) => self.batch_scan(projection),
             (true, false) => {
-                let segments = self.segment_scan(state, &kept, projection, limit)?;
+                let segments = self.segment_scan(state, &kept, &shape)?;
                 UnionExec::try_new(vec![segments, self.batch_scan(projection)?])
             }
             (false, true) => {
@@ -406,6 +407,13 @@ impl TableProvider for ScanTable {
             }
         }
     }
+}
+
+/// What a scan is asked for.
+struct Shape<'a> {
+    projection: Option<&'a Vec<usize>>,
+    limit: Option<usize>,
+    is_filtered: bool,
 }
 
 /// Spreads files over scan partitions in order, about the same number of bytes each.
@@ -425,28 +433,56 @@ fn groups_of(files: Vec<(&SegmentRows, PartitionedFile)>, partitions: usize) -> 
     groups.into_iter().map(FileGroup::new).collect()
 }
 
-/// Row count and column bounds of one segment. Bounds beside dead rows are wide, not exact.
+/// Row count and column bounds of one segment.
 fn segment_statistics(definition: &TableDefinition, segment: &SegmentRows) -> Statistics {
-    let exact = matches!(segment.wanted, Wanted::All);
-    let precise = |value: ScalarValue| if exact { Precision::Exact(value) } else { Precision::Inexact(value) };
-    let columns = definition.columns.iter().map(|column| {
-        let mut statistics = ColumnStatistics::new_unknown();
-        let Some(known) = segment.meta.statistics.iter().find(|known| known.column == column.id) else {
-            return statistics;
-        };
-        let nulls = known.null_count as usize;
-        statistics.null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
-        if let Some((least, greatest)) = &known.bounds {
-            let data_type = column.sql_type.data_type();
-            statistics.min_value = scalar_of(least, &data_type).map_or(Precision::Absent, precise);
-            statistics.max_value = scalar_of(greatest, &data_type).map_or(Precision::Absent, precise);
-        }
-        statistics
-    });
     Statistics {
         num_rows: Precision::Exact(segment.count() as usize),
         total_byte_size: Precision::Absent,
-        column_statistics: columns.collect(),
+        column_statistics: definition.columns.iter().map(|column| column_statistics(column, segment)).collect(),
+    }
+}
+
+/// Bounds and NULLs of a column in one segment. Beside dead rows they are wide, not exact.
+fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows) -> ColumnStatistics {
+    let exact = matches!(segment.wanted, Wanted::All);
+    let precise = |value: ScalarValue| if exact { Precision::Exact(value) } else { Precision::Inexact(value) };
+    let mut statistics = ColumnStatistics::new_unknown();
+    let Some(known) = segment.meta.statistics.iter().find(|known| known.column == column.id) else {
+        return statistics;
+    };
+    let nulls = known.null_count as usize;
+    statistics.null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
+    let data_type = column.sql_type.data_type();
+    if let Some((least, greatest)) = &known.bounds {
+        statistics.min_value = scalar_of(least, &data_type).map_or(Precision::Absent, precise);
+        statistics.max_value = scalar_of(greatest, &data_type).map_or(Precision::Absent, precise);
+    } else if exact
+        && known.null_count == u64::from(segment.meta.rows)
+        && let Ok(null) = ScalarValue::try_from(&data_type)
+    {
+        statistics.min_value = Precision::Exact(null.clone());
+        statistics.max_value = Precision::Exact(null);
+    }
+    statistics
+}
+
+/// What is known of a column in two segments together. A bound that is NULL, of a segment without values, gives way.
+fn joined(left: ColumnStatistics, right: ColumnStatistics) -> ColumnStatistics {
+    let is_null = |value: &Precision<ScalarValue>| value.get_value().is_some_and(ScalarValue::is_null);
+    let bound = |one: Precision<ScalarValue>, other: Precision<ScalarValue>, least: bool| match (
+        is_null(&one),
+        is_null(&other),
+    ) {
+        (true, _) => other,
+        (_, true) => one,
+        _ if least => one.min(&other),
+        _ => one.max(&other),
+    };
+    ColumnStatistics {
+        null_count: left.null_count.add(&right.null_count),
+        min_value: bound(left.min_value, right.min_value, true),
+        max_value: bound(left.max_value, right.max_value, false),
+        ..ColumnStatistics::new_unknown()
     }
 }
 

@@ -45,7 +45,7 @@ impl Part {
     /// The unscaled number at a scale of decimal digits, rounded half away from zero; `None` is NULL.
     pub(super) fn unscaled(self, scale: u32) -> Result<Option<i128>, Failure> {
         let (numerator, denominator) = match self {
-            Self::Whole(value) => (i128::from(value), 1),
+            Self::Whole(value) => return Ok(Some(i128::from(value) * 10i128.pow(scale))),
             Self::Milliseconds(micros) => (i128::from(micros), 1_000),
             Self::Seconds(micros) | Self::Epoch(micros) => (i128::from(micros), i128::from(SECOND_MICROS)),
             Self::SpanEpoch(span) => (span_epoch_micros(span), i128::from(SECOND_MICROS)),

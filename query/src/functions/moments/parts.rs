@@ -56,7 +56,8 @@ struct Units<'a> {
     source: Source,
     /// For date_trunc, which knows fewer names.
     is_truncation: bool,
-    last: Option<(&'a str, Unit)>,
+    /// The unit of the last row, with the view of its name.
+    last: Option<(u128, Unit)>,
 }
 
 impl<'a> Units<'a> {
@@ -69,16 +70,17 @@ impl<'a> Units<'a> {
     }
 
     fn at(&mut self, row: usize) -> Result<Unit, QueryError> {
-        let name = self.names.value(row);
+        // The same view is the same text; that two views of one text may differ costs a look-up.
+        let view = self.names.views()[row];
         if let Some((last, unit)) = self.last
-            && last == name
+            && last == view
         {
             return Ok(unit);
         }
-        let key = folded(name);
+        let key = folded(self.names.value(row));
         let unit = if self.is_truncation { Unit::of_truncation(&key) } else { self.source.extracted(&key) };
         let unit = unit.ok_or_else(|| self.not_recognized(&key))?;
-        self.last = Some((name, unit));
+        self.last = Some((view, unit));
         Ok(unit)
     }
 
@@ -141,7 +143,16 @@ fn part<R: ArrowPrimitiveType>(
     match source {
         Source::Date => {
             let days = dates(column);
-            each(&mut |unit, row| fields::of_date(unit, days[row]))
+            let mut last = None;
+            // Rows come sorted by date more often than not.
+            each(&mut |unit, row| match last {
+                Some((same, part)) if same == (unit, days[row]) => Ok(part),
+                _ => {
+                    let part = fields::of_date(unit, days[row])?;
+                    last = Some(((unit, days[row]), part));
+                    Ok(part)
+                }
+            })
         }
         Source::Midnight => {
             let days = dates(column);
