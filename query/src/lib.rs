@@ -41,6 +41,7 @@ mod filter_places;
 mod insert;
 mod intake;
 mod join_keys;
+mod late_columns;
 mod modify;
 mod operators;
 mod output_names;

@@ -12,6 +12,7 @@
 
 use crate::datum::scalar_of;
 use crate::error::QueryError;
+use crate::late_columns::are_read_late;
 use arrow::array::{ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -290,7 +291,9 @@ impl ScanTable {
             schema = schema.with_virtual_columns(vec![Arc::new(row) as FieldRef]);
         }
         let factory = Arc::new(SegmentReaders { store: Arc::clone(&self.store) });
-        let source = ParquetSource::new(schema.build()).with_parquet_file_reader_factory(factory);
+        let source = ParquetSource::new(schema.build())
+            .with_parquet_file_reader_factory(factory)
+            .with_pushdown_filters(shape.late_columns);
         let mut files: Vec<(&SegmentRows, PartitionedFile)> = Vec::new();
         for (part, segment) in self.rows.segments.iter().enumerate().filter(|(part, _)| kept[*part]) {
             files.push((segment, self.file(part, segment, &file_schema)));
@@ -392,7 +395,9 @@ impl TableProvider for ScanTable {
         let kept = self.prune(state, filters)?;
         self.report(&kept);
         let is_filtered = !filters.is_empty();
-        let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered };
+        let shown = projection.map_or(self.schema.fields().len(), Vec::len);
+        let late_columns = self.rows.extra == Extra::None && are_read_late(filters, shown);
+        let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered, late_columns };
         let segments = kept.iter().any(|kept| *kept);
         match (segments, self.rows.batches.is_empty()) {
             (true, true) => self.segment_scan(state, &kept, &shape),
@@ -414,6 +419,8 @@ struct Shape<'a> {
     projection: Option<&'a Vec<usize>>,
     limit: Option<usize>,
     is_filtered: bool,
+    /// Whether filters come before the columns that they do not need.
+    late_columns: bool,
 }
 
 /// Spreads files over scan partitions in order, about the same number of bytes each.
