@@ -60,6 +60,7 @@ pub(crate) mod windows;
 pub use names::{RegisteredKind, registered_name, registered_oid};
 
 use crate::error::QueryError;
+use crate::operators::casts::expression_field;
 use crate::pg_catalog::{Value, to_array};
 use crate::types::Zone;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -172,7 +173,7 @@ fn result_field(name: &str, result: &SqlType) -> Field {
     match result {
         SqlType::Reg(_) => Field::new(name, DataType::Int64, true)
             .with_metadata(HashMap::from([(TYPE_KEY.to_string(), result.to_string())])),
-        other => other.field(name, true),
+        other => expression_field(other).with_name(name),
     }
 }
 
