@@ -41,6 +41,36 @@ pub struct Column {
     pub not_null: bool,
     /// The default's SQL text.
     pub default: Option<String>,
+    /// Set for a column whose value is always computed from the others of its row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<BoundExpression>,
+}
+
+impl Column {
+    /// A column that may be NULL and has no default.
+    pub fn new(id: ColumnId, name: impl Into<String>, sql_type: SqlType) -> Self {
+        Self { id, name: name.into(), sql_type, not_null: false, default: None, generated: None }
+    }
+}
+
+/// An expression over the columns of one table, as it was bound when it was defined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoundExpression {
+    /// SQL text; sequences are named by their ids.
+    pub text: String,
+    /// The TimeZone setting that it was defined under.
+    pub time_zone: String,
+}
+
+/// A `CHECK` constraint of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckConstraint {
+    pub id: ObjectId,
+    pub name: String,
+    /// A row for which it is false is refused; NULL passes.
+    pub expression: BoundExpression,
 }
 
 /// What `PARTITION BY` does with a column before rows are compared.
@@ -75,9 +105,25 @@ pub struct TableDefinition {
     pub version: u32,
     /// Set for the hidden table that keeps a view's state.
     pub state_of: Option<ObjectId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckConstraint>,
 }
 
 impl TableDefinition {
+    /// A table in its first version, with neither partitions nor a sort key.
+    pub fn new(id: ObjectId, name: ObjectName, columns: Vec<Column>) -> Self {
+        Self {
+            id,
+            name,
+            columns,
+            partition_by: Vec::new(),
+            order_by: Vec::new(),
+            version: 1,
+            state_of: None,
+            checks: Vec::new(),
+        }
+    }
+
     /// The Arrow schema of the table's batches and segments: columns in order, SQL types and field ids in the metadata.
     pub fn schema(&self) -> SchemaRef {
         let fields: Vec<_> = self

@@ -43,20 +43,18 @@ pub(crate) struct ViewDefinitionV1 {
 
 impl From<ColumnV1> for Column {
     fn from(old: ColumnV1) -> Self {
-        Self { id: old.id, name: old.name, sql_type: old.sql_type, not_null: old.not_null, default: old.default }
+        Self { not_null: old.not_null, default: old.default, ..Self::new(old.id, old.name, old.sql_type) }
     }
 }
 
 impl From<TableDefinitionV1> for TableDefinition {
     fn from(old: TableDefinitionV1) -> Self {
         Self {
-            id: old.id,
-            name: old.name,
-            columns: old.columns.into_iter().map(Column::from).collect(),
             partition_by: old.partition_by,
             order_by: old.order_by,
             version: old.version,
             state_of: old.state_of,
+            ..Self::new(old.id, old.name, old.columns.into_iter().map(Column::from).collect())
         }
     }
 }

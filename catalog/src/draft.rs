@@ -204,6 +204,7 @@ impl Snapshot {
 
     fn create_table(&mut self, seq: CommitSeq, definition: &Arc<TableDefinition>) -> Result<(), Conflict> {
         self.take_name(&definition.name, definition.id)?;
+        definition.checks.iter().for_each(|check| self.note_object(check.id));
         let version = TableVersion::empty(Arc::clone(definition), seq);
         Arc::make_mut(&mut self.tables).insert(definition.id, Arc::new(version));
         Ok(())

@@ -13,22 +13,19 @@ use std::sync::Arc;
 pub(crate) const ROWS: u32 = 10;
 
 pub(crate) fn column(id: i32, name: &str, sql_type: SqlType) -> Column {
-    Column { id: ColumnId(id), name: name.to_string(), sql_type, not_null: id == 1, default: None }
+    Column { not_null: id == 1, ..Column::new(ColumnId(id), name, sql_type) }
 }
 
 pub(crate) fn table(id: u32, name: &str) -> Arc<TableDefinition> {
+    let columns = vec![
+        column(1, "number", SqlType::Int8),
+        column(2, "region", SqlType::Text),
+        column(3, "sold_on", SqlType::Date),
+    ];
     Arc::new(TableDefinition {
-        id: ObjectId(id),
-        name: ObjectName::new("public", name),
-        columns: vec![
-            column(1, "number", SqlType::Int8),
-            column(2, "region", SqlType::Text),
-            column(3, "sold_on", SqlType::Date),
-        ],
         partition_by: vec![PartitionColumn { column: ColumnId(3), transform: Transform::Month }],
         order_by: vec![ColumnId(3)],
-        version: 1,
-        state_of: None,
+        ..TableDefinition::new(ObjectId(id), ObjectName::new("public", name), columns)
     })
 }
 

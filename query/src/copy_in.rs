@@ -8,25 +8,25 @@
 //! The first error in the order of the data is the one that is told. Whatever ends a load early, dropping [`CopyIn`] stops its
 //! work and deletes what was staged.
 
+use crate::column_defaults::DefaultValue;
 use crate::copy_format::{
     Chunk, CopyColumn, CopyDecoder, CopyDirection, CopyEndpoint, CopySource, CopyStatement, RecordSplitter,
 };
 use crate::engine::Engine;
-use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{AbortOnDrop, joined};
-use crate::insert::{constant_default, constant_default_value, named_columns, writable_table};
-use crate::intake::{Intake, checked};
+use crate::insert::{named_columns, writable_table};
+use crate::intake::Intake;
 use crate::planner::Planning;
 use crate::response::{CommandTag, Format, Response};
+use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{Statement, shift};
 use crate::transaction::Change;
 use crate::types::OutputStyle;
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 use catalog::definition::TableDefinition;
-use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -72,12 +72,13 @@ pub(crate) async fn start(
         .collect();
     let names: Vec<String> = listed.iter().map(|column| column.name.clone()).collect();
     let table = definition.name.name.clone();
-    let filler = Filler::new(&definition, &columns, &style)?;
+    let filler = Filler::new(&planning, &definition, &columns, &style)?;
+    let rules = RowRules::compile(&planning, &definition)?;
     let decoder = Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?);
     let splitter = RecordSplitter::new(&table, &names, &copy.options);
     let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let taking = Taking { engine: Arc::clone(&session.engine), decoder: Arc::clone(&decoder), filler, waiting };
-    let intake = session.engine.compute().spawn(taking.run(definition));
+    let intake = session.engine.compute().spawn(taking.run(rules));
     Ok(Response::CopyIn(Box::new(CopyIn {
         columns: names.len(),
         splitter,
@@ -122,38 +123,52 @@ fn target(
     };
     let parts = schema.iter().chain([name]).map(|part| Ident::with_quote('"', part));
     let definition = writable_table(planning, &ObjectName::from(parts.collect::<Vec<_>>()))?;
-    let positions =
-        if columns.is_empty() { (0..definition.columns.len()).collect() } else { named_columns(&definition, columns)? };
+    if columns.is_empty() {
+        let given = definition.columns.iter().enumerate().filter(|(_, column)| column.generated.is_none());
+        let positions = given.map(|(position, _)| position).collect();
+        return Ok((definition, positions));
+    }
+    let positions = named_columns(&definition, columns)?;
+    refuse_generated(&definition, &positions)?;
     Ok((definition, positions))
+}
+
+/// Fails for a column whose value is computed from the others: COPY neither reads nor writes those.
+pub(crate) fn refuse_generated(definition: &TableDefinition, positions: &[usize]) -> Result<(), QueryError> {
+    let mut columns = positions.iter().map(|position| &definition.columns[*position]);
+    let Some(column) = columns.find(|column| column.generated.is_some()) else { return Ok(()) };
+    let message = format!("column \"{}\" is a generated column", column.name);
+    Err(QueryError::new(ErrorKind::InvalidColumnReference, message)
+        .detail("Generated columns cannot be used in COPY.")
+        .column(&column.name))
 }
 
 /// Puts decoded columns in the table's order and fills the missing ones with their defaults.
 struct Filler {
     /// For each column of the table its index in the data, or its default.
-    sources: Vec<Result<usize, ScalarValue>>,
+    sources: Vec<Result<usize, DefaultValue>>,
 }
 
 impl Filler {
-    fn new(definition: &TableDefinition, listed: &[usize], style: &OutputStyle) -> Result<Self, QueryError> {
+    fn new(
+        planning: &Planning,
+        definition: &TableDefinition,
+        listed: &[usize],
+        style: &OutputStyle,
+    ) -> Result<Self, QueryError> {
         let sources = definition.columns.iter().enumerate().map(|(position, column)| {
-            if let Some(index) = listed.iter().position(|listed| *listed == position) {
-                return Ok(Ok(index));
+            match listed.iter().position(|listed| *listed == position) {
+                Some(index) => Ok(Ok(index)),
+                None => DefaultValue::of(planning, column, style).map(Err),
             }
-            if column.default.as_deref().is_some_and(|text| constant_default(text).is_none()) {
-                return Err(QueryError::unsupported(format!(
-                    "COPY without column \"{}\", whose default is computed",
-                    column.name
-                )));
-            }
-            Ok(Err(constant_default_value(column.default.as_deref(), &column.sql_type, style)?))
         });
         Ok(Self { sources: sources.collect::<Result<_, QueryError>>()? })
     }
 
-    fn fill(&self, batch: &RecordBatch) -> Result<Vec<arrow::array::ArrayRef>, QueryError> {
+    fn fill(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, QueryError> {
         let arrays = self.sources.iter().map(|source| match source {
             Ok(index) => Ok(Arc::clone(batch.column(*index))),
-            Err(default) => default.to_array_of_size(batch.num_rows()).map_err(|error| translate(error, None)),
+            Err(default) => default.array(batch.num_rows()),
         });
         arrays.collect()
     }
@@ -168,15 +183,16 @@ struct Taking {
 }
 
 impl Taking {
-    async fn run(mut self, definition: Arc<TableDefinition>) -> Outcome {
-        let mut intake = Intake::new(&self.engine, Arc::clone(&definition));
-        let shared = Arc::new((self.decoder, self.filler, definition));
+    async fn run(mut self, rules: RowRules) -> Outcome {
+        let mut intake = Intake::new(&self.engine, Arc::clone(rules.definition()));
+        let shared = Arc::new((self.decoder, self.filler, rules));
         while let Some(chunk) = self.waiting.recv().await {
             let (chunk, batch) = joined(chunk.await)?;
             let shared = Arc::clone(&shared);
             let pushed = tokio::task::spawn_blocking(move || {
-                let (decoder, filler, definition) = shared.as_ref();
-                let checked = checked(definition, filler.fill(&batch)?)
+                let (decoder, filler, rules) = shared.as_ref();
+                let checked = rules
+                    .checked(filler.fill(&batch)?)
                     .map_err(|violation| with_context(violation.error, decoder, &chunk, violation.row))?;
                 intake.push(checked)?;
                 Ok(intake)

@@ -1,14 +1,16 @@
 //! COPY TO STDOUT: a table, view or query as lines of text or csv.
 
 use crate::copy_format::{CopyDirection, CopyEncoder, CopyEndpoint, CopySource, CopyStatement};
+use crate::copy_in::refuse_generated;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::compute;
-use crate::planner::result_columns;
+use crate::planner::{Planning, result_columns};
 use crate::response::{CopyOutChunk, Response};
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind, shift};
 use bytes::Bytes;
-use datafusion::sql::sqlparser::ast::Query;
+use catalog::snapshot::Relation;
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query};
 use futures::StreamExt;
 use std::sync::Arc;
 
@@ -30,8 +32,8 @@ pub(crate) async fn run(
         }
         CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY to a program")),
     }
-    let query = query_of(copy, statement)?;
     let planning = session.planning()?;
+    let query = query_of(&planning, copy, statement)?;
     let (over, owned) = (Arc::clone(&planning), statement.clone());
     let plan =
         compute(&session.engine, &session.token, async move { over.query_plan(&query, &[], Some(&owned)) }).await?;
@@ -49,11 +51,12 @@ pub(crate) async fn run(
 }
 
 /// The query whose rows are copied. Positions of its errors count in the client's text.
-fn query_of(copy: &CopyStatement, statement: &Statement) -> Result<Box<Query>, QueryError> {
+fn query_of(planning: &Planning, copy: &CopyStatement, statement: &Statement) -> Result<Box<Query>, QueryError> {
     let (text, start) = match &copy.source {
         CopySource::Query { text, offset } => (text.clone(), statement.range.start + offset),
         CopySource::Table { schema, name, columns } => {
             let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+            let columns = copied_columns(planning, schema.as_deref(), name, columns)?;
             let listed = if columns.is_empty() {
                 "*".to_string()
             } else {
@@ -68,4 +71,24 @@ fn query_of(copy: &CopyStatement, statement: &Statement) -> Result<Box<Query>, Q
         Some(StatementKind::Query(query)) => Ok(query),
         _ => Err(QueryError::new(ErrorKind::Syntax, "COPY takes a query that returns rows")),
     }
+}
+
+/// The columns of a table that are copied, without generated ones; none where they are all of a relation's.
+fn copied_columns(
+    planning: &Planning,
+    schema: Option<&str>,
+    name: &str,
+    listed: &[String],
+) -> Result<Vec<String>, QueryError> {
+    let parts = schema.into_iter().chain([name]).map(|part| Ident::with_quote('"', part));
+    let object = planning.object_name(&ObjectName::from(parts.collect::<Vec<_>>()))?;
+    let Some(Relation::Table(version)) = planning.snapshot.relation(&object) else { return Ok(listed.to_vec()) };
+    let columns = &version.definition.columns;
+    if listed.is_empty() && columns.iter().any(|column| column.generated.is_some()) {
+        let kept = columns.iter().filter(|column| column.generated.is_none());
+        return Ok(kept.map(|column| column.name.clone()).collect());
+    }
+    let positions = columns.iter().enumerate().filter(|(_, column)| listed.contains(&column.name));
+    refuse_generated(&version.definition, &positions.map(|(position, _)| position).collect::<Vec<_>>())?;
+    Ok(listed.to_vec())
 }

@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
 use crate::table_definition::define;
+use crate::table_rules::add_rules;
 use crate::transaction::Change;
 use crate::view_reading;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
@@ -64,7 +65,9 @@ pub(crate) async fn create_table(
         return Ok(done("CREATE TABLE"));
     }
     let id = session.engine.catalog.allocate_object();
-    let definition = define(create, id, name, statement)?;
+    let mut definition = define(create, id, name, statement)?;
+    let new_id = || session.engine.catalog.allocate_object();
+    add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
     check_defaults(&planning, &definition).await?;
     session.add_change(Change::of(vec![Op::CreateTable(Arc::new(definition))]))?;
     Ok(done("CREATE TABLE"))
@@ -495,7 +498,7 @@ fn view_columns(columns: &[crate::response::ResultColumn], names: &[String]) -> 
             return Err(QueryError::new(ErrorKind::DuplicateColumn, message).hint("Give the columns names with AS."));
         }
         let sql_type = column.sql_type.clone();
-        defined.push(Column { id: ColumnId(index as i32 + 1), name, sql_type, not_null: false, default: None });
+        defined.push(Column::new(ColumnId(index as i32 + 1), name, sql_type));
     }
     Ok(defined)
 }
@@ -504,22 +507,9 @@ fn view_columns(columns: &[crate::response::ResultColumn], names: &[String]) -> 
 fn state_definition(id: ObjectId, view: ObjectId, columns: &[StateColumn]) -> TableDefinition {
     let numbered = columns.iter().enumerate().map(|(index, column)| (ColumnId(index as i32 + 1), column));
     let order_by = numbered.clone().filter(|(_, column)| column.key).map(|(id, _)| id).collect();
-    let columns = numbered.map(|(id, column)| Column {
-        id,
-        name: column.name.clone(),
-        sql_type: stored_type(&column.sql_type),
-        not_null: false,
-        default: None,
-    });
-    TableDefinition {
-        id,
-        name: ObjectName::new("meridian", format!("state_{view}")),
-        columns: columns.collect(),
-        partition_by: Vec::new(),
-        order_by,
-        version: 1,
-        state_of: Some(view),
-    }
+    let columns = numbered.map(|(id, column)| Column::new(id, &column.name, stored_type(&column.sql_type)));
+    let name = ObjectName::new("meridian", format!("state_{view}"));
+    TableDefinition { order_by, state_of: Some(view), ..TableDefinition::new(id, name, columns.collect()) }
 }
 
 /// A numeric's digits are part of the stored type.

@@ -68,6 +68,7 @@ pub enum ErrorKind {
     NotNullViolation,
     UniqueViolation,
     CheckViolation,
+    GeneratedAlways,
     BadCopyFormat,
     ActiveTransaction,
     NoActiveTransaction,

@@ -4,10 +4,11 @@
 //! plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
 
 use crate::assignment::{assigned, default_value, is_default, type_source};
+use crate::column_defaults::{DefaultValue, is_computed};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
-use crate::intake::{Intake, checked};
+use crate::intake::Intake;
 use crate::operators::casts::out_of_range;
 use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_number};
 use crate::plan_constants::fill_values;
@@ -16,6 +17,7 @@ use crate::prepared::{Prepared, decode_parameters};
 use crate::query_places::{output_place, place_of};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn};
 use crate::returning::{Returning, respond};
+use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
@@ -29,6 +31,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Spanned};
 use futures::StreamExt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The types of an INSERT's parameters: those of the columns that they go into.
@@ -73,19 +76,24 @@ pub(crate) async fn run(
     let planning = session.planning()?;
     let definition = target(&planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
+    refuse_values(insert, &definition, &targets)?;
+    let rules = RowRules::compile(&planning, &definition)?;
     let returning = returning(insert, &definition);
     let (written, change) = match constant_rows(insert, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
+            let defaults = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
             let constants = Constants {
                 definition: &definition,
                 targets: &targets,
                 rows: &rows,
+                defaults: &defaults,
                 prepared,
                 parameters,
                 style: &style,
             };
-            let batch = constants.batch(insert, statement)?;
+            let columns = constants.arrays(insert, statement)?;
+            let batch = rules.checked(columns).map_err(|violation| violation.error)?;
             let mut intake = Intake::new(&session.engine, Arc::clone(&definition)).beside(session.inline_bytes());
             intake.push(batch.clone())?;
             let (rows, change) = finish(session, intake).await?;
@@ -101,7 +109,7 @@ pub(crate) async fn run(
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
-            from_query(session, &planning, plan, &definition, returning.is_some(), statement).await?
+            from_query(session, &planning, plan, rules, returning.is_some(), statement).await?
         }
     };
     let response = match returning {
@@ -136,6 +144,50 @@ fn returning(insert: &ast::Insert, definition: &TableDefinition) -> Option<Retur
 struct Written {
     rows: u64,
     returned: Vec<RecordBatch>,
+}
+
+/// The values of the columns that a statement gives none for, by position.
+async fn missing_values(
+    session: &Session,
+    planning: &Arc<Planning>,
+    definition: &Arc<TableDefinition>,
+    targets: &[usize],
+    rows: usize,
+) -> Result<BTreeMap<usize, ArrayRef>, QueryError> {
+    let columns = (0..definition.columns.len()).filter(|position| !targets.contains(position));
+    let (columns, style): (Vec<usize>, _) = (columns.collect(), session.output_style());
+    let (over, table) = (Arc::clone(planning), Arc::clone(definition));
+    let computes = columns.iter().any(|position| is_computed(&definition.columns[*position]));
+    let work = move || {
+        let values = columns.into_iter().map(|position| {
+            let default = DefaultValue::of(&over, &table.columns[position], &style)?;
+            Ok((position, default.array(rows)?))
+        });
+        values.collect::<Result<BTreeMap<_, _>, QueryError>>()
+    };
+    if computes { compute(&session.engine, &session.token, async move { work() }).await } else { work() }
+}
+
+/// Why a column is never given a value; `None` for one that may be.
+pub(crate) fn always_computed(column: &Column) -> Option<String> {
+    column.generated.as_ref().map(|_| format!("Column \"{}\" is a generated column.", column.name))
+}
+
+fn value_refused(column: &Column) -> Option<QueryError> {
+    let detail = always_computed(column)?;
+    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+    Some(QueryError::new(ErrorKind::GeneratedAlways, message).detail(detail).column(&column.name))
+}
+
+/// Fails for a value in VALUES, other than DEFAULT, for a column that takes none.
+fn refuse_values(insert: &ast::Insert, definition: &TableDefinition, targets: &[usize]) -> Result<(), QueryError> {
+    let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|source| source.body.as_ref()) else {
+        return Ok(());
+    };
+    let given = |index: usize| values.rows.iter().filter_map(move |row| row.get(index)).any(|value| !is_default(value));
+    let refused = targets.iter().enumerate().filter(|(index, _)| given(*index));
+    let mut errors = refused.filter_map(|(_, position)| value_refused(&definition.columns[*position]));
+    errors.next().map_or(Ok(()), Err)
 }
 
 async fn finish(session: &Session, intake: Intake) -> Result<(u64, crate::transaction::Change), QueryError> {
@@ -276,18 +328,16 @@ fn constant_rows(
     check_counts(insert, &values.rows, targets.len(), statement)?;
     let mut rows = Vec::with_capacity(values.rows.len());
     for row in &values.rows {
-        let cells =
-            row.iter().zip(targets).map(|(value, position)| cell_of(value, &definition.columns[*position].sql_type));
+        let cells = row.iter().zip(targets).map(|(value, position)| {
+            let column = &definition.columns[*position];
+            cell_of(value, &column.sql_type).filter(|cell| !matches!(cell, Cell::Default) || !is_computed(column))
+        });
         match cells.collect::<Option<Vec<_>>>() {
             Some(cells) => rows.push(cells),
             None => return Ok(None),
         }
     }
-    let computed_default = definition
-        .columns
-        .iter()
-        .any(|column| column.default.as_deref().is_some_and(|text| constant_default(text).is_none()));
-    Ok((!computed_default).then_some(rows))
+    Ok(Some(rows))
 }
 
 /// Whether every row of VALUES gives one value for each target.
@@ -387,28 +437,30 @@ struct Constants<'a> {
     /// For each value of a row the position of its column.
     targets: &'a [usize],
     rows: &'a [Vec<Cell>],
+    /// The values of the other columns, by position.
+    defaults: &'a BTreeMap<usize, ArrayRef>,
     prepared: &'a Prepared,
     parameters: &'a [ParameterValue],
     style: &'a OutputStyle,
 }
 
 impl Constants<'_> {
-    /// The rows as a checked batch. An error in a string points at it; of several the first in the text is told.
-    fn batch(&self, insert: &ast::Insert, statement: &Statement) -> Result<RecordBatch, QueryError> {
+    /// The columns of the rows. An error in a string points at it; of several the first in the text is told.
+    fn arrays(&self, insert: &ast::Insert, statement: &Statement) -> Result<Vec<ArrayRef>, QueryError> {
         if self.prepared.parameters.len() != self.parameters.len() {
             decode_parameters(&self.prepared.parameters, self.parameters, self.style)?;
         }
-        let columns = self.columns().map_err(|error| self.first_error(insert, statement).unwrap_or(error))?;
-        checked(self.definition, columns).map_err(|violation| violation.error)
+        self.columns().map_err(|error| self.first_error(insert, statement).unwrap_or(error))
     }
 
     fn columns(&self) -> Result<Vec<ArrayRef>, QueryError> {
         let columns = self.definition.columns.iter().enumerate().map(|(position, column)| {
+            if let Some(values) = self.defaults.get(&position) {
+                return Ok(Arc::clone(values));
+            }
             let index = self.targets.iter().position(|target| *target == position);
-            let scalars = self.rows.iter().map(|row| match index {
-                Some(index) => self.value(&row[index], column),
-                None => constant_default_value(column.default.as_deref(), &column.sql_type, self.style),
-            });
+            let index = index.ok_or_else(|| QueryError::new(ErrorKind::Internal, "a column without values"))?;
+            let scalars = self.rows.iter().map(|row| self.value(&row[index], column));
             let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
             ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))
         });
@@ -517,9 +569,13 @@ fn source_plan(
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
     let context = planning.cast_context();
+    let is_query = !matches!(source.body.as_ref(), SetExpr::Values(_));
     let values = definition.columns.iter().enumerate().map(|(position, column)| {
         let index = targets.iter().position(|target| *target == position);
         let given = index.and_then(|index| Some((index, columns.get(index)?)));
+        if let Some(error) = given.filter(|_| is_query).and_then(|_| value_refused(column)) {
+            return Err(error);
+        }
         let value = match given {
             Some((index, given)) => assigned(Expr::Column(given.clone()), plan.schema().field(index), column, &context)
                 .map_err(|error| error.position(output_place(statement, &source.body, index)))?,
@@ -536,21 +592,22 @@ async fn from_query(
     session: &mut Session,
     planning: &Arc<Planning>,
     plan: LogicalPlan,
-    definition: &Arc<TableDefinition>,
+    rules: RowRules,
     keeps: bool,
     statement: &Statement,
 ) -> Result<(Written, crate::transaction::Change), QueryError> {
     let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
-    let mut intake = Intake::new(&session.engine, Arc::clone(definition)).beside(session.inline_bytes());
+    let mut intake = Intake::new(&session.engine, Arc::clone(rules.definition())).beside(session.inline_bytes());
+    let rules = Arc::new(rules);
     let mut returned = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
-        let table = Arc::clone(definition);
+        let rules = Arc::clone(&rules);
         let pushed = session.engine.compute().spawn_blocking(move || {
-            let columns = table.columns.iter().zip(batch.columns()).map(|(column, array)| {
+            let columns = rules.definition().columns.iter().zip(batch.columns()).map(|(column, array)| {
                 arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
             });
-            let checked = checked(&table, columns.collect::<Result<_, _>>()?).map_err(|violation| violation.error)?;
+            let checked = rules.checked(columns.collect::<Result<_, _>>()?).map_err(|violation| violation.error)?;
             intake.push(checked.clone())?;
             Ok((intake, checked))
         });

@@ -9,7 +9,8 @@
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
-//!     writing          insert, delete, copy_in, intake, definitions, table_definition, transaction, write_holds
+//!     writing          insert, modify, copy_in, assignment, column_defaults, row_rules, intake, transaction, write_holds,
+//!                      definitions, table_definition, table_rules, bound_expressions
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
 //!     values           types, copy_format, functions
@@ -27,6 +28,8 @@ pub mod types;
 mod activity;
 mod assignment;
 mod background;
+mod bound_expressions;
+mod column_defaults;
 mod copy_out;
 mod cursor;
 mod datum;
@@ -53,6 +56,7 @@ mod prepared;
 mod query_places;
 mod returning;
 mod row_counts;
+mod row_rules;
 mod scan;
 mod session;
 mod set_operations;
@@ -64,6 +68,7 @@ mod statement_grammar;
 mod subqueries;
 mod system_facts;
 mod table_definition;
+mod table_rules;
 mod transaction;
 mod unknown_function;
 mod view_folding;

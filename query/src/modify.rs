@@ -8,18 +8,19 @@
 //! Places become deletion vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u`
 //! match is changed once, by the first that comes.
 
-use crate::assignment::{assigned, type_value};
+use crate::assignment::{assigned, is_default, type_value};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
-use crate::insert::{named_column, written_table};
-use crate::intake::{Intake, checked};
+use crate::insert::{always_computed, named_column, written_table};
+use crate::intake::Intake;
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
 use crate::query_places::place_of;
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
 use crate::returning::{Extra, Returning, respond, select, target_factor, with_extras};
+use crate::row_rules::RowRules;
 use crate::scan::{PART, ROW};
 use crate::session::Session;
 use crate::statement::Statement;
@@ -28,7 +29,7 @@ use crate::transaction::Change;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, UInt32Type};
-use catalog::definition::TableDefinition;
+use catalog::definition::{Column, TableDefinition};
 use catalog::draft::Op;
 use catalog::segment::DeletionVector;
 use catalog::snapshot::TableVersion;
@@ -155,7 +156,9 @@ pub(crate) async fn run(
         Ok((planned, bound))
     })
     .await?;
-    let mut writer = Writer::new(session, &planned, modification.assignments.is_some());
+    let updates = modification.assignments.is_some();
+    let rules = updates.then(|| RowRules::compile(&planning, &planned.table)).transpose()?;
+    let mut writer = Writer::new(session, &planned, rules);
     let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
@@ -262,6 +265,9 @@ fn new_values(
                 for (column, value) in single_assignments(assignment, table, statement)? {
                     let position = named_column(table, &fold(column), &[])
                         .map_err(|error| error.position(statement.place_of(column.span)))?;
+                    if !is_default(&value) {
+                        refuse_update(&table.columns[position])?;
+                    }
                     if set.insert(position, value).is_some() {
                         let message = format!("multiple assignments to same column \"{}\"", fold(column));
                         return Err(QueryError::new(ErrorKind::Syntax, message));
@@ -275,9 +281,18 @@ fn new_values(
             type_value(&mut value, column)?;
             Ok(value)
         }
+        // It is computed from the others.
+        None if column.generated.is_some() => Ok(ast::Expr::value(ast::Value::Null)),
         None => Ok(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', &column.name)])),
     });
     values.collect()
+}
+
+/// Fails for a column that is never given a value.
+fn refuse_update(column: &Column) -> Result<(), QueryError> {
+    let Some(detail) = always_computed(column) else { return Ok(()) };
+    let message = format!("column \"{}\" can only be updated to DEFAULT", column.name);
+    Err(QueryError::new(ErrorKind::GeneratedAlways, message).detail(detail).column(&column.name))
 }
 
 /// `(a, b) = (1, 2)` is two assignments, and so is `(a, b) = (SELECT x, y …)`.
@@ -388,8 +403,8 @@ struct Writer {
     table: Arc<TableDefinition>,
     version: Arc<TableVersion>,
     found: BTreeMap<u32, RoaringBitmap>,
-    /// Where an UPDATE's new rows go.
-    intake: Option<Intake>,
+    /// What an UPDATE's new rows must keep, and where they go.
+    added: Option<(RowRules, Intake)>,
     extras: Option<Vec<Extra>>,
     returned: Vec<RecordBatch>,
 }
@@ -403,13 +418,13 @@ struct Written {
 }
 
 impl Writer {
-    fn new(session: &Session, planned: &Planned, updates: bool) -> Self {
+    fn new(session: &Session, planned: &Planned, rules: Option<RowRules>) -> Self {
         let intake = || Intake::new(&session.engine, Arc::clone(&planned.table)).beside(session.inline_bytes());
         Self {
             table: Arc::clone(&planned.table),
             version: Arc::clone(&planned.version),
             found: BTreeMap::new(),
-            intake: updates.then(intake),
+            added: rules.map(|rules| (rules, intake())),
             extras: planned.returning.as_ref().map(|(_, extras)| extras.clone()),
             returned: Vec::new(),
         }
@@ -419,7 +434,7 @@ impl Writer {
     fn take(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
         let first = self.note_places(batch);
         let count = self.table.columns.len();
-        if self.intake.is_none() && self.extras.is_none() {
+        if self.added.is_none() && self.extras.is_none() {
             return Ok(());
         }
         let batch = if first.false_count() == 0 {
@@ -431,12 +446,15 @@ impl Writer {
             arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
         });
         let values = values.collect::<Result<Vec<ArrayRef>, _>>()?;
-        let rows = checked(&self.table, values).map_err(|violation| violation.error)?;
+        let rows = match &self.added {
+            Some((rules, _)) => rules.checked(values).map_err(|violation| violation.error)?,
+            None => RecordBatch::try_new(self.table.schema(), values).map_err(|error| translate(error.into(), None))?,
+        };
         if let Some(extras) = &self.extras {
             self.returned.push(with_extras(&rows, &self.table, extras, &batch.columns()[2 + count..])?);
         }
-        match &mut self.intake {
-            Some(intake) => intake.push(rows),
+        match &mut self.added {
+            Some((_, intake)) => intake.push(rows),
             None => Ok(()),
         }
     }
@@ -456,7 +474,7 @@ impl Writer {
         if rows > 0 {
             change.ops.push(delete_op(&self.version, self.found));
         }
-        if let Some(intake) = self.intake {
+        if let Some((_, intake)) = self.added {
             let (_, added) = intake.finish(engine)?;
             change.ops.extend(added.ops);
             change.staged.extend(added.staged);

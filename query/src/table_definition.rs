@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 /// The most columns of a table, as in PostgreSQL.
 const COLUMNS_MAX: usize = 1_600;
 /// The longest name in bytes, as in PostgreSQL, which cuts where this refuses.
-const NAME_LENGTH_MAX: usize = 63;
+pub(crate) const NAME_LENGTH_MAX: usize = 63;
 const OPTIONS: [&str; 1] = ["order_by"];
 
 /// The definition that a CREATE TABLE asks for.
@@ -35,15 +35,7 @@ pub(crate) fn define(
         create.definition.columns.iter().enumerate().map(|(index, column)| define_column(index, column, statement));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     check_columns(&columns)?;
-    let mut definition = TableDefinition {
-        id,
-        name,
-        columns,
-        partition_by: Vec::new(),
-        order_by: Vec::new(),
-        version: 1,
-        state_of: None,
-    };
+    let mut definition = TableDefinition::new(id, name, columns);
     definition.partition_by = partition_by(&definition, &create.partition_by)?;
     definition.order_by = order_by(&definition, &create.definition.table_options)?;
     Ok(definition)
@@ -63,21 +55,23 @@ fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
             "Partitions come from PARTITION BY by themselves.",
         );
     }
-    if let Some(constraint) = create.constraints.first() {
+    let mut constraints = create.constraints.iter();
+    // CHECK constraints are `table_rules`'.
+    if let Some(constraint) = constraints.find(|constraint| !matches!(constraint, ast::TableConstraint::Check(_))) {
         return Err(constraint_unsupported(&constraint.to_string()));
     }
     Ok(())
 }
 
 fn constraint_unsupported(text: &str) -> QueryError {
-    let what = ["PRIMARY KEY", "UNIQUE", "FOREIGN KEY", "CHECK"]
+    let what = ["PRIMARY KEY", "UNIQUE", "FOREIGN KEY"]
         .into_iter()
         .find(|kind| text.contains(kind))
         .unwrap_or("this constraint");
-    QueryError::unsupported(what).hint("Leave the constraint out; only NOT NULL and DEFAULT are kept.")
+    QueryError::unsupported(what).hint("Leave the constraint out; only NOT NULL, CHECK and DEFAULT are kept.")
 }
 
-fn check_name(name: &str) -> Result<(), QueryError> {
+pub(crate) fn check_name(name: &str) -> Result<(), QueryError> {
     if name.len() > NAME_LENGTH_MAX {
         let message = format!("identifier \"{name}\" is longer than {NAME_LENGTH_MAX} bytes");
         return Err(QueryError::new(ErrorKind::InvalidObjectDefinition, message));
@@ -123,7 +117,7 @@ fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -
             .hint(format!("Use {}, which keeps microseconds; a cast to {shown} rounds.", sql_type.base_name()))
             .position(position));
     }
-    let mut defined = Column { id: ColumnId(index as i32 + 1), name, sql_type, not_null: false, default: None };
+    let mut defined = Column::new(ColumnId(index as i32 + 1), name, sql_type);
     for option in &column.options {
         match &option.option {
             ColumnOption::NotNull => defined.not_null = true,
@@ -134,7 +128,8 @@ fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -
             ColumnOption::PrimaryKey(_) => return Err(constraint_unsupported("PRIMARY KEY")),
             ColumnOption::Unique(_) => return Err(constraint_unsupported("UNIQUE")),
             ColumnOption::ForeignKey(_) => return Err(constraint_unsupported("FOREIGN KEY")),
-            ColumnOption::Check(_) => return Err(constraint_unsupported("CHECK")),
+            // These need the other columns too; see `table_rules`.
+            ColumnOption::Check(_) | ColumnOption::Generated { generation_expr: Some(_), .. } => {}
             other => return Err(QueryError::unsupported(format!("column option {other}"))),
         }
     }

@@ -147,6 +147,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::Grouping => "42803",
         ErrorKind::DatatypeMismatch => "42804",
         ErrorKind::WrongObjectType => "42809",
+        ErrorKind::GeneratedAlways => "428C9",
         ErrorKind::CannotCoerce => "42846",
         ErrorKind::UndefinedFunction => "42883",
         ErrorKind::UndefinedTable => "42P01",

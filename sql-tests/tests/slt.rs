@@ -51,6 +51,7 @@ files! {
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     writers_do_what_postgres_does: "writers.slt",
+    rows_keep_the_rules_of_their_table: "constraints.slt",
     cursors_walk_through_a_snapshot: "cursors.slt",
     catalogue_relations_answer_psql: "catalogue.slt",
     restarts_lose_nothing: "restart.slt",

@@ -24,22 +24,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 fn table(columns: &[(&str, SqlType)]) -> TableDefinition {
-    let columns = columns.iter().enumerate().map(|(position, (name, sql_type))| Column {
-        id: ColumnId(position as i32 + 1),
-        name: name.to_string(),
-        sql_type: sql_type.clone(),
-        not_null: false,
-        default: None,
-    });
-    TableDefinition {
-        id: ObjectId(16384),
-        name: ObjectName::new("public", "sales"),
-        columns: columns.collect(),
-        partition_by: Vec::new(),
-        order_by: Vec::new(),
-        version: 1,
-        state_of: None,
-    }
+    let columns = columns.iter().enumerate();
+    let columns =
+        columns.map(|(position, (name, sql_type))| Column::new(ColumnId(position as i32 + 1), *name, sql_type.clone()));
+    TableDefinition::new(ObjectId(16384), ObjectName::new("public", "sales"), columns.collect())
 }
 
 /// `sales (region text, sale_date date, amount bigint) PARTITION BY (region, month(sale_date))`, sorted by date, amount.

@@ -116,22 +116,18 @@ fn all_ops() -> Vec<Op> {
         SqlType::Array(Box::new(SqlType::Varchar { length_max: None })),
     ];
     let column = |(at, sql_type): (usize, SqlType)| Column {
-        id: ColumnId(at as i32),
-        name: format!("c{at}"),
-        sql_type,
         not_null: at == 0,
         default: (at == 2).then(|| "1".to_string()),
+        ..Column::new(ColumnId(at as i32), format!("c{at}"), sql_type)
     };
     let columns: Vec<Column> = all_types.into_iter().enumerate().map(column).collect();
     let transforms = [Transform::Identity, Transform::Day, Transform::Month, Transform::Quarter, Transform::Year];
     let definition = TableDefinition {
-        id: ObjectId(16384),
-        name: ObjectName::new("public", "sales"),
-        columns,
         partition_by: transforms.map(|transform| PartitionColumn { column: ColumnId(9), transform }).to_vec(),
         order_by: vec![ColumnId(9), ColumnId(0)],
         version: 3,
         state_of: Some(ObjectId(16400)),
+        ..TableDefinition::new(ObjectId(16384), ObjectName::new("public", "sales"), columns)
     };
     let data = vec![
         Datum::Null,

@@ -2,10 +2,11 @@
 
 use super::names::{class_name, is_class_visible, quote_identifier, read_class, text_of};
 use super::{Body, Definition, SessionFacts};
+use crate::bound_expressions::shown;
 use crate::error::QueryError;
 use crate::pg_catalog::{
-    FunctionRow, Value, description, format_type, function_by_oid, namespace_name, partition_expression, relation_name,
-    role_name, type_by_oid, view_text,
+    FunctionRow, Value, constraint_text, description, format_type, function_by_oid, namespace_name,
+    partition_expression, relation_name, role_name, type_by_oid, view_text,
 };
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, TableVersion};
@@ -32,7 +33,10 @@ fn texts() -> Vec<Definition> {
             Ok(oid.map(|oid| format_type(oid, args[1].as_int())).into())
         })
         .called_on_null(),
-        text("pg_get_expr", 2..=3, |_, args| Ok(args[0].clone())),
+        text("pg_get_expr", 2..=3, |_, args| {
+            let brief = args.get(2).and_then(Value::as_bool) == Some(true);
+            Ok(args[0].as_text().map(|text| shown(text, brief)).into())
+        }),
         text("pg_get_viewdef", 1..=2, view_definition),
         text("pg_get_ruledef", 1..=2, rule_definition),
         text("pg_get_partkeydef", 1..=1, |facts, args| {
@@ -55,7 +59,11 @@ fn texts() -> Vec<Definition> {
         text("pg_get_function_sqlbody", 1..=1, NULL),
         text("pg_get_functiondef", 1..=1, NULL),
         text("pg_get_indexdef", 1..=3, NULL),
-        text("pg_get_constraintdef", 1..=2, NULL),
+        text("pg_get_constraintdef", 1..=2, |facts, args| {
+            let oid = args[0].as_int().unwrap_or(0);
+            let pretty = args.get(1).and_then(Value::as_bool) == Some(true);
+            Ok(constraint_text(&facts.snapshot, object_id(oid), pretty).into())
+        }),
         text("pg_get_triggerdef", 1..=2, NULL),
         text("pg_get_serial_sequence", 2..=2, NULL),
         text("pg_get_statisticsobjdef", 1..=1, NULL),

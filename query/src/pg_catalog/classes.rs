@@ -7,7 +7,7 @@ use super::exported::{COLUMN_ROWS, type_by_oid};
 use super::values::{Rows, Value};
 use super::{CatalogContext, FixedRows, LiveRows, own};
 use catalog::definition::{Column, ObjectName, TableDefinition, Transform, ViewDefinition};
-use catalog::ids::ObjectId;
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -17,6 +17,7 @@ pub const SYSTEM_ROLE: (i64, &str) = (10, "meridian");
 
 /// The OIDs of relations that comments and dependencies refer to.
 pub(super) const PG_CLASS: i64 = 1259;
+pub(super) const PG_CONSTRAINT: i64 = 2606;
 const PG_REWRITE: i64 = 2618;
 const HEAP: i64 = 2;
 
@@ -162,6 +163,10 @@ fn table_options(definition: &TableDefinition) -> Value {
 
 fn push_classes(context: &CatalogContext, rows: &mut Rows) {
     for (id, name, relation) in named_relations(&context.snapshot) {
+        let checks = match &relation {
+            Relation::Table(table) => table.definition.checks.len(),
+            Relation::View(_) => 0,
+        };
         let (kind, row_count, populated, options) = match &relation {
             Relation::Table(table) => ("r", Some(table.rows_live()), true, table_options(&table.definition)),
             Relation::View(view) => {
@@ -180,6 +185,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("relpersistence", "p".into()),
             ("relkind", kind.into()),
             ("relnatts", columns_of(&relation).len().into()),
+            ("relchecks", checks.into()),
             ("relhasrules", (kind != "r").into()),
             ("relispopulated", populated.into()),
             ("relreplident", "d".into()),
@@ -202,35 +208,31 @@ fn push_system_attributes(rows: &mut Rows) {
                 dimensions: column.dimensions,
                 not_null: column.not_null,
                 has_default: false,
+                generated: "",
                 collation: column.collation,
             },
         );
     }
     for (relation, number, column) in own::columns() {
-        push_column(rows, relation, number, &column.name, &column.sql_type, column.not_null, false);
+        let column = Column {
+            not_null: column.not_null,
+            ..Column::new(ColumnId(number as i32), &column.name, column.sql_type.clone())
+        };
+        push_column(rows, relation, number, &column);
     }
 }
 
 fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
     for (id, _, relation) in named_relations(&context.snapshot) {
         for (position, column) in columns_of(&relation).iter().enumerate() {
-            let number = position as i64 + 1;
-            let has_default = column.default.is_some();
-            push_column(rows, id.0.into(), number, &column.name, &column.sql_type, column.not_null, has_default);
+            push_column(rows, id.0.into(), position as i64 + 1, column);
         }
     }
 }
 
-fn push_column(
-    rows: &mut Rows,
-    relation: i64,
-    number: i64,
-    name: &str,
-    sql_type: &catalog::sql_type::SqlType,
-    not_null: bool,
-    has_default: bool,
-) {
+fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
     use catalog::sql_type::SqlType;
+    let sql_type = &column.sql_type;
     let collation = match sql_type {
         SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } => 100,
         SqlType::Name => 950,
@@ -240,13 +242,14 @@ fn push_column(
         rows,
         &Attribute {
             relation,
-            name,
+            name: &column.name,
             number,
             type_oid: sql_type.oid().into(),
             typmod: sql_type.typmod().into(),
             dimensions: i64::from(matches!(sql_type, SqlType::Array(_))),
-            not_null,
-            has_default,
+            not_null: column.not_null,
+            has_default: column.default.is_some() || column.generated.is_some(),
+            generated: if column.generated.is_some() { "s" } else { "" },
             collation,
         },
     );
@@ -261,6 +264,7 @@ struct Attribute<'a> {
     dimensions: i64,
     not_null: bool,
     has_default: bool,
+    generated: &'a str,
     collation: i64,
 }
 
@@ -281,6 +285,7 @@ fn push_attribute(rows: &mut Rows, attribute: &Attribute) {
         ("attstorage", row.map_or("p", |row| row.storage).into()),
         ("attnotnull", attribute.not_null.into()),
         ("atthasdef", attribute.has_default.into()),
+        ("attgenerated", attribute.generated.into()),
         ("attislocal", true.into()),
         ("attcollation", attribute.collation.into()),
     ]);
@@ -294,7 +299,8 @@ fn default_oid(table: ObjectId, number: usize) -> i64 {
 fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
     for (id, _, relation) in named_relations(&context.snapshot) {
         for (position, column) in columns_of(&relation).iter().enumerate() {
-            let Some(default) = &column.default else { continue };
+            let generated = column.generated.as_ref().map(|generated| &generated.text);
+            let Some(default) = column.default.as_ref().or(generated) else { continue };
             let number = position + 1;
             rows.push([
                 ("oid", default_oid(id, number).into()),
@@ -327,6 +333,7 @@ fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
             ]);
         }
     }
+    super::constraints::push_dependencies(context, rows);
 }
 
 fn push_rules(context: &CatalogContext, rows: &mut Rows) {

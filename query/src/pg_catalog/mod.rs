@@ -12,6 +12,7 @@
 //!     exported.rs    columns and fixed rows from the exported files; look-ups of types and functions
 //!     classes.rs     tables, views, columns, schemas           server_state.rs   databases, roles, settings, activity
 //!     standard.rs    information_schema                        own.rs            schema meridian
+//!     constraints.rs constraints in both
 //!     rewrite.rs     catalog SQL that DataFusion cannot plan   registered_names.rs  OIDs that print as names
 //!     sets.rs        functions that return sets                values.rs            rows to Arrow
 //!     signatures.rs  operators, casts, type categories
@@ -19,6 +20,7 @@
 //! This module does not know how a statement is planned or who may see what: every object is visible to every role.
 
 mod classes;
+mod constraints;
 mod exported;
 mod json_sets;
 mod own;
@@ -37,6 +39,7 @@ mod tests;
 pub use classes::{
     SYSTEM_ROLE, namespace_name, namespace_oid, partition_expression, relation_name, relation_oid, view_text,
 };
+pub use constraints::constraint_text;
 pub use exported::description;
 pub use exported::{
     FunctionRow, TypeRow, encodings, format_type, function_by_oid, functions_by_name, type_by_name, type_by_oid,
@@ -45,7 +48,7 @@ pub use registered_names::name_registered_objects;
 pub(crate) use rewrite::is_known_collation;
 pub use rewrite::rewrite;
 pub use server_state::{DATABASE_OID, role_name, role_oid};
-pub(crate) use set_places::refuse_misplaced_sets;
+pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
 pub(crate) use signatures::{is_implicit_cast, operators_by_name, type_traits};
 pub use values::{Value, array_from_text, to_array};
 
@@ -232,12 +235,14 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 });
 
 fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
-    match schema {
+    let constraints = constraints::live_rows(schema, name);
+    let other = match schema {
         "pg_catalog" => classes::live_rows(name).or_else(|| server_state::live_rows(name)),
         "information_schema" => standard::live_rows(name),
         "meridian" => own::live_rows(name),
         _ => None,
-    }
+    };
+    constraints.or(other)
 }
 
 /// The relation of that name; also the sets that only functions return (`pg_get_keywords`), which no listing shows.

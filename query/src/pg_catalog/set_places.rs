@@ -5,7 +5,7 @@ use super::sets::is_set;
 use crate::error::{ErrorKind, QueryError};
 use crate::query_places::{call_in, place_of};
 use crate::statement::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, JoinConstraint, JoinOperator, Query, Select, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Function, JoinConstraint, JoinOperator, Query, Select, Visit, Visitor};
 use std::ops::ControlFlow;
 
 /// Fails for the first such call of a query.
@@ -74,5 +74,10 @@ fn condition_of(operator: &JoinOperator) -> Option<&Expr> {
 
 /// The first call of a set in an expression; subqueries have places of their own.
 fn first_set(expression: &Expr) -> Option<Expr> {
-    call_in(expression, |function| is_set(&last_part(&function.name)))
+    call_in(expression, is_set_call)
+}
+
+/// Whether a call's function returns a set.
+pub(crate) fn is_set_call(function: &Function) -> bool {
+    is_set(&last_part(&function.name))
 }

@@ -4,6 +4,7 @@ use super::classes::{SYSTEM_ROLE, columns_of, named_relations, view_text};
 use super::exported::type_by_oid;
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows};
+use crate::bound_expressions::shown;
 use catalog::definition::Column;
 use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
@@ -116,7 +117,8 @@ fn push_column(
         ("is_self_referencing", "NO".into()),
         ("is_identity", "NO".into()),
         ("identity_cycle", "NO".into()),
-        ("is_generated", "NEVER".into()),
+        ("is_generated", if column.generated.is_some() { "ALWAYS" } else { "NEVER" }.into()),
+        ("generation_expression", column.generated.as_ref().map(|generated| shown(&generated.text, false)).into()),
         ("is_updatable", updatable.into()),
     ]);
 }

@@ -45,7 +45,7 @@ const STAGING: ObjectId = ObjectId(16400);
 const EVENTS: ObjectId = ObjectId(16401);
 
 fn column(id: i32, name: &str, sql_type: SqlType, not_null: bool, default: Option<&str>) -> Column {
-    Column { id: ColumnId(id), name: name.into(), sql_type, not_null, default: default.map(str::to_string) }
+    Column { not_null, default: default.map(str::to_string), ..Column::new(ColumnId(id), name, sql_type) }
 }
 
 /// Tables and OIDs as in the database that the queries were captured from.
@@ -70,16 +70,10 @@ fn snapshot() -> Snapshot {
         order_by: vec![ColumnId(3)],
         version: 1,
         state_of: None,
+        checks: Vec::new(),
     };
-    let events = TableDefinition {
-        id: EVENTS,
-        name: ObjectName::new("staging", "events"),
-        columns: vec![column(1, "id", SqlType::Int8, false, None), column(2, "at", SqlType::TimestampTz, false, None)],
-        partition_by: Vec::new(),
-        order_by: Vec::new(),
-        version: 1,
-        state_of: None,
-    };
+    let columns = vec![column(1, "id", SqlType::Int8, false, None), column(2, "at", SqlType::TimestampTz, false, None)];
+    let events = TableDefinition::new(EVENTS, ObjectName::new("staging", "events"), columns);
     let daily = ViewDefinition {
         id: DAILY,
         name: ObjectName::new("public", "daily"),

@@ -1,0 +1,348 @@
+//! Expressions that a table keeps: CHECK constraints, generated columns and defaults.
+//!
+//! Each is SQL text that was bound when the table was defined: it is planned over the table's columns alone, in the time zone of
+//! its definition, so it means the same to every writer. What such an expression may not hold (subqueries, aggregates, sets) is
+//! refused here as PostgreSQL refuses it. Plans are made for each statement and never stored.
+
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::pg_catalog::is_set_call;
+use crate::planner::{Planning, Sources};
+use crate::query_places::{call_in, place_of};
+use crate::returning::{select, target_factor};
+use crate::statement::{Statement, StatementKind};
+use crate::statement_grammar::fold;
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use catalog::definition::{BoundExpression, Column, TableDefinition};
+use datafusion::common::DFSchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
+use datafusion::logical_expr::planner::ContextProvider;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::sql::sqlparser::ast::{
+    self, Ident, SelectItem, SetExpr, Spanned, Visit, VisitMut, Visitor, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// What an expression is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Check,
+    Generation,
+    Default,
+}
+
+impl Purpose {
+    fn singular(self) -> &'static str {
+        match self {
+            Self::Check => "check constraint",
+            Self::Generation => "column generation expression",
+            Self::Default => "DEFAULT expression",
+        }
+    }
+}
+
+/// An expression over a table's columns, planned.
+pub(crate) struct OverColumns {
+    pub value: Expr,
+    /// What the value is.
+    pub field: FieldRef,
+    schema: DFSchemaRef,
+}
+
+impl OverColumns {
+    /// The expression over batches of the table's columns, each of which may hold NULLs.
+    pub(crate) fn physical(&self, planning: &Planning) -> Result<Arc<dyn PhysicalExpr>, QueryError> {
+        physical(planning, self.value.clone(), &self.schema)
+    }
+}
+
+/// An expression over columns made executable.
+pub(crate) fn physical(
+    planning: &Planning,
+    value: Expr,
+    schema: &DFSchemaRef,
+) -> Result<Arc<dyn PhysicalExpr>, QueryError> {
+    let state = &planning.state;
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(schema))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    // The clock's functions are only there to be replaced by their value.
+    let simplified = ExprSimplifier::new(context).simplify(value);
+    let made = simplified.and_then(|value| state.create_physical_expr(value, schema));
+    made.map_err(|error| translate(error, None))
+}
+
+/// A table's columns as an expression over them finds them: before their NULLs were refused.
+pub(crate) fn nullable_schema(definition: &TableDefinition) -> SchemaRef {
+    let schema = definition.schema();
+    let fields = schema.fields().iter().map(|field| Field::clone(field).with_nullable(true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The text of an expression as syntax.
+pub(crate) fn parse(text: &str) -> Result<ast::Expr, QueryError> {
+    let failed = || QueryError::new(ErrorKind::Internal, "an expression of a table is not one");
+    let parsed = crate::statement::parse(&format!("SELECT {text}"))?.into_iter().next().ok_or_else(failed)?;
+    let StatementKind::Query(query) = parsed.kind else { return Err(failed()) };
+    match *query.body {
+        SetExpr::Select(mut select) => match select.projection.pop() {
+            Some(SelectItem::UnnamedExpr(expression)) => Ok(expression),
+            _ => Err(failed()),
+        },
+        _ => Err(failed()),
+    }
+}
+
+/// Plans a bound expression over the table's columns, in the time zone that it was defined in.
+pub(crate) fn plan_bound(
+    planning: &Planning,
+    definition: &TableDefinition,
+    bound: &BoundExpression,
+) -> Result<OverColumns, QueryError> {
+    let zoned = planning.again().in_time_zone(&bound.time_zone);
+    plan(&zoned, definition, &parse(&bound.text)?, None).map_err(|error| error.position(None))
+}
+
+/// Plans an expression over the table's columns.
+pub(crate) fn plan(
+    planning: &Planning,
+    definition: &TableDefinition,
+    expression: &ast::Expr,
+    statement: Option<&Statement>,
+) -> Result<OverColumns, QueryError> {
+    let source = Arc::new(LogicalTableSource::new(nullable_schema(definition)));
+    let planning = planning.with_sources(Sources::Target(source));
+    let factor = target_factor(&Ident::with_quote('"', &definition.name.name));
+    let from = vec![ast::TableWithJoins { relation: factor, joins: Vec::new() }];
+    let query = select(vec![SelectItem::UnnamedExpr(expression.clone())], from, None, None)?;
+    let plan = planning.query_plan(&query, &[], statement)?;
+    let field = Arc::clone(plan.schema().fields().first().ok_or_else(|| strange(expression))?);
+    match plan {
+        LogicalPlan::Projection(projection)
+            if matches!(projection.input.as_ref(), LogicalPlan::SubqueryAlias(_)) && projection.expr.len() == 1 =>
+        {
+            let value = projection.expr[0].clone().unalias();
+            Ok(OverColumns { value, field, schema: Arc::clone(projection.input.schema()) })
+        }
+        _ => Err(strange(expression)),
+    }
+}
+
+fn strange(expression: &ast::Expr) -> QueryError {
+    QueryError::unsupported(format!("the expression {expression} in the definition of a table"))
+}
+
+/// Fails for what no expression of that purpose may hold.
+pub(crate) fn refuse_misplaced(
+    planning: &Planning,
+    expression: &ast::Expr,
+    purpose: Purpose,
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let place = purpose.singular();
+    if let ControlFlow::Break(at) = expression.visit(&mut SubqueryFinder { statement }) {
+        let message = format!("cannot use subquery in {place}");
+        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).position(at));
+    }
+    let is_aggregate = |function: &ast::Function| {
+        let name = function.name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+        planning.get_aggregate_meta(&name).is_some() && !planning.state.scalar_functions().contains_key(&name)
+    };
+    let refused = |kind, what: &str, call: &ast::Expr| {
+        let message = format!("{what} are not allowed in {place}s");
+        Err(QueryError::new(kind, message).position(place_of(statement, call)))
+    };
+    if let Some(call) = call_in(expression, |function| function.over.is_some()) {
+        return refused(ErrorKind::Windowing, "window functions", &call);
+    }
+    if let Some(call) = call_in(expression, is_aggregate) {
+        return refused(ErrorKind::Grouping, "aggregate functions", &call);
+    }
+    match call_in(expression, is_set_call) {
+        Some(call) => refused(ErrorKind::FeatureNotSupported, "set-returning functions", &call),
+        None => Ok(()),
+    }
+}
+
+/// Finds the first subquery and where it begins.
+struct SubqueryFinder<'a> {
+    statement: &'a Statement,
+}
+
+impl Visitor for SubqueryFinder<'_> {
+    type Break = Option<usize>;
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<Option<usize>> {
+        match expression {
+            // PostgreSQL points at the parenthesis.
+            ast::Expr::Subquery(query) => {
+                let inner = self.statement.place_of(query.span());
+                let before = |inner: usize| self.statement.source.chars().take(inner - 1).collect::<Vec<_>>();
+                ControlFlow::Break(inner.and_then(|inner| {
+                    before(inner).iter().rposition(|character| *character == '(').map(|place| place + 1)
+                }))
+            }
+            ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
+                ControlFlow::Break(place_of(self.statement, expression))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Option<usize>> {
+        ControlFlow::Break(self.statement.place_of(query.span()))
+    }
+}
+
+/// The positions of the columns that an expression names, each once.
+pub(crate) fn columns_of(expression: &ast::Expr, definition: &TableDefinition) -> Vec<usize> {
+    let mut finder = ColumnFinder { definition, found: Vec::new() };
+    let _ = expression.visit(&mut finder);
+    finder.found.into_iter().map(|(position, _)| position).collect()
+}
+
+/// The first of the wanted columns that an expression names, and where.
+pub(crate) fn first_column(
+    expression: &ast::Expr,
+    definition: &TableDefinition,
+    wanted: impl Fn(&Column) -> bool,
+    statement: &Statement,
+) -> Option<(String, Option<usize>)> {
+    let mut finder = ColumnFinder { definition, found: Vec::new() };
+    let _ = expression.visit(&mut finder);
+    let mut found = finder.found.into_iter().map(|(position, span)| (&definition.columns[position], span));
+    let (column, span) = found.find(|(column, _)| wanted(column))?;
+    Some((column.name.clone(), statement.place_of(span)))
+}
+
+/// Where an expression first names a column, of whatever table.
+pub(crate) fn first_name(expression: &ast::Expr, statement: &Statement) -> Option<usize> {
+    match expression.visit(&mut NameFinder) {
+        ControlFlow::Break(span) => statement.place_of(span),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+struct NameFinder;
+
+impl Visitor for NameFinder {
+    type Break = Span;
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<Self::Break> {
+        match expression {
+            ast::Expr::Identifier(name) => ControlFlow::Break(name.span),
+            ast::Expr::CompoundIdentifier(names) => {
+                ControlFlow::Break(names.first().map_or(Span::empty(), |name| name.span))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+struct ColumnFinder<'a> {
+    definition: &'a TableDefinition,
+    found: Vec<(usize, Span)>,
+}
+
+impl Visitor for ColumnFinder<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<()> {
+        let name = match expression {
+            ast::Expr::Identifier(name) => Some(name),
+            ast::Expr::CompoundIdentifier(names) => names.last(),
+            _ => None,
+        };
+        let position = name.and_then(|name| {
+            let folded = fold(name);
+            self.definition.columns.iter().position(|column| column.name == folded)
+        });
+        if let (Some(position), Some(name)) = (position, name)
+            && self.found.iter().all(|(known, _)| *known != position)
+        {
+            self.found.push((position, name.span));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The least that all functions of a planned expression promise.
+pub(crate) fn volatility(value: &Expr) -> Volatility {
+    let mut least = Volatility::Immutable;
+    let _ = value.apply(|part| {
+        if let Expr::ScalarFunction(call) = part {
+            least = match (least, call.func.signature().volatility) {
+                (Volatility::Volatile, _) | (_, Volatility::Volatile) => Volatility::Volatile,
+                (Volatility::Stable, _) | (_, Volatility::Stable) => Volatility::Stable,
+                _ => Volatility::Immutable,
+            };
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    least
+}
+
+/// An expression as the system catalog shows it. PostgreSQL puts each operation in parentheses, unless it is asked to be brief.
+pub(crate) fn shown(text: &str, brief: bool) -> String {
+    match parse(text) {
+        Ok(mut expression) => {
+            let _ = VisitMut::visit(&mut expression, &mut Printer { brief });
+            expression.to_string()
+        }
+        Err(_) => text.to_string(),
+    }
+}
+
+struct Printer {
+    brief: bool,
+}
+
+impl VisitorMut for Printer {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut ast::Expr) -> ControlFlow<()> {
+        while let (false, ast::Expr::Nested(inner)) = (self.brief, &mut *expression) {
+            *expression = std::mem::replace(inner.as_mut(), ast::Expr::value(ast::Value::Null));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expression: &mut ast::Expr) -> ControlFlow<()> {
+        use ast::Expr::{
+            Between, BinaryOp, ILike, InList, IsFalse, IsNotNull, IsNull, IsTrue, Like, RLike, SimilarTo, UnaryOp,
+        };
+        if let ast::Expr::Cast { data_type, .. } = expression
+            && !matches!(data_type, ast::DataType::Custom(..))
+        {
+            let name = Ident::new(data_type.to_string().to_lowercase());
+            *data_type = ast::DataType::Custom(ast::ObjectName::from(vec![name]), Vec::new());
+        }
+        let operation = matches!(
+            expression,
+            BinaryOp { .. }
+                | Between { .. }
+                | InList { .. }
+                | IsNull(_)
+                | IsNotNull(_)
+                | IsTrue(_)
+                | IsFalse(_)
+                | Like { .. }
+                | ILike { .. }
+                | SimilarTo { .. }
+                | RLike { .. }
+        ) || matches!(expression, UnaryOp { op: ast::UnaryOperator::Not, .. });
+        if operation && !self.brief {
+            let inner = std::mem::replace(expression, ast::Expr::value(ast::Value::Null));
+            *expression = ast::Expr::Nested(Box::new(inner));
+        }
+        ControlFlow::Continue(())
+    }
+}
