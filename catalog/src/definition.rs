@@ -5,9 +5,11 @@
 //! that has it, so that a rule of a table is never forgotten.
 
 use crate::ids::{ColumnId, CommitSeq, ObjectId};
+use crate::sequence::next_number;
 use crate::sql_type::{FIELD_ID_KEY, SqlType};
 use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,12 +46,36 @@ pub struct Column {
     /// Set for a column whose value is always computed from the others of its row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generated: Option<BoundExpression>,
+    /// Set for a column that numbers its rows by a sequence of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+/// Whether values may be given for an identity column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdentityKind {
+    Always,
+    ByDefault,
+}
+
+/// `GENERATED … AS IDENTITY`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub kind: IdentityKind,
+    pub sequence: ObjectId,
 }
 
 impl Column {
     /// A column that may be NULL and has no default.
     pub fn new(id: ColumnId, name: impl Into<String>, sql_type: SqlType) -> Self {
-        Self { id, name: name.into(), sql_type, not_null: false, default: None, generated: None }
+        Self { id, name: name.into(), sql_type, not_null: false, default: None, generated: None, identity: None }
+    }
+
+    /// The SQL text of the value that a row without one gets; `None` for NULL.
+    pub fn missing_value(&self) -> Option<Cow<'_, str>> {
+        let number = |identity: &Identity| Cow::Owned(next_number(identity.sequence));
+        self.identity.as_ref().map(number).or_else(|| self.default.as_deref().map(Cow::Borrowed))
     }
 }
 

@@ -11,7 +11,7 @@
 
 use crate::draft::Op;
 use crate::entries::{
-    Key, change_value, meta_value, recent_value, schema_value, segment_value, table_value, view_value,
+    Key, change_value, meta_value, recent_value, schema_value, segment_value, sequence_value, table_value, view_value,
 };
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::LiveSegment;
@@ -44,6 +44,9 @@ pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIte
     });
     for_each_pair(&before.views, &after.views, Arc::ptr_eq, |id, old, new| {
         push_view(&mut changes, *id, old.map(|old| &**old), new.map(|new| &**new), before.seq);
+    });
+    for_each_difference(&before.sequences, &after.sequences, Arc::ptr_eq, |id, new| {
+        changes.push((Key::Sequence(*id), new.map(|sequence| sequence_value(sequence))));
     });
     changes
 }
@@ -94,7 +97,11 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
             | Op::AlterView(_)
             | Op::DropView(_)
             | Op::Fold { .. }
-            | Op::DropState { .. } => {}
+            | Op::DropState { .. }
+            | Op::CreateSequence(_)
+            | Op::AlterSequence { .. }
+            | Op::SetSequence { .. }
+            | Op::DropSequence(_) => {}
         }
     }
     touched

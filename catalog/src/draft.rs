@@ -13,10 +13,13 @@
 use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
+use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use std::sync::Arc;
+
+mod sequences;
 
 /// The most changes that a table keeps for views that are behind; beyond it the oldest go and those views are rebuilt.
 pub const CHANGES_MAX: usize = 100_000;
@@ -78,6 +81,19 @@ pub enum Op {
     DropState {
         view: ObjectId,
     },
+    CreateSequence(Arc<SequenceDefinition>),
+    /// Replaces a sequence's definition under the same id by its next version; `value` is where it begins anew, if it does.
+    AlterSequence {
+        definition: Arc<SequenceDefinition>,
+        value: Option<SequenceValue>,
+    },
+    /// Says how far a sequence has come, or how far it is reserved. It conflicts with another version of the definition.
+    SetSequence {
+        sequence: ObjectId,
+        version: u32,
+        value: SequenceValue,
+    },
+    DropSequence(ObjectId),
 }
 
 /// What a writer wants to change, relative to the snapshot that it read.
@@ -162,6 +178,10 @@ impl Snapshot {
                 self.fold(*view, (*from, *to), *replace, segments, recent)
             }
             Op::DropState { view } => self.drop_state(*view),
+            Op::CreateSequence(definition) => self.create_sequence(definition),
+            Op::AlterSequence { definition, value } => self.alter_sequence(definition, *value),
+            Op::SetSequence { sequence, version, value } => self.set_sequence(*sequence, *version, *value),
+            Op::DropSequence(id) => self.drop_sequence(*id),
         }
     }
 

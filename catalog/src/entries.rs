@@ -14,6 +14,7 @@ use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{LiveSegment, SegmentMeta};
+use crate::sequence::{SequenceDefinition, SequenceValue, SequenceVersion};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
 use crate::stored::{
     Blob, Document, SchemaPool, StoredError, decode, decode_vector, encode, encode_batch, encode_vector,
@@ -41,6 +42,7 @@ pub(crate) enum Key {
     Segment(ObjectId, SegmentId),
     Recent(ObjectId, RecentId),
     Change(ObjectId, CommitSeq),
+    Sequence(ObjectId),
 }
 
 impl Key {
@@ -54,6 +56,7 @@ impl Key {
             Self::Segment(table, id) => (5, Some(*table), id.0.to_be_bytes().to_vec()),
             Self::Recent(table, id) => (6, Some(*table), id.0.to_be_bytes().to_vec()),
             Self::Change(table, seq) => (7, Some(*table), seq.0.to_be_bytes().to_vec()),
+            Self::Sequence(id) => (8, Some(*id), Vec::new()),
         };
         let mut bytes = vec![tag];
         bytes.extend(object.iter().flat_map(|object| object.0.to_be_bytes()));
@@ -85,6 +88,7 @@ impl Key {
                 let (table, rest) = object()?;
                 Self::Change(table, CommitSeq(u64::from_be_bytes(rest.try_into().ok()?)))
             }
+            8 => object().filter(|(_, rest)| rest.is_empty()).map(|(id, _)| Self::Sequence(id))?,
             _ => return None,
         })
     }
@@ -110,6 +114,12 @@ struct StoredView<'a> {
     definition: Document<'a, ViewDefinition>,
     frontier: Option<CommitSeq>,
     state: Option<StoredTable<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSequence<'a> {
+    definition: Document<'a, SequenceDefinition>,
+    value: SequenceValue,
 }
 
 #[derive(Deserialize)]
@@ -173,6 +183,8 @@ pub(crate) fn entries(snapshot: &Snapshot) -> Vec<(Key, Vec<u8>)> {
         all.push((Key::View(view.definition.id), view_value(view)));
         view.state.iter().for_each(|state| push_contents(&mut all, state));
     }
+    let sequences = snapshot.sequences.values();
+    all.extend(sequences.map(|sequence| (Key::Sequence(sequence.definition.id), sequence_value(sequence))));
     all.sort_by(|left, right| left.0.cmp(&right.0));
     all
 }
@@ -215,6 +227,10 @@ pub(crate) fn view_value(view: &ViewVersion) -> Vec<u8> {
         frontier: view.frontier,
         state: view.state.as_ref().map(store_table),
     })
+}
+
+pub(crate) fn sequence_value(sequence: &SequenceVersion) -> Vec<u8> {
+    encode(&StoredSequence { definition: Document::from(&*sequence.definition), value: sequence.value })
 }
 
 pub(crate) fn segment_value(segment: &LiveSegment) -> Vec<u8> {
@@ -263,6 +279,7 @@ struct Loader {
     schemas: BTreeMap<String, ObjectId>,
     tables: Vec<StoredTable<'static>>,
     views: Vec<StoredView<'static>>,
+    sequences: Vec<StoredSequence<'static>>,
     contents: HashMap<ObjectId, Contents>,
     metas: HashMap<SegmentId, Arc<SegmentMeta>>,
     batches: SchemaPool,
@@ -276,6 +293,7 @@ impl Loader {
             schemas: BTreeMap::new(),
             tables: Vec::new(),
             views: Vec::new(),
+            sequences: Vec::new(),
             contents: HashMap::new(),
             metas: HashMap::new(),
             batches: SchemaPool::default(),
@@ -296,6 +314,7 @@ impl Loader {
                 Version::One => decode::<StoredViewV1>("a view", value)?.into(),
                 Version::Two => decode("a view", value)?,
             }),
+            Key::Sequence(_) => self.sequences.push(decode("a sequence", value)?),
             Key::Segment(table, id) => {
                 let stored: StoredSegment<'_> = decode("a segment", value)?;
                 let deleted = stored.deleted.as_ref().map(decode_vector).transpose()?;
@@ -349,6 +368,12 @@ impl Loader {
             names.insert(definition.name.clone(), definition.id);
             views.insert(definition.id, Arc::new(ViewVersion { definition, state, frontier: stored.frontier }));
         }
+        let mut sequences = BTreeMap::new();
+        for stored in std::mem::take(&mut self.sequences) {
+            let definition = stored.definition.shared();
+            names.insert(definition.name.clone(), definition.id);
+            sequences.insert(definition.id, Arc::new(SequenceVersion { definition, value: stored.value }));
+        }
         if let Some(table) = self.contents.keys().next() {
             return Err(StoredError(format!("rows of object {table} are there, its definition is missing")));
         }
@@ -361,6 +386,7 @@ impl Loader {
             names: Arc::new(names),
             tables: Arc::new(tables),
             views: Arc::new(views),
+            sequences: Arc::new(sequences),
         })
     }
 

@@ -57,6 +57,7 @@ fn name_in(snapshot: &Snapshot, id: ObjectId) -> Option<String> {
     Some(match snapshot.relation_by_id(id)? {
         Relation::Table(table) => table.definition.name.to_string(),
         Relation::View(view) => view.definition.name.to_string(),
+        Relation::Sequence(sequence) => sequence.definition.name.to_string(),
     })
 }
 
@@ -89,6 +90,10 @@ fn summarize_one(op: &Op, name: &impl Fn(ObjectId) -> String) -> String {
         ),
         Op::Fold { view, to, .. } => format!("fold {} up to {to}", name(*view)),
         Op::DropState { view } => format!("drop the state of {}", name(*view)),
+        Op::CreateSequence(definition) => format!("create sequence {}", definition.name),
+        Op::AlterSequence { definition, .. } => format!("alter sequence {}", definition.name),
+        Op::SetSequence { sequence, value, .. } => format!("set sequence {} to {}", name(*sequence), value.last),
+        Op::DropSequence(id) => format!("drop sequence {}", name(*id)),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod recovery;
 pub mod segment;
 pub mod segment_files;
+pub mod sequence;
 pub mod snapshot;
 pub mod sql_type;
 

@@ -4,6 +4,7 @@ use crate::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Tr
 use crate::draft::Op;
 use crate::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{ColumnStatistics, Datum, DeletionVector, PartitionKey, SegmentMeta};
+use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{Snapshot, TableVersion};
 use crate::sql_type::SqlType;
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
@@ -84,6 +85,42 @@ pub(crate) fn with_table() -> Snapshot {
     commit(&Snapshot::empty(), &[Op::CreateTable(table(16384, "sales"))])
 }
 
+pub(crate) fn sequence(id: u32, name: &str) -> Arc<SequenceDefinition> {
+    Arc::new(SequenceDefinition {
+        id: ObjectId(id),
+        name: ObjectName::new("public", name),
+        sql_type: SqlType::Int8,
+        start: 1,
+        increment: 1,
+        min: 1,
+        max: i64::MAX,
+        cache: 1,
+        cycle: false,
+        owner: None,
+        version: 1,
+    })
+}
+
+/// One of the operations on sequences.
+fn of_sequence(snapshot: &Snapshot, step: Step) -> Op {
+    let next = snapshot.next_object.0;
+    let Some((id, known)) = pick(snapshot.sequences.iter(), step.first) else {
+        return Op::CreateSequence(sequence(next, &format!("sequence_{next}")));
+    };
+    let value = SequenceValue { last: i64::from(step.second), called: step.second.is_multiple_of(2) };
+    let version = known.definition.version;
+    match step.second % 5 {
+        0 => Op::CreateSequence(sequence(next, &format!("sequence_{next}"))),
+        1 => Op::DropSequence(*id),
+        2 => {
+            let name = ObjectName::new("public", format!("renamed_{next}_{}", snapshot.seq));
+            let definition = SequenceDefinition { name, version: version + 1, ..(*known.definition).clone() };
+            Op::AlterSequence { definition: Arc::new(definition), value: value.called.then_some(value) }
+        }
+        _ => Op::SetSequence { sequence: *id, version, value },
+    }
+}
+
 /// What a random history does next, as dice that are read against the snapshot of the moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
@@ -93,7 +130,7 @@ pub(crate) struct Step {
 }
 
 pub(crate) fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0u8..24, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
+    let step = (0u8..28, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
     prop::collection::vec(step, 1..length)
 }
 
@@ -123,6 +160,7 @@ pub(crate) fn ops_of(snapshot: &Snapshot, step: Step) -> Vec<Op> {
             let name = format!("view_{}", snapshot.next_object);
             vec![Op::CreateView(view(snapshot.next_object.0, &name, &[id]))]
         }
+        24.. => vec![of_sequence(snapshot, step)],
         17 => vec![Op::CreateSchema { id: snapshot.next_object, name: format!("schema_{}", snapshot.next_object) }],
         18 => pick(snapshot.schemas.keys(), step.second)
             .map(|name| Op::DropSchema { name: name.clone() })

@@ -11,6 +11,7 @@
 use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
+use crate::sequence::SequenceVersion;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -121,6 +122,7 @@ pub struct ViewVersion {
 pub enum Relation<'a> {
     Table(&'a Arc<TableVersion>),
     View(&'a Arc<ViewVersion>),
+    Sequence(&'a Arc<SequenceVersion>),
 }
 
 /// All table versions, definitions and view states with their frontiers at one CommitSeq.
@@ -134,10 +136,11 @@ pub struct Snapshot {
     /// Above every recent id that was ever committed.
     pub next_recent: RecentId,
     pub schemas: Arc<BTreeMap<String, ObjectId>>,
-    /// Tables and views by name; hidden tables have none.
+    /// Tables, views and sequences by name; hidden tables have none.
     pub names: Arc<BTreeMap<ObjectName, ObjectId>>,
     pub tables: Arc<BTreeMap<ObjectId, Arc<TableVersion>>>,
     pub views: Arc<BTreeMap<ObjectId, Arc<ViewVersion>>>,
+    pub sequences: Arc<BTreeMap<ObjectId, Arc<SequenceVersion>>>,
 }
 
 impl Snapshot {
@@ -152,6 +155,7 @@ impl Snapshot {
             names: Arc::default(),
             tables: Arc::default(),
             views: Arc::default(),
+            sequences: Arc::default(),
         }
     }
 
@@ -162,7 +166,15 @@ impl Snapshot {
 
     pub fn relation_by_id(&self, id: ObjectId) -> Option<Relation<'_>> {
         let table = self.tables.get(&id).map(Relation::Table);
-        table.or_else(|| self.views.get(&id).map(Relation::View))
+        let view = || self.views.get(&id).map(Relation::View);
+        table.or_else(view).or_else(|| self.sequences.get(&id).map(Relation::Sequence))
+    }
+
+    /// The sequences that go with a table.
+    pub fn owned_sequences(&self, table: ObjectId) -> impl Iterator<Item = &Arc<SequenceVersion>> {
+        let owned =
+            move |sequence: &&Arc<SequenceVersion>| sequence.definition.owner.is_some_and(|owner| owner.table == table);
+        self.sequences.values().filter(owned)
     }
 
     /// The views that read `input` directly.

@@ -15,6 +15,7 @@ use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::draft::Op;
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{DeletionVector, SegmentMeta};
+use crate::sequence::{SequenceDefinition, SequenceValue};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::ipc::MetadataVersion;
@@ -145,6 +146,17 @@ enum StoredOp<'a> {
     CreateTable(Document<'a, TableDefinition>),
     CreateView(Document<'a, ViewDefinition>),
     AlterView(Document<'a, ViewDefinition>),
+    CreateSequence(Document<'a, SequenceDefinition>),
+    AlterSequence {
+        definition: Document<'a, SequenceDefinition>,
+        value: Option<SequenceValue>,
+    },
+    SetSequence {
+        sequence: ObjectId,
+        version: u32,
+        value: SequenceValue,
+    },
+    DropSequence(ObjectId),
 }
 
 /// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
@@ -193,6 +205,14 @@ fn store_op(op: &Op) -> StoredOp<'_> {
             recent: recent.iter().map(|(id, batch)| (*id, encode_batch(batch))).collect(),
         },
         Op::DropState { view } => StoredOp::DropState { view: *view },
+        Op::CreateSequence(definition) => StoredOp::CreateSequence(Document::from(&**definition)),
+        Op::AlterSequence { definition, value } => {
+            StoredOp::AlterSequence { definition: Document::from(&**definition), value: *value }
+        }
+        Op::SetSequence { sequence, version, value } => {
+            StoredOp::SetSequence { sequence: *sequence, version: *version, value: *value }
+        }
+        Op::DropSequence(id) => StoredOp::DropSequence(*id),
     }
 }
 
@@ -232,6 +252,10 @@ fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError
             recent: load_each(recent, |batch| schemas.decode_batch(batch))?,
         },
         StoredOp::DropState { view } => Op::DropState { view },
+        StoredOp::CreateSequence(definition) => Op::CreateSequence(definition.shared()),
+        StoredOp::AlterSequence { definition, value } => Op::AlterSequence { definition: definition.shared(), value },
+        StoredOp::SetSequence { sequence, version, value } => Op::SetSequence { sequence, version, value },
+        StoredOp::DropSequence(id) => Op::DropSequence(id),
     })
 }
 

@@ -94,8 +94,8 @@ fn is_untyped(value: &ast::Expr) -> bool {
 
 /// A column's default as syntax; NULL where there is none.
 fn default_of(column: &Column) -> Result<ast::Expr, QueryError> {
-    let Some(text) = &column.default else { return Ok(ast::Expr::value(ast::Value::Null)) };
-    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
+    let Some(text) = column.missing_value() else { return Ok(ast::Expr::value(ast::Value::Null)) };
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
     let parsed = parser.and_then(|mut parser| parser.parse_expr());
     let parsed = parsed.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
     Ok(ast::Expr::Nested(Box::new(parsed)))

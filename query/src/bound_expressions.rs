@@ -14,6 +14,7 @@ use crate::statement::{Statement, StatementKind};
 use crate::statement_grammar::fold;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use catalog::definition::{BoundExpression, Column, TableDefinition};
+use catalog::ids::ObjectId;
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
@@ -269,6 +270,83 @@ impl Visitor for ColumnFinder<'_> {
             && self.found.iter().all(|(known, _)| *known != position)
         {
             self.found.push((position, name.span));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Whether a column's numbers come from a sequence.
+pub(crate) fn takes_numbers(column: &Column, sequence: ObjectId) -> bool {
+    let Some(text) = column.missing_value() else { return false };
+    let wanted = sequence.to_string();
+    let mut found = false;
+    if let Ok(mut expression) = parse(&text) {
+        for_each_relation(&mut expression, |name| found |= *name == wanted);
+    }
+    found
+}
+
+/// Writes ids for the names of sequences in a default, so that it keeps its meaning whatever they are renamed to.
+pub(crate) fn bind_relations(
+    expression: &mut ast::Expr,
+    mut id_of: impl FnMut(&str) -> Result<i64, QueryError>,
+) -> Result<(), QueryError> {
+    let mut failed = None;
+    for_each_relation(expression, |name| match id_of(name) {
+        Ok(id) => *name = id.to_string(),
+        Err(error) => failed = Some(error),
+    });
+    failed.map_or(Ok(()), Err)
+}
+
+/// A default with the names of its sequences, as the system catalog shows it.
+pub(crate) fn with_relation_names(text: &str, name_of: impl Fn(i64) -> Option<String>) -> String {
+    let Ok(mut expression) = parse(text) else { return text.to_string() };
+    let mut changed = false;
+    for_each_relation(&mut expression, |name| {
+        if let Some(known) = name.parse().ok().and_then(&name_of) {
+            *name = known;
+            changed = true;
+        }
+    });
+    if changed { shown(&expression.to_string(), true) } else { text.to_string() }
+}
+
+/// Shows the names of relations that an expression has as constants: `'name'::regclass` and the argument of nextval and its kin.
+fn for_each_relation(expression: &mut ast::Expr, mut show: impl FnMut(&mut String)) {
+    let _ = VisitMut::visit(expression, &mut RelationNames { show: &mut show });
+}
+
+struct RelationNames<'a> {
+    show: &'a mut dyn FnMut(&mut String),
+}
+
+impl VisitorMut for RelationNames<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Function(function) = &mut *expression
+            && let ast::FunctionArguments::List(list) = &mut function.args
+            && let Some(name) = function.name.0.last().and_then(|part| part.as_ident())
+            && ["nextval", "currval", "setval"].contains(&fold(name).as_str())
+            && let Some(ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(first))) = list.args.first_mut()
+            && matches!(first, ast::Expr::Value(_))
+        {
+            let inner = std::mem::replace(first, ast::Expr::value(ast::Value::Null));
+            *first = ast::Expr::Cast {
+                kind: ast::CastKind::DoubleColon,
+                expr: Box::new(inner),
+                data_type: ast::DataType::Regclass,
+                array: false,
+                format: None,
+            };
+        }
+        if let ast::Expr::Cast { expr, data_type, .. } = expression
+            && data_type.to_string().eq_ignore_ascii_case("regclass")
+            && let ast::Expr::Value(value) = expr.as_mut()
+            && let ast::Value::SingleQuotedString(name) = &mut value.value
+        {
+            (self.show)(name);
         }
         ControlFlow::Continue(())
     }

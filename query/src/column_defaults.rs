@@ -23,7 +23,7 @@ pub(crate) enum DefaultValue {
 
 /// Whether a column's default is an expression that has to be planned.
 pub(crate) fn is_computed(column: &Column) -> bool {
-    column.default.as_deref().is_some_and(|text| constant_default(text).is_none())
+    column.missing_value().is_some_and(|text| constant_default(&text).is_none())
 }
 
 impl DefaultValue {

@@ -1,11 +1,13 @@
 //! Definitions: CREATE, DROP, TRUNCATE and REFRESH.
 
 use crate::background;
+use crate::bound_expressions::takes_numbers;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
 use crate::response::{CommandTag, Response};
+use crate::sequence_definition::{column_sequences, restart_owned};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
@@ -26,7 +28,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use views::{Class, StateColumn};
 
-fn done(tag: &'static str) -> Response {
+pub(crate) fn done(tag: &'static str) -> Response {
     Response::Command(CommandTag::Plain(tag))
 }
 
@@ -67,9 +69,12 @@ pub(crate) async fn create_table(
     let id = session.engine.catalog.allocate_object();
     let mut definition = define(create, id, name, statement)?;
     let new_id = || session.engine.catalog.allocate_object();
+    let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
     check_defaults(&planning, &definition).await?;
-    session.add_change(Change::of(vec![Op::CreateTable(Arc::new(definition))]))?;
+    let created = sequences.into_iter().map(|sequence| Op::CreateSequence(Arc::new(sequence)));
+    let ops = std::iter::once(Op::CreateTable(Arc::new(definition))).chain(created);
+    session.add_change(Change::of(ops.collect()))?;
     Ok(done("CREATE TABLE"))
 }
 
@@ -89,7 +94,7 @@ async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Re
 }
 
 /// The name for a new relation, in a schema that exists.
-fn new_name(planning: &Planning, name: &ast::ObjectName) -> Result<ObjectName, QueryError> {
+pub(crate) fn new_name(planning: &Planning, name: &ast::ObjectName) -> Result<ObjectName, QueryError> {
     let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
     let object = match parts.as_slice() {
         [name] => ObjectName::new(planning.creation_schema(), name),
@@ -110,7 +115,7 @@ fn new_name(planning: &Planning, name: &ast::ObjectName) -> Result<ObjectName, Q
 }
 
 /// Whether the name is taken and that is fine; an error where it is not.
-fn taken(
+pub(crate) fn taken(
     session: &mut Session,
     planning: &Planning,
     name: &ObjectName,
@@ -127,11 +132,20 @@ fn taken(
     Ok(true)
 }
 
-pub(crate) fn truncate(session: &mut Session, tables: &[ast::ObjectName]) -> Result<Response, QueryError> {
+pub(crate) fn truncate(
+    session: &mut Session,
+    tables: &[ast::ObjectName],
+    restart_identity: bool,
+) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let ids = tables.iter().map(|name| Ok(crate::insert::writable_table(&planning, name)?.id));
-    let ops = ids.map(|id: Result<ObjectId, QueryError>| id.map(|table| Op::Truncate { table }));
-    let ops = ops.collect::<Result<Vec<_>, _>>()?;
+    let mut ops = Vec::new();
+    for table in ids.collect::<Result<Vec<ObjectId>, QueryError>>()? {
+        ops.push(Op::Truncate { table });
+        if restart_identity {
+            ops.extend(restart_owned(&planning, table));
+        }
+    }
     session.add_change(Change::of(ops))?;
     Ok(done("TRUNCATE TABLE"))
 }
@@ -180,6 +194,9 @@ fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> R
             let hint = "Use DROP MATERIALIZED VIEW to remove a materialized view.";
             (view.definition.id, DropObject::MaterializedView, hint)
         }
+        Relation::Sequence(sequence) => {
+            (sequence.definition.id, DropObject::Sequence, "Use DROP SEQUENCE to remove a sequence.")
+        }
     };
     if is == object { Ok(id) } else { wrong(&format!("a {kind}"), hint) }
 }
@@ -190,6 +207,7 @@ fn kind_of(object: DropObject) -> &'static str {
         DropObject::MaterializedView => "materialized view",
         DropObject::View => "view",
         DropObject::Schema => "schema",
+        DropObject::Sequence => "sequence",
     }
 }
 
@@ -200,6 +218,7 @@ fn drop_ops(
     doomed: Vec<ObjectId>,
     cascade: bool,
 ) -> Result<Vec<Op>, QueryError> {
+    refuse_needed_sequences(session.planning()?.as_ref(), &doomed)?;
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
     for id in &doomed {
@@ -220,10 +239,14 @@ fn drop_ops(
             },
         );
     }
-    Ok(order
-        .into_iter()
-        .map(|id| if snapshot.tables.contains_key(&id) { Op::DropTable(id) } else { Op::DropView(id) })
-        .collect())
+    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
+    let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
+    let drop = |id| match snapshot.relation_by_id(id) {
+        Some(Relation::Table(_)) => Op::DropTable(id),
+        Some(Relation::Sequence(_)) => Op::DropSequence(id),
+        _ => Op::DropView(id),
+    };
+    Ok(order.into_iter().chain(owned).map(drop).collect())
 }
 
 fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order: &mut Vec<ObjectId>) {
@@ -233,6 +256,32 @@ fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order
     let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
     dependents.into_iter().for_each(|dependent| visit(snapshot, dependent, seen, order));
     order.push(id);
+}
+
+/// Fails for a sequence, or a table with one, that a column of a table needs which stays.
+fn refuse_needed_sequences(planning: &Planning, doomed: &[ObjectId]) -> Result<(), QueryError> {
+    let snapshot = &planning.snapshot;
+    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id));
+    for sequence in doomed.iter().filter_map(|id| snapshot.sequences.get(id)).chain(owned) {
+        let id = sequence.definition.id;
+        let name = planning.facts.class_name(id);
+        let staying = snapshot.tables.values().filter(|table| !doomed.contains(&table.definition.id));
+        let mut columns = staying.flat_map(|table| table.definition.columns.iter().map(move |column| (table, column)));
+        let Some((table, column)) = columns.find(|(_, column)| takes_numbers(column, id)) else { continue };
+        let (table, column_name) = (&table.definition.name.name, &column.name);
+        let owner = sequence.definition.owner.filter(|owner| doomed.contains(&owner.table));
+        let dropped = owner.map_or_else(|| format!("sequence {name}"), |owner| shown(snapshot, owner.table));
+        let refused =
+            |why: String| QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {dropped} because {why}"));
+        return Err(match column.identity {
+            Some(_) => refused(format!("column {column_name} of table {table} requires it"))
+                .hint(format!("You can drop column {column_name} of table {table} instead.")),
+            None => refused("other objects depend on it".into())
+                .detail(format!("default value for column {column_name} of table {table} depends on sequence {name}"))
+                .hint("Drop the default of the column first."),
+        });
+    }
+    Ok(())
 }
 
 fn depends_on(snapshot: &Snapshot, view: ObjectId, input: ObjectId) -> bool {
@@ -267,6 +316,7 @@ fn shown(snapshot: &Snapshot, id: ObjectId) -> String {
     match snapshot.relation_by_id(id) {
         Some(Relation::Table(version)) => format!("table {}", version.definition.name.name),
         Some(Relation::View(view)) => format!("{} {}", view.definition.kind(), view.definition.name.name),
+        Some(Relation::Sequence(sequence)) => format!("sequence {}", sequence.definition.name.name),
         None => format!("object {id}"),
     }
 }
@@ -586,6 +636,9 @@ impl Binder<'_> {
         let object = self.planning.object_name(name)?;
         let system_schema = if name.0.len() == 1 { "pg_catalog" } else { object.schema.as_str() };
         let known = self.planning.snapshot.names.get(&object).copied();
+        if known.is_some_and(|id| self.planning.snapshot.sequences.contains_key(&id)) {
+            return Err(QueryError::unsupported(format!("a view over sequence \"{name}\"")));
+        }
         match known {
             Some(id) => Ok(Some((object, id))),
             None if crate::pg_catalog::relation(system_schema, &object.name).is_some() => {

@@ -8,11 +8,12 @@ use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
 use crate::prepared::{Prepared, SqlPrepared};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
+use crate::sequences::SessionNumbers;
 use crate::session::Session;
 use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
-use crate::{background, copy_in, copy_out, definitions, explain, insert, modify};
+use crate::{background, copy_in, copy_out, definitions, explain, insert, modify, sequence_definition};
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
 use catalog::sql_type::SqlType;
@@ -38,7 +39,9 @@ pub(crate) async fn run(
             let (columns, stream) = run_query(session, query, prepared, parameters).await?;
             Ok(Response::Rows { columns, stream, verb: "SELECT", counted: true })
         }
-        StatementKind::Insert(insert) => insert::run(session, insert, statement, prepared, parameters).await,
+        StatementKind::Insert(insert, overriding) => {
+            insert::run(session, insert, *overriding, statement, prepared, parameters).await
+        }
         StatementKind::Modify(modification) => {
             modify::run(session, modification, statement, prepared, parameters).await
         }
@@ -55,7 +58,15 @@ pub(crate) async fn run(
             false => definitions::create_plain_view(session, create, statement),
         },
         StatementKind::Drop(drop) => definitions::drop_objects(session, drop),
-        StatementKind::Truncate { tables } => definitions::truncate(session, tables),
+        StatementKind::Truncate { tables, restart_identity } => {
+            definitions::truncate(session, tables, *restart_identity)
+        }
+        StatementKind::CreateSequence { name, if_not_exists, options } => {
+            sequence_definition::create_sequence(session, name, *if_not_exists, options)
+        }
+        StatementKind::AlterSequence { name, if_exists, change } => {
+            sequence_definition::alter_sequence(session, name, *if_exists, change).await
+        }
         StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
         StatementKind::Explain { options, statement } => explain::run(session, *options, statement).await,
         StatementKind::ExplainView(view) => explain::run_view(session, view),
@@ -120,6 +131,7 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             session.settings.reset_all();
             session.cursors.clear();
             session.prepared.clear();
+            *session.numbers.lock() = SessionNumbers::default();
             Ok(PLAIN("DISCARD ALL"))
         }
         StatementKind::Unlisten => Ok(PLAIN("UNLISTEN")),

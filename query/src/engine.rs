@@ -10,6 +10,7 @@ use crate::filter_moves::physical_rules;
 use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
 use crate::join_keys::{self, JoinKeys};
+use crate::sequences::Sequences;
 use crate::session::Session;
 use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
@@ -92,6 +93,7 @@ pub struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
+    pub(crate) sequences: Sequences,
     pub(crate) registry: Registry,
     pub(crate) holds: WriteHolds,
     pub(crate) background: Background,
@@ -121,6 +123,7 @@ impl Engine {
             catalog,
             store,
             programs: Programs::default(),
+            sequences: Sequences::default(),
             registry: Registry::default(),
             holds: WriteHolds::default(),
             started_at_micros: now_micros(),
@@ -144,6 +147,12 @@ impl Engine {
     /// Folds what is pending, checkpoints and stops background work. Sessions must be gone.
     pub async fn shutdown(&self) {
         self.background.stop().await;
+        let committed = self.catalog.snapshot();
+        let returned = self.sequences.returned(&committed);
+        let returned = CommitDraft::new(committed, returned);
+        if let Err(error) = self.commit(returned, Vec::new()).await {
+            tracing::warn!(%error, "the sequences go on with a gap");
+        }
         self.catalog.shutdown().await;
     }
 
@@ -169,7 +178,7 @@ impl Engine {
         let catalog = Arc::clone(&self.catalog);
         let mut staged = KeptOnDrop(staged);
         let task = self.compute().spawn(async move {
-            let outcome = catalog.commit(draft).await;
+            let outcome = make_durable(&catalog, draft).await;
             if !matches!(outcome, Ok(_) | Err(CommitError::InDoubt { .. })) {
                 staged.discard();
             }
@@ -178,9 +187,21 @@ impl Engine {
         task.await.unwrap_or_else(|error| Err(CommitError::InDoubt { reason: error.to_string() }))
     }
 
+    /// Makes a draft without files durable while a computation waits for it. The catalog's own threads do the work, so it comes
+    /// to an end even where every computing thread waits here.
+    pub(crate) fn commit_and_wait(&self, draft: CommitDraft) -> Result<Commit, CommitError> {
+        // Without this the runtime's budget for one poll could stop a future that nobody polls again.
+        futures::executor::block_on(tokio::task::unconstrained(make_durable(&self.catalog, draft)))
+    }
+
     pub(crate) fn activity(&self) -> Vec<Activity> {
         self.registry.list()
     }
+}
+
+/// The one place that commits.
+async fn make_durable(catalog: &Catalog, draft: CommitDraft) -> Result<Commit, CommitError> {
+    catalog.commit(draft).await
 }
 
 impl functions::Backends for Engine {

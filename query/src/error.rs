@@ -69,6 +69,7 @@ pub enum ErrorKind {
     UniqueViolation,
     CheckViolation,
     GeneratedAlways,
+    SequenceLimit,
     BadCopyFormat,
     ActiveTransaction,
     NoActiveTransaction,

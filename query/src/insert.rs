@@ -19,12 +19,12 @@ use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn
 use crate::returning::{Returning, respond};
 use crate::row_rules::RowRules;
 use crate::session::Session;
-use crate::statement::Statement;
+use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
 use crate::types::{OutputStyle, decode_parameter};
 use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
-use catalog::definition::{Column, TableDefinition};
+use catalog::definition::{Column, IdentityKind, TableDefinition};
 use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
@@ -38,12 +38,13 @@ use std::sync::Arc;
 pub(crate) fn parameters(
     planning: &Planning,
     insert: &ast::Insert,
+    overriding: Overriding,
     statement: &Statement,
     declared: &[Option<SqlType>],
 ) -> Result<Vec<SqlType>, QueryError> {
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
-    if let Some(rows) = constant_rows(insert, &definition, &targets, statement)? {
+    if let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement)? {
         let mut types: Vec<Option<SqlType>> = declared.to_vec();
         for row in &rows {
             for (cell, position) in row.iter().zip(&targets) {
@@ -61,13 +62,14 @@ pub(crate) fn parameters(
         let types = types.into_iter().enumerate();
         return types.map(|(index, known)| known.ok_or_else(|| indeterminate(index + 1))).collect();
     }
-    source_plan(planning, insert, declared, statement).map(|(parameters, _)| parameters)
+    source_plan(planning, insert, overriding, declared, statement).map(|(parameters, _)| parameters)
 }
 
 /// Runs an INSERT.
 pub(crate) async fn run(
     session: &mut Session,
     insert: &ast::Insert,
+    overriding: Overriding,
     statement: &Statement,
     prepared: &Prepared,
     parameters: &[ParameterValue],
@@ -76,10 +78,10 @@ pub(crate) async fn run(
     let planning = session.planning()?;
     let definition = target(&planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
-    refuse_values(insert, &definition, &targets)?;
+    refuse_values(insert, overriding, &definition, &targets)?;
     let rules = RowRules::compile(&planning, &definition)?;
     let returning = returning(insert, &definition);
-    let (written, change) = match constant_rows(insert, &definition, &targets, statement)? {
+    let (written, change) = match constant_rows(insert, overriding, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
             let defaults = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
@@ -105,7 +107,7 @@ pub(crate) async fn run(
             let (over, owned, mut tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
             fill_values(&mut tree.source, &prepared.parameters, parameters, &style)?;
             let plan = compute(&session.engine, &session.token, async move {
-                let (_, plan) = source_plan(&over, &tree, &types, &owned)?;
+                let (_, plan) = source_plan(&over, &tree, overriding, &types, &owned)?;
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
@@ -170,23 +172,42 @@ async fn missing_values(
 
 /// Why a column is never given a value; `None` for one that may be.
 pub(crate) fn always_computed(column: &Column) -> Option<String> {
-    column.generated.as_ref().map(|_| format!("Column \"{}\" is a generated column.", column.name))
+    let name = &column.name;
+    match &column.identity {
+        Some(identity) if identity.kind == IdentityKind::Always => {
+            Some(format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS."))
+        }
+        _ => column.generated.as_ref().map(|_| format!("Column \"{name}\" is a generated column.")),
+    }
 }
 
-fn value_refused(column: &Column) -> Option<QueryError> {
+fn value_refused(column: &Column, overriding: Overriding) -> Option<QueryError> {
     let detail = always_computed(column)?;
+    let overridden = column.identity.is_some() && overriding != Overriding::Nothing;
+    if overridden {
+        return None;
+    }
     let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
-    Some(QueryError::new(ErrorKind::GeneratedAlways, message).detail(detail).column(&column.name))
+    let error = QueryError::new(ErrorKind::GeneratedAlways, message).detail(detail).column(&column.name);
+    Some(match column.identity {
+        Some(_) => error.hint("Use OVERRIDING SYSTEM VALUE to override."),
+        None => error,
+    })
 }
 
 /// Fails for a value in VALUES, other than DEFAULT, for a column that takes none.
-fn refuse_values(insert: &ast::Insert, definition: &TableDefinition, targets: &[usize]) -> Result<(), QueryError> {
+fn refuse_values(
+    insert: &ast::Insert,
+    overriding: Overriding,
+    definition: &TableDefinition,
+    targets: &[usize],
+) -> Result<(), QueryError> {
     let Some(SetExpr::Values(values)) = insert.source.as_ref().map(|source| source.body.as_ref()) else {
         return Ok(());
     };
     let given = |index: usize| values.rows.iter().filter_map(move |row| row.get(index)).any(|value| !is_default(value));
     let refused = targets.iter().enumerate().filter(|(index, _)| given(*index));
-    let mut errors = refused.filter_map(|(_, position)| value_refused(&definition.columns[*position]));
+    let mut errors = refused.filter_map(|(_, position)| value_refused(&definition.columns[*position], overriding));
     errors.next().map_or(Ok(()), Err)
 }
 
@@ -245,6 +266,9 @@ pub(crate) fn writable_table(planning: &Planning, name: &ast::ObjectName) -> Res
         Relation::View(view) if view.definition.is_plain() => {
             Err(QueryError::new(ErrorKind::FeatureNotSupported, format!("cannot change view \"{}\"", object.name))
                 .hint("Change the table that it reads."))
+        }
+        Relation::Sequence(_) => {
+            Err(QueryError::new(ErrorKind::WrongObjectType, format!("cannot change sequence \"{}\"", object.name)))
         }
         Relation::View(_) => Err(QueryError::new(
             ErrorKind::WrongObjectType,
@@ -316,13 +340,19 @@ enum Cell {
 /// The rows of a VALUES list of constants and parameters; `None` when some value needs a plan.
 fn constant_rows(
     insert: &ast::Insert,
+    overriding: Overriding,
     definition: &TableDefinition,
     targets: &[usize],
     statement: &Statement,
 ) -> Result<Option<Vec<Vec<Cell>>>, QueryError> {
     let Some(source) = &insert.source else { return Ok(None) };
     let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
-    if source.with.is_some() || source.order_by.is_some() || source.limit_clause.is_some() {
+    let ignored = |target: &usize| overriding == Overriding::User && definition.columns[*target].identity.is_some();
+    if targets.iter().any(ignored)
+        || source.with.is_some()
+        || source.order_by.is_some()
+        || source.limit_clause.is_some()
+    {
         return Ok(None);
     }
     check_counts(insert, &values.rows, targets.len(), statement)?;
@@ -553,6 +583,7 @@ pub(crate) fn constant_default_value(
 fn source_plan(
     planning: &Planning,
     insert: &ast::Insert,
+    overriding: Overriding,
     declared: &[Option<SqlType>],
     statement: &Statement,
 ) -> Result<(Vec<SqlType>, LogicalPlan), QueryError> {
@@ -573,10 +604,11 @@ fn source_plan(
     let values = definition.columns.iter().enumerate().map(|(position, column)| {
         let index = targets.iter().position(|target| *target == position);
         let given = index.and_then(|index| Some((index, columns.get(index)?)));
-        if let Some(error) = given.filter(|_| is_query).and_then(|_| value_refused(column)) {
+        if let Some(error) = given.filter(|_| is_query).and_then(|_| value_refused(column, overriding)) {
             return Err(error);
         }
-        let value = match given {
+        let ignored = overriding == Overriding::User && column.identity.is_some();
+        let value = match given.filter(|_| !ignored) {
             Some((index, given)) => assigned(Expr::Column(given.clone()), plan.schema().field(index), column, &context)
                 .map_err(|error| error.position(output_place(statement, &source.body, index)))?,
             None => default_value(planning, column)?,

@@ -10,7 +10,7 @@
 //!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
 //!     writing          insert, modify, copy_in, assignment, column_defaults, row_rules, intake, transaction, write_holds,
-//!                      definitions, table_definition, table_rules, bound_expressions
+//!                      definitions, table_definition, table_rules, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
 //!     values           types, copy_format, functions
@@ -58,6 +58,8 @@ mod returning;
 mod row_counts;
 mod row_rules;
 mod scan;
+mod sequence_definition;
+mod sequences;
 mod session;
 mod set_operations;
 mod settings;

@@ -41,9 +41,10 @@ use crate::subqueries::{decorrelate, name_subqueries, naming_function};
 use crate::system_facts::SystemSource;
 use crate::unknown_function::{UnknownFunction, types_of};
 use crate::view_reading;
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use catalog::definition::ObjectName;
+use catalog::sequence::SequenceVersion;
 use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
 use datafusion::catalog::TableProvider;
@@ -367,6 +368,7 @@ impl Planning {
             Some(Relation::Table(version)) if with_places => Ok(self.places_source(version)),
             Some(Relation::Table(version)) => Ok(self.table_source(version)),
             Some(Relation::View(view)) => self.view_source(view),
+            Some(Relation::Sequence(sequence)) => self.sequence_source(sequence),
             None => Err(external(self.no_relation(&reference.to_string()))),
         }
     }
@@ -410,6 +412,24 @@ impl Planning {
         }
         let plan = self.nested(|| view_reading::read_plan(self, view))?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    /// The one row of a sequence.
+    fn sequence_source(&self, sequence: &SequenceVersion) -> Result<Arc<dyn TableSource>> {
+        let fields = pg_catalog::SEQUENCE_COLUMNS.iter().map(|column| column.sql_type.field(&column.name, false));
+        let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
+        if self.needs_no_rows() {
+            return Ok(Arc::new(LogicalTableSource::new(schema)));
+        }
+        let value = self.facts.sequences.value(sequence.definition.id);
+        let (value, reserved) = value.unwrap_or((sequence.value, 0));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from(vec![value.last])),
+            Arc::new(Int64Array::from(vec![reserved as i64])),
+            Arc::new(BooleanArray::from(vec![value.called])),
+        ];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        Ok(provider_as_source(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?)))
     }
 
     fn nested<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -474,6 +494,7 @@ fn origin_of(
     let columns = match snapshot.relation_by_id(id)? {
         Relation::Table(version) => &version.definition.columns,
         Relation::View(view) => &view.definition.columns,
+        Relation::Sequence(_) => return None,
     };
     let position = columns.iter().position(|known| known.name == column)?;
     Some((id, position as i16 + 1))

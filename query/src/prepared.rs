@@ -87,9 +87,9 @@ impl Prepared {
                 let depends = for_each_value || prepared.parameters.iter().any(has_free_digits);
                 session.planned = (!own && !depends).then_some(planned);
             }
-            StatementKind::Insert(insert) => {
+            StatementKind::Insert(insert, overriding) => {
                 let planning = session.planning()?;
-                prepared.parameters = crate::insert::parameters(&planning, insert, statement, declared)?;
+                prepared.parameters = crate::insert::parameters(&planning, insert, *overriding, statement, declared)?;
                 prepared.columns = crate::insert::columns(&planning, insert, statement)?;
             }
             StatementKind::Modify(modification) => {

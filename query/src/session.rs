@@ -17,6 +17,7 @@ use crate::execution::AbortOnDrop;
 use crate::planner::Planning;
 use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
+use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;
 use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
 use crate::system_facts::{self, SystemSource};
@@ -44,6 +45,7 @@ pub struct Session {
     pub(crate) cursors: BTreeMap<String, Cursor>,
     pub(crate) prepared: BTreeMap<String, SqlPrepared>,
     pub(crate) planned: Option<Planned>,
+    pub(crate) numbers: Arc<Mutex<SessionNumbers>>,
     pub(crate) token: StatementToken,
     notices: Vec<Notice>,
     cancel: CancelHandle,
@@ -83,6 +85,7 @@ impl Session {
             cursors: BTreeMap::new(),
             prepared: BTreeMap::new(),
             planned: None,
+            numbers: Arc::default(),
             token: cancel.next_statement(),
             notices: Vec::new(),
             cancel,
@@ -276,8 +279,18 @@ impl Session {
 
     pub(crate) fn planning_at(&self, snapshot: Arc<Snapshot>) -> Planning {
         let state = self.engine.state(&self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into()));
-        let facts = Arc::new(system_facts::session_facts(self, &snapshot));
-        Planning::new(Arc::clone(&self.engine), state, snapshot, facts, Arc::new(SystemSource::of(self)))
+        let transaction = self.transaction.as_ref();
+        let sequences = Arc::new(StatementSequences {
+            engine: Arc::clone(&self.engine),
+            base: transaction.and_then(Transaction::base).unwrap_or_else(|| Arc::clone(&snapshot)),
+            snapshot: Arc::clone(&snapshot),
+            own: transaction.map(Transaction::numbers).unwrap_or_default(),
+            session: Arc::clone(&self.numbers),
+            read_only: transaction.is_some_and(|transaction| transaction.read_only),
+        });
+        let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
+        let system = Arc::new(SystemSource::of(self, sequences));
+        Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system)
     }
 
     /// Adds what a statement changes to its transaction.
@@ -436,8 +449,9 @@ impl Session {
     async fn commit(&mut self) -> Result<(), QueryError> {
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
         let outcome = match transaction.into_draft() {
-            None => Ok(()),
-            Some((base, change)) => {
+            Err(error) => Err(error),
+            Ok(None) => Ok(()),
+            Ok(Some((base, change))) => {
                 let draft = CommitDraft::new(base, change.ops);
                 self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error)
             }

@@ -84,11 +84,6 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "json" => SqlType::Json,
         "jsonb" => SqlType::Jsonb,
         "money" => return Err(QueryError::unsupported("type money").hint("Use numeric(19,2).")),
-        "serial" | "bigserial" | "smallserial" => {
-            return Err(
-                QueryError::unsupported(format!("type {bare}")).hint("Use integer or bigint and give the values.")
-            );
-        }
         other => return Err(unknown(other)),
     })
 }

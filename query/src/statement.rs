@@ -7,6 +7,7 @@
 use crate::copy_format::{CopyStatement, parse_copy};
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
+use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -43,7 +44,7 @@ impl Statement {
 #[derive(Clone, Debug)]
 pub(crate) enum StatementKind {
     Query(Box<ast::Query>),
-    Insert(Box<ast::Insert>),
+    Insert(Box<ast::Insert>, Overriding),
     Modify(Box<Modification>),
     CreateTable(Box<CreateTable>),
     CreateSchema {
@@ -52,8 +53,19 @@ pub(crate) enum StatementKind {
     },
     CreateView(Box<CreateView>),
     Drop(DropStatement),
+    CreateSequence {
+        name: ast::ObjectName,
+        if_not_exists: bool,
+        options: Box<SequenceOptions>,
+    },
+    AlterSequence {
+        name: ast::ObjectName,
+        if_exists: bool,
+        change: AlterSequence,
+    },
     Truncate {
         tables: Vec<ast::ObjectName>,
+        restart_identity: bool,
     },
     Refresh {
         view: ast::ObjectName,
@@ -107,6 +119,24 @@ pub(crate) enum StatementKind {
     Unsupported(String),
 }
 
+/// What INSERT says of the values that it gives to identity columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Overriding {
+    #[default]
+    Nothing,
+    /// They count, for GENERATED ALWAYS too.
+    System,
+    /// They are ignored.
+    User,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum AlterSequence {
+    Options(Box<SequenceOptions>),
+    Rename(String),
+    SetSchema(String),
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct CreateTable {
     pub definition: ast::CreateTable,
@@ -138,6 +168,7 @@ pub(crate) enum DropObject {
     MaterializedView,
     View,
     Schema,
+    Sequence,
 }
 
 /// The right side of SET; `Default` is the reset value.
@@ -197,11 +228,13 @@ impl StatementKind {
     /// The command's name, if it writes and is refused for that in a read-only transaction. COPY FROM looks for its table first.
     pub(crate) fn writing_command(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Insert(_) => "INSERT",
+            Self::Insert(..) => "INSERT",
             Self::Modify(modification) => modification.verb(),
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateSchema { .. } => "CREATE SCHEMA",
+            Self::CreateSequence { .. } => "CREATE SEQUENCE",
+            Self::AlterSequence { .. } => "ALTER SEQUENCE",
             Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",
             Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
@@ -219,6 +252,7 @@ impl DropObject {
             Self::MaterializedView => "DROP MATERIALIZED VIEW",
             Self::View => "DROP VIEW",
             Self::Schema => "DROP SCHEMA",
+            Self::Sequence => "DROP SEQUENCE",
         }
     }
 }

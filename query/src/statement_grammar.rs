@@ -7,8 +7,8 @@ use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_tokens};
 use crate::statement::{
-    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Isolation, SetValue,
-    StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
+    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Isolation,
+    Overriding, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
 };
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -21,6 +21,8 @@ const UNSUPPORTED: [&str; 16] = [
     "grant", "revoke", "listen", "notify", "lock", "comment", "cluster", "reindex", "security", "reassign", "import",
     "do", "call", "load", "merge", "alter",
 ];
+
+mod sequences;
 
 struct Words<'a> {
     source: &'a Arc<str>,
@@ -56,7 +58,9 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "vacuum" => return Ok(StatementKind::Vacuum),
         "analyze" | "analyse" => return Ok(StatementKind::Analyze),
         "unlisten" => return Ok(StatementKind::Unlisten),
+        "create" if words.creates_sequence() => words.create_sequence()?,
         "create" => return words.create(),
+        "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
         word if UNSUPPORTED.contains(&word) => return Ok(StatementKind::Unsupported(word.to_uppercase())),
         _ => return words.generic(),
     };
@@ -507,6 +511,9 @@ impl Words<'_> {
         let partition_by = if table { self.take_partition_by()? } else { Vec::new() };
         let with_data = self.take_with_data();
         self.next = 0;
+        if table {
+            self.order_identity_options()?;
+        }
         match self.parsed()? {
             Ast::CreateTable(definition) => {
                 Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by })))
@@ -594,15 +601,35 @@ impl Words<'_> {
         true
     }
 
+    /// Takes `OVERRIDING { SYSTEM | USER } VALUE` out of an INSERT.
+    fn take_overriding(&mut self) -> Overriding {
+        for index in 0..self.tokens.len() {
+            let word = |ahead: usize| self.word_at(index + ahead);
+            if word(0).as_deref() != Some("overriding") || word(2).as_deref() != Some("value") {
+                continue;
+            }
+            let overriding = match word(1).as_deref() {
+                Some("system") => Overriding::System,
+                Some("user") => Overriding::User,
+                _ => continue,
+            };
+            self.tokens.drain(index..index + 3);
+            return overriding;
+        }
+        Overriding::Nothing
+    }
+
     fn generic(&mut self) -> Result<StatementKind, QueryError> {
         let first = self.peek_word().unwrap_or_default();
+        let overriding = self.take_overriding();
         match self.parsed()? {
-            Ast::Query(query) => self.query_or_writer(*query),
-            Ast::Insert(insert) => self.insert(None, insert),
+            Ast::Query(query) => self.query_or_writer(*query, overriding),
+            Ast::Insert(insert) => self.insert(None, insert, overriding),
             Ast::Delete(delete) => Ok(StatementKind::Modify(Box::new(Modification::of_delete(None, delete)?))),
             Ast::Update(update) => Ok(StatementKind::Modify(Box::new(Modification::of_update(None, update)?))),
             Ast::Truncate(truncate) => Ok(StatementKind::Truncate {
                 tables: truncate.table_names.into_iter().map(|target| target.name).collect(),
+                restart_identity: truncate.identity == Some(ast::TruncateIdentityOption::Restart),
             }),
             Ast::Drop { object_type, if_exists, names, cascade, .. } => {
                 let object = match object_type {
@@ -610,6 +637,7 @@ impl Words<'_> {
                     ast::ObjectType::MaterializedView => DropObject::MaterializedView,
                     ast::ObjectType::View => DropObject::View,
                     ast::ObjectType::Schema => DropObject::Schema,
+                    ast::ObjectType::Sequence => DropObject::Sequence,
                     other => return Ok(StatementKind::Unsupported(format!("DROP {other}"))),
                 };
                 Ok(StatementKind::Drop(DropStatement { object, names, if_exists, cascade }))
@@ -621,7 +649,7 @@ impl Words<'_> {
 
 impl Words<'_> {
     /// `WITH … INSERT | UPDATE | DELETE` is parsed as a query.
-    fn query_or_writer(&self, mut query: ast::Query) -> Result<StatementKind, QueryError> {
+    fn query_or_writer(&self, mut query: ast::Query, overriding: Overriding) -> Result<StatementKind, QueryError> {
         let writer = match query.body.as_mut() {
             SetExpr::Insert(writer) | SetExpr::Update(writer) | SetExpr::Delete(writer) => {
                 Some(std::mem::replace(writer, Ast::Commit { chain: false, end: false, modifier: None }))
@@ -630,7 +658,7 @@ impl Words<'_> {
         };
         match writer {
             None => Ok(StatementKind::Query(Box::new(query))),
-            Some(Ast::Insert(insert)) => self.insert(query.with, insert),
+            Some(Ast::Insert(insert)) => self.insert(query.with, insert, overriding),
             Some(Ast::Update(update)) => {
                 Ok(StatementKind::Modify(Box::new(Modification::of_update(query.with, update)?)))
             }
@@ -642,7 +670,12 @@ impl Words<'_> {
     }
 
     /// `DEFAULT VALUES` is a row whose first column is DEFAULT, as the others then are; WITH belongs to the source.
-    fn insert(&self, with: Option<ast::With>, mut insert: ast::Insert) -> Result<StatementKind, QueryError> {
+    fn insert(
+        &self,
+        with: Option<ast::With>,
+        mut insert: ast::Insert,
+        overriding: Overriding,
+    ) -> Result<StatementKind, QueryError> {
         if insert.source.is_none() {
             insert.source = Some(default_row()?);
         }
@@ -655,7 +688,7 @@ impl Words<'_> {
                 }
             }
         }
-        Ok(StatementKind::Insert(Box::new(insert)))
+        Ok(StatementKind::Insert(Box::new(insert), overriding))
     }
 }
 

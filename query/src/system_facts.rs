@@ -2,32 +2,30 @@
 
 use crate::activity::Activity;
 use crate::engine::{DATABASE, Engine};
-use crate::functions::{Backends, SessionFacts};
+use crate::functions::{Backends, SequenceNumbers, SessionFacts};
 use crate::pg_catalog::{ActivityRow, CatalogContext, CommitRow, CursorRow, PreparedRow, SettingRow, ViewClassRow};
 use crate::planner::Planning;
+use crate::sequences::StatementSequences;
 use crate::session::Session;
 use crate::settings::{Kind, SERVER_VERSION, Setting, Settings};
+use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 /// The user that background work plans as.
 const SYSTEM_USER: &str = "meridian";
 
 /// The facts of one statement of a session.
-pub(crate) fn session_facts(session: &Session, snapshot: &Arc<Snapshot>) -> SessionFacts {
-    facts(&session.engine, snapshot, &session.user, session.process_id, session.settings.clone())
+pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences>) -> SessionFacts {
+    facts(sequences, &session.user, session.process_id, session.settings.clone())
 }
 
-fn facts(
-    engine: &Arc<Engine>,
-    snapshot: &Arc<Snapshot>,
-    user: &str,
-    process_id: i32,
-    settings: Settings,
-) -> SessionFacts {
+fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
+    let engine = &sequences.engine;
     SessionFacts {
-        snapshot: Arc::clone(snapshot),
+        snapshot: Arc::clone(&sequences.snapshot),
         database: DATABASE.to_string(),
         user: user.to_string(),
         search_path: settings.search_path(),
@@ -41,13 +39,22 @@ fn facts(
         settings_loaded_at_micros: engine.started_at_micros,
         settings: Arc::new(settings),
         backends: Arc::clone(engine) as Arc<dyn Backends>,
+        sequences,
     }
 }
 
 /// Planning for background work over a snapshot.
 pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>) -> Planning {
     let settings = Settings::default();
-    let facts = Arc::new(facts(engine, &snapshot, SYSTEM_USER, 0, settings.clone()));
+    let sequences = StatementSequences {
+        engine: Arc::clone(engine),
+        snapshot: Arc::clone(&snapshot),
+        base: Arc::clone(&snapshot),
+        own: Arc::default(),
+        session: Arc::default(),
+        read_only: true,
+    };
+    let facts = Arc::new(facts(Arc::new(sequences), SYSTEM_USER, 0, settings.clone()));
     let system = SystemSource {
         engine: Arc::clone(engine),
         user: SYSTEM_USER.to_string(),
@@ -64,6 +71,7 @@ pub(crate) struct SystemSource {
     settings: Settings,
     prepared: Vec<PreparedRow>,
     cursors: Vec<CursorRow>,
+    sequences: Option<Arc<StatementSequences>>,
     context: OnceLock<CatalogContext>,
 }
 
@@ -75,11 +83,12 @@ impl SystemSource {
             settings: Settings::default(),
             prepared: Vec::new(),
             cursors: Vec::new(),
+            sequences: None,
             context: OnceLock::new(),
         }
     }
 
-    pub(crate) fn of(session: &Session) -> Self {
+    pub(crate) fn of(session: &Session, sequences: Arc<StatementSequences>) -> Self {
         let prepared = session.prepared.iter().map(|(name, prepared)| PreparedRow {
             name: name.clone(),
             statement: prepared.text.clone(),
@@ -100,6 +109,7 @@ impl SystemSource {
             settings: session.settings.clone(),
             prepared: prepared.collect(),
             cursors: cursors.collect(),
+            sequences: Some(sequences),
             ..Self::empty(&session.engine)
         }
     }
@@ -115,9 +125,16 @@ impl SystemSource {
             search_path: self.settings.search_path(),
             commits: self.commits(),
             view_classes: self.view_classes(snapshot),
+            sequence_values: self.sequence_values(snapshot),
             prepared: self.prepared.clone(),
             cursors: self.cursors.clone(),
         })
+    }
+
+    fn sequence_values(&self, snapshot: &Snapshot) -> BTreeMap<ObjectId, i64> {
+        let Some(sequences) = &self.sequences else { return BTreeMap::new() };
+        let values = snapshot.sequences.keys().filter_map(|id| Some((*id, sequences.value(*id)?.0)));
+        values.filter(|(_, value)| value.called).map(|(id, value)| (id, value.last)).collect()
     }
 
     fn commits(&self) -> Vec<CommitRow> {

@@ -6,6 +6,7 @@ use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::json_operators::is_document;
 use crate::operators::modifiers::modifier_of;
+use crate::sequence_definition::serial_type;
 use crate::sql_types::sql_type_of;
 use crate::statement::{CreateTable, Statement};
 use crate::statement_grammar::fold;
@@ -109,7 +110,10 @@ fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
 fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -> Result<Column, QueryError> {
     let name = fold(&column.name);
     let position = crate::engine_error::position_of_word(statement, &column.data_type.to_string());
-    let sql_type = sql_type_of(&column.data_type).map_err(|error| error.position(position))?;
+    let sql_type = match serial_type(&column.data_type) {
+        Some(sql_type) => sql_type,
+        None => sql_type_of(&column.data_type).map_err(|error| error.position(position))?,
+    };
     storable(&sql_type, &name)?;
     if modifier_of(&column.data_type).is_some() {
         let shown = column.data_type.to_string().to_lowercase();
@@ -128,8 +132,8 @@ fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -
             ColumnOption::PrimaryKey(_) => return Err(constraint_unsupported("PRIMARY KEY")),
             ColumnOption::Unique(_) => return Err(constraint_unsupported("UNIQUE")),
             ColumnOption::ForeignKey(_) => return Err(constraint_unsupported("FOREIGN KEY")),
-            // These need the other columns too; see `table_rules`.
-            ColumnOption::Check(_) | ColumnOption::Generated { generation_expr: Some(_), .. } => {}
+            // These need more than the column; see `table_rules` and `sequence_definition`.
+            ColumnOption::Check(_) | ColumnOption::Generated { .. } => {}
             other => return Err(QueryError::unsupported(format!("column option {other}"))),
         }
     }

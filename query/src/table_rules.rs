@@ -3,7 +3,9 @@
 //! They are planned once over the table's columns, so that a wrong one is told now and not at the first INSERT, and kept as text.
 
 use crate::assignment::assigned;
-use crate::bound_expressions::{Purpose, columns_of, first_column, first_name, plan, refuse_misplaced, volatility};
+use crate::bound_expressions::{
+    Purpose, bind_relations, columns_of, first_column, first_name, parse, plan, refuse_misplaced, volatility,
+};
 use crate::error::{ErrorKind, QueryError};
 use crate::planner::Planning;
 use crate::query_places::place_of;
@@ -25,6 +27,13 @@ pub(crate) fn add_rules(
     statement: &Statement,
 ) -> Result<(), QueryError> {
     check_default_shapes(planning, create, statement)?;
+    for column in &mut definition.columns {
+        if let Some(default) = &mut column.default {
+            let mut expression = parse(default)?;
+            bind_relations(&mut expression, |name| planning.facts.class_named(name))?;
+            *default = expression.to_string();
+        }
+    }
     let generated = generated_columns(definition, create, statement)?;
     for (position, expression) in &generated {
         let bound = generation(planning, definition, *position, expression, &generated, statement)?;

@@ -5,11 +5,13 @@
 
 use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
+use crate::sequences::OwnNumbers;
 use crate::statement::Isolation;
 use crate::write_holds::WriteHold;
 use catalog::draft::Op;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::Snapshot;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use storage::staging::StagedSegments;
 
@@ -57,6 +59,8 @@ pub(crate) struct Transaction {
     inline_bytes: usize,
     savepoints: Vec<Savepoint>,
     overlay: Option<Overlay>,
+    /// Numbers that were taken of sequences as only this transaction knows them.
+    numbers: Arc<Mutex<OwnNumbers>>,
 }
 
 impl Transaction {
@@ -72,7 +76,17 @@ impl Transaction {
             inline_bytes: 0,
             savepoints: Vec::new(),
             overlay: None,
+            numbers: Arc::default(),
         }
+    }
+
+    /// What is committed, as the last statement read it.
+    pub(crate) fn base(&self) -> Option<Arc<Snapshot>> {
+        self.base.clone()
+    }
+
+    pub(crate) fn numbers(&self) -> Arc<Mutex<OwnNumbers>> {
+        Arc::clone(&self.numbers)
     }
 
     pub(crate) fn has_changes(&self) -> bool {
@@ -176,9 +190,21 @@ impl Transaction {
     }
 
     /// The whole change and the snapshot that it was made against; `None` when there is nothing to commit.
-    pub(crate) fn into_draft(self) -> Option<(Arc<Snapshot>, Change)> {
-        let base = self.base.filter(|_| !self.change.ops.is_empty())?;
-        Some((base, Change { ops: merge_recent(self.change.ops), ..self.change }))
+    pub(crate) fn into_draft(mut self) -> Result<Option<(Arc<Snapshot>, Change)>, QueryError> {
+        let Some(base) = self.base.clone().filter(|_| !self.change.ops.is_empty()) else { return Ok(None) };
+        let numbers = std::mem::take(&mut *self.numbers.lock());
+        if !numbers.is_empty() {
+            let after = self.lay_over(Arc::clone(&base))?;
+            let kept = numbers.into_iter().filter(|(sequence, (version, _))| {
+                after.sequences.get(sequence).is_some_and(|known| known.definition.version == *version)
+            });
+            self.change.ops.extend(kept.map(|(sequence, (version, value))| Op::SetSequence {
+                sequence,
+                version,
+                value,
+            }));
+        }
+        Ok(Some((base, Change { ops: merge_recent(self.change.ops), ..self.change })))
     }
 }
 

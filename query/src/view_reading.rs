@@ -114,7 +114,7 @@ pub(crate) fn definition_plan(planning: &Planning, program: &ViewProgram) -> Res
             planning.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::None)),
         )),
         Some(Relation::View(view)) => Ok(Bound::Plan(read_plan(planning, view)?)),
-        None => {
+        Some(Relation::Sequence(_)) | None => {
             use datafusion::logical_expr::planner::ContextProvider;
             Ok(Bound::Source(planning.get_table_source(table.clone())?))
         }

@@ -116,6 +116,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidNtileArgument => "22014",
         ErrorKind::InvalidNthValueArgument => "22016",
         ErrorKind::DataException => "22000",
+        ErrorKind::SequenceLimit => "2200H",
         ErrorKind::InvalidEscapeSequence => "22025",
         ErrorKind::InvalidTextRepresentation => "22P02",
         ErrorKind::InvalidBinaryRepresentation => "22P03",

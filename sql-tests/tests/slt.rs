@@ -52,6 +52,7 @@ files! {
     transactions_are_all_or_nothing: "transactions.slt",
     writers_do_what_postgres_does: "writers.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",
+    sequences_give_what_postgres_gives: "sequences.slt",
     cursors_walk_through_a_snapshot: "cursors.slt",
     catalogue_relations_answer_psql: "catalogue.slt",
     restarts_lose_nothing: "restart.slt",

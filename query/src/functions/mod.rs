@@ -7,6 +7,7 @@
 //!     session.rs   version(), current_user, settings, privileges, what the server is doing
 //!     objects.rs   definitions, comments, sizes and visibility of tables, types and functions
 //!     names.rs     regclass and its kin: names to OIDs and back
+//!     sequences.rs nextval and its kin
 //!     plain.rs     empty arrays, types and collations of values
 //!     aggregates.rs, statistics/   sums, averages, quotients, variances as PostgreSQL has them; extrema.rs, ordered_sets.rs
 //!
@@ -44,6 +45,7 @@ mod plain;
 mod quoting;
 pub(crate) mod rounding;
 pub(crate) mod sampling;
+mod sequences;
 pub(crate) mod series;
 pub(crate) mod series_table;
 mod session;
@@ -58,6 +60,9 @@ mod wide;
 pub(crate) mod windows;
 
 pub use names::{RegisteredKind, registered_name, registered_oid};
+pub use sequences::SequenceNumbers;
+
+pub(crate) use names::quote_identifier;
 
 use crate::error::QueryError;
 use crate::operators::casts::expression_field;
@@ -66,6 +71,7 @@ use crate::types::Zone;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use arrow::util::display::array_value_to_string;
+use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::{SqlType, TYPE_KEY};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
@@ -114,9 +120,20 @@ pub struct SessionFacts {
     pub settings_loaded_at_micros: i64,
     pub settings: Arc<dyn SessionSettings>,
     pub backends: Arc<dyn Backends>,
+    pub sequences: Arc<dyn SequenceNumbers>,
 }
 
 impl SessionFacts {
+    /// The name of a relation, qualified where the search path does not lead to it.
+    pub(crate) fn class_name(&self, id: ObjectId) -> String {
+        names::class_name(self, id.0.into())
+    }
+
+    /// The OID of the relation that a text names, as `regclass` reads it.
+    pub(crate) fn class_named(&self, name: &str) -> std::result::Result<i64, QueryError> {
+        Ok(names::read_class(self, &name.into())?.as_int().unwrap_or(0))
+    }
+
     /// The schemas that unqualified names are looked up in, those that exist; `pg_catalog` first unless the path names it.
     pub fn effective_path(&self, with_implicit: bool) -> Vec<String> {
         let mut path: Vec<String> = Vec::new();
@@ -362,10 +379,17 @@ pub(crate) fn in_zone(function: &ScalarUDF, zone: Zone) -> Option<Arc<ScalarUDF>
 
 /// All functions of this module for one statement. They take precedence over DataFusion's of the same name.
 pub fn scalar_functions(facts: Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
-    let tables = [session::definitions(), objects::definitions(), names::definitions(), plain::definitions()];
+    let tables = [
+        session::definitions(),
+        objects::definitions(),
+        names::definitions(),
+        plain::definitions(),
+        sequences::definitions(),
+    ];
     let rows = tables.into_iter().flatten();
     let mut functions: Vec<Arc<ScalarUDF>> =
         rows.map(|row| Arc::new(ScalarUDF::from(CatalogFunction::new(row, &facts)))).collect();
     functions.extend(plain::generic_functions());
+    functions.push(sequences::nextval(&facts));
     functions
 }

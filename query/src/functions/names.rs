@@ -235,7 +235,7 @@ pub(super) fn split_identifier(text: &str) -> Option<Vec<String>> {
 }
 
 /// A name as it would be written: quoted where it has to be.
-pub(super) fn quote_identifier(name: &str) -> String {
+pub(crate) fn quote_identifier(name: &str) -> String {
     let plain_start = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
     let plain =
         plain_start && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$');

@@ -3,11 +3,12 @@
 use super::names::{class_name, is_class_visible, quote_identifier, read_class, text_of};
 use super::{Body, Definition, SessionFacts};
 use crate::bound_expressions::shown;
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::{
     FunctionRow, Value, constraint_text, description, format_type, function_by_oid, namespace_name,
     partition_expression, relation_name, role_name, type_by_oid, view_text,
 };
+use catalog::definition::ObjectName;
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, TableVersion};
 use catalog::sql_type::SqlType;
@@ -65,7 +66,6 @@ fn texts() -> Vec<Definition> {
             Ok(constraint_text(&facts.snapshot, object_id(oid), pretty).into())
         }),
         text("pg_get_triggerdef", 1..=2, NULL),
-        text("pg_get_serial_sequence", 2..=2, NULL),
         text("pg_get_statisticsobjdef", 1..=1, NULL),
         text("pg_get_statisticsobjdef_columns", 1..=1, NULL),
         text("pg_get_statisticsobjdef_expressions", 1..=1, NULL),
@@ -74,7 +74,6 @@ fn texts() -> Vec<Definition> {
         text("pg_relation_filepath", 1..=1, NULL),
         Definition::new("pg_relation_filenode", 1..=1, SqlType::Oid, |facts, args| read_class(facts, &args[0])),
         Definition::new("pg_partition_root", 1..=1, SqlType::Oid, NULL),
-        Definition::new("pg_sequence_last_value", 1..=1, SqlType::Int8, NULL),
         Definition::new("pg_index_column_has_property", 3..=3, SqlType::Bool, NULL),
         Definition::new("pg_index_has_property", 2..=2, SqlType::Bool, NULL),
         Definition::new("pg_indexam_has_property", 2..=2, SqlType::Bool, NULL),
@@ -92,6 +91,21 @@ fn texts() -> Vec<Definition> {
             Ok(facts.snapshot.tables.contains_key(&object_id(oid)).into())
         }),
     ]
+}
+
+/// The sequence that goes with a table's column.
+pub(super) fn serial_sequence(facts: &SessionFacts, args: &[Value]) -> Answer {
+    let id = object_id(read_class(facts, &args[0])?.as_int().unwrap_or(0));
+    let Some(table) = facts.snapshot.tables.get(&id).map(|table| &table.definition) else { return Ok(Value::Null) };
+    let name = text_of(&args[1]);
+    let Some(column) = table.columns.iter().find(|column| column.name == name) else {
+        let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name.name);
+        return Err(QueryError::new(ErrorKind::UndefinedColumn, message));
+    };
+    let mut owned = facts.snapshot.owned_sequences(id).map(|sequence| &sequence.definition);
+    let found = owned.find(|sequence| sequence.owner.is_some_and(|owner| owner.column == column.id));
+    let shown = |name: &ObjectName| format!("{}.{}", quote_identifier(&name.schema), quote_identifier(&name.name));
+    Ok(found.map(|sequence| shown(&sequence.name)).into())
 }
 
 fn object_id(oid: i64) -> ObjectId {
@@ -230,6 +244,7 @@ fn relation_bytes(facts: &SessionFacts, argument: &Value) -> Result<Option<u64>,
     Ok(match facts.snapshot.relation_by_id(object_id(oid)) {
         Some(Relation::Table(table)) => Some(table_bytes(table)),
         Some(Relation::View(view)) => Some(view.state.as_ref().map_or(0, table_bytes)),
+        Some(Relation::Sequence(_)) => Some(0),
         None => relation_name(&facts.snapshot, oid).map(|_| 0),
     })
 }

@@ -6,7 +6,9 @@
 use super::exported::{COLUMN_ROWS, type_by_oid};
 use super::values::{Rows, Value};
 use super::{CatalogContext, FixedRows, LiveRows, own};
-use catalog::definition::{Column, ObjectName, TableDefinition, Transform, ViewDefinition};
+use crate::bound_expressions::with_relation_names;
+use crate::functions::quote_identifier;
+use catalog::definition::{Column, IdentityKind, ObjectName, TableDefinition, Transform, ViewDefinition};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use std::collections::HashMap;
@@ -68,8 +70,18 @@ pub(super) fn columns_of<'a>(relation: &Relation<'a>) -> &'a [Column] {
     match relation {
         Relation::Table(table) => &table.definition.columns,
         Relation::View(view) => &view.definition.columns,
+        Relation::Sequence(_) => &SEQUENCE_COLUMNS,
     }
 }
+
+/// The columns of every sequence.
+pub(crate) static SEQUENCE_COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
+    use catalog::sql_type::SqlType;
+    let columns = [("last_value", SqlType::Int8), ("log_cnt", SqlType::Int8), ("is_called", SqlType::Bool)];
+    let numbered = columns.into_iter().zip(1..);
+    let column = |((name, sql_type), id)| Column { not_null: true, ..Column::new(ColumnId(id), name, sql_type) };
+    numbered.map(column).collect()
+});
 
 /// OIDs of the catalog's own relations by schema and name.
 pub(super) static SYSTEM_OIDS: LazyLock<HashMap<(&'static str, &'static str), i64>> = LazyLock::new(|| {
@@ -123,6 +135,7 @@ pub fn relation_name(snapshot: &Snapshot, oid: i64) -> Option<ObjectName> {
     match snapshot.relation_by_id(id) {
         Some(Relation::Table(table)) => Some(table.definition.name.clone()),
         Some(Relation::View(view)) => Some(view.definition.name.clone()),
+        Some(Relation::Sequence(sequence)) => Some(sequence.definition.name.clone()),
         None => {
             let found = SYSTEM_OIDS.iter().find(|(_, system)| **system == oid);
             found.map(|((schema, name), _)| ObjectName::new(*schema, *name))
@@ -165,7 +178,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
     for (id, name, relation) in named_relations(&context.snapshot) {
         let checks = match &relation {
             Relation::Table(table) => table.definition.checks.len(),
-            Relation::View(_) => 0,
+            Relation::View(_) | Relation::Sequence(_) => 0,
         };
         let (kind, row_count, populated, options) = match &relation {
             Relation::Table(table) => ("r", Some(table.rows_live()), true, table_options(&table.definition)),
@@ -173,6 +186,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
                 let kind = if view.definition.is_plain() { "v" } else { "m" };
                 (kind, None, view.definition.populated, Value::Null)
             }
+            Relation::Sequence(_) => ("S", Some(1), true, Value::Null),
         };
         rows.push([
             ("oid", id.into()),
@@ -186,7 +200,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("relkind", kind.into()),
             ("relnatts", columns_of(&relation).len().into()),
             ("relchecks", checks.into()),
-            ("relhasrules", (kind != "r").into()),
+            ("relhasrules", (kind == "v" || kind == "m").into()),
             ("relispopulated", populated.into()),
             ("relreplident", "d".into()),
             ("reloptions", options),
@@ -209,6 +223,7 @@ fn push_system_attributes(rows: &mut Rows) {
                 not_null: column.not_null,
                 has_default: false,
                 generated: "",
+                identity: "",
                 collation: column.collation,
             },
         );
@@ -250,6 +265,11 @@ fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
             not_null: column.not_null,
             has_default: column.default.is_some() || column.generated.is_some(),
             generated: if column.generated.is_some() { "s" } else { "" },
+            identity: match column.identity.as_ref().map(|identity| identity.kind) {
+                Some(IdentityKind::Always) => "a",
+                Some(IdentityKind::ByDefault) => "d",
+                None => "",
+            },
             collation,
         },
     );
@@ -265,6 +285,7 @@ struct Attribute<'a> {
     not_null: bool,
     has_default: bool,
     generated: &'a str,
+    identity: &'a str,
     collation: i64,
 }
 
@@ -286,13 +307,14 @@ fn push_attribute(rows: &mut Rows, attribute: &Attribute) {
         ("attnotnull", attribute.not_null.into()),
         ("atthasdef", attribute.has_default.into()),
         ("attgenerated", attribute.generated.into()),
+        ("attidentity", attribute.identity.into()),
         ("attislocal", true.into()),
         ("attcollation", attribute.collation.into()),
     ]);
 }
 
 /// A default has no object of its own; its OID is made from its table's and column's, above those of user objects.
-fn default_oid(table: ObjectId, number: usize) -> i64 {
+pub(super) fn default_oid(table: ObjectId, number: usize) -> i64 {
     0x8000_0000 | (i64::from(table.0) & 0xf_ffff) << 11 | (number as i64 & 0x7ff)
 }
 
@@ -306,10 +328,20 @@ fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
                 ("oid", default_oid(id, number).into()),
                 ("adrelid", id.into()),
                 ("adnum", number.into()),
-                ("adbin", default.into()),
+                ("adbin", shown_default(context, default).into()),
             ]);
         }
     }
+}
+
+/// A default with the names of its sequences, qualified where the search path does not lead to them.
+pub(super) fn shown_default(context: &CatalogContext, text: &str) -> String {
+    with_relation_names(text, |oid| {
+        let name = relation_name(&context.snapshot, oid)?;
+        let seen = context.search_path.iter().find_map(|schema| relation_oid(&context.snapshot, schema, &name.name));
+        let bare = quote_identifier(&name.name);
+        Some(if seen == Some(oid) { bare } else { format!("{}.{bare}", quote_identifier(&name.schema)) })
+    })
 }
 
 fn push_namespaces(context: &CatalogContext, rows: &mut Rows) {
@@ -334,6 +366,7 @@ fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
         }
     }
     super::constraints::push_dependencies(context, rows);
+    super::sequences::push_dependencies(context, rows);
 }
 
 fn push_rules(context: &CatalogContext, rows: &mut Rows) {

@@ -23,7 +23,7 @@ pub(super) fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
 fn tables(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<TableDefinition>> {
     named_relations(snapshot).into_iter().filter_map(|(_, _, relation)| match relation {
         Relation::Table(table) => Some(&table.definition),
-        Relation::View(_) => None,
+        Relation::View(_) | Relation::Sequence(_) => None,
     })
 }
 

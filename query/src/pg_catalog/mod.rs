@@ -12,7 +12,7 @@
 //!     exported.rs    columns and fixed rows from the exported files; look-ups of types and functions
 //!     classes.rs     tables, views, columns, schemas           server_state.rs   databases, roles, settings, activity
 //!     standard.rs    information_schema                        own.rs            schema meridian
-//!     constraints.rs constraints in both
+//!     constraints.rs constraints in both                       sequences.rs      sequences in both
 //!     rewrite.rs     catalog SQL that DataFusion cannot plan   registered_names.rs  OIDs that print as names
 //!     sets.rs        functions that return sets                values.rs            rows to Arrow
 //!     signatures.rs  operators, casts, type categories
@@ -26,6 +26,7 @@ mod json_sets;
 mod own;
 mod registered_names;
 mod rewrite;
+mod sequences;
 mod server_state;
 mod set_places;
 mod sets;
@@ -36,6 +37,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use classes::SEQUENCE_COLUMNS;
 pub use classes::{
     SYSTEM_ROLE, namespace_name, namespace_oid, partition_expression, relation_name, relation_oid, view_text,
 };
@@ -55,7 +57,7 @@ pub use values::{Value, array_from_text, to_array};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use catalog::ids::CommitSeq;
+use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::Snapshot;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -72,6 +74,8 @@ pub struct CatalogContext {
     pub search_path: Vec<String>,
     pub commits: Vec<CommitRow>,
     pub view_classes: Vec<ViewClassRow>,
+    /// How far each sequence has come, where it has given a number.
+    pub sequence_values: BTreeMap<ObjectId, i64>,
     pub prepared: Vec<PreparedRow>,
     pub cursors: Vec<CursorRow>,
 }
@@ -88,6 +92,7 @@ impl CatalogContext {
             search_path: vec!["public".to_string()],
             commits: Vec::new(),
             view_classes: Vec::new(),
+            sequence_values: BTreeMap::new(),
             prepared: Vec::new(),
             cursors: Vec::new(),
         }
@@ -242,7 +247,7 @@ fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
         "meridian" => own::live_rows(name),
         _ => None,
     };
-    constraints.or(other)
+    constraints.or(other).or_else(|| sequences::live_rows(schema, name))
 }
 
 /// The relation of that name; also the sets that only functions return (`pg_get_keywords`), which no listing shows.

@@ -1,11 +1,12 @@
 //! information_schema: the same objects in the SQL standard's words.
 
-use super::classes::{SYSTEM_ROLE, columns_of, named_relations, view_text};
+use super::classes::{SYSTEM_ROLE, columns_of, named_relations, shown_default, view_text};
 use super::exported::type_by_oid;
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows};
 use crate::bound_expressions::shown;
-use catalog::definition::Column;
+use catalog::definition::{Column, IdentityKind};
+use catalog::sequence::SequenceDefinition;
 use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
 
@@ -47,6 +48,7 @@ fn push_tables(context: &CatalogContext, rows: &mut Rows) {
         match relation {
             Relation::Table(_) => push(&name.schema, &name.name, "BASE TABLE", "YES"),
             Relation::View(_) => push(&name.schema, &name.name, "VIEW", "NO"),
+            Relation::Sequence(_) => {}
         }
     }
     for schema in SYSTEM_SCHEMAS {
@@ -58,21 +60,29 @@ fn push_tables(context: &CatalogContext, rows: &mut Rows) {
 
 fn push_columns(context: &CatalogContext, rows: &mut Rows) {
     for (_, name, relation) in named_relations(&context.snapshot) {
+        if matches!(relation, Relation::Sequence(_)) {
+            continue;
+        }
         let updatable = if matches!(relation, Relation::Table(_)) { "YES" } else { "NO" };
         for (position, column) in columns_of(&relation).iter().enumerate() {
-            push_column(rows, &context.database, (&name.schema, &name.name), position + 1, column, updatable);
+            push_column(rows, context, (&name.schema, &name.name), position + 1, column, updatable);
         }
     }
 }
 
 fn push_column(
     rows: &mut Rows,
-    database: &str,
+    context: &CatalogContext,
     (schema, table): (&str, &str),
     number: usize,
     column: &Column,
     updatable: &str,
 ) {
+    let database = context.database.as_str();
+    let sequence = column.identity.as_ref().and_then(|identity| context.snapshot.sequences.get(&identity.sequence));
+    let number_of = |value: fn(&SequenceDefinition) -> i64| {
+        Value::from(sequence.map(|sequence| value(&sequence.definition).to_string()))
+    };
     let length = match &column.sql_type {
         SqlType::Varchar { length_max } | SqlType::Bpchar { length: length_max } => length_max.map(i64::from),
         _ => None,
@@ -101,7 +111,10 @@ fn push_column(
         ("table_name", table.into()),
         ("column_name", (&column.name).into()),
         ("ordinal_position", number.into()),
-        ("column_default", column.default.clone().into()),
+        (
+            "column_default",
+            column.default.as_deref().map(|default| shown(&shown_default(context, default), false)).into(),
+        ),
         ("is_nullable", if column.not_null { "NO" } else { "YES" }.into()),
         ("data_type", data_type.into()),
         ("character_maximum_length", length.into()),
@@ -115,8 +128,26 @@ fn push_column(
         ("udt_name", type_by_oid(oid).map(|row| row.name).into()),
         ("dtd_identifier", number.to_string().into()),
         ("is_self_referencing", "NO".into()),
-        ("is_identity", "NO".into()),
-        ("identity_cycle", "NO".into()),
+        ("is_identity", if column.identity.is_some() { "YES" } else { "NO" }.into()),
+        (
+            "identity_generation",
+            column
+                .identity
+                .as_ref()
+                .map(|identity| match identity.kind {
+                    IdentityKind::Always => "ALWAYS",
+                    IdentityKind::ByDefault => "BY DEFAULT",
+                })
+                .into(),
+        ),
+        ("identity_start", number_of(|sequence| sequence.start)),
+        ("identity_increment", number_of(|sequence| sequence.increment)),
+        ("identity_maximum", number_of(|sequence| sequence.max)),
+        ("identity_minimum", number_of(|sequence| sequence.min)),
+        (
+            "identity_cycle",
+            if sequence.is_some_and(|sequence| sequence.definition.cycle) { "YES" } else { "NO" }.into(),
+        ),
         ("is_generated", if column.generated.is_some() { "ALWAYS" } else { "NEVER" }.into()),
         ("generation_expression", column.generated.as_ref().map(|generated| shown(&generated.text, false)).into()),
         ("is_updatable", updatable.into()),
@@ -185,6 +216,7 @@ fn push_privileges(context: &CatalogContext, rows: &mut Rows) {
         let privileges: &[&str] = match relation {
             Relation::Table(_) => &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"],
             Relation::View(_) => &["SELECT"],
+            Relation::Sequence(_) => continue,
         };
         for privilege in privileges {
             rows.push([

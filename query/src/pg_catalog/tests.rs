@@ -5,7 +5,7 @@ use super::{CatalogContext, SettingRow, name_registered_objects, relation, rewri
 use crate::engine::STACK_BYTES;
 use crate::error::QueryError;
 use crate::functions::series_table::SeriesTable;
-use crate::functions::{Backends, SessionFacts, SessionSettings, scalar_functions, typed_functions};
+use crate::functions::{Backends, SequenceNumbers, SessionFacts, SessionSettings, scalar_functions, typed_functions};
 use crate::operators::call::Procedures;
 use crate::operators::casts::CastContext;
 use crate::operators::lowering::{lower, lower_expression};
@@ -21,6 +21,7 @@ use catalog::definition::{Column, ObjectName, PartitionColumn, TableDefinition, 
 use catalog::draft::Op;
 use catalog::ids::{ColumnId, CommitSeq, ObjectId, SegmentId};
 use catalog::segment::{ColumnStatistics, Datum, PartitionKey, SegmentMeta};
+use catalog::sequence::SequenceValue;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use datafusion::common::{Result, TableReference, plan_err};
@@ -134,6 +135,35 @@ impl SessionSettings for NoSettings {
 }
 
 #[derive(Debug)]
+struct NoSequences;
+
+impl SequenceNumbers for NoSequences {
+    fn next(&self, _: ObjectId, _: usize) -> std::result::Result<Vec<i64>, QueryError> {
+        Err(QueryError::unsupported("nextval"))
+    }
+
+    fn current(&self, _: ObjectId) -> std::result::Result<i64, QueryError> {
+        Err(QueryError::unsupported("currval"))
+    }
+
+    fn last(&self) -> std::result::Result<i64, QueryError> {
+        Err(QueryError::unsupported("lastval"))
+    }
+
+    fn set(&self, _: ObjectId, _: SequenceValue) -> std::result::Result<(), QueryError> {
+        Err(QueryError::unsupported("setval"))
+    }
+
+    fn is_own(&self, _: ObjectId) -> bool {
+        false
+    }
+
+    fn value(&self, _: ObjectId) -> Option<(SequenceValue, usize)> {
+        None
+    }
+}
+
+#[derive(Debug)]
 struct NoBackends;
 
 impl Backends for NoBackends {
@@ -187,6 +217,7 @@ impl Database {
             settings_loaded_at_micros: 0,
             settings: Arc::new(NoSettings),
             backends: Arc::new(NoBackends),
+            sequences: Arc::new(NoSequences),
         });
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;

@@ -33,6 +33,7 @@ pub(super) fn spelt_out(factor: &TableFactor, context: Context<'_>) -> Result<Op
         Relation::Table(version) => {
             (names(version.definition.columns.iter().map(|column| column.name.as_str())), false)
         }
+        Relation::Sequence(_) => (Vec::new(), true),
         Relation::View(view) => (names(view.definition.columns.iter().map(|column| column.name.as_str())), true),
     };
     let (source, drawn) = match &sample.seed {

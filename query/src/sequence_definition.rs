@@ -1,0 +1,462 @@
+//! CREATE, ALTER and the columns of sequences: from options to a sequence's definition.
+
+use crate::definitions::{done, new_name, taken};
+use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::execution::joined;
+use crate::insert::named_column;
+use crate::planner::Planning;
+use crate::response::Response;
+use crate::session::Session;
+use crate::sql_types::sql_type_of;
+use crate::statement::AlterSequence;
+use crate::table_rules::object_name;
+use crate::transaction::Change;
+use catalog::definition::{Column, Identity, IdentityKind, ObjectName, TableDefinition};
+use catalog::draft::Op;
+use catalog::ids::ObjectId;
+use catalog::sequence::{SequenceDefinition, SequenceOwner, SequenceValue, SequenceVersion};
+use catalog::snapshot::{Relation, Snapshot};
+use catalog::sql_type::SqlType;
+use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr, GeneratedAs};
+use std::sync::Arc;
+
+/// What CREATE or ALTER SEQUENCE or an identity column says of a sequence; the inner `None` is NO or NONE.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SequenceOptions {
+    pub data_type: Option<ast::DataType>,
+    pub increment: Option<i64>,
+    pub min: Option<Option<i64>>,
+    pub max: Option<Option<i64>>,
+    pub start: Option<i64>,
+    pub restart: Option<Option<i64>>,
+    pub cache: Option<i64>,
+    pub cycle: Option<bool>,
+    pub owned_by: Option<Option<ast::ObjectName>>,
+}
+
+fn invalid(message: impl Into<String>) -> QueryError {
+    QueryError::new(ErrorKind::InvalidParameterValue, message)
+}
+
+/// The least and greatest number of a sequence's type.
+fn bounds(sql_type: &SqlType) -> Option<(i64, i64)> {
+    Some(match sql_type {
+        SqlType::Int2 => (i16::MIN.into(), i16::MAX.into()),
+        SqlType::Int4 => (i32::MIN.into(), i32::MAX.into()),
+        SqlType::Int8 => (i64::MIN, i64::MAX),
+        _ => return None,
+    })
+}
+
+fn typed(options: &SequenceOptions) -> Result<Option<SqlType>, QueryError> {
+    let Some(data_type) = &options.data_type else { return Ok(None) };
+    let sql_type = sql_type_of(data_type)?;
+    match bounds(&sql_type) {
+        Some(_) => Ok(Some(sql_type)),
+        None => Err(invalid("sequence type must be smallint, integer, or bigint")),
+    }
+}
+
+/// A new sequence. `sql_type` is that of its column, where it is made for one.
+fn define(
+    id: ObjectId,
+    name: ObjectName,
+    sql_type: Option<SqlType>,
+    options: &SequenceOptions,
+) -> Result<SequenceDefinition, QueryError> {
+    if options.restart.is_some() {
+        return Err(QueryError::new(ErrorKind::Syntax, "syntax error at or near \"RESTART\""));
+    }
+    let sql_type = typed(options)?.or(sql_type).unwrap_or(SqlType::Int8);
+    let blank = SequenceDefinition {
+        id,
+        name,
+        sql_type,
+        start: 0,
+        increment: options.increment.unwrap_or(1),
+        min: 0,
+        max: 0,
+        cache: 1,
+        cycle: false,
+        owner: None,
+        version: 1,
+    };
+    let (min, max) = default_bounds(&blank);
+    let start = options.start.unwrap_or(0);
+    let mut definition = settled(SequenceDefinition { min, max, start, ..blank }, options)?;
+    if options.start.is_none() {
+        definition.start = if definition.increment > 0 { definition.min } else { definition.max };
+    }
+    check_start(&definition, "START", definition.start)?;
+    Ok(definition)
+}
+
+/// The bounds of a sequence that declares none.
+fn default_bounds(definition: &SequenceDefinition) -> (i64, i64) {
+    let (least, greatest) = bounds(&definition.sql_type).unwrap_or((i64::MIN, i64::MAX));
+    if definition.increment > 0 { (1, greatest) } else { (least, -1) }
+}
+
+/// Takes over what options say of increment, bounds, cache and cycle.
+fn settled(mut definition: SequenceDefinition, options: &SequenceOptions) -> Result<SequenceDefinition, QueryError> {
+    definition.increment = options.increment.unwrap_or(definition.increment);
+    if definition.increment == 0 {
+        return Err(invalid("INCREMENT must not be zero"));
+    }
+    let (min, max) = default_bounds(&definition);
+    let (least, greatest) = bounds(&definition.sql_type).unwrap_or((i64::MIN, i64::MAX));
+    let inside = |what: &str, value: i64| {
+        if (least..=greatest).contains(&value) {
+            return Ok(value);
+        }
+        let sql_type = &definition.sql_type;
+        Err(invalid(format!("{what} ({value}) is out of range for sequence data type {sql_type}")))
+    };
+    definition.max = match options.max {
+        Some(given) => inside("MAXVALUE", given.unwrap_or(max))?,
+        None => inside("MAXVALUE", definition.max)?,
+    };
+    definition.min = match options.min {
+        Some(given) => inside("MINVALUE", given.unwrap_or(min))?,
+        None => inside("MINVALUE", definition.min)?,
+    };
+    if definition.min >= definition.max {
+        let message = format!("MINVALUE ({}) must be less than MAXVALUE ({})", definition.min, definition.max);
+        return Err(invalid(message));
+    }
+    definition.cache = options.cache.unwrap_or(definition.cache);
+    if definition.cache <= 0 {
+        return Err(invalid(format!("CACHE ({}) must be greater than zero", definition.cache)));
+    }
+    definition.cycle = options.cycle.unwrap_or(definition.cycle);
+    Ok(definition)
+}
+
+fn check_start(definition: &SequenceDefinition, what: &str, value: i64) -> Result<(), QueryError> {
+    let (min, max) = (definition.min, definition.max);
+    if value < min {
+        return Err(invalid(format!("{what} value ({value}) cannot be less than MINVALUE ({min})")));
+    }
+    if value > max {
+        return Err(invalid(format!("{what} value ({value}) cannot be greater than MAXVALUE ({max})")));
+    }
+    Ok(())
+}
+
+pub(crate) fn create_sequence(
+    session: &mut Session,
+    name: &ast::ObjectName,
+    if_not_exists: bool,
+    options: &SequenceOptions,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let name = new_name(&planning, name)?;
+    if taken(session, &planning, &name, if_not_exists)? {
+        return Ok(done("CREATE SEQUENCE"));
+    }
+    let id = session.engine.catalog.allocate_object();
+    let mut definition = define(id, name, None, options)?;
+    if let Some(Some(owner)) = &options.owned_by {
+        definition.owner = Some(owner_of(&planning, &definition, owner)?);
+    }
+    session.add_change(Change::of(vec![Op::CreateSequence(Arc::new(definition))]))?;
+    Ok(done("CREATE SEQUENCE"))
+}
+
+fn owner_of(
+    planning: &Planning,
+    definition: &SequenceDefinition,
+    owner: &ast::ObjectName,
+) -> Result<SequenceOwner, QueryError> {
+    let mut parts = owner.0.clone();
+    let column = parts.pop().and_then(|part| part.as_ident().map(crate::statement_grammar::fold)).unwrap_or_default();
+    if parts.is_empty() {
+        return Err(QueryError::new(ErrorKind::Syntax, "invalid OWNED BY option")
+            .hint("Specify OWNED BY table.column or OWNED BY NONE."));
+    }
+    let name = ast::ObjectName(parts);
+    let object = planning.object_name(&name)?;
+    let table = match planning.relation(&object, &name.to_string())? {
+        Relation::Table(table) => Arc::clone(&table.definition),
+        Relation::View(_) | Relation::Sequence(_) => {
+            let message = format!("sequence cannot be owned by relation \"{}\"", object.name);
+            return Err(QueryError::new(ErrorKind::WrongObjectType, message));
+        }
+    };
+    if table.name.schema != definition.name.schema {
+        let message = "sequence must be in same schema as table it is linked to";
+        return Err(QueryError::new(ErrorKind::ObjectNotReady, message));
+    }
+    let position = named_column(&table, &column, &[])?;
+    Ok(SequenceOwner { table: table.id, column: table.columns[position].id })
+}
+
+/// The sequence that a statement names; `None` where there is none and that is fine.
+fn find<'a>(
+    session: &mut Session,
+    planning: &'a Planning,
+    name: &ast::ObjectName,
+    if_exists: bool,
+) -> Result<Option<&'a Arc<SequenceVersion>>, QueryError> {
+    let object = planning.object_name(name)?;
+    match planning.relation(&object, &name.to_string()) {
+        Ok(Relation::Sequence(sequence)) => Ok(Some(sequence)),
+        Ok(_) => {
+            let message = format!("\"{}\" is not a sequence", object.name);
+            Err(QueryError::new(ErrorKind::WrongObjectType, message))
+        }
+        Err(_) if if_exists => {
+            session.notice(NoticeSeverity::Notice, format!("relation \"{name}\" does not exist, skipping"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) async fn alter_sequence(
+    session: &mut Session,
+    name: &ast::ObjectName,
+    if_exists: bool,
+    change: &AlterSequence,
+) -> Result<Response, QueryError> {
+    give_back(session, name).await?;
+    let planning = session.planning()?;
+    let Some(sequence) = find(session, &planning, name, if_exists)? else { return Ok(done("ALTER SEQUENCE")) };
+    let mut definition = SequenceDefinition::clone(&sequence.definition);
+    definition.version += 1;
+    let mut value = None;
+    match change {
+        AlterSequence::Rename(name) => definition.name.name.clone_from(name),
+        AlterSequence::SetSchema(schema) => {
+            refuse_owned(&planning.snapshot, sequence, "cannot move an owned sequence into another schema")?;
+            if !planning.snapshot.schemas.contains_key(schema) {
+                let message = format!("schema \"{schema}\" does not exist");
+                return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
+            }
+            definition.name.schema.clone_from(schema);
+        }
+        AlterSequence::Options(options) => {
+            (definition, value) = altered(&planning, sequence, definition, options)?;
+        }
+    }
+    if definition.name != sequence.definition.name {
+        taken(session, &planning, &definition.name, false)?;
+    }
+    session.add_change(Change::of(vec![alteration(&planning, definition, value)]))?;
+    Ok(done("ALTER SEQUENCE"))
+}
+
+/// Gives back what is reserved of a committed sequence, so that its next version goes on where this one ended.
+async fn give_back(session: &mut Session, name: &ast::ObjectName) -> Result<(), QueryError> {
+    let planning = session.planning()?;
+    let object = planning.object_name(name)?;
+    let Some(Relation::Sequence(sequence)) = planning.snapshot.relation(&object) else { return Ok(()) };
+    let id = sequence.definition.id;
+    if planning.facts.sequences.is_own(id) {
+        return Ok(());
+    }
+    let engine = Arc::clone(&session.engine);
+    joined(session.engine.compute().spawn_blocking(move || engine.sequences.give_back(&engine, id)).await)
+}
+
+/// The operation that gives a sequence its next definition. Where it does not begin anew it goes on behind the numbers that were
+/// given: those of its own transaction, or those that are committed by then.
+fn alteration(planning: &Planning, definition: SequenceDefinition, value: Option<SequenceValue>) -> Op {
+    let sequences = &planning.facts.sequences;
+    let own = || sequences.value(definition.id).filter(|_| sequences.is_own(definition.id)).map(|(value, _)| value);
+    let value = value.or_else(own);
+    Op::AlterSequence { definition: Arc::new(definition), value }
+}
+
+fn refuse_owned(snapshot: &Snapshot, sequence: &SequenceVersion, message: &str) -> Result<(), QueryError> {
+    let Some(owner) = sequence.definition.owner else { return Ok(()) };
+    let Some(table) = snapshot.tables.get(&owner.table) else { return Ok(()) };
+    let detail = format!(
+        "Sequence \"{}\" is linked to table \"{}\".",
+        sequence.definition.name.name, table.definition.name.name
+    );
+    Err(QueryError::new(ErrorKind::FeatureNotSupported, message).detail(detail))
+}
+
+fn altered(
+    planning: &Planning,
+    sequence: &SequenceVersion,
+    mut definition: SequenceDefinition,
+    options: &SequenceOptions,
+) -> Result<(SequenceDefinition, Option<SequenceValue>), QueryError> {
+    if let Some(sql_type) = typed(options)? {
+        // Bounds that were the old type's become the new one's.
+        let old = bounds(&definition.sql_type);
+        let new = bounds(&sql_type);
+        if let (Some((old_min, old_max)), Some((new_min, new_max))) = (old, new) {
+            definition.max = if definition.max == old_max { new_max } else { definition.max };
+            definition.min = if definition.min == old_min { new_min } else { definition.min };
+        }
+        definition.sql_type = sql_type;
+    }
+    let mut definition = settled(definition, options)?;
+    definition.start = options.start.unwrap_or(definition.start);
+    check_start(&definition, "START", definition.start)?;
+    let reached = planning.facts.sequences.value(definition.id).map_or(sequence.value, |(value, _)| value);
+    let restart = options.restart.map(|at| SequenceValue { last: at.unwrap_or(definition.start), called: false });
+    check_start(&definition, "RESTART", restart.unwrap_or(reached).last)?;
+    if let Some(owner) = &options.owned_by {
+        let identity = identity_of(&planning.snapshot, sequence);
+        if identity.is_some() {
+            refuse_owned(&planning.snapshot, sequence, "cannot change ownership of identity sequence")?;
+        }
+        definition.owner = owner.as_ref().map(|owner| owner_of(planning, &definition, owner)).transpose()?;
+    }
+    Ok((definition, restart))
+}
+
+/// The identity column that a sequence gives its numbers.
+pub(crate) fn identity_of<'a>(
+    snapshot: &'a Snapshot,
+    sequence: &SequenceVersion,
+) -> Option<(&'a TableDefinition, &'a Column)> {
+    let owner = sequence.definition.owner?;
+    let table = &snapshot.tables.get(&owner.table)?.definition;
+    let column = table.column(owner.column)?;
+    let is_its = column.identity.as_ref().is_some_and(|identity| identity.sequence == sequence.definition.id);
+    is_its.then_some((table, column))
+}
+
+/// Operations that let the sequences of a table begin anew, for TRUNCATE … RESTART IDENTITY.
+pub(crate) fn restart_owned(planning: &Planning, table: ObjectId) -> Vec<Op> {
+    let owned = planning.snapshot.owned_sequences(table);
+    let restarted = owned.map(|sequence| {
+        let mut definition = SequenceDefinition::clone(&sequence.definition);
+        definition.version += 1;
+        let value = Some(definition.beginning());
+        Op::AlterSequence { definition: Arc::new(definition), value }
+    });
+    restarted.collect()
+}
+
+// ---- columns with a sequence of their own ----
+
+/// The type behind `serial`, `smallserial` or `bigserial`.
+pub(crate) fn serial_type(data_type: &ast::DataType) -> Option<SqlType> {
+    let ast::DataType::Custom(name, arguments) = data_type else { return None };
+    if !arguments.is_empty() {
+        return None;
+    }
+    let name = name.0.last().and_then(|part| part.as_ident()).map(crate::statement_grammar::fold)?;
+    Some(match name.as_str() {
+        "serial" | "serial4" => SqlType::Int4,
+        "bigserial" | "serial8" => SqlType::Int8,
+        "smallserial" | "serial2" => SqlType::Int2,
+        _ => return None,
+    })
+}
+
+/// The sequences of a new table's serial and identity columns, which are given their defaults here.
+pub(crate) fn column_sequences(
+    planning: &Planning,
+    definition: &mut TableDefinition,
+    create: &ast::CreateTable,
+    mut new_id: impl FnMut() -> ObjectId,
+) -> Result<Vec<SequenceDefinition>, QueryError> {
+    let mut sequences: Vec<SequenceDefinition> = Vec::new();
+    for (position, column) in create.columns.iter().enumerate() {
+        let serial = serial_type(&column.data_type).map(|sql_type| (sql_type, SequenceOptions::default(), None));
+        let identity = identity(definition, position, column)?;
+        let Some((sql_type, options, kind)) = serial.or(identity) else { continue };
+        let id = new_id();
+        let schema = &definition.name.schema;
+        let taken = |name: &str| {
+            let name = ObjectName::new(schema, name);
+            planning.snapshot.names.contains_key(&name)
+                || name == definition.name
+                || sequences.iter().any(|sequence| sequence.name == name)
+        };
+        let name = object_name(&definition.name.name, Some(&definition.columns[position].name), "seq", taken);
+        let mut sequence = define(id, ObjectName::new(schema, name), Some(sql_type), &options)?;
+        let defined = &mut definition.columns[position];
+        sequence.owner = Some(SequenceOwner { table: definition.id, column: defined.id });
+        defined.not_null = true;
+        match kind {
+            Some(kind) => defined.identity = Some(Identity { kind, sequence: id }),
+            None if defined.default.is_some() => {
+                let (column, table) = (&defined.name, &definition.name.name);
+                let message = format!("multiple default values specified for column \"{column}\" of table \"{table}\"");
+                return Err(QueryError::new(ErrorKind::Syntax, message));
+            }
+            None => defined.default = Some(catalog::sequence::next_number(id)),
+        }
+        sequences.push(sequence);
+    }
+    Ok(sequences)
+}
+
+type ColumnSequence = (SqlType, SequenceOptions, Option<IdentityKind>);
+
+/// What `GENERATED … AS IDENTITY` says of a column.
+fn identity(
+    definition: &TableDefinition,
+    position: usize,
+    column: &ast::ColumnDef,
+) -> Result<Option<ColumnSequence>, QueryError> {
+    let defined = &definition.columns[position];
+    let refused = |what: &str| {
+        let (column, table) = (&defined.name, &definition.name.name);
+        let message = format!("{what} for column \"{column}\" of table \"{table}\"");
+        Err(QueryError::new(ErrorKind::Syntax, message))
+    };
+    let mut found = None;
+    for option in &column.options {
+        let ColumnOption::Generated { generated_as, sequence_options, generation_expr: None, .. } = &option.option
+        else {
+            continue;
+        };
+        if found.is_some() {
+            return refused("multiple identity specifications");
+        }
+        if defined.default.is_some() || serial_type(&column.data_type).is_some() {
+            return refused("both default and identity specified");
+        }
+        if column
+            .options
+            .iter()
+            .any(|option| matches!(&option.option, ColumnOption::Generated { generation_expr: Some(_), .. }))
+        {
+            return refused("both identity and generation expression specified");
+        }
+        if bounds(&defined.sql_type).is_none() {
+            return Err(invalid("identity column type must be smallint, integer, or bigint"));
+        }
+        let kind = match generated_as {
+            GeneratedAs::Always => IdentityKind::Always,
+            GeneratedAs::ByDefault | GeneratedAs::ExpStored => IdentityKind::ByDefault,
+        };
+        let options = identity_options(sequence_options.as_deref().unwrap_or_default())?;
+        found = Some((defined.sql_type.clone(), options, Some(kind)));
+    }
+    Ok(found)
+}
+
+fn identity_options(listed: &[ast::SequenceOptions]) -> Result<SequenceOptions, QueryError> {
+    use ast::SequenceOptions as Listed;
+    let mut options = SequenceOptions::default();
+    for option in listed {
+        match option {
+            Listed::IncrementBy(value, _) => options.increment = Some(number(value)?),
+            Listed::MinValue(value) => options.min = Some(value.as_ref().map(number).transpose()?),
+            Listed::MaxValue(value) => options.max = Some(value.as_ref().map(number).transpose()?),
+            Listed::StartWith(value, _) => options.start = Some(number(value)?),
+            Listed::Cache(value) => options.cache = Some(number(value)?),
+            // The parser says whether it was negated.
+            Listed::Cycle(negated) => options.cycle = Some(!negated),
+        }
+    }
+    Ok(options)
+}
+
+fn number(value: &Expr) -> Result<i64, QueryError> {
+    let text = value.to_string();
+    text.parse().map_err(|_| {
+        let message = format!("value \"{text}\" is out of range for type bigint");
+        QueryError::new(ErrorKind::NumericOutOfRange, message)
+    })
+}

@@ -1,0 +1,176 @@
+//! The grammar of CREATE and ALTER SEQUENCE, whose options come in any order.
+
+use super::Words;
+use crate::error::{ErrorKind, QueryError};
+use crate::sequence_definition::SequenceOptions;
+use crate::statement::{AlterSequence, StatementKind, parse_with, position_of};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+impl Words<'_> {
+    /// Whether the statement begins with CREATE [TEMPORARY | UNLOGGED] SEQUENCE.
+    pub(super) fn creates_sequence(&self) -> bool {
+        (1..3).any(|index| self.word_at(index).as_deref() == Some("sequence"))
+    }
+
+    pub(super) fn create_sequence(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("temporary") || self.take("temp") {
+            return Err(QueryError::unsupported("CREATE TEMPORARY SEQUENCE")
+                .hint("Create a plain sequence and drop it afterwards."));
+        }
+        let _ = self.take("unlogged");
+        self.expect("sequence")?;
+        let if_not_exists = self.take_all(&["if", "not", "exists"]);
+        let name = self.object_name()?;
+        let options = self.sequence_options()?;
+        Ok(StatementKind::CreateSequence { name, if_not_exists, options: Box::new(options) })
+    }
+
+    /// Behind ALTER.
+    pub(super) fn alter_sequence(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 2;
+        let if_exists = self.take_all(&["if", "exists"]);
+        let name = self.object_name()?;
+        let change = if self.take_all(&["rename", "to"]) {
+            AlterSequence::Rename(self.identifier()?)
+        } else if self.take_all(&["set", "schema"]) {
+            AlterSequence::SetSchema(self.identifier()?)
+        } else if self.take_all(&["owner", "to"]) {
+            return Err(QueryError::unsupported("ALTER SEQUENCE … OWNER TO").hint("Every user may do everything."));
+        } else {
+            if self.next >= self.tokens.len() {
+                return Err(self.unexpected());
+            }
+            AlterSequence::Options(Box::new(self.sequence_options()?))
+        };
+        Ok(StatementKind::AlterSequence { name, if_exists, change })
+    }
+
+    fn object_name(&mut self) -> Result<datafusion::sql::sqlparser::ast::ObjectName, QueryError> {
+        let start = self.next;
+        self.identifier()?;
+        while self.take_token(&Token::Period) {
+            self.identifier()?;
+        }
+        parse_with(self.source, &self.tokens[start..self.next], |parser| parser.parse_object_name(false))
+    }
+
+    fn sequence_options(&mut self) -> Result<SequenceOptions, QueryError> {
+        let mut options = SequenceOptions::default();
+        while let Some(first) = self.tokens.get(self.next).map(|token| token.span.start) {
+            if self.sequence_option(&mut options)? {
+                let error = QueryError::new(ErrorKind::Syntax, "conflicting or redundant options");
+                return Err(error.position(position_of(self.source, first)));
+            }
+        }
+        Ok(options)
+    }
+
+    /// Takes one option; true where it was there before.
+    fn sequence_option(&mut self, options: &mut SequenceOptions) -> Result<bool, QueryError> {
+        Ok(if self.take("as") {
+            let rest = self.rest().to_vec();
+            let end = rest.iter().take_while(|token| is_word(&token.token)).count().max(1);
+            // The type is the words up to the next option's first.
+            let end = (1..end).find(|at| self.begins_option(self.next + at)).unwrap_or(end);
+            let data_type = parse_with(self.source, &rest[..end.min(rest.len())], |parser| parser.parse_data_type())?;
+            self.next += end;
+            options.data_type.replace(data_type).is_some()
+        } else if self.take("increment") {
+            let _ = self.take("by");
+            let number = self.number()?;
+            options.increment.replace(number).is_some()
+        } else if self.take("minvalue") {
+            let number = self.number()?;
+            options.min.replace(Some(number)).is_some()
+        } else if self.take("maxvalue") {
+            let number = self.number()?;
+            options.max.replace(Some(number)).is_some()
+        } else if self.take_all(&["no", "minvalue"]) {
+            options.min.replace(None).is_some()
+        } else if self.take_all(&["no", "maxvalue"]) {
+            options.max.replace(None).is_some()
+        } else if self.take_all(&["no", "cycle"]) {
+            options.cycle.replace(false).is_some()
+        } else if self.take("cycle") {
+            options.cycle.replace(true).is_some()
+        } else if self.take("cache") {
+            let number = self.number()?;
+            options.cache.replace(number).is_some()
+        } else if self.take("start") {
+            let _ = self.take("with");
+            let number = self.number()?;
+            options.start.replace(number).is_some()
+        } else if self.take("restart") {
+            let given =
+                self.take("with") || matches!(self.peek(), Some(Token::Number(..) | Token::Minus | Token::Plus));
+            let number = if given { Some(self.number()?) } else { None };
+            options.restart.replace(number).is_some()
+        } else if self.take_all(&["owned", "by"]) {
+            let owner = if self.take("none") { None } else { Some(self.object_name()?) };
+            options.owned_by.replace(owner).is_some()
+        } else {
+            return Err(self.unexpected());
+        })
+    }
+
+    fn begins_option(&self, index: usize) -> bool {
+        let options = ["increment", "minvalue", "maxvalue", "no", "cycle", "cache", "start", "restart", "owned", "as"];
+        self.word_at(index).is_some_and(|word| options.contains(&word.as_str()))
+    }
+
+    /// An integer with its sign.
+    fn number(&mut self) -> Result<i64, QueryError> {
+        let negative = self.take_token(&Token::Minus);
+        let _ = !negative && self.take_token(&Token::Plus);
+        let Some(Token::Number(text, _)) = self.peek().cloned() else { return Err(self.unexpected()) };
+        let signed = if negative { format!("-{text}") } else { text };
+        let number = signed.parse().map_err(|_| {
+            let message = format!("value \"{signed}\" is out of range for type bigint");
+            QueryError::new(ErrorKind::NumericOutOfRange, message)
+        })?;
+        self.next += 1;
+        Ok(number)
+    }
+}
+
+fn is_word(token: &Token) -> bool {
+    matches!(token, Token::Word(_))
+}
+
+impl Words<'_> {
+    /// Puts the options of each `AS IDENTITY (…)` into the one order that sqlparser reads.
+    pub(super) fn order_identity_options(&mut self) -> Result<(), QueryError> {
+        let mut index = 0;
+        while index + 1 < self.tokens.len() {
+            let opens =
+                self.word_at(index).as_deref() == Some("identity") && self.tokens[index + 1].token == Token::LParen;
+            index += 1;
+            if !opens {
+                continue;
+            }
+            let close = self.closing(index)?;
+            let starts: Vec<usize> =
+                (index + 1..close).filter(|at| self.begins_option(*at) && !self.follows_no(*at)).collect();
+            if starts.first().is_some_and(|first| *first == index + 1) {
+                let ends = starts.iter().skip(1).chain([&close]);
+                let mut options: Vec<_> = starts.iter().zip(ends).map(|(start, end)| *start..*end).collect();
+                options.sort_by_key(|option| self.option_rank(option.start));
+                let ordered: Vec<_> = options.into_iter().flat_map(|option| self.tokens[option].to_vec()).collect();
+                self.tokens.splice(index + 1..close, ordered);
+            }
+            index = close;
+        }
+        Ok(())
+    }
+
+    fn follows_no(&self, index: usize) -> bool {
+        self.word_at(index - 1).as_deref() == Some("no")
+    }
+
+    fn option_rank(&self, index: usize) -> usize {
+        let word = self.word_at(index).filter(|word| word != "no").or_else(|| self.word_at(index + 1));
+        let order = ["increment", "minvalue", "maxvalue", "start", "cache", "cycle"];
+        order.iter().position(|known| word.as_deref() == Some(*known)).unwrap_or(order.len())
+    }
+}
