@@ -13,6 +13,7 @@ use crate::commit::{Commit, CommitError, Shared};
 use crate::draft::Op;
 use crate::files::FileError;
 use crate::history::{CommitSummary, summarize};
+use crate::keys::{AddedKeys, KeyWindow};
 use crate::log::{AppendError, LogWriter};
 use crate::segment_files::added_segments;
 use crate::snapshot::Snapshot;
@@ -26,6 +27,7 @@ const ROUND_BYTES_MAX: usize = 16 << 20;
 /// A draft in the queue; `payload` is its encoded operations.
 pub(crate) struct Waiting {
     pub(crate) ops: Vec<Op>,
+    pub(crate) keys: Vec<AddedKeys>,
     pub(crate) payload: Vec<u8>,
     pub(crate) answer: oneshot::Sender<Result<Commit, CommitError>>,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     /// The snapshot after the last accepted draft; ahead of the published one during a round only.
     head: Arc<Snapshot>,
+    keys: KeyWindow,
     log: LogWriter,
     drafts: mpsc::Receiver<Waiting>,
     events: mpsc::Sender<Event>,
@@ -60,7 +63,8 @@ impl Committer {
         clock: Box<dyn Fn() -> i64 + Send>,
     ) -> Self {
         let head = shared.snapshot.load_full();
-        Self { shared, head, log, drafts, events, clock, broken: None }
+        let keys = KeyWindow::new(&head);
+        Self { shared, head, keys, log, drafts, events, clock, broken: None }
     }
 
     /// Runs until the catalog lets go of the queue. A panic stops the catalog; drafts that waited learn of it by their
@@ -93,6 +97,7 @@ impl Committer {
             Ok(()) => self.publish(accepted),
             Err(AppendError::DiskFull(error)) => {
                 self.head = self.shared.snapshot.load_full();
+                self.keys.roll_back(self.head.seq);
                 let (path, reason) = (error.path.clone(), error.to_string());
                 answer_all(accepted, &CommitError::DiskFull { path, reason });
             }
@@ -105,9 +110,10 @@ impl Committer {
 
     /// Applies a draft to the head and stages its record, or answers why not.
     fn accept(&mut self, waiting: Waiting) -> Option<Accepted> {
-        let Waiting { ops, payload, answer } = waiting;
-        match self.try_accept(&ops, &payload) {
+        let Waiting { ops, keys, payload, answer } = waiting;
+        match self.try_accept(&ops, &keys, &payload) {
             Ok((snapshot, bytes)) => {
+                self.keys.push(snapshot.seq, keys);
                 let before = std::mem::replace(&mut self.head, Arc::clone(&snapshot));
                 let summary = summarize(&before, &snapshot, &ops);
                 Some(Accepted { ops, snapshot, bytes, summary, answer })
@@ -120,13 +126,19 @@ impl Committer {
         }
     }
 
-    fn try_accept(&mut self, ops: &[Op], payload: &[u8]) -> Result<(Arc<Snapshot>, u64), CommitError> {
+    fn try_accept(
+        &mut self,
+        ops: &[Op],
+        keys: &[AddedKeys],
+        payload: &[u8],
+    ) -> Result<(Arc<Snapshot>, u64), CommitError> {
         // What was queued before a shutdown is still committed; what was queued before a failure is not.
         if let Some(reason) = self.broken.clone() {
             return Err(CommitError::Stopped { reason });
         }
         let seq = self.head.seq.next();
         let at_micros = (self.clock)().max(self.head.at_micros);
+        self.keys.check(&self.head, keys)?;
         let next = self.head.apply(seq, at_micros, ops)?;
         let staged = self.log.stage(seq, &[&at_micros.to_le_bytes(), payload]);
         let bytes = staged.map_err(|error| CommitError::Stopped { reason: self.stop_for_good(&error) })?;
@@ -152,6 +164,7 @@ impl Committer {
             });
         }
         self.shared.snapshot.store(Arc::clone(&self.head));
+        self.keys.published(&self.head);
         self.shared.published.send_replace(self.head.seq);
         let mut events = Vec::with_capacity(accepted.len());
         for Accepted { ops, snapshot, bytes, answer, .. } in accepted {

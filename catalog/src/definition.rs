@@ -118,6 +118,17 @@ pub struct PartitionColumn {
     pub transform: Transform,
 }
 
+/// A PRIMARY KEY or UNIQUE constraint: no two rows have equal values in all of its columns. NULL equals nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// The OID of the constraint, and of the index that clients see behind it.
+    pub id: ObjectId,
+    pub name: String,
+    pub columns: Vec<ColumnId>,
+    pub primary: bool,
+}
+
 /// A table. `order_by` is the sort key of its segments, ascending with nulls last, possibly empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +144,9 @@ pub struct TableDefinition {
     pub state_of: Option<ObjectId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckConstraint>,
+    /// The primary key first, the others in the order in which they were declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
 }
 
 impl TableDefinition {
@@ -147,6 +161,7 @@ impl TableDefinition {
             version: 1,
             state_of: None,
             checks: Vec::new(),
+            keys: Vec::new(),
         }
     }
 

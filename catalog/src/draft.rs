@@ -6,12 +6,13 @@
 //!
 //!     Snapshot(n) ──apply(ops)──▶ Snapshot(n + 1)   or   Conflict
 //!
-//! Inserts conflict with nothing. Deletes conflict when a row is already dead or has moved. Rewrites (compaction, folding of
+//! Inserts conflict with nothing here; see `keys` for what keys add to that. Deletes conflict when a row is already dead or has moved. Rewrites (compaction, folding of
 //! recent rows) change no content and conflict with any delete in what they replace, so it is they that yield.
 //! This module does not know what durable means; see `commit`.
 
 use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::keys::AddedKeys;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
@@ -101,11 +102,17 @@ pub enum Op {
 pub struct CommitDraft {
     pub base: Arc<Snapshot>,
     pub ops: Vec<Op>,
+    /// The keys of the rows that `ops` add, for each unique constraint that could be broken.
+    pub keys: Vec<AddedKeys>,
 }
 
 impl CommitDraft {
     pub fn new(base: Arc<Snapshot>, ops: Vec<Op>) -> Self {
-        Self { base, ops }
+        Self { base, ops, keys: Vec::new() }
+    }
+
+    pub fn with_keys(self, keys: Vec<AddedKeys>) -> Self {
+        Self { keys, ..self }
     }
 }
 
@@ -114,6 +121,8 @@ impl CommitDraft {
 pub enum Conflict {
     #[error("rows of table \"{table}\" were changed by a concurrent commit")]
     RowsChanged { table: String },
+    #[error("rows with the same key were added to table \"{table}\" by a concurrent commit")]
+    KeyTaken { table: String },
     #[error("object {0} was dropped or altered by a concurrent commit")]
     ObjectChanged(ObjectId),
     #[error("relation \"{0}\" already exists")]
@@ -214,7 +223,7 @@ impl Snapshot {
         if !self.schemas.contains_key(&name.schema) {
             return Err(Conflict::SchemaChanged(name.schema.clone()));
         }
-        if self.names.contains_key(name) {
+        if self.names.contains_key(name) || self.key_named(name).is_some() {
             return Err(Conflict::NameTaken(name.clone()));
         }
         self.note_object(id);
@@ -225,6 +234,13 @@ impl Snapshot {
     fn create_table(&mut self, seq: CommitSeq, definition: &Arc<TableDefinition>) -> Result<(), Conflict> {
         self.take_name(&definition.name, definition.id)?;
         definition.checks.iter().for_each(|check| self.note_object(check.id));
+        for key in &definition.keys {
+            let name = ObjectName::new(&definition.name.schema, &key.name);
+            if self.names.contains_key(&name) || self.key_named(&name).is_some() {
+                return Err(Conflict::NameTaken(name));
+            }
+            self.note_object(key.id);
+        }
         let version = TableVersion::empty(Arc::clone(definition), seq);
         Arc::make_mut(&mut self.tables).insert(definition.id, Arc::new(version));
         Ok(())

@@ -7,7 +7,7 @@
 //! Parquet: a segment is a path with statistics to it.
 //!
 //!     what there is       ids, sql_type, definition, segment, snapshot
-//!     how it changes      draft (what an operation does), commit (the door), committer, applier
+//!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
 //!     how it is kept      files, log, stored, entries, difference, index, checkpoint
 //!     how it comes back   directory, recovery, segment_files
 
@@ -16,6 +16,7 @@ pub mod definition;
 pub mod draft;
 pub mod history;
 pub mod ids;
+pub mod keys;
 pub mod recovery;
 pub mod segment;
 pub mod segment_files;

@@ -8,7 +8,7 @@
 //! each commit added and removed, taken from the commits themselves. Compaction and folding move rows
 //! without changing them and leave no change behind.
 
-use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
+use crate::definition::{Key, ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::SequenceVersion;
@@ -175,6 +175,13 @@ impl Snapshot {
         let owned =
             move |sequence: &&Arc<SequenceVersion>| sequence.definition.owner.is_some_and(|owner| owner.table == table);
         self.sequences.values().filter(owned)
+    }
+
+    /// The table with a key of that name, and the key. Keys share their names with the relations of their table's schema.
+    pub fn key_named(&self, name: &ObjectName) -> Option<(&Arc<TableVersion>, &Key)> {
+        let tables = self.tables.values().filter(|version| version.definition.name.schema == name.schema);
+        let mut keys = tables.flat_map(|version| version.definition.keys.iter().map(move |key| (version, key)));
+        keys.find(|(_, key)| key.name == name.name)
     }
 
     /// The views that read `input` directly.

@@ -1,7 +1,7 @@
 //! Tests of the stored forms: what goes in comes back, and the bytes are those of every release.
 
 use super::*;
-use crate::definition::{Column, ObjectName, PartitionColumn, Transform};
+use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
 use crate::ids::ColumnId;
 use crate::samples::{dead, rows, segment, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
@@ -225,6 +225,17 @@ fn commits_of_version_1_are_read() {
     let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
     let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
     assert_eq!(format!("{found:?}"), format!("{:?}", all_ops()));
+}
+
+#[test]
+fn keys_are_in_the_document_of_a_table_that_has_some() {
+    let plain = table(16384, "sales");
+    assert!(!serde_json::to_string(&*plain).unwrap().contains("keys"));
+    let key = Key { id: ObjectId(16385), name: "sales_pkey".to_string(), columns: vec![ColumnId(1)], primary: true };
+    let keyed = TableDefinition { keys: vec![key], ..(*plain).clone() };
+    let bytes = encode_ops(&[Op::CreateTable(Arc::new(keyed.clone()))]);
+    let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
+    assert!(matches!(found.as_slice(), [Op::CreateTable(found)] if **found == keyed));
 }
 
 #[test]

@@ -72,6 +72,7 @@ fn snapshot() -> Snapshot {
         version: 1,
         state_of: None,
         checks: Vec::new(),
+        keys: Vec::new(),
     };
     let columns = vec![column(1, "id", SqlType::Int8, false, None), column(2, "at", SqlType::TimestampTz, false, None)];
     let events = TableDefinition::new(EVENTS, ObjectName::new("staging", "events"), columns);
