@@ -16,13 +16,13 @@ use crate::engine::Engine;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{AbortOnDrop, joined};
 use crate::insert::{named_columns, writable_table};
-use crate::intake::Intake;
+use crate::intake::{Intake, Taken};
+use crate::keys::check::KeyFailure;
 use crate::planner::Planning;
 use crate::response::{CommandTag, Format, Response};
 use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{Statement, shift};
-use crate::transaction::Change;
 use crate::types::OutputStyle;
 use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 const CHUNKS_AHEAD_MAX: usize = 8;
 
 type Decoded = Result<(Chunk, RecordBatch), QueryError>;
-type Outcome = Result<(u64, Change), QueryError>;
+type Outcome = Result<(Taken, Lines), QueryError>;
 
 /// A COPY that waits for its data.
 pub struct CopyIn {
@@ -184,7 +184,9 @@ struct Taking {
 
 impl Taking {
     async fn run(mut self, rules: RowRules) -> Outcome {
-        let mut intake = Intake::new(&self.engine, Arc::clone(rules.definition()));
+        let definition = rules.definition();
+        let mut intake = Intake::new(&self.engine, Arc::clone(definition))?;
+        let mut lines = Lines { wanted: !definition.keys.is_empty(), chunks: Vec::new() };
         let shared = Arc::new((self.decoder, self.filler, rules));
         while let Some(chunk) = self.waiting.recv().await {
             let (chunk, batch) = joined(chunk.await)?;
@@ -194,13 +196,56 @@ impl Taking {
                 let checked = rules
                     .checked(filler.fill(&batch)?)
                     .map_err(|violation| with_context(violation.error, decoder, &chunk, violation.row))?;
+                lines.note(decoder, &chunk, checked.num_rows());
                 intake.push(checked)?;
-                Ok(intake)
+                Ok((intake, lines))
             });
-            intake = joined(pushed.await)?;
+            (intake, lines) = joined(pushed.await)?;
         }
         let engine = Arc::clone(&self.engine);
-        joined(tokio::task::spawn_blocking(move || intake.finish(&engine)).await)
+        let taken = joined(tokio::task::spawn_blocking(move || intake.finish(&engine)).await)?;
+        Ok((taken, lines))
+    }
+}
+
+/// The lines of the rows that were taken. Keys are checked when all rows are there, and the error names the line.
+struct Lines {
+    wanted: bool,
+    chunks: Vec<ChunkLines>,
+}
+
+struct ChunkLines {
+    first_row: u64,
+    rows: u64,
+    first_line: u64,
+    /// For each row how many lines after the first it ends, where records are not single lines.
+    each: Option<Vec<u32>>,
+}
+
+impl Lines {
+    fn note(&mut self, decoder: &CopyDecoder, chunk: &Chunk, rows: usize) {
+        if self.wanted && rows > 0 {
+            let first_row = self.chunks.last().map_or(0, |last| last.first_row + last.rows);
+            let each = decoder.lines_of(chunk, rows);
+            self.chunks.push(ChunkLines { first_row, rows: rows as u64, first_line: chunk.first_line, each });
+        }
+    }
+
+    /// The line of a row of the load, counted from one.
+    fn line_of(&self, row: u64) -> Option<u64> {
+        let next = self.chunks.partition_point(|chunk| chunk.first_row <= row);
+        let chunk = self.chunks.get(next.checked_sub(1)?)?;
+        let within = row - chunk.first_row;
+        let offset = chunk.each.as_ref().map_or(within, |each| each[within as usize].into());
+        Some(chunk.first_line + offset)
+    }
+
+    /// The error of a broken key, with its line.
+    fn located(&self, table: &str, failure: KeyFailure) -> QueryError {
+        match failure.row.and_then(|row| self.line_of(row)) {
+            Some(line) => failure.error.context(format!("COPY {table}, line {line}")),
+            None => failure.error,
+        }
     }
 }
 
@@ -271,8 +316,11 @@ impl CopyIn {
         self.queue = None;
         let intake = self.intake.take().expect("a COPY is finished once");
         let token = session.token.clone();
-        let (rows, change) = token.guard(async { joined(intake.await) }).await?;
-        session.planning()?;
+        let (taken, lines) = token.guard(async { joined(intake.await) }).await?;
+        let planning = session.planning()?;
+        let table = taken.definition.name.name.clone();
+        let checked = taken.enforced(session, &planning.snapshot).await;
+        let (rows, change) = checked.map_err(|failure| lines.located(&table, failure))?;
         session.add_change(change)?;
         if self.alone {
             session.finish_implicit().await?;

@@ -4,6 +4,7 @@ use crate::background;
 use crate::bound_expressions::takes_numbers;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
 use crate::response::{CommandTag, Response};
@@ -67,7 +68,8 @@ pub(crate) async fn create_table(
         return Ok(done("CREATE TABLE"));
     }
     let id = session.engine.catalog.allocate_object();
-    let mut definition = define(create, id, name, statement)?;
+    let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
+    let mut definition = define(create, id, name, &new_keys, statement)?;
     let new_id = || session.engine.catalog.allocate_object();
     let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
@@ -121,7 +123,7 @@ pub(crate) fn taken(
     name: &ObjectName,
     if_not_exists: bool,
 ) -> Result<bool, QueryError> {
-    if planning.snapshot.relation(name).is_none() {
+    if planning.snapshot.relation(name).is_none() && planning.snapshot.key_named(name).is_none() {
         return Ok(false);
     }
     let message = format!("relation \"{}\" already exists", name.name);

@@ -10,6 +10,7 @@ use crate::filter_moves::physical_rules;
 use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
 use crate::join_keys::{self, JoinKeys};
+use crate::keys::index::KeyIndexes;
 use crate::sequences::Sequences;
 use crate::session::Session;
 use crate::view_reading::Programs;
@@ -19,7 +20,7 @@ use catalog::commit::{Catalog, Commit, CommitError};
 use catalog::draft::{CommitDraft, Conflict};
 use catalog::recovery::{OpenError as CatalogOpenError, RecoveryReport};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -94,6 +95,7 @@ pub struct Engine {
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
     pub(crate) sequences: Sequences,
+    pub(crate) keys: KeyIndexes,
     pub(crate) registry: Registry,
     pub(crate) holds: WriteHolds,
     pub(crate) background: Background,
@@ -121,6 +123,7 @@ impl Engine {
         let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
             background: Background::start(this.clone(), compute.handle(), catalog.watch()),
             catalog,
+            keys: KeyIndexes::new(Arc::clone(&store)),
             store,
             programs: Programs::default(),
             sequences: Sequences::default(),
@@ -159,6 +162,11 @@ impl Engine {
     /// Where CPU work is spawned.
     pub(crate) fn compute(&self) -> &tokio::runtime::Handle {
         self.compute.as_ref().expect("the runtime lives as long as the engine").handle()
+    }
+
+    /// The one budget that everything accounts its memory to.
+    pub(crate) fn memory_pool(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.template.runtime_env().memory_pool)
     }
 
     /// A session's state for one statement, in a time zone.
@@ -366,7 +374,10 @@ pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
         Conflict::SchemaChanged(name) => {
             QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist or is not empty"))
         }
-        conflict @ (Conflict::RowsChanged { .. } | Conflict::ObjectChanged(_) | Conflict::StateChanged(_)) => {
+        conflict @ (Conflict::RowsChanged { .. }
+        | Conflict::KeyTaken { .. }
+        | Conflict::ObjectChanged(_)
+        | Conflict::StateChanged(_)) => {
             QueryError::new(ErrorKind::SerializationFailure, "could not serialize access due to concurrent update")
                 .detail(sentence(&conflict.to_string()))
                 .hint("The transaction might succeed if retried.")

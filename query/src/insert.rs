@@ -9,6 +9,7 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::intake::Intake;
+use crate::keys::upsert::{self, Proposed, Upsert};
 use crate::operators::casts::out_of_range;
 use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_number};
 use crate::plan_constants::fill_values;
@@ -44,6 +45,11 @@ pub(crate) fn parameters(
 ) -> Result<Vec<SqlType>, QueryError> {
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
+    let upsert = upsert::of_insert(insert, &definition, statement)?;
+    let upserted = |known: &[Option<SqlType>]| match &upsert {
+        Some(upsert) => upsert.parameters(planning, &definition, known, statement),
+        None => Ok(None),
+    };
     if let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement)? {
         let mut types: Vec<Option<SqlType>> = declared.to_vec();
         for row in &rows {
@@ -59,10 +65,15 @@ pub(crate) fn parameters(
                 }
             }
         }
+        if let Some(all) = upserted(&types)? {
+            return Ok(all);
+        }
         let types = types.into_iter().enumerate();
         return types.map(|(index, known)| known.ok_or_else(|| indeterminate(index + 1))).collect();
     }
-    source_plan(planning, insert, overriding, declared, statement).map(|(parameters, _)| parameters)
+    let (parameters, _) = source_plan(planning, insert, overriding, declared, statement)?;
+    let known: Vec<_> = parameters.iter().cloned().map(Some).collect();
+    Ok(upserted(&known)?.unwrap_or(parameters))
 }
 
 /// Runs an INSERT.
@@ -74,14 +85,24 @@ pub(crate) async fn run(
     prepared: &Prepared,
     parameters: &[ParameterValue],
 ) -> Result<Response, QueryError> {
-    refuse_unsupported(insert)?;
-    let planning = session.planning()?;
+    let mut planning = session.planning()?;
     let definition = target(&planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     refuse_values(insert, overriding, &definition, &targets)?;
     let rules = RowRules::compile(&planning, &definition)?;
     let returning = returning(insert, &definition);
-    let (written, change) = match constant_rows(insert, overriding, &definition, &targets, statement)? {
+    let upsert = upsert::of_insert(insert, &definition, statement)?;
+    let mut hold = None;
+    if upsert.as_ref().is_some_and(Upsert::updates) {
+        // The snapshot is taken with the table held, so that what conflicts stays where it is.
+        hold = Some(session.engine.holds.hold(definition.id).await);
+        planning = session.planning()?;
+    }
+    let mut sink = match &upsert {
+        None => Sink::Intake(Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes())),
+        Some(_) => Sink::Proposed(Proposed::new(&session.engine)),
+    };
+    let returned = match constant_rows(insert, overriding, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
             let defaults = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
@@ -96,10 +117,8 @@ pub(crate) async fn run(
             };
             let columns = constants.arrays(insert, statement)?;
             let batch = rules.checked(columns).map_err(|violation| violation.error)?;
-            let mut intake = Intake::new(&session.engine, Arc::clone(&definition)).beside(session.inline_bytes());
-            intake.push(batch.clone())?;
-            let (rows, change) = finish(session, intake).await?;
-            (Written { rows, returned: vec![batch] }, change)
+            sink.push(batch.clone())?;
+            vec![batch]
         }
         None => {
             let style = session.output_style();
@@ -111,9 +130,24 @@ pub(crate) async fn run(
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
-            from_query(session, &planning, plan, rules, returning.is_some(), statement).await?
+            let keeps = returning.is_some() && upsert.is_none();
+            let (filled, returned) = from_query(session, &planning, plan, rules, (sink, keeps), statement).await?;
+            sink = filled;
+            returned
         }
     };
+    let (written, mut change) = match (sink, upsert) {
+        (Sink::Proposed(proposed), Some(upsert)) => {
+            let bound = (prepared, parameters);
+            upsert.apply(session, &planning, &definition, proposed, bound, statement).await?
+        }
+        (Sink::Intake(intake), _) => {
+            let (rows, change) = finish(session, &planning, intake).await?;
+            (Written { rows, returned }, change)
+        }
+        (Sink::Proposed(_), None) => unreachable!("rows are proposed to an upsert"),
+    };
+    change.holds.extend(hold);
     let response = match returning {
         None => Response::Command(CommandTag::Rows("INSERT", written.rows)),
         Some(returning) => {
@@ -142,10 +176,10 @@ fn returning(insert: &ast::Insert, definition: &TableDefinition) -> Option<Retur
     insert.returning.as_ref().map(|items| Returning::new(items, definition, &name, Vec::new()))
 }
 
-/// The rows that were inserted; `returned` keeps them where RETURNING wants them.
-struct Written {
-    rows: u64,
-    returned: Vec<RecordBatch>,
+/// The rows that were written; `returned` keeps them where RETURNING wants them.
+pub(crate) struct Written {
+    pub rows: u64,
+    pub returned: Vec<RecordBatch>,
 }
 
 /// The values of the columns that a statement gives none for, by position.
@@ -211,18 +245,30 @@ fn refuse_values(
     errors.next().map_or(Ok(()), Err)
 }
 
-async fn finish(session: &Session, intake: Intake) -> Result<(u64, crate::transaction::Change), QueryError> {
-    let engine = Arc::clone(&session.engine);
-    joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)
+/// Where the rows of an INSERT go.
+enum Sink {
+    Intake(Intake),
+    /// To wait until it is known which of them conflict.
+    Proposed(Proposed),
 }
 
-fn refuse_unsupported(insert: &ast::Insert) -> Result<(), QueryError> {
-    if insert.on.is_some() {
-        return Err(
-            QueryError::unsupported("INSERT … ON CONFLICT").hint("Tables have no keys yet, so rows never conflict.")
-        );
+impl Sink {
+    fn push(&mut self, batch: RecordBatch) -> Result<(), QueryError> {
+        match self {
+            Self::Intake(intake) => intake.push(batch),
+            Self::Proposed(proposed) => proposed.push(batch),
+        }
     }
-    Ok(())
+}
+
+async fn finish(
+    session: &Session,
+    planning: &Planning,
+    intake: Intake,
+) -> Result<(u64, crate::transaction::Change), QueryError> {
+    let engine = Arc::clone(&session.engine);
+    let taken = joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)?;
+    taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)
 }
 
 fn target(
@@ -625,11 +671,10 @@ async fn from_query(
     planning: &Arc<Planning>,
     plan: LogicalPlan,
     rules: RowRules,
-    keeps: bool,
+    (mut sink, keeps): (Sink, bool),
     statement: &Statement,
-) -> Result<(Written, crate::transaction::Change), QueryError> {
+) -> Result<(Sink, Vec<RecordBatch>), QueryError> {
     let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
-    let mut intake = Intake::new(&session.engine, Arc::clone(rules.definition())).beside(session.inline_bytes());
     let rules = Arc::new(rules);
     let mut returned = Vec::new();
     while let Some(batch) = rows.next().await {
@@ -640,15 +685,14 @@ async fn from_query(
                 arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
             });
             let checked = rules.checked(columns.collect::<Result<_, _>>()?).map_err(|violation| violation.error)?;
-            intake.push(checked.clone())?;
-            Ok((intake, checked))
+            sink.push(checked.clone())?;
+            Ok((sink, checked))
         });
         let (next, batch) = joined(pushed.await)?;
-        intake = next;
+        sink = next;
         if keeps {
             returned.push(batch);
         }
     }
-    let (rows, change) = finish(session, intake).await?;
-    Ok((Written { rows, returned }, change))
+    Ok((sink, returned))
 }

@@ -5,11 +5,15 @@
 
 use crate::engine::{Engine, storage_error};
 use crate::error::{ErrorKind, QueryError};
+use crate::keys::log::KeyLog;
+use crate::keys::shape::KeyShape;
 use crate::transaction::Change;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use catalog::definition::TableDefinition;
 use catalog::draft::Op;
+use catalog::ids::ColumnId;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use storage::staging::Staging;
@@ -32,11 +36,22 @@ pub(crate) struct Intake {
     inline_bytes_max: usize,
     staging: Option<Staging>,
     rows: u64,
+    keys: Vec<KeyLog>,
+}
+
+/// The rows that were taken, as a change whose keys are still to be checked.
+pub(crate) struct Taken {
+    pub rows: u64,
+    pub change: Change,
+    pub definition: Arc<TableDefinition>,
+    pub keys: Vec<KeyLog>,
 }
 
 impl Intake {
-    pub(crate) fn new(engine: &Engine, definition: Arc<TableDefinition>) -> Self {
-        Self {
+    pub(crate) fn new(engine: &Engine, definition: Arc<TableDefinition>) -> Result<Self, QueryError> {
+        let (shapes, pool) = (KeyShape::of_table(&definition)?.into_iter(), engine.memory_pool());
+        Ok(Self {
+            keys: shapes.map(|shape| KeyLog::new(&pool, shape)).collect(),
             definition,
             data_dir: Arc::from(engine.catalog.data_dir()),
             waiting: Vec::new(),
@@ -44,7 +59,13 @@ impl Intake {
             inline_bytes_max: INLINE_BYTES_MAX,
             staging: None,
             rows: 0,
-        }
+        })
+    }
+
+    /// Checks only the keys that have one of these columns: the others stay as they are.
+    pub(crate) fn with_keys_of(mut self, changed: &BTreeSet<ColumnId>) -> Self {
+        self.keys.retain(|log| log.shape.key.columns.iter().any(|column| changed.contains(column)));
+        self
     }
 
     /// The same beside rows that the transaction has put inline before.
@@ -61,6 +82,7 @@ impl Intake {
             return Ok(());
         }
         self.rows += batch.num_rows() as u64;
+        self.keys.iter_mut().try_for_each(|log| log.push(&batch))?;
         if let Some(staging) = &mut self.staging {
             return staging.push(batch).map_err(storage_error);
         }
@@ -78,19 +100,21 @@ impl Intake {
     }
 
     /// The rows taken and the change that adds them. CPU-bound: the last segments are written and synced here.
-    pub(crate) fn finish(self, engine: &Engine) -> Result<(u64, Change), QueryError> {
+    pub(crate) fn finish(self, engine: &Engine) -> Result<Taken, QueryError> {
         let table = self.definition.id;
+        let (rows, definition, keys) = (self.rows, self.definition, self.keys);
+        let taken = |change| Taken { rows, change, definition: Arc::clone(&definition), keys };
         if let Some(staging) = self.staging {
             let staged = staging.finish().map_err(storage_error)?;
             let ops = vec![Op::AddSegments { table, segments: staged.metas() }];
-            return Ok((self.rows, Change { ops, staged: vec![staged], holds: Vec::new() }));
+            return Ok(taken(Change { ops, staged: vec![staged], ..Change::default() }));
         }
         if self.waiting.is_empty() {
-            return Ok((0, Change::default()));
+            return Ok(taken(Change::default()));
         }
-        let batch = concat_batches(&self.definition.schema(), &self.waiting)
+        let batch = concat_batches(&definition.schema(), &self.waiting)
             .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
         let id = engine.catalog.allocate_recent();
-        Ok((self.rows, Change::of(vec![Op::AddRecent { table, id, batch }])))
+        Ok(taken(Change::of(vec![Op::AddRecent { table, id, batch }])))
     }
 }

@@ -44,6 +44,7 @@ mod filter_places;
 mod insert;
 mod intake;
 mod join_keys;
+mod keys;
 mod late_columns;
 mod modify;
 mod operators;

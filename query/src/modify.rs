@@ -13,7 +13,7 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::{always_computed, named_column, written_table};
-use crate::intake::Intake;
+use crate::intake::{Intake, Taken};
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
@@ -31,6 +31,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use catalog::definition::{Column, TableDefinition};
 use catalog::draft::Op;
+use catalog::ids::ColumnId;
 use catalog::segment::DeletionVector;
 use catalog::snapshot::TableVersion;
 use catalog::sql_type::SqlType;
@@ -40,7 +41,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::StreamExt;
 use roaring::RoaringBitmap;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -115,6 +116,8 @@ impl VisitMut for Modification {
 pub(crate) struct Planned {
     table: Arc<TableDefinition>,
     version: Arc<TableVersion>,
+    /// The columns that an UPDATE may change.
+    changed: BTreeSet<ColumnId>,
     /// The types of the statement's parameters.
     pub parameters: Vec<SqlType>,
     /// Gives [`PART`], [`ROW`], then the table's columns where they are wanted, then extras.
@@ -158,7 +161,7 @@ pub(crate) async fn run(
     .await?;
     let updates = modification.assignments.is_some();
     let rules = updates.then(|| RowRules::compile(&planning, &planned.table)).transpose()?;
-    let mut writer = Writer::new(session, &planned, rules);
+    let mut writer = Writer::new(session, &planned, rules)?;
     let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
@@ -166,16 +169,16 @@ pub(crate) async fn run(
         writer = joined(outcome.await)?;
     }
     let engine = Arc::clone(&session.engine);
-    let written = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
+    let (taken, returned) = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
+    let (rows, mut change) = taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)?;
     let verb = modification.verb();
     let response = match &planned.returning {
-        None => Response::Command(CommandTag::Rows(verb, written.rows)),
+        None => Response::Command(CommandTag::Rows(verb, rows)),
         Some((returning, extras)) => {
-            let (over, plan) = returning.plan(&planning, &planned.table, extras, written.returned, statement)?;
+            let (over, plan) = returning.plan(&planning, &planned.table, extras, returned, statement)?;
             respond(session, &over, plan, verb, statement).await?
         }
     };
-    let mut change = written.change;
     change.holds.push(hold);
     session.add_change(change)?;
     Ok(response)
@@ -210,7 +213,11 @@ pub(crate) fn plan(
     })?;
     let others = modification.others.iter().flat_map(relation_names).collect();
     let returning = modification.returning.as_ref().map(|items| Returning::new(items, &table, &name, others));
-    let values = new_values(&table, &name, modification, statement)?;
+    let wanted = modification.assignments.is_some() || modification.returning.is_some();
+    let values = match wanted {
+        true => new_values(&table, &name, modification.assignments.as_deref(), statement)?,
+        false => Vec::new(),
+    };
     let own = |column: &str| {
         SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', column)]))
     };
@@ -232,7 +239,19 @@ pub(crate) fn plan(
         (returning, extras)
     });
     let plan = in_column_types(planning, plan, &table, &values, statement)?;
-    Ok(Planned { table, version, parameters, plan, returning })
+    let changed = changed_columns(&table, modification.assignments.as_deref().unwrap_or_default());
+    Ok(Planned { table, version, changed, parameters, plan, returning })
+}
+
+/// The columns that assignments name, and those that are computed; names that are none were refused before.
+fn changed_columns(table: &TableDefinition, assignments: &[ast::Assignment]) -> BTreeSet<ColumnId> {
+    let named = assignments.iter().flat_map(|assignment| match &assignment.target {
+        AssignmentTarget::ColumnName(column) => vec![column],
+        AssignmentTarget::Tuple(columns) => columns.iter().collect(),
+    });
+    let names = named.filter_map(|column| column.0.last().and_then(|part| part.as_ident()).map(fold));
+    let set = names.filter_map(|name| table.columns.iter().find(|column| column.name == name));
+    set.chain(table.columns.iter().filter(|column| column.generated.is_some())).map(|column| column.id).collect()
 }
 
 /// What the relations of a FROM are called.
@@ -249,30 +268,24 @@ fn relation_names(table: &TableWithJoins) -> Vec<String> {
     names.collect()
 }
 
-/// The values of all columns after an UPDATE; a DELETE wants the old ones, and only for RETURNING.
-fn new_values(
+/// The values of all columns after an UPDATE, and the old ones without assignments.
+pub(crate) fn new_values(
     table: &TableDefinition,
     name: &Ident,
-    modification: &Modification,
+    assignments: Option<&[ast::Assignment]>,
     statement: &Statement,
 ) -> Result<Vec<ast::Expr>, QueryError> {
     let mut set: BTreeMap<usize, ast::Expr> = BTreeMap::new();
-    match &modification.assignments {
-        None if modification.returning.is_none() => return Ok(Vec::new()),
-        None => {}
-        Some(assignments) => {
-            for assignment in assignments {
-                for (column, value) in single_assignments(assignment, table, statement)? {
-                    let position = named_column(table, &fold(column), &[])
-                        .map_err(|error| error.position(statement.place_of(column.span)))?;
-                    if !is_default(&value) {
-                        refuse_update(&table.columns[position])?;
-                    }
-                    if set.insert(position, value).is_some() {
-                        let message = format!("multiple assignments to same column \"{}\"", fold(column));
-                        return Err(QueryError::new(ErrorKind::Syntax, message));
-                    }
-                }
+    for assignment in assignments.into_iter().flatten() {
+        for (column, value) in single_assignments(assignment, table, statement)? {
+            let position = named_column(table, &fold(column), &[])
+                .map_err(|error| error.position(statement.place_of(column.span)))?;
+            if !is_default(&value) {
+                refuse_update(&table.columns[position])?;
+            }
+            if set.insert(position, value).is_some() {
+                let message = format!("multiple assignments to same column \"{}\"", fold(column));
+                return Err(QueryError::new(ErrorKind::Syntax, message));
             }
         }
     }
@@ -372,8 +385,8 @@ fn row_values(value: &ast::Expr, statement: &Statement) -> Result<Vec<ast::Expr>
     }
 }
 
-/// Casts the new values to their columns' types, by assignment.
-fn in_column_types(
+/// Casts the new values to their columns' types, by assignment. Two columns stand before them.
+pub(crate) fn in_column_types(
     planning: &Planning,
     plan: LogicalPlan,
     table: &TableDefinition,
@@ -409,25 +422,20 @@ struct Writer {
     returned: Vec<RecordBatch>,
 }
 
-/// What came of it.
-struct Written {
-    rows: u64,
-    change: Change,
-    /// The rows for RETURNING: the table's columns and the extras.
-    returned: Vec<RecordBatch>,
-}
-
 impl Writer {
-    fn new(session: &Session, planned: &Planned, rules: Option<RowRules>) -> Self {
-        let intake = || Intake::new(&session.engine, Arc::clone(&planned.table)).beside(session.inline_bytes());
-        Self {
+    fn new(session: &Session, planned: &Planned, rules: Option<RowRules>) -> Result<Self, QueryError> {
+        let added = rules.map(|rules| {
+            let intake = Intake::new(&session.engine, Arc::clone(&planned.table))?;
+            Ok::<_, QueryError>((rules, intake.beside(session.inline_bytes()).with_keys_of(&planned.changed)))
+        });
+        Ok(Self {
             table: Arc::clone(&planned.table),
             version: Arc::clone(&planned.version),
             found: BTreeMap::new(),
-            added: rules.map(|rules| (rules, intake())),
+            added: added.transpose()?,
             extras: planned.returning.as_ref().map(|(_, extras)| extras.clone()),
             returned: Vec::new(),
-        }
+        })
     }
 
     /// Takes a batch of the modification's query. CPU-bound.
@@ -467,24 +475,27 @@ impl Writer {
         places.map(|(part, row)| Some(self.found.entry(*part).or_default().insert(*row as u32))).collect()
     }
 
-    /// The change that all of it is. CPU-bound: the last new segments are written here.
-    fn finish(self, engine: &crate::engine::Engine) -> Result<Written, QueryError> {
+    /// The change that all of it is, and the rows for RETURNING: the table's columns and the extras. CPU-bound: the last new
+    /// segments are written here.
+    fn finish(self, engine: &crate::engine::Engine) -> Result<(Taken, Vec<RecordBatch>), QueryError> {
         let rows = self.found.values().map(RoaringBitmap::len).sum();
         let mut change = Change::default();
         if rows > 0 {
             change.ops.push(delete_op(&self.version, self.found));
         }
+        let mut keys = Vec::new();
         if let Some((_, intake)) = self.added {
-            let (_, added) = intake.finish(engine)?;
-            change.ops.extend(added.ops);
-            change.staged.extend(added.staged);
+            let added = intake.finish(engine)?;
+            change.ops.extend(added.change.ops);
+            change.staged.extend(added.change.staged);
+            keys = added.keys;
         }
-        Ok(Written { rows, change, returned: self.returned })
+        Ok((Taken { rows, change, definition: self.table, keys }, self.returned))
     }
 }
 
 /// Parts are numbered as [`crate::scan::RowSet::of_table`] numbers them: segments in order, then recent batches.
-fn delete_op(version: &TableVersion, found: BTreeMap<u32, RoaringBitmap>) -> Op {
+pub(crate) fn delete_op(version: &TableVersion, found: BTreeMap<u32, RoaringBitmap>) -> Op {
     let segment_ids: Vec<_> = version.segments.keys().copied().collect();
     let mut segments = Vec::new();
     let mut recent = Vec::new();

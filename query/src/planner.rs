@@ -71,10 +71,14 @@ pub(crate) enum Sources {
     Schemas,
     /// Like `Rows`, and [`TARGET`] is the rows that a statement writes or has written.
     Target(Arc<dyn TableSource>),
+    /// Like `Rows`; [`TARGET`] is the rows that an upsert changes, [`EXCLUDED`] those that were proposed for them.
+    Upsert { target: Arc<dyn TableSource>, excluded: Arc<dyn TableSource> },
 }
 
 /// The name in a writer's own queries of the rows that it writes.
 pub(crate) const TARGET: &str = "__target";
+/// The name in an upsert's own query of the rows that it could not insert.
+pub(crate) const EXCLUDED: &str = "__excluded";
 
 /// Behind a table's name: the table with its rows' places, from which a sample is drawn.
 pub(crate) const PLACES: &str = "@places";
@@ -349,11 +353,14 @@ impl Planning {
             }
             TableReference::Full { .. } => return Err(external(cross_database(&reference.to_string()))),
         };
-        if let Sources::Target(rows) = &self.sources
-            && schema.is_none()
-            && name == TARGET
-        {
-            return Ok(Arc::clone(rows));
+        match &self.sources {
+            Sources::Target(rows) | Sources::Upsert { target: rows, .. } if schema.is_none() && name == TARGET => {
+                return Ok(Arc::clone(rows));
+            }
+            Sources::Upsert { excluded, .. } if schema.is_none() && name == EXCLUDED => {
+                return Ok(Arc::clone(excluded));
+            }
+            _ => {}
         }
         let system = pg_catalog::relation(schema.as_deref().unwrap_or("pg_catalog"), &name);
         if let Some(relation) = system {

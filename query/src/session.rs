@@ -23,7 +23,6 @@ use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
 use crate::system_facts::{self, SystemSource};
 use crate::transaction::{Change, Transaction};
 use crate::types::OutputStyle;
-use catalog::draft::CommitDraft;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -451,10 +450,7 @@ impl Session {
         let outcome = match transaction.into_draft() {
             Err(error) => Err(error),
             Ok(None) => Ok(()),
-            Ok(Some((base, change))) => {
-                let draft = CommitDraft::new(base, change.ops);
-                self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error)
-            }
+            Ok(Some((draft, change))) => self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error),
         };
         self.settings.end(outcome.is_ok());
         self.close_cursors(outcome.is_ok());

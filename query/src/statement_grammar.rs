@@ -509,6 +509,9 @@ impl Words<'_> {
     fn create(&mut self) -> Result<StatementKind, QueryError> {
         let table = (1..4).any(|index| self.word_at(index).as_deref() == Some("table"));
         let partition_by = if table { self.take_partition_by()? } else { Vec::new() };
+        if table {
+            self.take_nulls_distinct()?;
+        }
         let with_data = self.take_with_data();
         self.next = 0;
         if table {
@@ -552,6 +555,25 @@ impl Words<'_> {
                 Ok(StatementKind::Unsupported(format!("CREATE {what}")))
             }
         }
+    }
+
+    /// Takes `NULLS DISTINCT` away from keys, which says what holds without it; the opposite is refused.
+    fn take_nulls_distinct(&mut self) -> Result<(), QueryError> {
+        let word = |words: &Self, index: usize, wanted: &str| words.word_at(index).as_deref() == Some(wanted);
+        while let Some(index) = (0..self.tokens.len()).find(|index| {
+            let nulls = word(self, *index, "unique") && word(self, index + 1, "nulls");
+            let equal = word(self, index + 2, "not") && word(self, index + 3, "distinct");
+            nulls && (equal || word(self, index + 2, "distinct"))
+        }) {
+            if word(self, index + 2, "not") {
+                let place = crate::statement::position_of(self.source, self.tokens[index].span.start);
+                return Err(QueryError::unsupported("UNIQUE NULLS NOT DISTINCT")
+                    .hint("Make the columns NOT NULL.")
+                    .position(place));
+            }
+            self.tokens.drain(index + 1..index + 3);
+        }
+        Ok(())
     }
 
     /// Takes `PARTITION BY [RANGE | LIST | HASH] (…)` out of a CREATE TABLE, since it may stand before `WITH (…)`.

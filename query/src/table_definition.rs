@@ -4,6 +4,7 @@
 
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
+use crate::keys::definition::{self as key_definition, NewKeys};
 use crate::operators::json_operators::is_document;
 use crate::operators::modifiers::modifier_of;
 use crate::sequence_definition::serial_type;
@@ -28,6 +29,7 @@ pub(crate) fn define(
     create: &CreateTable,
     id: ObjectId,
     name: ObjectName,
+    new_keys: &NewKeys<'_>,
     statement: &Statement,
 ) -> Result<TableDefinition, QueryError> {
     refuse_unsupported(&create.definition)?;
@@ -37,6 +39,14 @@ pub(crate) fn define(
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
     check_columns(&columns)?;
     let mut definition = TableDefinition::new(id, name, columns);
+    let mut keys = Vec::new();
+    for column in &create.definition.columns {
+        keys.extend(key_definition::of_column(column)?);
+    }
+    for constraint in &create.definition.constraints {
+        keys.extend(key_definition::of_constraint(constraint)?);
+    }
+    key_definition::add(&mut definition, keys, new_keys, statement)?;
     definition.partition_by = partition_by(&definition, &create.partition_by)?;
     definition.order_by = order_by(&definition, &create.definition.table_options)?;
     Ok(definition)
@@ -56,20 +66,20 @@ fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
             "Partitions come from PARTITION BY by themselves.",
         );
     }
-    let mut constraints = create.constraints.iter();
-    // CHECK constraints are `table_rules`'.
-    if let Some(constraint) = constraints.find(|constraint| !matches!(constraint, ast::TableConstraint::Check(_))) {
+    // CHECK constraints are `table_rules`', keys are made when all columns are known.
+    let kept = |constraint: &&ast::TableConstraint| {
+        use ast::TableConstraint::{Check, PrimaryKey, Unique};
+        matches!(constraint, Check(_) | PrimaryKey(_) | Unique(_))
+    };
+    if let Some(constraint) = create.constraints.iter().find(|constraint| !kept(constraint)) {
         return Err(constraint_unsupported(&constraint.to_string()));
     }
     Ok(())
 }
 
 fn constraint_unsupported(text: &str) -> QueryError {
-    let what = ["PRIMARY KEY", "UNIQUE", "FOREIGN KEY"]
-        .into_iter()
-        .find(|kind| text.contains(kind))
-        .unwrap_or("this constraint");
-    QueryError::unsupported(what).hint("Leave the constraint out; only NOT NULL, CHECK and DEFAULT are kept.")
+    let what = if text.contains("FOREIGN KEY") { "FOREIGN KEY" } else { "this constraint" };
+    QueryError::unsupported(what).hint("Leave the constraint out; keys, NOT NULL, CHECK and DEFAULT are kept.")
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), QueryError> {
@@ -129,8 +139,8 @@ fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -
             ColumnOption::Default(expression) => defined.default = Some(expression.to_string()),
             ColumnOption::Collation(collation)
                 if ["C", "POSIX", "default"].iter().any(|known| collation.to_string().contains(known)) => {}
-            ColumnOption::PrimaryKey(_) => return Err(constraint_unsupported("PRIMARY KEY")),
-            ColumnOption::Unique(_) => return Err(constraint_unsupported("UNIQUE")),
+            // Keys are made when all columns are known.
+            ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) => {}
             ColumnOption::ForeignKey(_) => return Err(constraint_unsupported("FOREIGN KEY")),
             // These need more than the column; see `table_rules` and `sequence_definition`.
             ColumnOption::Check(_) | ColumnOption::Generated { .. } => {}

@@ -8,10 +8,12 @@ use crate::error::{ErrorKind, QueryError};
 use crate::sequences::OwnNumbers;
 use crate::statement::Isolation;
 use crate::write_holds::WriteHold;
-use catalog::draft::Op;
+use catalog::draft::{CommitDraft, Op};
 use catalog::ids::{CommitSeq, ObjectId};
+use catalog::keys::AddedKeys;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::staging::StagedSegments;
 
@@ -21,6 +23,16 @@ pub(crate) struct Change {
     pub ops: Vec<Op>,
     pub staged: Vec<StagedSegments>,
     pub holds: Vec<WriteHold>,
+    pub keys: Vec<NewKeys>,
+}
+
+/// The keys that a statement adds to one unique constraint, checked against the snapshot that it read.
+#[derive(Debug)]
+pub(crate) struct NewKeys {
+    pub table: ObjectId,
+    pub constraint: ObjectId,
+    /// Sorted.
+    pub digests: Arc<[u64]>,
 }
 
 impl Change {
@@ -34,6 +46,7 @@ struct Savepoint {
     name: String,
     ops: usize,
     staged: usize,
+    keys: usize,
 }
 
 /// The draft so far, applied to a base.
@@ -55,6 +68,8 @@ pub(crate) struct Transaction {
     pinned: Option<Arc<Snapshot>>,
     base: Option<Arc<Snapshot>>,
     change: Change,
+    /// The keys of the change, each with the committed snapshot that it was checked against.
+    keys: Vec<AddedKeys>,
     /// Memory of the rows in `change` that go inline into the log.
     inline_bytes: usize,
     savepoints: Vec<Savepoint>,
@@ -73,6 +88,7 @@ impl Transaction {
             pinned: None,
             base: None,
             change: Change::default(),
+            keys: Vec::new(),
             inline_bytes: 0,
             savepoints: Vec::new(),
             overlay: None,
@@ -145,13 +161,14 @@ impl Transaction {
         let base = Arc::clone(self.base.as_ref().expect("a statement reads before it writes"));
         let before = self.change.ops.len();
         self.change.ops.extend(change.ops);
-        if let Err(error) = self.lay_over(base) {
+        if let Err(error) = self.lay_over(Arc::clone(&base)) {
             self.change.ops.truncate(before);
             self.overlay = None;
             return Err(error);
         }
         self.inline_bytes += inline_bytes(&self.change.ops[before..]);
         self.change.staged.extend(change.staged);
+        self.keys.extend(change.keys.into_iter().map(|keys| keys.checked_against(&base)));
         self.change.holds.extend(change.holds);
         Ok(())
     }
@@ -161,6 +178,7 @@ impl Transaction {
             name: name.into(),
             ops: self.change.ops.len(),
             staged: self.change.staged.len(),
+            keys: self.keys.len(),
         });
     }
 
@@ -176,6 +194,7 @@ impl Transaction {
         let savepoint = &self.savepoints[position];
         self.change.ops.truncate(savepoint.ops);
         self.change.staged.truncate(savepoint.staged);
+        self.keys.truncate(savepoint.keys);
         self.savepoints.truncate(position + 1);
         self.inline_bytes = inline_bytes(&self.change.ops);
         self.overlay = None;
@@ -189,8 +208,8 @@ impl Transaction {
             .ok_or_else(|| QueryError::new(ErrorKind::InvalidSavepoint, format!("savepoint \"{name}\" does not exist")))
     }
 
-    /// The whole change and the snapshot that it was made against; `None` when there is nothing to commit.
-    pub(crate) fn into_draft(mut self) -> Result<Option<(Arc<Snapshot>, Change)>, QueryError> {
+    /// What there is to commit, and what goes with it; `None` when there is nothing.
+    pub(crate) fn into_draft(mut self) -> Result<Option<(CommitDraft, Change)>, QueryError> {
         let Some(base) = self.base.clone().filter(|_| !self.change.ops.is_empty()) else { return Ok(None) };
         let numbers = std::mem::take(&mut *self.numbers.lock());
         if !numbers.is_empty() {
@@ -204,8 +223,34 @@ impl Transaction {
                 value,
             }));
         }
-        Ok(Some((base, Change { ops: merge_recent(self.change.ops), ..self.change })))
+        let mut change = self.change;
+        let ops = merge_recent(std::mem::take(&mut change.ops));
+        Ok(Some((CommitDraft::new(base, ops).with_keys(merge_keys(self.keys)), change)))
     }
+}
+
+impl NewKeys {
+    fn checked_against(self, snapshot: &Arc<Snapshot>) -> AddedKeys {
+        let Self { table, constraint, digests } = self;
+        AddedKeys { table, constraint, checked: Arc::clone(snapshot), digests }
+    }
+}
+
+/// Makes one list of the keys that many statements have added to the same constraint, as of the first check of them.
+fn merge_keys(keys: Vec<AddedKeys>) -> Vec<AddedKeys> {
+    let mut merged: BTreeMap<ObjectId, Vec<AddedKeys>> = BTreeMap::new();
+    keys.into_iter().for_each(|keys| merged.entry(keys.constraint).or_default().push(keys));
+    let merged = merged.into_values().filter_map(|mut lists| {
+        if lists.len() == 1 {
+            return lists.pop();
+        }
+        let mut digests: Vec<u64> = lists.iter().flat_map(|keys| keys.digests.iter().copied()).collect();
+        digests.sort_unstable();
+        digests.dedup();
+        let oldest = lists.into_iter().min_by_key(|keys| keys.checked.seq)?;
+        Some(AddedKeys { digests: digests.into(), ..oldest })
+    });
+    merged.collect()
 }
 
 /// Makes one batch of neighbouring small batches for the same table, so that many INSERTs become one append. Batches that the

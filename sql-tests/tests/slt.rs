@@ -56,6 +56,8 @@ files! {
     cursors_walk_through_a_snapshot: "cursors.slt",
     catalogue_relations_answer_psql: "catalogue.slt",
     restarts_lose_nothing: "restart.slt",
+    keys_hold: "keys.slt",
+    upserts_do_what_postgres_does: "upsert.slt",
 }
 
 #[tokio::test(flavor = "multi_thread")]

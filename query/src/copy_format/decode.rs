@@ -119,6 +119,25 @@ impl CopyDecoder {
         format!("COPY {}, line {}: \"{}\"", self.table, chunk.first_line + line, displayed(&text))
     }
 
+    /// For each of a chunk's rows how many lines after the chunk's first it ends; `None` where each row is one line.
+    pub fn lines_of(&self, chunk: &Chunk, rows: usize) -> Option<Vec<u32>> {
+        let terminator = chunk.line_ending.terminator();
+        let ended = memchr::memchr_iter(terminator, &chunk.bytes).count();
+        if ended + usize::from(chunk.bytes.last() != Some(&terminator)) == rows {
+            return None;
+        }
+        let (mut start, mut before) = (0, 0);
+        let lines = (0..rows).map(|_| {
+            let rest = &chunk.bytes[start..];
+            let (line, range) = self.syntax.record(rest, chunk.line_ending, 0);
+            start += range.end + line_end_length(&rest[range.end..], chunk.line_ending);
+            let ends = before + line as u32;
+            before = ends + 1;
+            ends
+        });
+        Some(lines.collect())
+    }
+
     /// The chunk's text. Where a byte is not text, the records before it are, and the error comes with them.
     fn readable<'a>(&self, chunk: &'a Chunk) -> (&'a str, Option<QueryError>) {
         let error = match checked_text(&chunk.bytes) {

@@ -59,6 +59,7 @@ pub(crate) mod values;
 mod wide;
 pub(crate) mod windows;
 
+pub(crate) use names::quote_identifier;
 pub use names::{RegisteredKind, registered_name, registered_oid};
 pub use sequences::SequenceNumbers;
 
