@@ -5,8 +5,8 @@ use super::{Body, Definition, SessionFacts};
 use crate::bound_expressions::shown;
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::{
-    FunctionRow, Value, constraint_text, description, format_type, function_by_oid, namespace_name,
-    partition_expression, relation_name, role_name, type_by_oid, view_text,
+    FunctionRow, Value, constraint_text, description, format_type, function_by_oid, index_statement, key_by_oid,
+    namespace_name, partition_expression, relation_name, role_name, type_by_oid, view_text,
 };
 use catalog::definition::ObjectName;
 use catalog::ids::ObjectId;
@@ -59,7 +59,7 @@ fn texts() -> Vec<Definition> {
         text("pg_get_function_arg_default", 2..=2, NULL),
         text("pg_get_function_sqlbody", 1..=1, NULL),
         text("pg_get_functiondef", 1..=1, NULL),
-        text("pg_get_indexdef", 1..=3, NULL),
+        text("pg_get_indexdef", 1..=3, index_definition),
         text("pg_get_constraintdef", 1..=2, |facts, args| {
             let oid = args[0].as_int().unwrap_or(0);
             let pretty = args.get(1).and_then(Value::as_bool) == Some(true);
@@ -115,6 +115,26 @@ fn object_id(oid: i64) -> ObjectId {
 fn view_definition(facts: &SessionFacts, args: &[Value]) -> Answer {
     let oid = read_class(facts, &args[0])?.as_int().unwrap_or(0);
     Ok(facts.snapshot.views.get(&object_id(oid)).map(|view| view_text(&view.definition)).into())
+}
+
+/// The index behind a key as SQL, or one of its columns. Pretty ones leave out a schema that is searched anyway.
+fn index_definition(facts: &SessionFacts, args: &[Value]) -> Answer {
+    let oid = read_class(facts, &args[0])?.as_int().unwrap_or(0);
+    let Some((table, key)) = key_by_oid(&facts.snapshot, oid) else { return Ok(Value::Null) };
+    let definition = &table.definition;
+    let column = args.get(1).and_then(Value::as_int).unwrap_or(0);
+    if column != 0 {
+        let place = usize::try_from(column - 1).ok();
+        let id = place.and_then(|place| key.columns.get(place));
+        let name = id.and_then(|id| definition.column(*id)).map(|column| quote_identifier(&column.name));
+        return Ok(name.unwrap_or_default().into());
+    }
+    let name = &definition.name;
+    let name = match args.get(2).and_then(Value::as_bool) {
+        Some(true) => class_name(facts, definition.id.0.into()),
+        _ => format!("{}.{}", quote_identifier(&name.schema), quote_identifier(&name.name)),
+    };
+    Ok(index_statement(&name, definition, key).into())
 }
 
 /// A view's rule bears the view's number; see `pg_rewrite`.

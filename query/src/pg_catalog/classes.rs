@@ -5,12 +5,13 @@
 
 use super::exported::{COLUMN_ROWS, type_by_oid};
 use super::values::{Rows, Value};
-use super::{CatalogContext, FixedRows, LiveRows, own};
+use super::{CatalogContext, FixedRows, LiveRows, keys, own};
 use crate::bound_expressions::with_relation_names;
 use crate::functions::quote_identifier;
 use catalog::definition::{Column, IdentityKind, ObjectName, TableDefinition, Transform, ViewDefinition};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
+use catalog::sql_type::SqlType;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -101,7 +102,8 @@ pub(super) static SYSTEM_OIDS: LazyLock<HashMap<(&'static str, &'static str), i6
 /// The OID of a relation, the catalog's own ones included.
 pub fn relation_oid(snapshot: &Snapshot, schema: &str, name: &str) -> Option<i64> {
     let user = snapshot.names.get(&ObjectName::new(schema, name)).map(|id| i64::from(id.0));
-    user.or_else(|| SYSTEM_OIDS.get(&(schema, name)).copied())
+    let key = || snapshot.key_named(&ObjectName::new(schema, name)).map(|(_, key)| i64::from(key.id.0));
+    user.or_else(key).or_else(|| SYSTEM_OIDS.get(&(schema, name)).copied())
 }
 
 /// The OID of a schema, the catalog's own ones included.
@@ -137,6 +139,9 @@ pub fn relation_name(snapshot: &Snapshot, oid: i64) -> Option<ObjectName> {
         Some(Relation::View(view)) => Some(view.definition.name.clone()),
         Some(Relation::Sequence(sequence)) => Some(sequence.definition.name.clone()),
         None => {
+            if let Some((version, key)) = keys::key_by_oid(snapshot, oid) {
+                return Some(ObjectName::new(&version.definition.name.schema, &key.name));
+            }
             let found = SYSTEM_OIDS.iter().find(|(_, system)| **system == oid);
             found.map(|((schema, name), _)| ObjectName::new(*schema, *name))
         }
@@ -198,6 +203,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("reltuples", Value::Float(row_count.map_or(-1.0, |rows| rows as f64))),
             ("relpersistence", "p".into()),
             ("relkind", kind.into()),
+            ("relhasindex", has_keys(&relation).into()),
             ("relnatts", columns_of(&relation).len().into()),
             ("relchecks", checks.into()),
             ("relhasrules", (kind == "v" || kind == "m").into()),
@@ -206,6 +212,11 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("reloptions", options),
         ]);
     }
+    keys::push_classes(context, rows);
+}
+
+fn has_keys(relation: &Relation<'_>) -> bool {
+    matches!(relation, Relation::Table(table) if !table.definition.keys.is_empty())
 }
 
 fn push_system_attributes(rows: &mut Rows) {
@@ -243,16 +254,25 @@ fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
             push_column(rows, id.0.into(), position as i64 + 1, column);
         }
     }
+    for (version, key) in keys::keys(&context.snapshot) {
+        for (column, number) in keys::key_columns(&version.definition, key).zip(1..) {
+            let plain = Column::new(column.id, &column.name, column.sql_type.clone());
+            push_column(rows, key.id.0.into(), number, &plain);
+        }
+    }
 }
 
-fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
-    use catalog::sql_type::SqlType;
-    let sql_type = &column.sql_type;
-    let collation = match sql_type {
+/// The collation of a column's values.
+pub(super) fn column_collation(sql_type: &SqlType) -> i64 {
+    match sql_type {
         SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } => 100,
         SqlType::Name => 950,
         _ => 0,
-    };
+    }
+}
+
+fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
+    let sql_type = &column.sql_type;
     push_attribute(
         rows,
         &Attribute {
@@ -270,7 +290,7 @@ fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
                 Some(IdentityKind::ByDefault) => "d",
                 None => "",
             },
-            collation,
+            collation: column_collation(sql_type),
         },
     );
 }
@@ -365,6 +385,7 @@ fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
             ]);
         }
     }
+    keys::push_dependencies(context, rows);
     super::constraints::push_dependencies(context, rows);
     super::sequences::push_dependencies(context, rows);
 }
@@ -386,12 +407,12 @@ fn push_rules(context: &CatalogContext, rows: &mut Rows) {
 
 fn push_tables(context: &CatalogContext, rows: &mut Rows) {
     for (_, name, relation) in named_relations(&context.snapshot) {
-        if let Relation::Table(_) = relation {
+        if let Relation::Table(_) = &relation {
             rows.push([
                 ("schemaname", (&name.schema).into()),
                 ("tablename", (&name.name).into()),
                 ("tableowner", SYSTEM_ROLE.1.into()),
-                ("hasindexes", false.into()),
+                ("hasindexes", has_keys(&relation).into()),
                 ("hasrules", false.into()),
                 ("hastriggers", false.into()),
                 ("rowsecurity", false.into()),

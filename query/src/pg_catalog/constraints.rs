@@ -2,7 +2,7 @@
 
 use super::classes::{PG_CLASS, PG_CONSTRAINT, named_relations, namespace_oid};
 use super::values::{Rows, Value};
-use super::{CatalogContext, LiveRows};
+use super::{CatalogContext, LiveRows, keys};
 use crate::bound_expressions::{columns_of, parse, shown};
 use catalog::definition::{CheckConstraint, TableDefinition};
 use catalog::ids::ObjectId;
@@ -37,6 +37,9 @@ fn checked_columns(definition: &TableDefinition, check: &CheckConstraint) -> Vec
 
 /// `CHECK ((a > 0))`, or `CHECK (a > 0)` as it was written; `None` where there is no such constraint.
 pub fn constraint_text(snapshot: &Snapshot, id: ObjectId, pretty: bool) -> Option<String> {
+    if let Some((table, key)) = keys::key_by_oid(snapshot, id.0.into()) {
+        return Some(keys::key_clause(&table.definition, key));
+    }
     let mut checks = snapshot.tables.values().flat_map(|table| &table.definition.checks);
     let check = checks.find(|check| check.id == id)?;
     let text = &check.expression.text;
@@ -44,6 +47,7 @@ pub fn constraint_text(snapshot: &Snapshot, id: ObjectId, pretty: bool) -> Optio
 }
 
 fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
+    keys::push_constraints(context, rows);
     for definition in tables(&context.snapshot) {
         for check in &definition.checks {
             rows.push([
@@ -112,6 +116,7 @@ fn push_check_clauses(context: &CatalogContext, rows: &mut Rows) {
 }
 
 fn push_table_constraints(context: &CatalogContext, rows: &mut Rows) {
+    keys::push_table_constraints(context, rows);
     for definition in tables(&context.snapshot) {
         let checks = definition.checks.iter().map(|check| check.name.clone());
         let not_null = not_null_names(context, definition).into_iter().map(|(name, _)| name);
@@ -134,6 +139,7 @@ fn push_table_constraints(context: &CatalogContext, rows: &mut Rows) {
 }
 
 fn push_column_usage(context: &CatalogContext, rows: &mut Rows) {
+    keys::push_constraint_columns(context, rows);
     for definition in tables(&context.snapshot) {
         for check in &definition.checks {
             for number in checked_columns(definition, check) {

@@ -15,7 +15,7 @@
 //!     constraints.rs constraints in both                       sequences.rs      sequences in both
 //!     rewrite.rs     catalog SQL that DataFusion cannot plan   registered_names.rs  OIDs that print as names
 //!     sets.rs        functions that return sets                values.rs            rows to Arrow
-//!     signatures.rs  operators, casts, type categories
+//!     signatures.rs  operators, casts, type categories         keys.rs           keys as constraints and indexes
 //!
 //! This module does not know how a statement is planned or who may see what: every object is visible to every role.
 
@@ -23,6 +23,7 @@ mod classes;
 mod constraints;
 mod exported;
 mod json_sets;
+mod keys;
 mod own;
 mod registered_names;
 mod rewrite;
@@ -46,6 +47,7 @@ pub use exported::description;
 pub use exported::{
     FunctionRow, TypeRow, encodings, format_type, function_by_oid, functions_by_name, type_by_name, type_by_oid,
 };
+pub use keys::{index_statement, key_by_oid};
 pub use registered_names::name_registered_objects;
 pub(crate) use rewrite::is_known_collation;
 pub use rewrite::rewrite;
@@ -242,8 +244,11 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
     let constraints = constraints::live_rows(schema, name);
     let other = match schema {
-        "pg_catalog" => classes::live_rows(name).or_else(|| server_state::live_rows(name)),
-        "information_schema" => standard::live_rows(name),
+        "pg_catalog" => {
+            let classes = classes::live_rows(name).or_else(|| keys::live_rows(name));
+            classes.or_else(|| server_state::live_rows(name))
+        }
+        "information_schema" => standard::live_rows(name).or_else(|| keys::standard_rows(name)),
         "meridian" => own::live_rows(name),
         _ => None,
     };

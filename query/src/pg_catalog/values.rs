@@ -152,7 +152,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Adds a row; columns that are not named get their default. Naming a column that the relation lacks is a mistake here.
-    pub fn push<const N: usize>(&mut self, named: [(&str, Value); N]) {
+    pub fn push<'n>(&mut self, named: impl IntoIterator<Item = (&'n str, Value)>) {
         for (column, values) in self.columns.iter().zip(&mut self.values) {
             values.push(column.default());
         }
