@@ -63,8 +63,6 @@ pub(crate) use names::quote_identifier;
 pub use names::{RegisteredKind, registered_name, registered_oid};
 pub use sequences::SequenceNumbers;
 
-pub(crate) use names::quote_identifier;
-
 use crate::error::QueryError;
 use crate::operators::casts::expression_field;
 use crate::pg_catalog::{Value, to_array};
