@@ -1,7 +1,7 @@
 //! Tests of what operations do to a snapshot, and of when they conflict.
 
 use super::*;
-use crate::samples::{commit, dead, rows, segment, table, view, with_table};
+use crate::samples::{commit, dead, rows, segment, sequence, table, view, with_table};
 
 const SALES: ObjectId = ObjectId(16384);
 const DAILY: ObjectId = ObjectId(20000);
@@ -251,4 +251,23 @@ fn time_and_ids_never_go_back() {
     assert_eq!(after.next_object, ObjectId(30_001));
     let dropped = commit(&after, &[Op::DropTable(ObjectId(30_000))]);
     assert_eq!(dropped.next_object, ObjectId(30_001));
+}
+
+#[test]
+fn a_sequence_that_was_altered_takes_no_numbers_of_its_version_before() {
+    let snapshot = commit(&Snapshot::empty(), &[Op::CreateSequence(sequence(17000, "s"))]);
+    let id = ObjectId(17000);
+    let reserve =
+        |version, last| Op::SetSequence { sequence: id, version, value: SequenceValue { last, called: true } };
+    let snapshot = commit(&snapshot, &[reserve(1, 33)]);
+    let altered = SequenceDefinition { increment: 5, version: 2, ..(*sequence(17000, "s")).clone() };
+    let alter = Op::AlterSequence { definition: Arc::new(altered), value: None };
+    let snapshot = commit(&snapshot, std::slice::from_ref(&alter));
+    assert_eq!(snapshot.sequences[&id].value, SequenceValue { last: 33, called: true });
+    let refused = |op: Op| snapshot.apply(snapshot.seq.next(), 0, &[op]).unwrap_err();
+    assert_eq!(refused(reserve(1, 66)), Conflict::ObjectChanged(id));
+    assert_eq!(refused(alter), Conflict::ObjectChanged(id));
+    assert_eq!(refused(Op::CreateTable(table(17001, "s"))), Conflict::NameTaken(ObjectName::new("public", "s")));
+    let dropped = commit(&snapshot, &[Op::DropSequence(id)]);
+    assert!(dropped.names.is_empty() && dropped.sequences.is_empty());
 }

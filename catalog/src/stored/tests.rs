@@ -3,8 +3,9 @@
 use super::*;
 use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
 use crate::ids::ColumnId;
-use crate::samples::{dead, rows, segment, table, view};
+use crate::samples::{dead, rows, segment, sequence, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
+use crate::sequence::SequenceOwner;
 use crate::sql_type::{RegType, SqlType};
 use arrow::array::*;
 use arrow::datatypes::{Field, Schema, i256};
@@ -192,6 +193,21 @@ fn all_ops() -> Vec<Op> {
 #[test]
 fn every_operation_comes_back() {
     let ops = all_ops();
+    let found = decode_ops(&encode_ops(&ops), &mut SchemaPool::default()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{ops:?}"));
+}
+
+#[test]
+fn operations_on_sequences_come_back() {
+    let value = SequenceValue { last: -7, called: true };
+    let owner = Some(SequenceOwner { table: ObjectId(16384), column: ColumnId(2) });
+    let owned = SequenceDefinition { owner, cycle: true, version: 2, ..(*sequence(17000, "s")).clone() };
+    let ops = [
+        Op::CreateSequence(sequence(17000, "s")),
+        Op::AlterSequence { definition: Arc::new(owned), value: Some(value) },
+        Op::SetSequence { sequence: ObjectId(17000), version: 2, value },
+        Op::DropSequence(ObjectId(17000)),
+    ];
     let found = decode_ops(&encode_ops(&ops), &mut SchemaPool::default()).unwrap();
     assert_eq!(format!("{found:?}"), format!("{ops:?}"));
 }
