@@ -4,6 +4,7 @@
 //! its definition, so it means the same to every writer. What such an expression may not hold (subqueries, aggregates, sets) is
 //! refused here as PostgreSQL refuses it. Plans are made for each statement and never stored.
 
+use crate::assignment::assigned;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::is_set_call;
@@ -54,12 +55,20 @@ pub(crate) struct OverColumns {
     /// What the value is.
     pub field: FieldRef,
     schema: DFSchemaRef,
+    /// In the time zone that the expression has.
+    planning: Planning,
 }
 
 impl OverColumns {
     /// The expression over batches of the table's columns, each of which may hold NULLs.
-    pub(crate) fn physical(&self, planning: &Planning) -> Result<Arc<dyn PhysicalExpr>, QueryError> {
-        physical(planning, self.value.clone(), &self.schema)
+    pub(crate) fn physical(&self) -> Result<Arc<dyn PhysicalExpr>, QueryError> {
+        physical(&self.planning, self.value.clone(), &self.schema)
+    }
+
+    /// The value as what is assigned to a column.
+    pub(crate) fn assigned_to(mut self, column: &Column) -> Result<Self, QueryError> {
+        self.value = assigned(self.value, &self.field, column, &self.planning.cast_context())?;
+        Ok(self)
     }
 }
 
@@ -69,16 +78,19 @@ pub(crate) fn physical(
     value: Expr,
     schema: &DFSchemaRef,
 ) -> Result<Arc<dyn PhysicalExpr>, QueryError> {
+    let value = simplified(planning, value, schema)?;
+    planning.state.create_physical_expr(value, schema).map_err(|error| translate(error, None))
+}
+
+/// An expression with its constant parts computed. The clock's functions are only there to be replaced so.
+pub(crate) fn simplified(planning: &Planning, value: Expr, schema: &DFSchemaRef) -> Result<Expr, QueryError> {
     let state = &planning.state;
     let context = SimplifyContext::builder()
         .with_schema(Arc::clone(schema))
         .with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
-    // The clock's functions are only there to be replaced by their value.
-    let simplified = ExprSimplifier::new(context).simplify(value);
-    let made = simplified.and_then(|value| state.create_physical_expr(value, schema));
-    made.map_err(|error| translate(error, None))
+    ExprSimplifier::new(context).simplify(value).map_err(|error| translate(error, None))
 }
 
 /// A table's columns as an expression over them finds them: before their NULLs were refused.
@@ -131,7 +143,7 @@ pub(crate) fn plan(
             if matches!(projection.input.as_ref(), LogicalPlan::SubqueryAlias(_)) && projection.expr.len() == 1 =>
         {
             let value = projection.expr[0].clone().unalias();
-            Ok(OverColumns { value, field, schema: Arc::clone(projection.input.schema()) })
+            Ok(OverColumns { value, field, schema: Arc::clone(projection.input.schema()), planning })
         }
         _ => Err(strange(expression)),
     }

@@ -9,7 +9,7 @@
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
-//!     writing          insert, modify, copy_in, assignment, column_defaults, row_rules, intake, transaction, write_holds,
+//!     writing          insert, modify, whole_segments, copy_in, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
@@ -76,6 +76,7 @@ mod transaction;
 mod unknown_function;
 mod view_folding;
 mod view_reading;
+mod whole_segments;
 mod write_holds;
 mod yielding;
 

@@ -5,7 +5,7 @@
 //!
 //!     UPDATE t SET a = e FROM u WHERE p   ▶   SELECT t.__part, t.__row, e, t.b, … FROM t, u WHERE p
 //!
-//! Places become deletion vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u`
+//! Segments of which a DELETE removes every row are told apart before and not read (`whole_segments`). Places become deletion vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u`
 //! match is changed once, by the first that comes.
 
 use crate::assignment::{assigned, is_default, type_value};
@@ -26,6 +26,7 @@ use crate::session::Session;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use crate::whole_segments::covered_rows;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, UInt32Type};
@@ -153,15 +154,20 @@ pub(crate) async fn run(
     let planning = session.planning()?;
     let (over, mut tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
-    let (planned, bound) = compute(&session.engine, &session.token, async move {
+    let (planned, found, bound) = compute(&session.engine, &session.token, async move {
         let planned = plan(&over, &tree, &types, &owned)?;
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
-        Ok((planned, bound))
+        let keeps_rows = tree.assignments.is_some() || planned.returning.is_some();
+        let (found, bound) = match keeps_rows {
+            true => (BTreeMap::new(), bound),
+            false => covered_rows(&over, &planned.version, bound)?,
+        };
+        Ok((planned, found, bound))
     })
     .await?;
     let updates = modification.assignments.is_some();
     let rules = updates.then(|| RowRules::compile(&planning, &planned.table)).transpose()?;
-    let mut writer = Writer::new(session, &planned, rules)?;
+    let mut writer = Writer { found, ..Writer::new(session, &planned, rules)? };
     let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
     while let Some(batch) = rows.next().await {
         let batch = batch?;

@@ -7,7 +7,6 @@
 //! PostgreSQL checks row by row. So of several rows that break a rule the first is told, and of several rules that a row breaks the
 //! first in this order: NOT NULL by column, then CHECK by name. Keys are not checked here; they need other rows.
 
-use crate::assignment::assigned;
 use crate::bound_expressions::{nullable_schema, plan_bound};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -47,14 +46,12 @@ impl RowRules {
         let mut generated = Vec::new();
         for (position, column) in definition.columns.iter().enumerate() {
             let Some(bound) = &column.generated else { continue };
-            let mut planned = plan_bound(planning, definition, bound)?;
-            let context = planning.again().in_time_zone(&bound.time_zone).cast_context();
-            planned.value = assigned(planned.value, &planned.field, column, &context)?;
-            generated.push((position, planned.physical(planning)?));
+            let planned = plan_bound(planning, definition, bound)?.assigned_to(column)?;
+            generated.push((position, planned.physical()?));
         }
         let checks = definition.checks.iter().map(|check| {
             let planned = plan_bound(planning, definition, &check.expression)?;
-            Ok((check.name.clone(), planned.physical(planning)?))
+            Ok((check.name.clone(), planned.physical()?))
         });
         let mut checks = checks.collect::<Result<Vec<_>, QueryError>>()?;
         checks.sort_by(|left, right| left.0.cmp(&right.0));

@@ -392,7 +392,8 @@ impl TableProvider for ScanTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let kept = self.prune(state, filters)?;
+        let mut kept = self.prune(state, filters)?;
+        kept.iter_mut().zip(&self.rows.segments).for_each(|(kept, segment)| *kept &= segment.count() > 0);
         self.report(&kept);
         let is_filtered = !filters.is_empty();
         let shown = projection.map_or(self.schema.fields().len(), Vec::len);
@@ -494,9 +495,9 @@ fn joined(left: ColumnStatistics, right: ColumnStatistics) -> ColumnStatistics {
 }
 
 /// The bounds of segments as DataFusion's pruning asks for them.
-struct SegmentBounds<'a> {
-    definition: &'a TableDefinition,
-    segments: &'a [SegmentRows],
+pub(crate) struct SegmentBounds<'a> {
+    pub definition: &'a TableDefinition,
+    pub segments: &'a [SegmentRows],
 }
 
 impl SegmentBounds<'_> {

@@ -2,7 +2,6 @@
 //!
 //! They are planned once over the table's columns, so that a wrong one is told now and not at the first INSERT, and kept as text.
 
-use crate::assignment::assigned;
 use crate::bound_expressions::{
     Purpose, bind_relations, columns_of, first_column, first_name, parse, plan, refuse_misplaced, volatility,
 };
@@ -197,8 +196,8 @@ fn generation(
     }
     let planned = plan(planning, definition, expression, Some(statement))?;
     let column = &definition.columns[position];
-    assigned(planned.value.clone(), &planned.field, column, &planning.cast_context()).map_err(|error| {
-        let given = SqlType::from_field(&planned.field).map_or_else(|| "unknown".into(), |given| given.base_name());
+    let given = SqlType::from_field(&planned.field).map_or_else(|| "unknown".into(), |given| given.base_name());
+    let planned = planned.assigned_to(column).map_err(|error| {
         let to = column.sql_type.base_name();
         let message = format!("column \"{}\" is of type {to} but default expression is of type {given}", column.name);
         QueryError { message, ..error }

@@ -132,3 +132,38 @@ impl Drop for SmallDisk {
         let _ = Command::new("umount").arg("-l").arg(&self.path).status();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_of_whole_segments_does_not_read_them() {
+    let folder = TempDir::new().unwrap();
+    let data_dir = folder.path().join("data");
+    let server = Meridian::start(&data_dir).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    session.run("CREATE TABLE t (region text, d date, k int) PARTITION BY (region, month(d))").await.unwrap();
+    let rows = "INSERT INTO t SELECT 'r' || n % 2, date '2025-01-01' + n % 59, n FROM generate_series(1, 200) AS n";
+    session.run(rows).await.unwrap();
+    session.run("CHECKPOINT").await.unwrap();
+    drop(session);
+    server.stop().unwrap();
+    overwrite_files(&data_dir.join("segments"));
+    let server = Meridian::start(&data_dir).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    assert!(session.run("DELETE FROM t WHERE k > 0 AND d <> '2025-01-05'").await.is_err(), "this one has to read");
+    session.run("DELETE FROM t WHERE region = 'r1' AND d < '2025-02-01'").await.unwrap();
+    session.run("DELETE FROM t WHERE d >= '2025-02-01'").await.unwrap();
+    session.run("DELETE FROM t").await.unwrap();
+    assert_eq!(session.value("SELECT count(*) FROM t").await.unwrap().as_deref(), Some("0"));
+}
+
+/// Puts as many zeros into each file below a folder as it has bytes.
+fn overwrite_files(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            overwrite_files(&path);
+        } else {
+            let bytes = std::fs::metadata(&path).unwrap().len() as usize;
+            std::fs::write(&path, vec![0; bytes]).unwrap();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Segments of which a DELETE removes every row, told from what the snapshot knows of them: no file is opened for these.
+//!
+//!     every row satisfies p   ⇐   no row can satisfy NOT p, and p is not NULL for any
+//!
+//! The first is what pruning answers, from partition values and bounds; the second holds for comparisons of columns that have no
+//! NULL in the segment with constants. A predicate that has anything else in it is left to the scan.
+
+use crate::bound_expressions::simplified;
+use crate::engine_error::translate;
+use crate::error::QueryError;
+use crate::planner::{Planning, TARGET};
+use crate::scan::{Extra, RowSet, SegmentBounds, Wanted};
+use catalog::definition::TableDefinition;
+use catalog::ids::ColumnId;
+use catalog::segment::{DeletionVector, SegmentMeta};
+use catalog::snapshot::TableVersion;
+use catalog::sql_type::SqlType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, lit};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use roaring::RoaringBitmap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The rows that a DELETE's plan need not look for, by part, and the plan that looks for the others.
+pub(crate) fn covered_rows(
+    planning: &Planning,
+    version: &TableVersion,
+    plan: LogicalPlan,
+) -> Result<(BTreeMap<u32, RoaringBitmap>, LogicalPlan), QueryError> {
+    let mut rows = RowSet::of_table(version, Extra::Place);
+    let covered = match predicate_of(&plan) {
+        Some(predicate) => covered_segments(planning, &rows, predicate)?,
+        None => return Ok((BTreeMap::new(), plan)),
+    };
+    let mut found = BTreeMap::new();
+    let none = Arc::new(DeletionVector(RoaringBitmap::new()));
+    for (part, segment) in rows.segments.iter_mut().enumerate().filter(|(part, _)| covered[*part]) {
+        let mut live: RoaringBitmap = (0..segment.meta.rows).collect();
+        if let Wanted::Except(dead) = &segment.wanted {
+            live -= &dead.0;
+        }
+        found.insert(part as u32, live);
+        segment.wanted = Wanted::Only(Arc::clone(&none));
+    }
+    if found.is_empty() {
+        return Ok((found, plan));
+    }
+    let source = planning.rows_source(&version.definition.name.name, rows);
+    let reduced = plan.transform_down(|node| {
+        Ok(match node {
+            LogicalPlan::TableScan(mut scan) if scan.table_name.table() == TARGET => {
+                scan.source = Arc::clone(&source);
+                Transformed::yes(LogicalPlan::TableScan(scan))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    Ok((found, reduced.map_err(|error| translate(error, None))?.data))
+}
+
+/// The predicate of a DELETE that looks at its own table only; true where it has none.
+fn predicate_of(plan: &LogicalPlan) -> Option<Expr> {
+    let LogicalPlan::Projection(projection) = plan else { return None };
+    let (predicate, input) = match projection.input.as_ref() {
+        LogicalPlan::Filter(filter) => (filter.predicate.clone(), filter.input.as_ref()),
+        input => (lit(true), input),
+    };
+    let LogicalPlan::SubqueryAlias(alias) = input else { return None };
+    matches!(alias.input.as_ref(), LogicalPlan::TableScan(_)).then_some(predicate)
+}
+
+/// For each segment whether all its rows satisfy the predicate.
+fn covered_segments(planning: &Planning, rows: &RowSet, predicate: Expr) -> Result<Vec<bool>, QueryError> {
+    let none = vec![false; rows.segments.len()];
+    let schema = rows.definition.schema();
+    let df_schema = DFSchema::try_from(schema.as_ref().clone()).map_err(|error| translate(error, None))?;
+    let df_schema = Arc::new(df_schema);
+    let predicate = predicate.transform(|part| {
+        Ok(match part {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::from_name(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    let predicate = predicate.map_err(|error| translate(error, None))?.data;
+    let columns = predicate.column_refs().into_iter().map(|column| named(&rows.definition, column));
+    let Some(columns) = columns.collect::<Option<Vec<_>>>() else { return Ok(none) };
+    let predicate = simplified(planning, predicate, &df_schema)?;
+    if rows.segments.is_empty() || !is_total(&predicate) {
+        return Ok(none);
+    }
+    let inverse = simplified(planning, Expr::Not(Box::new(predicate)), &df_schema)?;
+    if inverse == lit(false) {
+        return Ok(vec![true; rows.segments.len()]);
+    }
+    let pruned = || {
+        let physical = planning.state.create_physical_expr(inverse, &df_schema)?;
+        let pruning = PruningPredicateBuilder::new().with_file_schema(schema).try_build(physical)?;
+        if pruning.always_true() {
+            return Ok(vec![true; rows.segments.len()]);
+        }
+        pruning.prune(&SegmentBounds { definition: &rows.definition, segments: &rows.segments })
+    };
+    let can_fail = pruned().map_err(|error| translate(error, None))?;
+    let without_nulls = |meta: &SegmentMeta| {
+        columns.iter().all(|id| meta.statistics.iter().any(|known| known.column == *id && known.null_count == 0))
+    };
+    let covered =
+        rows.segments.iter().zip(can_fail).map(|(segment, can_fail)| !can_fail && without_nulls(&segment.meta));
+    Ok(covered.collect())
+}
+
+/// The column of a name; `None` where its bounds do not order all of its values.
+fn named(definition: &TableDefinition, column: &Column) -> Option<ColumnId> {
+    let known = definition.columns.iter().find(|known| known.name == column.name)?;
+    let ordered = !matches!(known.sql_type, SqlType::Float4 | SqlType::Float8);
+    ordered.then_some(known.id)
+}
+
+/// Whether a predicate is never NULL for columns without NULLs, and never fails.
+fn is_total(predicate: &Expr) -> bool {
+    let is_constant = |value: &Expr| matches!(value, Expr::Literal(value, _) if !value.is_null());
+    let is_value = |value: &Expr| is_constant(value) || matches!(value, Expr::Column(_));
+    match predicate {
+        Expr::Literal(ScalarValue::Boolean(Some(_)), _) => true,
+        Expr::Not(inner) => is_total(inner),
+        Expr::BinaryExpr(binary) => match binary.op {
+            Operator::And | Operator::Or => is_total(&binary.left) && is_total(&binary.right),
+            Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => {
+                is_value(&binary.left) && is_value(&binary.right)
+            }
+            _ => false,
+        },
+        Expr::InList(list) => is_value(&list.expr) && list.list.iter().all(is_constant),
+        Expr::Between(between) => is_value(&between.expr) && is_value(&between.low) && is_value(&between.high),
+        _ => false,
+    }
+}
