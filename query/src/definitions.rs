@@ -1,14 +1,14 @@
 //! Definitions: CREATE, DROP, TRUNCATE and REFRESH.
 
 use crate::background;
-use crate::bound_expressions::takes_numbers;
+use crate::declared_partitions::{self, create_partition};
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
 use crate::response::{CommandTag, Response};
-use crate::sequence_definition::{column_sequences, restart_owned};
+use crate::sequence_definition::{column_sequences, refuse_needed_sequences, restart_owned};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
@@ -62,6 +62,9 @@ pub(crate) async fn create_table(
     create: &CreateTable,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
+    if let Some(parent) = &create.definition.partition_of {
+        return create_partition(session, &create.definition, parent);
+    }
     let planning = session.planning()?;
     let name = new_name(&planning, &create.definition.name)?;
     if taken(session, &planning, &name, create.definition.if_not_exists)? {
@@ -74,6 +77,9 @@ pub(crate) async fn create_table(
     let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
     check_defaults(&planning, &definition).await?;
+    if let Some(method) = create.partition_method {
+        declared_partitions::announce(session, method, &create.partition_by, &definition);
+    }
     let created = sequences.into_iter().map(|sequence| Op::CreateSequence(Arc::new(sequence)));
     let ops = std::iter::once(Op::CreateTable(Arc::new(definition))).chain(created);
     session.add_change(Change::of(ops.collect()))?;
@@ -260,32 +266,6 @@ fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order
     order.push(id);
 }
 
-/// Fails for a sequence, or a table with one, that a column of a table needs which stays.
-fn refuse_needed_sequences(planning: &Planning, doomed: &[ObjectId]) -> Result<(), QueryError> {
-    let snapshot = &planning.snapshot;
-    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id));
-    for sequence in doomed.iter().filter_map(|id| snapshot.sequences.get(id)).chain(owned) {
-        let id = sequence.definition.id;
-        let name = planning.facts.class_name(id);
-        let staying = snapshot.tables.values().filter(|table| !doomed.contains(&table.definition.id));
-        let mut columns = staying.flat_map(|table| table.definition.columns.iter().map(move |column| (table, column)));
-        let Some((table, column)) = columns.find(|(_, column)| takes_numbers(column, id)) else { continue };
-        let (table, column_name) = (&table.definition.name.name, &column.name);
-        let owner = sequence.definition.owner.filter(|owner| doomed.contains(&owner.table));
-        let dropped = owner.map_or_else(|| format!("sequence {name}"), |owner| shown(snapshot, owner.table));
-        let refused =
-            |why: String| QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {dropped} because {why}"));
-        return Err(match column.identity {
-            Some(_) => refused(format!("column {column_name} of table {table} requires it"))
-                .hint(format!("You can drop column {column_name} of table {table} instead.")),
-            None => refused("other objects depend on it".into())
-                .detail(format!("default value for column {column_name} of table {table} depends on sequence {name}"))
-                .hint("Drop the default of the column first."),
-        });
-    }
-    Ok(())
-}
-
 fn depends_on(snapshot: &Snapshot, view: ObjectId, input: ObjectId) -> bool {
     snapshot.views.get(&view).is_some_and(|view| {
         view.definition.inputs.iter().any(|direct| *direct == input || depends_on(snapshot, *direct, input))
@@ -314,7 +294,7 @@ fn dependencies(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>
 }
 
 /// An object as errors name it.
-fn shown(snapshot: &Snapshot, id: ObjectId) -> String {
+pub(crate) fn shown(snapshot: &Snapshot, id: ObjectId) -> String {
     match snapshot.relation_by_id(id) {
         Some(Relation::Table(version)) => format!("table {}", version.definition.name.name),
         Some(Relation::View(view)) => format!("{} {}", view.definition.kind(), view.definition.name.name),

@@ -13,7 +13,9 @@ use crate::session::Session;
 use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
-use crate::{background, copy_in, copy_out, definitions, explain, insert, modify, sequence_definition};
+use crate::{
+    background, copy_in, copy_out, declared_partitions, definitions, explain, insert, modify, sequence_definition,
+};
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
 use catalog::sql_type::SqlType;
@@ -60,6 +62,9 @@ pub(crate) async fn run(
         StatementKind::Drop(drop) => definitions::drop_objects(session, drop),
         StatementKind::Truncate { tables, restart_identity } => {
             definitions::truncate(session, tables, *restart_identity)
+        }
+        StatementKind::AttachPartition { table, partition } => {
+            declared_partitions::attach_partition(session, table, partition)
         }
         StatementKind::CreateSequence { name, if_not_exists, options } => {
             sequence_definition::create_sequence(session, name, *if_not_exists, options)

@@ -10,7 +10,7 @@
 //!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
 //!     writing          insert, modify, whole_segments, copy_in, assignment, column_defaults, row_rules, intake, transaction, write_holds,
-//!                      definitions, table_definition, table_rules, bound_expressions, sequence_definition, sequences
+//!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
 //!     values           types, copy_format, functions
@@ -33,6 +33,7 @@ mod column_defaults;
 mod copy_out;
 mod cursor;
 mod datum;
+mod declared_partitions;
 mod definitions;
 mod dispatch;
 mod engine;

@@ -1,6 +1,7 @@
-//! CREATE, ALTER and the columns of sequences: from options to a sequence's definition.
+//! Sequences from their definition's side: CREATE, ALTER, columns with one of their own, and what stands in the way of DROP.
 
-use crate::definitions::{done, new_name, taken};
+use crate::bound_expressions::takes_numbers;
+use crate::definitions::{done, new_name, shown, taken};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::joined;
 use crate::insert::named_column;
@@ -332,6 +333,32 @@ pub(crate) fn restart_owned(planning: &Planning, table: ObjectId) -> Vec<Op> {
         Op::AlterSequence { definition: Arc::new(definition), value }
     });
     restarted.collect()
+}
+
+/// Fails for a sequence, or a table with one, that a column of a table needs which stays.
+pub(crate) fn refuse_needed_sequences(planning: &Planning, doomed: &[ObjectId]) -> Result<(), QueryError> {
+    let snapshot = &planning.snapshot;
+    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id));
+    for sequence in doomed.iter().filter_map(|id| snapshot.sequences.get(id)).chain(owned) {
+        let id = sequence.definition.id;
+        let name = planning.facts.class_name(id);
+        let staying = snapshot.tables.values().filter(|table| !doomed.contains(&table.definition.id));
+        let mut columns = staying.flat_map(|table| table.definition.columns.iter().map(move |column| (table, column)));
+        let Some((table, column)) = columns.find(|(_, column)| takes_numbers(column, id)) else { continue };
+        let (table, column_name) = (&table.definition.name.name, &column.name);
+        let owner = sequence.definition.owner.filter(|owner| doomed.contains(&owner.table));
+        let dropped = owner.map_or_else(|| format!("sequence {name}"), |owner| shown(snapshot, owner.table));
+        let refused =
+            |why: String| QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {dropped} because {why}"));
+        return Err(match column.identity {
+            Some(_) => refused(format!("column {column_name} of table {table} requires it"))
+                .hint(format!("You can drop column {column_name} of table {table} instead.")),
+            None => refused("other objects depend on it".into())
+                .detail(format!("default value for column {column_name} of table {table} depends on sequence {name}"))
+                .hint("Drop the default of the column first."),
+        });
+    }
+    Ok(())
 }
 
 // ---- columns with a sequence of their own ----

@@ -5,6 +5,7 @@
 //! sqlparser. Tokens keep their line and column in the whole text, so every error points at the character that the client sent.
 
 use crate::copy_format::{CopyStatement, parse_copy};
+use crate::declared_partitions::PartitionMethod;
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::sequence_definition::SequenceOptions;
@@ -62,6 +63,10 @@ pub(crate) enum StatementKind {
         name: ast::ObjectName,
         if_exists: bool,
         change: AlterSequence,
+    },
+    AttachPartition {
+        table: ast::ObjectName,
+        partition: ast::ObjectName,
     },
     Truncate {
         tables: Vec<ast::ObjectName>,
@@ -141,6 +146,8 @@ pub(crate) enum AlterSequence {
 pub(crate) struct CreateTable {
     pub definition: ast::CreateTable,
     pub partition_by: Vec<ast::Expr>,
+    /// Where PARTITION BY is spelt as in PostgreSQL.
+    pub partition_method: Option<PartitionMethod>,
 }
 
 #[derive(Clone, Debug)]
@@ -235,6 +242,7 @@ impl StatementKind {
             Self::CreateSchema { .. } => "CREATE SCHEMA",
             Self::CreateSequence { .. } => "CREATE SEQUENCE",
             Self::AlterSequence { .. } => "ALTER SEQUENCE",
+            Self::AttachPartition { .. } => "ALTER TABLE",
             Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",
             Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",

@@ -22,6 +22,7 @@ const UNSUPPORTED: [&str; 16] = [
     "do", "call", "load", "merge", "alter",
 ];
 
+mod partitions;
 mod sequences;
 
 struct Words<'a> {
@@ -61,6 +62,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "create" if words.creates_sequence() => words.create_sequence()?,
         "create" => return words.create(),
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
+        "alter" if words.attaches_partition() => words.attach_partition()?,
         word if UNSUPPORTED.contains(&word) => return Ok(StatementKind::Unsupported(word.to_uppercase())),
         _ => return words.generic(),
     };
@@ -508,7 +510,7 @@ impl Words<'_> {
 
     fn create(&mut self) -> Result<StatementKind, QueryError> {
         let table = (1..4).any(|index| self.word_at(index).as_deref() == Some("table"));
-        let partition_by = if table { self.take_partition_by()? } else { Vec::new() };
+        let (partition_method, partition_by) = if table { self.take_partition_by()? } else { (None, Vec::new()) };
         if table {
             self.take_nulls_distinct()?;
         }
@@ -519,7 +521,7 @@ impl Words<'_> {
         }
         match self.parsed()? {
             Ast::CreateTable(definition) => {
-                Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by })))
+                Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by, partition_method })))
             }
             Ast::CreateView(view) => {
                 if view.or_replace && view.materialized {
@@ -576,33 +578,6 @@ impl Words<'_> {
         Ok(())
     }
 
-    /// Takes `PARTITION BY [RANGE | LIST | HASH] (…)` out of a CREATE TABLE, since it may stand before `WITH (…)`.
-    fn take_partition_by(&mut self) -> Result<Vec<ast::Expr>, QueryError> {
-        let mut depth = 0usize;
-        for index in 0..self.tokens.len() {
-            match self.tokens[index].token {
-                Token::LParen => depth += 1,
-                Token::RParen => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            let here = depth == 0 && self.word_at(index).as_deref() == Some("partition");
-            if here && self.word_at(index + 1).as_deref() == Some("by") {
-                let method = matches!(self.word_at(index + 2).as_deref(), Some("range" | "list" | "hash"));
-                let open = index + 2 + usize::from(method);
-                if self.tokens.get(open).map(|token| &token.token) != Some(&Token::LParen) {
-                    self.next = open;
-                    return Err(self.unexpected());
-                }
-                let close = self.closing(open)?;
-                let inner = self.tokens[open + 1..close].to_vec();
-                let items = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
-                self.tokens.drain(index..=close);
-                return Ok(items);
-            }
-        }
-        Ok(Vec::new())
-    }
-
     /// Takes a closing `WITH [NO] DATA` off; true unless it said NO.
     fn take_with_data(&mut self) -> bool {
         let count = self.tokens.len();
@@ -621,24 +596,6 @@ impl Words<'_> {
             self.tokens.truncate(count - 2);
         }
         true
-    }
-
-    /// Takes `OVERRIDING { SYSTEM | USER } VALUE` out of an INSERT.
-    fn take_overriding(&mut self) -> Overriding {
-        for index in 0..self.tokens.len() {
-            let word = |ahead: usize| self.word_at(index + ahead);
-            if word(0).as_deref() != Some("overriding") || word(2).as_deref() != Some("value") {
-                continue;
-            }
-            let overriding = match word(1).as_deref() {
-                Some("system") => Overriding::System,
-                Some("user") => Overriding::User,
-                _ => continue,
-            };
-            self.tokens.drain(index..index + 3);
-            return overriding;
-        }
-        Overriding::Nothing
     }
 
     fn generic(&mut self) -> Result<StatementKind, QueryError> {

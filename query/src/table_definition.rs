@@ -47,7 +47,7 @@ pub(crate) fn define(
         keys.extend(key_definition::of_constraint(constraint)?);
     }
     key_definition::add(&mut definition, keys, new_keys, statement)?;
-    definition.partition_by = partition_by(&definition, &create.partition_by)?;
+    definition.partition_by = partition_by(&definition, create)?;
     definition.order_by = order_by(&definition, &create.definition.table_options)?;
     Ok(definition)
 }
@@ -60,11 +60,8 @@ fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
     if create.query.is_some() {
         return refused("CREATE TABLE AS", "Create the table, then use INSERT INTO … SELECT.");
     }
-    if create.like.is_some() || create.inherits.is_some() || create.partition_of.is_some() {
-        return refused(
-            "CREATE TABLE LIKE, INHERITS and PARTITION OF",
-            "Partitions come from PARTITION BY by themselves.",
-        );
+    if create.like.is_some() || create.inherits.is_some() {
+        return refused("CREATE TABLE LIKE and INHERITS", "Name the columns.");
     }
     // CHECK constraints are `table_rules`', keys are made when all columns are known.
     let kept = |constraint: &&ast::TableConstraint| {
@@ -186,8 +183,13 @@ fn find_column<'a>(definition: &'a TableDefinition, name: &str, clause: &str) ->
     })
 }
 
-fn partition_by(definition: &TableDefinition, items: &[Expr]) -> Result<Vec<PartitionColumn>, QueryError> {
-    items.iter().map(|item| partition_item(definition, item)).collect()
+fn partition_by(definition: &TableDefinition, create: &CreateTable) -> Result<Vec<PartitionColumn>, QueryError> {
+    let mut kept = Vec::with_capacity(create.partition_by.len());
+    for item in &create.partition_by {
+        let item = partition_item(definition, item)?;
+        kept.extend(create.partition_method.map_or(Some(item), |method| method.item(definition, item)));
+    }
+    Ok(kept)
 }
 
 fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<PartitionColumn, QueryError> {

@@ -1,9 +1,9 @@
-//! The grammar of CREATE and ALTER SEQUENCE, whose options come in any order.
+//! The grammar of sequences: CREATE and ALTER SEQUENCE, identity columns, OVERRIDING. Options come in any order.
 
 use super::Words;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::SequenceOptions;
-use crate::statement::{AlterSequence, StatementKind, parse_with, position_of};
+use crate::statement::{AlterSequence, Overriding, StatementKind, parse_with, position_of};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 impl Words<'_> {
@@ -46,7 +46,7 @@ impl Words<'_> {
         Ok(StatementKind::AlterSequence { name, if_exists, change })
     }
 
-    fn object_name(&mut self) -> Result<datafusion::sql::sqlparser::ast::ObjectName, QueryError> {
+    pub(super) fn object_name(&mut self) -> Result<datafusion::sql::sqlparser::ast::ObjectName, QueryError> {
         let start = self.next;
         self.identifier()?;
         while self.take_token(&Token::Period) {
@@ -139,6 +139,24 @@ fn is_word(token: &Token) -> bool {
 }
 
 impl Words<'_> {
+    /// Takes `OVERRIDING { SYSTEM | USER } VALUE` out of an INSERT.
+    pub(super) fn take_overriding(&mut self) -> Overriding {
+        for index in 0..self.tokens.len() {
+            let word = |ahead: usize| self.word_at(index + ahead);
+            if word(0).as_deref() != Some("overriding") || word(2).as_deref() != Some("value") {
+                continue;
+            }
+            let overriding = match word(1).as_deref() {
+                Some("system") => Overriding::System,
+                Some("user") => Overriding::User,
+                _ => continue,
+            };
+            self.tokens.drain(index..index + 3);
+            return overriding;
+        }
+        Overriding::Nothing
+    }
+
     /// Puts the options of each `AS IDENTITY (…)` into the one order that sqlparser reads.
     pub(super) fn order_identity_options(&mut self) -> Result<(), QueryError> {
         let mut index = 0;
