@@ -13,6 +13,7 @@ use crate::join_keys::{self, JoinKeys};
 use crate::keys::index::KeyIndexes;
 use crate::sequences::Sequences;
 use crate::session::Session;
+use crate::turns::Turns;
 use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
 use crate::yielding::YieldingJoins;
@@ -96,6 +97,7 @@ pub struct Engine {
     pub(crate) programs: Programs,
     pub(crate) sequences: Sequences,
     pub(crate) keys: KeyIndexes,
+    pub(crate) turns: Turns,
     pub(crate) registry: Registry,
     pub(crate) holds: WriteHolds,
     pub(crate) background: Background,
@@ -124,6 +126,7 @@ impl Engine {
             background: Background::start(this.clone(), compute.handle(), catalog.watch()),
             catalog,
             keys: KeyIndexes::new(Arc::clone(&store)),
+            turns: Turns::default(),
             store,
             programs: Programs::default(),
             sequences: Sequences::default(),
@@ -378,9 +381,14 @@ pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
         | Conflict::KeyTaken { .. }
         | Conflict::ObjectChanged(_)
         | Conflict::StateChanged(_)) => {
-            QueryError::new(ErrorKind::SerializationFailure, "could not serialize access due to concurrent update")
-                .detail(sentence(&conflict.to_string()))
-                .hint("The transaction might succeed if retried.")
+            let error =
+                QueryError::new(ErrorKind::SerializationFailure, "could not serialize access due to concurrent update")
+                    .detail(sentence(&conflict.to_string()))
+                    .hint("The transaction might succeed if retried.");
+            match conflict {
+                Conflict::RowsChanged { table } | Conflict::KeyTaken { table } => error.table(table),
+                _ => error,
+            }
         }
     }
 }

@@ -74,6 +74,7 @@ mod system_facts;
 mod table_definition;
 mod table_rules;
 mod transaction;
+mod turns;
 mod unknown_function;
 mod view_folding;
 mod view_reading;

@@ -22,6 +22,7 @@ use crate::settings::Settings;
 use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
 use crate::system_facts::{self, SystemSource};
 use crate::transaction::{Change, Transaction};
+use crate::turns::Turn;
 use crate::types::OutputStyle;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
@@ -124,6 +125,7 @@ impl Session {
         self.refuse_when_failed(&prepared.statement.kind)?;
         self.start_timer();
         let alone = autocommit && self.transaction.is_none();
+        let mut turn: Option<Turn> = None;
         for attempt in 0.. {
             self.ensure_transaction();
             let outcome = self.execute_once(prepared, &parameters, alone).await;
@@ -136,6 +138,12 @@ impl Session {
             match outcome {
                 Err(error) if alone && error.kind == ErrorKind::SerializationFailure && attempt < RETRIES_MAX => {
                     self.transaction = None;
+                    if turn.is_none()
+                        && let Some(table) = &error.table
+                    {
+                        let engine = Arc::clone(&self.engine);
+                        turn = Some(self.token.guard(async { Ok(engine.turns.take(table).await) }).await?);
+                    }
                 }
                 other => return other,
             }
