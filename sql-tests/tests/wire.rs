@@ -21,7 +21,7 @@ impl Fixture {
         Self { server: Meridian::start(&folder.path().join("data")).unwrap(), _folder: folder }
     }
 
-    async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         Session::connect(self.server.address()).await.unwrap()
     }
 
