@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// The metadata key of a field that names its SQL type, e.g. `character varying(10)`.
 pub const TYPE_KEY: &str = "meridian.type";
+/// The metadata key of a modifier that is no part of the type here: the digits of `timestamp(3)`, the units of
+/// `interval day to hour`.
+pub const MODIFIER_KEY: &str = "meridian.modifier";
 /// The metadata key that Parquet readers and writers use for a column's stable id.
 pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 
@@ -203,6 +206,22 @@ impl SqlType {
             Self::Varchar { length_max: Some(n) } | Self::Bpchar { length: Some(n) } => *n as i32 + 4,
             Self::Array(element) => element.typmod(),
             _ => -1,
+        }
+    }
+
+    /// The modifier of a value's field, of which [`Self::typmod`] knows only what belongs to the type here.
+    pub fn typmod_of(&self, field: &Field) -> i32 {
+        match field.metadata().get(MODIFIER_KEY).and_then(|text| text.parse().ok()) {
+            Some(modifier) if self.may_differ() => modifier,
+            _ => self.typmod(),
+        }
+    }
+
+    fn may_differ(&self) -> bool {
+        match self {
+            Self::Array(item) => item.may_differ(),
+            Self::Time | Self::Timestamp | Self::TimestampTz | Self::Interval | Self::Bpchar { .. } => true,
+            _ => false,
         }
     }
 

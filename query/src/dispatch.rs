@@ -184,7 +184,13 @@ pub(crate) fn text_rows(verb: &'static str, names: &[&str], rows: Vec<Vec<String
 }
 
 fn text_columns(names: &[&str]) -> Vec<ResultColumn> {
-    names.iter().map(|name| ResultColumn { name: (*name).to_string(), sql_type: SqlType::Text, origin: None }).collect()
+    let column = |name: &&str| ResultColumn {
+        name: (*name).to_string(),
+        sql_type: SqlType::Text,
+        modifier: SqlType::Text.typmod(),
+        origin: None,
+    };
+    names.iter().map(column).collect()
 }
 
 /// The result columns of a statement that is not a query; `None` when it returns no rows.

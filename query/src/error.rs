@@ -46,6 +46,7 @@ pub enum ErrorKind {
     InvalidBinaryRepresentation,
     InvalidDatetimeFormat,
     DatetimeOutOfRange,
+    IntervalOutOfRange,
     StringTooLong,
     CharacterNotInRepertoire,
     UntranslatableCharacter,

@@ -142,6 +142,8 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
         }),
         Expr::Overlay { .. } => own("overlay"),
         Expr::AtTimeZone { .. } => own("timezone"),
+        Expr::IsNormalized { .. } => own("is_normalized"),
+        Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => own("overlaps"),
         Expr::Subquery(query) => match query.body.as_ref() {
             SetExpr::Select(select) => match select.projection.first()? {
                 SelectItem::UnnamedExpr(expression) => own(&output_name(expression)),
@@ -162,6 +164,7 @@ fn type_name(data_type: &ast::DataType) -> String {
         DataType::BigInt(_) | DataType::Int8(_) => "int8".into(),
         DataType::SmallInt(_) | DataType::Int2(_) => "int2".into(),
         DataType::Real | DataType::Float4 => "float4".into(),
+        DataType::Float(ast::ExactNumberInfo::Precision(bits)) if *bits <= 24 => "float4".into(),
         DataType::Double(_) | DataType::DoublePrecision | DataType::Float8 | DataType::Float(_) => "float8".into(),
         DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric".into(),
         DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::CharVarying(_) => "varchar".into(),
@@ -170,6 +173,7 @@ fn type_name(data_type: &ast::DataType) -> String {
         DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => "timestamptz".into(),
         DataType::Timestamp(..) => "timestamp".into(),
         DataType::Time(..) => "time".into(),
+        DataType::Interval { .. } => "interval".into(),
         DataType::Array(
             ast::ArrayElemTypeDef::SquareBracket(element, _) | ast::ArrayElemTypeDef::AngleBracket(element),
         ) => type_name(element),

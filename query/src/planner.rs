@@ -23,6 +23,7 @@ use crate::operators::lowering::{Argument, lower, lower_expression};
 use crate::operators::open_call::opened;
 use crate::operators::sites::{Sites, annotate};
 use crate::operators::value_lists::{Cells, settle_values};
+use crate::operators::window_keys::compute_keys;
 use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::Parameters;
 use crate::pg_catalog;
@@ -270,6 +271,7 @@ impl Planning {
         }
         let plan = lower(plan, self.procedures(), &self.cast_context())
             .and_then(lower_averaged_sums)
+            .and_then(compute_keys)
             .and_then(exact_set_operations)
             .and_then(row_counts::with_ties)
             .and_then(|plan| compare_by_length(plan, self.procedures(), &self.cast_context()))
@@ -484,7 +486,8 @@ pub(crate) fn result_columns(
             )
             .hint("Cast it to text.")
         })?;
-        Ok(ResultColumn { origin: origin_of(qualifier, field.name(), snapshot), name, sql_type })
+        let modifier = sql_type.typmod_of(field);
+        Ok(ResultColumn { origin: origin_of(qualifier, field.name(), snapshot), name, sql_type, modifier })
     });
     columns.collect()
 }

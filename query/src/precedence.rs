@@ -1,9 +1,10 @@
 //! Mends what sqlparser reads with the wrong precedence.
 //!
 //! It takes everything after `IS [NOT] DISTINCT FROM` as the right operand, AND and OR included. Parentheses leave a
-//! `Nested` in the tree, so an AND or OR that stands there bare was not meant to.
+//! `Nested` in the tree, so an AND or OR that stands there bare was not meant to. It takes a power for the operand of the
+//! sign before it, which belongs to the base: `-2 ^ 2` is 4.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
 
 /// Gives `IS DISTINCT FROM` its precedence back in every expression of a statement.
@@ -24,6 +25,9 @@ impl VisitorMut for Mender {
             Expr::IsNotDistinctFrom(left, right) if is_logic(right) => {
                 *expression = hoisted(left, right, &Expr::IsNotDistinctFrom);
             }
+            Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr } if is_power(expr) => {
+                *expression = signed(*op, expr);
+            }
             // `x AND (p OR q)` without parentheses was `x AND p OR q`.
             Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
                 if let Expr::BinaryOp { left: first, op: BinaryOperator::Or, right: last } = right.as_ref() {
@@ -34,6 +38,20 @@ impl VisitorMut for Mender {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn is_power(expression: &Expr) -> bool {
+    matches!(expression, Expr::BinaryOp { op: BinaryOperator::PGExp, .. })
+}
+
+/// A power whose base has the sign.
+fn signed(sign: UnaryOperator, power: &Expr) -> Expr {
+    match power {
+        Expr::BinaryOp { left, op: BinaryOperator::PGExp, right } => {
+            Expr::BinaryOp { left: Box::new(signed(sign, left)), op: BinaryOperator::PGExp, right: right.clone() }
+        }
+        base => Expr::UnaryOp { op: sign, expr: Box::new(base.clone()) },
     }
 }
 

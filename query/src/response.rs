@@ -14,6 +14,8 @@ use futures::stream::BoxStream;
 pub struct ResultColumn {
     pub name: String,
     pub sql_type: SqlType,
+    /// The type's modifier; -1 for none.
+    pub modifier: i32,
     /// The table and 1-based column that the value comes from unchanged, where there is one.
     pub origin: Option<(ObjectId, i16)>,
 }

@@ -99,6 +99,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidDatetimeFormat => "22007",
         ErrorKind::DatetimeOutOfRange => "22008",
         ErrorKind::DivisionByZero => "22012",
+        ErrorKind::IntervalOutOfRange => "22015",
         ErrorKind::CharacterNotInRepertoire => "22021",
         ErrorKind::UntranslatableCharacter => "22P05",
         ErrorKind::InvalidParameterValue => "22023",

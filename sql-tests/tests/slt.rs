@@ -43,6 +43,7 @@ files! {
     the_optimiser_keeps_answers: "optimizer.slt",
     plain_views_are_their_queries: "plain_views.slt",
     values_have_the_types_that_postgres_gives_them: "values.slt",
+    what_the_differential_tester_found_stays_mended: "answers.slt",
     copy_reads_and_writes_what_postgres_does: "copy.slt",
     partitions_hold_what_they_are_named_for: "partitions.slt",
     explain_says_what_was_pruned: "explain.slt",

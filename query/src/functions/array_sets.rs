@@ -1,6 +1,7 @@
-//! Arrays as sets: the functions behind `@>`, `<@` and `&&`.
+//! Arrays as sets, the functions behind `@>`, `<@` and `&&`, and arrays in order, those behind `<` and its kin.
 //!
-//! Elements of all dimensions count, how often they are there does not, and NULL is equal to nothing.
+//! In a set elements of all dimensions count, how often they are there does not, and NULL is equal to nothing. In order NULL elements
+//! are equal, and above all others.
 
 use super::arrays::{leaves, lists};
 use super::overload::{Function, Kind, Overload};
@@ -9,6 +10,7 @@ use crate::error::{ErrorKind, QueryError};
 use arrow::array::{Array, ArrayRef, BooleanArray, DynComparator, make_comparator};
 use arrow::compute::SortOptions;
 use catalog::sql_type::SqlType;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 pub(super) fn functions() -> Vec<Function> {
@@ -17,7 +19,19 @@ pub(super) fn functions() -> Vec<Function> {
     vec![
         one("arraycontains", Overload::new(&[Array, Array], Bool, |columns, _| contains(columns))),
         one("arrayoverlap", Overload::new(&[Array, Array], Bool, |columns, _| overlaps(columns))),
+        one("array_lt", Overload::new(&[Array, Array], Bool, |columns, _| ordered(columns, Ordering::is_lt))),
+        one("array_le", Overload::new(&[Array, Array], Bool, |columns, _| ordered(columns, Ordering::is_le))),
+        one("array_gt", Overload::new(&[Array, Array], Bool, |columns, _| ordered(columns, Ordering::is_gt))),
+        one("array_ge", Overload::new(&[Array, Array], Bool, |columns, _| ordered(columns, Ordering::is_ge))),
     ]
+}
+
+fn ordered(columns: &[ArrayRef], holds: fn(Ordering) -> bool) -> Answer {
+    let (left, right) = (&columns[0], &columns[1]);
+    let compare = comparator(left, right, SortOptions { descending: false, nulls_first: false })?;
+    let answers =
+        (0..left.len()).map(|row| (left.is_valid(row) && right.is_valid(row)).then(|| holds(compare(row, row))));
+    Ok(Arc::new(answers.collect::<BooleanArray>()))
 }
 
 fn contains(columns: &[ArrayRef]) -> Answer {
@@ -33,7 +47,7 @@ fn overlaps(columns: &[ArrayRef]) -> Answer {
 fn by_row(columns: &[ArrayRef], ask: impl Fn(std::ops::Range<usize>, &dyn Fn(usize) -> bool) -> bool) -> Answer {
     let (left, right) = (lists(columns, 0), lists(columns, 1));
     let ((left_items, left_starts), (right_items, right_starts)) = (leaves(left), leaves(right));
-    let compare = comparator(left_items, right_items)?;
+    let compare = comparator(left_items, right_items, SortOptions::default())?;
     let answers = (0..left.len()).map(|row| {
         if left.is_null(row) || right.is_null(row) {
             return None;
@@ -48,8 +62,8 @@ fn by_row(columns: &[ArrayRef], ask: impl Fn(std::ops::Range<usize>, &dyn Fn(usi
     Ok(Arc::new(answers.collect::<BooleanArray>()))
 }
 
-fn comparator(left: &ArrayRef, right: &ArrayRef) -> Result<DynComparator, QueryError> {
-    make_comparator(left, right, SortOptions::default()).map_err(|_| {
+fn comparator(left: &ArrayRef, right: &ArrayRef, options: SortOptions) -> Result<DynComparator, QueryError> {
+    make_comparator(left, right, options).map_err(|_| {
         let shown = SqlType::from_data_type(left.data_type()).map_or("unknown".into(), |known| known.base_name());
         let message = format!("could not identify an equality operator for type {shown}");
         QueryError::new(ErrorKind::UndefinedFunction, message)

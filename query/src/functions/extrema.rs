@@ -4,6 +4,7 @@
 
 use super::overload::no_function;
 use crate::operators::json_operators::is_document;
+use crate::operators::modifiers::unmodified_field;
 use crate::scan::external;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -61,6 +62,12 @@ impl AggregateUDFImpl for Extremum {
         let field = Field::new(self.name(), self.return_type(&types)?, true);
         let is_oid =
             fields.iter().any(|field| matches!(SqlType::from_field(field), Some(SqlType::Oid | SqlType::Reg(_))));
+        // So does char(n), while those of varchar are text.
+        if let [only] = fields
+            && matches!(SqlType::from_field(only), Some(SqlType::Bpchar { .. }))
+        {
+            return Ok(Arc::new(unmodified_field(only).with_name(self.name())));
+        }
         Ok(Arc::new(if is_oid { SqlType::Oid.field(self.name(), true) } else { field }))
     }
 

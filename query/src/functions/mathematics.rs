@@ -125,7 +125,7 @@ fn radians() -> Vec<Function> {
         float("tanh", |c, _| of_one(c, |x| Ok(x.tanh()))),
         float("asinh", |c, _| of_one(c, |x| Ok(inverse_hyperbolic_sine(x)))),
         float("acosh", |c, _| of_one(c, inverse_hyperbolic_cosine)),
-        float("atanh", |c, _| of_one(c, |x| within_one(x).map(f64::atanh))),
+        float("atanh", |c, _| of_one(c, |x| within_one(x).map(inverse_hyperbolic_tangent))),
     ]
 }
 
@@ -472,18 +472,57 @@ fn in_range(result: f64, argument: f64) -> Number {
     if result == 0.0 && argument != 0.0 { Err(underflow()) } else { Ok(result) }
 }
 
-/// From here on the inverse hyperbolic functions are the logarithm of twice the number; the standard library's become infinite.
-const HYPERBOLIC_MAX: f64 = 1e150;
+// The inverse hyperbolic functions are those of fdlibm, which C libraries have; the standard library's differ in their last digits.
+
+/// From here on they are the logarithm of twice the number.
+const HYPERBOLIC_LARGE: f64 = 268_435_456.0;
+/// Up to here they are the number itself.
+const HYPERBOLIC_SMALL: f64 = 1.0 / HYPERBOLIC_LARGE;
 
 fn inverse_hyperbolic_sine(x: f64) -> f64 {
-    if x.is_finite() && x.abs() > HYPERBOLIC_MAX { x.signum() * (x.abs().ln() + LN_2) } else { x.asinh() }
+    let size = x.abs();
+    if !x.is_finite() || size < HYPERBOLIC_SMALL {
+        return x;
+    }
+    let result = if size > HYPERBOLIC_LARGE {
+        size.ln() + LN_2
+    } else if size > 2.0 {
+        (2.0 * size + 1.0 / ((x * x + 1.0).sqrt() + size)).ln()
+    } else {
+        let square = x * x;
+        (size + square / (1.0 + (1.0 + square).sqrt())).ln_1p()
+    };
+    result.copysign(x)
 }
 
 fn inverse_hyperbolic_cosine(x: f64) -> Number {
     if x < 1.0 {
         return Err(out_of_range());
     }
-    Ok(if x.is_finite() && x > HYPERBOLIC_MAX { x.ln() + LN_2 } else { x.acosh() })
+    Ok(if !x.is_finite() {
+        x
+    } else if x > HYPERBOLIC_LARGE {
+        x.ln() + LN_2
+    } else if x > 2.0 {
+        (2.0 * x - 1.0 / (x + (x * x - 1.0).sqrt())).ln()
+    } else {
+        let above = x - 1.0;
+        (above + (2.0 * above + above * above).sqrt()).ln_1p()
+    })
+}
+
+fn inverse_hyperbolic_tangent(x: f64) -> f64 {
+    let size = x.abs();
+    if size < HYPERBOLIC_SMALL {
+        return x;
+    }
+    let twice = size + size;
+    let result = if size < 0.5 {
+        0.5 * (twice + twice * size / (1.0 - size)).ln_1p()
+    } else {
+        0.5 * (twice / (1.0 - size)).ln_1p()
+    };
+    result.copysign(x)
 }
 
 const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;

@@ -281,7 +281,7 @@ impl ScalarUDFImpl for CatalogFunction {
 }
 
 /// The only value of an array. `try_from_array` would forget the metadata of a list's items.
-fn constant_value(array: &ArrayRef) -> Result<ScalarValue> {
+pub(crate) fn constant_value(array: &ArrayRef) -> Result<ScalarValue> {
     match array.as_list_opt::<i32>() {
         Some(list) => Ok(ScalarValue::List(Arc::new(list.clone()))),
         None => ScalarValue::try_from_array(array, 0),

@@ -7,10 +7,12 @@ use super::moments::interpolated;
 use super::moments::ranks::{intervals_of, lengths_of, ranks_of};
 use super::percentiles::{answer_type, fraction_type};
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::modifiers::unmodified_field;
 use crate::scan::external;
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::{SortOptions, cast, concat, filter, is_not_null, sort};
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{SortOptions, cast, concat, filter, is_not_null, sort, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use arrow::row::{RowConverter, SortField};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -66,6 +68,16 @@ impl AggregateUDFImpl for OrderedSet {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(types.get(1).map_or_else(|| types[0].clone(), |fractions| answer_type(&types[0], fractions)))
+    }
+
+    /// The answer is a value, of the values' own type.
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        let types: Vec<DataType> = fields.iter().map(|field| field.data_type().clone()).collect();
+        let answer = self.return_type(&types)?;
+        Ok(Arc::new(match answer == types[0] {
+            true => unmodified_field(&fields[0]).with_name(self.name()),
+            false => Field::new(self.name(), answer, true),
+        }))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -229,7 +241,11 @@ impl Accumulator for Values {
         // Intervals are sorted as numbers in their order, in which equally long ones are beside each other.
         let is_interval = matches!(self.data_type, DataType::Interval(_));
         let values = if is_interval { ranks_of(&self.all()?).map_err(external)? } else { self.all()? };
-        let sorted = sort(&values, Some(options))?;
+        let sorted = if values.data_type().is_nested() {
+            sorted_lists(&values, options)?
+        } else {
+            sort(&values, Some(options))?
+        };
         match &self.answer {
             Answer::Mode if sorted.is_empty() => ScalarValue::try_from(&self.data_type),
             Answer::Mode => {
@@ -252,6 +268,16 @@ impl Accumulator for Values {
     fn size(&self) -> usize {
         size_of_val(self) + self.kept.iter().map(|values| values.get_array_memory_size()).sum::<usize>()
     }
+}
+
+/// Arrow's sort takes no lists, but its rows do. NULL items come behind all others.
+fn sorted_lists(values: &ArrayRef, options: SortOptions) -> Result<ArrayRef> {
+    let options = SortOptions { nulls_first: options.descending, ..options };
+    let converter = RowConverter::new(vec![SortField::new_with_options(values.data_type().clone(), options)])?;
+    let rows = converter.convert_columns(std::slice::from_ref(values))?;
+    let mut places: Vec<u32> = (0..values.len() as u32).collect();
+    places.sort_by(|one, other| rows.row(*one as usize).cmp(&rows.row(*other as usize)));
+    Ok(take(values, &UInt32Array::from(places), None)?)
 }
 
 fn start_of_longest_run(sorted: &ArrayRef) -> Result<usize> {

@@ -14,6 +14,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_array};
 use crate::operators::contexts::known_function;
 use crate::operators::resolution::{as_decimal, implicit_cost, oid_of, unknown_field};
+use crate::pg_catalog::format_type;
 use crate::scan::external;
 use crate::types::Zone;
 use arrow::array::ArrayRef;
@@ -152,6 +153,7 @@ pub(crate) fn common_element(left: &SqlType, right: &SqlType) -> Option<SqlType>
             Some(wide_enough(&as_decimal(left), &as_decimal(right)))
         }
         _ if left == right => Some(left.clone()),
+        (SqlType::Varchar { .. }, SqlType::Text) => Some(left.clone()),
         _ if implicit_cost(right, left).is_some() => Some(left.clone()),
         _ => implicit_cost(left, right).map(|_| right.clone()),
     }
@@ -326,6 +328,7 @@ impl Function {
 
     fn resolve(&self, arguments: &[Option<SqlType>]) -> std::result::Result<&Overload, QueryError> {
         if let [only] = self.overloads.as_slice()
+            && arguments.iter().all(Option::is_some)
             && only.cost(arguments).is_some()
         {
             return Ok(only);
@@ -346,7 +349,10 @@ impl Function {
             let kinds = || overload.arguments.iter().zip(arguments);
             overload.arguments.len() == arguments.len()
                 && overload.is_alone_polymorphic()
-                && kinds().all(|(kind, argument)| !kind.is_polymorphic() || argument.is_none())
+                && kinds().all(|(kind, argument)| match argument {
+                    None => true,
+                    Some(known) => !kind.is_polymorphic() && implicit_cost(known, &kind.sql_type()).is_some(),
+                })
         };
         if !self.overloads.iter().any(open) {
             return no_function(self.name, arguments);
@@ -364,12 +370,18 @@ impl Function {
     }
 }
 
+/// `bit` and `bit varying`, which literals become before they become bytes.
+const BIT_STRINGS: [u32; 2] = [1560, 1562];
+
 /// A call's arguments, those of unknown type by what PostgreSQL would take them for. They stay unknown where it has no such function.
 fn settled(name: &str, arguments: &[Option<SqlType>]) -> std::result::Result<Vec<Option<SqlType>>, QueryError> {
     if arguments.iter().all(Option::is_some) {
         return Ok(arguments.to_vec());
     }
     let types = known_function(name, &arguments.iter().map(oid_of).collect::<Vec<_>>())?.unwrap_or_default();
+    if let Some(bits) = types.iter().find(|oid| BIT_STRINGS.contains(*oid)) {
+        return Err(QueryError::unsupported(format!("type {}", format_type(i64::from(*bits), None))));
+    }
     let settled = arguments
         .iter()
         .enumerate()

@@ -19,13 +19,33 @@ pub(crate) fn lower_averaged_sums(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         let schema = merge_schema(&node.inputs());
         let preserver = NamePreserver::new(&node);
-        node.map_expressions(|expression| {
+        let is_window = matches!(node, LogicalPlan::Window(_));
+        let lowered = node.map_expressions(|expression| {
             let name = preserver.save(&expression);
             let lowered = expression.transform_up(|part| sum_for_average(part, &schema))?;
             Ok(if lowered.transformed { lowered.update_data(|expression| name.restore(expression)) } else { lowered })
-        })
+        })?;
+        match lowered.transformed && is_window {
+            true => lowered.map_data(with_aliases),
+            false => Ok(lowered),
+        }
     })?;
     Ok(lowered.data)
+}
+
+/// Every function of a window under an alias. The optimiser takes keys out of all of them or of none, and where it names what it took
+/// depends on the alias, so that those of one window would have different keys.
+fn with_aliases(node: LogicalPlan) -> Result<LogicalPlan> {
+    let aliased = node.map_expressions(|expression| {
+        Ok(match expression {
+            Expr::Alias(_) => Transformed::no(expression),
+            other => {
+                let name = other.schema_name().to_string();
+                Transformed::yes(other.alias(name))
+            }
+        })
+    })?;
+    Ok(aliased.data)
 }
 
 fn sum_for_average(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -4,11 +4,13 @@
 //! the text, and never runs: [`super::lowering`] replaces it. Two calls are equal if they do the same, wherever they stand, so that
 //! `SELECT a + 1 … GROUP BY a + 1` is one expression.
 
-use super::candidates::UNKNOWN;
 use super::casts::{cast_type, expression_field, is_castable};
-use super::contexts::operator_operands;
+use super::checks::Check;
 use super::meetings::{Guest, Meeting};
-use super::resolution::{Operand, Resolved, is_short_shift, resolve, settled, unknown_field, with_digits};
+use super::modifiers::with_modifier;
+use super::prefixes::Prefix;
+use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
+use super::set_arguments::SetArgument;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::{self, innermost};
 use crate::scan::external;
@@ -27,7 +29,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum SiteKind {
     Binary(BinaryOperator),
-    Negation,
+    Prefix(Prefix),
     Cast(SqlType),
     /// `value operator ANY (array)`, or ALL.
     Elements {
@@ -36,6 +38,14 @@ pub(crate) enum SiteKind {
     },
     /// Values that become one.
     Meeting(Meeting),
+    /// The operand of AND, NOT and the like, by the construct that errors name.
+    Condition(&'static str),
+    /// A value that a construct takes as it is, if it is of one of its types.
+    Checked(Check),
+    /// A literal among the arguments of an aggregate or a window function.
+    SetArgument(SetArgument),
+    /// A value whose type has this modifier from here on.
+    Modified(i32),
 }
 
 /// Where a site and its operands are: 1-based characters of the source.
@@ -80,7 +90,23 @@ impl SiteCall {
                 let (left, right) = with_digits(operator, &guest(left, 0), &guest(right, 1))?;
                 self.binary_result(operator, &left, &right, fields)
             }
-            (SiteKind::Negation, [operand]) => negated_type(operand).map(|sql_type| untyped(&sql_type)),
+            (SiteKind::Prefix(prefix), [operand]) => match (prefix, prefix.operand_type(operand)?) {
+                (Prefix::SquareRoot | Prefix::CubeRoot, _) => Ok(untyped(&SqlType::Float8)),
+                (_, same) => Ok(untyped(&same)),
+            },
+            (SiteKind::Condition(construct), [operand]) => {
+                super::conditions::check(construct, operand)?;
+                Ok(untyped(&SqlType::Bool))
+            }
+            (SiteKind::Checked(check), [operand]) => {
+                check.check(operand)?;
+                Ok(fields[0].as_ref().clone())
+            }
+            (SiteKind::SetArgument(literal), [_, ..]) => Ok(match literal.literal_type(&operands)? {
+                Some(sql_type) => expression_field(&sql_type),
+                None => fields[0].as_ref().clone(),
+            }),
+            (SiteKind::Modified(modifier), [_]) => Ok(with_modifier(&fields[0], *modifier)),
             (SiteKind::Cast(to), [from]) => {
                 let literal = literals.first().copied().flatten();
                 Ok(expression_field(&cast_result(from, to, literal)?))
@@ -116,7 +142,10 @@ impl SiteCall {
                 let types = if swapped { [right, left] } else { [left, right] };
                 return self.procedure_result(name, &types);
             }
-            Resolved::Native(native) if is_short_shift(native, left) => DataType::Int16,
+            Resolved::Bits { operands, .. } => operands.0.data_type(),
+            Resolved::Converted(left, right) => {
+                return self.binary_result(operator, &Some(left), &Some(right), fields);
+            }
             Resolved::Native(native) => native_type(fields, native)?,
         };
         Ok(Field::new("site", data_type, true))
@@ -158,30 +187,6 @@ fn native_type(fields: &[FieldRef], operator: Operator) -> std::result::Result<D
 /// A field that says no more than its Arrow type, as expressions without a modifier have.
 fn untyped(sql_type: &SqlType) -> Field {
     Field::new("site", sql_type.data_type(), true)
-}
-
-/// The type of `-x`.
-pub(crate) fn negated_type(operand: &Operand) -> std::result::Result<SqlType, QueryError> {
-    match operand {
-        None => {
-            let types = operator_operands("-", &[UNKNOWN])?;
-            Ok(SqlType::from_oid(types[0]).unwrap_or(SqlType::Float8))
-        }
-        Some(
-            known @ (SqlType::Int2
-            | SqlType::Int4
-            | SqlType::Int8
-            | SqlType::Float4
-            | SqlType::Float8
-            | SqlType::Numeric { .. }
-            | SqlType::Interval),
-        ) => Ok(known.clone()),
-        Some(other) => Err(QueryError::new(
-            ErrorKind::UndefinedFunction,
-            format!("operator does not exist: - {}", other.base_name()),
-        )
-        .hint("No operator matches the given name and argument type. You might need to add an explicit type cast.")),
-    }
 }
 
 /// The type of `x::to`; a literal cast to plain numeric keeps its own digits.
@@ -259,7 +264,9 @@ impl ScalarUDFImpl for SiteCall {
         let shown: Vec<String> = args.iter().map(|argument| argument.schema_name().to_string()).collect();
         Ok(match &self.kind {
             SiteKind::Binary(operator) => format!("({} {operator} {})", shown[0], shown[1]),
-            SiteKind::Negation => format!("(- {})", shown[0]),
+            SiteKind::Prefix(prefix) => format!("({} {})", prefix.symbol(), shown[0]),
+            SiteKind::Condition(_) | SiteKind::Checked(_) | SiteKind::SetArgument(_) => shown[0].clone(),
+            SiteKind::Modified(modifier) => format!("{}({modifier})", shown[0]),
             SiteKind::Cast(to) => format!("{}::{to}", shown[0]),
             SiteKind::Meeting(Meeting::Case { operand, otherwise }) => shown_case(*operand, *otherwise, &shown),
             SiteKind::Meeting(Meeting::Distinct { negated }) => {
@@ -294,7 +301,11 @@ impl ScalarUDFImpl for SiteCall {
         };
         result.map(Arc::new).map_err(|error| {
             let place = if error.kind == ErrorKind::CannotCoerce { self.places.site } else { place };
-            let place = error.position.or(place);
+            let place = match self.kind {
+                // PostgreSQL does not say either which argument leaves the type open.
+                SiteKind::SetArgument(_) if error.kind == ErrorKind::DatatypeMismatch => None,
+                _ => error.position.or(place),
+            };
             external(error.position(place))
         })
     }

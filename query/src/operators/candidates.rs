@@ -111,7 +111,7 @@ pub(crate) fn element_of(array: Oid) -> Option<Oid> {
 }
 
 /// Whether a value of a type is taken for one of another without a cast.
-fn is_coercible(from: Oid, to: Oid) -> bool {
+pub(super) fn is_coercible(from: Oid, to: Oid) -> bool {
     if from == to || from == UNKNOWN || is_family(to) || is_implicit_cast(from, to) {
         return true;
     }

@@ -6,6 +6,7 @@
 
 use super::json_casts::{is_scalar_target, json_to_jsonb, jsonb_to_json, jsonb_to_scalar};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::constant_value;
 use crate::functions::overload::innermost;
 use crate::response::Format;
 use crate::scan::external;
@@ -442,7 +443,7 @@ fn intervals_to_times(array: &ArrayRef) -> ArrayRef {
 pub(crate) fn literal(text: &str, to: &SqlType, context: &CastContext) -> std::result::Result<ScalarValue, QueryError> {
     let array: ArrayRef = Arc::new(StringViewArray::from(vec![text]));
     let value = cast_array(&array, &SqlType::Text, to, context)?;
-    ScalarValue::try_from_array(&value, 0).map_err(|error| QueryError::unsupported(error.to_string()))
+    constant_value(&value).map_err(|error| QueryError::unsupported(error.to_string()))
 }
 
 /// The field of an expression's value: what its Arrow type does not imply stands in the metadata, and nothing else, because rows of
@@ -525,7 +526,7 @@ impl ScalarUDFImpl for CastFunction {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(convert(array)?)),
             ColumnarValue::Scalar(value) => {
                 let converted = convert(&value.to_array()?)?;
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&converted, 0)?))
+                constant_value(&converted).map(ColumnarValue::Scalar)
             }
         }
     }

@@ -130,11 +130,20 @@ fn scalar_call(called: &ScalarUDF, operands: &[Oid]) -> Result<Vec<Oid>, QueryEr
 fn site_operands(kind: &SiteKind, operands: &[Oid]) -> Result<Vec<Oid>, QueryError> {
     match kind {
         SiteKind::Binary(operator) => operator_operands(&symbol(operator), operands),
-        SiteKind::Negation => operator_operands("-", operands),
+        SiteKind::Prefix(prefix) => operator_operands(prefix.symbol(), operands),
+        SiteKind::Condition(_) => Ok(vec![BOOLEAN]),
+        SiteKind::Modified(_) | SiteKind::Checked(_) => Ok(vec![ANY]),
+        SiteKind::SetArgument(literal) => {
+            let mut types = function(literal.name(), &operands[1..])?;
+            types.insert(0, literal.chosen(&operands[1..])?.unwrap_or(ANY));
+            Ok(types)
+        }
         SiteKind::Cast(to) => Ok(vec![to.oid()]),
         SiteKind::Elements { operator, .. } => array_operands(&symbol(operator), operands),
         SiteKind::Meeting(Meeting::Case { operand, otherwise }) => case_operands(*operand, *otherwise, operands),
-        SiteKind::Meeting(Meeting::Coalesce | Meeting::Greatest | Meeting::Least) => Ok(meeting(operands)),
+        SiteKind::Meeting(Meeting::Coalesce | Meeting::Greatest | Meeting::Least | Meeting::Array) => {
+            Ok(meeting(operands))
+        }
         SiteKind::Meeting(Meeting::NullIf | Meeting::Distinct { .. }) => operator_operands("=", operands),
     }
 }
@@ -168,9 +177,11 @@ pub(super) fn operator_operands(symbol: &str, operands: &[Oid]) -> Result<Vec<Oi
             Failure::Ambiguous => ambiguous("operator", &shown),
             Failure::Undetermined => undetermined(),
             Failure::Missing => {
-                QueryError::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {shown}")).hint(
-                    "No operator matches the given name and argument types. You might need to add explicit type casts.",
-                )
+                let hint = match operands {
+                    [_] => "No operator matches the given name and argument type. You might need to add an explicit type cast.",
+                    _ => "No operator matches the given name and argument types. You might need to add explicit type casts.",
+                };
+                QueryError::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {shown}")).hint(hint)
             }
         }
     })

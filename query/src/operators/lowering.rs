@@ -4,31 +4,35 @@
 //! becomes a checked kernel, operators over dates and intervals the procedure of PostgreSQL's name. A literal beside a typed operand
 //! is read by that type's reader here, once, and what cannot be read is an error at the literal.
 
-use super::arithmetic::{arithmetic_call, negation_call};
-use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow, negated_type};
+use super::aggregate_lowering::with_item_types;
+use super::arithmetic::arithmetic_call;
+use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
 use super::casts::{CastContext, cast_call, expression_field, is_text, literal};
 use super::document_lowering::refuse_grouped_json;
 use super::frames;
 use super::in_lists::keep_lists_apart;
-use super::resolution::{Operand, Resolved, is_short_shift, resolve, settled, unknown_field, with_digits};
+use super::modifiers::modified_value;
+use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
 use crate::functions::aggregates::AVERAGE;
-use crate::functions::in_zone;
 use crate::functions::moments::INTERVAL_LENGTH;
 use crate::functions::numerics::lowered_trim_scale;
 use crate::functions::overload::{Function, innermost};
+use crate::functions::{constant_value, in_zone};
 use crate::scan::external;
 use crate::set_operations::{is_set_operation, opaque};
 use crate::types::Zone;
 use arrow::datatypes::DataType;
-use catalog::sql_type::{SqlType, TYPE_KEY};
+use catalog::sql_type::{MODIFIER_KEY, SqlType, TYPE_KEY};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{Cast, Like, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Sort, lit, when};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, GroupingSet, LogicalPlan, Operator, ScalarUDF, Sort, lit, when,
+};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
@@ -59,6 +63,8 @@ pub(crate) struct Argument {
     pub(super) place: Option<usize>,
     /// Whether it is an OID that prints as an object's name.
     is_alias: bool,
+    /// That of its field, where the type itself has none.
+    modifier: i32,
 }
 
 impl Lowering<'_> {
@@ -74,6 +80,10 @@ impl Lowering<'_> {
         let preserver = NamePreserver::new(&node);
         let sorts = matches!(node, LogicalPlan::Sort(_));
         let rewritten = node.map_expressions(|expression| {
+            if let Expr::GroupingSet(sets) = expression {
+                return self.grouping_set(sets, &preserver, &schema);
+            }
+            let expression = self.grouping_call(expression, &preserver, &schema)?;
             let name = preserver.save(&expression);
             let mut lowered = expression.transform_up(|part| self.expression(part, &schema))?;
             if sorts && lowered.data.get_type(&schema)? == SqlType::Interval.data_type() {
@@ -85,7 +95,46 @@ impl Lowering<'_> {
             Ok(lowered.update_data(|expression| name.restore(expression)))
         })?;
         // An input's types may have changed too.
-        rewritten.map_data(LogicalPlan::recompute_schema)
+        rewritten.map_data(LogicalPlan::recompute_schema)?.map_data(|node| with_item_types(node, self.context))
+    }
+
+    /// What is grouped by keeps its name, under which other nodes mean it.
+    fn grouping_set(
+        &self,
+        sets: GroupingSet,
+        preserver: &NamePreserver,
+        schema: &DFSchema,
+    ) -> Result<Transformed<Expr>> {
+        let lowered = |items: Vec<Expr>| self.grouped(items, preserver, schema);
+        Ok(Transformed::yes(Expr::GroupingSet(match sets {
+            GroupingSet::Rollup(items) => GroupingSet::Rollup(lowered(items)?),
+            GroupingSet::Cube(items) => GroupingSet::Cube(lowered(items)?),
+            GroupingSet::GroupingSets(sets) => {
+                GroupingSet::GroupingSets(sets.into_iter().map(lowered).collect::<Result<_>>()?)
+            }
+        })))
+    }
+
+    /// `grouping(x)` names what is grouped by as the sets do.
+    fn grouping_call(&self, expression: Expr, preserver: &NamePreserver, schema: &DFSchema) -> Result<Expr> {
+        match expression {
+            Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+                let name = call.params.args.iter().map(|argument| argument.schema_name().to_string());
+                let name = format!("grouping({})", name.collect::<Vec<_>>().join(","));
+                call.params.args = self.grouped(call.params.args, preserver, schema)?;
+                let call = Expr::AggregateFunction(call);
+                Ok(if call.schema_name().to_string() == name { call } else { call.alias(name) })
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn grouped(&self, items: Vec<Expr>, preserver: &NamePreserver, schema: &DFSchema) -> Result<Vec<Expr>> {
+        let items = items.into_iter().map(|item| {
+            let name = preserver.save(&item);
+            Ok(name.restore(item.transform_up(|part| self.expression(part, schema))?.data))
+        });
+        items.collect()
     }
 
     /// Intervals sort by their length, a month having thirty days.
@@ -143,6 +192,12 @@ impl Lowering<'_> {
         let ScalarFunction { func, args } = call;
         let types = args.iter().map(|argument| Ok(Argument::new(argument.clone(), None, schema)?.known));
         let types = types.collect::<Result<Vec<Operand>>>()?;
+        if let ("octet_length", [value], [Some(known @ SqlType::Bpchar { .. })]) =
+            (func.name(), args.as_slice(), types.as_slice())
+        {
+            let padded = self.padded(value.clone(), known).map_err(external)?;
+            return self.bound(&func, vec![padded], &[Some(SqlType::Text)]).map_err(external);
+        }
         self.bound(&func, args, &types).map_err(external)
     }
 
@@ -171,7 +226,7 @@ impl Lowering<'_> {
         let typed = args.into_iter().zip(types).map(|(argument, sql_type)| match (&argument, &sql_type) {
             (Expr::Placeholder(Placeholder { field: None, .. }), _)
             | (Expr::Literal(ScalarValue::Utf8(Some(_)), _), SqlType::Numeric { declared: false, .. }) => {
-                let open = Argument { expression: argument, known: None, place: None, is_alias: false };
+                let open = Argument { expression: argument, known: None, place: None, is_alias: false, modifier: -1 };
                 self.typed(open, &sql_type)
             }
             _ => Ok(argument),
@@ -193,14 +248,23 @@ impl Lowering<'_> {
                 external(error.position(place))
             });
         }
+        if let SiteKind::SetArgument(literal) = &site.kind {
+            return self.set_argument(literal, arguments).map_err(|error| {
+                let place = error.position.or(site.places.site);
+                external(error.position(place))
+            });
+        }
         let mut arguments = arguments.into_iter();
         let mut next = || arguments.next().expect("a site has the operands it was made with");
         let lowered = match &site.kind {
             SiteKind::Binary(operator) => self.binary(operator, next(), next()),
-            SiteKind::Negation => self.negation(next()),
+            SiteKind::Prefix(prefix) => self.prefixed(*prefix, next()),
+            SiteKind::Condition(construct) => self.condition(construct, next()),
+            SiteKind::Checked(_) => Ok(next().expression),
+            SiteKind::Modified(modifier) => return modified_value(next().expression, *modifier, schema),
             SiteKind::Cast(to) => self.cast(next(), to),
             SiteKind::Elements { operator, all } => self.elements(operator, *all, next(), next()),
-            SiteKind::Meeting(_) => unreachable!("handled above"),
+            SiteKind::Meeting(_) | SiteKind::SetArgument(_) => unreachable!("handled above"),
         };
         lowered.map_err(|error| {
             let place = error.position.or(site.places.site);
@@ -217,14 +281,16 @@ impl Lowering<'_> {
         let (left_known, right_known) = with_digits(operator, &left.guest(), &right.guest())?;
         let resolved = resolve(operator, &left_known, &right_known)?;
         if let Resolved::Native(native) = resolved {
-            if is_short_shift(native, &left.known) {
-                return self.short_shift(left, native, right);
-            }
-            // The optimiser would make 0 of `x # x`, also where x is NULL.
-            let same = native == Operator::BitwiseXor && left.expression == right.expression;
             let (left, right) = self.beside_arrays(left, right)?;
-            let right = if same { opaque(right.expression) } else { right.expression };
-            return Ok(binary_expression(left.expression, native, right));
+            return Ok(binary_expression(left.expression, native, right.expression));
+        }
+        if let Resolved::Bits { operator, operands } = resolved {
+            return self.bits(operator, (left, right), &operands);
+        }
+        if let Resolved::Converted(left_type, right_type) = resolved {
+            let left = self.as_operand(left, &left_type);
+            let right = self.as_operand(right, &right_type);
+            return self.binary(operator, left, right);
         }
         let (left_type, right_type) = settled(operator, &left_known, &right_known);
         let (left, right) = (self.typed(left, &left_type)?, self.typed(right, &right_type)?);
@@ -264,21 +330,40 @@ impl Lowering<'_> {
                 let (left, right) = (self.to_text(left, &left_type), self.to_text(right, &right_type));
                 binary_expression(left, Operator::StringConcat, right)
             }
-            Resolved::Pattern(pattern) => self.pattern(left, pattern, right)?,
-            Resolved::Native(_) => unreachable!("handled above"),
+            Resolved::Pattern(pattern) => self.pattern(self.padded(left, &left_type)?, pattern, right)?,
+            Resolved::Native(_) | Resolved::Bits { .. } | Resolved::Converted(..) => unreachable!("handled above"),
         })
     }
 
-    /// A shift of a smallint is one of an integer, of which the low bits are kept.
-    fn short_shift(&self, left: Argument, shift: Operator, right: Argument) -> std::result::Result<Expr, QueryError> {
-        let count = self.typed(right, &SqlType::Int4)?;
-        let number = |value: i32| Expr::Literal(ScalarValue::Int32(Some(value)), None);
-        let value = datafusion::logical_expr::cast(left.expression, DataType::Int32);
-        let shifted = binary_expression(value, shift, datafusion::logical_expr::cast(count, DataType::Int32));
-        let low = binary_expression(shifted, Operator::BitwiseAnd, number(0xffff));
-        let signed = binary_expression(low, Operator::BitwiseXor, number(0x8000));
-        let signed = binary_expression(signed, Operator::Minus, number(0x8000));
-        Ok(datafusion::logical_expr::cast(signed, DataType::Int16))
+    /// An operand of a known type in another one.
+    fn as_operand(&self, operand: Argument, to: &SqlType) -> Argument {
+        match &operand.known {
+            Some(from) if from.oid() != to.oid() => {
+                Argument::known(self.converted(operand.expression, from, to), to.clone())
+            }
+            _ => operand,
+        }
+    }
+
+    fn bits(
+        &self,
+        operator: Operator,
+        (left, right): (Argument, Argument),
+        (left_type, right_type): &(SqlType, SqlType),
+    ) -> std::result::Result<Expr, QueryError> {
+        let operand = |argument: Argument, to: &SqlType| -> std::result::Result<Expr, QueryError> {
+            let known = argument.known.clone();
+            let value = self.typed(argument, to)?;
+            Ok(known.map_or(value.clone(), |from| self.to_number(value, &from, &to.data_type())))
+        };
+        let (left, right) = (operand(left, left_type)?, operand(right, right_type)?);
+        if matches!(operator, Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight) {
+            return Ok(shift(operator, left, right, left_type));
+        }
+        // The optimiser would make 0 of `x # x`, also where x is NULL.
+        let same = operator == Operator::BitwiseXor && left == right;
+        let right = if same { opaque(right) } else { right };
+        Ok(binary_expression(left, operator, right))
     }
 
     /// A literal beside an array is read as one.
@@ -300,6 +385,16 @@ impl Lowering<'_> {
         Ok((read(left, right_array)?, read(right, left_array)?))
     }
 
+    /// A char(n) with the blanks at its end, which patterns see.
+    pub(super) fn padded(&self, value: Expr, known: &SqlType) -> std::result::Result<Expr, QueryError> {
+        let SqlType::Bpchar { length: Some(length) } = known else { return Ok(value) };
+        let function = self.procedures.get("rpad").cloned();
+        let function = function.ok_or_else(|| QueryError::unsupported("function rpad"))?;
+        let length = Expr::Literal(ScalarValue::Int32(Some(*length as i32)), None);
+        let plain = cast_call(value, known.clone(), SqlType::Text, self.context);
+        self.bound(&function, vec![plain, length], &[Some(SqlType::Text), Some(SqlType::Int4)])
+    }
+
     /// LIKE is DataFusion's; regular expressions have PostgreSQL's syntax, which `regexp_like` reads.
     fn pattern(&self, left: Expr, pattern: Operator, right: Expr) -> std::result::Result<Expr, QueryError> {
         let (ignore_case, negated) = match pattern {
@@ -307,6 +402,10 @@ impl Lowering<'_> {
             Operator::RegexIMatch => (true, false),
             Operator::RegexNotMatch => (false, true),
             Operator::RegexNotIMatch => (true, true),
+            Operator::LikeMatch => return Ok(like(false, false, left, right)),
+            Operator::NotLikeMatch => return Ok(like(true, false, left, right)),
+            Operator::ILikeMatch => return Ok(like(false, true, left, right)),
+            Operator::NotILikeMatch => return Ok(like(true, true, left, right)),
             _ => return Ok(binary_expression(left, pattern, right)),
         };
         let function = self.procedures.get("regexp_like").cloned();
@@ -319,17 +418,6 @@ impl Lowering<'_> {
         }
         let matches = self.bound(&function, arguments, &types)?;
         Ok(if negated { Expr::Not(Box::new(matches)) } else { matches })
-    }
-
-    fn negation(&self, operand: Argument) -> std::result::Result<Expr, QueryError> {
-        let sql_type = negated_type(&operand.known)?;
-        let value = self.typed(operand, &sql_type)?;
-        if sql_type == SqlType::Interval {
-            let function = self.procedures.get("interval_um").cloned();
-            let function = function.ok_or_else(|| QueryError::unsupported("function interval_um"))?;
-            return self.bound(&function, vec![value], &[Some(SqlType::Interval)]);
-        }
-        Ok(negation_call(value, sql_type.data_type()))
     }
 
     fn cast(&self, operand: Argument, to: &SqlType) -> std::result::Result<Expr, QueryError> {
@@ -420,7 +508,7 @@ impl Lowering<'_> {
             && to.data_type() != DataType::Null
             && let Ok(array) = literal.to_array()
             && let Ok(cast) = super::casts::cast_array(&array, from, to, self.context)
-            && let Ok(folded) = ScalarValue::try_from_array(&cast, 0)
+            && let Ok(folded) = constant_value(&cast)
         {
             return Expr::Literal(folded, metadata_of(to));
         }
@@ -447,12 +535,25 @@ impl Argument {
         let known = if unknown_field(&field, literal) { None } else { SqlType::from_field(&field) };
         let declared = field.metadata().get(TYPE_KEY).and_then(|text| SqlType::parse(text));
         let is_alias = matches!(declared, Some(SqlType::Reg(_)));
-        Ok(Self { expression, known, place, is_alias })
+        let modifier = field.metadata().get(MODIFIER_KEY).and_then(|text| text.parse().ok()).unwrap_or(-1);
+        Ok(Self { expression, known, place, is_alias, modifier })
+    }
+
+    pub(super) fn modifier(&self) -> i32 {
+        self.modifier
+    }
+
+    pub(super) fn operand(&self) -> Operand {
+        self.known.clone()
+    }
+
+    pub(super) fn into_expression(self) -> Expr {
+        self.expression
     }
 
     /// A value of a known type.
     pub(super) fn known(expression: Expr, known: SqlType) -> Self {
-        Self { expression, known: Some(known), place: None, is_alias: false }
+        Self { expression, known: Some(known), place: None, is_alias: false, modifier: -1 }
     }
 }
 
@@ -504,6 +605,27 @@ fn is_bound_here(function: &ScalarUDF) -> bool {
 
 pub(super) fn binary_expression(left: Expr, operator: Operator, right: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right)))
+}
+
+/// The operands of a shift have one type; one of a smallint is one of an integer, of which the low bits are kept.
+fn shift(operator: Operator, value: Expr, count: Expr, value_type: &SqlType) -> Expr {
+    use datafusion::logical_expr::cast;
+    match value_type {
+        SqlType::Int8 => binary_expression(value, operator, cast(count, DataType::Int64)),
+        SqlType::Int4 => binary_expression(value, operator, count),
+        _ => {
+            let number = |value: i32| Expr::Literal(ScalarValue::Int32(Some(value)), None);
+            let shifted = binary_expression(cast(value, DataType::Int32), operator, count);
+            let low = binary_expression(shifted, Operator::BitwiseAnd, number(0xffff));
+            let signed = binary_expression(low, Operator::BitwiseXor, number(0x8000));
+            let signed = binary_expression(signed, Operator::Minus, number(0x8000));
+            cast(signed, DataType::Int16)
+        }
+    }
+}
+
+fn like(negated: bool, ignores_case: bool, value: Expr, pattern: Expr) -> Expr {
+    Expr::Like(Like::new(negated, Box::new(value), Box::new(pattern), None, ignores_case))
 }
 
 /// The value of an integer literal that was given its type by `sites`.

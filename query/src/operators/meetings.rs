@@ -7,9 +7,11 @@
 //!     CASE WHEN a THEN date ELSE '…'     a date
 //!     greatest(1, date)                  GREATEST types integer and date cannot be matched
 
-use super::candidates::{UNKNOWN, common_type};
+use super::call::is_left_to_arrow;
+use super::candidates::{UNKNOWN, common_type, is_coercible};
 use super::casts::{cast_call, expression_field};
 use super::lowering::{Argument, Lowering, binary_expression};
+use super::modifiers::with_modifier;
 use super::resolution::{Operand, as_decimal, resolve, settled};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::innermost;
@@ -18,9 +20,11 @@ use arrow::datatypes::DataType;
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn;
-use datafusion::logical_expr::expr::Case;
+use datafusion::functions_nested::expr_fn::make_array;
+use datafusion::logical_expr::expr::{Case, Cast};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, when};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, QueryError>;
 
@@ -36,6 +40,8 @@ pub(crate) enum Meeting {
     Greatest,
     Least,
     NullIf,
+    /// `ARRAY[…]`.
+    Array,
     /// `IS DISTINCT FROM`, or `IS NOT DISTINCT FROM`.
     Distinct {
         negated: bool,
@@ -71,6 +77,7 @@ impl Meeting {
             Self::Greatest => "GREATEST",
             Self::Least => "LEAST",
             Self::NullIf => "NULLIF",
+            Self::Array => "ARRAY",
             Self::Distinct { .. } => "IS DISTINCT FROM",
         }
     }
@@ -83,10 +90,15 @@ impl Meeting {
                 common(self.construct(), &case_values(operand, otherwise, guests))
             }
             Self::Coalesce | Self::Greatest | Self::Least => common(self.construct(), guests),
+            Self::Array => Ok(SqlType::Array(Box::new(element(common(self.construct(), guests)?)))),
             Self::NullIf => {
                 let [value, other] = pair(guests)?;
                 resolve(&BinaryOperator::Eq, &value.known, &other.known)?;
-                Ok(settled(&BinaryOperator::Eq, &value.known, &other.known).0)
+                // Texts of any kind are compared as text.
+                Ok(match settled(&BinaryOperator::Eq, &value.known, &other.known).0 {
+                    SqlType::Varchar { .. } => SqlType::Text,
+                    known => known,
+                })
             }
             Self::Distinct { .. } => {
                 let [left, right] = pair(guests)?;
@@ -111,11 +123,21 @@ pub(crate) fn common(construct: &str, guests: &[Guest<'_>]) -> Result<SqlType> {
     {
         return Ok(first.clone());
     }
+    if let Some(padded) = char_of_all(guests) {
+        return Ok(padded);
+    }
     if let Some(array) = array_of_all(guests)? {
         return Ok(array);
     }
     let oids: Vec<_> = guests.iter().map(|guest| guest.known.as_ref().map_or(UNKNOWN, SqlType::oid)).collect();
     let Some(oid) = common_type(&oids) else { return Err(mismatch(construct, guests, &oids)) };
+    if let Some(guest) = guests.iter().zip(&oids).find_map(|(guest, from)| (!is_coercible(*from, oid)).then_some(guest))
+    {
+        let name = |sql_type: Option<SqlType>| sql_type.map_or_else(|| "unknown".into(), |known| known.base_name());
+        let (from, to) = (name(guest.known.clone()), name(SqlType::from_oid(oid)));
+        let message = format!("{construct} could not convert type {from} to {to}");
+        return Err(QueryError::new(ErrorKind::CannotCoerce, message).position(guest.place));
+    }
     match SqlType::from_oid(oid) {
         Some(SqlType::Numeric { .. }) => numeric_of_all(guests),
         Some(sql_type) => Ok(sql_type),
@@ -137,6 +159,14 @@ fn array_of_all(guests: &[Guest<'_>]) -> Result<Option<SqlType>> {
         }
         _ => Ok(Some((*first).clone())),
     }
+}
+
+/// char(n) beside NULLs alone, whose length says how far its values are filled up with blanks.
+fn char_of_all(guests: &[Guest<'_>]) -> Option<SqlType> {
+    let is_null = |guest: &Guest<'_>| guest.known.is_none() && guest.literal.is_none_or(ScalarValue::is_null);
+    let mut others = guests.iter().filter(|guest| !is_null(guest));
+    let first = others.next()?.known.as_ref().filter(|known| matches!(known, SqlType::Bpchar { .. }))?;
+    others.all(|guest| guest.known.as_ref() == Some(first)).then(|| first.clone())
 }
 
 /// Names the first two types that do not meet.
@@ -167,6 +197,20 @@ fn numeric_of_all(guests: &[Guest<'_>]) -> Result<SqlType> {
     }
     let precision = (whole + fraction).min(NUMERIC_PRECISION_MAX.into()) as u8;
     Ok(SqlType::Numeric { precision, scale: fraction as i8, declared: false })
+}
+
+/// The type of an array's items, which have no modifier.
+fn element(common: SqlType) -> SqlType {
+    match common {
+        SqlType::Varchar { .. } => SqlType::Varchar { length_max: None },
+        SqlType::Numeric { precision, scale, .. } => SqlType::Numeric { precision, scale, declared: false },
+        other => other,
+    }
+}
+
+/// An array whose items are known by their Arrow type alone.
+fn plain_array(item: &SqlType) -> SqlType {
+    SqlType::Array(Box::new(SqlType::from_data_type(&item.data_type()).unwrap_or(SqlType::Text)))
 }
 
 /// The values of CASE; that of ELSE, or the NULL in its place, says the most.
@@ -227,6 +271,18 @@ impl Lowering<'_> {
             Meeting::Case { operand, otherwise } => self.case(operand, otherwise, arguments, &common),
             Meeting::NullIf => self.null_if(arguments, &common),
             Meeting::Distinct { negated } => self.distinct(arguments, negated),
+            Meeting::Array => {
+                let SqlType::Array(item) = &common else { return Err(QueryError::unsupported("this array")) };
+                if is_left_to_arrow(item) {
+                    return Ok(make_array(arguments.into_iter().map(Argument::into_expression).collect()));
+                }
+                let values = arguments.into_iter().map(|argument| self.met(argument, item));
+                let array = make_array(values.collect::<Result<Vec<Expr>>>()?);
+                Ok(match item.item_field().metadata().is_empty() {
+                    true => array,
+                    false => cast_call(array, plain_array(item), common, self.context),
+                })
+            }
             Meeting::Coalesce | Meeting::Greatest | Meeting::Least => {
                 let values = arguments.into_iter().map(|argument| self.met(argument, &common));
                 let values = values.collect::<Result<Vec<Expr>>>()?;
@@ -284,7 +340,8 @@ impl Lowering<'_> {
     fn null_if(&self, arguments: Vec<Argument>, result: &SqlType) -> Result<Expr> {
         let [value, other] = <[Argument; 2]>::try_from(arguments)
             .map_err(|_| QueryError::new(ErrorKind::Syntax, "NULLIF takes two values"))?;
-        let value = self.typed(value, result)?;
+        let modifier = value.modifier();
+        let value = self.met(value, result)?;
         let left = Argument::known(value.clone(), result.clone());
         let null = Expr::Literal(ScalarValue::try_from(&result.data_type()).unwrap_or(ScalarValue::Null), None);
         let met = match self.binary(&BinaryOperator::Eq, left, other)? {
@@ -293,7 +350,12 @@ impl Lowering<'_> {
             }
             equal => when(equal, null).otherwise(value).map_err(|error| QueryError::unsupported(error.to_string()))?,
         };
-        Ok(self.with_type(met, result))
+        let met = self.with_type(met, result);
+        if modifier == -1 {
+            return Ok(met);
+        }
+        let field = with_modifier(&expression_field(result), modifier);
+        Ok(Expr::Cast(Cast::new_from_field(Box::new(met), Arc::new(field))))
     }
 
     fn distinct(&self, arguments: Vec<Argument>, negated: bool) -> Result<Expr> {

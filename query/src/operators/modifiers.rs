@@ -1,10 +1,25 @@
 //! Modifiers of times and intervals: `timestamp(0)`, `interval day to minute`.
 //!
-//! They are no part of a value's type here; a cast to such a type is followed by a call that rounds or cuts.
+//! A cast to such a type is followed by a call that rounds or cuts, and by a site that says the modifier: it stands in the metadata of
+//! the value's field, where a result's description finds it.
 
-use super::sites::{LITERAL_INT4, call_quoted, marked};
+use super::call::{Places, SiteKind};
+use super::casts::expression_field;
+use super::sites::{Annotator, LITERAL_INT4, call_quoted, marked};
 use crate::functions::moments::{INTERVAL_CUT, MOMENT_ROUNDED};
+use arrow::datatypes::Field;
+use catalog::sql_type::{MODIFIER_KEY, SqlType};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::ExprSchemable;
+use datafusion::logical_expr::expr::Cast;
 use datafusion::sql::sqlparser::ast::{DataType, DateTimeField, Expr, IntervalFields, Value};
+use std::sync::Arc;
+
+/// Digits behind the second's point that every value has.
+const DIGITS_MAX: u64 = 6;
+/// In an interval's modifier: all units, and all digits.
+const ALL_UNITS: i32 = 0x7fff;
+const ALL_DIGITS: i32 = 0xffff;
 
 /// What a type's modifier does to a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -13,36 +28,60 @@ pub(crate) struct Modifier {
     digits: Option<u64>,
     /// The smallest unit that an interval keeps.
     unit: Option<&'static str>,
+    /// As `pg_attribute.atttypmod` has it.
+    number: i32,
 }
 
-/// The modifier of a type; `None` for one that keeps everything.
+/// The modifier of a type; `None` for one that has none.
 pub(crate) fn modifier_of(data_type: &DataType) -> Option<Modifier> {
-    let modifier = match data_type {
-        DataType::Timestamp(digits, _) | DataType::Time(digits, _) => Modifier { digits: *digits, unit: None },
-        DataType::Interval { fields, precision } => {
-            Modifier { digits: *precision, unit: fields.as_ref().and_then(smallest) }
+    match data_type {
+        DataType::Timestamp(digits, _) | DataType::Time(digits, _) => {
+            let digits = digits.map(|digits| digits.min(DIGITS_MAX))?;
+            Some(Modifier { digits: kept(Some(digits)), unit: None, number: digits as i32 })
         }
-        _ => Modifier::default(),
-    };
-    kept(modifier)
+        DataType::Interval { fields, precision } => of_interval(fields.as_ref(), *precision),
+        _ => None,
+    }
 }
 
 /// The modifier of a literal, as in `interval '1 2:03' day to hour`.
-pub(super) fn literal_modifier(last: Option<&DateTimeField>, digits: Option<u64>) -> Option<Modifier> {
-    let unit = last.and_then(|field| match field {
-        DateTimeField::Year => Some("year"),
-        DateTimeField::Month => Some("month"),
-        DateTimeField::Day => Some("day"),
-        DateTimeField::Hour => Some("hour"),
-        DateTimeField::Minute => Some("minute"),
+pub(super) fn literal_modifier(
+    leading: Option<&DateTimeField>,
+    last: Option<&DateTimeField>,
+    digits: Option<u64>,
+) -> Option<Modifier> {
+    use IntervalFields as F;
+    let fields = match (leading, last) {
+        (Some(DateTimeField::Year), Some(DateTimeField::Month)) => Some(F::YearToMonth),
+        (Some(DateTimeField::Day), Some(DateTimeField::Hour)) => Some(F::DayToHour),
+        (Some(DateTimeField::Day), Some(DateTimeField::Minute)) => Some(F::DayToMinute),
+        (Some(DateTimeField::Day), Some(DateTimeField::Second)) => Some(F::DayToSecond),
+        (Some(DateTimeField::Hour), Some(DateTimeField::Minute)) => Some(F::HourToMinute),
+        (Some(DateTimeField::Hour), Some(DateTimeField::Second)) => Some(F::HourToSecond),
+        (Some(DateTimeField::Minute), Some(DateTimeField::Second)) => Some(F::MinuteToSecond),
+        (Some(DateTimeField::Year), None) => Some(F::Year),
+        (Some(DateTimeField::Month), None) => Some(F::Month),
+        (Some(DateTimeField::Day), None) => Some(F::Day),
+        (Some(DateTimeField::Hour), None) => Some(F::Hour),
+        (Some(DateTimeField::Minute), None) => Some(F::Minute),
+        (Some(DateTimeField::Second), None) => Some(F::Second),
         _ => None,
-    });
-    kept(Modifier { digits, unit })
+    };
+    of_interval(fields.as_ref(), digits)
 }
 
-fn kept(modifier: Modifier) -> Option<Modifier> {
-    let modifier = Modifier { digits: modifier.digits.filter(|digits| *digits < 6), ..modifier };
-    (modifier != Modifier::default()).then_some(modifier)
+fn of_interval(fields: Option<&IntervalFields>, digits: Option<u64>) -> Option<Modifier> {
+    let digits = digits.map(|digits| digits.min(DIGITS_MAX));
+    if fields.is_none() && digits.is_none() {
+        return None;
+    }
+    let units = fields.map_or(ALL_UNITS, units_of);
+    let number = units << 16 | digits.map_or(ALL_DIGITS, |digits| digits as i32);
+    Some(Modifier { digits: kept(digits), unit: fields.and_then(smallest), number })
+}
+
+fn kept(digits: Option<u64>) -> Option<u64> {
+    digits.filter(|digits| *digits < DIGITS_MAX)
 }
 
 fn smallest(fields: &IntervalFields) -> Option<&'static str> {
@@ -57,20 +96,96 @@ fn smallest(fields: &IntervalFields) -> Option<&'static str> {
     })
 }
 
-/// The value as a modifier leaves it.
-pub(super) fn modified(value: Expr, modifier: Modifier) -> Expr {
-    let cut = match modifier.unit {
-        Some(unit) => {
-            let unit = Expr::Value(Value::SingleQuotedString(unit.to_string()).into());
-            call_quoted(INTERVAL_CUT, vec![value, unit])
-        }
-        None => value,
-    };
-    match modifier.digits {
-        Some(digits) => {
-            let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
-            call_quoted(MOMENT_ROUNDED, vec![cut, marked(digits, LITERAL_INT4)])
-        }
-        None => cut,
+/// The units of an interval's modifier as bits, which are numbered as PostgreSQL numbers them.
+fn units_of(fields: &IntervalFields) -> i32 {
+    use IntervalFields as F;
+    const MONTH: i32 = 1 << 1;
+    const YEAR: i32 = 1 << 2;
+    const DAY: i32 = 1 << 3;
+    const HOUR: i32 = 1 << 10;
+    const MINUTE: i32 = 1 << 11;
+    const SECOND: i32 = 1 << 12;
+    match fields {
+        F::Year => YEAR,
+        F::Month => MONTH,
+        F::YearToMonth => YEAR | MONTH,
+        F::Day => DAY,
+        F::Hour => HOUR,
+        F::Minute => MINUTE,
+        F::Second => SECOND,
+        F::DayToHour => DAY | HOUR,
+        F::DayToMinute => DAY | HOUR | MINUTE,
+        F::DayToSecond => DAY | HOUR | MINUTE | SECOND,
+        F::HourToMinute => HOUR | MINUTE,
+        F::HourToSecond => HOUR | MINUTE | SECOND,
+        F::MinuteToSecond => MINUTE | SECOND,
     }
+}
+
+impl Annotator<'_> {
+    /// The value as a modifier leaves it.
+    pub(super) fn modified(&mut self, value: Expr, modifier: Modifier) -> Expr {
+        let cut = match modifier.unit {
+            Some(unit) => {
+                let unit = Expr::Value(Value::SingleQuotedString(unit.to_string()).into());
+                call_quoted(INTERVAL_CUT, vec![value, unit])
+            }
+            None => value,
+        };
+        let rounded = match modifier.digits {
+            Some(digits) => {
+                let digits = Expr::Value(Value::Number(digits.to_string(), false).into());
+                call_quoted(MOMENT_ROUNDED, vec![cut, marked(digits, LITERAL_INT4)])
+            }
+            None => cut,
+        };
+        self.add(SiteKind::Modified(modifier.number), Places::default(), vec![rounded])
+    }
+}
+
+/// A value's field with the modifier.
+pub(super) fn with_modifier(value: &Field, modifier: i32) -> Field {
+    let mut metadata = value.metadata().clone();
+    metadata.insert(MODIFIER_KEY.to_string(), modifier.to_string());
+    Field::new("site", value.data_type().clone(), true).with_metadata(metadata)
+}
+
+/// A field of the same values without the modifier. A char(n) keeps its length, to which values are filled up where they are shown,
+/// and says no more that it has one.
+pub(crate) fn unmodified_field(field: &Field) -> Field {
+    let unmodified = match SqlType::from_field(field) {
+        Some(SqlType::Numeric { precision, scale, .. }) => {
+            expression_field(&SqlType::Numeric { precision, scale, declared: false })
+        }
+        Some(SqlType::Varchar { .. }) => expression_field(&SqlType::Varchar { length_max: None }),
+        Some(known @ SqlType::Bpchar { length: Some(_) }) => with_modifier(&expression_field(&known), -1),
+        Some(known @ SqlType::Array(_)) if known.typmod() != -1 => with_modifier(&expression_field(&known), -1),
+        Some(known) => expression_field(&known),
+        None => field.clone(),
+    };
+    Field::new(field.name(), field.data_type().clone(), true).with_metadata(unmodified.metadata().clone())
+}
+
+/// The value without its type's modifier, as functions that give back an argument have it.
+pub(super) fn unmodified(
+    value: datafusion::logical_expr::Expr,
+    schema: &DFSchema,
+) -> Result<datafusion::logical_expr::Expr> {
+    let (_, field) = value.to_field(schema)?;
+    if SqlType::from_field(&field).is_none_or(|known| known.typmod_of(&field) == -1) {
+        return Ok(value);
+    }
+    let field = Arc::new(unmodified_field(&field));
+    Ok(datafusion::logical_expr::Expr::Cast(Cast::new_from_field(Box::new(value), field)))
+}
+
+/// The value with the modifier in its field.
+pub(super) fn modified_value(
+    value: datafusion::logical_expr::Expr,
+    modifier: i32,
+    schema: &DFSchema,
+) -> Result<datafusion::logical_expr::Expr> {
+    let (_, field) = value.to_field(schema)?;
+    let field = Arc::new(with_modifier(&field, modifier));
+    Ok(datafusion::logical_expr::Expr::Cast(Cast::new_from_field(Box::new(value), field)))
 }

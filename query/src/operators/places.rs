@@ -19,8 +19,15 @@ impl Annotator<'_> {
         let end = left.span().end;
         position_of(source, end)?;
         let byte = byte_offset(source, end);
-        let symbol = operator.to_string();
-        let found = source.get(byte..)?.find(&symbol)?;
+        let rest = source.get(byte..)?;
+        let found = match keywords(operator) {
+            // The word may be the one or the other; both stand right behind the operand.
+            Some(words) => {
+                let text = rest.to_ascii_lowercase();
+                words.iter().filter_map(|word| text.find(word)).min()?
+            }
+            None => rest.find(&operator.to_string())?,
+        };
         Some(source[..byte + found].chars().count() + 1)
     }
 
@@ -65,9 +72,23 @@ impl Annotator<'_> {
         Some(place + 2 + behind.take_while(|character| character.is_whitespace()).count())
     }
 
-    /// Where the minus before an operand stands.
-    pub(super) fn sign_before(&self, place: usize) -> Option<usize> {
-        let before: Vec<char> = self.source?.chars().take(place - 1).collect();
-        before.iter().rposition(|character| *character == '-').map(|index| index + 1)
+    /// Where a symbol before an operand stands.
+    pub(super) fn symbol_before(&self, place: usize, symbol: &str) -> Option<usize> {
+        let source = self.source?;
+        let (end, _) = source.char_indices().nth(place.checked_sub(1)?)?;
+        let byte = source[..end].rfind(symbol)?;
+        Some(source[..byte].chars().count() + 1)
+    }
+}
+
+/// The words that may stand for an operator that has some.
+fn keywords(operator: &BinaryOperator) -> Option<&'static [&'static str]> {
+    use BinaryOperator as B;
+    match operator {
+        B::PGLikeMatch => Some(&["like", "~~"]),
+        B::PGILikeMatch => Some(&["ilike", "~~*"]),
+        B::PGNotLikeMatch => Some(&["not", "!~~"]),
+        B::PGNotILikeMatch => Some(&["not", "!~~*"]),
+        _ => None,
     }
 }

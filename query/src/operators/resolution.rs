@@ -66,6 +66,10 @@ pub(crate) enum Resolved {
     Concatenation,
     /// A pattern match of texts.
     Pattern(Operator),
+    /// `&`, `|` and `#` of integers, which become the wider type, or a shift, which keeps the type of what is shifted.
+    Bits { operator: Operator, operands: (SqlType, SqlType) },
+    /// The operator for other operand types, to which the operands are cast first.
+    Converted(SqlType, SqlType),
     /// DataFusion's own rules.
     Native(Operator),
 }
@@ -162,11 +166,6 @@ pub(super) fn with_digits(
     Ok((known(left, &left_type)?, known(right, &right_type)?))
 }
 
-/// Whether an operator shifts a smallint, which stays one.
-pub(super) fn is_short_shift(operator: Operator, left: &Operand) -> bool {
-    matches!(operator, Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight) && *left == Some(SqlType::Int2)
-}
-
 /// The operand types of the operator that is meant where some are unknown.
 fn unknown_operands(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<Vec<Oid>, QueryError> {
     operator_operands(&symbol(operator), &[oid_of(left), oid_of(right)])
@@ -209,6 +208,14 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
     if let Some(joined) = array_concatenation(operator, &left_type, &right_type) {
         return joined.ok_or_else(unknown);
     }
+    if is_comparison(operator)
+        && matches!((&left_type, &right_type), (SqlType::Array(_), other) | (other, SqlType::Array(_)) if is_plain(other))
+    {
+        return Err(unknown());
+    }
+    if let Some(ordering) = array_ordering(operator, &left_type, &right_type) {
+        return ordering.ok_or_else(unknown);
+    }
     if left_class == Class::Other || right_class == Class::Other {
         return native(operator).map(Resolved::Native).ok_or_else(unknown);
     }
@@ -245,6 +252,9 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
         | BinaryOperator::PGNotLikeMatch
         | BinaryOperator::PGNotILikeMatch => match (left_class, right_class) {
             (Class::Text, Class::Text) => native(operator).map(Resolved::Pattern),
+            (Class::Bytea, Class::Bytea) if has_bytea(operator) => {
+                return Err(QueryError::unsupported("LIKE of bytea"));
+            }
             _ => None,
         },
         BinaryOperator::BitwiseAnd
@@ -252,12 +262,54 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
         | BinaryOperator::PGBitwiseXor
         | BinaryOperator::PGBitwiseShiftLeft
         | BinaryOperator::PGBitwiseShiftRight => match (left_class, right_class) {
-            (Class::Integer, Class::Integer) => native(operator).map(Resolved::Native),
+            (Class::Integer, Class::Integer) => bits(operator, &left_type, &right_type),
+            _ => None,
+        },
+        BinaryOperator::PGStartsWith => match (left_class, right_class) {
+            (Class::Text, Class::Text) => Some(Resolved::Procedure { name: "starts_with", swapped: false }),
             _ => None,
         },
         _ => native(operator).map(Resolved::Native),
     };
-    resolved.ok_or_else(unknown)
+    resolved.or_else(|| converted(operator, &left_type, &right_type)).ok_or_else(unknown)
+}
+
+/// The patterns that bytea has too.
+fn has_bytea(operator: &BinaryOperator) -> bool {
+    matches!(operator, BinaryOperator::PGLikeMatch | BinaryOperator::PGNotLikeMatch)
+}
+
+pub(super) fn is_comparison(operator: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+/// A type of values that are no arrays and not the catalog's.
+fn is_plain(sql_type: &SqlType) -> bool {
+    class(sql_type) != Class::Other
+}
+
+fn bits(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Resolved> {
+    let wider = if rank(left) >= rank(right) { left } else { right };
+    let operands = match operator {
+        BinaryOperator::PGBitwiseShiftLeft | BinaryOperator::PGBitwiseShiftRight => {
+            if *right == SqlType::Int8 {
+                return None;
+            }
+            (left.clone(), SqlType::Int4)
+        }
+        _ => (wider.clone(), wider.clone()),
+    };
+    Some(Resolved::Bits { operator: native(operator)?, operands })
+}
+
+/// The operator that is there for what the operands become by themselves: a time is an interval beside one.
+fn converted(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Resolved> {
+    let types = operator_operands(&symbol(operator), &[left.oid(), right.oid()]).ok()?;
+    let [to_left, to_right] = types.as_slice() else { return None };
+    let becomes = |from: &SqlType, to: Oid| if from.oid() == to { Some(from.clone()) } else { SqlType::from_oid(to) };
+    let (new_left, new_right) = (becomes(left, *to_left)?, becomes(right, *to_right)?);
+    (new_left != *left || new_right != *right).then_some(Resolved::Converted(new_left, new_right))
 }
 
 /// `@>`, `<@` and `&&` of arrays, whose elements are of one type; `None` for other operators. The inner one is `None` where there is
@@ -287,6 +339,21 @@ fn array_concatenation(operator: &BinaryOperator, left: &SqlType, right: &SqlTyp
     };
     let common = common_element(innermost(left), innermost(right));
     Some(common.map(|_| Resolved::Procedure { name, swapped: false }))
+}
+
+/// Comparisons of arrays, whose items are of one type; `None` where there are no two. NULL items are equal, and above all others, so
+/// the orderings are functions.
+fn array_ordering(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Option<Resolved>> {
+    let (SqlType::Array(_), SqlType::Array(_)) = (left, right) else { return None };
+    let resolved = match operator {
+        BinaryOperator::Eq | BinaryOperator::NotEq => native(operator).map(Resolved::Native),
+        BinaryOperator::Lt => Some(Resolved::Procedure { name: "array_lt", swapped: false }),
+        BinaryOperator::LtEq => Some(Resolved::Procedure { name: "array_le", swapped: false }),
+        BinaryOperator::Gt => Some(Resolved::Procedure { name: "array_gt", swapped: false }),
+        BinaryOperator::GtEq => Some(Resolved::Procedure { name: "array_ge", swapped: false }),
+        _ => return None,
+    };
+    Some(resolved.filter(|_| innermost(left).oid() == innermost(right).oid()))
 }
 
 /// `operator does not exist: text + integer`

@@ -5,14 +5,18 @@
 //! functions. Integers get their type from their size, as in PostgreSQL, but for ordinals and counts (`ORDER BY 1`, `LIMIT 10`).
 
 use super::call::{Places, Procedures, SiteCall, SiteKind};
+use super::checks::Check;
 use super::elements::is_query;
 use super::json_syntax::{aggregate_of_array, order_distinct};
 use super::meetings::Meeting;
-use super::modifiers::{literal_modifier, modified, modifier_of};
+use super::modifiers::{literal_modifier, modifier_of};
+use super::ordinals::{restore_in_window, restore_ordinals};
+use super::prefixes::Prefix;
 use super::window_syntax;
 use crate::functions::json;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
 use crate::functions::unicode::NORMAL_FORMS;
+use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
 use crate::sql_types::sql_type_of;
 use crate::statement::Statement;
@@ -22,9 +26,8 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, GroupByExpr, Ident, LimitClause, ObjectName, OrderByKind, Query, Select,
-    SelectItem, SetExpr, Spanned, Subscript, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
-    WindowFrameBound, WindowSpec, WindowType,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SetExpr, Spanned, Subscript, TrimWhereField,
+    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -99,21 +102,31 @@ impl Annotator<'_> {
     fn rewritten(&mut self, expression: Expr) -> std::result::Result<Expr, crate::error::QueryError> {
         Ok(match expression {
             Expr::BinaryOp { left, op, right } if is_site(&op) => self.binary(op, *left, *right),
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => self.negation(*expr),
-            Expr::UnaryOp { op: UnaryOperator::PGSquareRoot, expr } => {
-                let operand = self.cast(*expr, SqlType::Float8);
-                call("sqrt", vec![operand])
+            Expr::BinaryOp { left, op: op @ (BinaryOperator::And | BinaryOperator::Or), right } => {
+                let construct = if op == BinaryOperator::And { "AND" } else { "OR" };
+                let (left, right) = (self.condition(construct, *left), self.condition(construct, *right));
+                Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
             }
-            Expr::UnaryOp { op: UnaryOperator::PGCubeRoot, expr } => {
-                let operand = self.cast(*expr, SqlType::Float8);
-                call("cbrt", vec![operand])
+            Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+                Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(self.condition("NOT", *expr)) }
             }
-            Expr::UnaryOp { op: UnaryOperator::PGAbs, expr } => call("abs", vec![*expr]),
-            Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr } => {
-                let ones = marked(Expr::Value(Value::Number("-1".into(), false).into()), LITERAL_INT4);
-                // Of the smallest type, so that the result has the operand's.
-                let ones = self.cast(ones, SqlType::Int2);
-                self.binary(BinaryOperator::PGBitwiseXor, *expr, ones)
+            Expr::IsTrue(operand) => Expr::IsTrue(Box::new(self.condition("IS TRUE", *operand))),
+            Expr::IsNotTrue(operand) => Expr::IsNotTrue(Box::new(self.condition("IS NOT TRUE", *operand))),
+            Expr::IsFalse(operand) => Expr::IsFalse(Box::new(self.condition("IS FALSE", *operand))),
+            Expr::IsNotFalse(operand) => Expr::IsNotFalse(Box::new(self.condition("IS NOT FALSE", *operand))),
+            Expr::IsUnknown(operand) => Expr::IsUnknown(Box::new(self.condition("IS UNKNOWN", *operand))),
+            Expr::IsNotUnknown(operand) => Expr::IsNotUnknown(Box::new(self.condition("IS NOT UNKNOWN", *operand))),
+            Expr::UnaryOp { op, expr } => match Prefix::of(op) {
+                Some(prefix) => self.prefixed(prefix, *expr),
+                None => Expr::UnaryOp { op, expr },
+            },
+            Expr::Like { negated, expr, pattern, escape_char: None, any: false } => {
+                let operator = if negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
+                self.binary(operator, *expr, *pattern)
+            }
+            Expr::ILike { negated, expr, pattern, escape_char: None, any: false } => {
+                let operator = if negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
+                self.binary(operator, *expr, *pattern)
             }
             Expr::Cast {
                 kind: kind @ (CastKind::Cast | CastKind::DoubleColon),
@@ -143,12 +156,18 @@ impl Annotator<'_> {
                     _ => expr,
                 };
                 let cast = self.add(SiteKind::Cast(to), Places { site, operands }, vec![*expr]);
-                modifier.map_or(cast.clone(), |modifier| modified(cast, modifier))
+                match modifier {
+                    Some(modifier) => self.modified(cast, modifier),
+                    None => cast,
+                }
             }
             Expr::TypedString(typed) => {
                 let to = sql_type_of(&typed.data_type)?;
                 let cast = self.cast(Expr::Value(typed.value), to);
-                modifier_of(&typed.data_type).map_or(cast.clone(), |modifier| modified(cast, modifier))
+                match modifier_of(&typed.data_type) {
+                    Some(modifier) => self.modified(cast, modifier),
+                    None => cast,
+                }
             }
             Expr::Interval(interval) => self.interval(interval)?,
             Expr::AnyOp { left, compare_op, right, .. } if !is_query(&right) => {
@@ -169,7 +188,15 @@ impl Annotator<'_> {
             Expr::IsNotDistinctFrom(left, right) => {
                 self.meeting(Meeting::Distinct { negated: true }, vec![*left, *right])
             }
+            Expr::Array(array) if is_array_of_values(&array.elem) => self.meeting(Meeting::Array, array.elem),
+            Expr::Collate { expr, collation } if is_known_collation(&collation) => {
+                self.checked(Check::Collation, *expr)
+            }
             Expr::CompoundFieldAccess { root, access_chain } => {
+                let root = match access_chain.first() {
+                    Some(AccessExpr::Subscript(_)) => Box::new(self.checked(Check::Subscript, *root)),
+                    _ => root,
+                };
                 let access_chain = access_chain.into_iter().map(|access| self.with_bounds(access)).collect();
                 Expr::CompoundFieldAccess { root, access_chain }
             }
@@ -217,7 +244,7 @@ impl Annotator<'_> {
         })
     }
 
-    fn add(&mut self, kind: SiteKind, places: Places, operands: Vec<Expr>) -> Expr {
+    pub(super) fn add(&mut self, kind: SiteKind, places: Places, operands: Vec<Expr>) -> Expr {
         let name = self.sites.add(kind, places);
         call_quoted(&name, operands)
     }
@@ -272,6 +299,7 @@ impl Annotator<'_> {
         if let Some(spelt) = window_syntax::spelt_out(&function, &name) {
             return spelt;
         }
+        self.type_literals(&mut function, &name);
         if let Some((_, ended)) = json::AGGREGATES.iter().find(|(known, _)| *known == name) {
             return aggregate_of_array(function, &name, ended);
         }
@@ -294,6 +322,12 @@ impl Annotator<'_> {
             && integer_literal(counted).is_some()
         {
             *argument = FunctionArgExpr::Wildcard;
+        }
+        if let ("trim_scale", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) =
+            (name.as_str(), list.args.as_mut_slice())
+            && is_text_literal(value)
+        {
+            *value = self.cast(value.clone(), SqlType::numeric());
         }
         if let ("date", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) = (name.as_str(), list.args.as_slice()) {
             let value = value.clone();
@@ -318,8 +352,12 @@ impl Annotator<'_> {
                 let (left, right) = (left.clone(), right.clone());
                 self.binary(BinaryOperator::Modulo, left, right)
             }
-            "round" => call(ROUND_TO, vec![left.clone(), right.clone()]),
-            "trunc" => call(TRUNC_TO, vec![left.clone(), right.clone()]),
+            "round" | "trunc" => {
+                let (left, right) = (left.clone(), right.clone());
+                let number = if is_text_literal(&left) { self.cast(left, SqlType::numeric()) } else { left };
+                let digits = if is_text_literal(&right) { self.cast(right, SqlType::Int4) } else { right };
+                call(if name == "round" { ROUND_TO } else { TRUNC_TO }, vec![number, digits])
+            }
             _ => Expr::Function(function),
         }
     }
@@ -350,16 +388,18 @@ impl Annotator<'_> {
         })
     }
 
-    fn negation(&mut self, operand: Expr) -> Expr {
-        if let Some((digits, span)) = integer_literal(&operand) {
-            return self.number(format!("-{digits}"), false, span);
-        }
-        if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = &operand {
-            return self.number(format!("-{digits}"), *long, *span);
+    fn prefixed(&mut self, prefix: Prefix, operand: Expr) -> Expr {
+        if prefix == Prefix::Minus {
+            if let Some((digits, span)) = integer_literal(&operand) {
+                return self.number(format!("-{digits}"), false, span);
+            }
+            if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = &operand {
+                return self.number(format!("-{digits}"), *long, *span);
+            }
         }
         let place = self.place(&operand);
-        let places = Places { site: place.and_then(|place| self.sign_before(place)), operands: vec![place] };
-        self.add(SiteKind::Negation, places, vec![operand])
+        let site = place.and_then(|place| self.symbol_before(place, prefix.symbol()));
+        self.add(SiteKind::Prefix(prefix), Places { site, operands: vec![place] }, vec![operand])
     }
 
     fn cast(&mut self, operand: Expr, to: SqlType) -> Expr {
@@ -372,7 +412,7 @@ impl Annotator<'_> {
         let ast::Interval { value, leading_field, leading_precision, last_field, fractional_seconds_precision } =
             interval;
         let digits = fractional_seconds_precision.or(leading_precision);
-        let modifier = literal_modifier(last_field.as_ref().or(leading_field.as_ref()), digits);
+        let modifier = literal_modifier(leading_field.as_ref(), last_field.as_ref(), digits);
         let text = match *value {
             Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
                 let unit = leading_field.or(last_field).map(|field| field.to_string().to_lowercase());
@@ -386,7 +426,10 @@ impl Annotator<'_> {
             other => other,
         };
         let cast = self.cast(text, SqlType::Interval);
-        Ok(modifier.map_or(cast.clone(), |modifier| modified(cast, modifier)))
+        Ok(match modifier {
+            Some(modifier) => self.modified(cast, modifier),
+            None => cast,
+        })
     }
 
     /// PostgreSQL's own reading: `x >= low AND x <= high`.
@@ -415,6 +458,24 @@ impl Annotator<'_> {
         let text = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span });
         self.cast(text, SqlType::numeric())
     }
+}
+
+fn is_text_literal(value: &Expr) -> bool {
+    matches!(value, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }))
+}
+
+/// Whether the items of an array are values of types, and not rows.
+fn is_array_of_values(items: &[Expr]) -> bool {
+    let is_value = |item: &Expr| match item {
+        Expr::Tuple(_) => false,
+        Expr::Array(inner) => is_array_of_values(&inner.elem),
+        Expr::Function(function) => {
+            let name = function.name.to_string();
+            !["row", "named_struct", "make_array"].contains(&name.trim_matches('"'))
+        }
+        _ => true,
+    };
+    !items.is_empty() && items.iter().all(is_value)
 }
 
 /// The arguments of a function without names and stars, if there are any.
@@ -470,6 +531,7 @@ fn is_site(operator: &BinaryOperator) -> bool {
             | BinaryOperator::PGOverlap
             | BinaryOperator::AtQuestion
             | BinaryOperator::AtAt
+            | BinaryOperator::PGStartsWith
     )
 }
 
@@ -582,103 +644,4 @@ fn call_named(name: Ident, arguments: Vec<Expr>) -> Expr {
         over: None,
         within_group: Vec::new(),
     })
-}
-
-/// Ordinals of ORDER BY and GROUP BY and the counts of LIMIT are plain numbers again.
-fn restore_ordinals(query: &mut Query) {
-    if let Some(order) = &mut query.order_by
-        && let OrderByKind::Expressions(items) = &mut order.kind
-    {
-        items.iter_mut().for_each(|item| restore(&mut item.expr));
-    }
-    match &mut query.limit_clause {
-        Some(LimitClause::LimitOffset { limit, offset, .. }) => {
-            limit.iter_mut().for_each(restore);
-            offset.iter_mut().for_each(|offset| restore(&mut offset.value));
-        }
-        Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
-            restore(offset);
-            restore(limit);
-        }
-        None => {}
-    }
-    if let Some(fetch) = &mut query.fetch {
-        fetch.quantity.iter_mut().for_each(restore);
-    }
-    restore_in_body(&mut query.body);
-}
-
-fn restore_in_body(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => restore_in_select(select),
-        SetExpr::SetOperation { left, right, .. } => {
-            restore_in_body(left);
-            restore_in_body(right);
-        }
-        _ => {}
-    }
-}
-
-fn restore_in_select(select: &mut Select) {
-    if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
-        for item in items {
-            match item {
-                Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
-                    sets.iter_mut().flatten().for_each(|item| resolve_ordinal(item, &select.projection));
-                }
-                plain => restore(plain),
-            }
-        }
-    }
-    for window in &mut select.named_window {
-        if let ast::NamedWindowExpr::WindowSpec(window) = &mut window.1 {
-            restore_in_window(window);
-        }
-    }
-    if let Some(ast::Distinct::On(items)) = &mut select.distinct {
-        items.iter_mut().for_each(restore);
-    }
-}
-
-/// DataFusion knows no ordinals inside of grouping sets, so the column itself takes their place.
-fn resolve_ordinal(item: &mut Expr, projection: &[SelectItem]) {
-    let Some((digits, _)) = integer_literal(item) else { return };
-    let index = digits.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
-    let shown = index.and_then(|index| projection.get(index));
-    if let Some(SelectItem::UnnamedExpr(shown) | SelectItem::ExprWithAlias { expr: shown, .. }) = shown {
-        *item = shown.clone();
-    }
-}
-
-/// An interval's text in RANGE, which was kept from becoming a site.
-fn restore_interval(offset: &mut Expr) {
-    if matches!(offset, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. })) {
-        let value = Box::new(offset.clone());
-        let interval = ast::Interval {
-            value,
-            leading_field: None,
-            leading_precision: None,
-            last_field: None,
-            fractional_seconds_precision: None,
-        };
-        *offset = Expr::Interval(interval);
-    }
-}
-
-/// `ROWS 1 PRECEDING` counts rows.
-fn restore_in_window(window: &mut WindowSpec) {
-    let Some(frame) = &mut window.window_frame else { return };
-    for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
-        if let WindowFrameBound::Preceding(Some(count)) | WindowFrameBound::Following(Some(count)) = bound {
-            restore(count);
-            restore_interval(count);
-        }
-    }
-}
-
-fn restore(expression: &mut Expr) {
-    if let Some((digits, span)) = integer_literal(expression) {
-        let value = Value::Number(digits.to_string(), false);
-        *expression = Expr::Value(ValueWithSpan { value, span });
-    }
 }

@@ -7,19 +7,30 @@
 
 use super::lowering::{Argument, Lowering};
 use super::meetings::{Guest, common};
+use super::modifiers::unmodified;
 use super::resolution::{Operand, unknown_field};
 use crate::error::QueryError;
 use crate::scan::external;
-use catalog::sql_type::SqlType;
-use datafusion::common::{Result, ScalarValue};
+use catalog::sql_type::{MODIFIER_KEY, SqlType};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Alias;
 use datafusion::logical_expr::{Distinct, Expr, Join, JoinType, LogicalPlan, Projection, Union};
 use std::sync::Arc;
 
-/// A column of one side: its type, or the literal that it is.
+/// A column of one side: its type and modifier, or the literal that it is.
 struct Item {
     known: Operand,
+    modifier: i32,
     literal: Option<ScalarValue>,
+}
+
+/// What becomes of a column on all sides.
+#[derive(Default)]
+struct Shared {
+    /// `None` where it stays what it is.
+    to: Option<SqlType>,
+    /// Whether sides have modifiers, and not all the same.
+    without_modifier: bool,
 }
 
 impl Lowering<'_> {
@@ -50,13 +61,14 @@ impl Lowering<'_> {
         for column in 0..width {
             let items: Vec<Item> = sides.iter().map(|side| item(side, column)).collect();
             if items.iter().all(|item| item.known.is_none() && item.literal.is_none()) {
-                types.push(None);
+                types.push(Shared::default());
                 continue;
             }
             let guests: Vec<Guest<'_>> = items.iter().map(Item::guest).collect();
             let common = common(construct, &guests).map_err(external)?;
-            differ |= items.iter().any(|item| item.known.as_ref() != Some(&common));
-            types.push(Some(common));
+            let without_modifier = items.windows(2).any(|pair| pair[0].modifier != pair[1].modifier);
+            differ |= without_modifier || items.iter().any(|item| item.known.as_ref() != Some(&common));
+            types.push(Shared { to: Some(common), without_modifier });
         }
         if !differ {
             return Ok(None);
@@ -66,26 +78,21 @@ impl Lowering<'_> {
     }
 
     /// A side with its columns in some types, below its DISTINCT.
-    fn in_types(&self, side: &LogicalPlan, types: &[Option<SqlType>]) -> Result<LogicalPlan> {
+    fn in_types(&self, side: &LogicalPlan, types: &[Shared]) -> Result<LogicalPlan> {
         if let LogicalPlan::Distinct(Distinct::All(input)) = side {
             return Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(self.in_types(input, types)?))));
         }
         if let LogicalPlan::Projection(projection) = side {
             let items = projection.expr.iter().zip(projection.schema.iter()).zip(types);
-            let items = items.map(|((item, (_, field)), to)| self.typed_item(item, field.name(), to.as_ref(), side));
+            let items = items.map(|((item, (_, field)), to)| self.typed_item(item, field.name(), to, side));
             return Projection::try_new(items.collect::<Result<_>>()?, Arc::clone(&projection.input))
                 .map(LogicalPlan::Projection);
         }
         let shown = side.schema().iter().zip(types).map(|((qualifier, field), to)| {
             let column = Expr::from((qualifier, field));
-            let Some(to) = to else { return Ok(column) };
-            let argument = Argument::new(column.clone(), None, side.schema())?;
-            match &argument.known {
-                Some(known) if known == to => Ok(column),
-                _ => {
-                    let value = self.met_as(argument, to).map_err(external)?;
-                    Ok(value.alias_qualified(qualifier.cloned(), field.name()))
-                }
+            match self.shared(column.clone(), to, side.schema())? {
+                Some(value) => Ok(value.alias_qualified(qualifier.cloned(), field.name())),
+                None => Ok(column),
             }
         });
         let shown = shown.collect::<Result<Vec<Expr>>>()?;
@@ -93,19 +100,28 @@ impl Lowering<'_> {
     }
 
     /// An item of a select list in a type, under its own name.
-    fn typed_item(&self, item: &Expr, name: &str, to: Option<&SqlType>, side: &LogicalPlan) -> Result<Expr> {
+    fn typed_item(&self, item: &Expr, name: &str, to: &Shared, side: &LogicalPlan) -> Result<Expr> {
         let LogicalPlan::Projection(projection) = side else { return Ok(item.clone()) };
-        let Some(to) = to else { return Ok(item.clone()) };
-        let argument = Argument::new(item.clone().unalias(), None, projection.input.schema())?;
-        if argument.known.as_ref() == Some(to) {
+        let Some(typed) = self.shared(item.clone().unalias(), to, projection.input.schema())? else {
             return Ok(item.clone());
-        }
-        let typed = self.met_as(argument, to).map_err(external)?;
+        };
         Ok(match item {
             Expr::Alias(alias) => Expr::Alias(Alias { expr: Box::new(typed), ..alias.clone() }),
             Expr::Column(column) => typed.alias_qualified(column.relation.clone(), name),
             _ => typed.alias(name),
         })
+    }
+
+    /// A column's value as all sides have it; `None` where it has been that.
+    fn shared(&self, value: Expr, shared: &Shared, schema: &DFSchema) -> Result<Option<Expr>> {
+        let Some(to) = &shared.to else { return Ok(None) };
+        let argument = Argument::new(value.clone(), None, schema)?;
+        let value = match argument.known.as_ref() == Some(to) {
+            true if !shared.without_modifier => return Ok(None),
+            true => value,
+            false => self.met_as(argument, to).map_err(external)?,
+        };
+        if shared.without_modifier { unmodified(value, schema).map(Some) } else { Ok(Some(value)) }
     }
 
     /// The value in exactly this type, its modifier included.
@@ -136,7 +152,8 @@ fn item(side: &LogicalPlan, column: usize) -> Item {
         _ => None,
     };
     let known = if unknown_field(field, literal.as_ref()) { None } else { SqlType::from_field(field) };
-    Item { known, literal }
+    let modifier = field.metadata().get(MODIFIER_KEY).and_then(|text| text.parse().ok()).unwrap_or(-1);
+    Item { known, modifier, literal }
 }
 
 /// What computes a side's columns.

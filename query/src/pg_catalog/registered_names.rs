@@ -53,7 +53,11 @@ fn name_expression(expr: Expr, schema: &DFSchema, facts: &Arc<SessionFacts>) -> 
             if is_text(field.data_type()) =>
         {
             Ok(match registered_kind(inner, schema) {
-                Some(kind) => Transformed::yes(registered_name(kind, facts).call(vec![inner.as_ref().clone()])),
+                Some(kind) => {
+                    // The name of an object is text from here on.
+                    let name = registered_name(kind, facts).call(vec![inner.as_ref().clone()]);
+                    Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(name), Arc::clone(field))))
+                }
                 None => Transformed::no(expr),
             })
         }

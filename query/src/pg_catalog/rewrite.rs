@@ -69,7 +69,6 @@ fn rewrite_expr(expr: Expr) -> Expr {
         Expr::BinaryOp { left, op: BinaryOperator::PGCustomBinaryOperator(name), right } => {
             Expr::BinaryOp { left, op: plain_operator(name), right }
         }
-        Expr::Collate { expr, collation } if is_known_collation(&collation) => *expr,
         Expr::Function(function) => rewrite_function(function),
         Expr::Cast { kind: kind @ (CastKind::Cast | CastKind::DoubleColon), expr, data_type, array: false, format } => {
             rewrite_cast(kind, expr, data_type, format)

@@ -5,6 +5,7 @@
 //!     FETCH FIRST 5 ROWS WITH TIES        LIMIT "with ties"(5)
 //!     x BETWEEN SYMMETRIC a AND b         x BETWEEN "between symmetric"(a) AND b
 //!     trim(LEADING FROM x)                ltrim(x)
+//!     substring(x SIMILAR p ESCAPE e)     substring(x FROM p FOR e)
 //!     x NOT LIKE ANY (…)                  x !~~ ANY (…)
 //!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
@@ -35,6 +36,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::FETCH if index > 0 => fetch(tokens, index),
             Keyword::BETWEEN => between(tokens, index),
             Keyword::TRIM => trim(tokens, index),
+            Keyword::SUBSTRING => similar_part(tokens, index),
             Keyword::LIKE | Keyword::ILIKE => quantified_like(tokens, index),
             Keyword::EXCLUDE => exclusion(tokens, index, source)?,
             Keyword::TABLESAMPLE => check_sample(tokens, index, source)?,
@@ -290,6 +292,18 @@ fn between(tokens: &mut Vec<TokenWithSpan>, index: usize) {
         }
         _ => {}
     }
+}
+
+/// `substring(x SIMILAR p ESCAPE e)`
+fn similar_part(tokens: &mut [TokenWithSpan], index: usize) {
+    if *token(tokens, index + 1) != Token::LParen {
+        return;
+    }
+    let similar = find_outside(tokens, index + 2, |place| keyword(tokens, place) == Keyword::SIMILAR);
+    let Some(similar) = similar.filter(|place| keyword(tokens, place + 1) != Keyword::TO) else { return };
+    let Some(escape) = find_outside(tokens, similar, |place| keyword(tokens, place) == Keyword::ESCAPE) else { return };
+    tokens[similar].token = Token::make_keyword("FROM");
+    tokens[escape].token = Token::make_keyword("FOR");
 }
 
 /// `trim([LEADING | TRAILING | BOTH] [[characters] FROM] list)` is a call of the function with the list and then the

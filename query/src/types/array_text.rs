@@ -27,6 +27,9 @@ pub(super) fn split_elements(text: &str) -> Result<Vec<Option<Cow<'_, str>>>, Qu
             .detail(detail.to_string())
     };
     let trimmed = text.trim();
+    if trimmed.starts_with('[') && trimmed.contains("]=") {
+        return Err(QueryError::unsupported("an array with bounds as input"));
+    }
     let Some(rest) = trimmed.strip_prefix('{') else {
         return Err(malformed("Array value must start with \"{\" or dimension information."));
     };

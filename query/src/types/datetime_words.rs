@@ -1,7 +1,7 @@
 //! The general form of date and time text: fields in many orders, month names, zones.
 //!
 //! The text is cut into tokens by their first character, as PostgreSQL's `ParseDateTime` does; then each token gives a part of
-//! the moment. What PostgreSQL reads and this does not: ISO week dates, day-of-year dates, Julian fractions.
+//! the moment. What PostgreSQL reads and this does not: ISO week dates, Julian fractions.
 
 use super::datetime::{DAY_MICROS, SECOND_MICROS, days_from_civil, days_in_month};
 use super::zone::Zone;
@@ -109,7 +109,10 @@ impl<'a> Reader<'a> {
                 if bytes.get(digits + 1).is_some_and(u8::is_ascii_alphanumeric) && !self.has_date() =>
             {
                 let token = self.take_date_token();
-                self.set_date(date_of_parts(token, self.order)?)
+                match day_of_year(token) {
+                    Some((year, day)) => self.set_day_of_year(year, day),
+                    None => self.set_date(date_of_parts(token, self.order)?),
+                }
             }
             _ => {
                 let token = self.take_while(0, |byte| byte.is_ascii_digit());
@@ -233,6 +236,17 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn set_day_of_year(&mut self, year: i64, day: i64) -> Result<(), Failure> {
+        if self.has_date() {
+            return Err(Failure::Syntax);
+        }
+        if !(1..=366).contains(&day) {
+            return Err(Failure::FieldRange);
+        }
+        self.days = Some(days_from_civil(year, 1, 1) + day - 1);
+        Ok(())
+    }
+
     fn set_time(&mut self, time: i64) -> Result<(), Failure> {
         if self.time.replace(time).is_some() {
             return Err(Failure::Syntax);
@@ -277,6 +291,10 @@ impl<'a> Reader<'a> {
                 Parts { year: number(year)?, year_digits: year.len(), month: i64::from(month), day: number(day)? }
             }
             (None, [first, second, third]) => ordered([first, second, third], self.order)?,
+            // A short number alone is taken for a month.
+            (None, [only]) if only.len() <= 2 && !(1..=12).contains(&number(only)?) => {
+                return Err(Failure::MonthOrDayRange);
+            }
             _ => return Err(Failure::Syntax),
         };
         self.set_date(parts)
@@ -323,6 +341,16 @@ fn date_of_parts(token: &str, order: DateOrder) -> Result<Parts, Failure> {
     let one_is_year = one.len() > 2 || (order == DateOrder::Ymd && other.len() <= 2);
     let (year, day) = if one_is_year { (one, other) } else { (other, one) };
     Ok(Parts { year: number(year)?, year_digits: year.len(), month, day: number(day)? })
+}
+
+/// `2024.123` and `2024-123`: the 123rd day of a year.
+fn day_of_year(token: &str) -> Option<(i64, i64)> {
+    let (year, day) = token.split_once(['-', '/', '.'])?;
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if year.len() < 3 || day.len() != 3 || !is_number(year) || !is_number(day) {
+        return None;
+    }
+    Some((year.parse().ok()?, day.parse().ok()?))
 }
 
 /// Three numbers: a long one first is a year, else the session's order decides.

@@ -34,7 +34,7 @@ pub(super) fn push_real(out: &mut Vec<u8>, value: f32, extra_float_digits: i32) 
 
 pub(super) fn parse_double(text: &str) -> Result<f64, QueryError> {
     let trimmed = text.trim_matches(is_space);
-    match parse_special(trimmed).or_else(|| trimmed.parse().ok()) {
+    match parse_special(trimmed).or_else(|| trimmed.parse().ok()).or_else(|| hexadecimal(trimmed)) {
         Some(value) if lost_range(trimmed, value) => Err(out_of_range(trimmed, "double precision")),
         Some(value) => Ok(value),
         None => Err(invalid(text, "double precision")),
@@ -44,11 +44,34 @@ pub(super) fn parse_double(text: &str) -> Result<f64, QueryError> {
 pub(super) fn parse_real(text: &str) -> Result<f32, QueryError> {
     let trimmed = text.trim_matches(is_space);
     let value: Option<f32> = parse_special(trimmed).map(|value| value as f32).or_else(|| trimmed.parse().ok());
+    let value = value.or_else(|| hexadecimal(trimmed).map(|value| value as f32));
     match value {
         Some(value) if lost_range(trimmed, f64::from(value)) => Err(out_of_range(trimmed, "real")),
         Some(value) => Ok(value),
         None => Err(invalid(text, "real")),
     }
+}
+
+/// `0x1F`, `-0x1.8p3`: what C's `strtod` reads besides decimals. Digits beyond what a double holds are cut.
+fn hexadecimal(text: &str) -> Option<f64> {
+    let (negative, body) =
+        text.strip_prefix('-').map_or((false, text.strip_prefix('+').unwrap_or(text)), |rest| (true, rest));
+    let body = body.strip_prefix("0x").or_else(|| body.strip_prefix("0X"))?;
+    let (digits, exponent) = match body.split_once(['p', 'P']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().ok()?),
+        None => (body, 0),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut value = 0.0;
+    for digit in whole.chars().chain(fraction.chars()) {
+        value = value * 16.0 + f64::from(digit.to_digit(16)?);
+    }
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let places = i32::try_from(fraction.len()).ok()?.checked_mul(4)?;
+    let value = value * 2f64.powi(exponent.checked_sub(places)?);
+    Some(if negative { -value } else { value })
 }
 
 /// White space as C's `isspace` has it.

@@ -77,6 +77,10 @@ pub(super) fn parse_interval(text: &str) -> Result<IntervalMonthDayNano, QueryEr
         None => words(text),
     };
     let Some(total) = total else {
+        if has_impossible_month(text) {
+            let message = format!("interval field value out of range: \"{text}\"");
+            return Err(QueryError::new(ErrorKind::IntervalOutOfRange, message));
+        }
         return Err(QueryError::new(
             ErrorKind::InvalidDatetimeFormat,
             format!("invalid input syntax for type interval: \"{text}\""),
@@ -85,6 +89,13 @@ pub(super) fn parse_interval(text: &str) -> Result<IntervalMonthDayNano, QueryEr
     total.finish().ok_or_else(|| {
         QueryError::new(ErrorKind::DatetimeOutOfRange, format!("interval field value out of range: \"{text}\""))
     })
+}
+
+/// Whether a text begins as years and months do, as in `2023-12-31`, with more months than a year has.
+fn has_impossible_month(text: &str) -> bool {
+    let Some((_, rest)) = text.trim().trim_start_matches(['-', '+']).split_once('-') else { return false };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..digits].parse::<u32>().is_ok_and(|months| months > 11)
 }
 
 #[derive(Default)]

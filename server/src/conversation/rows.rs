@@ -127,7 +127,7 @@ pub(crate) fn describe(columns: &[ResultColumn], formats: &[Format]) -> RowDescr
             number,
             sql_type.oid(),
             sql_type.typlen(),
-            sql_type.typmod(),
+            column.modifier,
             format_code(*format),
         )
     });

@@ -9,6 +9,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 const SECOND_MICROS: i64 = 1_000_000;
+/// 2000-01-01 in microseconds since 1970.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800 * SECOND_MICROS;
 const MINUTE_MICROS: i64 = 60 * SECOND_MICROS;
 const HOUR_MICROS: i64 = 60 * MINUTE_MICROS;
 
@@ -25,19 +27,29 @@ fn rounded(micros: i64, digits: i32) -> i64 {
     micros.saturating_add(towards) / unit * unit
 }
 
+/// A moment with some digits. PostgreSQL counts from the year 2000, and so rounds half away from there.
+fn rounded_moment(micros: i64, digits: i32) -> i64 {
+    match micros.checked_sub(POSTGRES_EPOCH_MICROS) {
+        Some(since) => rounded(since, digits).saturating_add(POSTGRES_EPOCH_MICROS),
+        None => micros,
+    }
+}
+
 /// Timestamps with some digits, without time zone.
 pub(super) fn round_timestamps(columns: &[ArrayRef], call: &Call) -> Column {
     let (values, digits) = (moments(&columns[0]), integers(&columns[1]));
-    let rounded =
-        fill::<TimestampMicrosecondType, Infallible>(call.rows, columns, |row| Ok(rounded(values[row], digits[row])))?;
+    let rounded = fill::<TimestampMicrosecondType, Infallible>(call.rows, columns, |row| {
+        Ok(rounded_moment(values[row], digits[row]))
+    })?;
     Ok(Arc::new(rounded))
 }
 
 /// The same with time zone.
 pub(super) fn round_timestamptzs(columns: &[ArrayRef], call: &Call) -> Column {
     let (values, digits) = (moments(&columns[0]), integers(&columns[1]));
-    let rounded =
-        fill::<TimestampMicrosecondType, Infallible>(call.rows, columns, |row| Ok(rounded(values[row], digits[row])))?;
+    let rounded = fill::<TimestampMicrosecondType, Infallible>(call.rows, columns, |row| {
+        Ok(rounded_moment(values[row], digits[row]))
+    })?;
     Ok(Arc::new(rounded.with_timezone("UTC")))
 }
 

@@ -1,0 +1,55 @@
+//! What a value must be for a construct that does not change it: text for COLLATE, an array for a subscript.
+
+use super::call::{Places, SiteKind};
+use super::resolution::Operand;
+use super::sites::Annotator;
+use crate::error::{ErrorKind, QueryError};
+use catalog::sql_type::SqlType;
+use datafusion::sql::sqlparser::ast::Expr;
+
+/// A construct that takes values of some types only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Check {
+    Collation,
+    Subscript,
+}
+
+impl Check {
+    /// Fails as PostgreSQL does for a value of another type.
+    pub(super) fn check(self, operand: &Operand) -> Result<(), QueryError> {
+        let message = match (self, operand) {
+            (Self::Collation, Some(known)) if !is_collatable(known) => {
+                format!("collations are not supported by type {}", known.base_name())
+            }
+            (Self::Subscript, None) => {
+                "cannot subscript type unknown because it does not support subscripting".to_string()
+            }
+            (Self::Subscript, Some(known)) if !has_subscripts(known) => {
+                format!("cannot subscript type {} because it does not support subscripting", known.base_name())
+            }
+            _ => return Ok(()),
+        };
+        Err(QueryError::new(ErrorKind::DatatypeMismatch, message))
+    }
+}
+
+fn is_collatable(known: &SqlType) -> bool {
+    match known {
+        SqlType::Array(item) => is_collatable(item),
+        SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name => true,
+        SqlType::Char | SqlType::Oid | SqlType::Reg(_) => true,
+        _ => false,
+    }
+}
+
+/// Those of jsonb are refused elsewhere, and those of names and OIDs are the catalog's.
+fn has_subscripts(known: &SqlType) -> bool {
+    matches!(known, SqlType::Array(_) | SqlType::Jsonb | SqlType::Name | SqlType::Char | SqlType::Oid | SqlType::Reg(_))
+}
+
+impl Annotator<'_> {
+    pub(super) fn checked(&mut self, check: Check, value: Expr) -> Expr {
+        let place = self.place(&value);
+        self.add(SiteKind::Checked(check), Places { site: place, operands: vec![place] }, vec![value])
+    }
+}

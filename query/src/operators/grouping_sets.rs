@@ -1,0 +1,63 @@
+//! ROLLUP, CUBE and GROUPING SETS as the planner takes them.
+//!
+//!     SELECT a, b … GROUP BY ROLLUP (1, 2)      GROUP BY ROLLUP (a, b)
+//!     GROUP BY ROLLUP (a, a)                    GROUP BY GROUPING SETS ((a), (a), ())
+
+use super::sites::integer_literal;
+use datafusion::sql::sqlparser::ast::{Expr, SelectItem};
+
+/// The most elements of a CUBE that are written out.
+const CUBE_ELEMENTS_MAX: usize = 12;
+
+/// Puts columns in the place of ordinals, and writes the sets out where an expression stands among them twice.
+pub(super) fn settle(grouping: &mut Expr, projection: &[SelectItem]) {
+    if let Expr::Rollup(elements) | Expr::Cube(elements) | Expr::GroupingSets(elements) = grouping {
+        elements.iter_mut().flatten().for_each(|item| resolve_ordinal(item, projection));
+    }
+    let sets = match grouping {
+        Expr::Rollup(elements) if has_repetition(elements) => rollup(elements),
+        Expr::Cube(elements) if has_repetition(elements) && elements.len() <= CUBE_ELEMENTS_MAX => cube(elements),
+        Expr::GroupingSets(sets) => std::mem::take(sets),
+        _ => return,
+    };
+    *grouping = Expr::GroupingSets(sets.into_iter().map(distinct).collect());
+}
+
+/// DataFusion knows no ordinals inside of grouping sets, so the column itself takes their place.
+fn resolve_ordinal(item: &mut Expr, projection: &[SelectItem]) {
+    let Some((digits, _)) = integer_literal(item) else { return };
+    let index = digits.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
+    let shown = index.and_then(|index| projection.get(index));
+    if let Some(SelectItem::UnnamedExpr(shown) | SelectItem::ExprWithAlias { expr: shown, .. }) = shown {
+        *item = shown.clone();
+    }
+}
+
+fn has_repetition(elements: &[Vec<Expr>]) -> bool {
+    let all: Vec<&Expr> = elements.iter().flatten().collect();
+    all.iter().enumerate().any(|(index, item)| all[..index].contains(item))
+}
+
+/// All elements, all but the last, and so on to none.
+fn rollup(elements: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
+    (0..=elements.len()).rev().map(|count| elements[..count].concat()).collect()
+}
+
+/// Every choice of elements, the larger ones first.
+fn cube(elements: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
+    let chosen = |bits: &usize| {
+        let kept = elements.iter().enumerate().filter(|(index, _)| bits >> (elements.len() - 1 - index) & 1 == 1);
+        kept.flat_map(|(_, element)| element.clone()).collect()
+    };
+    (0..1_usize << elements.len()).rev().map(|bits| chosen(&bits)).collect()
+}
+
+fn distinct(set: Vec<Expr>) -> Vec<Expr> {
+    let mut kept: Vec<Expr> = Vec::with_capacity(set.len());
+    for item in set {
+        if !kept.contains(&item) {
+            kept.push(item);
+        }
+    }
+    kept
+}

@@ -1,0 +1,80 @@
+//! Keys of windows that hold subqueries: `OVER (PARTITION BY EXISTS (…))`.
+//!
+//! A subquery becomes a join, once for each place where it stands. Several functions of one window would come to have keys of their
+//! own, while the executor sorts the rows once for all of them. So such a key is computed below the window, where it is one column.
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Window};
+use std::sync::Arc;
+
+/// Before the number of a key; cannot be typed in SQL.
+const KEY: &str = "window\u{1}key";
+
+/// Computes the keys of a plan's windows below them, where they hold subqueries.
+pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let computed = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Window(window) => window_with_columns(window),
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(computed.data)
+}
+
+fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
+    let mut keys: Vec<Expr> = Vec::new();
+    for key in window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key)) {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    if keys.is_empty() {
+        return Ok(Transformed::no(LogicalPlan::Window(window)));
+    }
+    let name = |number: usize| format!("{KEY}{number}");
+    let columns = window.input.schema().iter().map(Expr::from);
+    let computed = keys.iter().enumerate().map(|(number, key)| key.clone().alias(name(number)));
+    let below = Projection::try_new(columns.chain(computed).collect(), Arc::clone(&window.input))?;
+    let with_column = |key: Expr| match keys.iter().position(|known| *known == key) {
+        Some(number) => Expr::Column(Column::from_name(name(number))),
+        None => key,
+    };
+    let functions = window.window_expr.into_iter().map(|function| {
+        let shown = function.schema_name().to_string();
+        with_keys(function, &with_column).alias(shown)
+    });
+    let window = Window::try_new(functions.collect(), Arc::new(LogicalPlan::Projection(below)))?;
+    Ok(Transformed::yes(LogicalPlan::Window(window)))
+}
+
+/// What a window function's rows are divided and ordered by.
+fn keys_of(function: &Expr) -> Vec<Expr> {
+    match function {
+        Expr::Alias(alias) => keys_of(&alias.expr),
+        Expr::WindowFunction(call) => {
+            let order = call.params.order_by.iter().map(|key| key.expr.clone());
+            call.params.partition_by.iter().cloned().chain(order).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn holds_subquery(key: &Expr) -> bool {
+    let is_subquery = |part: &Expr| {
+        matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
+    };
+    key.exists(|part| Ok(is_subquery(part))).unwrap_or(false)
+}
+
+fn with_keys(function: Expr, with_column: &dyn Fn(Expr) -> Expr) -> Expr {
+    match function {
+        Expr::Alias(alias) => with_keys(*alias.expr, with_column),
+        Expr::WindowFunction(mut call) => {
+            call.params.partition_by = call.params.partition_by.into_iter().map(with_column).collect();
+            for key in &mut call.params.order_by {
+                key.expr = with_column(std::mem::take(&mut key.expr));
+            }
+            Expr::WindowFunction(call)
+        }
+        other => other,
+    }
+}
