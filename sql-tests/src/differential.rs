@@ -11,6 +11,7 @@
 mod aggregate;
 mod client;
 mod comparison;
+mod document_productions;
 mod expression;
 mod listed;
 mod moment_productions;
@@ -40,8 +41,8 @@ use workload::{CHUNK_STATEMENTS, Chunk};
 
 /// How many differing statements are shrunk unless the caller says otherwise.
 pub const EXAMINED_DEFAULT: usize = 600;
-/// How many connections to each server work at once.
-const WORKERS: usize = 2;
+/// How many connections to each server work at once, at least.
+const WORKERS_MIN: usize = 2;
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +77,8 @@ async fn run_chunks(settings: &Settings, targets: &Targets) -> Result<Tally> {
     let count = settings.statements.div_ceil(CHUNK_STATEMENTS);
     let next = Arc::new(AtomicUsize::new(0));
     let mut workers = Vec::new();
-    for _ in 0..WORKERS {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for _ in 0..cores.max(WORKERS_MIN) {
         let mut servers = Servers::connect(targets).await?;
         let (next, seed) = (Arc::clone(&next), settings.seed);
         workers.push(tokio::spawn(async move {

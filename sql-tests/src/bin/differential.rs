@@ -1,19 +1,21 @@
-//! Runs the differential tester by hand against servers that are there.
+//! Runs the differential tester, against a Meridian of its own or one that is there.
 //!
-//!     with-postgres.sh sh -c 'differential --meridian 127.0.0.1:5433 --postgres "$MERIDIAN_POSTGRES" --seed 7'
+//!     with-postgres.sh sh -c 'differential --postgres "$MERIDIAN_POSTGRES" --seed 7 --statements 1000000'
 
 use anyhow::Result;
 use clap::Parser;
 use sql_tests::differential::{EXAMINED_DEFAULT, Settings, Targets, run};
+use sql_tests::meridian::Meridian;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Instant;
 
 #[derive(Parser)]
 #[command(about = "Compares Meridian's answers to random statements with PostgreSQL's")]
 struct Options {
-    /// Where Meridian listens
+    /// Where Meridian listens; without it one is started, and ended afterwards
     #[arg(long, value_name = "HOST:PORT")]
-    meridian: SocketAddr,
+    meridian: Option<SocketAddr>,
     /// A PostgreSQL 15 whose tables far, near and plain are replaced
     #[arg(long, value_name = "CONNECTION")]
     postgres: String,
@@ -29,9 +31,22 @@ struct Options {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let options = Options::parse();
-    let targets = Targets::new(options.meridian, &options.postgres)?;
+    let folder = tempfile::tempdir()?;
+    let (own, address) = match options.meridian {
+        Some(address) => (None, address),
+        None => {
+            let server = Meridian::start(folder.path())?;
+            let address = server.address();
+            (Some(server), address)
+        }
+    };
+    let targets = Targets::new(address, &options.postgres)?;
     let settings = Settings { seed: options.seed, statements: options.statements, examined: options.examined };
+    let begun = Instant::now();
     let report = run(&settings, &targets).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    drop(own);
     println!("{report}");
-    Ok(if report.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("seed {}, {seconds:.0} s, {:.0} statements per second", options.seed, report.statements as f64 / seconds);
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

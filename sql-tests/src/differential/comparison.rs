@@ -92,7 +92,7 @@ pub(crate) fn compare(
         (Outcome::Failure(meridian), postgres) => {
             let Some(code) = &meridian.code else { return Verdict::Different(Kind::ConnectionLost) };
             // What is not supported may hide behind an error of PostgreSQL's, and is as honest there.
-            if code == NOT_SUPPORTED {
+            if code == NOT_SUPPORTED && postgres.code() != Some(NOT_SUPPORTED) {
                 return Verdict::Refused(skeleton(&meridian.message));
             }
             match postgres.code() {

@@ -163,6 +163,9 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     let label = tree.label.as_str();
     let types: Vec<Type> = tree.children().filter_map(Tree::value_type).collect();
     let doubles = ["sqrt(", "exp(", "ln(", "log(", "log10(", "power(", "pow("];
+    if label.starts_with("cbrt(") || label.starts_with("||/") {
+        return Mark::CubeRoot;
+    }
     if !types.contains(&Type::Numeric) {
         let to_numeric = label.ends_with("::numeric") && types.iter().any(|of| !of.is_number() || of.is_float());
         return if to_numeric { Mark::Scale } else { Mark::None };

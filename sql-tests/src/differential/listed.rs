@@ -19,6 +19,8 @@ const INTERVAL_OID: u32 = 1186;
 const NUMERIC_OID: u32 = 1700;
 
 const OUT_OF_RANGE: &str = "22003";
+const INVALID_PARAMETER: &str = "22023";
+const NOT_SUPPORTED: &str = "0A000";
 /// The classes of errors that a value causes rather than a statement.
 const DATA_ERROR_CLASSES: &[&str] = &["22", "54"];
 
@@ -37,12 +39,15 @@ const SUM_TOLERANCE: f64 = 1e-12;
 const REAL_SUM_TOLERANCE: f64 = 1e-6;
 /// How much what is computed in double precision may differ from what PostgreSQL computes exactly.
 const DOUBLE_TOLERANCE: f64 = 1e-12;
+/// The relative distance of a double to the next.
+const LAST_DIGIT: f64 = 2.3e-16;
 const VARIANCE_TOLERANCE: f64 = 1e-9;
 
 /// What a mark is called in the summary.
 pub(crate) fn rule_of(mark: Mark) -> &'static str {
     match mark {
         Mark::None => "none",
+        Mark::CubeRoot => "Numbers: cube roots are rounded to the nearest",
         Mark::Scale => "Numbers: the scale of quotients, averages and numerics that meet",
         Mark::Double => "Numbers: power, sqrt, ln, log, exp of numeric are double precision",
         Mark::Variance => "Numbers: variances depend on the order of rows, or are double precision",
@@ -61,6 +66,7 @@ pub(crate) fn is_same(value: &str, expected: &str, mark: Mark, magnitude: f64) -
     let size = || numbers().map_or(0.0, |(value, expected)| value.abs().max(expected.abs()));
     match mark {
         Mark::None => false,
+        Mark::CubeRoot => within(LAST_DIGIT * size()),
         Mark::Scale => same_decimal(value, expected),
         Mark::Double => within(DOUBLE_TOLERANCE * size()),
         Mark::Variance => within(VARIANCE_TOLERANCE * size().max(1.0)),
@@ -74,13 +80,13 @@ pub(crate) fn is_type_listed(column: &ColumnDescription, expected: &ColumnDescri
     match mark {
         Mark::Double | Mark::Variance => expected.type_oid == NUMERIC_OID && column.type_oid == FLOAT8_OID,
         Mark::RealSum => expected.type_oid == FLOAT4_OID && column.type_oid == FLOAT8_OID,
-        Mark::None | Mark::Scale | Mark::FloatSum => false,
+        Mark::None | Mark::CubeRoot | Mark::Scale | Mark::FloatSum => false,
     }
 }
 
 /// Whether PostgreSQL may fail where Meridian answers: a sum of doubles overflows in between, though not in the end.
 pub(crate) fn is_failure_listed(code: &str, mark: Mark) -> bool {
-    matches!(mark, Mark::FloatSum | Mark::RealSum) && code == OUT_OF_RANGE
+    matches!(mark, Mark::FloatSum | Mark::RealSum | Mark::Variance) && code == OUT_OF_RANGE
 }
 
 /// Whether two decimals are equal when both are rounded to the smaller scale.
@@ -116,19 +122,36 @@ fn rounded(text: &str, scale: usize) -> Option<(bool, Vec<u8>)> {
 }
 
 /// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, the whole last, and
-/// Meridian of the same. `has_summer_time` says whether a zone that knows summer time is meant.
+/// Meridian of the same. `is_constant` says whether it is a CASE without columns, `has_summer_time` says whether a zone that knows summer time is meant.
 pub(crate) fn explanation(
     kind: &Kind,
     parts: &[Outcome],
     meridian_parts: &[Outcome],
     has_summer_time: bool,
+    is_constant: bool,
 ) -> Option<&'static str> {
     // An error that a part has in both by itself comes or not, as they choose to compute the part.
     let in_both = |code: &str| {
         let both = parts.iter().zip(meridian_parts);
         both.into_iter().any(|(part, meridian)| part.code() == Some(code) && meridian.code() == Some(code))
     };
-    let is_data_error = |code: &str| DATA_ERROR_CLASSES.iter().any(|class| code.starts_with(class));
+    if *kind == Kind::Modifier && is_constant {
+        return Some("Types: the modifier of a constant CASE is that of its branches");
+    }
+    // Of several errors either may be the first that is found.
+    if let Kind::Code { postgres, .. } = kind
+        && in_both(postgres)
+    {
+        return Some("Messages: a statement with several errors may end with another of them");
+    }
+    if let Kind::OnlyMeridianFails { code, message } = kind
+        && code == INVALID_PARAMETER
+        && message == "time zone \"\" not recognized"
+    {
+        return Some("Dates and times: time zones in POSIX notation have no summer time");
+    }
+    let is_data_error =
+        |code: &str| code == NOT_SUPPORTED || DATA_ERROR_CLASSES.iter().any(|class| code.starts_with(class));
     if error_code(kind).is_some_and(|code| is_data_error(code) && in_both(code)) {
         return Some("which parts of a statement are computed, and in which order, is not defined");
     }

@@ -5,8 +5,9 @@
 //! text of `slots`. A template may open with a mark: `~` for a numeric whose scale Meridian chooses otherwise, `=` for
 //! a double precision in place of a numeric (POSTGRES.md, "Numbers").
 
+use super::document_productions::DOCUMENTS;
 use super::moment_productions::{DATES, INTERVALS, TIMES, TIMESTAMPS, TIMESTAMPS_WITH_ZONE};
-use super::text_productions::{BYTE_STRINGS, INTEGER_ARRAYS, TEXT_ARRAYS, TEXTS, UUIDS, VARCHARS};
+use super::text_productions::{BYTE_STRINGS, CHARS, INTEGER_ARRAYS, TEXT_ARRAYS, TEXTS, UUIDS, VARCHARS};
 use super::values::Type;
 
 /// The templates that give the type.
@@ -21,6 +22,7 @@ pub(crate) fn productions(of: Type) -> &'static [&'static str] {
         Type::Numeric => NUMERICS,
         Type::Text => TEXTS,
         Type::Varchar => VARCHARS,
+        Type::Char => CHARS,
         Type::Date => DATES,
         Type::Time => TIMES,
         Type::Timestamp => TIMESTAMPS,
@@ -28,6 +30,7 @@ pub(crate) fn productions(of: Type) -> &'static [&'static str] {
         Type::Interval => INTERVALS,
         Type::Uuid => UUIDS,
         Type::Bytea => BYTE_STRINGS,
+        Type::Jsonb => DOCUMENTS,
         Type::Int4Array => INTEGER_ARRAYS,
         Type::TextArray => TEXT_ARRAYS,
     }
@@ -99,6 +102,11 @@ pub(crate) const CAST_TARGETS: &[&str] = &[
     "interval(0)",
     "interval day to second",
     "interval year",
+    "json",
+    "char(3)",
+    "bpchar",
+    "numeric(6,2)[]",
+    "int8[]",
     "float(24)",
     "float(25)",
     "decimal(8,1)",
@@ -176,6 +184,19 @@ const BOOLEANS: &[&str] = &[
     "{int4} IN (SELECT {int4})",
     "EXISTS (SELECT {int4} WHERE {bool})",
     "{text} IS NORMALIZED",
+    "{char(6)} = {char(6)}",
+    "{char(6)} = {text}",
+    "{char(6)} < {varchar}",
+    "{char(6)} LIKE {like}",
+    "{char(6)} ~ {regex}",
+    "{jsonb} = {jsonb}",
+    "{jsonb} < {jsonb}",
+    "{jsonb} @> {jsonb}",
+    "{jsonb} <@ {jsonb}",
+    "{jsonb} ? {key}",
+    "{jsonb} ?| ARRAY[{key}, {key}]",
+    "{jsonb} ?& ARRAY[{key}, {key}]",
+    "{jsonb}::bool",
 ];
 
 const SMALL_INTEGERS: &[&str] = &[
@@ -265,6 +286,10 @@ const INTEGERS: &[&str] = &[
     "array_position({text[]}, {text})",
     "({int4[]})[{n}]",
     "num_nulls({int4}, {text})",
+    "length({char(6)})",
+    "octet_length({char(6)})",
+    "jsonb_array_length({jsonb})",
+    "{jsonb}::int4",
     "num_nonnulls({A}, {int4})",
 ];
 
@@ -420,7 +445,7 @@ const NUMERICS: &[&str] = &[
     "gcd({numeric}, {numeric})",
     "lcm({numeric}, {numeric})",
     "factorial({n})",
-    "trim_scale({numeric})",
+    "~trim_scale({numeric})",
     "{int2}::numeric",
     "{int4}::numeric",
     "{int8}::numeric",

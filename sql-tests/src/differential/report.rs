@@ -86,6 +86,11 @@ impl Report {
         }
     }
 
+    /// Whether there is no difference that POSTGRES.md does not list.
+    pub fn is_clean(&self) -> bool {
+        self.differences.is_empty() && self.unexamined == 0
+    }
+
     /// Puts the worst first.
     pub(crate) fn sort(&mut self) {
         self.differences.sort_by(|one, other| {

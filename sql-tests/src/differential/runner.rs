@@ -2,7 +2,8 @@
 //!
 //! PostgreSQL, which is quick, is asked for each expression alone. Those that it can compute are asked of Meridian
 //! together, in one select list; only where that list fails or differs, and where PostgreSQL fails, is Meridian asked
-//! for an expression alone. An expression that fails over a whole table is asked for over one of its rows.
+//! for an expression alone. An expression that fails over a whole table is asked for over one of its rows. Statements
+//! are sent ahead of the answers to those before them.
 
 use super::client::Outcome;
 use super::comparison::{Kind, Verdict, compare};
@@ -59,11 +60,15 @@ pub(crate) async fn run_chunk(servers: &mut Servers, chunk: &Chunk) -> Result<Ta
     for group in &chunk.groups {
         run_group(servers, chunk.zone, group, &mut tally).await?;
     }
-    for query in &chunk.queries {
-        let comparison = servers.compare(query).await?;
-        tally.count(query, comparison.verdict);
-    }
+    compare_all(servers, &chunk.queries, &mut tally).await?;
     Ok(tally)
+}
+
+async fn compare_all(servers: &mut Servers, statements: &[Statement], tally: &mut Tally) -> Result<()> {
+    for (statement, comparison) in statements.iter().zip(servers.compare_all(statements).await?) {
+        tally.count(statement, comparison.verdict);
+    }
+    Ok(())
 }
 
 async fn run_group(servers: &mut Servers, zone: &'static str, group: &Group, tally: &mut Tally) -> Result<()> {
@@ -74,6 +79,7 @@ async fn run_group(servers: &mut Servers, zone: &'static str, group: &Group, tal
     let statements = alone(&group.scope);
     let outcomes = ask_postgres(servers, &statements).await;
     let mut together = Vec::new();
+    let mut failing = Vec::new();
     for (index, (statement, postgres)) in statements.into_iter().zip(outcomes).enumerate() {
         if !postgres.is_failure() {
             together.push((statement, postgres));
@@ -87,9 +93,9 @@ async fn run_group(servers: &mut Servers, zone: &'static str, group: &Group, tal
             }
             _ => statement,
         };
-        let comparison = servers.compare(&statement).await?;
-        tally.count(&statement, comparison.verdict);
+        failing.push(statement);
     }
+    compare_all(servers, &failing, tally).await?;
     compare_together(servers, zone, &group.scope, together, tally).await
 }
 
@@ -134,9 +140,8 @@ async fn compare_together(
         servers.judge(&list, answer.clone(), postgres).await?;
     }
     let mut all_answered = true;
-    for (statement, postgres) in &statements {
-        let meridian = servers.meridian.ask(&statement.sql()).await;
-        let comparison = servers.judge(statement, meridian, postgres.clone()).await?;
+    let alone: Vec<Statement> = statements.into_iter().map(|(statement, _)| statement).collect();
+    for (statement, comparison) in alone.iter().zip(servers.compare_all(&alone).await?) {
         all_answered &= matches!(comparison.verdict, Verdict::Equal | Verdict::Listed(_));
         tally.count(statement, comparison.verdict);
     }

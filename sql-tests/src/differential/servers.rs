@@ -76,6 +76,24 @@ impl Servers {
         self.judge(statement, meridian, postgres).await
     }
 
+    /// Asks both for statements of one zone, all of which are sent before the first answer is read, and compares each.
+    pub(crate) async fn compare_all(&mut self, statements: &[Statement]) -> Result<Vec<Comparison>> {
+        let Some(first) = statements.first() else { return Ok(Vec::new()) };
+        self.set_zone(first.zone).await?;
+        let texts: Vec<String> = statements.iter().map(Statement::sql).collect();
+        let (meridian, postgres) = tokio::join!(self.meridian.ask_all(&texts), self.postgres.ask_all(&texts));
+        let mut answers = meridian.into_iter().zip(postgres);
+        let mut comparisons = Vec::with_capacity(statements.len());
+        for statement in statements {
+            // Behind a lost connection there are no answers.
+            comparisons.push(match answers.next() {
+                Some((meridian, postgres)) => self.judge(statement, meridian, postgres).await?,
+                None => self.compare(statement).await?,
+            });
+        }
+        Ok(comparisons)
+    }
+
     /// Compares what both have answered.
     pub(crate) async fn judge(
         &mut self,

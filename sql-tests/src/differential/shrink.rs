@@ -177,7 +177,9 @@ impl Search<'_> {
         let mut parts: Vec<Outcome> = self.servers.postgres.ask_all(&texts).await;
         parts.push(best.comparison.postgres.clone());
         let summer_time = has_summer_time(best.statement.zone) || names_summer_time(&best.statement.sql());
-        Ok(listed::explanation(&best.kind, &parts, &meridian, summer_time))
+        let is_constant = best.statement.scope == Scope::Constant
+            && best.statement.all().iter().any(|(_, _, tree)| tree.label.starts_with("CASE "));
+        Ok(listed::explanation(&best.kind, &parts, &meridian, summer_time, is_constant))
     }
 }
 

@@ -39,12 +39,14 @@ const COLUMNS: &[(&str, Type, &str)] = &[
     ("m", Type::Numeric, "numeric(28,0)"),
     ("t", Type::Text, "text"),
     ("v", Type::Varchar, "varchar(8)"),
+    ("c", Type::Char, "char(6)"),
     ("d", Type::Date, "date"),
     ("h", Type::Time, "time"),
     ("ts", Type::Timestamp, "timestamp"),
     ("tz", Type::TimestampTz, "timestamptz"),
     ("u", Type::Uuid, "uuid"),
     ("y", Type::Bytea, "bytea"),
+    ("j", Type::Jsonb, "jsonb"),
 ];
 
 impl Table {
@@ -121,6 +123,7 @@ fn fits(column: &str, value: &str) -> bool {
     match column {
         "n" => value.len() < 16,
         "v" => value.chars().count() <= 8,
+        "c" => value.trim_end().chars().count() <= 6,
         _ => true,
     }
 }

@@ -1,6 +1,22 @@
 //! The productions of texts, byte strings, uuids and arrays; see `productions` for what a template is.
 
 pub(crate) const TEXTS: &[&str] = &[
+    "{char(6)}::text",
+    "{char(6)} || {text}",
+    "{char(6)} || {char(6)}",
+    "upper({char(6)})",
+    "concat({char(6)}, {text})",
+    "format('%s|%L', {char(6)}, {char(6)})",
+    "{jsonb}::text",
+    "{jsonb} ->> {key}",
+    "{jsonb} ->> {n}",
+    "{jsonb} #>> {path}",
+    "jsonb_typeof({jsonb})",
+    "jsonb_pretty({jsonb})",
+    "to_json({A})::text",
+    "{json_text}::json::text",
+    "json_build_object({key}, {A})::text",
+    "array_to_json({int4[]})::text",
     "{text} || {text}",
     "{text} || {int4}",
     "{float8} || {text}",
@@ -85,6 +101,9 @@ pub(crate) const TEXTS: &[&str] = &[
     "{text} COLLATE \"C\"",
     "convert_from({bytea}, 'UTF8')",
 ];
+
+pub(crate) const CHARS: &[&str] =
+    &["{text}::char(6)", "{varchar}::char(6)", "{int4}::char(6)", "{bool}::char(6)", "{jsonb}::char(6)"];
 
 pub(crate) const VARCHARS: &[&str] = &[
     "{text}::varchar",

@@ -21,6 +21,8 @@ pub(crate) enum Role {
 pub(crate) enum Mark {
     #[default]
     None,
+    /// A cube root, whose last digit is that of PostgreSQL's C library.
+    CubeRoot,
     /// A numeric whose scale is chosen otherwise.
     Scale,
     /// A double precision where PostgreSQL has a numeric.

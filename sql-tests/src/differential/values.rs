@@ -19,6 +19,8 @@ pub(crate) enum Type {
     Numeric,
     Text,
     Varchar,
+    /// `char(6)`: a length is part of it, because one without is another type in all but name.
+    Char,
     Date,
     Time,
     Timestamp,
@@ -26,6 +28,7 @@ pub(crate) enum Type {
     Interval,
     Uuid,
     Bytea,
+    Jsonb,
     Int4Array,
     TextArray,
 }
@@ -52,6 +55,7 @@ impl Type {
         Self::Numeric,
         Self::Text,
         Self::Varchar,
+        Self::Char,
         Self::Date,
         Self::Time,
         Self::Timestamp,
@@ -59,6 +63,7 @@ impl Type {
         Self::Interval,
         Self::Uuid,
         Self::Bytea,
+        Self::Jsonb,
         Self::Int4Array,
         Self::TextArray,
     ];
@@ -75,6 +80,7 @@ impl Type {
             Self::Numeric => "numeric",
             Self::Text => "text",
             Self::Varchar => "varchar",
+            Self::Char => "char(6)",
             Self::Date => "date",
             Self::Time => "time",
             Self::Timestamp => "timestamp",
@@ -82,6 +88,7 @@ impl Type {
             Self::Interval => "interval",
             Self::Uuid => "uuid",
             Self::Bytea => "bytea",
+            Self::Jsonb => "jsonb",
             Self::Int4Array => "int4[]",
             Self::TextArray => "text[]",
         }
@@ -175,6 +182,7 @@ impl Type {
                 "ﬁ",
             ],
             Self::Varchar => &["", "a", "b ", "ABCdefgh", "äöü", "12", "😀😀", "a'b"],
+            Self::Char => &["", "a", "a b", "ABCdef", "äö  ", " x", "12"],
             Self::Date => &[
                 "1970-01-01",
                 "2000-02-29",
@@ -242,6 +250,21 @@ impl Type {
                 "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
             ],
             Self::Bytea => &["", "\\x00", "\\xff00ab", "\\x616263", "\\x5c27", "\\xc3a4"],
+            Self::Jsonb => &[
+                "null",
+                "true",
+                "0",
+                "-1.5",
+                "12345678901234567890",
+                "\"a\"",
+                "\"\"",
+                "[]",
+                "{}",
+                "[1, \"a\", null, [2]]",
+                "{\"a\": 1, \"b\": {\"c\": [true, null]}}",
+                "{\"b\": \"x\", \"aa\": null, \"ä\": \"ß\\n\"}",
+                "{\"a\": \"12\", \"b\": []}",
+            ],
             Self::Int4Array => &["{}", "{1}", "{1,2,3}", "{NULL}", "{3,NULL,1}", "{2147483647,-2147483648}"],
             Self::TextArray => {
                 &["{}", "{a}", "{a,b,NULL}", "{\"\",\" x \"}", "{\"a,b\",\"c\\\"d\",\"NULL\"}", "{ä,😀}"]
@@ -273,6 +296,7 @@ impl Type {
             Self::Numeric => &["0", "1", "0.10", "2.5", "-1.25", "33.3333", "10"],
             Self::Text => &["", "a", "b", "B", "abc", "ab", "ä", "12", "x y"],
             Self::Varchar => &["", "a", "b", "abc", "ä"],
+            Self::Char => &["", "a", "b", "ab", "ä"],
             Self::Date => &["2024-01-01", "2024-01-31", "2024-02-29", "2024-03-31", "2023-12-31"],
             Self::Time => &["00:00:00", "08:30:00", "12:00:00.5", "23:59:59"],
             Self::Timestamp => &[
@@ -291,6 +315,7 @@ impl Type {
             Self::Interval => &["1 day", "2 hours", "1 mon", "-1 day", "1 day 02:00:00", "3 mons 5 days"],
             Self::Uuid => &["00000000-0000-0000-0000-000000000001", "550e8400-e29b-41d4-a716-446655440000"],
             Self::Bytea => &["", "\\x61", "\\x6162", "\\xff"],
+            Self::Jsonb => &["1", "{\"a\": 1}", "[1, 2]", "\"a\"", "null"],
             Self::Int4Array => &["{1}", "{1,2}", "{2,1,NULL}", "{}"],
             Self::TextArray => &["{a}", "{a,b}", "{b,NULL}", "{}"],
         }
@@ -302,7 +327,7 @@ impl Type {
             Self::Bool => &["true"],
             Self::Int2 | Self::Int4 | Self::Int8 | Self::Float4 | Self::Float8 => &["1", "0", "2", "-1"],
             Self::Numeric => &["1", "1.5", "0"],
-            Self::Text | Self::Varchar => &["a", "", "ab"],
+            Self::Text | Self::Varchar | Self::Char => &["a", "", "ab"],
             Self::Date => &["2024-01-31"],
             Self::Time => &["12:00:00"],
             Self::Timestamp => &["2024-01-31 12:00:00"],
@@ -310,6 +335,7 @@ impl Type {
             Self::Interval => &["1 day", "1 mon", "01:00:00"],
             Self::Uuid => &["550e8400-e29b-41d4-a716-446655440000"],
             Self::Bytea => &["\\x61", ""],
+            Self::Jsonb => &["1", "{\"a\": 1}", "[1]"],
             Self::Int4Array => &["{1}", "{1,2}"],
             Self::TextArray => &["{a}", "{a,b}"],
         }
