@@ -1,18 +1,18 @@
 //! Keys at commit: whether two drafts that never saw each other add the same key.
 //!
-//! A writer checks the keys of its rows against the snapshot that it reads. What was committed since then it could not see, so its
-//! draft carries a *digest* of each key that it adds, 64 bits each, and the committer looks for them among the digests that
-//! other commits brought since that snapshot:
+//! A writer checks the keys of its rows against the snapshot that it reads. What was committed since then it could
+//! not see, so its draft carries a *digest* of each key that it adds, 64 bits each, and the committer looks for them
+//! among the digests that other commits brought since that snapshot:
 //!
 //!     snapshot 7 ──checked──▶ draft {17, 42} ──▶ committer: commits 8, 9, … added {42}?  ──▶ Conflict::KeyTaken
 //!
-//! Equal keys have equal digests. The reverse need not be true, so a conflict here says no more than that the writer has to look
-//! again on a fresh snapshot, and there it finds the duplicate or succeeds. Nothing of this is on disk: after a restart there
-//! are no drafts.
+//! Equal keys have equal digests. The reverse need not be true, so a conflict here says no more than that the writer
+//! has to look again on a fresh snapshot, and there it finds the duplicate or succeeds. Nothing of this is on disk:
+//! after a restart there are no drafts.
 //!
-//! Digests of a commit are kept while a snapshot before it is alive, because only its holder can hand in a draft that did not see
-//! it, and up to [`WINDOW_BYTES_MAX`]. Drafts from before what was forgotten for that limit conflict. This module does not know
-//! how a digest is made of a key.
+//! Digests of a commit are kept while a snapshot before it is alive, because only its holder can hand in a draft that
+//! did not see it, and up to [`WINDOW_BYTES_MAX`]. Drafts from before what was forgotten for that limit conflict.
+//! This module does not know how a digest is made of a key.
 
 use crate::draft::Conflict;
 use crate::ids::{CommitSeq, ObjectId};

@@ -8,8 +8,7 @@ use crate::column_defaults::{DefaultValue, is_computed};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
-use crate::intake::Intake;
-use crate::keys::upsert::{self, Proposed, Upsert};
+use crate::keys::upsert::{self, Sink, Upsert};
 use crate::operators::casts::out_of_range;
 use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_number};
 use crate::plan_constants::fill_values;
@@ -98,10 +97,8 @@ pub(crate) async fn run(
         hold = Some(session.engine.holds.hold(definition.id).await);
         planning = session.planning()?;
     }
-    let mut sink = match &upsert {
-        None => Sink::Intake(Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes())),
-        Some(_) => Sink::Proposed(Proposed::new(&session.engine)),
-    };
+    let keeps = returning.is_some() && upsert.is_none();
+    let mut sink = Sink::new(session, &definition, upsert)?;
     let returned = match constant_rows(insert, overriding, &definition, &targets, statement)? {
         Some(rows) => {
             let style = session.output_style();
@@ -130,23 +127,13 @@ pub(crate) async fn run(
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
-            let keeps = returning.is_some() && upsert.is_none();
             let (filled, returned) = from_query(session, &planning, plan, rules, (sink, keeps), statement).await?;
             sink = filled;
             returned
         }
     };
-    let (written, mut change) = match (sink, upsert) {
-        (Sink::Proposed(proposed), Some(upsert)) => {
-            let bound = (prepared, parameters);
-            upsert.apply(session, &planning, &definition, proposed, bound, statement).await?
-        }
-        (Sink::Intake(intake), _) => {
-            let (rows, change) = finish(session, &planning, intake).await?;
-            (Written { rows, returned }, change)
-        }
-        (Sink::Proposed(_), None) => unreachable!("rows are proposed to an upsert"),
-    };
+    let bound = (prepared, parameters);
+    let (written, mut change) = sink.written(session, &planning, &definition, returned, bound, statement).await?;
     change.holds.extend(hold);
     let response = match returning {
         None => Response::Command(CommandTag::Rows("INSERT", written.rows)),
@@ -243,32 +230,6 @@ fn refuse_values(
     let refused = targets.iter().enumerate().filter(|(index, _)| given(*index));
     let mut errors = refused.filter_map(|(_, position)| value_refused(&definition.columns[*position], overriding));
     errors.next().map_or(Ok(()), Err)
-}
-
-/// Where the rows of an INSERT go.
-enum Sink {
-    Intake(Intake),
-    /// To wait until it is known which of them conflict.
-    Proposed(Proposed),
-}
-
-impl Sink {
-    fn push(&mut self, batch: RecordBatch) -> Result<(), QueryError> {
-        match self {
-            Self::Intake(intake) => intake.push(batch),
-            Self::Proposed(proposed) => proposed.push(batch),
-        }
-    }
-}
-
-async fn finish(
-    session: &Session,
-    planning: &Planning,
-    intake: Intake,
-) -> Result<(u64, crate::transaction::Change), QueryError> {
-    let engine = Arc::clone(&session.engine);
-    let taken = joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)?;
-    taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)
 }
 
 fn target(

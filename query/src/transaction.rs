@@ -168,7 +168,12 @@ impl Transaction {
         }
         self.inline_bytes += inline_bytes(&self.change.ops[before..]);
         self.change.staged.extend(change.staged);
-        self.keys.extend(change.keys.into_iter().map(|keys| keys.checked_against(&base)));
+        for keys in change.keys {
+            // The first snapshot stands for all of a constraint's, so that a long transaction holds few.
+            let known = self.keys.iter().find(|known| known.constraint == keys.constraint);
+            let checked = known.map_or_else(|| Arc::clone(&base), |known| Arc::clone(&known.checked));
+            self.keys.push(keys.checked_against(checked));
+        }
         self.change.holds.extend(change.holds);
         Ok(())
     }
@@ -230,9 +235,9 @@ impl Transaction {
 }
 
 impl NewKeys {
-    fn checked_against(self, snapshot: &Arc<Snapshot>) -> AddedKeys {
+    fn checked_against(self, checked: Arc<Snapshot>) -> AddedKeys {
         let Self { table, constraint, digests } = self;
-        AddedKeys { table, constraint, checked: Arc::clone(snapshot), digests }
+        AddedKeys { table, constraint, checked, digests }
     }
 }
 

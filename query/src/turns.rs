@@ -1,8 +1,9 @@
 //! Turns: how statements that lost to another commit take their next try.
 //!
-//! A statement alone in its transaction that conflicts runs again on a fresh snapshot. Many writers of the same rows would
-//! keep overtaking each other like that, so from its second try on a statement waits for its turn, one for each table and in
-//! the order of asking. Nobody waits who has not lost, so a turn does not promise to win; it only meets fewer others.
+//! A statement alone in its transaction that conflicts runs again on a fresh snapshot. Many writers of the same rows
+//! would keep overtaking each other like that, so from its second try on a statement waits for its turn, one for each
+//! table and in the order of asking. Nobody waits who has not lost, so a turn does not promise to win; it only meets
+//! fewer others.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;

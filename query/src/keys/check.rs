@@ -158,7 +158,8 @@ impl Check<'_> {
         Ok(taken)
     }
 
-    /// A key with this digest that a new row has twice or shares with a live row. Digests that are hashes may be equal by chance.
+    /// A key with this digest that a new row has twice or shares with a live row. Digests that are hashes may be
+    /// equal by chance.
     fn duplicate(&self, shape: &KeyShape, digest: u64, added: &[Part]) -> Result<Option<Vec<ArrayRef>>, QueryError> {
         let new = self.new_keys(shape, digest, added)?;
         if shape.exact {

@@ -1,7 +1,7 @@
 //! Keys in CREATE TABLE: from the constraints of columns and of the table to the keys of its definition.
 //!
-//! Names and order are PostgreSQL's: the primary key comes first, a constraint that says the same as one before it is dropped, and
-//! those without a name are called `t_pkey` and `t_a_b_key`, with a number behind where that is taken.
+//! Names and order are PostgreSQL's: the primary key comes first, a constraint that says the same as one before it is
+//! dropped, and those without a name are called `t_pkey` and `t_a_b_key`, with a number behind where that is taken.
 
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::json_operators::is_document;
@@ -37,7 +37,10 @@ pub(crate) struct KeyClause<'a> {
 impl KeyClause<'_> {
     /// Where it begins in the text: at its name, if it has one.
     fn place(&self, statement: &Statement) -> Option<usize> {
-        let word = |token: &TokenWithSpan, wanted: Keyword| matches!(&token.token, Token::Word(word) if word.keyword == wanted);
+        let word = |token: &TokenWithSpan, wanted: Keyword| match &token.token {
+            Token::Word(word) => word.keyword == wanted,
+            _ => false,
+        };
         let keyword = if self.primary { Keyword::PRIMARY } else { Keyword::UNIQUE };
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, &statement.source).tokenize_with_location().ok()?;
         let solid: Vec<&TokenWithSpan> =
@@ -185,8 +188,9 @@ fn refuse_type(column: &Column) -> Result<(), QueryError> {
     match &column.sql_type {
         SqlType::Json => {
             let message = "data type json has no default operator class for access method \"btree\"";
-            Err(QueryError::new(ErrorKind::UndefinedObject, message)
-                .hint("You must specify an operator class for the index or define a default operator class for the data type."))
+            let hint = "You must specify an operator class for the index or define a default operator class for \
+                the data type.";
+            Err(QueryError::new(ErrorKind::UndefinedObject, message).hint(hint))
         }
         other if is_document(other) || matches!(other, SqlType::Array(_)) => {
             Err(QueryError::unsupported(format!("a key with column \"{}\" of type {other}", column.name)))

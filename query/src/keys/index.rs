@@ -1,8 +1,8 @@
 //! Indexes: the digests of a part's keys in order, each with its row.
 //!
-//! A part is a segment or a batch of recent rows. Parts never change, so an index is right for as long as its part exists; which of its
-//! rows are dead is the table version's to say. Indexes are made from the key columns alone when they are first asked for,
-//! and the least used go when the cache is full.
+//! A part is a segment or a batch of recent rows. Parts never change, so an index is right for as long as its part
+//! exists; which of its rows are dead is the table version's to say. Indexes are made from the key columns alone when
+//! they are first asked for, and the least used go when the cache is full.
 
 use super::shape::{KeyShape, internal};
 use crate::engine::storage_error;
@@ -21,7 +21,8 @@ use roaring::RoaringBitmap;
 use std::sync::Arc;
 use storage::reader::SegmentStore;
 
-/// The memory for indexes: the keys of 32 million rows at least that come in order, two thirds of that where they do not.
+/// The memory for indexes: the keys of 32 million rows at least that come in order, two thirds of that where they do
+/// not.
 const CACHE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Where rows of a table lie, with those that are dead.
@@ -107,7 +108,8 @@ impl KeyIndex {
         same.enumerate().map(move |(offset, _)| self.row(start + offset))
     }
 
-    /// Calls `found` with each digest that `sorted` shares and its row. Costs as much as looking up the fewer in the more.
+    /// Calls `found` with each digest that `sorted` shares and its row. Costs as much as looking up the fewer in the
+    /// more.
     pub(crate) fn meet(&self, sorted: &[u64], mut found: impl FnMut(u64, u32)) {
         if sorted.len() <= self.digests.len() {
             let mut start = 0;

@@ -1,7 +1,8 @@
-//! The log of a statement's keys: a digest for each of its rows in the order in which they came, and the bounds of the key's columns.
+//! The log of a statement's keys: a digest for each of its rows in the order in which they came, and the bounds of
+//! the key's columns.
 //!
-//! Eight bytes for each row, twice that while they are sorted, and nothing more where they come in order. They count against the
-//! memory of the process; a statement that does not fit gets 53200.
+//! Eight bytes for each row, twice that while they are sorted, and nothing more where they come in order. They count
+//! against the memory of the process; a statement that does not fit gets 53200.
 
 use super::shape::KeyShape;
 use crate::engine_error::translate;
@@ -138,7 +139,8 @@ impl Bounds {
     }
 }
 
-/// The least and the greatest value, in the form of a segment's statistics; `None` for types that this does not look at.
+/// The least and the greatest value, in the form of a segment's statistics; `None` for types that this does not look
+/// at.
 fn bounds_of(array: &ArrayRef) -> Option<(Datum, Datum)> {
     fn integers<T: ArrowPrimitiveType<Native: Into<i64>>>(array: &ArrayRef) -> Option<(Datum, Datum)> {
         let values = array.as_primitive::<T>();

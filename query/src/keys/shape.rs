@@ -1,7 +1,7 @@
 //! The shape of a key: from the columns of a batch to digests, and to bytes that are equal exactly for equal keys.
 //!
-//! Equality is PostgreSQL's: -0.0 is 0.0, NaN is NaN, numerics of one column have one scale. Blanks at the end of a `char(n)` are gone
-//! since the rows were taken in. A key with a NULL in it equals no other and has no digest.
+//! Equality is PostgreSQL's: -0.0 is 0.0, NaN is NaN, numerics of one column have one scale. Blanks at the end of a
+//! `char(n)` are gone since the rows were taken in. A key with a NULL in it equals no other and has no digest.
 
 use crate::error::{ErrorKind, QueryError};
 use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch};

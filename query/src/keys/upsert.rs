@@ -4,14 +4,15 @@
 //!                              a row of the table has it ─▶ DO NOTHING: left out    DO UPDATE: update it
 //!                              a row before it has it    ─▶ DO NOTHING: left out    DO UPDATE: 21000
 //!
-//! The rows to update are read by their places and set beside the rows that were proposed for them, under the names of the table and of
-//! `excluded`; the new values are a query over the two:
+//! The rows to update are read by their places and set beside the rows that were proposed for them, under the names
+//! of the table and of `excluded`; the new values are a query over the two:
 //!
-//!     SET a = t.a + excluded.a WHERE p   ▶   SELECT …, t.a + excluded.a, t.b FROM __target AS t, __excluded AS excluded
+//!     SET a = t.a + excluded.a WHERE p   ▶   SELECT …, t.a + excluded.a, t.b
+//!                                            FROM __target AS t, __excluded AS excluded
 //!                                            WHERE t.__ordinal = excluded.__ordinal AND p
 //!
-//! Proposed rows are held in memory, which counts against the budget of the process. All keys of what was inserted or updated are
-//! checked at the end, as those of any statement.
+//! Proposed rows are held in memory, which counts against the budget of the process. All keys of what was inserted or
+//! updated are checked at the end, as those of any statement.
 
 use super::check::parts_of;
 use super::index::{KeyIndexes, Part};
@@ -70,19 +71,73 @@ pub(crate) struct Upsert {
     name: Ident,
 }
 
+/// Where the rows of an INSERT go.
+pub(crate) enum Sink {
+    Intake(Intake),
+    /// To wait until it is known which of them conflict.
+    Proposed(Upsert, Proposed),
+}
+
 /// Rows that a statement wants to insert, until it is known which of them it can.
 pub(crate) struct Proposed {
     batches: Vec<RecordBatch>,
     memory: MemoryReservation,
 }
 
-impl Proposed {
-    pub(crate) fn new(engine: &Engine) -> Self {
-        let memory = MemoryConsumer::new("rows of INSERT … ON CONFLICT").register(&engine.memory_pool());
-        Self { batches: Vec::new(), memory }
+impl Sink {
+    pub(crate) fn new(
+        session: &Session,
+        definition: &Arc<TableDefinition>,
+        upsert: Option<Upsert>,
+    ) -> Result<Self, QueryError> {
+        Ok(match upsert {
+            Some(upsert) => {
+                let consumer = MemoryConsumer::new("rows of INSERT … ON CONFLICT");
+                let memory = consumer.register(&session.engine.memory_pool());
+                Self::Proposed(upsert, Proposed { batches: Vec::new(), memory })
+            }
+            None => {
+                let intake = Intake::new(&session.engine, Arc::clone(definition))?;
+                Self::Intake(intake.beside(session.inline_bytes()))
+            }
+        })
     }
 
+    /// Takes rows that are already checked, but for their keys. CPU-bound.
     pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), QueryError> {
+        match self {
+            Self::Intake(intake) => intake.push(batch),
+            Self::Proposed(_, proposed) => proposed.push(batch),
+        }
+    }
+
+    /// What was written and the change that writes it. `returned` are the rows that were pushed, where they are wanted.
+    pub(crate) async fn written(
+        self,
+        session: &Session,
+        planning: &Arc<Planning>,
+        definition: &Arc<TableDefinition>,
+        returned: Vec<RecordBatch>,
+        prepared: (&Prepared, &[ParameterValue]),
+        statement: &Statement,
+    ) -> Result<(Written, Change), QueryError> {
+        match self {
+            Self::Proposed(upsert, proposed) => {
+                upsert.apply(session, planning, definition, proposed, prepared, statement).await
+            }
+            Self::Intake(intake) => {
+                let engine = Arc::clone(&session.engine);
+                let taken = joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)?;
+                let enforced = taken.enforced(session, &planning.snapshot).await;
+                let (rows, change) = enforced.map_err(|failure| failure.error)?;
+                Ok((Written { rows, returned }, change))
+            }
+        }
+    }
+}
+
+impl Proposed {
+    fn push(&mut self, batch: RecordBatch) -> Result<(), QueryError> {
         // Putting the batches together takes their size once more.
         let bytes = 2 * batch.get_array_memory_size();
         self.memory.try_grow(bytes).map_err(|error| translate(error, None))?;
@@ -228,7 +283,7 @@ impl Upsert {
     }
 
     /// Inserts and updates. Gives the rows that were written, in the order in which they were proposed.
-    pub(crate) async fn apply(
+    async fn apply(
         self,
         session: &Session,
         planning: &Arc<Planning>,

@@ -1,6 +1,7 @@
 //! Keys in PostgreSQL's relations: each is a constraint and, behind it, an index of the same name and OID.
 //!
-//! The index is what clients ask for when they look for keys. It shows as a B-tree, because that is what a key is there.
+//! The index is what clients ask for when they look for keys. It shows as a B-tree, because that is what a key is
+//! there.
 
 use super::classes::{PG_CLASS, PG_CONSTRAINT, SYSTEM_ROLE, column_collation, namespace_oid};
 use super::values::{Rows, Value};
