@@ -5,6 +5,7 @@
 mod bad_input;
 mod command_line;
 mod crash;
+mod formats;
 mod keys;
 mod oracle;
 mod parameters;
