@@ -46,14 +46,20 @@ impl Applier {
         index: Option<Index>,
         events: mpsc::Receiver<Event>,
         checkpoint_log_bytes: u64,
+        log_bytes_since: u64,
     ) -> Self {
         let applied = shared.snapshot.load_full();
-        Self { shared, index, applied, events, checkpoint_log_bytes, log_bytes_since: 0 }
+        Self { shared, index, applied, events, checkpoint_log_bytes, log_bytes_since }
     }
 
     /// Runs until nobody can tell it anything any more. A panic ends the index and the checkpoints, not the commits.
     pub(crate) fn run(mut self) {
         let ended = catch_unwind(AssertUnwindSafe(|| {
+            // A server that is killed again and again would otherwise never get to the end of what makes a checkpoint due.
+            if self.log_bytes_since >= self.checkpoint_log_bytes {
+                // What went wrong is logged.
+                let _ = self.checkpoint();
+            }
             while let Some(event) = self.events.blocking_recv() {
                 self.round(event);
             }
@@ -88,6 +94,8 @@ impl Applier {
             self.apply(&last, &ops);
             self.applied = last;
         }
+        // They name segments, which whoever waits for a checkpoint may want to see reaped.
+        drop(ops);
         if !answers.is_empty() || self.log_bytes_since >= self.checkpoint_log_bytes {
             let written = self.checkpoint();
             for answer in answers {

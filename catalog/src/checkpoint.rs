@@ -43,11 +43,16 @@ pub(crate) fn list(files: &Files, directory: &Path) -> Result<Vec<(CommitSeq, Pa
     Ok(found)
 }
 
+/// The name of the checkpoint of a commit.
+pub(crate) fn file_name(seq: CommitSeq) -> String {
+    format!("{:020}.ckpt", seq.0)
+}
+
 /// Writes a snapshot durably and removes all checkpoints but the newest. Gives the seq of the older one that is kept,
 /// through which the log is no longer needed; `None` as long as there is only one.
 pub(crate) fn write(files: &Files, directory: &Path, snapshot: &Snapshot) -> Result<Option<CommitSeq>, FileError> {
     let bytes = encode(snapshot);
-    files.replace(&directory.join(format!("{:020}.ckpt", snapshot.seq.0)), [bytes.as_slice()])?;
+    files.replace(&directory.join(file_name(snapshot.seq)), [bytes.as_slice()])?;
     let found = list(files, directory)?;
     let superseded: Vec<&Path> = found.iter().skip(KEPT).map(|(_, path)| path.as_path()).collect();
     if !superseded.is_empty() {

@@ -10,6 +10,7 @@
 //! Two threads stand behind the door; see `committer` and `applier`. This file knows what a caller may do, not how.
 
 use crate::applier::{Applier, Event};
+use crate::backup::{self, BackupError, BackupReport};
 use crate::committer::{Committer, Waiting};
 use crate::directory::DataDirectory;
 use crate::draft::{CommitDraft, Conflict};
@@ -25,7 +26,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -156,7 +157,13 @@ impl Catalog {
         let (drafts, waiting) = mpsc::channel(DRAFTS_WAITING_MAX);
         let (events, published) = mpsc::channel(EVENTS_WAITING_MAX);
         let committer = Committer::new(Arc::clone(&shared), recovered.log, waiting, events.clone(), options.clock);
-        let applier = Applier::new(Arc::clone(&shared), recovered.index, published, options.checkpoint_log_bytes);
+        let applier = Applier::new(
+            Arc::clone(&shared),
+            recovered.index,
+            published,
+            options.checkpoint_log_bytes,
+            recovered.log_bytes_since,
+        );
         let catalog = Self {
             shared,
             drafts: Mutex::new(Some(drafts)),
@@ -244,6 +251,16 @@ impl Catalog {
         drop(self.events.lock().take());
         let applier = self.applier.lock().take();
         join(applier).await;
+    }
+
+    /// Copies everything that is published now to a backup in `target`; nobody waits for it. Blocks while it does; `cancelled` ends
+    /// it between two files, and the next backup goes on from there.
+    pub fn backup(&self, target: &Path, cancelled: &AtomicBool) -> Result<BackupReport, BackupError> {
+        let DataDirectory { files, root, .. } = &self.shared.directory;
+        let snapshot = self.snapshot();
+        let source =
+            backup::Source { files, data_dir: root, snapshot: &snapshot, now_micros: wall_micros(), cancelled };
+        backup::make(&source, target)
     }
 
     /// Removes the files of segments that nobody can read any more. Blocks while it does; for a background loop.

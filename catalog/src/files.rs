@@ -1,16 +1,18 @@
-//! Files: the one seam through which this crate touches the disk.
+//! Files: the one seam through which the engine writes to the disk; `storage` writes its segments through it too.
 //!
-//! What the log and the checkpoints promise rests on four moves, and each stands here once:
+//! What the log, the checkpoints and the backups promise rests on five moves, and each stands here once:
 //!
 //!     replace      write `<name>.tmp`, sync_all, rename, sync the directory: the file is there whole or not at all
 //!     append       write at the end; nothing is promised before `sync_data`
 //!     sync_data    fdatasync; when it fails the kernel may have dropped the pages, so nobody may try it again
 //!     remove_all   unlink, then sync each directory once, so that a removed file does not come back
+//!     copy         write `<name>.tmp` with a checksum on the way, sync_all, rename; the caller syncs the directories
 //!
-//! Every error names what was attempted and where. Tests break the seam through [`Files::faults`], which does not exist
-//! outside of them. sled does its own input and output; see `index`.
+//! Every error names what was attempted and where. Each step passes a [`Watcher`] where there is one: tests record what is done,
+//! to crash behind any step of it, and break it. sled does its own input and output; see `index`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,9 @@ use std::sync::Arc;
 
 /// The suffix of a file that is not finished; whatever bears it after a crash is garbage.
 pub(crate) const UNFINISHED_SUFFIX: &str = ".tmp";
+
+/// How much of a file is copied at a time.
+const COPY_BYTES: usize = 1 << 20;
 
 /// An operation on a file that failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -34,6 +39,11 @@ impl FileError {
         Self { verb, path: path.to_path_buf(), source: Arc::new(source) }
     }
 
+    /// The same for those who add where it happened themselves.
+    pub fn into_io(self) -> io::Error {
+        Arc::try_unwrap(self.source).unwrap_or_else(|shared| shared.kind().into())
+    }
+
     /// Whether the disk, or the user's share of it, is full.
     pub fn is_disk_full(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
@@ -45,49 +55,91 @@ impl FileError {
     }
 }
 
-/// What tests can break. One per [`Files`], so that tests do not break each other.
-#[cfg(test)]
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    pub(crate) fail_syncs: std::sync::atomic::AtomicBool,
-    pub(crate) disk_full: std::sync::atomic::AtomicBool,
-    pub(crate) syncs: std::sync::atomic::AtomicU64,
+/// One thing that is about to be done to the disk.
+#[derive(Debug)]
+pub enum Step<'a> {
+    CreateDirectory(&'a Path),
+    /// A new file, or an old one emptied.
+    Create(&'a Path),
+    Write {
+        path: &'a Path,
+        offset: u64,
+        bytes: &'a [u8],
+    },
+    Truncate {
+        path: &'a Path,
+        length: u64,
+    },
+    SyncFile(&'a Path),
+    SyncDirectory(&'a Path),
+    Rename {
+        from: &'a Path,
+        to: &'a Path,
+    },
+    Link {
+        from: &'a Path,
+        to: &'a Path,
+    },
+    Remove(&'a Path),
+    /// A directory with all that is in it.
+    RemoveDirectory(&'a Path),
+    Read(&'a Path),
 }
 
-/// The way to the disk. Clones share their faults.
+/// How a step fails that a [`Watcher`] breaks.
+#[derive(Debug)]
+pub struct Fault {
+    pub error: io::Error,
+    /// How many bytes of a write come to the file all the same.
+    pub written: usize,
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self { error, written: 0 }
+    }
+}
+
+/// Stands between the program and the disk. Servers have none; tests watch what is done, and break it.
+pub trait Watcher: fmt::Debug + Send + Sync {
+    /// Called before each step, which is not taken on an error.
+    fn before(&self, step: &Step<'_>) -> Result<(), Fault>;
+}
+
+/// The way to the disk. Clones share their watcher.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Files {
-    #[cfg(test)]
-    pub(crate) faults: Arc<Faults>,
+pub struct Files {
+    watcher: Option<Arc<dyn Watcher>>,
 }
 
 impl Files {
-    #[cfg(test)]
-    fn before_sync(&self) -> io::Result<()> {
-        use std::sync::atomic::Ordering::SeqCst;
-        self.faults.syncs.fetch_add(1, SeqCst);
-        if self.faults.fail_syncs.load(SeqCst) { Err(io::Error::other("input/output error")) } else { Ok(()) }
+    pub fn watched_by(watcher: Arc<dyn Watcher>) -> Self {
+        Self { watcher: Some(watcher) }
     }
 
-    #[cfg(not(test))]
-    fn before_sync(&self) -> io::Result<()> {
-        Ok(())
+    fn before(&self, step: &Step<'_>) -> Result<(), Fault> {
+        self.watcher.as_ref().map_or(Ok(()), |watcher| watcher.before(step))
     }
 
-    /// Writes all of `bytes`; on a full disk of a test, half of them.
-    fn write(&self, file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
-        #[cfg(test)]
-        if self.faults.disk_full.load(std::sync::atomic::Ordering::SeqCst) {
-            file.write_all(&bytes[..bytes.len() / 2])?;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        file.write_all(bytes)
+    /// Takes a step that is no write.
+    fn step<T>(&self, step: &Step<'_>, body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.before(step).map_err(|fault| fault.error)?;
+        body()
     }
 
     /// Creates a directory and the missing ones above it, durably.
     pub(crate) fn create_directory(&self, path: &Path) -> Result<(), FileError> {
-        let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
-        fs::create_dir_all(path).map_err(|error| FileError::new("create directory", path, error))?;
+        // Above a relative path stands the empty one, which is the working directory.
+        let is_missing = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
+        let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+        let fail = |error| FileError::new("create directory", path, error);
+        for above in missing.iter().rev() {
+            match self.step(&Step::CreateDirectory(above), || fs::create_dir(above)) {
+                // Another writer may have made it meanwhile.
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
+                _ => {}
+            }
+        }
         for parent in missing.iter().filter_map(|created| created.parent()) {
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
             self.sync_directory(parent)?;
@@ -109,7 +161,7 @@ impl Files {
     }
 
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {
-        fs::read(path).map_err(|error| FileError::new("read file", path, error))
+        self.step(&Step::Read(path), || fs::read(path)).map_err(|error| FileError::new("read file", path, error))
     }
 
     /// The size of a file in bytes; `None` where there is none.
@@ -130,24 +182,45 @@ impl Files {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        fs::rename(&unfinished, path).map_err(|error| FileError::new("rename file", &unfinished, error))?;
+        self.rename(&unfinished, path)?;
         path.parent().map_or(Ok(()), |parent| self.sync_directory(parent))
     }
 
     fn write_unfinished<'a>(&self, path: &Path, parts: impl IntoIterator<Item = &'a [u8]>) -> Result<(), FileError> {
-        let file = File::create(path).map_err(|error| FileError::new("create file", path, error))?;
-        let mut buffered = io::BufWriter::with_capacity(1 << 20, file);
-        let write_failed = |error| FileError::new("write to file", path, error);
-        for part in parts {
-            self.write(&mut buffered, part).map_err(write_failed)?;
-        }
-        let file = buffered.into_inner().map_err(|error| write_failed(error.into_error()))?;
-        let synced = self.before_sync().and_then(|()| file.sync_all());
+        let mut file = self.create(path)?;
+        parts.into_iter().try_for_each(|part| file.append(part))?;
+        file.sync_all()
+    }
+
+    /// Creates a directory and the missing ones above it. What makes them durable is to sync each and those above.
+    pub fn create_directory_unsynced(&self, path: &Path) -> Result<(), FileError> {
+        self.step(&Step::CreateDirectory(path), || fs::create_dir_all(path))
+            .map_err(|error| FileError::new("create directory", path, error))
+    }
+
+    /// Creates a file where there is none.
+    pub fn create_new(&self, path: &Path) -> Result<AppendFile, FileError> {
+        let create = || OpenOptions::new().write(true).create_new(true).open(path);
+        let created = self.step(&Step::Create(path), create);
+        let file = created.map_err(|error| FileError::new("create file", path, error))?;
+        Ok(AppendFile { files: self.clone(), file, path: path.to_path_buf(), length: 0 })
+    }
+
+    /// Creates a file, or empties an old one.
+    fn create(&self, path: &Path) -> Result<AppendFile, FileError> {
+        let created = self.step(&Step::Create(path), || File::create(path));
+        let file = created.map_err(|error| FileError::new("create file", path, error))?;
+        Ok(AppendFile { files: self.clone(), file, path: path.to_path_buf(), length: 0 })
+    }
+
+    /// Syncs a file that somebody else may have written.
+    pub(crate) fn sync_file(&self, path: &Path) -> Result<(), FileError> {
+        let synced = self.step(&Step::SyncFile(path), || File::open(path)?.sync_all());
         synced.map_err(|error| FileError::new("sync file", path, error))
     }
 
-    pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), FileError> {
-        let synced = self.before_sync().and_then(|()| File::open(path)).and_then(|directory| directory.sync_all());
+    pub fn sync_directory(&self, path: &Path) -> Result<(), FileError> {
+        let synced = self.step(&Step::SyncDirectory(path), || File::open(path)?.sync_all());
         synced.map_err(|error| FileError::new("sync directory", path, error))
     }
 
@@ -171,11 +244,76 @@ impl Files {
     }
 
     /// Unlinks a file; durable after the next sync of its directory.
-    pub(crate) fn remove(&self, path: &Path) -> Result<(), FileError> {
-        match fs::remove_file(path) {
+    pub fn remove(&self, path: &Path) -> Result<(), FileError> {
+        match self.step(&Step::Remove(path), || fs::remove_file(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::new("remove file", path, error)),
             _ => Ok(()),
         }
+    }
+
+    /// Copies a file, synced, to a name whose directory remains to be synced. Gives the bytes and the CRC-32C of what was read.
+    pub(crate) fn copy(&self, from: &Path, to: &Path) -> Result<(u64, u32), FileError> {
+        let unfinished = unfinished_path(to);
+        let copied = self.copy_unfinished(from, &unfinished);
+        if copied.is_err() {
+            // What cannot be removed is overwritten by the next try; on a full disk its room is wanted now.
+            let _ = fs::remove_file(&unfinished);
+        }
+        let copied = copied?;
+        self.rename(&unfinished, to)?;
+        Ok(copied)
+    }
+
+    fn copy_unfinished(&self, from: &Path, to: &Path) -> Result<(u64, u32), FileError> {
+        let mut file = self.create(to)?;
+        let read = self.read_parts(from, |part| file.append(part))?;
+        file.sync_all()?;
+        Ok(read)
+    }
+
+    /// The bytes of a file and their CRC-32C.
+    pub(crate) fn checksum(&self, path: &Path) -> Result<(u64, u32), FileError> {
+        self.read_parts(path, |_| Ok(()))
+    }
+
+    /// Gives a file to `each` piece by piece; then its bytes and their CRC-32C.
+    fn read_parts(
+        &self,
+        path: &Path,
+        mut each: impl FnMut(&[u8]) -> Result<(), FileError>,
+    ) -> Result<(u64, u32), FileError> {
+        let read_failed = |error| FileError::new("read file", path, error);
+        let opened = self.step(&Step::Read(path), || File::open(path));
+        let mut file = opened.map_err(|error| FileError::new("open file", path, error))?;
+        let mut buffer = vec![0; COPY_BYTES];
+        let (mut bytes, mut checksum) = (0, 0);
+        loop {
+            let length = file.read(&mut buffer).map_err(read_failed)?;
+            if length == 0 {
+                return Ok((bytes, checksum));
+            }
+            bytes += length as u64;
+            checksum = crc32c::crc32c_append(checksum, &buffer[..length]);
+            each(&buffer[..length])?;
+        }
+    }
+
+    /// Gives a file a second name; durable after the next sync of its directory.
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        self.step(&Step::Link { from, to }, || fs::hard_link(from, to))
+            .map_err(|error| FileError::new("link file", to, error))
+    }
+
+    /// Makes a symbolic link at `to` that stands for `from`.
+    pub(crate) fn point(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        let pointed = self.step(&Step::Link { from, to }, || std::os::unix::fs::symlink(from, to));
+        pointed.map_err(|error| FileError::new("link file", to, error))
+    }
+
+    /// Renames a file or a directory; durable after the next sync of the directories that it leaves and enters.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError> {
+        self.step(&Step::Rename { from, to }, || fs::rename(from, to))
+            .map_err(|error| FileError::new("rename file", from, error))
     }
 
     /// Removes what crashed replacements left behind in a directory.
@@ -186,7 +324,7 @@ impl Files {
     }
 
     pub(crate) fn remove_directory(&self, path: &Path) -> Result<(), FileError> {
-        match fs::remove_dir_all(path) {
+        match self.step(&Step::RemoveDirectory(path), || fs::remove_dir_all(path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(FileError::new("remove directory", path, error))
             }
@@ -198,19 +336,39 @@ impl Files {
     pub(crate) fn lock(&self, path: &Path) -> Result<Result<LockFile, String>, FileError> {
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = opened.map_err(|error| FileError::new("open file", path, error))?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // What is inside only serves the message.
-                let _ = file.read_to_string(&mut holder);
-                return Ok(Err(holder.trim().to_string()));
-            }
-            Err(error) => return Err(FileError::new("lock file", path, error.into())),
+        if let Some(holder) = lock_file(&mut file, path)? {
+            return Ok(Err(holder));
         }
         let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(|error| FileError::new("write to file", path, error))?;
         Ok(Ok(LockFile { _file: file }))
+    }
+
+    /// The same for a file that is only looked at: it is neither created nor written to. `None` where there is no such file.
+    pub(crate) fn lock_existing(&self, path: &Path) -> Result<Result<Option<LockFile>, String>, FileError> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(None)),
+            Err(error) => return Err(FileError::new("open file", path, error)),
+        };
+        Ok(match lock_file(&mut file, path)? {
+            Some(holder) => Err(holder),
+            None => Ok(Some(LockFile { _file: file })),
+        })
+    }
+}
+
+/// Locks an open file. Where another process has it, gives what that one wrote into it.
+fn lock_file(file: &mut File, path: &Path) -> Result<Option<String>, FileError> {
+    match rustix::fs::flock(&*file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(None),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut holder = String::new();
+            // What is inside only serves the message.
+            let _ = file.read_to_string(&mut holder);
+            Ok(Some(holder.trim().to_string()))
+        }
+        Err(error) => Err(FileError::new("lock file", path, error.into())),
     }
 }
 
@@ -228,7 +386,7 @@ pub(crate) struct LockFile {
 
 /// A file that grows at its end. `length` counts what was written whole.
 #[derive(Debug)]
-pub(crate) struct AppendFile {
+pub struct AppendFile {
     files: Files,
     file: File,
     path: PathBuf,
@@ -241,21 +399,36 @@ impl AppendFile {
     }
 
     /// Writes at the end. After an error the file may hold a part of `bytes` behind `length`; see [`Self::truncate`].
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        let written = self.files.write(&mut self.file, bytes);
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        let step = Step::Write { path: &self.path, offset: self.length, bytes };
+        let written = match self.files.before(&step) {
+            Ok(()) => self.file.write_all(bytes),
+            Err(Fault { error, written }) => self.file.write_all(&bytes[..written]).and(Err(error)),
+        };
         written.map_err(|error| FileError::new("write to file", &self.path, error))?;
         self.length += bytes.len() as u64;
         Ok(())
     }
 
     pub(crate) fn sync_data(&mut self) -> Result<(), FileError> {
-        let synced = self.files.before_sync().and_then(|()| self.file.sync_data());
+        self.sync(File::sync_data)
+    }
+
+    /// Syncs the file with what the system knows of it.
+    pub fn sync_all(&mut self) -> Result<(), FileError> {
+        self.sync(File::sync_all)
+    }
+
+    fn sync(&mut self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), FileError> {
+        let synced = self.files.step(&Step::SyncFile(&self.path), || sync(&self.file));
         synced.map_err(|error| FileError::new("sync file", &self.path, error))
     }
 
     /// Cuts the file after its first `length` bytes and appends there from now on.
     pub(crate) fn truncate(&mut self, length: u64) -> Result<(), FileError> {
-        let cut = self.file.set_len(length).and_then(|()| self.file.seek(io::SeekFrom::Start(length)));
+        let step = Step::Truncate { path: &self.path, length };
+        let cut = self.files.step(&step, || self.file.set_len(length));
+        let cut = cut.and_then(|()| self.file.seek(io::SeekFrom::Start(length)));
         cut.map_err(|error| FileError::new("truncate file", &self.path, error))?;
         self.length = length;
         Ok(())

@@ -10,10 +10,14 @@
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
 //!     how it is kept      files, log, stored, entries, difference, index, checkpoint
 //!     how it comes back   directory, recovery, segment_files
+//!     how it is copied    backup
 
+pub mod backup;
+pub mod check;
 pub mod commit;
 pub mod definition;
 pub mod draft;
+pub mod files;
 pub mod history;
 pub mod ids;
 pub mod keys;
@@ -31,7 +35,8 @@ mod definition_v1;
 mod difference;
 mod directory;
 mod entries;
-mod files;
+#[cfg(test)]
+mod faults;
 mod index;
 mod log;
 #[cfg(test)]

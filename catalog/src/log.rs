@@ -116,6 +116,21 @@ impl Log {
         self.list.iter().map(|file| file.cut).sum()
     }
 
+    /// How much log there is after a commit, headers of files left out.
+    pub(crate) fn bytes_after(&self, after: CommitSeq) -> Result<u64, LogError> {
+        let (begun, whole): (Vec<&LogFile>, Vec<&LogFile>) = self.list.iter().partition(|file| file.first <= after);
+        let mut bytes: u64 = whole.iter().map(|file| file.length - FILE_HEADER_BYTES as u64).sum();
+        // The commit stands inside of one file at most.
+        if let Some(file) = begun.last().filter(|file| file.last_or_before() > after) {
+            let content = self.files.read(&file.path)?;
+            let mut scanner = Scanner::open(&file.path, &content)?;
+            while let Next::Record(record) = scanner.next() {
+                bytes += if record.seq > after { record.bytes } else { 0 };
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Gives every record after `after` to `each`, oldest first.
     pub(crate) fn replay<E: From<LogError>>(
         &self,
@@ -417,13 +432,23 @@ fn file_path(directory: &Path, first: CommitSeq) -> PathBuf {
     directory.join(format!("{:020}.log", first.0))
 }
 
-fn create_file(files: &Files, directory: &Path, first: CommitSeq) -> Result<(AppendFile, u32), FileError> {
-    let salt = RandomState::new().build_hasher().finish() as u32;
+/// Begins a log that goes on after a checkpoint of the commit before `first`.
+pub(crate) fn create_empty(files: &Files, directory: &Path, first: CommitSeq) -> Result<(), FileError> {
+    create_file(files, directory, first).map(drop)
+}
+
+fn file_header(salt: u32, first: CommitSeq) -> Vec<u8> {
     let mut header = FILE_MAGIC.to_vec();
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&salt.to_le_bytes());
     header.extend_from_slice(&first.0.to_le_bytes());
     header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+    header
+}
+
+fn create_file(files: &Files, directory: &Path, first: CommitSeq) -> Result<(AppendFile, u32), FileError> {
+    let salt = RandomState::new().build_hasher().finish() as u32;
+    let header = file_header(salt, first);
     let path = file_path(directory, first);
     files.replace(&path, [header.as_slice()])?;
     Ok((files.open_append(&path, header.len() as u64)?, salt))

@@ -3,7 +3,8 @@
 //!     1. read and check the whole log (nothing is changed yet)
 //!     2. start from the index if all of it checks out, else from the newest valid checkpoint, else from nothing
 //!     3. replay the log after that
-//!     4. check that every segment that the snapshot names is there in its size
+//!     4. check that every segment that the snapshot names is there in its size; states of views that need one that is not are
+//!        dropped by a commit of recovery's own, and built again later
 //!     5. cut the torn tail, delete the files below `segments/` that nothing names, bring the index up to date
 //!
 //! Only the final snapshot's segments are checked: the log may name segments that a later commit replaced and that were reaped.
@@ -13,14 +14,16 @@
 
 use crate::checkpoint;
 use crate::directory::{DataDirectory, FORMAT};
+use crate::draft::Op;
 use crate::entries::{Version, entries, load};
 use crate::files::FileError;
-use crate::ids::CommitSeq;
+use crate::ids::{CommitSeq, ObjectId};
 use crate::index::{FoundIndex, Index, IndexProblem};
-use crate::log::{Log, LogError, LogWriter, Record};
-use crate::segment_files::{damaged_segments, sweep_orphans};
+use crate::log::{AppendError, Log, LogError, LogWriter, Record};
+use crate::segment_files::{damaged_segments, damaged_states, damaged_tables, sweep_orphans};
 use crate::snapshot::Snapshot;
-use crate::stored::{SchemaPool, StoredError, decode_ops};
+use crate::stored::{SchemaPool, StoredError, decode_ops, encode_ops};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why a data directory cannot be opened. Nothing in it was changed.
@@ -48,7 +51,8 @@ fn process_suffix(process: &Option<u32>) -> String {
     process.map_or_else(String::new, |process| format!(" (process {process})"))
 }
 
-const RESTORE_HINT: &str = "Restore the data directory from a backup. Keep a copy of it as it is: nothing was changed.";
+const RESTORE_HINT: &str = "Restore the data directory from a backup. Keep a copy of it as it is: nothing was changed. \
+                            \"meridian check\" lists all that is damaged, \"meridian restore\" restores.";
 
 impl OpenError {
     /// What the operator can do, as a sentence.
@@ -121,6 +125,8 @@ pub struct RecoveryReport {
     /// Files below `segments/` that nothing named and that were deleted.
     pub orphan_files: u64,
     pub orphan_bytes: u64,
+    /// Views whose state was dropped because a file of it is missing or damaged, with what is wrong. It is built again.
+    pub dropped_states: Vec<String>,
 }
 
 /// A recovered catalog. Without `index` it runs without one.
@@ -128,18 +134,50 @@ pub(crate) struct Recovered {
     pub(crate) snapshot: Snapshot,
     pub(crate) index: Option<Index>,
     pub(crate) log: LogWriter,
+    /// Bytes of the log after the newest checkpoint.
+    pub(crate) log_bytes_since: u64,
     pub(crate) report: RecoveryReport,
 }
 
 /// Recovers a directory whose log goes on in files of at most about `log_file_bytes_max`.
 pub(crate) fn recover(directory: &DataDirectory, log_file_bytes_max: u64) -> Result<Recovered, OpenError> {
     let files = &directory.files;
+    let Examined { log, snapshot, index, mut report } = examine(directory)?;
+    let damaged = damaged_segments(files, &directory.root, &snapshot)?;
+    let lost = damaged_tables(&snapshot, &damaged);
+    if let Some(first) = lost.first() {
+        return Err(OpenError::damaged(format!("{} segments are missing or damaged: {first}", lost.len())));
+    }
+    let newest = checkpoint::list(files, &directory.checkpoints())?.first().map_or(CommitSeq(0), |(seq, _)| *seq);
+    let log_bytes_since = log.bytes_after(newest)?;
+    let mut log = log.into_writer(snapshot.seq.next(), log_file_bytes_max)?;
+    let states = damaged_states(&snapshot, &damaged);
+    let name = |id: &ObjectId| &snapshot.views[id].definition.name;
+    report.dropped_states = states.iter().map(|(id, problem)| format!("view \"{}\": {problem}", name(id))).collect();
+    let snapshot = drop_states(&mut log, snapshot, &states)?;
+    (report.orphan_files, report.orphan_bytes) =
+        sweep_orphans(files, &directory.root, &directory.segments(), &snapshot)?;
+    report.seq = snapshot.seq;
+    let index = bring_index_up(directory, index, &snapshot, report.records_replayed + states.len() as u64);
+    Ok(Recovered { snapshot, index, log, log_bytes_since, report })
+}
+
+/// What the log, the checkpoints and the index say, before anything is changed.
+struct Examined {
+    log: Log,
+    snapshot: Snapshot,
+    index: Option<Index>,
+    report: RecoveryReport,
+}
+
+fn examine(directory: &DataDirectory) -> Result<Examined, OpenError> {
+    let files = &directory.files;
     let log = Log::read(files, &directory.log())?;
     let (found, mut index_problem) = match Index::open(files, &directory.index()) {
         Ok(found) => (found, None),
         Err(problem) => (None, Some(problem.to_string())),
     };
-    refuse_lost_commits(directory, &log, found.as_ref())?;
+    refuse_lost_commits(directory, &log, found.as_ref().map(|found| found.applied))?;
     let mut checkpoint_problems = Vec::new();
     let (source, base, index) = match found.map(|found| start_from_index(found, &log)) {
         Some(Ok((index, base))) => (RecoverySource::Index, base, Some(index)),
@@ -152,30 +190,47 @@ pub(crate) fn recover(directory: &DataDirectory, log_file_bytes_max: u64) -> Res
         }
     };
     let (snapshot, records_replayed) = replay(&log, base)?;
-    let damaged = damaged_segments(files, &directory.root, &snapshot)?;
-    if let Some(first) = damaged.first() {
-        return Err(OpenError::damaged(format!("{} segments are missing or damaged: {first}", damaged.len())));
-    }
-    let torn_bytes = log.torn_bytes();
-    let log = log.into_writer(snapshot.seq.next(), log_file_bytes_max)?;
-    let (orphan_files, orphan_bytes) = sweep_orphans(files, &directory.root, &directory.segments(), &snapshot)?;
-    let index = bring_index_up(directory, index, &snapshot, records_replayed);
     let report = RecoveryReport {
         created: directory.created,
         seq: snapshot.seq,
         source,
         records_replayed,
-        torn_bytes,
+        torn_bytes: log.torn_bytes(),
         checkpoint_problems,
         index_problem,
-        orphan_files,
-        orphan_bytes,
+        orphan_files: 0,
+        orphan_bytes: 0,
+        dropped_states: Vec::new(),
     };
-    Ok(Recovered { snapshot, index, log, report })
+    Ok(Examined { log, snapshot, index, report })
+}
+
+/// Forgets states of views in one commit, which the log must have: later folds build upon it.
+fn drop_states(
+    log: &mut LogWriter,
+    snapshot: Snapshot,
+    states: &BTreeMap<ObjectId, String>,
+) -> Result<Snapshot, OpenError> {
+    if states.is_empty() {
+        return Ok(snapshot);
+    }
+    let ops: Vec<Op> = states.keys().map(|view| Op::DropState { view: *view }).collect();
+    let (seq, at_micros) = (snapshot.seq.next(), snapshot.at_micros);
+    let dropped = snapshot.apply(seq, at_micros, &ops);
+    let dropped = dropped.map_err(|conflict| OpenError::damaged(conflict.to_string()))?;
+    log.stage(seq, &[&at_micros.to_le_bytes(), &encode_ops(&ops)])?;
+    match log.append_staged() {
+        Ok(()) => Ok(dropped),
+        Err(AppendError::DiskFull(error) | AppendError::Broken(error)) => Err(error.into()),
+    }
 }
 
 /// Checks the end of the log against everything that is only ever written after it.
-fn refuse_lost_commits(directory: &DataDirectory, log: &Log, index: Option<&FoundIndex>) -> Result<(), OpenError> {
+pub(crate) fn refuse_lost_commits(
+    directory: &DataDirectory,
+    log: &Log,
+    index: Option<CommitSeq>,
+) -> Result<(), OpenError> {
     let checkpoints = checkpoint::list(&directory.files, &directory.checkpoints())?;
     let newest = checkpoints.first().map(|(seq, _)| *seq);
     let Some(last) = log.last() else {
@@ -188,8 +243,8 @@ fn refuse_lost_commits(directory: &DataDirectory, log: &Log, index: Option<&Foun
     if let Some(newest) = newest.filter(|newest| *newest > last) {
         return Err(OpenError::damaged(format!("the log ends at commit {last}, a checkpoint has commit {newest}")));
     }
-    if let Some(index) = index.filter(|index| index.applied > last) {
-        let reason = format!("the log ends at commit {last}, the index has seen commit {}", index.applied);
+    if let Some(index) = index.filter(|index| *index > last) {
+        let reason = format!("the log ends at commit {last}, the index has seen commit {index}");
         let path = directory.index();
         let hint = format!(
             "Restore the data directory from a backup. To go on without the commits after {last}, remove \"{}\".",
@@ -200,7 +255,8 @@ fn refuse_lost_commits(directory: &DataDirectory, log: &Log, index: Option<&Foun
     Ok(())
 }
 
-fn start_from_index(found: FoundIndex, log: &Log) -> Result<(Index, Snapshot), IndexProblem> {
+/// The snapshot that an index holds, if the log goes on from there.
+pub(crate) fn start_from_index(found: FoundIndex, log: &Log) -> Result<(Index, Snapshot), IndexProblem> {
     if log.first().is_none_or(|first| first > found.applied.next()) {
         return Err(IndexProblem::new(format!("it ends at commit {}, before the log begins", found.applied)));
     }
@@ -246,7 +302,8 @@ impl From<LogError> for ReplayError {
     }
 }
 
-fn replay(log: &Log, base: Snapshot) -> Result<(Snapshot, u64), OpenError> {
+/// The snapshot after all of the log that comes after `base`, and how many records that was.
+pub(crate) fn replay(log: &Log, base: Snapshot) -> Result<(Snapshot, u64), OpenError> {
     let mut snapshot = base;
     let mut records = 0;
     let mut schemas = SchemaPool::default();

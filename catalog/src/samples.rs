@@ -13,6 +13,19 @@ use std::sync::Arc;
 
 pub(crate) const ROWS: u32 = 10;
 
+/// What FORMAT.md has in the fenced block of this kind and name: the bytes before the words of each line, or the text.
+pub(crate) fn format_block(kind: &str, name: &str) -> Vec<u8> {
+    let page = include_str!("../FORMAT.md");
+    let (_, block) = page.split_once(&format!("```{kind} {name}\n")).expect("the page has the block");
+    let (block, _) = block.split_once("```").expect("the block ends");
+    if kind == "text" {
+        return block.as_bytes().to_vec();
+    }
+    let digits: String = block.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
 pub(crate) fn column(id: i32, name: &str, sql_type: SqlType) -> Column {
     Column { not_null: id == 1, ..Column::new(ColumnId(id), name, sql_type) }
 }

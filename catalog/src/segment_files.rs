@@ -11,11 +11,12 @@
 
 use crate::draft::Op;
 use crate::files::{FileError, Files};
-use crate::ids::SegmentId;
+use crate::ids::{ObjectId, SegmentId};
 use crate::segment::SegmentMeta;
-use crate::snapshot::{Snapshot, TableVersion};
+use crate::snapshot::{Snapshot, TableChange, TableVersion};
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
@@ -27,11 +28,11 @@ pub(crate) fn named_segments(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<S
 
 fn named_by_table(table: &TableVersion) -> impl Iterator<Item = &Arc<SegmentMeta>> {
     let live = table.segments.values().map(|segment| &segment.meta);
-    let changed = table
-        .changes
-        .iter()
-        .flat_map(|change| change.added_segments.iter().chain(change.dead.iter().map(|(meta, _)| meta)));
-    live.chain(changed)
+    live.chain(table.changes.iter().flat_map(|change| named_by_change(change)))
+}
+
+fn named_by_change(change: &TableChange) -> impl Iterator<Item = &Arc<SegmentMeta>> {
+    change.added_segments.iter().chain(change.dead.iter().map(|(meta, _)| meta))
 }
 
 /// The segments that operations bring into the snapshot.
@@ -43,20 +44,49 @@ pub(crate) fn added_segments(ops: &[Op]) -> impl Iterator<Item = &Arc<SegmentMet
     })
 }
 
+/// Segments whose file is missing or has another size, with what is wrong.
+pub(crate) type Damaged = HashMap<SegmentId, String>;
+
 /// What is wrong with the files of the segments that a snapshot names.
-pub(crate) fn damaged_segments(files: &Files, root: &Path, snapshot: &Snapshot) -> Result<Vec<String>, FileError> {
+pub(crate) fn damaged_segments(files: &Files, root: &Path, snapshot: &Snapshot) -> Result<Damaged, FileError> {
     let mut seen = HashSet::new();
-    let mut damaged = Vec::new();
+    let mut damaged = Damaged::new();
     for meta in named_segments(snapshot).filter(|meta| seen.insert(meta.id)) {
-        match files.size(&root.join(&meta.path))? {
-            None => damaged.push(format!("file \"{}\" does not exist", meta.path)),
+        let problem = match files.size(&root.join(&meta.path))? {
+            None => format!("file \"{}\" does not exist", meta.path),
             Some(bytes) if bytes != meta.bytes => {
-                damaged.push(format!("file \"{}\" has {bytes} bytes instead of {}", meta.path, meta.bytes));
+                format!("file \"{}\" has {bytes} bytes instead of {}", meta.path, meta.bytes)
             }
-            Some(_) => {}
-        }
+            Some(_) => continue,
+        };
+        damaged.insert(meta.id, problem);
     }
     Ok(damaged)
+}
+
+/// What is wrong with the live segments of tables, which nothing can replace; ordered.
+pub(crate) fn damaged_tables(snapshot: &Snapshot, damaged: &Damaged) -> Vec<String> {
+    let live = snapshot.tables.values().flat_map(|table| table.segments.keys());
+    let mut problems: Vec<String> = live.filter_map(|id| damaged.get(id).cloned()).collect();
+    problems.sort();
+    problems
+}
+
+/// The views whose state needs a damaged segment, each with what is wrong: one of the state itself, or one that a change names
+/// which the state has not taken in yet. They can be computed again.
+pub(crate) fn damaged_states(snapshot: &Snapshot, damaged: &Damaged) -> BTreeMap<ObjectId, String> {
+    let mut states = BTreeMap::new();
+    for (id, view) in snapshot.views.iter() {
+        let Some(frontier) = view.frontier else { continue };
+        let inputs = view.definition.inputs.iter().filter_map(|input| snapshot.tables.get(input));
+        let pending = inputs.flat_map(|table| table.changes.iter()).filter(|change| change.seq > frontier);
+        let needed = view.state.iter().flat_map(|state| state.segments.keys().copied());
+        let mut needed = needed.chain(pending.flat_map(|change| named_by_change(change)).map(|meta| meta.id));
+        if let Some(problem) = needed.find_map(|segment| damaged.get(&segment)) {
+            states.insert(*id, problem.clone());
+        }
+    }
+    states
 }
 
 /// Deletes every file below `segments` that the snapshot does not name, and the directories that are empty then.

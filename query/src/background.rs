@@ -151,17 +151,45 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
     }
 }
 
+/// Reads the states of all views whole, once after a start. One that is damaged is dropped and built again: it is derived, and
+/// nobody should have to restore it.
+async fn drop_damaged_states(engine: &Arc<Engine>) {
+    let snapshot = engine.catalog.snapshot();
+    for (id, view) in snapshot.views.iter() {
+        let metas: Vec<_> = view.state.iter().flat_map(|state| state.segments.values()).collect();
+        let metas: Vec<_> = metas.into_iter().map(|segment| Arc::clone(&segment.meta)).collect();
+        if view.frontier.is_none() || metas.is_empty() {
+            continue;
+        }
+        let worker = Arc::clone(engine);
+        let task = engine
+            .compute()
+            .spawn_blocking(move || metas.iter().try_for_each(|meta| worker.store.verify(meta)).map_err(storage_error));
+        let Err(error) = joined(task.await) else { continue };
+        tracing::warn!(view = %view.definition.name, %error, "a view's state is damaged; it is built again");
+        let dropped = engine.commit(dropped_state(&snapshot, *id), Vec::new()).await;
+        if let Err(error) = note_outcome(dropped.map(drop)) {
+            tracing::warn!(view = %view.definition.name, %error, "a damaged state could not be dropped");
+        }
+    }
+}
+
 /// What the loop remembers from round to round.
 #[derive(Default)]
 struct Rounds {
     /// When the oldest of a table's recent batches was first seen.
     recent_since: HashMap<ObjectId, (RecentId, Instant)>,
+    /// Whether the states that the start found were read.
+    states_checked: bool,
 }
 
 impl Rounds {
     async fn work(&mut self, engine: &Arc<Engine>, force: bool) {
         if engine.catalog.stopped_reason().is_some() {
             return;
+        }
+        if !std::mem::replace(&mut self.states_checked, true) {
+            drop_damaged_states(engine).await;
         }
         fold_views(engine).await;
         let snapshot = engine.catalog.snapshot();

@@ -14,7 +14,8 @@ use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
-    background, copy_in, copy_out, declared_partitions, definitions, explain, insert, modify, sequence_definition,
+    background, backup, copy_in, copy_out, declared_partitions, definitions, explain, insert, modify,
+    sequence_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -82,6 +83,7 @@ pub(crate) async fn run(
         StatementKind::Execute { name, arguments } => run_execute(session, name, arguments, alone).await,
         StatementKind::Deallocate(name) => deallocate(session, name.as_deref()),
         StatementKind::Checkpoint => background::checkpoint_now(session).await,
+        StatementKind::Backup { directory } => backup::run(session, directory).await,
         StatementKind::Vacuum => Ok(PLAIN("VACUUM")),
         StatementKind::Analyze => Ok(PLAIN("ANALYZE")),
         kind => run_setting(session, kind),
@@ -207,6 +209,7 @@ pub(crate) async fn columns_of(
             Some(text_columns(&[shown]))
         }
         StatementKind::ShowAll => Some(text_columns(&["name", "setting", "description"])),
+        StatementKind::Backup { .. } => Some(text_columns(&backup::COLUMNS)),
         StatementKind::Explain { .. } | StatementKind::ExplainView(_) => Some(text_columns(&["QUERY PLAN"])),
         StatementKind::Fetch { cursor, moves: false, .. } => {
             Some(session.cursors.get(cursor).ok_or_else(|| cursor::missing(cursor))?.columns.clone())

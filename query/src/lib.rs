@@ -17,6 +17,7 @@
 //!     the system       pg_catalog, system_facts, activity
 //! ```
 
+pub mod check;
 pub mod copy_format;
 pub mod copy_in;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod types;
 mod activity;
 mod assignment;
 mod background;
+mod backup;
 mod bound_expressions;
 mod column_defaults;
 mod copy_out;

@@ -64,7 +64,7 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, options: ConnectOptions) -> Result<Self, QueryError> {
-        let settings = Settings::new(&options.user, &options.settings)?;
+        let settings = Settings::new(&options.user, engine.catalog.data_dir(), &options.settings)?;
         let cancel = CancelHandle::default();
         let activity = Activity {
             process_id: options.process_id,

@@ -9,6 +9,7 @@ use crate::functions::SessionSettings;
 use crate::types::{ByteaOutput, OutputStyle, Zone};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The PostgreSQL release whose behaviour is matched; clients choose their catalog queries by it.
@@ -61,6 +62,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     reported("client_encoding", "UTF8", Kind::Encoding, "The encoding of text between client and server."),
     setting("client_min_messages", "notice", MESSAGES, "The least severe messages that are sent."),
     reported("DateStyle", "ISO, MDY", Kind::DateStyle, "How dates are shown and read."),
+    setting("data_directory", "", Kind::Fixed, "Where the data lies on the server's machine."),
     setting("default_statistics_target", "100", Kind::Number, "Accepted for compatibility."),
     setting("default_transaction_isolation", "read committed", ISOLATION, "Isolation of new transactions."),
     reported("default_transaction_read_only", "off", Kind::Bool, "Whether new transactions refuse to write."),
@@ -105,8 +107,8 @@ pub(crate) struct Settings(Arc<Mutex<Values>>);
 
 impl Settings {
     /// Settings of a new session; `start_up` holds what the client asked for. Unknown names are errors as in PostgreSQL.
-    pub(crate) fn new(user: &str, start_up: &[(String, String)]) -> Result<Self, QueryError> {
-        Ok(Self(Arc::new(Mutex::new(Values::new(user, start_up)?))))
+    pub(crate) fn new(user: &str, data_dir: &Path, start_up: &[(String, String)]) -> Result<Self, QueryError> {
+        Ok(Self(Arc::new(Mutex::new(Values::new(user, data_dir, start_up)?))))
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<String, QueryError> {
@@ -203,8 +205,10 @@ struct Values {
 }
 
 impl Values {
-    fn new(user: &str, start_up: &[(String, String)]) -> Result<Self, QueryError> {
+    fn new(user: &str, data_dir: &Path, start_up: &[(String, String)]) -> Result<Self, QueryError> {
         let mut settings = Self::default();
+        let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
+        settings.base.insert("data_directory".into(), data_dir.display().to_string());
         settings.base.insert("session_authorization".into(), user.into());
         for (name, value) in start_up {
             let (name, value) = checked(name, value)?;

@@ -117,6 +117,10 @@ pub(crate) enum StatementKind {
     Deallocate(Option<String>),
     DiscardAll,
     Checkpoint,
+    /// `BACKUP TO 'directory'`, of the server's machine.
+    Backup {
+        directory: String,
+    },
     Vacuum,
     Analyze,
     Unlisten,

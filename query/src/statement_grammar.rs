@@ -56,6 +56,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "refresh" => words.refresh()?,
         "explain" => words.explain()?,
         "checkpoint" => words.alone(StatementKind::Checkpoint)?,
+        "backup" => words.backup()?,
         "vacuum" => return Ok(StatementKind::Vacuum),
         "analyze" | "analyse" => return Ok(StatementKind::Analyze),
         "unlisten" => return Ok(StatementKind::Unlisten),
@@ -374,6 +375,16 @@ impl Words<'_> {
             return Ok(StatementKind::Close(None));
         }
         Ok(StatementKind::Close(Some(self.identifier()?)))
+    }
+
+    /// `BACKUP TO 'directory'`.
+    fn backup(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        self.expect("to")?;
+        let Some(Token::SingleQuotedString(directory)) = self.peek() else { return Err(self.unexpected()) };
+        let directory = directory.clone();
+        self.next += 1;
+        Ok(StatementKind::Backup { directory })
     }
 
     fn prepare(&mut self) -> Result<StatementKind, QueryError> {

@@ -1,5 +1,7 @@
 //! The command line: what the program can be asked to do.
 
+use crate::backup::{self, BackupOptions, RestoreOptions};
+use crate::check::{self, CheckOptions};
 use crate::config::{ServeConfig, ServeOptions};
 use crate::demo::{self, DemoOptions};
 use crate::generate::{self, GenerateOptions};
@@ -20,6 +22,8 @@ Examples:
   meridian serve                                     a server on 127.0.0.1:5433 with its data in ./meridian-data
   meridian serve --data-dir /var/lib/meridian --config /etc/meridian.toml
   MERIDIAN_PASSWORD=... meridian serve --listen 0.0.0.0:5433
+  meridian backup /mnt/backups                       a backup of the server on 127.0.0.1:5433 or of ./meridian-data
+  meridian restore /mnt/backups --data-dir ./again   the newest backup as a data directory
   psql -h 127.0.0.1 -p 5433 -U meridian
 
 Settings come from flags, then from the environment (MERIDIAN_DATA_DIR, MERIDIAN_LISTEN, MERIDIAN_CONFIG,
@@ -41,6 +45,12 @@ enum Command {
     Serve(ServeOptions),
     /// Serve generated sales, with views on them and queries worth trying
     Demo(DemoOptions),
+    /// Back up a database, whether a server runs or not
+    Backup(BackupOptions),
+    /// Make a data directory from a backup
+    Restore(RestoreOptions),
+    /// Check a data directory that no server holds
+    Check(CheckOptions),
     /// Write generated sales as csv to standard output
     Generate(GenerateOptions),
 }
@@ -56,6 +66,19 @@ pub(crate) fn run() -> anyhow::Result<()> {
             // The demo says on the screen what there is to know.
             logging::start("warn")?;
             block_on(demo::run(options))
+        }
+        Command::Backup(options) => {
+            logging::start("warn")?;
+            block_on(backup::run_backup(options))
+        }
+        Command::Restore(options) => {
+            logging::start("warn")?;
+            backup::run_restore(&options)
+        }
+        Command::Check(options) => {
+            // What recovery would log is what this command prints.
+            logging::start("error")?;
+            block_on(check::run(options))
         }
         Command::Generate(options) => generate::run(options),
     }

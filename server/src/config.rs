@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
-const DEFAULT_DATA_DIR: &str = "./meridian-data";
+pub(crate) const DEFAULT_DATA_DIR: &str = "./meridian-data";
 const DEFAULT_LISTEN: &str = "127.0.0.1:5433";
 const DEFAULT_CONNECTIONS_MAX: usize = 200;
 /// What the configuration file may say.

@@ -5,11 +5,13 @@
 //! ```text
 //!   main ─▶ command_line ─▶ config ─▶ serve ─▶ connection ─▶ startup, password
 //!                             │                    └───────▶ conversation ─▶ query
-//!                             └▶ demo, generate                   └────────▶ wire (frames, buffers)
+//!                             └▶ demo, generate, backup, check    └────────▶ wire (frames, buffers)
 //! ```
 //!
 //! It speaks and does not decide: no SQL is read or rewritten here, and no plan is seen.
 
+mod backup;
+mod check;
 mod command_line;
 mod config;
 mod connection;

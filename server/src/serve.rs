@@ -99,6 +99,9 @@ fn log_recovery(config: &ServeConfig, report: &RecoveryReport) {
     for problem in report.checkpoint_problems.iter().chain(&report.index_problem) {
         tracing::warn!(problem, "recovery worked around a damaged file");
     }
+    for problem in &report.dropped_states {
+        tracing::warn!(problem, "a file of a view's state is missing or damaged; the state is built again");
+    }
 }
 
 /// A token that the first SIGTERM or SIGINT cancels. A second one ends the process at once.

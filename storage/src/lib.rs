@@ -9,6 +9,7 @@
 //! This room knows the catalog's nouns, Arrow and Parquet. It knows no SQL, no plan and no commit: what it stages is
 //! invisible until a commit names it, and is deleted when nobody keeps it.
 
+pub mod check;
 pub mod error;
 pub mod partition;
 pub mod reader;
@@ -16,6 +17,7 @@ pub mod rewrite;
 pub mod segment;
 pub mod staging;
 
+mod blocks;
 mod gather;
 mod grouping;
 mod statistics;
@@ -23,6 +25,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
+pub use check::check_segment;
 pub use error::StorageError;
 pub use reader::{CachedReader, SegmentStore, row_selection, row_selection_of};
 pub use rewrite::{RewritePlan, choose, fold};

@@ -4,13 +4,14 @@
 //!                    footers, files├─ read_segment() ─▶ live rows, for folding and compaction
 //!                                  └─ verify()       ─▶ the whole file against its checksum
 //!
-//! A file is checked against its `SegmentMeta` when it is opened (size) and when its footer is read (rows); `verify`
-//! checks every byte. A reader holds the `Arc<SegmentMeta>`, and so the file cannot be reaped under it. The caches do
+//! A file is checked against its `SegmentMeta` when it is opened (size) and when its footer is read (rows, checksums of its
+//! blocks); what is read is checked by block, once (`blocks`). `verify` checks every byte. A reader holds the `Arc<SegmentMeta>`, and so the file cannot be reaped under it. The caches do
 //! not hold it: what they keep of reaped segments goes at the next [`SegmentStore::forget_reaped`].
 //!
 //! Reads are plain `pread`s on the calling thread. Callers compute on a runtime of their own, where a read from the page
 //! cache is cheaper than a hop to another thread.
 
+use crate::blocks::{Blocks, without_blocks};
 use crate::error::StorageError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -34,7 +35,7 @@ use std::io::{self, BufReader, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// The memory for footers with their page indexes.
 const FOOTERS_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -58,6 +59,8 @@ pub struct SegmentStore {
 #[derive(Clone)]
 struct Footer {
     metadata: Arc<ParquetMetaData>,
+    /// Empty for a segment without blocks.
+    blocks: Arc<Option<Blocks>>,
     segment: Weak<SegmentMeta>,
 }
 
@@ -72,6 +75,8 @@ struct OpenFile {
 struct SegmentFile {
     file: Arc<File>,
     bytes: u64,
+    /// Set once the footer was read.
+    blocks: Arc<OnceLock<Arc<Option<Blocks>>>>,
 }
 
 impl SegmentStore {
@@ -100,16 +105,19 @@ impl SegmentStore {
         if let Some(footer) = self.footers.get(&meta.id) {
             return Ok(footer.metadata);
         }
-        let metadata = ParquetMetaDataReader::new()
-            .with_page_index_policy(PageIndexPolicy::Optional)
-            .parse_and_finish(&self.file(meta)?)
-            .map_err(|error| from_reading(error, &meta.path))?;
+        let file = self.file(meta)?;
+        let metadata = read_footer(&file).map_err(|error| from_reading(error, &meta.path))?;
+        let blocks = Blocks::open(&file.file, meta, &metadata).map_err(|error| from_io(error, &meta.path))?;
+        let blocks = Arc::new(blocks);
+        // Another thread may have been faster; it found the same.
+        let _ = file.blocks.set(blocks.clone());
+        let metadata = without_blocks(metadata);
         let rows = metadata.file_metadata().num_rows();
         if rows != i64::from(meta.rows) {
             return Err(StorageError::corrupted(&meta.path, format!("it holds {rows} rows instead of {}", meta.rows)));
         }
         let metadata = Arc::new(metadata);
-        self.footers.insert(meta.id, Footer { metadata: metadata.clone(), segment: Arc::downgrade(meta) });
+        self.footers.insert(meta.id, Footer { metadata: metadata.clone(), blocks, segment: Arc::downgrade(meta) });
         Ok(metadata)
     }
 
@@ -195,10 +203,18 @@ impl SegmentStore {
         if bytes != meta.bytes {
             return Err(StorageError::corrupted(&meta.path, format!("it has {bytes} bytes instead of {}", meta.bytes)));
         }
-        let file = SegmentFile { file: Arc::new(file), bytes };
+        let file = SegmentFile { file: Arc::new(file), bytes, blocks: Arc::default() };
+        if let Some(footer) = self.footers.get(&meta.id) {
+            // The footer stayed while the file was closed.
+            let _ = file.blocks.set(footer.blocks);
+        }
         self.files.insert(meta.id, OpenFile { file: file.clone(), segment: Arc::downgrade(meta) });
         Ok(file)
     }
+}
+
+fn read_footer(file: &SegmentFile) -> Result<ParquetMetaData, ParquetError> {
+    ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional).parse_and_finish(file)
 }
 
 /// A segment's file behind Parquet's `AsyncFileReader`, with the footer from the store's cache.
@@ -312,9 +328,18 @@ impl SegmentFile {
         if range.start > range.end || range.end > self.bytes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.verify(range.clone())?;
         let mut buffer = vec![0; (range.end - range.start) as usize];
         self.file.read_exact_at(&mut buffer, range.start)?;
         Ok(buffer.into())
+    }
+
+    /// Compares what is about to be read with its checksums, where they are known and it was not compared before.
+    fn verify(&self, range: Range<u64>) -> io::Result<()> {
+        match self.blocks.get().and_then(|blocks| blocks.as_ref().as_ref()) {
+            Some(blocks) => blocks.verify(&self.file, range),
+            None => Ok(()),
+        }
     }
 
     /// Reads ranges in as few calls as their gaps allow; results in the order of `ranges`.
@@ -358,7 +383,7 @@ impl ChunkReader for SegmentFile {
     type T = BufReader<ReadFrom>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::new(ReadFrom { file: self.file.clone(), offset: start }))
+        Ok(BufReader::new(ReadFrom { file: self.clone(), offset: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
@@ -368,13 +393,14 @@ impl ChunkReader for SegmentFile {
 
 /// Sequential reads of a shared file, which has no cursor of its own.
 struct ReadFrom {
-    file: Arc<File>,
+    file: SegmentFile,
     offset: u64,
 }
 
 impl Read for ReadFrom {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.offset)?;
+        self.file.verify(self.offset..(self.offset + buffer.len() as u64).min(self.file.bytes))?;
+        let read = self.file.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
         Ok(read)
     }
@@ -387,6 +413,7 @@ fn external(error: StorageError) -> ParquetError {
 fn from_io(error: io::Error, path: &str) -> StorageError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => StorageError::corrupted(path, "it ends too early"),
+        io::ErrorKind::InvalidData => StorageError::corrupted(path, error),
         _ => StorageError::io("read", path, error),
     }
 }

@@ -13,6 +13,7 @@
 //! delta encoding for integers and plain values for the rest. Building a dictionary that does not pay is what costs
 //! most in encoding, because every value is hashed for nothing.
 
+use crate::blocks::WrittenBlocks;
 use crate::error::StorageError;
 use crate::partition::partition_directory;
 use crate::statistics::{OwnStatistics, column_statistics};
@@ -21,6 +22,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use catalog::definition::TableDefinition;
+use catalog::files::{AppendFile, FileError, Files};
 use catalog::ids::SegmentId;
 use catalog::segment::{PartitionKey, SegmentMeta};
 use hashbrown::HashSet;
@@ -30,10 +32,9 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::{Builder, Uuid};
 
@@ -56,6 +57,7 @@ pub struct SegmentWriter {
     schema: SchemaRef,
     partition: PartitionKey,
     data_dir: Arc<Path>,
+    files: Files,
     own: OwnStatistics,
     rows: usize,
     open: Option<OpenSegment>,
@@ -78,8 +80,10 @@ pub struct StagedSegment {
 /// A segment whose file is complete, but not yet synced.
 pub(crate) struct UnsyncedSegment {
     staged: StagedSegment,
-    handle: Arc<File>,
+    handle: SharedFile,
 }
+
+type SharedFile = Arc<Mutex<AppendFile>>;
 
 impl StagedSegment {
     pub fn meta(&self) -> &Arc<SegmentMeta> {
@@ -97,7 +101,10 @@ impl StagedSegment {
 impl UnsyncedSegment {
     /// Syncs the file; its directory remains to be synced.
     pub(crate) fn sync(self) -> Result<StagedSegment, StorageError> {
-        self.handle.sync_all().map_err(|error| StorageError::io("fsync", &self.staged.meta.path, error))?;
+        let mut file = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        let synced = file.sync_all();
+        drop(file);
+        synced.map_err(|error| StorageError::io("fsync", &self.staged.meta.path, error.into_io()))?;
         Ok(self.staged)
     }
 }
@@ -107,7 +114,13 @@ impl SegmentWriter {
     pub fn new(data_dir: Arc<Path>, definition: Arc<TableDefinition>, partition: PartitionKey) -> Self {
         let schema = definition.schema();
         let own = OwnStatistics::new(&schema);
-        Self { definition, schema, partition, data_dir, own, rows: 0, open: None }
+        Self { definition, schema, partition, data_dir, files: Files::default(), own, rows: 0, open: None }
+    }
+
+    /// Writes through `files` instead of straight to the disk.
+    pub fn through(mut self, files: Files) -> Self {
+        self.files = files;
+        self
     }
 
     /// Appends rows: at least as great by the sort key as those before, and not more than [`SEGMENT_ROWS_MAX`] in all.
@@ -131,12 +144,12 @@ impl SegmentWriter {
 
     /// Completes and syncs the file and its directories. `None` where no rows came.
     pub fn finish(self) -> Result<Option<StagedSegment>, StorageError> {
-        let data_dir = self.data_dir.clone();
+        let (data_dir, files) = (self.data_dir.clone(), self.files.clone());
         let Some(unsynced) = self.close()? else {
             return Ok(None);
         };
         let staged = unsynced.sync()?;
-        sync_directories(&data_dir, [staged.meta.path.as_str()])?;
+        sync_directories(&files, &data_dir, [staged.meta.path.as_str()])?;
         Ok(Some(staged))
     }
 
@@ -146,6 +159,11 @@ impl SegmentWriter {
             return Ok(None);
         };
         let table = &self.definition.name.name;
+        // All rows are in the file before the footer is made, which has the checksums of their blocks.
+        writer.flush().map_err(|error| StorageError::from_writing(error, &path, table))?;
+        writer.sync().map_err(|error| StorageError::io("write", &path, error))?;
+        let blocks = writer.inner().get_ref().written.metadata();
+        writer.append_key_value_metadata(blocks);
         let metadata = writer.finish().map_err(|error| StorageError::from_writing(error, &path, table))?;
         // `ArrowWriter::into_inner` would write a second footer.
         let sink = writer.inner_mut();
@@ -156,8 +174,8 @@ impl SegmentWriter {
             partition: self.partition,
             path,
             rows: self.rows as u32,
-            bytes: written.bytes,
-            checksum: written.checksum,
+            bytes: written.written.bytes(),
+            checksum: written.written.checksum(),
             statistics: column_statistics(&self.definition, &self.schema, &metadata, &self.own),
         };
         let staged = StagedSegment { meta: Arc::new(meta), file };
@@ -169,14 +187,13 @@ impl SegmentWriter {
         let directory = partition_directory(&self.definition, &self.partition);
         let path = format!("{directory}/{id}.parquet");
         let full_path = self.data_dir.join(&path);
-        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
-        let handle = fs::create_dir_all(self.data_dir.join(&directory))
-            .and_then(|()| create(&full_path))
-            .map_err(|error| StorageError::io("create", &path, error))?;
-        let file = UnkeptFile { path: full_path, kept: false };
+        let created = self.files.create_directory_unsynced(&self.data_dir.join(&directory));
+        let created = created.and_then(|()| self.files.create_new(&full_path));
+        let handle = created.map_err(|error| StorageError::io("create", &path, error.into_io()))?;
+        let file = UnkeptFile { files: self.files.clone(), path: full_path, kept: false };
         let sink = BufWriter::with_capacity(
             WRITE_BUFFER_BYTES,
-            ChecksummedFile { file: Arc::new(handle), bytes: 0, checksum: 0 },
+            ChecksummedFile { file: Arc::new(Mutex::new(handle)), written: WrittenBlocks::default() },
         );
         let table = &self.definition.name.name;
         let properties = writer_properties(&self.definition, sample)
@@ -191,14 +208,15 @@ impl SegmentWriter {
 /// above them up to the data directory, each once. Directories that another writer just made are among them, whether
 /// that writer has synced them yet or not.
 pub(crate) fn sync_directories<'a>(
+    files: &Files,
     data_dir: &Path,
     paths: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), StorageError> {
     let directories: BTreeSet<&Path> = paths.into_iter().flat_map(|path| Path::new(path).ancestors().skip(1)).collect();
     for directory in directories {
-        File::open(data_dir.join(directory))
-            .and_then(|handle| handle.sync_all())
-            .map_err(|error| StorageError::io("fsync", &directory.to_string_lossy(), error))?;
+        files
+            .sync_directory(&data_dir.join(directory))
+            .map_err(|error| StorageError::io("fsync", &directory.to_string_lossy(), error.into_io()))?;
     }
     Ok(())
 }
@@ -218,6 +236,7 @@ fn new_segment_id() -> SegmentId {
 /// Deletes its file when dropped, unless it was kept.
 #[derive(Debug)]
 struct UnkeptFile {
+    files: Files,
     path: PathBuf,
     kept: bool,
 }
@@ -227,7 +246,7 @@ impl Drop for UnkeptFile {
         if self.kept {
             return;
         }
-        if let Err(error) = fs::remove_file(&self.path) {
+        if let Err(error) = self.files.remove(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "could not remove staged segment; recovery will");
         }
     }
@@ -235,21 +254,20 @@ impl Drop for UnkeptFile {
 
 /// A file that counts and checksums what is written to it.
 struct ChecksummedFile {
-    file: Arc<File>,
-    bytes: u64,
-    checksum: u32,
+    file: SharedFile,
+    written: WrittenBlocks,
 }
 
 impl Write for ChecksummedFile {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = (&*self.file).write(buffer)?;
-        self.checksum = crc32c::crc32c_append(self.checksum, &buffer[..written]);
-        self.bytes += written as u64;
-        Ok(written)
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.append(buffer).map_err(FileError::into_io)?;
+        self.written.add(buffer);
+        Ok(buffer.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        (&*self.file).flush()
+        Ok(())
     }
 }
 

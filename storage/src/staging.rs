@@ -20,6 +20,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
 use catalog::definition::TableDefinition;
+use catalog::files::Files;
 use catalog::segment::SegmentMeta;
 use hashbrown::HashSet;
 use std::path::Path;
@@ -41,6 +42,7 @@ const BATCH_ROWS_JOINED: usize = 8192;
 /// Takes a table's new rows until [`Staging::finish`].
 pub struct Staging {
     data_dir: Arc<Path>,
+    files: Files,
     definition: Arc<TableDefinition>,
     schema: SchemaRef,
     sort_columns: Vec<usize>,
@@ -103,6 +105,7 @@ impl Staging {
         let sort_columns = definition.order_by.iter().filter_map(|column| definition.position(*column)).collect();
         Self {
             data_dir,
+            files: Files::default(),
             schema: definition.schema(),
             sort_columns,
             partitioner: Partitioner::new(&definition),
@@ -117,6 +120,12 @@ impl Staging {
             counted_buffers: HashSet::new(),
             staged: Vec::new(),
         }
+    }
+
+    /// Writes through `files` instead of straight to the disk.
+    pub fn through(mut self, files: Files) -> Self {
+        self.files = files;
+        self
     }
 
     /// Takes rows that the table has already, in however many partitions they are.
@@ -166,7 +175,7 @@ impl Staging {
     /// Writes what is buffered. All files and their directories are synced when this returns.
     pub fn finish(mut self) -> Result<StagedSegments, StorageError> {
         self.flush(true)?;
-        sync_directories(&self.data_dir, self.staged.iter().map(|segment| segment.meta().path.as_str()))?;
+        sync_directories(&self.files, &self.data_dir, self.staged.iter().map(|segment| segment.meta().path.as_str()))?;
         self.staged.sort_by(|left, right| left.meta().path.cmp(&right.meta().path));
         Ok(StagedSegments(self.staged))
     }
@@ -297,7 +306,8 @@ impl Staging {
         order: &[Address],
     ) -> Result<StagedSegment, StorageError> {
         let key = self.partitioner.keys()[ordinal as usize].clone();
-        let mut writer = SegmentWriter::new(self.data_dir.clone(), self.definition.clone(), key);
+        let mut writer =
+            SegmentWriter::new(self.data_dir.clone(), self.definition.clone(), key).through(self.files.clone());
         for addresses in order.chunks(WRITE_ROWS) {
             let rows = gather(&self.schema, batches, addresses).map_err(|error| self.internal(error))?;
             writer.write(&rows)?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::draft::Op;
+use crate::faults::Faults;
 use crate::ids::{ObjectId, RecentId};
 use crate::samples::{commit, rows, segment, with_table};
 use std::fs;
@@ -59,8 +60,18 @@ fn the_newest_two_are_kept() {
 #[test]
 fn a_full_disk_leaves_no_checkpoint_behind() {
     let directory = tempfile::tempdir().unwrap();
-    let files = Files::default();
-    files.faults.disk_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (files, faults) = Faults::files();
+    faults.disk_full.store(true, std::sync::atomic::Ordering::SeqCst);
     assert!(write(&files, directory.path(), &sample()).unwrap_err().is_disk_full());
     assert!(files.list(directory.path()).unwrap().is_empty());
+}
+
+#[test]
+fn the_document_has_the_bytes_that_are_written_and_read() {
+    let page = crate::samples::format_block("hex", "checkpoint");
+    assert_eq!(encode(&Snapshot::empty()), page);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(file_name(CommitSeq(0)));
+    std::fs::write(&path, page).unwrap();
+    assert_eq!(read(&Files::default(), &path).unwrap().seq, CommitSeq(0));
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::draft::Op;
 use crate::entries::entries;
+use crate::faults::Faults;
 use crate::ids::SegmentId;
 use crate::recovery::RecoverySource;
 use crate::samples::{Step, dead, ops_of, rows, segment, steps, table, view};
@@ -20,10 +21,10 @@ fn open(directory: &Path) -> (Arc<Catalog>, RecoveryReport) {
     Catalog::open(directory).unwrap()
 }
 
-fn open_breakable(directory: &Path) -> (Arc<Catalog>, Files) {
-    let files = Files::default();
-    let options = Options { files: files.clone(), ..Options::default() };
-    (Catalog::open_with(directory, options).unwrap().0, files)
+fn open_breakable(directory: &Path) -> (Arc<Catalog>, Arc<Faults>) {
+    let (files, faults) = Faults::files();
+    let options = Options { files, ..Options::default() };
+    (Catalog::open_with(directory, options).unwrap().0, faults)
 }
 
 async fn commit(catalog: &Catalog, ops: Vec<Op>) -> Result<Commit, CommitError> {
@@ -103,8 +104,8 @@ async fn a_conflict_is_answered_to_its_writer_alone() {
 async fn many_writers_get_seqs_of_their_own_and_share_syncs() {
     let directory = tempfile::tempdir().unwrap();
     drop(with_table(directory.path()).await);
-    let (catalog, files) = open_breakable(directory.path());
-    let before = files.faults.syncs.load(SeqCst);
+    let (catalog, faults) = open_breakable(directory.path());
+    let before = faults.syncs.load(SeqCst);
     let writers: Vec<_> = (0..64)
         .map(|_| {
             let catalog = Arc::clone(&catalog);
@@ -126,7 +127,7 @@ async fn many_writers_get_seqs_of_their_own_and_share_syncs() {
     }
     seqs.sort_unstable();
     assert_eq!(seqs, (2..258).collect::<Vec<u64>>());
-    assert!(files.faults.syncs.load(SeqCst) - before <= 256);
+    assert!(faults.syncs.load(SeqCst) - before <= 256);
     let snapshot = catalog.snapshot();
     drop(catalog);
     assert_same(&open(directory.path()).0.snapshot(), &snapshot);
@@ -137,7 +138,7 @@ async fn many_writers_get_seqs_of_their_own_and_share_syncs() {
 async fn waiting_drafts_share_one_sync() {
     let directory = tempfile::tempdir().unwrap();
     drop(with_table(directory.path()).await);
-    let files = Files::default();
+    let (files, faults) = Faults::files();
     let gate = Arc::new(Mutex::new(()));
     let held = Arc::clone(&gate);
     let clock = Box::new(move || {
@@ -148,7 +149,7 @@ async fn waiting_drafts_share_one_sync() {
     let catalog = Catalog::open_with(directory.path(), options).unwrap().0;
     let closed = gate.lock();
     let drafts: Vec<_> = (0..40).map(|_| commit(&catalog, insert(&catalog))).collect();
-    let before = files.faults.syncs.load(SeqCst);
+    let before = faults.syncs.load(SeqCst);
     let mut drafts: Vec<_> = drafts.into_iter().map(Box::pin).collect();
     for draft in &mut drafts {
         // The first poll queues a draft.
@@ -159,7 +160,7 @@ async fn waiting_drafts_share_one_sync() {
     for draft in drafts {
         draft.await.unwrap();
     }
-    assert_eq!(files.faults.syncs.load(SeqCst) - before, 1);
+    assert_eq!(faults.syncs.load(SeqCst) - before, 1);
 }
 
 #[tokio::test]
@@ -184,15 +185,15 @@ async fn wall_time_never_goes_back() {
 async fn a_failed_sync_stops_all_writing_for_good_and_no_reading() {
     let directory = tempfile::tempdir().unwrap();
     drop(with_table(directory.path()).await);
-    let (catalog, files) = open_breakable(directory.path());
-    files.faults.fail_syncs.store(true, SeqCst);
+    let (catalog, faults) = open_breakable(directory.path());
+    faults.fail_syncs.store(true, SeqCst);
     let failed = commit(&catalog, insert(&catalog)).await.unwrap_err();
     assert!(matches!(&failed, CommitError::InDoubt { reason } if reason.contains("input/output error")), "{failed}");
-    files.faults.fail_syncs.store(false, SeqCst);
-    let syncs = files.faults.syncs.load(SeqCst);
+    faults.fail_syncs.store(false, SeqCst);
+    let syncs = faults.syncs.load(SeqCst);
     let refused = commit(&catalog, insert(&catalog)).await.unwrap_err();
     assert!(matches!(&refused, CommitError::Stopped { reason } if reason.contains("input/output error")), "{refused}");
-    assert_eq!(files.faults.syncs.load(SeqCst), syncs, "nobody tries again");
+    assert_eq!(faults.syncs.load(SeqCst), syncs, "nobody tries again");
     assert_eq!(catalog.snapshot().seq, CommitSeq(1));
     assert!(catalog.stopped_reason().is_some());
     drop(catalog);
@@ -204,12 +205,12 @@ async fn a_failed_sync_stops_all_writing_for_good_and_no_reading() {
 async fn a_full_disk_fails_the_commit_and_not_the_next() {
     let directory = tempfile::tempdir().unwrap();
     drop(with_table(directory.path()).await);
-    let (catalog, files) = open_breakable(directory.path());
-    files.faults.disk_full.store(true, SeqCst);
+    let (catalog, faults) = open_breakable(directory.path());
+    faults.disk_full.store(true, SeqCst);
     let failed = commit(&catalog, insert(&catalog)).await.unwrap_err();
     assert!(matches!(failed, CommitError::DiskFull { .. }), "{failed}");
     assert_eq!(catalog.snapshot().seq, CommitSeq(1));
-    files.faults.disk_full.store(false, SeqCst);
+    faults.disk_full.store(false, SeqCst);
     let done = commit(&catalog, insert(&catalog)).await.unwrap();
     assert_eq!(done.seq, CommitSeq(2));
     drop(catalog);

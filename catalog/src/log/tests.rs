@@ -1,17 +1,24 @@
 //! Tests of the log: what was synced is read back, what was torn is cut, what was damaged is refused.
 
 use super::*;
+use crate::draft::Op;
+use crate::faults::Faults;
+use crate::samples::format_block;
+use crate::stored::encode_ops;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use tempfile::TempDir;
 
 struct Bench {
     directory: TempDir,
     files: Files,
+    faults: Arc<Faults>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), files: Files::default() }
+        let (files, faults) = Faults::files();
+        Self { directory: tempfile::tempdir().unwrap(), files, faults }
     }
 
     fn read(&self) -> Result<Log, LogError> {
@@ -72,12 +79,12 @@ fn records_come_back_in_order_over_several_files() {
 fn several_records_take_one_sync() {
     let bench = Bench::new();
     let mut writer = bench.writer(1, u64::MAX);
-    let before = bench.files.faults.syncs.load(SeqCst);
+    let before = bench.faults.syncs.load(SeqCst);
     for seq in 1..50 {
         writer.stage(CommitSeq(seq), &[payload(seq).as_bytes()]).unwrap();
     }
     writer.append_staged().unwrap();
-    assert_eq!(bench.files.faults.syncs.load(SeqCst) - before, 1);
+    assert_eq!(bench.faults.syncs.load(SeqCst) - before, 1);
     assert_eq!(bench.replayed(0).len(), 49);
 }
 
@@ -236,12 +243,12 @@ fn a_full_disk_leaves_nothing_behind_and_the_next_append_succeeds() {
     let bench = Bench::new();
     bench.write(1, 3, u64::MAX);
     let mut writer = bench.writer(3, u64::MAX);
-    bench.files.faults.disk_full.store(true, SeqCst);
+    bench.faults.disk_full.store(true, SeqCst);
     writer.stage(CommitSeq(3), &[b"too much"]).unwrap();
     assert!(matches!(writer.append_staged(), Err(AppendError::DiskFull(_))));
     assert_eq!(bench.replayed(0), [1, 2]);
     assert_eq!(bench.read().unwrap().torn_bytes(), 0);
-    bench.files.faults.disk_full.store(false, SeqCst);
+    bench.faults.disk_full.store(false, SeqCst);
     writer.stage(CommitSeq(3), &[payload(3).as_bytes()]).unwrap();
     writer.append_staged().unwrap();
     assert_eq!(bench.replayed(0), [1, 2, 3]);
@@ -252,9 +259,9 @@ fn a_new_file_that_finds_no_room_leaves_the_old_one_in_use() {
     let bench = Bench::new();
     bench.write(1, 2, u64::MAX);
     let mut writer = bench.writer(2, 1);
-    bench.files.faults.disk_full.store(true, SeqCst);
+    bench.faults.disk_full.store(true, SeqCst);
     writer.stage(CommitSeq(2), &[payload(2).as_bytes()]).unwrap();
-    bench.files.faults.disk_full.store(false, SeqCst);
+    bench.faults.disk_full.store(false, SeqCst);
     writer.append_staged().unwrap();
     assert_eq!(bench.replayed(0), [1, 2]);
     assert_eq!(bench.log_names().len(), 1);
@@ -286,4 +293,45 @@ fn a_file_of_version_1_is_read() {
     bytes[36..40].copy_from_slice(&record.to_le_bytes());
     std::fs::write(bench.path(1), bytes).unwrap();
     assert_eq!(bench.replayed(0), [1]);
+}
+
+#[test]
+fn the_document_has_the_bytes_that_are_written_and_read() {
+    let bench = Bench::new();
+    let page = format_block("hex", "log");
+    let path = bench.path(7);
+    std::fs::write(&path, &page).unwrap();
+    let mut payloads = Vec::new();
+    let log = bench.read().unwrap();
+    let replayed: Result<(), LogError> = log.replay(CommitSeq(0), |record| {
+        assert_eq!((record.seq, record.append, record.kind), (CommitSeq(7), CommitSeq(7), KIND_COMMIT));
+        payloads.push(record.payload.to_vec());
+        Ok(())
+    });
+    replayed.unwrap();
+    let ops = encode_ops(&[Op::DropSchema { name: "x".to_string() }]);
+    assert_eq!(payloads, [[&1_763_755_145_000_001_i64.to_le_bytes(), ops.as_slice()].concat()]);
+
+    let salt = 0x1122_3344;
+    let file = bench.files.open_append(&path, page.len() as u64).unwrap();
+    let mut writer = LogWriter::new(bench.files.clone(), bench.directory.path().to_path_buf(), file, salt, u64::MAX);
+    writer.stage(CommitSeq(7), &[&payloads[0]]).unwrap();
+    assert_eq!([file_header(salt, CommitSeq(7)), writer.staged].concat(), page);
+}
+
+#[test]
+fn the_log_after_a_commit_is_counted_in_bytes() {
+    let bench = Bench::new();
+    bench.write(1, 30, 200);
+    let log = bench.read().unwrap();
+    assert!(log.list.len() > 3);
+    for after in 0..30 {
+        let mut bytes = 0;
+        let replayed: Result<(), LogError> = log.replay(CommitSeq(after), |record| {
+            bytes += record.bytes;
+            Ok(())
+        });
+        replayed.unwrap();
+        assert_eq!(log.bytes_after(CommitSeq(after)).unwrap(), bytes, "after {after}");
+    }
 }

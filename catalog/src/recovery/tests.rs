@@ -3,9 +3,9 @@
 use super::*;
 use crate::commit::{Catalog, Options};
 use crate::draft::{CommitDraft, Op};
-use crate::files::Files;
+use crate::faults::Faults;
 use crate::ids::{ObjectId, RecentId};
-use crate::samples::{rows, segment, table};
+use crate::samples::{rows, segment, table, view};
 use crate::segment_files::added_segments;
 use std::fs;
 use std::sync::Arc;
@@ -106,8 +106,8 @@ fn a_path_that_cannot_be_a_directory_is_refused() {
 #[test]
 fn a_full_disk_is_said_to_be_one() {
     let directory = tempfile::tempdir().unwrap();
-    let files = Files::default();
-    files.faults.disk_full.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (files, faults) = Faults::files();
+    faults.disk_full.store(true, std::sync::atomic::Ordering::SeqCst);
     let error = Catalog::open_with(directory.path(), Options { files, ..Options::default() }).err().unwrap();
     assert!(matches!(error, OpenError::DiskFull(_)), "{error}");
     open(&directory).unwrap();
@@ -241,4 +241,72 @@ fn unfinished_files_of_a_crash_are_removed() {
     fs::write(&left, "half").unwrap();
     open(&directory).unwrap();
     assert!(!left.exists());
+}
+
+/// A directory whose table has segment 1 and whose view's state has segment 2.
+fn with_state() -> TempDir {
+    let directory = with_commits(1);
+    let to = CommitSeq(3);
+    commit_all(
+        &directory,
+        vec![
+            vec![Op::CreateView(view(16390, "totals", &[SALES]))],
+            vec![Op::AddSegments { table: SALES, segments: vec![segment(1)] }],
+            vec![Op::Fold {
+                view: ObjectId(16390),
+                from: None,
+                to,
+                replace: true,
+                segments: vec![segment(2)],
+                recent: Vec::new(),
+            }],
+        ],
+    );
+    directory
+}
+
+#[test]
+fn a_missing_file_of_a_state_drops_the_state_and_nothing_else() {
+    for index in [true, false] {
+        let directory = with_state();
+        if !index {
+            remove_index(&directory);
+        }
+        fs::remove_file(directory.path().join(&segment(2).path)).unwrap();
+        let (catalog, report) = open(&directory).unwrap();
+        let expected = format!("view \"public.totals\": file \"{}\" does not exist", segment(2).path);
+        assert_eq!(report.dropped_states, [expected]);
+        assert_eq!(catalog.snapshot().views[&ObjectId(16390)].frontier, None);
+        assert_eq!(catalog.snapshot().tables[&SALES].rows_live(), 10);
+        drop(catalog);
+        let (catalog, report) = open(&directory).unwrap();
+        assert_eq!((report.dropped_states.len(), report.seq), (0, CommitSeq(5)), "the log has it");
+        assert_eq!(catalog.snapshot().views[&ObjectId(16390)].frontier, None);
+    }
+}
+
+#[test]
+fn a_missing_file_that_a_table_has_and_a_change_names_refuses_to_start() {
+    let directory = with_state();
+    fs::remove_file(directory.path().join(&segment(1).path)).unwrap();
+    let (message, hint) = refusal(&directory);
+    assert!(message.contains(&format!("file \"{}\" does not exist", segment(1).path)), "{message}");
+    assert!(hint.contains("meridian restore"), "{hint}");
+}
+
+#[test]
+fn a_crash_loop_does_not_let_the_log_grow_without_bound() {
+    let directory = with_commits(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let limit = 4_000;
+    for _ in 0..30 {
+        let options = Options { checkpoint_log_bytes: limit, log_file_bytes_max: 2_000, ..Options::default() };
+        let (catalog, _) = Catalog::open_with(directory.path(), options).unwrap();
+        // Less than makes a checkpoint due, and no orderly end.
+        let ops = vec![Op::AddRecent { table: SALES, id: catalog.allocate_recent(), batch: rows(0, 20) }];
+        runtime.block_on(catalog.commit(CommitDraft::new(catalog.snapshot(), ops))).unwrap();
+    }
+    let logs = fs::read_dir(directory.path().join("log")).unwrap();
+    let bytes: u64 = logs.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes < 5 * limit, "{bytes} bytes of log");
 }
