@@ -37,10 +37,13 @@ pub(crate) fn covered_rows(
     let mut found = BTreeMap::new();
     let none = Arc::new(DeletionVector(RoaringBitmap::new()));
     for (part, segment) in rows.segments.iter_mut().enumerate().filter(|(part, _)| covered[*part]) {
-        let mut live: RoaringBitmap = (0..segment.meta.rows).collect();
+        let mut live = RoaringBitmap::new();
+        live.insert_range(0..segment.meta.rows);
         if let Wanted::Except(dead) = &segment.wanted {
             live -= &dead.0;
         }
+        // As runs, so that the log's record stays small.
+        live.optimize();
         found.insert(part as u32, live);
         segment.wanted = Wanted::Only(Arc::clone(&none));
     }
