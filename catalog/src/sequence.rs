@@ -97,6 +97,14 @@ pub fn next_number(sequence: ObjectId) -> String {
     format!("nextval('{sequence}'::regclass)")
 }
 
+/// The sequence of a default that is nothing but its next number.
+pub fn numbering_sequence(default: &str) -> Option<ObjectId> {
+    // The parser prints names of types in capitals.
+    let behind = default.strip_prefix("nextval('")?;
+    let id = behind.strip_suffix("'::regclass)").or_else(|| behind.strip_suffix("'::REGCLASS)"))?;
+    id.parse().ok().map(ObjectId)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +134,15 @@ mod tests {
         assert_eq!(ends.take(after, 1).0, Vec::<i64>::new());
         let cycles = sequence(-3, -5, -1, true);
         assert_eq!(cycles.take(cycles.beginning(), 5).0, vec![-1, -4, -1, -4, -1]);
+    }
+
+    #[test]
+    fn a_default_that_only_numbers_is_known_by_its_text() {
+        let id = ObjectId(16384);
+        assert_eq!(numbering_sequence(&next_number(id)), Some(id));
+        assert_eq!(numbering_sequence(&next_number(id).replace("regclass", "REGCLASS")), Some(id));
+        assert_eq!(numbering_sequence("nextval('16384'::regclass) * 2"), None);
+        assert_eq!(numbering_sequence("nextval('s'::regclass)"), None);
     }
 
     #[test]

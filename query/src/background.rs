@@ -201,6 +201,7 @@ impl Rounds {
             }
         }
         engine.programs.retain(|id| snapshot.views.contains_key(&id));
+        engine.rules.retain(|id| snapshot.tables.contains_key(&id));
         drop(snapshot);
         reap(engine).await;
     }

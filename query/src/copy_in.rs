@@ -73,7 +73,7 @@ pub(crate) async fn start(
     let names: Vec<String> = listed.iter().map(|column| column.name.clone()).collect();
     let table = definition.name.name.clone();
     let filler = Filler::new(&planning, &definition, &columns, &style)?;
-    let rules = RowRules::compile(&planning, &definition)?;
+    let rules = RowRules::of(&planning, &definition)?;
     let decoder = Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?);
     let splitter = RecordSplitter::new(&table, &names, &copy.options);
     let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
@@ -183,7 +183,7 @@ struct Taking {
 }
 
 impl Taking {
-    async fn run(mut self, rules: RowRules) -> Outcome {
+    async fn run(mut self, rules: Arc<RowRules>) -> Outcome {
         let definition = rules.definition();
         let mut intake = Intake::new(&self.engine, Arc::clone(definition))?;
         let mut lines = Lines { wanted: !definition.keys.is_empty(), chunks: Vec::new() };

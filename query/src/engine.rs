@@ -11,6 +11,7 @@ use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
 use crate::join_keys::{self, JoinKeys};
 use crate::keys::index::KeyIndexes;
+use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
 use crate::session::Session;
 use crate::turns::Turns;
@@ -96,6 +97,7 @@ pub struct Engine {
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
     pub(crate) sequences: Sequences,
+    pub(crate) rules: KnownRules,
     pub(crate) keys: KeyIndexes,
     pub(crate) turns: Turns,
     pub(crate) registry: Registry,
@@ -130,6 +132,7 @@ impl Engine {
             store,
             programs: Programs::default(),
             sequences: Sequences::default(),
+            rules: KnownRules::default(),
             registry: Registry::default(),
             holds: WriteHolds::default(),
             started_at_micros: now_micros(),

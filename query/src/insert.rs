@@ -88,7 +88,7 @@ pub(crate) async fn run(
     let definition = target(&planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     refuse_values(insert, overriding, &definition, &targets)?;
-    let rules = RowRules::compile(&planning, &definition)?;
+    let rules = RowRules::of(&planning, &definition)?;
     let returning = returning(insert, &definition);
     let upsert = upsert::of_insert(insert, &definition, statement)?;
     let mut hold = None;
@@ -631,12 +631,11 @@ async fn from_query(
     session: &mut Session,
     planning: &Arc<Planning>,
     plan: LogicalPlan,
-    rules: RowRules,
+    rules: Arc<RowRules>,
     (mut sink, keeps): (Sink, bool),
     statement: &Statement,
 ) -> Result<(Sink, Vec<RecordBatch>), QueryError> {
     let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
-    let rules = Arc::new(rules);
     let mut returned = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;

@@ -166,7 +166,7 @@ pub(crate) async fn run(
     })
     .await?;
     let updates = modification.assignments.is_some();
-    let rules = updates.then(|| RowRules::compile(&planning, &planned.table)).transpose()?;
+    let rules = updates.then(|| RowRules::of(&planning, &planned.table)).transpose()?;
     let mut writer = Writer { found, ..Writer::new(session, &planned, rules)? };
     let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
     while let Some(batch) = rows.next().await {
@@ -423,13 +423,13 @@ struct Writer {
     version: Arc<TableVersion>,
     found: BTreeMap<u32, RoaringBitmap>,
     /// What an UPDATE's new rows must keep, and where they go.
-    added: Option<(RowRules, Intake)>,
+    added: Option<(Arc<RowRules>, Intake)>,
     extras: Option<Vec<Extra>>,
     returned: Vec<RecordBatch>,
 }
 
 impl Writer {
-    fn new(session: &Session, planned: &Planned, rules: Option<RowRules>) -> Result<Self, QueryError> {
+    fn new(session: &Session, planned: &Planned, rules: Option<Arc<RowRules>>) -> Result<Self, QueryError> {
         let added = rules.map(|rules| {
             let intake = Intake::new(&session.engine, Arc::clone(&planned.table))?;
             Ok::<_, QueryError>((rules, intake.beside(session.inline_bytes()).with_keys_of(&planned.changed)))

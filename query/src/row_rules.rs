@@ -1,4 +1,4 @@
-//! Row rules: what a table demands of its rows, compiled once for a statement and held against whole batches.
+//! Row rules: what a table demands of its rows, compiled once and held against whole batches.
 //!
 //! ```text
 //! columns ─▶ lengths of text ─▶ generated columns ─▶ NOT NULL ─▶ CHECK ─▶ batch in the table's schema
@@ -7,7 +7,7 @@
 //! PostgreSQL checks row by row. So of several rows that break a rule the first is told, and of several rules that a row breaks the
 //! first in this order: NOT NULL by column, then CHECK by name. Keys are not checked here; they need other rows.
 
-use crate::bound_expressions::{nullable_schema, plan_bound};
+use crate::bound_expressions::{nullable_schema, plan_bound, volatility};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::planner::Planning;
@@ -15,8 +15,12 @@ use crate::types::{OutputStyle, value_text};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::SchemaRef;
 use catalog::definition::{Column, TableDefinition};
+use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
+use datafusion::logical_expr::Volatility;
 use datafusion::physical_plan::PhysicalExpr;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A value in a message is cut to so many bytes, as in PostgreSQL.
@@ -29,7 +33,7 @@ pub(crate) struct Violation {
     pub error: QueryError,
 }
 
-/// The rules of one table's rows, for one statement.
+/// The rules of one table's rows.
 #[derive(Debug)]
 pub(crate) struct RowRules {
     definition: Arc<TableDefinition>,
@@ -39,23 +43,56 @@ pub(crate) struct RowRules {
     checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
     /// What generated columns and checks are computed over.
     nullable: SchemaRef,
+    /// Whether they mean the same to every statement.
+    is_immutable: bool,
+}
+
+/// Compiled rules, by table; those that depend on the clock or the session are compiled for each statement.
+#[derive(Debug, Default)]
+pub(crate) struct KnownRules(Mutex<HashMap<ObjectId, Arc<RowRules>>>);
+
+impl KnownRules {
+    /// Forgets the rules of tables that are gone.
+    pub(crate) fn retain(&self, exists: impl Fn(ObjectId) -> bool) {
+        self.0.lock().retain(|id, _| exists(*id));
+    }
 }
 
 impl RowRules {
-    pub(crate) fn compile(planning: &Planning, definition: &Arc<TableDefinition>) -> Result<Self, QueryError> {
+    /// The rules of a table as it is defined now.
+    pub(crate) fn of(planning: &Planning, definition: &Arc<TableDefinition>) -> Result<Arc<Self>, QueryError> {
+        let known = &planning.engine.rules.0;
+        if let Some(rules) = known.lock().get(&definition.id)
+            && Arc::ptr_eq(&rules.definition, definition)
+        {
+            return Ok(Arc::clone(rules));
+        }
+        let rules = Arc::new(Self::compile(planning, definition)?);
+        let has_any = !rules.generated.is_empty() || !rules.checks.is_empty();
+        if rules.is_immutable && has_any {
+            known.lock().insert(definition.id, Arc::clone(&rules));
+        }
+        Ok(rules)
+    }
+
+    fn compile(planning: &Planning, definition: &Arc<TableDefinition>) -> Result<Self, QueryError> {
+        let mut is_immutable = true;
         let mut generated = Vec::new();
         for (position, column) in definition.columns.iter().enumerate() {
             let Some(bound) = &column.generated else { continue };
             let planned = plan_bound(planning, definition, bound)?.assigned_to(column)?;
+            is_immutable &= volatility(&planned.value) == Volatility::Immutable;
             generated.push((position, planned.physical()?));
         }
         let checks = definition.checks.iter().map(|check| {
             let planned = plan_bound(planning, definition, &check.expression)?;
+            is_immutable &= volatility(&planned.value) == Volatility::Immutable;
             Ok((check.name.clone(), planned.physical()?))
         });
         let mut checks = checks.collect::<Result<Vec<_>, QueryError>>()?;
         checks.sort_by(|left, right| left.0.cmp(&right.0));
-        Ok(Self { definition: Arc::clone(definition), generated, checks, nullable: nullable_schema(definition) })
+        let (definition, nullable) = (Arc::clone(definition), nullable_schema(definition));
+        Ok(Self { definition, generated, checks, nullable, is_immutable })
     }
 
     pub(crate) fn definition(&self) -> &Arc<TableDefinition> {

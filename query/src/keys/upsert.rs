@@ -343,7 +343,7 @@ impl Upsert {
         let batches = crate::dispatch::run_plan(session, &over, plan, Some(statement.clone())).await?;
         let batches: Vec<RecordBatch> = batches.try_collect().await?;
         let mut updated = Updated::none(definition);
-        let (mut rows, rules) = (Vec::new(), RowRules::compile(planning, definition)?);
+        let (mut rows, rules) = (Vec::new(), RowRules::of(planning, definition)?);
         for batch in &batches {
             updated
                 .ordinals
