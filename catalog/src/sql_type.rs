@@ -53,13 +53,13 @@ pub enum SqlType {
     Timestamp,
     /// `timestamptz`, Arrow `Timestamp(µs, UTC)`.
     TimestampTz,
-    /// `interval`, Arrow `Interval(MonthDayNano)`; in results only.
+    /// `interval`, Arrow `Interval(MonthDayNano)`; 16 bytes in segments, see `storage::intervals`.
     Interval,
     /// `uuid`, Arrow `FixedSizeBinary(16)`.
     Uuid,
     /// `bytea`, Arrow `BinaryView`.
     Bytea,
-    /// `name`, Arrow `Utf8View`; in catalog relations only.
+    /// `name`, at most 63 bytes, Arrow `Utf8View`.
     Name,
     /// `"char"`, one byte, Arrow `Utf8View`; in catalog relations only.
     Char,

@@ -71,6 +71,7 @@ mod sql_types;
 mod standard_spellings;
 mod statement;
 mod statement_grammar;
+mod stored_intervals;
 mod subqueries;
 mod system_facts;
 mod table_definition;

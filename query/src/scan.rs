@@ -13,6 +13,7 @@
 use crate::datum::scalar_of;
 use crate::error::QueryError;
 use crate::late_columns::are_read_late;
+use crate::stored_intervals;
 use arrow::array::{ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use catalog::definition::TableDefinition;
 use catalog::segment::{DeletionVector, SegmentMeta};
 use catalog::snapshot::{TableChange, TableVersion};
+use catalog::sql_type::SqlType;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
@@ -46,6 +48,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use storage::intervals::segment_schema;
 use storage::reader::SegmentStore;
 
 /// The column of a delta that says whether a row came (+1) or went (−1); `Int8`, not null.
@@ -283,7 +286,7 @@ impl ScanTable {
     }
 
     fn segment_scan(&self, state: &dyn Session, kept: &[bool], shape: &Shape<'_>) -> Result<Arc<dyn ExecutionPlan>> {
-        let file_schema = self.rows.definition.schema();
+        let file_schema = segment_schema(&self.rows.definition.schema());
         let mut schema =
             TableSchemaBuilder::new(Arc::clone(&file_schema)).with_table_partition_cols(self.rows.constant_fields());
         if self.rows.extra == Extra::Place {
@@ -308,7 +311,8 @@ impl ScanTable {
             .with_projection_indices(shape.projection.cloned())?
             .with_limit(shape.limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        let wanted = datafusion::common::project_schema(&self.schema, shape.projection)?;
+        stored_intervals::shown(DataSourceExec::from_data_source(config), &wanted, state)
     }
 
     fn file(&self, part: usize, segment: &SegmentRows, file_schema: &SchemaRef) -> PartitionedFile {
@@ -461,6 +465,9 @@ fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows
     let nulls = known.null_count as usize;
     statistics.null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
     let data_type = column.sql_type.data_type();
+    if column.sql_type == SqlType::Interval {
+        return statistics;
+    }
     if let Some((least, greatest)) = &known.bounds {
         statistics.min_value = scalar_of(least, &data_type).map_or(Precision::Absent, precise);
         statistics.max_value = scalar_of(greatest, &data_type).map_or(Precision::Absent, precise);

@@ -88,25 +88,50 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
     })
 }
 
+/// The types of PostgreSQL that are not kept, with what to use.
+const REFUSED: [(&[&str], &str); 5] = [
+    (
+        &["int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"],
+        "Use two columns, for the lower and the upper bound.",
+    ),
+    (
+        &["int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange"],
+        "Use a table with a row for each range.",
+    ),
+    (&["bit", "bit varying", "varbit"], "Use text, or an integer and its operators & and |."),
+    (&["timetz", "time with time zone"], "Use time, or timestamptz."),
+    (
+        &[
+            "xml",
+            "inet",
+            "cidr",
+            "macaddr",
+            "macaddr8",
+            "point",
+            "line",
+            "lseg",
+            "box",
+            "path",
+            "polygon",
+            "circle",
+            "tsvector",
+            "tsquery",
+            "hstore",
+            "jsonpath",
+            "pg_lsn",
+            "pg_snapshot",
+            "txid_snapshot",
+        ],
+        "Use text.",
+    ),
+];
+
 fn unknown(name: &str) -> QueryError {
     let bare = name.split('(').next().unwrap_or(name);
-    if matches!(
-        bare,
-        "xml"
-            | "inet"
-            | "cidr"
-            | "macaddr"
-            | "point"
-            | "box"
-            | "tsvector"
-            | "hstore"
-            | "bit"
-            | "timetz"
-            | "time with time zone"
-    ) {
-        return QueryError::unsupported(format!("type {bare}")).hint("Use text.");
+    match REFUSED.iter().find(|(names, _)| names.contains(&bare)) {
+        Some((_, hint)) => QueryError::unsupported(format!("type {bare}")).hint(*hint),
+        None => QueryError::new(ErrorKind::UndefinedObject, format!("type \"{bare}\" does not exist")),
     }
-    QueryError::new(ErrorKind::UndefinedObject, format!("type \"{bare}\" does not exist"))
 }
 
 fn numeric(info: &ExactNumberInfo) -> std::result::Result<SqlType, QueryError> {

@@ -156,14 +156,15 @@ fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
         }
         SqlType::Array(element) => match element.as_ref() {
             SqlType::Array(_) => {
-                Err(QueryError::unsupported(format!("column \"{column}\" of arrays of more than one dimension")))
+                let message = format!("column \"{column}\" of arrays of more than one dimension");
+                Err(QueryError::unsupported(message).hint("Use jsonb, or one column for each dimension."))
             }
-            SqlType::Varchar { length_max: Some(_) } | SqlType::Bpchar { .. } => {
+            SqlType::Interval | SqlType::Name | SqlType::Varchar { length_max: Some(_) } | SqlType::Bpchar { .. } => {
                 Err(QueryError::unsupported(format!("column \"{column}\" of type {sql_type}")).hint("Use text[]."))
             }
             element => storable(element, column),
         },
-        SqlType::Interval | SqlType::Reg(_) | SqlType::Name | SqlType::Char | SqlType::Oid => {
+        SqlType::Reg(_) | SqlType::Char | SqlType::Oid => {
             Err(QueryError::unsupported(format!("column \"{column}\" of type {sql_type}")).hint("Use text."))
         }
         _ => Ok(()),
@@ -231,7 +232,7 @@ fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<Partition
     if matches!(column.sql_type, SqlType::Float4 | SqlType::Float8) {
         return Err(QueryError::unsupported("partitioning by a floating-point column"));
     }
-    if is_document(&column.sql_type) || matches!(column.sql_type, SqlType::Array(_)) {
+    if is_document(&column.sql_type) || matches!(column.sql_type, SqlType::Array(_) | SqlType::Interval) {
         return Err(QueryError::unsupported(format!("partitioning by a column of type {}", column.sql_type)));
     }
     Ok(PartitionColumn { column: column.id, transform })
@@ -273,9 +274,19 @@ fn order_by(definition: &TableDefinition, options: &CreateTableOptions) -> Resul
         Some(text) => {
             let names =
                 text.split(',').map(|name| name.trim().trim_matches('"').to_string()).filter(|name| !name.is_empty());
-            names.map(|name| Ok(find_column(definition, &name, "order_by")?.id)).collect()
+            names.map(|name| sortable(find_column(definition, &name, "order_by")?)).collect()
         }
         None => Ok(default_order(definition).into_iter().collect()),
+    }
+}
+
+fn sortable(column: &Column) -> Result<ColumnId, QueryError> {
+    match column.sql_type {
+        SqlType::Interval => {
+            let what = format!("order_by of column \"{}\" of type interval", column.name);
+            Err(QueryError::unsupported(what).hint("Order by a number of seconds."))
+        }
+        _ => Ok(column.id),
     }
 }
 

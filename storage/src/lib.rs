@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod error;
+pub mod intervals;
 pub mod partition;
 pub mod reader;
 pub mod rewrite;

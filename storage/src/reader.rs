@@ -13,6 +13,7 @@
 
 use crate::blocks::{Blocks, without_blocks};
 use crate::error::StorageError;
+use crate::intervals::{batch_schema, from_segment};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -151,7 +152,7 @@ impl SegmentStore {
                 Arc::new(full_schema.project(positions).map_err(|error| StorageError::corrupted(&meta.path, error))?);
         }
         let rows = builder.build().map_err(corrupted)?;
-        Ok(SegmentRows { rows, order, schema, meta: meta.clone() })
+        Ok(SegmentRows { rows, order, schema: batch_schema(&schema), meta: meta.clone() })
     }
 
     /// Reads the whole file and compares its size and checksum with what the commit says.
@@ -281,6 +282,7 @@ impl Iterator for SegmentRows {
             Some(order) => batch.project(order),
             None => Ok(batch),
         });
+        let ordered = ordered.and_then(from_segment);
         Some(ordered.map_err(|error| StorageError::corrupted(&self.meta.path, error)))
     }
 }

@@ -15,6 +15,7 @@
 
 use crate::blocks::WrittenBlocks;
 use crate::error::StorageError;
+use crate::intervals::{segment_schema, to_segment};
 use crate::partition::partition_directory;
 use crate::statistics::{OwnStatistics, column_statistics};
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
@@ -55,6 +56,8 @@ const DICTIONARY_SHARE_MAX: f64 = 0.95;
 pub struct SegmentWriter {
     definition: Arc<TableDefinition>,
     schema: SchemaRef,
+    /// The schema of the file.
+    stored: SchemaRef,
     partition: PartitionKey,
     data_dir: Arc<Path>,
     files: Files,
@@ -114,7 +117,8 @@ impl SegmentWriter {
     pub fn new(data_dir: Arc<Path>, definition: Arc<TableDefinition>, partition: PartitionKey) -> Self {
         let schema = definition.schema();
         let own = OwnStatistics::new(&schema);
-        Self { definition, schema, partition, data_dir, files: Files::default(), own, rows: 0, open: None }
+        let stored = segment_schema(&schema);
+        Self { definition, schema, stored, partition, data_dir, files: Files::default(), own, rows: 0, open: None }
     }
 
     /// Writes through `files` instead of straight to the disk.
@@ -138,7 +142,9 @@ impl SegmentWriter {
                 self.open.insert(opened)
             }
         };
-        let written = open.writer.write(batch);
+        let written = to_segment(batch, &self.stored)
+            .map_err(|error| StorageError::internal("encode", &self.definition.name.name, error))
+            .map(|stored| open.writer.write(&stored))?;
         written.map_err(|error| StorageError::from_writing(error, &open.path, &self.definition.name.name))
     }
 
@@ -198,7 +204,7 @@ impl SegmentWriter {
         let table = &self.definition.name.name;
         let properties = writer_properties(&self.definition, sample)
             .map_err(|error| StorageError::internal("encode", table, error))?;
-        let writer = ArrowWriter::try_new(sink, self.schema.clone(), Some(properties))
+        let writer = ArrowWriter::try_new(sink, self.stored.clone(), Some(properties))
             .map_err(|error| StorageError::from_writing(error, &path, table))?;
         Ok(OpenSegment { id, path, file, writer })
     }
