@@ -18,6 +18,7 @@ use crate::error::{ErrorKind, QueryError};
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use expression::{Options, invalid_expression, translate};
 use regex::{CaptureLocations, Regex, RegexBuilder};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -173,6 +174,34 @@ impl Pattern {
 fn compile(pattern: &str) -> Result<Regex, QueryError> {
     let built = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
     built.map_err(|_| invalid_expression("regular expression is too complex"))
+}
+
+/// An expression that is asked about many texts. Two are equal if they are written alike.
+pub(super) struct Matcher {
+    source: String,
+    pattern: Pattern,
+}
+
+impl Matcher {
+    pub(super) fn new(source: &str) -> Result<Self, QueryError> {
+        Ok(Self { source: source.to_string(), pattern: Pattern::new(source, Options::default())? })
+    }
+
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        self.pattern.is_match(text)
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
 }
 
 /// Where the search goes on after a match; may be beyond the text's end.

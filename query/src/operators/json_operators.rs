@@ -48,6 +48,8 @@ pub(super) fn resolve(operator: &BinaryOperator, left: &SqlType, right: &SqlType
         BinaryOperator::Question if key => procedure("jsonb_exists"),
         BinaryOperator::QuestionPipe if path => procedure("jsonb_exists_any"),
         BinaryOperator::QuestionAnd if path => procedure("jsonb_exists_all"),
+        BinaryOperator::AtQuestion if key => procedure("jsonb_path_exists_opr"),
+        BinaryOperator::AtAt if key => procedure("jsonb_path_match_opr"),
         BinaryOperator::HashMinus if path => procedure("jsonb_delete_path"),
         BinaryOperator::Minus if key || position || path => procedure("jsonb_delete"),
         _ if *right != SqlType::Jsonb => None,

@@ -6,7 +6,9 @@
 use super::rewrite::call;
 use datafusion::sql::sqlparser::ast::Expr;
 
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 8] = [
+    "jsonb_path_query",
+    "jsonb_path_query_tz",
     "json_array_elements",
     "json_array_elements_text",
     "jsonb_array_elements",
@@ -43,7 +45,7 @@ pub(super) fn member_lists(name: &str, args: &[Expr]) -> Vec<Expr> {
 pub(super) fn own_columns(name: &str) -> &'static [&'static str] {
     if has_members(name) {
         &["key", "value"]
-    } else if is_list(name) && !name.ends_with("_keys") {
+    } else if is_list(name) && name.contains("_array_elements") {
         &["value"]
     } else {
         &[]

@@ -6,6 +6,7 @@
 //!     writing.rs             SQL values as JSON, for
 //!     building.rs            to_json, json_build_…, row_to_json, the ends of aggregates
 //!     objects.rs             json_object of arrays
+//!     path/                  jsonb_path_query and the like, `@?`, `@@`
 //!     sets.rs                json_each and the like, as arrays
 //!
 //! A value is its text (`types/json`), and so is a part of it. `json_agg(x)` is planned as
@@ -18,6 +19,7 @@ mod columns;
 mod containment;
 mod editing;
 mod objects;
+mod path;
 mod paths;
 mod sets;
 mod writing;
@@ -44,8 +46,14 @@ pub(crate) const AGGREGATES: [(&str, &str); 4] = [
 
 /// Functions of fixed lists of arguments.
 pub(super) fn functions() -> Vec<Function> {
-    let topics =
-        [access::functions(), containment::functions(), editing::functions(), objects::functions(), sets::functions()];
+    let topics = [
+        access::functions(),
+        containment::functions(),
+        editing::functions(),
+        objects::functions(),
+        path::functions(),
+        sets::functions(),
+    ];
     let key = Overload::new(&[Kind::Jsonb], Kind::Bytea, |c, _| sort_keys(c));
     topics.into_iter().flatten().chain([Function::immutable(SORT_KEY, vec![key])]).collect()
 }
