@@ -321,6 +321,8 @@ fn session_config() -> SessionConfig {
     let mut config = SessionConfig::new().with_batch_size(BATCH_ROWS).with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+    // `SELECT … FROM (SELECT … ORDER BY x)` comes in that order in PostgreSQL, and people count on it.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.execution.parquet.pushdown_filters = false;
     options.execution.parquet.enable_page_index = true;
     options.execution.collect_statistics = true;

@@ -49,6 +49,7 @@ mod intake;
 mod join_keys;
 mod keys;
 mod late_columns;
+mod merged_joins;
 mod modify;
 mod operators;
 mod output_names;

@@ -13,7 +13,8 @@ use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::series::GENERATE_SERIES;
 use crate::functions::series_table::SeriesTable;
-use crate::functions::{self, SessionFacts};
+use crate::functions::{self, SessionFacts, excluded_frames, variadic};
+use crate::merged_joins::{self, MergePlanner, Merges};
 use crate::operators::averaged_sums::lower_averaged_sums;
 use crate::operators::call::{Places, Procedures, SiteKind};
 use crate::operators::casts::{CastContext, expression_field};
@@ -34,11 +35,11 @@ use crate::response::ResultColumn;
 use crate::row_counts;
 use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
 use crate::set_operations::exact_set_operations;
-use crate::standard_spellings::spell_out;
 use crate::standard_spellings::whole_rows::with_rows;
+use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
-use crate::subqueries::{decorrelate, name_subqueries, naming_function};
+use crate::subqueries::{ARRAY_OF_ROWS, decorrelate, name_subqueries, naming_function, of_rows};
 use crate::system_facts::SystemSource;
 use crate::unknown_function::{UnknownFunction, types_of};
 use crate::view_reading;
@@ -54,7 +55,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
@@ -96,7 +97,10 @@ pub(crate) struct Planning {
     session_functions: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
     procedures: OnceLock<Procedures>,
     /// The operators and casts of the tree that is being planned.
-    sites: Mutex<Arc<Sites>>,
+    sites: Arc<Mutex<Arc<Sites>>>,
+    /// Plans joins with USING and NATURAL.
+    merges: Arc<MergePlanner>,
+    relation_planners: [Arc<dyn RelationPlanner>; 1],
     /// The types of the parameters of the query that is being planned, for planning parts of it alone.
     parameters: Mutex<Vec<Option<SqlType>>>,
     /// While a query is planned only to find out the types of its parameters: what is known of them.
@@ -116,6 +120,8 @@ impl Planning {
         facts: Arc<SessionFacts>,
         system: Arc<SystemSource>,
     ) -> Self {
+        let sites: Arc<Mutex<Arc<Sites>>> = Arc::default();
+        let merges = Arc::new(MergePlanner::new(Arc::clone(&sites)));
         Self {
             engine,
             state,
@@ -126,7 +132,9 @@ impl Planning {
             sources: Sources::Rows,
             session_functions: OnceLock::new(),
             procedures: OnceLock::new(),
-            sites: Mutex::default(),
+            sites,
+            relation_planners: [Arc::clone(&merges) as Arc<dyn RelationPlanner>],
+            merges,
             parameters: Mutex::default(),
             inference: Mutex::default(),
             depth: Mutex::new(0),
@@ -135,21 +143,9 @@ impl Planning {
 
     /// The same statement's planning with other sources.
     pub(crate) fn with_sources(&self, sources: Sources) -> Self {
-        Self {
-            engine: Arc::clone(&self.engine),
-            state: self.state.clone(),
-            snapshot: Arc::clone(&self.snapshot),
-            log: Arc::clone(&self.log),
-            facts: Arc::clone(&self.facts),
-            system: Arc::clone(&self.system),
-            sources,
-            session_functions: OnceLock::new(),
-            procedures: OnceLock::new(),
-            sites: Mutex::default(),
-            parameters: Mutex::default(),
-            inference: Mutex::default(),
-            depth: Mutex::new(0),
-        }
+        let (engine, snapshot) = (Arc::clone(&self.engine), Arc::clone(&self.snapshot));
+        let same = Self::new(engine, self.state.clone(), snapshot, Arc::clone(&self.facts), Arc::clone(&self.system));
+        Self { log: Arc::clone(&self.log), sources, ..same }
     }
 
     /// The same again, for planning a part of the statement alone.
@@ -229,13 +225,33 @@ impl Planning {
         refined(plan, source, statement, &is_aggregate)
     }
 
+    /// Plans a query, and once more where that has found columns that joins merge.
     fn spelt_out_plan(
         &self,
         query: &ast::Query,
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
+        let mut known = Merges::default();
+        loop {
+            let plan = self.merged_plan(query, &known, parameters, statement);
+            let found = self.merges.take();
+            if found == known {
+                return plan;
+            }
+            known = found;
+        }
+    }
+
+    fn merged_plan(
+        &self,
+        query: &ast::Query,
+        merges: &Merges,
+        parameters: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<LogicalPlan, QueryError> {
         let mut query = query.clone();
+        merged_joins::settle(&mut query, merges);
         mend_precedence(&mut query);
         pg_catalog::refuse_misplaced_sets(&query, statement)?;
         if !parameters.is_empty() {
@@ -243,6 +259,7 @@ impl Planning {
         }
         spell_out(&mut query, self, statement)?;
         name_outputs(&mut query);
+        direct_arguments::settle(&mut query)?;
         let mut tree = ast::Statement::Query(Box::new(query));
         pg_catalog::rewrite(&mut tree);
         self.statement_plan(tree, parameters, statement)
@@ -535,6 +552,10 @@ impl ContextProvider for Planning {
         self.state.expr_planners()
     }
 
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
+    }
+
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
         Some(Arc::new(crate::sql_types::PostgresTypes))
     }
@@ -552,11 +573,15 @@ impl ContextProvider for Planning {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        if name == ARRAY_OF_ROWS {
+            return self.state.aggregate_functions().get("array_agg").map(of_rows);
+        }
         self.state.aggregate_functions().get(name).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(name).cloned()
+        let known = self.state.window_functions().get(name).cloned();
+        known.or_else(|| excluded_frames::function(name, |aggregate| self.get_aggregate_meta(aggregate)))
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
@@ -589,6 +614,9 @@ impl Planning {
     fn scalar_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if let Some(site) = self.sites.lock().function(name, self.procedures()) {
             return Some(site);
+        }
+        if let Some(variadic) = variadic::function(name, |inner| self.scalar_function(inner)) {
+            return Some(variadic);
         }
         let own = self.session_functions.get_or_init(|| {
             let all = functions::scalar_functions(Arc::clone(&self.facts));

@@ -4,9 +4,11 @@
 //! answers with PostgreSQL's error, which names the types of the arguments.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::excluded_frames;
 use crate::functions::overload::no_function;
 use crate::operators::resolution::unknown_field;
 use crate::scan::external;
+use crate::subqueries::ARRAY_OF_ROWS;
 use arrow::datatypes::{DataType, FieldRef};
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, Result, ScalarValue, internal_err};
@@ -35,6 +37,8 @@ impl UnknownFunction {
     /// The stand-in for a name; `None` where the name means something.
     pub(crate) fn for_name(name: &str, state: &SessionState) -> Option<Arc<ScalarUDF>> {
         let known = PLANNED.contains(&name)
+            || name == ARRAY_OF_ROWS
+            || excluded_frames::is_name(name)
             || state.aggregate_functions().contains_key(name)
             || state.window_functions().contains_key(name)
             || state.higher_order_functions().contains_key(name);

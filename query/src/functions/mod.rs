@@ -23,6 +23,7 @@ mod clocks;
 pub(crate) mod concatenation;
 mod distinct;
 mod encodings;
+pub(crate) mod excluded_frames;
 mod extrema;
 mod float_digits;
 mod float_sum;
@@ -41,6 +42,7 @@ mod ordered_sets;
 pub(crate) mod overload;
 mod patterns;
 mod percentiles;
+pub(crate) mod percentiles_at;
 mod plain;
 mod quoting;
 pub(crate) mod rounding;
@@ -56,6 +58,7 @@ pub(crate) mod string_aggregate;
 mod strings;
 pub(crate) mod unicode;
 pub(crate) mod values;
+pub(crate) mod variadic;
 mod wide;
 pub(crate) mod windows;
 
@@ -366,6 +369,7 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
     typed
         .chain(generic)
         .chain(of_any)
+        .chain(percentiles_at::functions())
         .chain([formatting::to_number(), numerics::trim_scale(), sampling::function()])
         .collect()
 }
@@ -373,7 +377,7 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
 /// A function of any arguments for the session's time zone; `None` where the zone has no say or the function has overloads.
 pub(crate) fn in_zone(function: &ScalarUDF, zone: Zone) -> Option<Arc<ScalarUDF>> {
     let bound = concatenation::bound(function, zone).or_else(|| json::bound(function, zone));
-    bound.or_else(|| quoting::bound(function, zone))
+    bound.or_else(|| quoting::bound(function, zone)).or_else(|| variadic::bound(function, zone))
 }
 
 /// All functions of this module for one statement. They take precedence over DataFusion's of the same name.

@@ -106,6 +106,23 @@ pub(super) struct Fractions {
 }
 
 impl Fractions {
+    /// Reads a number, or an array of numbers.
+    pub(super) fn of(value: &ScalarValue) -> Result<Self> {
+        let given = value.to_array()?;
+        let (numbers, is_array) = match given.as_list_opt::<i32>() {
+            Some(list) if list.is_null(0) => return Ok(Self { numbers: None, is_array: true }),
+            Some(list) => (list.value(0), true),
+            None => (given, false),
+        };
+        let numbers = cast(&numbers, &DataType::Float64)?;
+        let numbers: Vec<Option<f64>> = numbers.as_primitive::<Float64Type>().iter().collect();
+        if let Some(outside) = numbers.iter().flatten().find(|number| !(0.0..=1.0).contains(*number)) {
+            let message = format!("percentile value {outside} is not between 0 and 1");
+            return Err(external(QueryError::new(ErrorKind::NumericOutOfRange, message)));
+        }
+        Ok(Self { numbers: Some(numbers), is_array })
+    }
+
     /// The answers for each fraction, in the shape of the fractions.
     pub(super) fn answers(
         &self,
@@ -139,19 +156,7 @@ pub(super) fn fractions(args: &AccumulatorArgs) -> Result<Fractions> {
     let Some(literal) = literal else {
         return Err(external(QueryError::unsupported("a percentile that is not a constant")));
     };
-    let given = literal.value().to_array()?;
-    let (numbers, is_array) = match given.as_list_opt::<i32>() {
-        Some(list) if list.is_null(0) => return Ok(Fractions { numbers: None, is_array: true }),
-        Some(list) => (list.value(0), true),
-        None => (given, false),
-    };
-    let numbers = cast(&numbers, &DataType::Float64)?;
-    let numbers: Vec<Option<f64>> = numbers.as_primitive::<Float64Type>().iter().collect();
-    if let Some(outside) = numbers.iter().flatten().find(|number| !(0.0..=1.0).contains(*number)) {
-        let message = format!("percentile value {outside} is not between 0 and 1");
-        return Err(external(QueryError::new(ErrorKind::NumericOutOfRange, message)));
-    }
-    Ok(Fractions { numbers: Some(numbers), is_array })
+    Fractions::of(literal.value())
 }
 
 /// What is asked of the values of a group.

@@ -5,7 +5,7 @@
 mod doubles;
 
 use self::doubles::{Many, One, Question};
-use super::ordered_sets::{Answer, Values, fractions};
+use super::ordered_sets::{Answer, Fractions, Values, fractions};
 use super::overload::no_function;
 use crate::scan::external;
 use arrow::datatypes::{DataType, Field, FieldRef};
@@ -45,6 +45,14 @@ pub(super) fn fraction_type(given: &DataType) -> Option<DataType> {
 
 fn doubles() -> DataType {
     SqlType::Array(Box::new(SqlType::Float8)).data_type()
+}
+
+/// The percentiles of one group, of doubles or of intervals.
+pub(super) fn continuous(fractions: Fractions, descending: bool, data_type: &DataType) -> Box<dyn Accumulator> {
+    match data_type {
+        DataType::Float64 => Box::new(One::new(Question { fractions, descending })),
+        other => Box::new(Values::new(Answer::Continuous(fractions), descending, other.clone())),
+    }
 }
 
 /// A value for each fraction.
@@ -93,14 +101,8 @@ impl AggregateUDFImpl for PercentileCont {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let question = question(&args)?;
-        match args.expr_fields[0].data_type() {
-            DataType::Float64 => Ok(Box::new(One::new(question))),
-            other => {
-                let wanted = Answer::Continuous(question.fractions);
-                Ok(Box::new(Values::new(wanted, question.descending, other.clone())))
-            }
-        }
+        let Question { fractions, descending } = question(&args)?;
+        Ok(continuous(fractions, descending, args.expr_fields[0].data_type()))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {

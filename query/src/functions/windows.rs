@@ -5,7 +5,7 @@
 //!
 //!     lag(x, n, d)     x of n rows before; d where there is no such row, NULL where n is
 //!     ntile(n)         n is the first row's
-//!     nth_value(x, n)  NULL where n is the constant NULL
+//!     nth_value(x, n)  x of the row n of the frame; NULL where n is, or where there is no such row
 
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
@@ -20,6 +20,7 @@ use datafusion::logical_expr::function::{ExpressionArgs, PartitionEvaluatorArgs,
 use datafusion::logical_expr::{LimitEffect, PartitionEvaluator, ReversedUDWF, Signature, WindowUDF, WindowUDFImpl};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::expressions::Literal;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The functions under their SQL names.
@@ -54,8 +55,9 @@ impl Kind {
                 offset.is_none_or(|offset| offset.is_some_and(|offset| !offset.is_null()))
                     && arguments.get(2).is_none_or(|default| constant(default).is_some())
             }
-            // What is no constant is refused there.
-            Self::NthValue => arguments.get(1).and_then(constant).is_none_or(|place| !place.is_null()),
+            Self::NthValue => {
+                arguments.get(1).is_none_or(|place| constant(place).is_some_and(|place| !place.is_null()))
+            }
             Self::Ntile => false,
         }
     }
@@ -94,7 +96,7 @@ impl WindowUDFImpl for OfPartition {
         if args.ignore_nulls() {
             return not_impl_err!("IGNORE NULLS with such arguments");
         }
-        Ok(Box::new(Rows { kind: self.kind, backwards: args.is_reversed() }))
+        Ok(Box::new(Rows { kind: self.kind, backwards: args.is_reversed(), next_row: 0 }))
     }
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
@@ -117,12 +119,13 @@ impl WindowUDFImpl for OfPartition {
 fn checked_place(arguments: &[Arc<dyn PhysicalExpr>]) -> std::result::Result<(), QueryError> {
     let place = arguments.get(1).and_then(constant).and_then(|place| place.cast_to(&DataType::Int64).ok());
     match place {
-        Some(ScalarValue::Int64(Some(..=0))) => {
-            let message = "argument of nth_value must be greater than zero";
-            Err(QueryError::new(ErrorKind::InvalidNthValueArgument, message))
-        }
+        Some(ScalarValue::Int64(Some(..=0))) => Err(no_place()),
         _ => Ok(()),
     }
+}
+
+fn no_place() -> QueryError {
+    QueryError::new(ErrorKind::InvalidNthValueArgument, "argument of nth_value must be greater than zero")
 }
 
 /// Computes over all rows of a partition.
@@ -131,14 +134,37 @@ struct Rows {
     kind: Kind,
     /// Whether the rows come in the opposite order.
     backwards: bool,
+    /// The row that nth_value is asked about next.
+    next_row: usize,
 }
 
 impl PartitionEvaluator for Rows {
+    fn uses_window_frame(&self) -> bool {
+        self.kind == Kind::NthValue
+    }
+
+    fn evaluate(&mut self, values: &[ArrayRef], frame: &Range<usize>) -> Result<ScalarValue> {
+        let place = safe_cast(&values[1].slice(self.next_row, 1), &DataType::Int64)?;
+        let place = place.as_primitive::<Int64Type>();
+        self.next_row += 1;
+        if place.is_null(0) {
+            return ScalarValue::try_from(values[0].data_type());
+        }
+        let Some(skip) = usize::try_from(place.value(0)).ok().and_then(|place| place.checked_sub(1)) else {
+            return Err(external(no_place()));
+        };
+        let mut rows = frame.clone();
+        match if self.backwards { rows.nth_back(skip) } else { rows.nth(skip) } {
+            Some(row) => ScalarValue::try_from_array(&values[0], row),
+            None => ScalarValue::try_from(values[0].data_type()),
+        }
+    }
+
     fn evaluate_all(&mut self, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         match self.kind {
             Kind::Lag => shifted(values, !self.backwards),
             Kind::Lead => shifted(values, self.backwards),
-            Kind::NthValue => Ok(new_null_array(values[0].data_type(), rows)),
+            Kind::NthValue => not_impl_err!("nth_value looks at frames"),
             Kind::Ntile => buckets(&values[0], rows),
         }
     }

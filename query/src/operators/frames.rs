@@ -17,7 +17,10 @@ use catalog::sql_type::SqlType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, WindowFrameBound, WindowFrameUnits, cast};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, SortExpr, Window, WindowFrameBound, WindowFrameUnits, cast,
+};
+use std::sync::Arc;
 
 /// A window function whose frame fits its order.
 pub(super) fn settled(
@@ -58,6 +61,30 @@ pub(super) fn settled(
         }
     }
     Ok(Transformed::yes(Expr::WindowFunction(window)))
+}
+
+/// Windows that no longer have one order, because a frame has changed the key of some of them, as one node each.
+pub(super) fn one_order_each(window: Window) -> Result<LogicalPlan> {
+    let mut orders: Vec<(Vec<Expr>, Vec<SortExpr>, Vec<Expr>)> = Vec::new();
+    for expression in window.window_expr {
+        let call = match &expression {
+            Expr::Alias(alias) => alias.expr.as_ref(),
+            other => other,
+        };
+        let (partition_by, order_by) = match call {
+            Expr::WindowFunction(call) => (call.params.partition_by.clone(), call.params.order_by.clone()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        match orders.iter_mut().find(|(keys, order, _)| *keys == partition_by && *order == order_by) {
+            Some((_, _, windows)) => windows.push(expression),
+            None => orders.push((partition_by, order_by, vec![expression])),
+        }
+    }
+    let mut plan = window.input;
+    for (_, _, windows) in orders {
+        plan = Arc::new(LogicalPlan::Window(Window::try_new(windows, plan)?));
+    }
+    Ok(Arc::unwrap_or_clone(plan))
 }
 
 /// The text of an offset that was not settled yet.

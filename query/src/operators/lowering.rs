@@ -95,7 +95,12 @@ impl Lowering<'_> {
             Ok(lowered.update_data(|expression| name.restore(expression)))
         })?;
         // An input's types may have changed too.
-        rewritten.map_data(LogicalPlan::recompute_schema)?.map_data(|node| with_item_types(node, self.context))
+        let rewritten = rewritten.map_data(LogicalPlan::recompute_schema)?;
+        let rewritten = rewritten.map_data(|node| with_item_types(node, self.context))?;
+        rewritten.map_data(|node| match node {
+            LogicalPlan::Window(window) => frames::one_order_each(window),
+            other => Ok(other),
+        })
     }
 
     /// What is grouped by keeps its name, under which other nodes mean it.

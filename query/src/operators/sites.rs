@@ -12,6 +12,7 @@ use super::meetings::Meeting;
 use super::modifiers::{literal_modifier, modifier_of};
 use super::ordinals::{restore_in_window, restore_ordinals};
 use super::prefixes::Prefix;
+use super::variadic_calls::variadic_argument;
 use super::window_syntax;
 use crate::functions::json;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
@@ -21,15 +22,17 @@ use crate::scan::external;
 use crate::sql_types::sql_type_of;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
+use crate::subqueries::ARRAY_OF_ROWS;
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SetExpr, Spanned, Subscript, TrimWhereField,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Spanned, Subscript, TrimWhereField,
     UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -53,6 +56,13 @@ impl Sites {
         name
     }
 
+    /// What the call of a name is, if it is one of these sites'.
+    pub(super) fn kind_of(&self, name: &ObjectName) -> Option<&SiteKind> {
+        let [part] = name.0.as_slice() else { return None };
+        let number: usize = part.as_ident()?.value.strip_prefix(PREFIX)?.parse().ok()?;
+        self.kinds.get(number).map(|(kind, _)| kind)
+    }
+
     /// The call of that name, if it is one of these sites'.
     pub(crate) fn function(&self, name: &str, procedures: &Procedures) -> Option<Arc<ScalarUDF>> {
         let number: usize = name.strip_prefix(PREFIX)?.parse().ok()?;
@@ -64,8 +74,8 @@ impl Sites {
 
 /// Rewrites a statement's tree in place.
 pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>) -> Result<Sites> {
-    let mut annotator =
-        Annotator { sites: Sites::default(), source: statement.map(|statement| statement.source.as_ref()) };
+    let source = statement.map(|statement| statement.source.as_ref());
+    let mut annotator = Annotator { sites: Sites::default(), source, in_filters: HashMap::new() };
     match VisitMut::visit(tree, &mut annotator) {
         ControlFlow::Break(error) => Err(external(error)),
         ControlFlow::Continue(()) => Ok(annotator.sites),
@@ -75,6 +85,8 @@ pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>)
 pub(super) struct Annotator<'a> {
     pub(super) sites: Sites,
     pub(super) source: Option<&'a str>,
+    /// The sites in FILTER clauses by what they are and their operands.
+    pub(super) in_filters: HashMap<(SiteKind, Vec<Expr>), ObjectName>,
 }
 
 impl VisitorMut for Annotator<'_> {
@@ -82,9 +94,6 @@ impl VisitorMut for Annotator<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         restore_ordinals(query);
-        if let Err(error) = refuse_unmerged(&query.body) {
-            return ControlFlow::Break(error);
-        }
         ControlFlow::Continue(())
     }
 
@@ -238,7 +247,14 @@ impl Annotator<'_> {
                 if let Some(WindowType::WindowSpec(window)) = &mut function.over {
                     restore_in_window(window);
                 }
-                self.function(function)
+                if let Some(filter) = &mut function.filter {
+                    self.unify(filter);
+                }
+                window_syntax::name_exclusion(&mut function)?;
+                match variadic_argument(&mut function) {
+                    Some(array) => self.variadic(function, array),
+                    None => self.function(function),
+                }
             }
             other => other,
         })
@@ -249,7 +265,7 @@ impl Annotator<'_> {
         call_quoted(&name, operands)
     }
 
-    fn binary(&mut self, operator: BinaryOperator, left: Expr, right: Expr) -> Expr {
+    pub(super) fn binary(&mut self, operator: BinaryOperator, left: Expr, right: Expr) -> Expr {
         let places = Places {
             site: self.operator_place(&left, &operator),
             operands: vec![self.place(&left), self.place(&right)],
@@ -288,7 +304,7 @@ impl Annotator<'_> {
     }
 
     /// Functions that are an operator's other name, or one of several functions by their number of arguments.
-    fn function(&mut self, mut function: Function) -> Expr {
+    pub(super) fn function(&mut self, mut function: Function) -> Expr {
         let name = match function.name.0.as_slice() {
             [part] => part.as_ident().map(fold).unwrap_or_default(),
             _ => String::new(),
@@ -310,7 +326,7 @@ impl Annotator<'_> {
         {
             return self.meeting(meeting, values);
         }
-        if let ("array_agg" | "string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value)), ..]) =
+        if let ("array_agg" | ARRAY_OF_ROWS | "string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value)), ..]) =
             (name.as_str(), list.args.as_slice())
         {
             let value = value.clone();
@@ -402,7 +418,7 @@ impl Annotator<'_> {
         self.add(SiteKind::Prefix(prefix), Places { site, operands: vec![place] }, vec![operand])
     }
 
-    fn cast(&mut self, operand: Expr, to: SqlType) -> Expr {
+    pub(super) fn cast(&mut self, operand: Expr, to: SqlType) -> Expr {
         let place = self.place(&operand);
         let places = Places { site: place, operands: vec![place] };
         self.add(SiteKind::Cast(to), places, vec![operand])
@@ -479,7 +495,7 @@ fn is_array_of_values(items: &[Expr]) -> bool {
 }
 
 /// The arguments of a function without names and stars, if there are any.
-fn plain_values(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
+pub(super) fn plain_values(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
     let values = arguments.iter().map(|argument| match argument {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
         _ => None,
@@ -577,29 +593,6 @@ fn name_normal_form(form: &mut FunctionArgExpr) {
         && NORMAL_FORMS.contains(&fold(keyword).as_str())
     {
         *form = FunctionArgExpr::Expr(Expr::Value(Value::SingleQuotedString(keyword.value.clone()).into()));
-    }
-}
-
-/// A column that a FULL or RIGHT JOIN has in common comes from either side; DataFusion would show the left side's alone.
-fn refuse_unmerged(body: &SetExpr) -> std::result::Result<(), crate::error::QueryError> {
-    use ast::{JoinConstraint, JoinOperator};
-    match body {
-        SetExpr::SetOperation { left, right, .. } => refuse_unmerged(left).and_then(|()| refuse_unmerged(right)),
-        SetExpr::Select(select) => {
-            let joins = select.from.iter().flat_map(|from| &from.joins);
-            let unmerged = joins.into_iter().any(|join| match &join.join_operator {
-                JoinOperator::FullOuter(on) | JoinOperator::Right(on) | JoinOperator::RightOuter(on) => {
-                    matches!(on, JoinConstraint::Using(_) | JoinConstraint::Natural)
-                }
-                _ => false,
-            });
-            if unmerged {
-                let error = crate::error::QueryError::unsupported("FULL or RIGHT JOIN with USING or NATURAL");
-                return Err(error.hint("Write ON a.k = b.k and show coalesce(a.k, b.k)."));
-            }
-            Ok(())
-        }
-        _ => Ok(()),
     }
 }
 

@@ -21,11 +21,12 @@
 
 use super::exported;
 use super::sets::{SetRewriter, contains_set, rewrite_factor};
+use crate::subqueries::ARRAY_OF_ROWS;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, Distinct, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
     ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias,
-    TableAliasColumnDef, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -49,10 +50,7 @@ impl VisitorMut for Rewriter {
             }
         }
         for (position, tables) in select.from.iter_mut().enumerate() {
-            rewrite_factor(&mut tables.relation, position > 0);
-            for join in &mut tables.joins {
-                rewrite_factor(&mut join.relation, true);
-            }
+            rewrite_tables(tables, position > 0);
         }
         ControlFlow::Continue(())
     }
@@ -61,6 +59,18 @@ impl VisitorMut for Rewriter {
         let taken = std::mem::replace(expr, Expr::Value(Value::Null.into()));
         *expr = rewrite_expr(taken);
         ControlFlow::Continue(())
+    }
+}
+
+/// The functions of a FROM item, also in joins in parentheses.
+fn rewrite_tables(tables: &mut TableWithJoins, lateral_allowed: bool) {
+    let rewrite = |factor: &mut TableFactor, lateral_allowed: bool| match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => rewrite_tables(table_with_joins, lateral_allowed),
+        other => rewrite_factor(other, lateral_allowed),
+    };
+    rewrite(&mut tables.relation, lateral_allowed);
+    for join in &mut tables.joins {
+        rewrite(&mut join.relation, true);
     }
 }
 
@@ -265,7 +275,7 @@ fn by_position(mut key: OrderByExpr, item: &Expr) -> OrderByExpr {
 }
 
 fn array_agg(item: Expr, order: Vec<OrderByExpr>, distinct: bool) -> Expr {
-    let mut aggregate = call("array_agg", vec![item]);
+    let mut aggregate = call(ARRAY_OF_ROWS, vec![item]);
     if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = &mut aggregate {
         list.duplicate_treatment = distinct.then_some(DuplicateTreatment::Distinct);
         if !order.is_empty() {
@@ -276,8 +286,8 @@ fn array_agg(item: Expr, order: Vec<OrderByExpr>, distinct: bool) -> Expr {
 }
 
 /// `SELECT items FROM from`.
-pub(super) fn select_query(items: Vec<SelectItem>, from: Option<TableFactor>) -> Query {
-    use datafusion::sql::sqlparser::ast::{GroupByExpr, TableWithJoins};
+pub(crate) fn select_query(items: Vec<SelectItem>, from: Option<TableFactor>) -> Query {
+    use datafusion::sql::sqlparser::ast::GroupByExpr;
     let select = Select {
         select_token: datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
         optimizer_hints: Vec::new(),
@@ -375,7 +385,7 @@ fn rewrite_cast(
         ("int2vector", 0) => cast(expr, array_of(DataType::SmallInt(None))),
         ("name" | "\"char\"" | "aclitem", 1) => cast(expr, array_of(DataType::Text)),
         ("cardinal_number", 0) => cast(expr, DataType::Integer(None)),
-        ("character_data" | "yes_or_no" | "pg_node_tree" | "aclitem" | "unknown" | "cstring", 0) => {
+        ("character_data" | "yes_or_no" | "pg_node_tree" | "aclitem" | "unknown" | "cstring" | "jsonpath", 0) => {
             cast(expr, DataType::Text)
         }
         _ => match builtin_type(&data_type) {

@@ -12,8 +12,9 @@ use crate::functions::series::GENERATE_SERIES;
 use crate::functions::values::ORDINALS;
 use crate::output_names::numbered_name;
 use crate::returning::table_factor;
+use crate::standard_spellings::ROWS_FROM;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, TableAlias,
+    Array, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, TableAlias,
     TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -182,53 +183,81 @@ fn set_factor(
         return Some(plain_table(relation, set_alias(name, alias, exported::is_single_column_set(relation), false)));
     }
     let lateral = lateral_allowed && mentions_column(args);
-    let lists: Vec<Expr> = match name {
-        "unnest" => args.iter().cloned().map(items_of).collect(),
-        // With constants this is a table, whose rows are made while they are read.
-        GENERATE_SERIES if !ordinality && is_constant(args) => {
-            let alias = set_alias(name, alias, true, false);
-            return Some(table_function(name, args, alias));
-        }
-        _ if is_set(name) => vec![set_as_list(name, args.to_vec())?],
-        _ if json_sets::has_members(name) => json_sets::member_lists(name, args),
-        _ if is_scalar_function(name) => {
-            let item = SelectItem::UnnamedExpr(call(name, args.to_vec()));
-            let subquery = Box::new(select_query(vec![item], None));
-            let alias = set_alias(name, alias, true, false);
-            return Some(TableFactor::Derived { lateral, subquery, alias, sample: None });
-        }
-        _ => return None,
-    };
-    let mut items: Vec<SelectItem> = Vec::new();
-    for (position, list) in lists.iter().enumerate() {
-        let expr = call("unnest", vec![list.clone()]);
-        let alias = Ident::with_quote('"', numbered_name(name, position + 1));
-        items.push(SelectItem::ExprWithAlias { expr, alias });
+    // With constants this is a table, whose rows are made while they are read.
+    if name == GENERATE_SERIES && !ordinality && is_constant(args) {
+        return Some(table_function(name, args, set_alias(name, alias, true, false)));
     }
-    if ordinality {
-        let expr = call("unnest", vec![call(ORDINALS, lists.clone())]);
-        items.push(SelectItem::ExprWithAlias { expr, alias: Ident::new("ordinality") });
+    if !ordinality && !is_set(name) && !json_sets::has_members(name) && is_scalar_function(name) {
+        let item = SelectItem::UnnamedExpr(call(name, args.to_vec()));
+        let subquery = Box::new(select_query(vec![item], None));
+        let alias = set_alias(name, alias, true, ordinality);
+        return Some(TableFactor::Derived { lateral, subquery, alias, sample: None });
     }
-    let subquery = Box::new(select_query(items, None));
-    let alias = match lists.len() {
-        1 => set_alias(name, alias, true, ordinality),
+    let columns = columns_of(name, args)?;
+    let subquery = Box::new(side_by_side(&columns, ordinality));
+    let alias = match (columns.as_slice(), args) {
+        ([_], [Expr::Function(only)]) if name == ROWS_FROM => {
+            set_alias(&last_part(&only.name), alias, true, ordinality)
+        }
+        ([_], _) => set_alias(name, alias, true, ordinality),
         _ if json_sets::has_members(name) => set_alias(name, alias, false, ordinality),
-        columns => alias.map(|alias| completed(alias, name, columns, ordinality)),
+        _ => alias.map(|alias| completed(alias, &columns, ordinality)),
     };
     let alias = alias.or_else(|| Some(bare_alias(name)));
     Some(TableFactor::Derived { lateral, subquery, alias, sample: None })
 }
 
+/// The columns of a set: their names, and the lists of their values.
+fn columns_of(name: &str, args: &[Expr]) -> Option<Vec<(String, Expr)>> {
+    if name == ROWS_FROM {
+        let columns = args.iter().map(|function| match function {
+            Expr::Function(function) => columns_of(&last_part(&function.name), &plain_arguments(&function.args)?),
+            _ => None,
+        });
+        return columns.collect::<Option<Vec<_>>>().map(|columns| columns.concat());
+    }
+    let lists: Vec<Expr> = match name {
+        "unnest" => args.iter().cloned().map(items_of).collect(),
+        _ if is_set(name) => vec![set_as_list(name, args.to_vec())?],
+        _ if json_sets::has_members(name) => json_sets::member_lists(name, args),
+        // One value is one row.
+        _ if is_scalar_function(name) => {
+            vec![Expr::Array(Array { elem: vec![call(name, args.to_vec())], named: true })]
+        }
+        _ => return None,
+    };
+    let own = json_sets::own_columns(name);
+    let names = (0..lists.len()).map(|index| own.get(index).map_or(name, |own| *own).to_string());
+    Some(names.zip(lists).collect())
+}
+
+/// Lists as the columns of one query, which has as many rows as the longest of them.
+fn side_by_side(columns: &[(String, Expr)], ordinality: bool) -> Query {
+    let mut items: Vec<SelectItem> = Vec::new();
+    for (position, (name, list)) in columns.iter().enumerate() {
+        let expr = call("unnest", vec![list.clone()]);
+        let number = columns[..=position].iter().filter(|(known, _)| known == name).count();
+        items.push(SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', numbered_name(name, number)) });
+    }
+    if ordinality {
+        let lists = columns.iter().map(|(_, list)| list.clone()).collect();
+        let expr = call("unnest", vec![call(ORDINALS, lists)]);
+        items.push(SelectItem::ExprWithAlias { expr, alias: Ident::new("ordinality") });
+    }
+    select_query(items, None)
+}
+
 /// The names of columns that an alias leaves out, where it names some.
-fn completed(mut alias: TableAlias, name: &str, columns: usize, ordinality: bool) -> TableAlias {
+fn completed(mut alias: TableAlias, columns: &[(String, Expr)], ordinality: bool) -> TableAlias {
     let column = |ident: Ident| TableAliasColumnDef { name: ident, data_type: None };
     if alias.columns.is_empty() {
         return alias;
     }
-    for position in alias.columns.len()..columns {
-        alias.columns.push(column(Ident::with_quote('"', numbered_name(name, position + 1))));
+    for (position, (name, _)) in columns.iter().enumerate().skip(alias.columns.len()) {
+        let name = numbered_name(name, position + 1);
+        alias.columns.push(column(Ident::with_quote('"', name)));
     }
-    if ordinality && alias.columns.len() == columns {
+    if ordinality && alias.columns.len() == columns.len() {
         alias.columns.push(column(Ident::new("ordinality")));
     }
     alias

@@ -17,6 +17,7 @@
 //! A definition of a view is kept as it was before [`spell_out`].
 
 mod constants;
+pub(crate) mod direct_arguments;
 mod limits;
 mod names;
 mod quantified;
@@ -30,7 +31,7 @@ pub(crate) mod whole_rows;
 mod windows;
 
 pub(crate) use syntax::mend_spellings;
-pub(crate) use tokens::spell_out_tokens;
+pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
 
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::is_known_collation;

@@ -8,19 +8,27 @@
 //!     substring(x SIMILAR p ESCAPE e)     substring(x FROM p FOR e)
 //!     x NOT LIKE ANY (…)                  x !~~ ANY (…)
 //!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
+//!     f(a, VARIADIC b)                    f(a, "variadic argument"(b))
+//!     OVER (… EXCLUDE TIES)               OVER ("exclude ties" …)
+//!     ROWS FROM (f(), g())                "rows from"(f(), g())
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
 //!
-//! The calls in double quotes are read by [`super::syntax`] and never leave this folder. Tokens keep the place that
+//! The calls in double quotes are read by [`super::syntax`] and never leave this folder, but for ROWS FROM, which is a
+//! set. Tokens keep the place that
 //! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
 //! are names again.
 
 use crate::error::{ErrorKind, QueryError};
-use crate::statement::position_of;
+use crate::functions::excluded_frames::Exclusion;
+use crate::functions::variadic::VARIADIC;
+use crate::statement::{near, position_of};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// The call around the count of FETCH FIRST … WITH TIES.
 pub(super) const WITH_TIES: &str = "with ties";
+/// The relation that ROWS FROM is, whose arguments are calls.
+pub(crate) const ROWS_FROM: &str = "rows from";
 /// The call around the first bound of BETWEEN SYMMETRIC.
 pub(super) const SYMMETRIC: &str = "between symmetric";
 /// The farthest that the end of a cast may be from a window frame's offset, in tokens.
@@ -38,6 +46,9 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::TRIM => trim(tokens, index),
             Keyword::SUBSTRING => similar_part(tokens, index),
             Keyword::LIKE | Keyword::ILIKE => quantified_like(tokens, index),
+            _ if is_word(tokens, index, "variadic") && is_argument_start(tokens, index) => {
+                variadic(tokens, index, source)?
+            }
             Keyword::EXCLUDE => exclusion(tokens, index, source)?,
             Keyword::TABLESAMPLE => check_sample(tokens, index, source)?,
             Keyword::ONLY if is_only_table(tokens, index) => {
@@ -45,6 +56,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 continue;
             }
             Keyword::USING => order_operator(tokens, index),
+            Keyword::ROWS if keyword(tokens, index + 1) == Keyword::FROM => rows_from(tokens, index),
             Keyword::ALL if index >= 2 && is_group_by(tokens, index - 2) => {
                 tokens.remove(index);
                 continue;
@@ -209,24 +221,90 @@ fn is_group_by(tokens: &[TokenWithSpan], index: usize) -> bool {
     keyword(tokens, index) == Keyword::GROUP && keyword(tokens, index + 1) == Keyword::BY
 }
 
-/// What a window frame leaves out. Nothing is what it leaves out without the clause.
+/// What a window frame leaves out is said by the window's name, see [`Exclusion`]. Nothing is what it leaves out without
+/// the clause.
 fn exclusion(tokens: &mut Vec<TokenWithSpan>, index: usize, source: &str) -> Result<(), QueryError> {
-    let length = match keyword(tokens, index + 1) {
-        Keyword::NO if is_word(tokens, index + 2, "others") => 3,
-        Keyword::CURRENT if keyword(tokens, index + 2) == Keyword::ROW => 3,
-        Keyword::GROUP | Keyword::TIES => 2,
+    let (length, exclusion) = match keyword(tokens, index + 1) {
+        Keyword::NO if is_word(tokens, index + 2, "others") => (3, None),
+        Keyword::CURRENT if keyword(tokens, index + 2) == Keyword::ROW => (3, Some(Exclusion::CurrentRow)),
+        Keyword::GROUP => (2, Some(Exclusion::Group)),
+        Keyword::TIES => (2, Some(Exclusion::Ties)),
         _ => return Ok(()),
     };
     if *token(tokens, index + length) != Token::RParen {
         return Ok(());
     }
-    if keyword(tokens, index + 1) != Keyword::NO {
-        let error = QueryError::new(ErrorKind::FeatureNotSupported, "EXCLUDE in a window frame is not supported");
+    let Some(open) = opening(tokens, index) else { return Ok(()) };
+    let begins_frame = |at: &usize| matches!(keyword(tokens, *at), Keyword::ROWS | Keyword::RANGE | Keyword::GROUPS);
+    if (open..index).rev().find(begins_frame).is_none() {
+        let error = QueryError::new(ErrorKind::Syntax, "syntax error at or near \"EXCLUDE\"");
         return Err(error.position(position_of(source, tokens[index].span.start)));
     }
     // The parenthesis takes the place, so that the walk goes on behind it.
     tokens.drain(index..index + length);
+    let Some(exclusion) = exclusion else { return Ok(()) };
+    let named = match &tokens[open + 1].token {
+        Token::Word(word) if word.quote_style.is_some() => Some(word.value.clone()),
+        Token::Word(word) if !is_window_clause(word.keyword) => Some(word.value.to_lowercase()),
+        _ => None,
+    };
+    let mark = exclusion.mark();
+    match named {
+        Some(name) => replace(tokens, open + 1..open + 2, vec![Token::make_word(&format!("{name} {mark}"), Some('"'))]),
+        None => {
+            let span = tokens[open].span;
+            tokens.insert(open + 1, TokenWithSpan { token: Token::make_word(mark, Some('"')), span });
+        }
+    }
     Ok(())
+}
+
+fn is_window_clause(word: Keyword) -> bool {
+    matches!(word, Keyword::PARTITION | Keyword::ORDER | Keyword::ROWS | Keyword::RANGE | Keyword::GROUPS)
+}
+
+/// The parenthesis that is open at a token.
+fn opening(tokens: &[TokenWithSpan], index: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    (0..index).rev().find(|at| match tokens[*at].token {
+        Token::RParen => {
+            depth += 1;
+            false
+        }
+        Token::LParen if depth == 0 => true,
+        Token::LParen => {
+            depth -= 1;
+            false
+        }
+        _ => false,
+    })
+}
+
+fn is_argument_start(tokens: &[TokenWithSpan], index: usize) -> bool {
+    index > 0 && matches!(tokens[index - 1].token, Token::LParen | Token::Comma)
+}
+
+/// `f(a, VARIADIC b)` is `f(a, "variadic argument"(b))`.
+fn variadic(tokens: &mut Vec<TokenWithSpan>, index: usize, source: &str) -> Result<(), QueryError> {
+    let syntax_error = |at: usize| match tokens.get(at) {
+        Some(token) => near(source, token),
+        None => QueryError::new(ErrorKind::Syntax, "syntax error at end of input"),
+    };
+    let called = opening(tokens, index).and_then(|open| open.checked_sub(1));
+    let meets = ["greatest", "least", "coalesce", "nullif"];
+    if called.is_some_and(|name| meets.iter().any(|meeting| is_word(tokens, name, meeting))) {
+        return Err(syntax_error(index));
+    }
+    let ends = |at: usize| matches!(tokens[at].token, Token::RParen | Token::Comma);
+    match find_outside(tokens, index + 1, ends) {
+        Some(close) if tokens[close].token == Token::RParen => {
+            let span = tokens[index].span;
+            tokens.insert(close, TokenWithSpan { token: Token::RParen, span });
+            replace(tokens, index..index + 1, vec![Token::make_word(VARIADIC, Some('"')), Token::LParen]);
+            Ok(())
+        }
+        other => Err(syntax_error(other.unwrap_or(tokens.len()))),
+    }
 }
 
 /// TABLESAMPLE knows two methods, each with one parameter.
@@ -335,6 +413,13 @@ fn trim(tokens: &mut Vec<TokenWithSpan>, index: usize) {
     }
     tokens.splice(index + 2..close, arguments);
     replace(tokens, index..index + 1, vec![Token::make_word(name, None)]);
+}
+
+/// `ROWS FROM (…)` as a function in FROM, which is what the parser reads there.
+fn rows_from(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    if *token(tokens, index + 2) == Token::LParen {
+        replace(tokens, index..index + 2, vec![Token::make_word(ROWS_FROM, Some('"'))]);
+    }
 }
 
 /// `[NOT] LIKE ANY (…)` by the name of LIKE's operator, which the parser takes beside ANY and ALL.

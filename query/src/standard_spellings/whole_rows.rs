@@ -11,7 +11,7 @@
 use super::trees::{bare, binary, null, quoted};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::concatenation::record;
-use crate::output_names::output_name;
+use crate::output_names::{output_name, shown_name};
 use crate::scan::external;
 use crate::statement_grammar::fold;
 use datafusion::common::{DFSchema, Result, ScalarValue};
@@ -166,7 +166,7 @@ impl Rows<'_> {
 
 /// Whether a FROM item has a table that goes by a name; true inside where an outer join may leave it out.
 fn named_in(tables: &TableWithJoins, name: &str) -> Option<bool> {
-    let mut found = is_named(&tables.relation, name).then_some(false);
+    let mut found = named_as(&tables.relation, name);
     for join in &tables.joins {
         let (left, right) = match join.join_operator {
             JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => (false, true),
@@ -174,13 +174,15 @@ fn named_in(tables: &TableWithJoins, name: &str) -> Option<bool> {
             JoinOperator::FullOuter(_) => (true, true),
             _ => (false, false),
         };
-        found = found.map(|outer| outer || left).or_else(|| is_named(&join.relation, name).then_some(right));
+        let joined = || named_as(&join.relation, name).map(|outer| outer || right);
+        found = found.map(|outer| outer || left).or_else(joined);
     }
     found
 }
 
-fn is_named(factor: &TableFactor, name: &str) -> bool {
-    match factor {
+fn named_as(factor: &TableFactor, name: &str) -> Option<bool> {
+    let is_named = match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => return named_in(table_with_joins, name),
         TableFactor::Table { alias: Some(alias), .. }
         | TableFactor::Derived { alias: Some(alias), .. }
         | TableFactor::Function { alias: Some(alias), .. }
@@ -188,9 +190,9 @@ fn is_named(factor: &TableFactor, name: &str) -> bool {
         TableFactor::Table { name: table, .. } => {
             table.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| fold(ident) == name)
         }
-        TableFactor::NestedJoin { table_with_joins, .. } => named_in(table_with_joins, name).is_some(),
         _ => false,
-    }
+    };
+    is_named.then_some(false)
 }
 
 fn mentions(expression: &Expr, name: &str) -> bool {
@@ -242,7 +244,7 @@ impl ExprPlanner for RowPlanner {
 fn object(columns: Vec<Planned>) -> Planned {
     let fields = columns.into_iter().flat_map(|column| {
         let name = match &column {
-            Planned::Column(column) => lit(column.name.clone()),
+            Planned::Column(column) => lit(shown_name(&column.name)),
             other => lit(other.schema_name().to_string()),
         };
         [name, column]

@@ -5,8 +5,9 @@
 //! of months, days and microseconds, which [`crate::operators::frames`] gives the type of the ORDER BY column.
 
 use super::constants::constant;
-use super::trees::bare;
+use super::trees::{bare, quoted};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::excluded_frames::Exclusion;
 use crate::planner::Planning;
 use crate::query_places::place_of;
 use crate::statement::Statement;
@@ -106,7 +107,15 @@ fn completed(
     mut spec: WindowSpec,
     context: Context<'_>,
 ) -> Result<WindowSpec, QueryError> {
-    let Some(name) = spec.window_name.take() else { return Ok(spec) };
+    let Some(mut name) = spec.window_name.take() else { return Ok(spec) };
+    // What the frame leaves out stands behind the name.
+    if let Some((base, exclusion)) = Exclusion::of_name(&name.value) {
+        spec.window_name = Some(quoted(exclusion.mark()));
+        if base.is_empty() {
+            return Ok(spec);
+        }
+        name.value = base.to_string();
+    }
     let base = found(windows, &name, context)?;
     let shown = fold(&name);
     let refused = |message: String| Err(QueryError::new(ErrorKind::Windowing, message).position(place(&name, context)));

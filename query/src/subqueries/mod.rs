@@ -44,7 +44,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Aggregate;
-use datafusion::logical_expr::{Expr, LogicalPlan, Subquery};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, Subquery};
 use scope::{Names, outer_columns};
 use std::sync::Arc;
 
@@ -150,10 +150,23 @@ fn without_rows(plan: LogicalPlan) -> Result<LogicalPlan> {
     scope::project(plan, vec![shown])
 }
 
+/// The aggregate that `array(SELECT …)` is: it belongs to its own query, whatever columns it names.
+pub(crate) const ARRAY_OF_ROWS: &str = "array of rows";
+
+/// An array_agg that is known for that.
+pub(crate) fn of_rows(array_agg: &Arc<AggregateUDF>) -> Arc<AggregateUDF> {
+    Arc::new(array_agg.as_ref().clone().with_aliases([ARRAY_OF_ROWS]))
+}
+
+fn is_of_rows(function: &AggregateUDF) -> bool {
+    function.aliases().iter().any(|alias| alias == ARRAY_OF_ROWS)
+}
+
 /// An aggregate of nothing but outer columns is the outer query's in PostgreSQL.
 fn refuse_outer_aggregates(aggregate: &Aggregate) -> Result<()> {
     for expr in &aggregate.aggr_expr {
-        if expr.contains_outer() && !expr.any_column_refs() {
+        let is_of_rows = matches!(expr, Expr::AggregateFunction(call) if is_of_rows(&call.func));
+        if expr.contains_outer() && !expr.any_column_refs() && !is_of_rows {
             let what = "an aggregate of an outer query's columns in a subquery";
             return Err(external(QueryError::unsupported(what)));
         }

@@ -1,0 +1,39 @@
+//! FILTER clauses that say the same.
+//!
+//! The planner takes equal aggregates for one, but knows their columns by how they print, and the sites in a filter print
+//! with their own names. So equal sites of filters get one name.
+
+use super::call::SiteKind;
+use super::sites::{Annotator, Sites, plain_values};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArguments, ObjectName, VisitMut, VisitorMut};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+impl Annotator<'_> {
+    /// Gives sites that equal those of earlier filters their names.
+    pub(super) fn unify(&mut self, filter: &mut Expr) {
+        let mut unifier = Unifier { sites: &self.sites, known: &mut self.in_filters };
+        let _ = VisitMut::visit(filter, &mut unifier);
+    }
+}
+
+struct Unifier<'a> {
+    sites: &'a Sites,
+    known: &'a mut HashMap<(SiteKind, Vec<Expr>), ObjectName>,
+}
+
+impl VisitorMut for Unifier<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expression
+            && let Some(kind) = self.sites.kind_of(&function.name)
+            && let FunctionArguments::List(list) = &function.args
+            && let Some(operands) = plain_values(&list.args)
+        {
+            let name = self.known.entry((kind.clone(), operands)).or_insert_with(|| function.name.clone());
+            function.name = name.clone();
+        }
+        ControlFlow::Continue(())
+    }
+}
