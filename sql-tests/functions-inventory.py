@@ -46,6 +46,33 @@ TOPICS = {
     "windows": """cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number""",
 }
 
+# What of pg_proc is not meant to be here: functions that serve operators, casts, types, indexes, aggregates and statistics, as
+# their descriptions say; functions of types that Meridian does not have (geometry, networks, text search, ranges, bit strings, money,
+# xml, transaction ids, cursors, and what is internal); and those that look after a server: statistics, replication, backups,
+# large objects, privileges, sequences, advisory locks.
+NOT_MEANT = {
+    "descriptions": r"^(implementation of|I/O|aggregate|join selectivity|restriction selectivity|less-equal|hash|sort support"
+                    r"|equal image|planner support|GIN|GiST|SP-GiST|BRIN|btree|transform|convert|statistics:|deprecated|larger of"
+                    r"|smaller of|index|internal conversion)|.*aggregate (transition|final) function|\(internal\)|adjust .* precision|convert .* to |window RANGE",
+    "types": r"\y(point|box|lseg|path|polygon|circle|line|inet|cidr|macaddr8?|tsvector|tsquery|regconfig|regdictionary|"
+             r"\w*range|bit|bit varying|money|xml|pg_lsn|xid8?|\w*snapshot|refcursor|internal|cstring|trigger|"
+             r"\w*handler|\w*vector|pg_\w+|jsonpath|aclitem|tid|cid|event_trigger)\y",
+    "names": r"^(pg_.*|lo_.*|loread|lowrite|has_.*|txid_.*|binary_upgrade.*|brin.*|gin.*|inet_.*|row_security.*|ts_.*|currval|nextval"
+             r"|setval|lastval|to_reg.*|_.*|amvalidate|dexp|dlog1|dlog10|dround|dtrunc|int[248](inc|dec).*|nameconcatoid|notlike|like"
+             r"|numeric_.*|plpgsql.*|textlen|to_ascii|getdatabaseencoding|xml_.*|in_range|bpchar|varchar|numeric|text|time"
+             r"|timestamp|timestamptz|timetz|interval|.*_subdiff|enum_.*)$",
+}
+
+MEANT = """
+WITH f AS (
+  SELECT p.proname,
+         bool_and(coalesce(obj_description(p.oid, 'pg_proc'), '') ~ '{descriptions}') AS serves,
+         bool_and((SELECT string_agg(format_type(t, NULL), ' ')
+                   FROM unnest(p.proargtypes::oid[] || p.prorettype) AS t) ~ '{types}') AS foreign_types
+  FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace GROUP BY 1)
+SELECT proname FROM f WHERE NOT serves AND NOT coalesce(foreign_types, false) AND proname !~ '{names}' ORDER BY 1
+"""
+
 # Typed values by the name of the type, as pg_proc's arguments have them. Anything else is none of Meridian's types.
 VALUES = {
     "boolean": ["true", "false"],
@@ -64,6 +91,8 @@ VALUES = {
     "timestamp without time zone": ["timestamp '2024-02-29 12:34:56.789'", "timestamp '2023-11-05 01:00:00'"],
     "timestamp with time zone": ["timestamptz '2024-02-29 12:34:56.789+00'", "timestamptz '2023-11-05 01:00:00+02'"],
     "interval": ["interval '1 mon 35 days 26:03:04.5'", "interval '-3 days 02:00'", "interval '1 day'"],
+    "json": ["""'{"a": [1, null], "b": {"c": "x"}}'::json""", "'[1, \"b\"]'::json"],
+    "jsonb": ["""'{"a": [1, null], "b": {"c": "x"}}'::jsonb""", "'[1, \"b\"]'::jsonb"],
     "uuid": ["'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid"],
     "oid": ["25::oid", "23::oid"],
     "text[]": ["array['a', NULL, 'c']", "array['b']"],
@@ -338,15 +367,30 @@ def nearly(theirs, ours):
     return numeric and types(theirs) == types(ours) and numbers(theirs) == numbers(ours)
 
 
+def print_share(meant, by_name):
+    """By names; those whose signatures take types that no values are listed for are told apart."""
+    states = {name: max(found, key=STATES.index) for name, found in by_name.items()}
+    states = {name: "differs" if state == "missing" and set(by_name[name]) != {"missing"} else state
+              for name, state in states.items()}
+    for state in STATES[1:]:
+        print(f"{state}: {' '.join(sorted(name for name, found in states.items() if found == state))}")
+    print(f"not called: {' '.join(name for name in meant if name not in states)}")
+    right = sum(state in ("right", "digits") for state in states.values())
+    print(f"names: {right} of {len(states)} right ({100 * right / len(states):.1f} %)")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("port", help="the port of a Meridian on 127.0.0.1")
     parser.add_argument("postgres", help="the connection string of a PostgreSQL 15")
     parser.add_argument("--differences", action="store_true", help="show the calls that differ")
+    parser.add_argument("--share", action="store_true", help="the share of all names that are meant to be here")
     parser.add_argument("--only", help="a regular expression for names")
     options = parser.parse_args()
     meridian = f"host=127.0.0.1 port={options.port} user=meridian dbname=meridian"
     topics = {name: topic for topic, names in TOPICS.items() for name in names.split()}
+    meant = psql(options.postgres, MEANT.format(**NOT_MEANT)).split() if options.share else []
+    topics = {**{name: "others" for name in meant}, **topics}
     listed = psql(options.postgres, SIGNATURES % ",".join(topics))
     signatures, statements = [], []
     for line in listed.splitlines():
@@ -361,11 +405,17 @@ def main():
     if not len(theirs) == len(ours) == len(statements):
         sys.exit(f"{len(statements)} statements, but {len(theirs)} and {len(ours)} answers")
     counts = Counter()
-    by_topic = {topic: Counter() for topic in TOPICS}
+    by_topic = {topic: Counter() for topic in [*TOPICS, "others"]}
+    by_name = {}
     for name, kind, kinds, places in signatures:
+        # What PostgreSQL's grammar has a syntax of its own for says nothing when it is called.
+        places = [at for at in places if theirs[at][0] != "42601"]
+        if not places:
+            continue
         state, each = verdict(name, [(theirs[at], ours[at]) for at in places])
         counts[state] += 1
         by_topic[topics[name]][state] += 1
+        by_name.setdefault(name, []).append(state)
         print(f"{state:8} {name}({', '.join(kinds)})")
         for at, one in zip(places, each):
             if options.differences and one != "right":
@@ -377,6 +427,8 @@ def main():
     print()
     for topic, found in by_topic.items():
         print(f"{topic:12} " + ", ".join(f"{found[state]:3} {state}" for state in STATES))
+    if options.share:
+        print_share(meant, by_name)
     print(f"{'all':12} " + ", ".join(f"{counts[state]} {state} ({100 * counts[state] / total:.1f} %)" for state in STATES))
 
 
