@@ -45,6 +45,7 @@ fn parts() -> Vec<Function> {
         one("rtrim", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| trim(columns, false, true))),
         one("btrim", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| trim(columns, true, true))),
         one("strpos", Overload::new(&[Bytea, Bytea], Int4, |columns, _| position(columns))),
+        one("byteacat", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| concatenated(columns))),
         Function::immutable("overlay", overlay),
     ]
 }
@@ -188,6 +189,15 @@ fn position(columns: &[ArrayRef]) -> Answer {
 }
 
 /// `overlay(bytes, placing, start [, length])`; without a length as many bytes are replaced as are put in.
+fn concatenated(columns: &[ArrayRef]) -> Answer {
+    let (left, right) = (binaries(columns, 0), binaries(columns, 1));
+    written_bytes(columns, |row, result| {
+        result.extend_from_slice(left.value(row));
+        result.extend_from_slice(right.value(row));
+        Ok(())
+    })
+}
+
 fn overlay(columns: &[ArrayRef]) -> Answer {
     let (bytes, placed, start) = (binaries(columns, 0), binaries(columns, 1), integers(columns, 2));
     let length = columns.get(3).map(|_| integers(columns, 3));

@@ -3,6 +3,7 @@
 //!
 //! All values of a group are kept until the end. NULLs are left out; of several most frequent values the first in the order wins.
 
+use super::constant_value;
 use super::moments::interpolated;
 use super::moments::ranks::{intervals_of, lengths_of, ranks_of};
 use super::percentiles::{answer_type, fraction_type};
@@ -188,7 +189,7 @@ impl Values {
         let value = sorted.slice(index, 1);
         let is_interval = matches!(self.data_type, DataType::Interval(_));
         let value = if is_interval { intervals_of(&value).map_err(external)? } else { value };
-        ScalarValue::try_from_array(&value, 0)
+        constant_value(&value)
     }
 
     fn between(&self, sorted: &ArrayRef, fraction: f64) -> Result<ScalarValue> {

@@ -1,9 +1,12 @@
 //! Aggregates of one name that compute in several ways: lowering chooses, as it sees what the arguments are.
 
 use super::casts::{CastContext, cast_call};
+use super::contexts::known_function;
 use super::lowering::{Argument, Lowering};
 use super::modifiers::unmodified;
+use super::resolution::{Operand, oid_of};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::no_function;
 use crate::functions::string_aggregate;
 use crate::scan::external;
 use arrow::datatypes::DataType;
@@ -80,6 +83,7 @@ impl Lowering<'_> {
             let message = "DISTINCT is not implemented for window functions";
             return Err(external(QueryError::new(ErrorKind::FeatureNotSupported, message)));
         }
+        self.check_default(&call, schema)?;
         if VALUES_GIVEN_BACK.contains(&call.fun.name())
             && let Some(value) = call.params.args.first_mut()
         {
@@ -92,6 +96,18 @@ impl Lowering<'_> {
             call.fun = WindowFunctionDefinition::AggregateUDF(chosen);
         }
         Ok(call)
+    }
+
+    /// The value that `lag` and `lead` give beyond the rows is of a type that goes together with that of the others.
+    fn check_default(&self, call: &WindowFunction, schema: &DFSchema) -> Result<()> {
+        let ("lag" | "lead", [_, _, _]) = (call.fun.name(), call.params.args.as_slice()) else { return Ok(()) };
+        let operands = call.params.args.iter().map(|value| Ok(Argument::new(value.clone(), None, schema)?.operand()));
+        let operands = operands.collect::<Result<Vec<Operand>>>()?;
+        let types: Vec<_> = operands.iter().map(oid_of).collect();
+        match known_function(call.fun.name(), &types).map_err(external)? {
+            Some(_) => Ok(()),
+            None => Err(external(no_function(call.fun.name(), &operands))),
+        }
     }
 
     /// The string_agg that collects rows, where the other one does not do: see `functions/string_aggregate`.

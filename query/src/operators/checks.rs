@@ -50,6 +50,10 @@ fn has_subscripts(known: &SqlType) -> bool {
 impl Annotator<'_> {
     pub(super) fn checked(&mut self, check: Check, value: Expr) -> Expr {
         let place = self.place(&value);
-        self.add(SiteKind::Checked(check), Places { site: place, operands: vec![place] }, vec![value])
+        let site = match check {
+            Check::Collation => self.word_after(&value, "collate").or(place),
+            Check::Subscript => place,
+        };
+        self.add(SiteKind::Checked(check), Places { site, operands: vec![place] }, vec![value])
     }
 }

@@ -46,7 +46,7 @@ fn rollup(elements: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
 /// Every choice of elements, the larger ones first.
 fn cube(elements: &[Vec<Expr>]) -> Vec<Vec<Expr>> {
     let chosen = |bits: &usize| {
-        let kept = elements.iter().enumerate().filter(|(index, _)| bits >> (elements.len() - 1 - index) & 1 == 1);
+        let kept = elements.iter().enumerate().filter(|(index, _)| (bits >> (elements.len() - 1 - index)) & 1 == 1);
         kept.flat_map(|(_, element)| element.clone()).collect()
     };
     (0..1_usize << elements.len()).rev().map(|bits| chosen(&bits)).collect()

@@ -11,7 +11,8 @@ use super::casts::{CastContext, cast_call, expression_field, is_text, literal};
 use super::document_lowering::refuse_grouped_json;
 use super::frames;
 use super::in_lists::keep_lists_apart;
-use super::modifiers::modified_value;
+use super::modifiers::{modified_value, unmodified};
+use super::prefixes::Prefix;
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
 use crate::functions::aggregates::AVERAGE;
@@ -263,6 +264,10 @@ impl Lowering<'_> {
         let mut next = || arguments.next().expect("a site has the operands it was made with");
         let lowered = match &site.kind {
             SiteKind::Binary(operator) => self.binary(operator, next(), next()),
+            SiteKind::Prefix(Prefix::Plus) => {
+                let value = self.prefixed(Prefix::Plus, next());
+                return value.map_err(external).and_then(|value| unmodified(value, schema));
+            }
             SiteKind::Prefix(prefix) => self.prefixed(*prefix, next()),
             SiteKind::Condition(construct) => self.condition(construct, next()),
             SiteKind::Checked(_) => Ok(next().expression),
@@ -436,6 +441,11 @@ impl Lowering<'_> {
             // The names of objects are found where names are known.
             Some(from) if is_left_to_arrow(&from) || (operand.is_alias && is_text(&to)) || is_left_to_arrow(&to) => {
                 Ok(Expr::Cast(Cast::new_from_field(Box::new(operand.expression), Arc::new(expression_field(&to)))))
+            }
+            Some(from) if to == SqlType::Bytea => {
+                let padded = self.padded(operand.expression, &from)?;
+                let from = if matches!(from, SqlType::Bpchar { .. }) { SqlType::Text } else { from };
+                Ok(self.converted(padded, &from, &to))
             }
             Some(from) => Ok(self.converted(operand.expression, &from, &to)),
         }

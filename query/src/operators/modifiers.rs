@@ -76,7 +76,7 @@ fn of_interval(fields: Option<&IntervalFields>, digits: Option<u64>) -> Option<M
         return None;
     }
     let units = fields.map_or(ALL_UNITS, units_of);
-    let number = units << 16 | digits.map_or(ALL_DIGITS, |digits| digits as i32);
+    let number = (units << 16) | digits.map_or(ALL_DIGITS, |digits| digits as i32);
     Some(Modifier { digits: kept(digits), unit: fields.and_then(smallest), number })
 }
 

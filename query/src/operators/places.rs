@@ -31,6 +31,16 @@ impl Annotator<'_> {
         Some(source[..byte + found].chars().count() + 1)
     }
 
+    /// Where a word, in small letters, stands for the first time after an expression.
+    pub(super) fn word_after(&self, expression: &Expr, word: &str) -> Option<usize> {
+        let source = self.source?;
+        let end = expression.span().end;
+        position_of(source, end)?;
+        let byte = byte_offset(source, end);
+        let found = source.get(byte..)?.to_ascii_lowercase().find(word)?;
+        Some(source[..byte + found].chars().count() + 1)
+    }
+
     /// The site that an expression became.
     pub(super) fn site_of(&self, expression: &Expr) -> Option<&(SiteKind, Places)> {
         let Expr::Function(function) = expression else { return None };

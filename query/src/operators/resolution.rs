@@ -239,7 +239,7 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
             numbers.then_some(Resolved::Procedure { name: "power", swapped: false })
         }
         BinaryOperator::StringConcat => match (left_class, right_class) {
-            (Class::Bytea, Class::Bytea) => Some(Resolved::Native(Operator::StringConcat)),
+            (Class::Bytea, Class::Bytea) => Some(Resolved::Procedure { name: "byteacat", swapped: false }),
             (Class::Text, _) | (_, Class::Text) => Some(Resolved::Concatenation),
             _ => None,
         },

@@ -48,9 +48,13 @@ impl SetArgument {
     }
 }
 
-/// Whether PostgreSQL has an aggregate or a window function of this name.
+/// Functions of any value, which a literal is not before it has a type.
+const OF_TYPED_VALUES: [&str; 2] = ["to_json", "to_jsonb"];
+
+/// Whether PostgreSQL has an aggregate or a window function of this name, or one that takes no open literals.
 fn is_of_sets(name: &str) -> bool {
     name == AVERAGED
+        || OF_TYPED_VALUES.contains(&name)
         || functions_by_name(name).iter().filter_map(|oid| function_by_oid(*oid)).any(|known| known.kind != "f")
 }
 
@@ -85,13 +89,9 @@ impl Annotator<'_> {
 fn is_open(value: &ast::Expr) -> bool {
     match value {
         ast::Expr::Nested(inner) => is_open(inner),
-        ast::Expr::Value(value) => matches!(
-            value.value,
-            Value::SingleQuotedString(_)
-                | Value::EscapedStringLiteral(_)
-                | Value::UnicodeStringLiteral(_)
-                | Value::Null
-        ),
+        ast::Expr::Value(value) => {
+            matches!(value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_) | Value::Null)
+        }
         _ => false,
     }
 }

@@ -243,6 +243,9 @@ impl Annotator<'_> {
             Expr::AtTimeZone { timestamp, time_zone } => call("timezone", vec![*time_zone, *timestamp]),
             Expr::Extract { field, expr, .. } => extract(&field, *expr),
             Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => self.number(digits, long, span),
+            Expr::Value(ValueWithSpan { value: Value::UnicodeStringLiteral(text), span }) => {
+                Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
+            }
             Expr::Function(mut function) => {
                 if let Some(WindowType::WindowSpec(window)) = &mut function.over {
                     restore_in_window(window);

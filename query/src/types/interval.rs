@@ -73,7 +73,7 @@ fn push_padded(out: &mut Vec<u8>, value: u64) {
 /// Reads `1 year 2 mons 3 days 04:05:06`, `1-2`, `3 4:05:06`, `P1Y2M3DT4H5M6S`, `1 day ago`.
 pub(super) fn parse_interval(text: &str) -> Result<IntervalMonthDayNano, QueryError> {
     let total = match text.trim().strip_prefix(['P', 'p']) {
-        Some(rest) => iso_8601(rest),
+        Some(rest) => iso_8601(rest).or_else(|| iso_alternative(rest)),
         None => words(text),
     };
     let Some(total) = total else {
@@ -87,8 +87,16 @@ pub(super) fn parse_interval(text: &str) -> Result<IntervalMonthDayNano, QueryEr
         ));
     };
     total.finish().ok_or_else(|| {
-        QueryError::new(ErrorKind::DatetimeOutOfRange, format!("interval field value out of range: \"{text}\""))
+        let message = format!("interval field value out of range: \"{text}\"");
+        let is_number_too_large = numbers(text).any(|number| number.parse::<i32>().is_err());
+        let kind = if is_number_too_large { ErrorKind::IntervalOutOfRange } else { ErrorKind::DatetimeOutOfRange };
+        QueryError::new(kind, message)
     })
+}
+
+/// The whole numbers in a text.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_digit()).filter(|digits| !digits.is_empty())
 }
 
 /// Whether a text begins as years and months do, as in `2023-12-31`, with more months than a year has.
@@ -245,6 +253,30 @@ fn clock_time(hours: i128, text: &str) -> Option<(i128, &str)> {
     }
     let micros = hours * i128::from(HOUR_MICROS) + i128::from(minutes * 60 + seconds) * i128::from(SECOND_MICROS);
     Some((micros + i128::from(fraction_micros(fraction).ok()?), rest))
+}
+
+/// `0001-02-03T04:05:06`: years, months and days, then hours, minutes and seconds.
+fn iso_alternative(text: &str) -> Option<Total> {
+    let (date, time) = text.split_once(['T', 't']).unwrap_or((text, ""));
+    let mut total = Total::default();
+    let parts: Vec<&str> = date.split('-').collect();
+    if parts.len() > 3 || (parts.len() < 2 && time.is_empty()) {
+        return None;
+    }
+    for (part, unit) in parts.iter().zip([Unit::Months(12), Unit::Months(1), Unit::Days(1)]) {
+        if !date.is_empty() {
+            total.add(part.parse::<u32>().ok()?.into(), 0.0, unit);
+        }
+    }
+    if !time.is_empty() {
+        let (hours, rest) = time.split_once(':')?;
+        let (micros, rest) = clock_time(hours.parse::<u32>().ok()?.into(), rest)?;
+        if !rest.is_empty() {
+            return None;
+        }
+        total.micros += micros;
+    }
+    Some(total)
 }
 
 fn iso_8601(text: &str) -> Option<Total> {

@@ -39,8 +39,8 @@ const SUM_TOLERANCE: f64 = 1e-12;
 const REAL_SUM_TOLERANCE: f64 = 1e-6;
 /// How much what is computed in double precision may differ from what PostgreSQL computes exactly.
 const DOUBLE_TOLERANCE: f64 = 1e-12;
-/// The relative distance of a double to the next.
-const LAST_DIGIT: f64 = 2.3e-16;
+/// Two doubles, relative to their size.
+const LAST_DIGIT: f64 = 4.5e-16;
 const VARIANCE_TOLERANCE: f64 = 1e-9;
 
 /// What a mark is called in the summary.
@@ -122,7 +122,7 @@ fn rounded(text: &str, scale: usize) -> Option<(bool, Vec<u8>)> {
 }
 
 /// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, the whole last, and
-/// Meridian of the same. `is_constant` says whether it is a CASE without columns, `has_summer_time` says whether a zone that knows summer time is meant.
+/// Meridian of the same. `is_constant` says whether it is a CASE that is decided without a row, `has_summer_time` says whether a zone that knows summer time is meant.
 pub(crate) fn explanation(
     kind: &Kind,
     parts: &[Outcome],

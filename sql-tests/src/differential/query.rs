@@ -208,8 +208,14 @@ fn set_operations(random: &mut StdRng, zone: &'static str) -> Statement {
         if of == Type::Numeric || other == Type::Numeric {
             item.mark = Mark::Scale;
         }
+        let other = generator.value(other, 1, true);
+        for mark in [Mark::CubeRoot, Mark::Double] {
+            if other.has_mark(mark) {
+                item.mark = item.mark.max(mark);
+            }
+        }
         items.push(item);
-        others.push(generator.value(other, 1, true));
+        others.push(other);
     }
     let operations = ["UNION", "UNION ALL", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL"];
     let operation = operations.choose(generator.random).copied().unwrap_or("UNION");

@@ -177,8 +177,11 @@ impl Search<'_> {
         let mut parts: Vec<Outcome> = self.servers.postgres.ask_all(&texts).await;
         parts.push(best.comparison.postgres.clone());
         let summer_time = has_summer_time(best.statement.zone) || names_summer_time(&best.statement.sql());
-        let is_constant = best.statement.scope == Scope::Constant
-            && best.statement.all().iter().any(|(_, _, tree)| tree.label.starts_with("CASE "));
+        let is_constant = best.statement.all().iter().any(|(_, _, tree)| {
+            let text = tree.text();
+            let decided = text.contains("CASE WHEN true") || text.contains("CASE WHEN false");
+            tree.label.starts_with("CASE ") && (decided || best.statement.scope == Scope::Constant)
+        });
         Ok(listed::explanation(&best.kind, &parts, &meridian, summer_time, is_constant))
     }
 }
