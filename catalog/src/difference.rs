@@ -11,13 +11,16 @@
 
 use crate::draft::Op;
 use crate::entries::{
-    Key, change_value, meta_value, recent_value, schema_value, segment_value, sequence_value, table_value, view_value,
+    Key, change_value, load_value, meta_value, recent_value, schema_value, segment_value, sequence_value, table_value,
+    view_value,
 };
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::loads::Loads;
 use crate::segment::LiveSegment;
 use crate::snapshot::{RecentBatch, Snapshot, TableVersion, ViewVersion};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Puts (`Some`) and removes (`None`), each key once.
@@ -38,6 +41,9 @@ pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIte
             },
         );
     }
+    if !Arc::ptr_eq(&before.loads, &after.loads) {
+        push_loads(&mut changes, &before.loads, &after.loads);
+    }
     for_each_pair(&before.tables, &after.tables, Arc::ptr_eq, |id, old, new| {
         let parts = touched.get(id).unwrap_or(&untouched);
         push_table(&mut changes, *id, (old.map(|old| &**old), new.map(|new| &**new)), before.seq, parts);
@@ -49,6 +55,15 @@ pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIte
         changes.push((Key::Sequence(*id), new.map(|sequence| sequence_value(sequence))));
     });
     changes
+}
+
+/// Loads never change; they come at the end and go where they are too many.
+fn push_loads(changes: &mut Changes, before: &Loads, after: &Loads) {
+    let gone = before.records.keys().filter(|key| !after.records.contains_key(*key));
+    changes.extend(gone.map(|(seq, index)| (Key::Load(*seq, *index), None)));
+    let start = before.records.last_key_value().map_or(Bound::Unbounded, |(last, _)| Bound::Excluded(*last));
+    let new = after.records.range((start, Bound::Unbounded));
+    changes.extend(new.map(|((seq, index), record)| (Key::Load(*seq, *index), Some(load_value(record)))));
 }
 
 /// The parts of a table that operations named.
@@ -101,7 +116,8 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
             | Op::CreateSequence(_)
             | Op::AlterSequence { .. }
             | Op::SetSequence { .. }
-            | Op::DropSequence(_) => {}
+            | Op::DropSequence(_)
+            | Op::RecordLoad(_) => {}
         }
     }
     touched

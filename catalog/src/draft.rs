@@ -13,6 +13,7 @@
 use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::keys::AddedKeys;
+use crate::loads::LoadRecord;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
@@ -95,6 +96,8 @@ pub enum Op {
         value: SequenceValue,
     },
     DropSequence(ObjectId),
+    /// Remembers a load whose rows other operations of the same commit add.
+    RecordLoad(Arc<LoadRecord>),
 }
 
 /// What a writer wants to change, relative to the snapshot that it read.
@@ -135,6 +138,8 @@ pub enum Conflict {
     StillNeeded { view: ObjectName, input: ObjectId },
     #[error("the state of view {0} was changed by a concurrent fold")]
     StateChanged(ObjectId),
+    #[error("a load with the label \"{0}\" was committed before")]
+    LabelTaken(String),
 }
 
 impl Snapshot {
@@ -191,6 +196,7 @@ impl Snapshot {
             Op::AlterSequence { definition, value } => self.alter_sequence(definition, *value),
             Op::SetSequence { sequence, version, value } => self.set_sequence(*sequence, *version, *value),
             Op::DropSequence(id) => self.drop_sequence(*id),
+            Op::RecordLoad(record) => Arc::make_mut(&mut self.loads).add(seq, record),
         }
     }
 

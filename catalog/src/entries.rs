@@ -13,6 +13,7 @@
 use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::loads::{LoadRecord, Loads};
 use crate::segment::{LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue, SequenceVersion};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
@@ -43,6 +44,8 @@ pub(crate) enum Key {
     Recent(ObjectId, RecentId),
     Change(ObjectId, CommitSeq),
     Sequence(ObjectId),
+    /// A load by its commit and its place in it.
+    Load(CommitSeq, u32),
 }
 
 impl Key {
@@ -57,6 +60,7 @@ impl Key {
             Self::Recent(table, id) => (6, Some(*table), id.0.to_be_bytes().to_vec()),
             Self::Change(table, seq) => (7, Some(*table), seq.0.to_be_bytes().to_vec()),
             Self::Sequence(id) => (8, Some(*id), Vec::new()),
+            Self::Load(seq, index) => (9, None, [seq.0.to_be_bytes().as_slice(), &index.to_be_bytes()].concat()),
         };
         let mut bytes = vec![tag];
         bytes.extend(object.iter().flat_map(|object| object.0.to_be_bytes()));
@@ -89,6 +93,11 @@ impl Key {
                 Self::Change(table, CommitSeq(u64::from_be_bytes(rest.try_into().ok()?)))
             }
             8 => object().filter(|(_, rest)| rest.is_empty()).map(|(id, _)| Self::Sequence(id))?,
+            9 => {
+                let (seq, index) = rest.split_first_chunk::<8>()?;
+                let index = u32::from_be_bytes(index.try_into().ok()?);
+                Self::Load(CommitSeq(u64::from_be_bytes(*seq)), index)
+            }
             _ => return None,
         })
     }
@@ -175,6 +184,7 @@ struct StoredChange<'a> {
 pub(crate) fn entries(snapshot: &Snapshot) -> Vec<(Key, Vec<u8>)> {
     let mut all = vec![(Key::Meta, meta_value(snapshot))];
     all.extend(snapshot.schemas.iter().map(|(name, id)| (Key::Schema(name.clone()), schema_value(*id))));
+    all.extend(snapshot.loads.iter().map(|((seq, index), record)| (Key::Load(*seq, *index), load_value(record))));
     for table in snapshot.tables.values() {
         all.push((Key::Table(table.definition.id), table_value(table)));
         push_contents(&mut all, table);
@@ -207,6 +217,10 @@ pub(crate) fn meta_value(snapshot: &Snapshot) -> Vec<u8> {
 
 pub(crate) fn schema_value(id: ObjectId) -> Vec<u8> {
     encode(&id)
+}
+
+pub(crate) fn load_value(record: &LoadRecord) -> Vec<u8> {
+    encode(&Document::from(record))
 }
 
 fn store_table(table: &TableVersion) -> StoredTable<'_> {
@@ -283,6 +297,7 @@ struct Loader {
     contents: HashMap<ObjectId, Contents>,
     metas: HashMap<SegmentId, Arc<SegmentMeta>>,
     batches: SchemaPool,
+    loads: Loads,
 }
 
 impl Loader {
@@ -297,6 +312,7 @@ impl Loader {
             contents: HashMap::new(),
             metas: HashMap::new(),
             batches: SchemaPool::default(),
+            loads: Loads::default(),
         }
     }
 
@@ -331,6 +347,10 @@ impl Loader {
             Key::Change(table, seq) => {
                 let change = Arc::new(self.load_change(seq, value)?);
                 self.contents.entry(table).or_default().changes.insert(seq, change);
+            }
+            Key::Load(seq, index) => {
+                let record: Document<'_, LoadRecord> = decode("a load", value)?;
+                self.loads.insert((seq, index), record.shared());
             }
         }
         Ok(())
@@ -387,6 +407,7 @@ impl Loader {
             tables: Arc::new(tables),
             views: Arc::new(views),
             sequences: Arc::new(sequences),
+            loads: Arc::new(self.loads),
         })
     }
 

@@ -94,6 +94,10 @@ fn summarize_one(op: &Op, name: &impl Fn(ObjectId) -> String) -> String {
         Op::AlterSequence { definition, .. } => format!("alter sequence {}", definition.name),
         Op::SetSequence { sequence, value, .. } => format!("set sequence {} to {}", name(*sequence), value.last),
         Op::DropSequence(id) => format!("drop sequence {}", name(*id)),
+        Op::RecordLoad(record) => match &record.label {
+            Some(label) => format!("record load \"{label}\""),
+            None => "record a load".to_string(),
+        },
     }
 }
 

@@ -21,6 +21,7 @@ pub mod files;
 pub mod history;
 pub mod ids;
 pub mod keys;
+pub mod loads;
 pub mod recovery;
 pub mod segment;
 pub mod segment_files;

@@ -3,6 +3,7 @@
 use crate::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform, ViewDefinition};
 use crate::draft::Op;
 use crate::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::loads::LoadRecord;
 use crate::segment::{ColumnStatistics, Datum, DeletionVector, PartitionKey, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{Snapshot, TableVersion};
@@ -164,7 +165,12 @@ pub(crate) fn ops_of(snapshot: &Snapshot, step: Step) -> Vec<Op> {
         1 => vec![Op::DropTable(id)],
         2..5 => vec![Op::AddSegments { table: id, segments: vec![new_segment] }],
         5..8 => vec![add_recent(0)],
-        8 => vec![add_recent(1), Op::AddSegments { table: id, segments: vec![new_segment] }, add_recent(0)],
+        8 => vec![
+            add_recent(1),
+            Op::AddSegments { table: id, segments: vec![new_segment] },
+            add_recent(0),
+            load(step.first, step.second),
+        ],
         9..12 => vec![delete(table, step)],
         12 => vec![Op::Truncate { table: id }, add_recent(0)],
         13 => vec![add_recent(0), Op::Truncate { table: id }],
@@ -200,6 +206,23 @@ fn view_ops(snapshot: &Snapshot, kind: u8, step: Step, new_segment: Arc<SegmentM
             vec![Op::Fold { view: *id, from: view.frontier, to, replace, segments: vec![new_segment], recent }]
         }
     }
+}
+
+/// A load whose label may be taken.
+pub(crate) fn load(first: u32, second: u32) -> Op {
+    Op::RecordLoad(Arc::new(LoadRecord {
+        label: first.is_multiple_of(2).then(|| format!("load {}", first % 7)),
+        user: "meridian".to_string(),
+        schema: "public".to_string(),
+        table: "sales".to_string(),
+        rows: u64::from(second),
+        rejected: 0,
+        bytes: 100,
+        digest: None,
+        micros: 1,
+        segments: 1,
+        at_micros: 1,
+    }))
 }
 
 fn delete(table: &TableVersion, step: Step) -> Op {

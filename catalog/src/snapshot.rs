@@ -10,6 +10,7 @@
 
 use crate::definition::{Key, ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::loads::Loads;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::SequenceVersion;
 use arrow::array::RecordBatch;
@@ -141,6 +142,7 @@ pub struct Snapshot {
     pub tables: Arc<BTreeMap<ObjectId, Arc<TableVersion>>>,
     pub views: Arc<BTreeMap<ObjectId, Arc<ViewVersion>>>,
     pub sequences: Arc<BTreeMap<ObjectId, Arc<SequenceVersion>>>,
+    pub loads: Arc<Loads>,
 }
 
 impl Snapshot {
@@ -156,6 +158,7 @@ impl Snapshot {
             tables: Arc::default(),
             views: Arc::default(),
             sequences: Arc::default(),
+            loads: Arc::default(),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::draft::Op;
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::loads::LoadRecord;
 use crate::segment::{DeletionVector, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -157,6 +158,7 @@ enum StoredOp<'a> {
         value: SequenceValue,
     },
     DropSequence(ObjectId),
+    RecordLoad(Document<'a, LoadRecord>),
 }
 
 /// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
@@ -213,6 +215,7 @@ fn store_op(op: &Op) -> StoredOp<'_> {
             StoredOp::SetSequence { sequence: *sequence, version: *version, value: *value }
         }
         Op::DropSequence(id) => StoredOp::DropSequence(*id),
+        Op::RecordLoad(record) => StoredOp::RecordLoad(Document::from(&**record)),
     }
 }
 
@@ -256,6 +259,7 @@ fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError
         StoredOp::AlterSequence { definition, value } => Op::AlterSequence { definition: definition.shared(), value },
         StoredOp::SetSequence { sequence, version, value } => Op::SetSequence { sequence, version, value },
         StoredOp::DropSequence(id) => Op::DropSequence(id),
+        StoredOp::RecordLoad(record) => Op::RecordLoad(record.shared()),
     })
 }
 

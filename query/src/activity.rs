@@ -1,10 +1,11 @@
 //! Activity: what every session is doing, for `pg_stat_activity` and for cancelling.
 
+use crate::copy_progress::CopyProgress;
 use crate::error::{ErrorKind, QueryError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 
 /// A session as others see it. Times are microseconds since 1970.
@@ -18,6 +19,8 @@ pub(crate) struct Activity {
     pub statement_at_micros: Option<i64>,
     pub state: &'static str,
     pub statement: String,
+    /// The COPY that it runs.
+    pub copy: Weak<CopyProgress>,
 }
 
 /// All sessions of a process.

@@ -1,52 +1,68 @@
-//! COPY FROM STDIN: bytes from the client into rows of a table.
+//! COPY FROM: bytes from the client, or from files of the server, into rows of a table.
 //!
 //! ```text
-//! push(bytes) ─▶ splitter ─▶ chunks ─▶ decoders, several at once ─▶ in order ─▶ intake (checks, partitions, segments)
+//! push(bytes) ─▶ splitter ─▶ chunks ─▶ decoders, several at once ─▶ in order ─▶ CopyTarget (WHERE, checks) ─▶ intake
 //!                                      └─ bounded queue: a full one makes push wait, and with it the socket
 //! ```
 //!
 //! The first error in the order of the data is the one that is told. Whatever ends a load early, dropping [`CopyIn`] stops its
 //! work and deletes what was staged.
 
-use crate::column_defaults::DefaultValue;
+use crate::copy_files;
 use crate::copy_format::{
-    Chunk, CopyColumn, CopyDecoder, CopyDirection, CopyEndpoint, CopySource, CopyStatement, RecordSplitter,
+    Chunk, ColumnSelection, CopyColumn, CopyDecoder, CopyDirection, CopyEndpoint, CopyFileFormat, CopyOptions,
+    CopySource, CopyStatement, Decoded, LogVerbosity, Splitter,
 };
+use crate::copy_labels::LoadNote;
+use crate::copy_lines::Lines;
+use crate::copy_progress::CopyProgress;
+use crate::copy_rejects::{self, RejectTable};
+use crate::copy_target::{CopyTarget, Filler, Loaded, Skips};
 use crate::engine::Engine;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::{AbortOnDrop, joined};
 use crate::insert::{named_columns, writable_table};
-use crate::intake::{Intake, Taken};
-use crate::keys::check::KeyFailure;
+use crate::intake::Intake;
 use crate::planner::Planning;
 use crate::response::{CommandTag, Format, Response};
+use crate::row_filter::RowFilter;
 use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{Statement, shift};
-use crate::types::OutputStyle;
-use arrow::array::{ArrayRef, RecordBatch};
 use bytes::Bytes;
 use catalog::definition::TableDefinition;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use parking_lot::Mutex;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Chunks of about 1 MiB that are decoded or wait for their turn.
 const CHUNKS_AHEAD_MAX: usize = 8;
 
-type Decoded = Result<(Chunk, RecordBatch), QueryError>;
-type Outcome = Result<(Taken, Lines), QueryError>;
+/// A chunk, what was read of it, and the file that it is of where there are several.
+type Work = Result<(Chunk, Decoded, Option<Arc<str>>), QueryError>;
 
 /// A COPY that waits for its data.
 pub struct CopyIn {
-    columns: usize,
-    splitter: RecordSplitter,
+    table: String,
+    names: Vec<String>,
+    options: CopyOptions,
+    /// The file that is read, where there are several.
+    file: Option<Arc<str>>,
+    format: Format,
+    splitter: Splitter,
     decoder: Arc<CopyDecoder>,
     engine: Arc<Engine>,
-    queue: Option<mpsc::Sender<JoinHandle<Decoded>>>,
-    intake: Option<JoinHandle<Outcome>>,
+    /// `None` where the data is not loaded but compared with what its label loaded before, and when the data has ended.
+    queue: Option<mpsc::Sender<JoinHandle<Work>>>,
+    intake: Option<JoinHandle<Result<Loaded, QueryError>>>,
     _abort: AbortOnDrop,
+    progress: Arc<CopyProgress>,
+    note: LoadNote,
+    notices: Arc<Mutex<Vec<Notice>>>,
     /// The statement is alone in its transaction, which it ends itself.
     alone: bool,
 }
@@ -58,54 +74,130 @@ pub(crate) async fn start(
     statement: &Statement,
     alone: bool,
 ) -> Result<Response, QueryError> {
-    refuse_unsupported(copy)?;
-    let planning = session.planning()?;
+    debug_assert_eq!(copy.direction, CopyDirection::From);
+    let files = match &copy.endpoint {
+        CopyEndpoint::Stdin | CopyEndpoint::Stdout => None,
+        CopyEndpoint::File(pattern) => Some(copy_files::files(&session.engine, pattern)?),
+        CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY from a program")),
+    };
+    let for_parquet = files.as_deref().map(|files| parquet_statement(copy, files)).transpose()?.flatten();
+    let copy = for_parquet.as_ref().unwrap_or(copy);
+    let mut planning = session.planning()?;
     let (definition, columns) = target(&planning, copy, statement)?;
     session.refuse_when_read_only("COPY FROM")?;
-    let style = session.output_style();
-    let listed: Vec<CopyColumn> = columns
-        .iter()
-        .map(|position| {
-            let column = &definition.columns[*position];
-            CopyColumn { name: column.name.clone(), sql_type: column.sql_type.clone() }
-        })
-        .collect();
-    let names: Vec<String> = listed.iter().map(|column| column.name.clone()).collect();
-    let table = definition.name.name.clone();
-    let filler = Filler::new(&planning, &definition, &columns, &style)?;
-    let rules = RowRules::of(&planning, &definition)?;
-    let decoder = Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?);
-    let splitter = RecordSplitter::new(&table, &names, &copy.options);
-    let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
-    let taking = Taking { engine: Arc::clone(&session.engine), decoder: Arc::clone(&decoder), filler, waiting };
-    let intake = session.engine.compute().spawn(taking.run(rules));
-    Ok(Response::CopyIn(Box::new(CopyIn {
-        columns: names.len(),
-        splitter,
-        decoder,
-        engine: Arc::clone(&session.engine),
-        queue: Some(queue),
-        _abort: AbortOnDrop(intake.abort_handle()),
-        intake: Some(intake),
-        alone,
-    })))
+    if let Some(name) = &copy.options.reject_table {
+        copy_rejects::ensure_table(session, name, alone).await?;
+        planning = session.planning()?;
+    }
+    let mut copy_in = begin(session, &planning, copy, statement, definition, &columns, alone)?;
+    match files {
+        None => Ok(Response::CopyIn(Box::new(copy_in))),
+        Some(files) => {
+            copy_in.read(session, &files).await?;
+            // The session ends the transaction, as after any statement that is done.
+            copy_in.alone = false;
+            Ok(Response::Command(Box::new(copy_in).finish(session).await?))
+        }
+    }
 }
 
-fn refuse_unsupported(copy: &CopyStatement) -> Result<(), QueryError> {
-    debug_assert_eq!(copy.direction, CopyDirection::From);
-    match &copy.endpoint {
-        CopyEndpoint::Stdin => {}
-        CopyEndpoint::File(_) | CopyEndpoint::Stdout => {
-            return Err(QueryError::unsupported("COPY from a file on the server")
-                .hint("psql's \\copy reads a file of the client."));
+/// The statement that loads Parquet files: their columns by name, as lines of the text format.
+fn parquet_statement(copy: &CopyStatement, files: &[PathBuf]) -> Result<Option<CopyStatement>, QueryError> {
+    let Some(first) = files.iter().find(|path| copy_files::is_parquet(path)) else { return Ok(None) };
+    if !files.iter().all(|path| copy_files::is_parquet(path)) {
+        let message = "COPY takes either Parquet files or others";
+        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
+    }
+    let mut copy = copy.clone();
+    copy.options = CopyOptions {
+        freeze: copy.options.freeze,
+        on_error: copy.options.on_error,
+        reject_limit: copy.options.reject_limit,
+        log_verbosity: copy.options.log_verbosity,
+        reject_table: copy.options.reject_table.take(),
+        label: copy.options.label.take(),
+        ..CopyOptions::default()
+    };
+    if let CopySource::Table { columns, .. } = &mut copy.source
+        && columns.is_empty()
+    {
+        *columns = copy_files::parquet_columns(first)?;
+    }
+    Ok(Some(copy))
+}
+
+fn begin(
+    session: &mut Session,
+    planning: &Planning,
+    copy: &CopyStatement,
+    statement: &Statement,
+    definition: Arc<TableDefinition>,
+    columns: &[usize],
+    alone: bool,
+) -> Result<CopyIn, QueryError> {
+    let style = session.output_style();
+    let listed = columns.iter().map(|position| {
+        let column = &definition.columns[*position];
+        CopyColumn {
+            name: column.name.clone(),
+            sql_type: column.sql_type.clone(),
+            has_default: column.missing_value().is_some(),
         }
-        CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY from a program")),
+    });
+    let listed: Vec<CopyColumn> = listed.collect();
+    let names: Vec<String> = listed.iter().map(|column| column.name.clone()).collect();
+    let table = definition.name.name.clone();
+    let forced = [&copy.options.force_null, &copy.options.force_not_null];
+    for column in forced.into_iter().flat_map(ColumnSelection::names) {
+        named_columns(&definition, std::slice::from_ref(column))?;
     }
-    if copy.where_clause.is_some() {
-        return Err(QueryError::unsupported("COPY … WHERE")
-            .hint("Load into another table and use INSERT INTO … SELECT … WHERE."));
-    }
-    Ok(())
+    let filler = Filler::new(planning, &definition, columns, copy.options.default.is_some(), &style)?;
+    let filter = copy
+        .where_clause
+        .as_ref()
+        .map(|(text, offset)| RowFilter::new(planning, &definition, *offset, text.len(), statement));
+    let decoder = Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?);
+    let kind = if matches!(copy.endpoint, CopyEndpoint::File(_)) { "FILE" } else { "PIPE" };
+    let progress = session.begin_copy(CopyProgress::new("COPY FROM", kind, Some(definition.id)));
+    let notices = Arc::default();
+    let reject_table = match &copy.options.reject_table {
+        Some(name) => Some(RejectTable::open(planning, name, copy.options.label.as_deref())?),
+        None => None,
+    };
+    let target = CopyTarget {
+        decoder: Arc::clone(&decoder),
+        filler,
+        filter: filter.transpose()?,
+        intake: Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes()),
+        lines: Lines::new(!definition.keys.is_empty()),
+        rules: RowRules::of(planning, &definition)?,
+        skips: Skips::new(&copy.options, Arc::clone(&notices)),
+        reject_table,
+        progress: Arc::clone(&progress),
+        engine: Arc::clone(&session.engine),
+    };
+    // What is loaded already is only compared.
+    let note = LoadNote::new(session, copy.options.label.as_deref(), &definition.name, definition.id);
+    let known = copy.options.label.as_deref().is_some_and(|label| planning.snapshot.loads.labelled(label).is_some());
+    let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
+    let intake = session.engine.compute().spawn(take(target, waiting));
+    Ok(CopyIn {
+        format: if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text },
+        splitter: Splitter::new(&table, &names, &copy.options),
+        table,
+        names,
+        options: copy.options.clone(),
+        file: None,
+        decoder,
+        engine: Arc::clone(&session.engine),
+        queue: (!known).then_some(queue),
+        _abort: AbortOnDrop(intake.abort_handle()),
+        intake: Some(intake),
+        progress,
+        note,
+        notices,
+        alone,
+    })
 }
 
 /// The table and the positions of the columns that the data has.
@@ -143,130 +235,76 @@ pub(crate) fn refuse_generated(definition: &TableDefinition, positions: &[usize]
         .column(&column.name))
 }
 
-/// Puts decoded columns in the table's order and fills the missing ones with their defaults.
-struct Filler {
-    /// For each column of the table its index in the data, or its default.
-    sources: Vec<Result<usize, DefaultValue>>,
-}
-
-impl Filler {
-    fn new(
-        planning: &Planning,
-        definition: &TableDefinition,
-        listed: &[usize],
-        style: &OutputStyle,
-    ) -> Result<Self, QueryError> {
-        let sources = definition.columns.iter().enumerate().map(|(position, column)| {
-            match listed.iter().position(|listed| *listed == position) {
-                Some(index) => Ok(Ok(index)),
-                None => DefaultValue::of(planning, column, style).map(Err),
-            }
-        });
-        Ok(Self { sources: sources.collect::<Result<_, QueryError>>()? })
-    }
-
-    fn fill(&self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, QueryError> {
-        let arrays = self.sources.iter().map(|source| match source {
-            Ok(index) => Ok(Arc::clone(batch.column(*index))),
-            Err(default) => default.array(batch.num_rows()),
-        });
-        arrays.collect()
-    }
-}
-
 /// The receiving end: takes decoded chunks in order.
-struct Taking {
-    engine: Arc<Engine>,
-    decoder: Arc<CopyDecoder>,
-    filler: Filler,
-    waiting: mpsc::Receiver<JoinHandle<Decoded>>,
-}
-
-impl Taking {
-    async fn run(mut self, rules: Arc<RowRules>) -> Outcome {
-        let definition = rules.definition();
-        let mut intake = Intake::new(&self.engine, Arc::clone(definition))?;
-        let mut lines = Lines { wanted: !definition.keys.is_empty(), chunks: Vec::new() };
-        let shared = Arc::new((self.decoder, self.filler, rules));
-        while let Some(chunk) = self.waiting.recv().await {
-            let (chunk, batch) = joined(chunk.await)?;
-            let shared = Arc::clone(&shared);
-            let pushed = tokio::task::spawn_blocking(move || {
-                let (decoder, filler, rules) = shared.as_ref();
-                let checked = rules
-                    .checked(filler.fill(&batch)?)
-                    .map_err(|violation| with_context(violation.error, decoder, &chunk, violation.row))?;
-                lines.note(decoder, &chunk, checked.num_rows());
-                intake.push(checked)?;
-                Ok((intake, lines))
-            });
-            (intake, lines) = joined(pushed.await)?;
-        }
-        let engine = Arc::clone(&self.engine);
-        let taken = joined(tokio::task::spawn_blocking(move || intake.finish(&engine)).await)?;
-        Ok((taken, lines))
+async fn take(mut target: CopyTarget, mut waiting: mpsc::Receiver<JoinHandle<Work>>) -> Result<Loaded, QueryError> {
+    while let Some(chunk) = waiting.recv().await {
+        let (chunk, decoded, file) = joined(chunk.await)?;
+        let pushed = tokio::task::spawn_blocking(move || {
+            target.push(&chunk, decoded).map_err(|error| of_file(error, file.as_deref()))?;
+            Ok(target)
+        });
+        target = joined(pushed.await)?;
     }
+    joined(tokio::task::spawn_blocking(move || target.finish()).await)
 }
 
-/// The lines of the rows that were taken. Keys are checked when all rows are there, and the error names the line.
-struct Lines {
-    wanted: bool,
-    chunks: Vec<ChunkLines>,
-}
-
-struct ChunkLines {
-    first_row: u64,
-    rows: u64,
-    first_line: u64,
-    /// For each row how many lines after the first it ends, where records are not single lines.
-    each: Option<Vec<u32>>,
-}
-
-impl Lines {
-    fn note(&mut self, decoder: &CopyDecoder, chunk: &Chunk, rows: usize) {
-        if self.wanted && rows > 0 {
-            let first_row = self.chunks.last().map_or(0, |last| last.first_row + last.rows);
-            let each = decoder.lines_of(chunk, rows);
-            self.chunks.push(ChunkLines { first_row, rows: rows as u64, first_line: chunk.first_line, each });
-        }
+/// An error of a file's data.
+fn of_file(error: QueryError, file: Option<&str>) -> QueryError {
+    match file {
+        Some(file) => error.within(format!("file \"{file}\"")),
+        None => error,
     }
-
-    /// The line of a row of the load, counted from one.
-    fn line_of(&self, row: u64) -> Option<u64> {
-        let next = self.chunks.partition_point(|chunk| chunk.first_row <= row);
-        let chunk = self.chunks.get(next.checked_sub(1)?)?;
-        let within = row - chunk.first_row;
-        let offset = chunk.each.as_ref().map_or(within, |each| each[within as usize].into());
-        Some(chunk.first_line + offset)
-    }
-
-    /// The error of a broken key, with its line.
-    fn located(&self, table: &str, failure: KeyFailure) -> QueryError {
-        match failure.row.and_then(|row| self.line_of(row)) {
-            Some(line) => failure.error.context(format!("COPY {table}, line {line}")),
-            None => failure.error,
-        }
-    }
-}
-
-fn with_context(error: QueryError, decoder: &CopyDecoder, chunk: &Chunk, row: usize) -> QueryError {
-    let context = decoder.context_of(chunk, row);
-    error.context(context)
 }
 
 impl CopyIn {
+    /// Takes the data of files of the server, one after the other, each with a header of its own.
+    async fn read(&mut self, session: &Session, files: &[PathBuf]) -> Result<(), QueryError> {
+        self.progress.bytes_total.store(copy_files::sizes(files), Ordering::Relaxed);
+        let several = files.len() > 1;
+        for (index, path) in files.iter().enumerate() {
+            if index > 0 {
+                let last = self.splitter.finish()?;
+                self.enqueue(last).await?;
+                self.splitter = self.fresh_splitter();
+            }
+            self.file = several.then(|| Arc::from(path.display().to_string()));
+            let style = session.output_style();
+            let mut pieces = copy_files::pieces(&self.engine, path.clone(), self.names.clone(), style);
+            let token = session.token.clone();
+            while let Some(piece) = token.guard(async { Ok(pieces.recv().await) }).await? {
+                let piece = piece?;
+                token.guard(self.push(piece)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fresh_splitter(&self) -> Splitter {
+        Splitter::new(&self.table, &self.names, &self.options)
+    }
+
     /// How many columns the data has.
     pub fn columns(&self) -> usize {
-        self.columns
+        self.names.len()
     }
 
     /// The format of CopyInResponse.
     pub fn format(&self) -> Format {
-        Format::Text
+        self.format
+    }
+
+    /// What there is to say about rows so far.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices.lock())
     }
 
     /// Takes the next bytes, cut anywhere. Waits while enough chunks are in work.
     pub async fn push(&mut self, data: Bytes) -> Result<(), QueryError> {
+        self.progress.add_bytes(data.len());
+        self.note.push(&data);
+        if self.queue.is_none() {
+            return Ok(());
+        }
         match self.splitter.push(data) {
             Ok(chunks) => self.enqueue(chunks).await,
             Err(error) => Err(self.earlier_error(error).await),
@@ -275,10 +313,10 @@ impl CopyIn {
 
     async fn enqueue(&mut self, chunks: impl IntoIterator<Item = Chunk>) -> Result<(), QueryError> {
         for chunk in chunks {
-            let decoder = Arc::clone(&self.decoder);
+            let (decoder, file) = (Arc::clone(&self.decoder), self.file.clone());
             let work = self.engine.compute().spawn(async move {
-                let batch = decoder.decode_chunk(&chunk)?;
-                Ok((chunk, batch))
+                let decoded = decoder.decode_chunk(&chunk).map_err(|error| of_file(error, file.as_deref()))?;
+                Ok((chunk, decoded, file))
             });
             let queue = self.queue.as_ref().expect("the queue is open until the data has ended");
             if queue.send(work).await.is_err() {
@@ -309,6 +347,14 @@ impl CopyIn {
 
     /// The data has ended: stages what is left and adds it to the session's transaction.
     pub async fn finish(mut self: Box<Self>, session: &mut Session) -> Result<CommandTag, QueryError> {
+        if let Some(notice) = self.note.done_before(session)? {
+            session.push_notice(notice);
+            return self.end(session, 0).await;
+        }
+        if self.queue.is_none() {
+            let message = "the load with this label was undone while its data was compared";
+            return Err(QueryError::new(ErrorKind::SerializationFailure, message));
+        }
         match self.splitter.finish() {
             Ok(last) => self.enqueue(last).await?,
             Err(error) => return Err(self.earlier_error(error).await),
@@ -316,15 +362,42 @@ impl CopyIn {
         self.queue = None;
         let intake = self.intake.take().expect("a COPY is finished once");
         let token = session.token.clone();
-        let (taken, lines) = token.guard(async { joined(intake.await) }).await?;
+        let Loaded { taken, lines, rejects, rejected } = token.guard(async { joined(intake.await) }).await?;
         let planning = session.planning()?;
-        let table = taken.definition.name.name.clone();
         let checked = taken.enforced(session, &planning.snapshot).await;
-        let (rows, change) = checked.map_err(|failure| lines.located(&table, failure))?;
+        let (rows, mut change) = checked.map_err(|failure| lines.located(&self.table, failure))?;
+        change.ops.push(self.note.record(rows, rejected, &change));
+        change.ops.extend(rejects.ops);
+        change.staged.extend(rejects.staged);
         session.add_change(change)?;
+        self.tell(session, rejected);
+        match self.end(session, rows).await {
+            // Another load of the same label was faster.
+            Err(error) if error.kind == ErrorKind::UniqueViolation && self.alone && self.note.has_label() => {
+                let notice = self.note.done_before(session)?.ok_or(error)?;
+                session.push_notice(notice);
+                self.end(session, 0).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Commits where the statement is alone, and says how many rows there are.
+    async fn end(&self, session: &mut Session, rows: u64) -> Result<CommandTag, QueryError> {
         if self.alone {
             session.finish_implicit().await?;
         }
         Ok(CommandTag::Rows("COPY", rows))
+    }
+
+    fn tell(&self, session: &mut Session, rejected: u64) {
+        for notice in self.take_notices() {
+            session.push_notice(notice);
+        }
+        if rejected > 0 && self.options.log_verbosity != LogVerbosity::Silent {
+            let rows = if rejected == 1 { "row was" } else { "rows were" };
+            let message = format!("{} {rows} skipped due to data type incompatibility", rejected);
+            session.notice(NoticeSeverity::Notice, message);
+        }
     }
 }

@@ -1,18 +1,29 @@
-//! COPY TO STDOUT: a table, view or query as lines of text or csv.
+//! COPY TO: a table, view, query or the rows that a writer returns, as lines of text or csv or as binary records.
 
-use crate::copy_format::{CopyDirection, CopyEncoder, CopyEndpoint, CopySource, CopyStatement};
+use crate::copy_files;
+use crate::copy_format::{
+    CopyDirection, CopyEncoder, CopyEndpoint, CopyFileFormat, CopySource, CopyStatement, EncodedLines,
+};
 use crate::copy_in::refuse_generated;
+use crate::copy_progress::CopyProgress;
 use crate::error::{ErrorKind, QueryError};
-use crate::execution::compute;
-use crate::planner::{Planning, result_columns};
-use crate::response::{CopyOutChunk, Response};
+use crate::insert::named_columns;
+use crate::planner::Planning;
+use crate::prepared::Prepared;
+use crate::response::{CommandTag, CopyOutChunk, Format, Response};
+use crate::row_filter::alone_at;
 use crate::session::Session;
-use crate::statement::{Statement, StatementKind, shift};
+use crate::statement::{Statement, StatementKind, parse};
 use bytes::Bytes;
+use catalog::ids::ObjectId;
 use catalog::snapshot::Relation;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use futures::StreamExt;
+use futures::stream::BoxStream;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
+use storage::external::NewFile;
 
 pub(crate) fn is_copy_out(copy: &CopyStatement) -> bool {
     copy.direction == CopyDirection::To
@@ -24,36 +35,87 @@ pub(crate) async fn run(
     copy: &CopyStatement,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
-    match &copy.endpoint {
-        CopyEndpoint::Stdout => {}
-        CopyEndpoint::File(_) | CopyEndpoint::Stdin => {
-            return Err(QueryError::unsupported("COPY to a file on the server")
-                .hint("psql's \\copy writes a file of the client."));
-        }
+    let file = match &copy.endpoint {
+        CopyEndpoint::Stdout | CopyEndpoint::Stdin => None,
+        CopyEndpoint::File(name) => Some(copy_files::new_path(&session.engine, name)?),
         CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY to a program")),
-    }
+    };
     let planning = session.planning()?;
-    let query = query_of(&planning, copy, statement)?;
-    let (over, owned) = (Arc::clone(&planning), statement.clone());
-    let plan =
-        compute(&session.engine, &session.token, async move { over.query_plan(&query, &[], Some(&owned)) }).await?;
-    let columns = result_columns(&plan, &planning.snapshot)?;
+    let inner = query_of(&planning, copy, statement)?;
+    if let Some(command) = inner.kind.writing_command() {
+        session.refuse_when_read_only(command)?;
+    }
+    let relation = relation_of(session, copy)?;
+    let is_table = matches!(copy.source, CopySource::Table { .. });
+    let prepared = Prepared::plan(session, &inner, &[]).await;
+    // The query of a table is not the client's text.
+    let prepared = prepared.map_err(|error| if is_table { QueryError { position: None, ..error } } else { error })?;
+    let prepared = Arc::new(prepared);
+    prepared.refuse_parameters()?;
+    if prepared.columns.is_none() {
+        let message = "COPY query must have a RETURNING clause";
+        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
+    }
+    let answer = Box::pin(crate::dispatch::run(session, &prepared, &[], false)).await?;
+    let Response::Rows { columns, stream: rows, .. } = answer else {
+        return Err(QueryError::new(ErrorKind::Internal, "a query of COPY gave no rows"));
+    };
     let encoder = CopyEncoder::new(&columns, &copy.options, session.output_style())?;
-    let rows = crate::dispatch::run_plan(session, &planning, plan, Some(statement.clone())).await?;
-    let header =
-        encoder.header().map(|line| Ok(CopyOutChunk { ends: vec![line.len()], bytes: Bytes::from(line), rows: 0 }));
+    let kind = if file.is_some() { "FILE" } else { "PIPE" };
+    let progress = session.begin_copy(CopyProgress::new("COPY TO", kind, relation));
+    let around = |bytes: Option<Vec<u8>>| {
+        bytes.map(|bytes| Ok(CopyOutChunk { ends: vec![bytes.len()], bytes: Bytes::from(bytes), rows: 0 }))
+    };
+    let (header, trailer) = (around(encoder.header()?), around(encoder.trailer()));
     let lines = rows.map(move |batch| {
         let batch = batch?;
-        let lines = encoder.encode(&batch)?;
-        Ok(CopyOutChunk { bytes: Bytes::from(lines.bytes), ends: lines.ends, rows: batch.num_rows() as u64 })
+        let EncodedLines { bytes, ends } = encoder.encode(&batch)?;
+        progress.add_bytes(bytes.len());
+        progress.add_rows(batch.num_rows());
+        Ok(CopyOutChunk { bytes: Bytes::from(bytes), ends, rows: batch.num_rows() as u64 })
     });
-    Ok(Response::CopyOut { columns: columns.len(), stream: futures::stream::iter(header).chain(lines).boxed() })
+    let stream = futures::stream::iter(header).chain(lines).chain(futures::stream::iter(trailer)).boxed();
+    if let Some(path) = file {
+        return Ok(Response::Command(CommandTag::Rows("COPY", write(session, &path, stream).await?)));
+    }
+    let format = if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text };
+    Ok(Response::CopyOut { columns: columns.len(), format, stream })
 }
 
-/// The query whose rows are copied. Positions of its errors count in the client's text.
-fn query_of(planning: &Planning, copy: &CopyStatement, statement: &Statement) -> Result<Box<Query>, QueryError> {
-    let (text, start) = match &copy.source {
-        CopySource::Query { text, offset } => (text.clone(), statement.range.start + offset),
+/// Writes what is copied into a file of the server, which is there when it is complete.
+async fn write(
+    session: &Session,
+    path: &Path,
+    mut stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
+) -> Result<u64, QueryError> {
+    let failed = |error: io::Error| copy_files::write_failed(path, &error);
+    let mut file = NewFile::create(path).map_err(failed)?;
+    let mut rows = 0;
+    while let Some(chunk) = session.token.guard(async { stream.next().await.transpose() }).await? {
+        rows += chunk.rows;
+        let written = tokio::task::spawn_blocking(move || file.write(&chunk.bytes).map(|()| file));
+        file = written.await.map_err(io::Error::other).and_then(|outcome| outcome).map_err(failed)?;
+    }
+    let finished = tokio::task::spawn_blocking(move || file.finish()).await;
+    finished.map_err(io::Error::other).and_then(|outcome| outcome).map_err(failed)?;
+    Ok(rows)
+}
+
+/// The table that is copied, where it is one; its columns must be there.
+fn relation_of(session: &mut Session, copy: &CopyStatement) -> Result<Option<ObjectId>, QueryError> {
+    let CopySource::Table { schema, name, columns } = &copy.source else { return Ok(None) };
+    let planning = session.planning()?;
+    let parts = schema.iter().chain([name]).map(|part| Ident::with_quote('"', part));
+    let name = planning.object_name(&ObjectName::from(parts.collect::<Vec<_>>()))?;
+    let Some(Relation::Table(table)) = planning.snapshot.relation(&name) else { return Ok(None) };
+    named_columns(&table.definition, columns)?;
+    Ok(Some(table.definition.id))
+}
+
+/// The statement whose rows are copied. Positions of its errors count in the client's text.
+fn query_of(planning: &Planning, copy: &CopyStatement, statement: &Statement) -> Result<Statement, QueryError> {
+    let text = match &copy.source {
+        CopySource::Query { text, offset } => alone_at(&statement.source, statement.range.start + offset, text, ""),
         CopySource::Table { schema, name, columns } => {
             let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
             let columns = copied_columns(planning, schema.as_deref(), name, columns)?;
@@ -63,14 +125,16 @@ fn query_of(planning: &Planning, copy: &CopyStatement, statement: &Statement) ->
                 columns.iter().map(quoted).collect::<Vec<_>>().join(", ")
             };
             let relation = schema.iter().chain([name]).map(quoted).collect::<Vec<_>>().join(".");
-            (format!("SELECT {listed} FROM {relation}"), statement.range.start)
+            let parsed = parse(&format!("SELECT {listed} FROM {relation}"))?.into_iter().next();
+            return parsed.ok_or_else(|| QueryError::new(ErrorKind::Internal, "a table was not parsed as a query"));
         }
     };
-    let parsed = crate::statement::parse(&text).map_err(|error| shift(error, &statement.source, start))?;
-    match parsed.into_iter().next().map(|statement| statement.kind) {
-        Some(StatementKind::Query(query)) => Ok(query),
-        _ => Err(QueryError::new(ErrorKind::Syntax, "COPY takes a query that returns rows")),
-    }
+    let inner = parse(&text)?.into_iter().next();
+    inner
+        .filter(|inner| {
+            matches!(inner.kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_))
+        })
+        .ok_or_else(|| QueryError::new(ErrorKind::Syntax, "COPY takes a query that returns rows"))
 }
 
 /// The columns of a table that are copied, without generated ones; none where they are all of a relation's.

@@ -86,6 +86,18 @@ pub(crate) async fn create_table(
     Ok(done("CREATE TABLE"))
 }
 
+/// The definition of a new table whose name is free.
+pub(crate) fn new_table(
+    session: &mut Session,
+    create: &CreateTable,
+    statement: &Statement,
+) -> Result<TableDefinition, QueryError> {
+    let planning = session.planning()?;
+    let name = new_name(&planning, &create.definition.name)?;
+    let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
+    define(create, session.engine.catalog.allocate_object(), name, &new_keys, statement)
+}
+
 /// Plans every default as `SELECT CAST(default AS type)`, so that a wrong one is told now and not at the first INSERT.
 async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Result<(), QueryError> {
     for column in &definition.columns {

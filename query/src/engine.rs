@@ -51,6 +51,10 @@ pub struct EngineConfig {
     pub data_dir: PathBuf,
     /// The budget for queries in bytes; by default half of the machine's memory.
     pub memory_bytes: Option<u64>,
+    /// What an error is called on the wire; rejected rows are kept with it.
+    pub sqlstate: fn(ErrorKind) -> &'static str,
+    /// The directory whose files COPY may read and write; none where there is none.
+    pub copy_dir: Option<PathBuf>,
 }
 
 /// Who connects.
@@ -77,6 +81,8 @@ pub enum OpenError {
     Threads(std::io::Error),
     #[error("could not prepare the spill directory: {0}")]
     Spill(String),
+    #[error("could not open the directory for COPY: {0}")]
+    CopyDir(String),
 }
 
 impl OpenError {
@@ -86,6 +92,7 @@ impl OpenError {
             Self::Catalog(error) => error.hint(),
             Self::Storage(error) => error.hint().map(str::to_string),
             Self::Threads(_) => Some("Check the limits on threads and memory of this user.".into()),
+            Self::CopyDir(_) => Some("Give --copy-dir a directory that is there.".into()),
             Self::Spill(_) => Some("Check that the data directory is writable and has space.".into()),
         }
     }
@@ -104,6 +111,8 @@ pub struct Engine {
     pub(crate) holds: WriteHolds,
     pub(crate) background: Background,
     pub(crate) started_at_micros: i64,
+    sqlstate: fn(ErrorKind) -> &'static str,
+    copy_dir: Option<PathBuf>,
     /// What every session's state is cloned from.
     template: SessionState,
     compute: Option<Runtime>,
@@ -118,6 +127,8 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Opens or creates the database in the data directory and starts its background work.
     pub async fn open(config: EngineConfig) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+        let copy_dir = config.copy_dir.as_deref().map(std::path::Path::canonicalize).transpose();
+        let copy_dir = copy_dir.map_err(|error| OpenError::CopyDir(error.to_string()))?;
         let data_dir = config.data_dir.clone();
         let opened = tokio::task::spawn_blocking(move || Catalog::open(&data_dir)).await;
         let (catalog, report) = opened.map_err(|error| OpenError::Threads(std::io::Error::other(error)))??;
@@ -136,6 +147,8 @@ impl Engine {
             registry: Registry::default(),
             holds: WriteHolds::default(),
             started_at_micros: now_micros(),
+            sqlstate: config.sqlstate,
+            copy_dir,
             template,
             compute: Some(compute),
         });
@@ -206,6 +219,14 @@ impl Engine {
     pub(crate) fn commit_and_wait(&self, draft: CommitDraft) -> Result<Commit, CommitError> {
         // Without this the runtime's budget for one poll could stop a future that nobody polls again.
         futures::executor::block_on(tokio::task::unconstrained(make_durable(&self.catalog, draft)))
+    }
+
+    pub(crate) fn copy_dir(&self) -> Option<&std::path::Path> {
+        self.copy_dir.as_deref()
+    }
+
+    pub(crate) fn sqlstate(&self, kind: ErrorKind) -> &'static str {
+        (self.sqlstate)(kind)
     }
 
     pub(crate) fn activity(&self) -> Vec<Activity> {
@@ -382,6 +403,7 @@ pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
         Conflict::SchemaChanged(name) => {
             QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist or is not empty"))
         }
+        Conflict::LabelTaken(label) => crate::copy_labels::taken(&label),
         conflict @ (Conflict::RowsChanged { .. }
         | Conflict::KeyTaken { .. }
         | Conflict::ObjectChanged(_)

@@ -9,12 +9,13 @@
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
-//!     writing          insert, modify, whole_segments, copy_in, assignment, column_defaults, row_rules, intake, transaction, write_holds,
+//!     writing          insert, modify, whole_segments, copy_in, copy_target, copy_rejects,
+//!                      copy_labels, copy_lines, copy_files, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
 //!     values           types, copy_format, functions
-//!     the system       pg_catalog, system_facts, activity
+//!     the system       pg_catalog, system_facts, activity, copy_progress
 //! ```
 
 pub mod check;
@@ -32,7 +33,13 @@ mod background;
 mod backup;
 mod bound_expressions;
 mod column_defaults;
+mod copy_files;
+mod copy_labels;
+mod copy_lines;
 mod copy_out;
+mod copy_progress;
+mod copy_rejects;
+mod copy_target;
 mod cursor;
 mod datum;
 mod declared_partitions;
@@ -61,6 +68,7 @@ mod prepared;
 mod query_places;
 mod returning;
 mod row_counts;
+mod row_filter;
 mod row_rules;
 mod scan;
 mod sequence_definition;
@@ -85,6 +93,9 @@ mod view_reading;
 mod whole_segments;
 mod write_holds;
 mod yielding;
+
+/// Files that are not the database's own.
+pub use storage::external as files;
 
 pub use activity::CancelHandle;
 pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, OpenError};

@@ -74,6 +74,7 @@ pub enum Response {
     /// Encoded lines to send; the stream's end is the statement's. `rows` is known when the stream has ended.
     CopyOut {
         columns: usize,
+        format: Format,
         stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
     },
 }

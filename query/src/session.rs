@@ -10,6 +10,7 @@
 //! A statement alone in its transaction that conflicts with another commit is run again on a fresh snapshot.
 
 use crate::activity::{Activity, CancelHandle, StatementToken};
+use crate::copy_progress::CopyProgress;
 use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
@@ -268,6 +269,17 @@ impl Session {
 
     pub(crate) fn notice(&mut self, severity: NoticeSeverity, message: impl Into<String>) {
         self.notices.push(Notice { severity, kind: None, message: message.into(), detail: None, hint: None });
+    }
+
+    pub(crate) fn push_notice(&mut self, notice: Notice) {
+        self.notices.push(notice);
+    }
+
+    /// Shows others how far a COPY is, as long as the counters live.
+    pub(crate) fn begin_copy(&mut self, progress: CopyProgress) -> Arc<CopyProgress> {
+        let progress = Arc::new(progress);
+        self.activity.lock().copy = Arc::downgrade(&progress);
+        progress
     }
 
     /// A notice with a code of its own.

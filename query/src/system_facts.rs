@@ -3,7 +3,9 @@
 use crate::activity::Activity;
 use crate::engine::{DATABASE, Engine};
 use crate::functions::{Backends, SequenceNumbers, SessionFacts};
-use crate::pg_catalog::{ActivityRow, CatalogContext, CommitRow, CursorRow, PreparedRow, SettingRow, ViewClassRow};
+use crate::pg_catalog::{
+    ActivityRow, CatalogContext, CommitRow, CopyRow, CursorRow, PreparedRow, SettingRow, ViewClassRow,
+};
 use crate::planner::Planning;
 use crate::sequences::StatementSequences;
 use crate::session::Session;
@@ -121,6 +123,7 @@ impl SystemSource {
             database: DATABASE.to_string(),
             user: self.user.clone(),
             settings: self.settings.all().into_iter().map(|(setting, value)| setting_row(setting, value)).collect(),
+            copies: self.engine.activity().iter().filter_map(copy_row).collect(),
             activity: self.engine.activity().into_iter().map(activity_row).collect(),
             search_path: self.settings.search_path(),
             commits: self.commits(),
@@ -185,6 +188,10 @@ fn setting_row(setting: &Setting, value: String) -> SettingRow {
         enumvals,
         ..SettingRow::default()
     }
+}
+
+fn copy_row(activity: &Activity) -> Option<CopyRow> {
+    activity.copy.upgrade().map(|progress| CopyRow { pid: activity.process_id, progress: progress.row() })
 }
 
 fn activity_row(activity: Activity) -> ActivityRow {

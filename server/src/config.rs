@@ -10,7 +10,7 @@ pub(crate) const DEFAULT_DATA_DIR: &str = "./meridian-data";
 const DEFAULT_LISTEN: &str = "127.0.0.1:5433";
 const DEFAULT_CONNECTIONS_MAX: usize = 200;
 /// What the configuration file may say.
-const KEYS: [&str; 5] = ["data_dir", "listen", "memory", "password_file", "max_connections"];
+const KEYS: [&str; 6] = ["data_dir", "listen", "memory", "password_file", "max_connections", "copy_dir"];
 /// A misspelt key is shown the nearest known one if it is at least this similar.
 const SIMILARITY_MIN: f64 = 0.6;
 
@@ -33,6 +33,9 @@ pub(crate) struct ServeOptions {
     /// itself in MERIDIAN_PASSWORD]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Let COPY read and write files of the server below this directory [env: MERIDIAN_COPY_DIR] [default: none]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) copy_dir: Option<PathBuf>,
 }
 
 /// What a server needs to know.
@@ -46,6 +49,8 @@ pub(crate) struct ServeConfig {
     /// `None` lets everybody in who can reach the address.
     pub(crate) password: Option<String>,
     pub(crate) connections_max: usize,
+    /// `None` keeps COPY from files of the server.
+    pub(crate) copy_dir: Option<PathBuf>,
 }
 
 impl ServeConfig {
@@ -84,6 +89,7 @@ impl ServeConfig {
             memory_bytes: memory.as_deref().map(parse_memory).transpose()?,
             password,
             connections_max: file.connections_max.unwrap_or(DEFAULT_CONNECTIONS_MAX),
+            copy_dir: options.copy_dir.clone().or_else(|| path("MERIDIAN_COPY_DIR")).or(file.copy_dir),
         })
     }
 }
@@ -96,6 +102,7 @@ struct FileLayer {
     memory: Option<String>,
     password_file: Option<PathBuf>,
     connections_max: Option<usize>,
+    copy_dir: Option<PathBuf>,
 }
 
 impl FileLayer {
@@ -135,6 +142,7 @@ impl FileLayer {
         let text = || value.as_str().map(str::to_string);
         match key {
             "data_dir" => self.data_dir = Some(text().ok_or("a path in quotes")?.into()),
+            "copy_dir" => self.copy_dir = Some(text().ok_or("a path in quotes")?.into()),
             "password_file" => self.password_file = Some(text().ok_or("a path in quotes")?.into()),
             "listen" => self.listen = Some(text().ok_or("an address in quotes, as in \"127.0.0.1:5433\"")?),
             "memory" => self.memory = Some(text().ok_or("a size in quotes, as in \"8GB\"")?),

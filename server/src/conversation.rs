@@ -188,8 +188,8 @@ impl<'a> Conversation<'a> {
                 let tag = self.copy_in(copy).await?;
                 self.complete(tag, last).await
             }
-            Response::CopyOut { columns, stream } => {
-                let tag = self.copy_out(columns, stream).await?;
+            Response::CopyOut { columns, format, stream } => {
+                let tag = self.copy_out(columns, format, stream).await?;
                 self.complete(tag, last).await
             }
             Response::Rows { .. } => unreachable!("rows are answered by their callers"),

@@ -165,6 +165,8 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::DuplicateStatement => "42P05",
         ErrorKind::DuplicateSchema => "42P06",
         ErrorKind::DuplicateTable => "42P07",
+        ErrorKind::InvalidName => "42602",
+        ErrorKind::NameTooLong => "42622",
         ErrorKind::InvalidColumnReference => "42P10",
         ErrorKind::InvalidTableDefinition => "42P16",
         ErrorKind::InvalidObjectDefinition => "42P17",
@@ -180,6 +182,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::QueryCanceled | ErrorKind::StatementTimeout => "57014",
         ErrorKind::AdminShutdown => "57P01",
         ErrorKind::IoError => "58030",
+        ErrorKind::UndefinedFile => "58P01",
         ErrorKind::Internal => "XX000",
         ErrorKind::DataCorrupted => "XX001",
     }

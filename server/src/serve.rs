@@ -6,6 +6,7 @@
 
 use crate::config::ServeConfig;
 use crate::connection::{DATABASE, House, serve_client};
+use crate::errors::sqlstate;
 use crate::password::PasswordVerifier;
 use crate::registry::Registry;
 use crate::start_error::StartError;
@@ -48,7 +49,12 @@ pub(crate) async fn serve(
 ) -> Result<(), StartError> {
     let listeners = listen(&config).await?;
     let address = listeners[0].local_addr().map_err(|error| could_not_listen(&config.listen, &error))?;
-    let engine_config = EngineConfig { data_dir: config.data_dir.clone(), memory_bytes: config.memory_bytes };
+    let engine_config = EngineConfig {
+        data_dir: config.data_dir.clone(),
+        memory_bytes: config.memory_bytes,
+        sqlstate,
+        copy_dir: config.copy_dir.clone(),
+    };
     let (engine, report) = Engine::open(engine_config).await?;
     log_recovery(&config, &report);
     let house = Arc::new(House {

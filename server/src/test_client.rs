@@ -24,7 +24,12 @@ impl TestServer {
 
     pub(crate) async fn with(password: Option<&str>, connections_max: usize) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
-        let config = EngineConfig { data_dir: data_dir.path().join("data"), memory_bytes: None };
+        let config = EngineConfig {
+            data_dir: data_dir.path().join("data"),
+            memory_bytes: None,
+            sqlstate: crate::errors::sqlstate,
+            copy_dir: None,
+        };
         let (engine, _) = Engine::open(config).await.unwrap();
         let house = House {
             engine,

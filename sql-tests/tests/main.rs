@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod formats;
 mod keys;
+mod loads;
 mod oracle;
 mod parameters;
 mod slt;

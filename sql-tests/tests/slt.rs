@@ -50,6 +50,7 @@ files! {
     values_have_the_types_that_postgres_gives_them: "values.slt",
     what_the_differential_tester_found_stays_mended: "answers.slt",
     copy_reads_and_writes_what_postgres_does: "copy.slt",
+    copy_has_every_option: "copy_options.slt",
     partitions_hold_what_they_are_named_for: "partitions.slt",
     explain_says_what_was_pruned: "explain.slt",
     views_equal_their_queries: "views.slt",

@@ -11,6 +11,7 @@
 
 pub mod check;
 pub mod error;
+pub mod external;
 pub mod intervals;
 pub mod partition;
 pub mod reader;

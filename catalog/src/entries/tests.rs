@@ -15,6 +15,7 @@ fn any_key() -> impl Strategy<Value = Key> {
         (0..3u32, any::<u128>()).prop_map(|(table, id)| Key::Segment(ObjectId(table), SegmentId(id))),
         (0..3u32, any::<u64>()).prop_map(|(table, id)| Key::Recent(ObjectId(table), RecentId(id))),
         (0..3u32, any::<u64>()).prop_map(|(table, seq)| Key::Change(ObjectId(table), CommitSeq(seq))),
+        (any::<u64>(), any::<u32>()).prop_map(|(seq, index)| Key::Load(CommitSeq(seq), index)),
     ]
 }
 

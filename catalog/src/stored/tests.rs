@@ -3,7 +3,7 @@
 use super::*;
 use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
 use crate::ids::ColumnId;
-use crate::samples::{dead, rows, segment, sequence, table, view};
+use crate::samples::{dead, load, rows, segment, sequence, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
 use crate::sequence::SequenceOwner;
 use crate::sql_type::{RegType, SqlType};
@@ -224,6 +224,13 @@ fn operations_with_rows_come_back() {
     let [Op::AddRecent { batch, .. }, Op::Fold { recent, .. }] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((batch, &recent[0]), (&rows(0, 3), &(RecentId(10), rows(7, 1))));
     assert_eq!(encode_ops(&found), encode_ops(&ops));
+}
+
+#[test]
+fn loads_come_back() {
+    let ops = [load(2, 3), load(3, 4)];
+    let found = decode_ops(&encode_ops(&ops), &mut SchemaPool::default()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{ops:?}"));
 }
 
 /// When this fails, a type that derives its stored form has changed its shape. Servers in the field have logs in the old

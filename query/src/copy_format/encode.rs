@@ -1,8 +1,10 @@
-//! Record batches to the lines of COPY TO.
+//! Record batches to the lines, or binary records, of COPY TO.
 //!
 //! Values are encoded column by column; then the lines are put together. Most columns cannot hold a byte that needs an escape, which
 //! one search over the column's bytes shows, and are copied as they are.
 
+use super::binary::{SIGNATURE, TRAILER};
+use super::encoding::CopyEncoding;
 use super::options::{CopyFileFormat, CopyHeader, CopyOptions};
 use crate::error::QueryError;
 use crate::response::{Format, ResultColumn};
@@ -28,7 +30,6 @@ pub struct EncodedLines {
 
 impl CopyEncoder {
     pub fn new(columns: &[ResultColumn], options: &CopyOptions, style: OutputStyle) -> Result<Self, QueryError> {
-        options.check_supported()?;
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let force_quote = options.force_quote.resolve("FORCE_QUOTE", &names)?;
         Ok(Self {
@@ -40,10 +41,14 @@ impl CopyEncoder {
         })
     }
 
-    /// The header line, where the statement wants one; it comes before all rows and also when there are none.
-    pub fn header(&self) -> Option<Vec<u8>> {
+    /// What comes before all rows, also when there are none: the line of names where the statement wants it, or the binary header.
+    pub fn header(&self) -> Result<Option<Vec<u8>>, QueryError> {
+        if self.options.format == CopyFileFormat::Binary {
+            // Neither flags nor an extension.
+            return Ok(Some([SIGNATURE.as_slice(), &[0; 8]].concat()));
+        }
         if self.options.header == CopyHeader::Absent {
-            return None;
+            return Ok(None);
         }
         let mut line = Vec::new();
         let single = self.columns.len() == 1;
@@ -59,11 +64,60 @@ impl CopyEncoder {
             }
         }
         line.push(b'\n');
-        Some(line)
+        Ok(Some(self.options.encoding.encode(&line)?.into_owned()))
     }
 
-    /// The lines of a batch, each with its line end.
+    /// What comes behind all rows.
+    pub fn trailer(&self) -> Option<Vec<u8>> {
+        (self.options.format == CopyFileFormat::Binary).then(|| TRAILER.to_be_bytes().to_vec())
+    }
+
+    /// The lines of a batch, each with its line end, or its binary records.
     pub fn encode(&self, batch: &RecordBatch) -> Result<EncodedLines, QueryError> {
+        if self.options.format == CopyFileFormat::Binary {
+            return self.encode_binary(batch);
+        }
+        let lines = self.encode_lines(batch)?;
+        if lines.bytes.is_ascii() || self.options.encoding == CopyEncoding::Utf8 {
+            return Ok(lines);
+        }
+        let mut encoded = EncodedLines { bytes: Vec::with_capacity(lines.bytes.len()), ends: Vec::new() };
+        let mut start = 0;
+        for end in lines.ends {
+            encoded.bytes.extend_from_slice(&self.options.encoding.encode(&lines.bytes[start..end])?);
+            encoded.ends.push(encoded.bytes.len());
+            start = end;
+        }
+        Ok(encoded)
+    }
+
+    fn encode_binary(&self, batch: &RecordBatch) -> Result<EncodedLines, QueryError> {
+        let columns = batch.columns().iter().zip(&self.columns);
+        let columns =
+            columns.map(|(array, column)| encode_column(array, &column.sql_type, Format::Binary, &self.style));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let bytes: usize = columns.iter().map(|column| column.bytes.len() + 4 * batch.num_rows()).sum();
+        let mut out = Vec::with_capacity(bytes + 2 * batch.num_rows());
+        let mut ends = Vec::with_capacity(batch.num_rows());
+        let mut starts = vec![0; columns.len()];
+        for row in 0..batch.num_rows() {
+            out.extend_from_slice(&(columns.len() as i16).to_be_bytes());
+            for (column, start) in columns.iter().zip(&mut starts) {
+                let end = column.ends[row] as usize;
+                if column.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                    out.extend_from_slice(&(-1i32).to_be_bytes());
+                } else {
+                    out.extend_from_slice(&((end - *start) as i32).to_be_bytes());
+                    out.extend_from_slice(&column.bytes[*start..end]);
+                }
+                *start = end;
+            }
+            ends.push(out.len());
+        }
+        Ok(EncodedLines { bytes: out, ends })
+    }
+
+    fn encode_lines(&self, batch: &RecordBatch) -> Result<EncodedLines, QueryError> {
         let mut columns = Vec::with_capacity(self.columns.len());
         for (index, (array, column)) in batch.columns().iter().zip(&self.columns).enumerate() {
             let encoded = encode_column(array, &column.sql_type, Format::Text, &self.style)?;

@@ -73,6 +73,8 @@ impl Field {
 pub(super) struct Located {
     pub(super) fields: Vec<Field>,
     pub(super) rewritten: String,
+    /// Record and column of the fields that stand for their column's default; they are nulls among the fields.
+    pub(super) defaults: Vec<(usize, usize)>,
     /// The first record that has the wrong shape; the fields end with it.
     pub(super) failure: Option<ShapeError>,
 }
@@ -82,7 +84,17 @@ pub(super) struct Located {
 pub(super) struct ShapeError {
     pub(super) row: usize,
     pub(super) column: usize,
+    pub(super) scope: Scope,
     pub(super) error: QueryError,
+}
+
+/// What the context of an error shows besides the line's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Nothing: where the record ends is what is wrong.
+    Line,
+    Record,
+    Column,
 }
 
 /// The bytes that mean something.
@@ -93,6 +105,14 @@ pub(super) struct Syntax {
     pub(super) quote: u8,
     pub(super) escape: u8,
     null: Vec<u8>,
+    default: Option<DefaultMarker>,
+}
+
+/// What stands for a column's default, and which columns have one.
+#[derive(Clone, Debug)]
+struct DefaultMarker {
+    text: Vec<u8>,
+    columns: Vec<bool>,
 }
 
 impl Syntax {
@@ -103,26 +123,63 @@ impl Syntax {
             quote: options.quote,
             escape: options.escape,
             null: options.null.clone().into_bytes(),
+            default: None,
         }
+    }
+
+    /// The same where a field may stand for its column's default; `columns` says which have one.
+    pub(super) fn with_default(mut self, marker: Option<&str>, columns: Vec<bool>) -> Self {
+        self.default = marker.map(|text| DefaultMarker { text: text.as_bytes().to_vec(), columns });
+        self
     }
 
     /// Finds the fields of all records. `names` are the columns that a record must have.
     pub(super) fn locate(&self, text: &str, ending: LineEnding, names: &[String]) -> Located {
-        let mut pass = Pass {
+        let mut pass = self.pass(text, ending, names);
+        // The marker for a column that is too many stops the pass; the failure tells.
+        let _ = pass.run(0);
+        pass.located
+    }
+
+    /// The same around records of the wrong shape, which are given beside; their `row` counts all records.
+    pub(super) fn locate_all(&self, text: &str, ending: LineEnding, names: &[String]) -> (Located, Vec<ShapeError>) {
+        let mut pass = self.pass(text, ending, names);
+        let mut failures = Vec::new();
+        let (mut from, mut rows) = (0, 0);
+        while pass.run(from).is_err()
+            && let Some(mut failure) = pass.located.failure.take()
+        {
+            let row = failure.row;
+            // The records since the last failure, and the one that failed.
+            for _ in rows..=row {
+                from += self.record_end(&text.as_bytes()[from..], ending).0;
+            }
+            rows = row;
+            pass.located.fields.truncate(row * names.len());
+            pass.located.defaults.retain(|(other, _)| *other < row);
+            (pass.row, pass.column) = (row, 0);
+            failure.row += failures.len();
+            failures.push(failure);
+        }
+        (pass.located, failures)
+    }
+
+    fn pass<'a>(&'a self, text: &'a str, ending: LineEnding, names: &'a [String]) -> Pass<'a> {
+        let strict = mixes_line_endings(text.as_bytes(), ending);
+        let mut located = Located::default();
+        located.fields.reserve(text.len() / 8);
+        Pass {
             syntax: self,
             text,
             bytes: text.as_bytes(),
             ending,
-            strict: mixes_line_endings(text.as_bytes(), ending),
+            strict,
+            careful: strict || self.default.is_some(),
             names,
             column: 0,
             row: 0,
-            located: Located::default(),
-        };
-        pass.located.fields.reserve(text.len() / 8);
-        // The marker for a column that is too many stops the pass; the failure tells.
-        let _ = pass.run();
-        pass.located
+            located,
+        }
     }
 
     pub(super) fn is_delimiter(&self, byte: u8) -> bool {
@@ -211,7 +268,12 @@ fn mixes_line_endings(bytes: &[u8], ending: LineEnding) -> bool {
         LineEnding::Newline => memchr::memchr(b'\r', bytes).is_some(),
         LineEnding::CarriageReturn => memchr::memchr(b'\n', bytes).is_some(),
         LineEnding::CarriageReturnNewline => {
-            memchr::memchr_iter(b'\r', bytes).count() != memchr::memchr_iter(b'\n', bytes).count()
+            let mut newlines = 0;
+            let alone = memchr::memchr_iter(b'\n', bytes).any(|place| {
+                newlines += 1;
+                place == 0 || bytes[place - 1] != b'\r'
+            });
+            alone || memchr::memchr_iter(b'\r', bytes).count() != newlines
         }
     }
 }
@@ -225,6 +287,8 @@ struct Pass<'a> {
     bytes: &'a [u8],
     ending: LineEnding,
     strict: bool,
+    /// A plain field has to be looked at: for line ends, or because it may be the marker of a default.
+    careful: bool,
     names: &'a [String],
     column: usize,
     row: usize,
@@ -232,12 +296,12 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&mut self) -> Result<(), Stopped> {
+    fn run(&mut self, from: usize) -> Result<(), Stopped> {
         let (delimiter, terminator) = (self.syntax.delimiter, self.ending.terminator());
         let special = if self.syntax.csv { self.syntax.quote } else { b'\\' };
         let needles = Needles::new(delimiter, terminator, special);
-        let mut start = 0;
-        let mut at = 0;
+        let mut start = from;
+        let mut at = from;
         'words: while at < self.bytes.len() {
             let mut hits = needles.find(self.bytes, at);
             while hits != 0 {
@@ -279,8 +343,8 @@ impl Pass<'_> {
     #[inline(always)]
     fn plain_field(&mut self, start: usize, end: usize) -> Result<(), Stopped> {
         let bytes = &self.bytes[start..end];
-        if self.strict {
-            self.check_line_endings(bytes)?;
+        if self.careful && self.is_default(bytes)? {
+            return self.push(Field::NULL);
         }
         let null = &self.syntax.null;
         let kind = if bytes.len() == null.len() && bytes == null { FieldKind::Null } else { FieldKind::Plain };
@@ -317,8 +381,26 @@ impl Pass<'_> {
         if column == 0 {
             self.located.fields.truncate(self.row * self.names.len());
         }
-        self.located.failure = Some(ShapeError { row: self.row, column, error });
+        self.located.failure = Some(ShapeError { row: self.row, column, scope: Scope::Record, error });
         Err(Stopped)
+    }
+
+    /// Checks a plain field's line ends, and notes it where it is the marker of a default.
+    #[cold]
+    fn is_default(&mut self, bytes: &[u8]) -> Result<bool, Stopped> {
+        if self.strict {
+            self.check_line_endings(bytes)?;
+        }
+        let Some(marker) = &self.syntax.default else { return Ok(false) };
+        if bytes != marker.text || self.column >= self.names.len() {
+            return Ok(false);
+        }
+        if !marker.columns[self.column] {
+            let detail = format!("Column \"{}\" has no default value.", self.names[self.column]);
+            return self.stop(0, bad("unexpected default marker in COPY data").detail(detail));
+        }
+        self.located.defaults.push((self.row, self.column));
+        Ok(true)
     }
 
     #[cold]
@@ -337,7 +419,16 @@ impl Pass<'_> {
         } else {
             bad(format!("literal {name} found in data")).hint(format!("Use \"\\{letter}\" to represent {name}."))
         };
-        self.stop(0, error)
+        self.stop_in_line(error)
+    }
+
+    #[cold]
+    fn stop_in_line<T>(&mut self, error: QueryError) -> Result<T, Stopped> {
+        let stopped = self.stop(0, error);
+        if let Some(failure) = &mut self.located.failure {
+            failure.scope = Scope::Line;
+        }
+        stopped
     }
 
     /// Reads a field that has a quote or backslash at `place`, with what ends it, and returns where the next one starts.
@@ -429,19 +520,22 @@ impl Pass<'_> {
     fn escaped_field(&mut self, start: usize, place: usize) -> Result<(Field, usize), Stopped> {
         let mut end = place;
         while !self.is_field_end(end) {
-            // A backslash at the very end stands for itself.
             end += if self.bytes[end] == b'\\' && end + 1 < self.bytes.len() { 2 } else { 1 };
         }
         let raw = &self.bytes[start..end];
         if raw == self.syntax.null {
             return Ok((Field::NULL, end));
         }
+        if self.syntax.default.as_ref().is_some_and(|marker| marker.text == raw) && self.is_default(raw)? {
+            return Ok((Field::NULL, end));
+        }
         if self.strict {
             self.check_unescaped_line_endings(start, end)?;
         }
         let from = self.located.rewritten.len();
-        match unescape(raw).and_then(|bytes| checked_text(&bytes).map(str::to_string)) {
-            Ok(text) => self.located.rewritten.push_str(&text),
+        let Some(bytes) = unescape(raw) else { return self.stop_in_line(bad("end-of-copy marker corrupt")) };
+        match checked_text(&bytes) {
+            Ok(text) => self.located.rewritten.push_str(text),
             Err(error) => return self.stop(0, error),
         }
         Ok((self.rewritten_field(from), end))
@@ -468,17 +562,15 @@ fn bad(message: impl Into<String>) -> QueryError {
     QueryError::new(ErrorKind::BadCopyFormat, message)
 }
 
-/// Takes the backslashes out of a field of the text format. The end-of-data marker has no place there.
-fn unescape(raw: &[u8]) -> Result<Vec<u8>, QueryError> {
+/// Takes the backslashes out of a field of the text format; `None` where the end-of-data marker stands in it.
+fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = raw;
     while let Some(place) = memchr::memchr(b'\\', rest) {
         out.extend_from_slice(&rest[..place]);
         rest = &rest[place + 1..];
-        let Some((letter, after)) = rest.split_first() else {
-            out.push(b'\\');
-            break;
-        };
+        // One at the very end means nothing.
+        let Some((letter, after)) = rest.split_first() else { break };
         let (byte, taken) = match letter {
             b'b' => (0x08, 0),
             b'f' => (0x0c, 0),
@@ -487,7 +579,7 @@ fn unescape(raw: &[u8]) -> Result<Vec<u8>, QueryError> {
             b't' => (b'\t', 0),
             b'v' => (0x0b, 0),
             b'0'..=b'7' => number(letter - b'0', after, 8, 2),
-            b'.' => return Err(bad("end-of-copy marker corrupt")),
+            b'.' => return None,
             b'x' if after.first().is_some_and(u8::is_ascii_hexdigit) => number(0, after, 16, 2),
             other => (*other, 0),
         };
@@ -495,7 +587,7 @@ fn unescape(raw: &[u8]) -> Result<Vec<u8>, QueryError> {
         rest = &after[taken..];
     }
     out.extend_from_slice(rest);
-    Ok(out)
+    Some(out)
 }
 
 /// Continues a number with up to `digits_max` digits; returns its low byte and the digits taken.

@@ -1,5 +1,9 @@
 //! COPY's options: their checks and defaults, in the order and words of PostgreSQL's `ProcessCopyOptions`.
+//!
+//! Those of PostgreSQL 15 have its words, DEFAULT those of 16, ON_ERROR, LOG_VERBOSITY and REJECT_LIMIT those of 17 and 18.
+//! REJECT_TABLE and LABEL are Meridian's own.
 
+use super::encoding::CopyEncoding;
 use crate::error::{ErrorKind, QueryError};
 
 /// Which way the rows go.
@@ -13,7 +17,6 @@ pub enum CopyDirection {
 pub enum CopyFileFormat {
     Text,
     Csv,
-    /// Parsed, and refused by [`CopyOptions::check_supported`].
     Binary,
 }
 
@@ -24,6 +27,23 @@ pub enum CopyHeader {
     Present,
     /// Present, and it must hold the names of the columns in their order.
     Match,
+}
+
+/// What becomes of a row with a value that cannot be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    #[default]
+    Stop,
+    Ignore,
+}
+
+/// How much is said of rows that were skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogVerbosity {
+    Silent,
+    #[default]
+    Default,
+    Verbose,
 }
 
 /// The columns that an option names.
@@ -41,6 +61,14 @@ impl ColumnSelection {
             Self::None => false,
             Self::All => true,
             Self::Named(names) => names.iter().any(|name| name == column),
+        }
+    }
+
+    /// The columns that are named one by one.
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            Self::Named(names) => names,
+            Self::None | Self::All => &[],
         }
     }
 
@@ -72,6 +100,17 @@ pub struct CopyOptions {
     pub force_quote: ColumnSelection,
     pub force_not_null: ColumnSelection,
     pub force_null: ColumnSelection,
+    /// What stands for a column's default.
+    pub default: Option<String>,
+    pub encoding: CopyEncoding,
+    pub on_error: OnError,
+    /// The most rows that may be skipped.
+    pub reject_limit: Option<u64>,
+    pub log_verbosity: LogVerbosity,
+    /// The table that takes the rows that were not loaded.
+    pub reject_table: Option<String>,
+    /// What the load is known by, so that it happens once.
+    pub label: Option<String>,
 }
 
 impl Default for CopyOptions {
@@ -87,6 +126,13 @@ impl Default for CopyOptions {
             force_quote: ColumnSelection::None,
             force_not_null: ColumnSelection::None,
             force_null: ColumnSelection::None,
+            default: None,
+            encoding: CopyEncoding::Utf8,
+            on_error: OnError::Stop,
+            reject_limit: None,
+            log_verbosity: LogVerbosity::Default,
+            reject_table: None,
+            label: None,
         }
     }
 }
@@ -122,31 +168,27 @@ struct Said {
     force_quote: Option<ColumnSelection>,
     force_not_null: Option<ColumnSelection>,
     force_null: Option<ColumnSelection>,
-    encoding: Option<()>,
+    encoding: Option<CopyEncoding>,
+    default: Option<String>,
+    on_error: Option<OnError>,
+    reject_limit: Option<u64>,
+    log_verbosity: Option<LogVerbosity>,
+    reject_table: Option<String>,
+    label: Option<String>,
 }
 
 impl CopyOptions {
     pub(super) fn from_raw(raw: &[RawOption], direction: CopyDirection) -> Result<Self, QueryError> {
         let mut said = Said::default();
         for option in raw {
-            said.take(option)?;
+            said.take(option, direction)?;
         }
         said.check(direction)
-    }
-
-    /// Refuses what is understood and not implemented.
-    pub fn check_supported(&self) -> Result<(), QueryError> {
-        match self.format {
-            CopyFileFormat::Text | CopyFileFormat::Csv => Ok(()),
-            CopyFileFormat::Binary => {
-                Err(QueryError::unsupported("COPY format \"binary\"").hint("Use FORMAT csv or FORMAT text."))
-            }
-        }
     }
 }
 
 impl Said {
-    fn take(&mut self, option: &RawOption) -> Result<(), QueryError> {
+    fn take(&mut self, option: &RawOption, direction: CopyDirection) -> Result<(), QueryError> {
         match option.name.as_str() {
             "format" => {
                 let format = text_of(option)?;
@@ -165,10 +207,16 @@ impl Said {
             "header" => once(&mut self.header, option, header_of(option)),
             "quote" => once(&mut self.quote, option, text_of(option)),
             "escape" => once(&mut self.escape, option, text_of(option)),
-            "force_quote" => once(&mut self.force_quote, option, columns_of(option, true)),
-            "force_not_null" => once(&mut self.force_not_null, option, columns_of(option, false)),
-            "force_null" => once(&mut self.force_null, option, columns_of(option, false)),
-            "encoding" => once(&mut self.encoding, option, check_encoding(option)),
+            "force_quote" => once(&mut self.force_quote, option, columns_of(option)),
+            "force_not_null" => once(&mut self.force_not_null, option, columns_of(option)),
+            "force_null" => once(&mut self.force_null, option, columns_of(option)),
+            "encoding" => once(&mut self.encoding, option, encoding_of(option)),
+            "default" => once(&mut self.default, option, text_of(option)),
+            "on_error" => once(&mut self.on_error, option, on_error_of(option, direction)),
+            "reject_limit" => once(&mut self.reject_limit, option, reject_limit_of(option)),
+            "log_verbosity" => once(&mut self.log_verbosity, option, log_verbosity_of(option)),
+            "reject_table" => once(&mut self.reject_table, option, name_of(option, direction)),
+            "label" => once(&mut self.label, option, name_of(option, direction)),
             name => Err(at(option, ErrorKind::Syntax, format!("option \"{name}\" not recognized"))),
         }
     }
@@ -199,6 +247,8 @@ impl Said {
         if csv && null.as_bytes().contains(&quote) {
             return Err(unsupported("CSV quote character must not appear in the NULL specification"));
         }
+        self.check_default(delimiter, quote, &null, csv, direction)?;
+        self.check_rejects(binary)?;
         if self.header == Some(CopyHeader::Match) && direction == CopyDirection::To {
             return Err(unsupported("cannot use \"match\" with HEADER in COPY TO"));
         }
@@ -217,6 +267,16 @@ impl Said {
             force_quote: self.force_quote.unwrap_or_default(),
             force_not_null: self.force_not_null.unwrap_or_default(),
             force_null: self.force_null.unwrap_or_default(),
+            default: self.default,
+            encoding: self.encoding.unwrap_or_default(),
+            on_error: self.on_error.unwrap_or(match self.reject_table {
+                Some(_) => OnError::Ignore,
+                None => OnError::Stop,
+            }),
+            reject_limit: self.reject_limit,
+            log_verbosity: self.log_verbosity.unwrap_or_default(),
+            reject_table: self.reject_table,
+            label: self.label,
         })
     }
 
@@ -227,8 +287,54 @@ impl Said {
         if self.null.is_some() {
             return Err(QueryError::new(ErrorKind::Syntax, "cannot specify NULL in BINARY mode"));
         }
+        if self.default.is_some() {
+            return Err(QueryError::new(ErrorKind::Syntax, "cannot specify DEFAULT in BINARY mode"));
+        }
         if self.header.is_some_and(|header| header != CopyHeader::Absent) {
             return Err(unsupported("cannot specify HEADER in BINARY mode"));
+        }
+        Ok(())
+    }
+
+    fn check_default(
+        &self,
+        delimiter: u8,
+        quote: u8,
+        null: &str,
+        csv: bool,
+        direction: CopyDirection,
+    ) -> Result<(), QueryError> {
+        let Some(default) = self.default.as_deref() else { return Ok(()) };
+        if direction == CopyDirection::To {
+            return Err(unsupported("COPY DEFAULT only available using COPY FROM"));
+        }
+        if default.contains(['\r', '\n']) {
+            return Err(invalid("COPY default representation cannot use newline or carriage return"));
+        }
+        if default.as_bytes().contains(&delimiter) {
+            return Err(unsupported("COPY delimiter must not appear in the DEFAULT specification"));
+        }
+        if csv && default.as_bytes().contains(&quote) {
+            return Err(unsupported("CSV quote character must not appear in the DEFAULT specification"));
+        }
+        if default == null {
+            return Err(unsupported("NULL specification and DEFAULT specification cannot be the same"));
+        }
+        Ok(())
+    }
+
+    fn check_rejects(&self, binary: bool) -> Result<(), QueryError> {
+        let requires = |option: &str| invalid(format!("COPY {option} requires ON_ERROR to be set to IGNORE"));
+        let ignores =
+            self.on_error == Some(OnError::Ignore) || (self.on_error.is_none() && self.reject_table.is_some());
+        if binary && ignores {
+            return Err(QueryError::new(ErrorKind::Syntax, "only ON_ERROR STOP is allowed in BINARY mode"));
+        }
+        if self.reject_table.is_some() && !ignores {
+            return Err(requires("REJECT_TABLE"));
+        }
+        if self.reject_limit.is_some() && !ignores {
+            return Err(requires("REJECT_LIMIT"));
         }
         Ok(())
     }
@@ -319,9 +425,9 @@ fn header_of(option: &RawOption) -> Result<CopyHeader, QueryError> {
     Ok(if present { CopyHeader::Present } else { CopyHeader::Absent })
 }
 
-fn columns_of(option: &RawOption, star: bool) -> Result<ColumnSelection, QueryError> {
+fn columns_of(option: &RawOption) -> Result<ColumnSelection, QueryError> {
     match &option.value {
-        RawValue::Star if star => Ok(ColumnSelection::All),
+        RawValue::Star => Ok(ColumnSelection::All),
         RawValue::List(names) => Ok(ColumnSelection::Named(names.clone())),
         _ => Err(at(
             option,
@@ -331,40 +437,75 @@ fn columns_of(option: &RawOption, star: bool) -> Result<ColumnSelection, QueryEr
     }
 }
 
-/// Only UTF-8 is read and written; the names of PostgreSQL's other encodings are told apart from misspelled ones.
-fn check_encoding(option: &RawOption) -> Result<(), QueryError> {
-    const OTHERS: [&str; 18] = [
-        "sqlascii",
-        "latin",
-        "iso8859",
-        "win",
-        "koi8",
-        "eucjp",
-        "euccn",
-        "euckr",
-        "euctw",
-        "eucjis2004",
-        "muleinternal",
-        "tcvn",
-        "sjis",
-        "shiftjis",
-        "big5",
-        "gbk",
-        "gb18030",
-        "uhc",
-    ];
+fn encoding_of(option: &RawOption) -> Result<CopyEncoding, QueryError> {
     let name = text_of(option)?;
-    let clean: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
-    if matches!(clean.as_str(), "utf8" | "unicode") {
+    let found = CopyEncoding::named(&name).map_err(|error| error.position(Some(option.position)))?;
+    found.ok_or_else(|| {
+        let message = "argument to option \"encoding\" must be a valid encoding name";
+        at(option, ErrorKind::InvalidParameterValue, message)
+    })
+}
+
+fn on_error_of(option: &RawOption, direction: CopyDirection) -> Result<OnError, QueryError> {
+    only_from(option, direction)?;
+    match choice_of(option)?.as_deref() {
+        None | Some("stop") => Ok(OnError::Stop),
+        Some("ignore") => Ok(OnError::Ignore),
+        Some(_) => Err(unrecognized(option)),
+    }
+}
+
+fn log_verbosity_of(option: &RawOption) -> Result<LogVerbosity, QueryError> {
+    match choice_of(option)?.as_deref() {
+        Some("silent") => Ok(LogVerbosity::Silent),
+        None | Some("default") => Ok(LogVerbosity::Default),
+        Some("verbose") => Ok(LogVerbosity::Verbose),
+        Some(_) => Err(unrecognized(option)),
+    }
+}
+
+fn reject_limit_of(option: &RawOption) -> Result<u64, QueryError> {
+    if option.value == RawValue::Absent {
+        return Err(QueryError::new(ErrorKind::Syntax, "reject_limit requires a numeric value"));
+    }
+    let text = text_of(option)?;
+    let number: i64 = text.parse().map_err(|_| {
+        let message = format!("invalid input syntax for type bigint: \"{text}\"");
+        at(option, ErrorKind::InvalidTextRepresentation, message)
+    })?;
+    u64::try_from(number)
+        .ok()
+        .filter(|limit| *limit > 0)
+        .ok_or_else(|| invalid(format!("REJECT_LIMIT ({number}) must be greater than zero")))
+}
+
+/// A text that is not empty, for COPY FROM.
+fn name_of(option: &RawOption, direction: CopyDirection) -> Result<String, QueryError> {
+    only_from(option, direction)?;
+    let text = text_of(option)?;
+    if text.trim().is_empty() {
+        let message = format!("COPY {} must not be empty", option.name.to_uppercase());
+        return Err(at(option, ErrorKind::InvalidParameterValue, message));
+    }
+    Ok(text)
+}
+
+fn choice_of(option: &RawOption) -> Result<Option<String>, QueryError> {
+    if option.value == RawValue::Absent { Ok(None) } else { text_of(option).map(|text| Some(text.to_lowercase())) }
+}
+
+fn only_from(option: &RawOption, direction: CopyDirection) -> Result<(), QueryError> {
+    if direction == CopyDirection::From {
         return Ok(());
     }
-    if OTHERS.iter().any(|other| clean.starts_with(other)) {
-        return Err(QueryError::unsupported(format!("encoding \"{name}\" in COPY"))
-            .hint("Convert the data to UTF-8, for example with iconv.")
-            .position(Some(option.position)));
-    }
-    Err(at(option, ErrorKind::InvalidParameterValue, "argument to option \"encoding\" must be a valid encoding name"))
+    let message = format!("COPY {} cannot be used with COPY TO", option.name.to_uppercase());
+    Err(at(option, ErrorKind::InvalidParameterValue, message))
+}
+
+fn unrecognized(option: &RawOption) -> QueryError {
+    let value = text_of(option).unwrap_or_default();
+    let message = format!("COPY {} \"{value}\" not recognized", option.name.to_uppercase());
+    at(option, ErrorKind::InvalidParameterValue, message)
 }
 
 fn at(option: &RawOption, kind: ErrorKind, message: impl Into<String>) -> QueryError {

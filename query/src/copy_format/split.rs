@@ -7,6 +7,7 @@
 //! last line end from behind. What is inside of records, and whether it is right, is for [`super::CopyDecoder`]. The splitter
 //! also takes off the header line and stops at the `\.` marker.
 
+use super::encoding::CopyEncoding;
 use super::fields::{QuoteState, Syntax};
 use super::options::{CopyHeader, CopyOptions};
 use crate::error::{ErrorKind, QueryError};
@@ -14,9 +15,9 @@ use crate::types::checked_text;
 use bytes::{Bytes, BytesMut};
 
 /// A chunk is cut as soon as so many bytes have come.
-const CHUNK_BYTES: usize = 1 << 20;
+pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// The longest record. A little less than PostgreSQL's 1 GiB, so that a chunk with one is still below that.
-const RECORD_BYTES_MAX: usize = (1 << 30) - CHUNK_BYTES - 1;
+pub(super) const RECORD_BYTES_MAX: usize = (1 << 30) - CHUNK_BYTES - 1;
 
 /// What ends a line; the first line of the data decides for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub struct RecordSplitter {
     table: String,
     syntax: Syntax,
     header: CopyHeader,
+    encoding: CopyEncoding,
     columns: Vec<String>,
     record_bytes_max: usize,
     /// Starts with a record.
@@ -73,6 +75,7 @@ impl RecordSplitter {
             table: table.to_string(),
             syntax: Syntax::new(options),
             header: options.header,
+            encoding: options.encoding,
             columns: columns.to_vec(),
             record_bytes_max: RECORD_BYTES_MAX,
             buffer: BytesMut::new(),
@@ -217,7 +220,7 @@ impl RecordSplitter {
         }
     }
 
-    /// Looks for a line that is `\.` and nothing else; the data ends before it.
+    /// Looks for a `\.` at the end of a line; the data ends before it.
     fn find_marker(&mut self, ending: LineEnding, last: bool) {
         let mut from = self.marker_scanned;
         while let Some(found) = memchr::memmem::find(&self.buffer[from..], b"\\.") {
@@ -231,7 +234,7 @@ impl RecordSplitter {
                 _ => Some(false),
             };
             match line_is_over {
-                Some(true) if self.starts_record(place, ending) => {
+                Some(true) if self.ends_data(place, ending) => {
                     self.buffer.truncate(place);
                     (self.boundary, self.scanned, self.ended) = (place, place, true);
                     return;
@@ -247,14 +250,16 @@ impl RecordSplitter {
         self.marker_scanned = from.max(self.buffer.len().saturating_sub(1));
     }
 
-    fn starts_record(&self, place: usize, ending: LineEnding) -> bool {
+    /// Whether a marker at the end of a line means what it says: in csv where a record begins, in text wherever its backslash is not
+    /// escaped, and what stands before it is the last record.
+    fn ends_data(&self, place: usize, ending: LineEnding) -> bool {
         let before = &self.buffer[..place];
+        if !self.syntax.csv {
+            return backslashes_before(before, place).is_multiple_of(2);
+        }
         let Some(last) = before.last() else { return true };
         if *last != ending.terminator() {
             return false;
-        }
-        if !self.syntax.csv {
-            return last_unescaped(before, place - 1, ending.terminator()).is_some();
         }
         let mut quotes = QuoteState::default();
         before.iter().for_each(|byte| quotes.step(*byte, &self.syntax));
@@ -267,9 +272,7 @@ impl RecordSplitter {
         let mut length = record.end;
         length += usize::from(ending == LineEnding::CarriageReturnNewline && self.buffer.get(length) == Some(&b'\r'));
         length += usize::from(self.buffer.get(length) == Some(&ending.terminator()));
-        if self.header == CopyHeader::Match {
-            self.match_header(&self.buffer[record], ending)?;
-        }
+        self.check_header(&self.buffer[record], ending)?;
         self.header = CopyHeader::Absent;
         let _ = self.buffer.split_to(length);
         self.line += line + 1;
@@ -279,8 +282,17 @@ impl RecordSplitter {
         Ok(())
     }
 
-    fn match_header(&self, line: &[u8], ending: LineEnding) -> Result<(), QueryError> {
-        let text = checked_text(line).map_err(|error| error.context(format!("COPY {}, line 1", self.table)))?;
+    /// A header must be text, and hold the columns' names where the statement insists on it.
+    fn check_header(&self, line: &[u8], ending: LineEnding) -> Result<(), QueryError> {
+        let (line, undefined) = match self.encoding.decode(line) {
+            (_, Some(place)) => (line.into(), Some(self.encoding.undefined(line[place]))),
+            (line, None) => (line, None),
+        };
+        let text = undefined.map_or_else(|| checked_text(&line), Err);
+        let text = text.map_err(|error| error.context(format!("COPY {}, line 1", self.table)))?;
+        if self.header != CopyHeader::Match {
+            return Ok(());
+        }
         let in_context = |error: QueryError| {
             error.context(format!("COPY {}, line 1: \"{}\"", self.table, super::decode::displayed(text)))
         };
@@ -293,7 +305,11 @@ impl RecordSplitter {
             Some(failure) => return Err(in_context(failure.error)),
         };
         let fields = located.fields.iter().map(|field| field.text_in(text, &located.rewritten));
-        let fields: Vec<Option<&str>> = fields.collect();
+        let mut fields: Vec<Option<&str>> = fields.collect();
+        // A line with nothing in it has one field.
+        if fields.is_empty() {
+            fields.push(Some("").filter(|empty| **empty != self.syntax.null_text()));
+        }
         if found != self.columns.len() {
             return Err(in_context(QueryError::new(
                 ErrorKind::BadCopyFormat,

@@ -1,4 +1,4 @@
-//! The COPY statement, in all the spellings that PostgreSQL 15 reads.
+//! The COPY statement, in all the spellings that PostgreSQL reads.
 //!
 //! An own small grammar over sqlparser's tokens: sqlparser's COPY lacks `HEADER MATCH`, `FORCE_QUOTE *` and unknown options with
 //! their position, and DataFusion's parser takes COPY for a statement of its own.
@@ -296,7 +296,7 @@ impl<'a> Cursor<'a> {
             self.expect_word("null")?;
             "force_null"
         };
-        let value = if name == "force_quote" && self.accept(&Token::Mul) {
+        let value = if self.accept(&Token::Mul) {
             RawValue::Star
         } else {
             let mut columns = vec![self.identifier()?];

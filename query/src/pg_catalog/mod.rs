@@ -56,6 +56,7 @@ pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
 pub(crate) use signatures::{is_implicit_cast, operators_by_name, type_traits};
 pub use values::{Value, array_from_text, to_array};
 
+use crate::copy_progress::CopyProgressRow;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
@@ -80,6 +81,7 @@ pub struct CatalogContext {
     pub sequence_values: BTreeMap<ObjectId, i64>,
     pub prepared: Vec<PreparedRow>,
     pub cursors: Vec<CursorRow>,
+    pub copies: Vec<CopyRow>,
 }
 
 impl CatalogContext {
@@ -97,6 +99,7 @@ impl CatalogContext {
             sequence_values: BTreeMap::new(),
             prepared: Vec::new(),
             cursors: Vec::new(),
+            copies: Vec::new(),
         }
     }
 }
@@ -120,6 +123,13 @@ pub struct SettingRow {
     pub min_val: Option<String>,
     pub max_val: Option<String>,
     pub enumvals: Option<Vec<String>>,
+}
+
+/// A row of `pg_stat_progress_copy`.
+#[derive(Clone, Debug, Default)]
+pub struct CopyRow {
+    pub pid: i32,
+    pub progress: CopyProgressRow,
 }
 
 /// A row of `pg_stat_activity`; times are microseconds since 1970.

@@ -19,7 +19,7 @@ const NAME: SqlType = SqlType::Name;
 type Columns = &'static [(&'static str, SqlType)];
 
 /// Names and columns. New relations go to the end, so that OIDs stay.
-const RELATIONS: [(&str, Columns); 5] = [
+const RELATIONS: [(&str, Columns); 6] = [
     (
         "views",
         &[
@@ -82,6 +82,22 @@ const RELATIONS: [(&str, Columns); 5] = [
         ],
     ),
     ("commits", &[("seq", BIGINT), ("committed_at", SqlType::TimestampTz), ("summary", TEXT), ("bytes", BIGINT)]),
+    (
+        "loads",
+        &[
+            ("seq", BIGINT),
+            ("label", TEXT),
+            ("loaded_by", NAME),
+            ("schema", NAME),
+            ("table", NAME),
+            ("rows", BIGINT),
+            ("rejected", BIGINT),
+            ("bytes", BIGINT),
+            ("seconds", SqlType::Float8),
+            ("segments", BIGINT),
+            ("loaded_at", SqlType::TimestampTz),
+        ],
+    ),
 ];
 
 pub(super) fn relation_oids() -> impl Iterator<Item = (&'static str, i64)> {
@@ -133,6 +149,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "partitions" => push_partitions,
         "segments" => push_segments,
         "commits" => push_commits,
+        "loads" => push_loads,
         _ => return None,
     })
 }
@@ -276,6 +293,24 @@ fn push_segments(context: &CatalogContext, rows: &mut Rows) {
                 ("max_value", bound_text(definition, bounds.as_ref().map(|(_, high)| high))),
             ]);
         }
+    }
+}
+
+fn push_loads(context: &CatalogContext, rows: &mut Rows) {
+    for ((seq, _), load) in context.snapshot.loads.iter() {
+        rows.push([
+            ("seq", seq.0.into()),
+            ("label", load.label.clone().into()),
+            ("loaded_by", (&load.user).into()),
+            ("schema", (&load.schema).into()),
+            ("table", (&load.table).into()),
+            ("rows", load.rows.into()),
+            ("rejected", load.rejected.into()),
+            ("bytes", load.bytes.into()),
+            ("seconds", Value::Float(load.micros as f64 / 1e6)),
+            ("segments", load.segments.into()),
+            ("loaded_at", load.at_micros.into()),
+        ]);
     }
 }
 

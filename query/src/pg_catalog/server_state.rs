@@ -2,7 +2,7 @@
 
 use super::classes::SYSTEM_ROLE;
 use super::values::Rows;
-use super::{CatalogContext, LiveRows};
+use super::{CatalogContext, CopyRow, LiveRows};
 
 /// PostgreSQL's OID of its first database, and of the default tablespace.
 pub const DATABASE_OID: i64 = 5;
@@ -22,6 +22,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "pg_shadow" => push_users,
         "pg_settings" => push_settings,
         "pg_stat_activity" => push_activity,
+        "pg_stat_progress_copy" => push_copies,
         "pg_prepared_statements" => push_prepared,
         "pg_cursors" => push_cursors,
         "pg_timezone_names" => push_time_zones,
@@ -162,6 +163,23 @@ fn push_activity(context: &CatalogContext, rows: &mut Rows) {
             ("state", (&row.state).into()),
             ("query", (&row.query).into()),
             ("backend_type", "client backend".into()),
+        ]);
+    }
+}
+
+fn push_copies(context: &CatalogContext, rows: &mut Rows) {
+    for CopyRow { pid, progress } in &context.copies {
+        rows.push([
+            ("pid", (*pid).into()),
+            ("datid", DATABASE_OID.into()),
+            ("datname", (&context.database).into()),
+            ("relid", progress.table.map_or(0, |table| i64::from(table.0)).into()),
+            ("command", progress.command.into()),
+            ("type", progress.kind.into()),
+            ("bytes_processed", progress.bytes_processed.into()),
+            ("bytes_total", progress.bytes_total.into()),
+            ("tuples_processed", progress.tuples_processed.into()),
+            ("tuples_excluded", progress.tuples_excluded.into()),
         ]);
     }
 }

@@ -6,7 +6,8 @@
 use super::OutputStyle;
 use super::array_text::split_elements;
 use super::binary_out::JSONB_VERSION;
-use super::datetime::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
+use super::datetime::{DAY_MICROS, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
+use super::datetime_in::{DATE_END, DAY_MIN};
 use super::numeric::Digits;
 use super::text_in::{ColumnDecoder, checked_text};
 use crate::error::{ErrorKind, QueryError};
@@ -51,8 +52,14 @@ fn internal() -> QueryError {
     QueryError::new(ErrorKind::Internal, "a parameter could not be made a value")
 }
 
-fn malformed() -> QueryError {
+/// A value with bytes behind its end.
+pub(super) fn malformed() -> QueryError {
     QueryError::new(ErrorKind::InvalidBinaryRepresentation, "incorrect binary data format")
+}
+
+/// A value that ends too early.
+pub(super) fn insufficient() -> QueryError {
+    QueryError::new(ErrorKind::ProtocolViolation, "insufficient data left in message")
 }
 
 fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
@@ -99,12 +106,9 @@ fn decimal_of(digits: &Digits, precision: u8, scale: i8) -> Result<ScalarValue, 
     })
 }
 
-fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+pub(super) fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     Ok(match sql_type {
-        SqlType::Bool => match bytes {
-            [value] => ScalarValue::Boolean(Some(*value != 0)),
-            _ => return Err(malformed()),
-        },
+        SqlType::Bool => ScalarValue::Boolean(Some(boolean(bytes)?)),
         SqlType::Int2 => ScalarValue::Int16(Some(i16::from_be_bytes(exactly(bytes)?))),
         SqlType::Int4 => ScalarValue::Int32(Some(i32::from_be_bytes(exactly(bytes)?))),
         SqlType::Int8 => ScalarValue::Int64(Some(i64::from_be_bytes(exactly(bytes)?))),
@@ -113,7 +117,7 @@ fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<
         SqlType::Float4 => ScalarValue::Float32(Some(f32::from_be_bytes(exactly(bytes)?))),
         SqlType::Float8 => ScalarValue::Float64(Some(f64::from_be_bytes(exactly(bytes)?))),
         SqlType::Numeric { precision, scale, declared } => {
-            let digits = Digits::from_binary(bytes).ok_or_else(malformed)??;
+            let digits = Digits::from_binary(bytes)?;
             if *declared { decimal_of(&digits, *precision, *scale)? } else { decimal(&digits)? }
         }
         SqlType::Text
@@ -122,19 +126,9 @@ fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<
         | SqlType::Name
         | SqlType::Char
         | SqlType::Json => from_text(checked_text(bytes)?, sql_type, style)?,
-        SqlType::Jsonb => match bytes.split_first() {
-            Some((&JSONB_VERSION, text)) => from_text(checked_text(text)?, sql_type, style)?,
-            Some((version, _)) => {
-                let message = format!("unsupported jsonb version number {version}");
-                return Err(QueryError::new(ErrorKind::InvalidBinaryRepresentation, message));
-            }
-            None => return Err(malformed()),
-        },
+        SqlType::Jsonb => from_text(jsonb(bytes)?, sql_type, style)?,
         SqlType::Date => ScalarValue::Date32(Some(date(i32::from_be_bytes(exactly(bytes)?))?)),
-        SqlType::Time => match i64::from_be_bytes(exactly(bytes)?) {
-            micros @ 0..=86_400_000_000 => ScalarValue::Time64Microsecond(Some(micros)),
-            _ => return Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "time out of range")),
-        },
+        SqlType::Time => ScalarValue::Time64Microsecond(Some(time(bytes)?)),
         SqlType::Timestamp => {
             ScalarValue::TimestampMicrosecond(Some(moment(i64::from_be_bytes(exactly(bytes)?))?), None)
         }
@@ -148,28 +142,58 @@ fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<
     })
 }
 
-fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], QueryError> {
-    bytes.try_into().map_err(|_| malformed())
+#[inline]
+pub(super) fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], QueryError> {
+    bytes.try_into().map_err(|_| if bytes.len() < N { insufficient() } else { malformed() })
 }
 
-fn date(days: i32) -> Result<i32, QueryError> {
+pub(super) fn boolean(bytes: &[u8]) -> Result<bool, QueryError> {
+    match bytes {
+        [value] => Ok(*value != 0),
+        [] => Err(QueryError::new(ErrorKind::ProtocolViolation, "no data left in message")),
+        _ => Err(malformed()),
+    }
+}
+
+pub(super) fn time(bytes: &[u8]) -> Result<i64, QueryError> {
+    match i64::from_be_bytes(exactly(bytes)?) {
+        micros @ 0..=DAY_MICROS => Ok(micros),
+        _ => Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "time out of range")),
+    }
+}
+
+/// The text of a jsonb, behind its version.
+pub(super) fn jsonb(bytes: &[u8]) -> Result<&str, QueryError> {
+    match bytes.split_first() {
+        Some((&JSONB_VERSION, text)) => checked_text(text),
+        Some((version, _)) => {
+            let message = format!("unsupported jsonb version number {version}");
+            Err(QueryError::new(ErrorKind::InvalidBinaryRepresentation, message))
+        }
+        None => Err(QueryError::new(ErrorKind::ProtocolViolation, "no data left in message")),
+    }
+}
+
+pub(super) fn date(days: i32) -> Result<i32, QueryError> {
     if matches!(days, i32::MIN | i32::MAX) {
         return Err(QueryError::unsupported("an infinite date"));
     }
     days.checked_add(POSTGRES_EPOCH_DAYS)
+        .filter(|days| (DAY_MIN..DATE_END).contains(&i64::from(*days)))
         .ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range"))
 }
 
-fn moment(micros: i64) -> Result<i64, QueryError> {
+pub(super) fn moment(micros: i64) -> Result<i64, QueryError> {
     if matches!(micros, i64::MIN | i64::MAX) {
         return Err(QueryError::unsupported("an infinite timestamp"));
     }
     micros
         .checked_add(POSTGRES_EPOCH_MICROS)
+        .filter(|micros| *micros >= DAY_MIN * DAY_MICROS)
         .ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "timestamp out of range"))
 }
 
-fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, QueryError> {
+pub(super) fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, QueryError> {
     let bytes: [u8; 16] = exactly(bytes)?;
     let (micros, rest) = bytes.split_at(8);
     let (days, months) = rest.split_at(4);

@@ -1,7 +1,7 @@
 //! Each type's PostgreSQL text and binary form, in and out.
 //!
 //!     column ──encode_column──▶ text_out / binary_out ──▶ EncodedColumn      DataRow, COPY TO
-//!     fields ──ColumnDecoder──▶ text_in               ──▶ ArrayRef           COPY FROM, casts from text
+//!     fields ──ColumnDecoder──▶ text_in / binary_columns ─▶ ArrayRef         COPY FROM, casts from text
 //!     Bind   ──decode_parameter▶ text_in / binary_in  ──▶ ScalarValue
 //!
 //! Work goes by column: the type is matched once, then one loop runs that was compiled for it. What is printed and accepted is
@@ -10,6 +10,7 @@
 //! settings that change a printed form come in as an [`OutputStyle`].
 
 mod array_text;
+mod binary_columns;
 mod binary_in;
 mod binary_out;
 mod datetime;

@@ -3,6 +3,7 @@
 //! The binary form is `ndigits, weight, sign, dscale` as four 16-bit numbers and then digits in base 10000, aligned at the
 //! decimal point: the value is `Σ digit[i] × 10000^(weight - i)`. Leading and trailing zero digits are left out.
 
+use super::binary_in::{insufficient, malformed};
 use super::float::is_space;
 use crate::error::{ErrorKind, QueryError};
 use arrow::datatypes::i256;
@@ -191,6 +192,53 @@ pub(super) fn parse_decimal256(text: &str, precision: u8, scale: i8) -> Result<i
     Digits::parse(text)?.to_scale(precision, scale)
 }
 
+/// The binary form of a numeric at a scale.
+#[inline]
+pub(super) fn binary_decimal128(bytes: &[u8], precision: u8, scale: i8) -> Result<i128, QueryError> {
+    match plain_binary(bytes, precision, scale) {
+        Some(value) => Ok(value),
+        None => {
+            let value = Digits::from_binary(bytes)?.to_scale(precision, scale)?;
+            value.to_i128().ok_or_else(|| overflow(precision, scale))
+        }
+    }
+}
+
+/// The unscaled integer of a value of few digits that needs no rounding; `None` for all others and for what is wrong.
+fn plain_binary(bytes: &[u8], precision: u8, scale: i8) -> Option<i128> {
+    let (header, body) = bytes.split_at_checked(8)?;
+    let word = |index: usize| u16::from_be_bytes([header[2 * index], header[2 * index + 1]]);
+    let (groups, weight, sign, shown) = (usize::from(word(0)), i32::from(word(1) as i16), word(2), i32::from(word(3)));
+    if groups == 0 || groups > 4 || body.len() != groups * 2 || !matches!(sign, 0 | SIGN_NEGATIVE) {
+        return None;
+    }
+    let mut value: u64 = 0;
+    for pair in body.chunks_exact(2) {
+        let group = u16::from_be_bytes([pair[0], pair[1]]);
+        if group > 9999 {
+            return None;
+        }
+        value = value * 10_000 + u64::from(group);
+    }
+    // What stands behind the shown digits is cut off, which the other way does.
+    let held = 4 * (groups as i32 - 1 - weight);
+    let surplus = held - i32::from(scale).min(shown);
+    if surplus > 0 {
+        let power = 10u64.checked_pow(surplus as u32)?;
+        if !value.is_multiple_of(power) {
+            return None;
+        }
+    }
+    let shift = i32::from(scale) - held;
+    let value = if shift < 0 {
+        i128::from(value / 10u64.checked_pow(shift.unsigned_abs())?)
+    } else {
+        i128::from(value).checked_mul(10i128.checked_pow(shift.unsigned_abs())?)?
+    };
+    let limit = 10i128.pow(u32::from(precision));
+    (value < limit).then_some(if sign == SIGN_NEGATIVE { -value } else { value })
+}
+
 /// `-123.45` of up to 18 digits that needs no rounding; `None` sends the text to the slow path, which also words the error.
 #[inline]
 fn plain_decimal(bytes: &[u8], precision: u8, scale: i8) -> Option<i128> {
@@ -270,38 +318,44 @@ impl Digits {
         Ok(Self { negative, digits, fraction })
     }
 
-    /// Reads the binary form; the caller words a failure without a message of its own (`None`).
-    pub(super) fn from_binary(bytes: &[u8]) -> Option<Result<Self, QueryError>> {
-        let (header, body) = bytes.split_at_checked(8)?;
+    /// Reads the binary form.
+    pub(super) fn from_binary(bytes: &[u8]) -> Result<Self, QueryError> {
+        let (header, body) = bytes.split_at_checked(8).ok_or_else(insufficient)?;
         let word = |index: usize| u16::from_be_bytes([header[2 * index], header[2 * index + 1]]);
         let (groups, weight, sign, scale) =
             (usize::from(word(0)), i64::from(word(1) as i16), word(2), i64::from(word(3)));
         match sign {
             0 | SIGN_NEGATIVE => {}
-            SIGN_NAN => return Some(Err(not_finite("NaN"))),
-            0xD000 => return Some(Err(not_finite("Infinity"))),
-            0xF000 => return Some(Err(not_finite("-Infinity"))),
-            _ => return None,
+            SIGN_NAN => return Err(not_finite("NaN")),
+            0xD000 => return Err(not_finite("Infinity")),
+            0xF000 => return Err(not_finite("-Infinity")),
+            _ => return Err(invalid_external("sign")),
         }
-        if body.len() != groups * 2 || scale > 0x3FFF {
-            return None;
+        if scale > 0x3FFF {
+            return Err(invalid_external("scale"));
+        }
+        if body.len() < groups * 2 {
+            return Err(insufficient());
+        }
+        if body.len() > groups * 2 {
+            return Err(malformed());
         }
         let mut digits = Vec::with_capacity(groups * 4);
         for pair in body.chunks_exact(2) {
             let group = u16::from_be_bytes([pair[0], pair[1]]);
             if group > 9999 {
-                return None;
+                return Err(invalid_external("digit"));
             }
             digits.extend([group / 1000, group / 100 % 10, group / 10 % 10, group % 10].map(|digit| digit as u8));
         }
         // The display scale may be above or below what the groups hold.
         let held = 4 * (groups as i64 - 1 - weight);
         if groups == 0 {
-            return Some(Ok(Self { negative: false, digits, fraction: scale }));
+            return Ok(Self { negative: false, digits, fraction: scale });
         }
         if scale >= held {
             if scale - held > EXPONENT_MAX {
-                return None;
+                return Err(QueryError::new(ErrorKind::NumericOutOfRange, "value overflows numeric format"));
             }
             digits.extend(std::iter::repeat_n(0, (scale - held) as usize));
         } else {
@@ -309,7 +363,7 @@ impl Digits {
         }
         let zeros = digits.iter().take_while(|digit| **digit == 0).count();
         digits.drain(..zeros);
-        Some(Ok(Self { negative: sign == SIGN_NEGATIVE, digits, fraction: scale }))
+        Ok(Self { negative: sign == SIGN_NEGATIVE, digits, fraction: scale })
     }
 
     /// The precision and scale that keep every digit of the value.
@@ -369,6 +423,11 @@ pub(crate) fn overflow(precision: u8, scale: i8) -> QueryError {
 }
 
 #[cold]
+fn invalid_external(part: &str) -> QueryError {
+    let message = format!("invalid {part} in external \"numeric\" value");
+    QueryError::new(ErrorKind::InvalidBinaryRepresentation, message)
+}
+
 fn not_finite(text: &str) -> QueryError {
     QueryError::new(ErrorKind::FeatureNotSupported, format!("\"{text}\" is not supported in type numeric"))
         .hint("Use NULL, or a column of type double precision.")

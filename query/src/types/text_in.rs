@@ -25,13 +25,13 @@ use std::sync::Arc;
 /// A guess of the bytes of a JSON value.
 const DOCUMENT_BYTES: usize = 64;
 /// The longest `name`, in bytes.
-const NAME_BYTES_MAX: usize = 63;
+pub(super) const NAME_BYTES_MAX: usize = 63;
 
 /// Reads fields of one type into an array of [`SqlType::data_type`].
 #[derive(Clone, Debug)]
 pub struct ColumnDecoder {
-    sql_type: SqlType,
-    style: OutputStyle,
+    pub(super) sql_type: SqlType,
+    pub(super) style: OutputStyle,
 }
 
 /// A field that could not be read: which one, counted from 0, and why.
@@ -54,21 +54,21 @@ impl ColumnDecoder {
     pub fn decode<'a>(&self, fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
         let style = &self.style;
         match &self.sql_type {
-            SqlType::Bool => booleans(fields),
-            SqlType::Int2 => primitive::<Int16Type>(fields, |text| parse_integer(text, "smallint")),
-            SqlType::Int4 => primitive::<Int32Type>(fields, |text| parse_integer(text, "integer")),
-            SqlType::Int8 => primitive::<Int64Type>(fields, |text| parse_integer(text, "bigint")),
-            SqlType::Oid => primitive::<Int64Type>(fields, parse_oid),
-            SqlType::Float4 => primitive::<Float32Type>(fields, parse_real),
-            SqlType::Float8 => primitive::<Float64Type>(fields, parse_double),
+            SqlType::Bool => booleans(fields, parse_boolean),
+            SqlType::Int2 => primitive::<Int16Type, _>(fields, |text| parse_integer(text, "smallint")),
+            SqlType::Int4 => primitive::<Int32Type, _>(fields, |text| parse_integer(text, "integer")),
+            SqlType::Int8 => primitive::<Int64Type, _>(fields, |text| parse_integer(text, "bigint")),
+            SqlType::Oid => primitive::<Int64Type, _>(fields, parse_oid),
+            SqlType::Float4 => primitive::<Float32Type, _>(fields, parse_real),
+            SqlType::Float8 => primitive::<Float64Type, _>(fields, parse_double),
             SqlType::Numeric { precision, scale, .. } if *precision <= 38 => {
                 let array =
-                    primitive_array::<Decimal128Type>(fields, |text| parse_decimal128(text, *precision, *scale))?;
+                    primitive_array::<Decimal128Type, _>(fields, |text| parse_decimal128(text, *precision, *scale))?;
                 Ok(Arc::new(array.with_data_type(DataType::Decimal128(*precision, *scale))))
             }
             SqlType::Numeric { precision, scale, .. } => {
                 let array =
-                    primitive_array::<Decimal256Type>(fields, |text| parse_decimal256(text, *precision, *scale))?;
+                    primitive_array::<Decimal256Type, _>(fields, |text| parse_decimal256(text, *precision, *scale))?;
                 Ok(Arc::new(array.with_data_type(DataType::Decimal256(*precision, *scale))))
             }
             SqlType::Text | SqlType::Reg(_) => strings(fields, Ok),
@@ -81,16 +81,17 @@ impl ColumnDecoder {
             SqlType::Char => strings(fields, |text| Ok(cut_bytes(text, 1))),
             SqlType::Json => documents::<LargeBinaryType, _, _>(fields, json::check),
             SqlType::Jsonb => documents::<LargeUtf8Type, _, _>(fields, json::canonical),
-            SqlType::Date => primitive::<Date32Type>(fields, |text| parse_date(text, style)),
-            SqlType::Time => primitive::<Time64MicrosecondType>(fields, |text| parse_time(text, style)),
-            SqlType::Timestamp => primitive::<TimestampMicrosecondType>(fields, |text| parse_timestamp(text, style)),
+            SqlType::Date => primitive::<Date32Type, _>(fields, |text| parse_date(text, style)),
+            SqlType::Time => primitive::<Time64MicrosecondType, _>(fields, |text| parse_time(text, style)),
+            SqlType::Timestamp => primitive::<TimestampMicrosecondType, _>(fields, |text| parse_timestamp(text, style)),
             SqlType::TimestampTz => {
-                let array = primitive_array::<TimestampMicrosecondType>(fields, |text| parse_timestamptz(text, style))?;
+                let array =
+                    primitive_array::<TimestampMicrosecondType, _>(fields, |text| parse_timestamptz(text, style))?;
                 Ok(Arc::new(array.with_timezone("UTC")))
             }
-            SqlType::Interval => primitive::<IntervalMonthDayNanoType>(fields, parse_interval),
-            SqlType::Uuid => uuids(fields),
-            SqlType::Bytea => byteas(fields),
+            SqlType::Interval => primitive::<IntervalMonthDayNanoType, _>(fields, parse_interval),
+            SqlType::Uuid => uuids(fields, parse_uuid),
+            SqlType::Bytea => byteas(fields, parse_bytea),
             SqlType::Array(element) => arrays(fields, element, style),
         }
     }
@@ -114,24 +115,27 @@ pub(crate) fn invalid_utf8(bytes: &[u8]) -> QueryError {
 
 /// Checks that bytes are text as PostgreSQL has it: UTF-8 without a zero byte.
 pub(crate) fn checked_text(bytes: &[u8]) -> Result<&str, QueryError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| invalid_utf8(&bytes[error.valid_up_to()..]))?;
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let end = error.valid_up_to();
+        invalid_utf8(&bytes[memchr::memchr(0, &bytes[..end]).unwrap_or(end)..])
+    })?;
     match memchr::memchr(0, bytes) {
         Some(zero) => Err(invalid_utf8(&bytes[zero..])),
         None => Ok(text),
     }
 }
 
-fn primitive<'a, T: ArrowPrimitiveType>(
-    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
-    parse: impl Fn(&'a str) -> Result<T::Native, QueryError>,
+pub(super) fn primitive<T: ArrowPrimitiveType, V>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    parse: impl Fn(V) -> Result<T::Native, QueryError>,
 ) -> Result<ArrayRef, FieldError> {
-    Ok(Arc::new(primitive_array::<T>(fields, parse)?))
+    Ok(Arc::new(primitive_array::<T, V>(fields, parse)?))
 }
 
 #[inline]
-fn primitive_array<'a, T: ArrowPrimitiveType>(
-    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
-    parse: impl Fn(&'a str) -> Result<T::Native, QueryError>,
+pub(super) fn primitive_array<T: ArrowPrimitiveType, V>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    parse: impl Fn(V) -> Result<T::Native, QueryError>,
 ) -> Result<PrimitiveArray<T>, FieldError> {
     let mut values: Vec<T::Native> = Vec::with_capacity(fields.len());
     let mut nulls = NullBufferBuilder::new(fields.len());
@@ -153,13 +157,16 @@ fn primitive_array<'a, T: ArrowPrimitiveType>(
     Ok(PrimitiveArray::new(ScalarBuffer::from(values), nulls.finish()))
 }
 
-fn booleans<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+pub(super) fn booleans<V>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    parse: impl Fn(V) -> Result<bool, QueryError>,
+) -> Result<ArrayRef, FieldError> {
     let mut values = BooleanBufferBuilder::new(fields.len());
     let mut nulls = NullBufferBuilder::new(fields.len());
     for (row, field) in fields.enumerate() {
         match field {
             Some(text) => {
-                values.append(parse_boolean(text).map_err(|error| FieldError { row, error })?);
+                values.append(parse(text).map_err(|error| FieldError { row, error })?);
                 nulls.append_non_null();
             }
             None => {
@@ -172,9 +179,9 @@ fn booleans<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Resul
 }
 
 #[inline]
-fn strings<'a>(
-    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
-    check: impl Fn(&'a str) -> Result<&'a str, QueryError>,
+pub(super) fn strings<'a, V>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    check: impl Fn(V) -> Result<&'a str, QueryError>,
 ) -> Result<ArrayRef, FieldError> {
     let mut builder = StringViewBuilder::with_capacity(fields.len());
     for (row, field) in fields.enumerate() {
@@ -187,9 +194,9 @@ fn strings<'a>(
 }
 
 /// Values of a type that is text inside.
-fn documents<'a, T: ByteArrayType, V: AsRef<T::Native>, F: Fn(&'a str) -> Result<V, QueryError>>(
-    fields: impl ExactSizeIterator<Item = Option<&'a str>>,
-    read: F,
+pub(super) fn documents<T: ByteArrayType, V, D: AsRef<T::Native>>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    read: impl Fn(V) -> Result<D, QueryError>,
 ) -> Result<ArrayRef, FieldError> {
     let mut builder = GenericByteBuilder::<T>::with_capacity(fields.len(), fields.len() * DOCUMENT_BYTES);
     for (row, field) in fields.enumerate() {
@@ -201,14 +208,17 @@ fn documents<'a, T: ByteArrayType, V: AsRef<T::Native>, F: Fn(&'a str) -> Result
     Ok(Arc::new(builder.finish()))
 }
 
-fn uuids<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+pub(super) fn uuids<V>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    parse: impl Fn(V) -> Result<[u8; 16], QueryError>,
+) -> Result<ArrayRef, FieldError> {
     let mut values = Vec::with_capacity(fields.len() * 16);
     let mut nulls = NullBufferBuilder::new(fields.len());
     let rows = fields.len();
     for (row, field) in fields.enumerate() {
         match field {
             Some(text) => {
-                values.extend_from_slice(&parse_uuid(text).map_err(|error| FieldError { row, error })?);
+                values.extend_from_slice(&parse(text).map_err(|error| FieldError { row, error })?);
                 nulls.append_non_null();
             }
             None => {
@@ -221,11 +231,14 @@ fn uuids<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<A
     Ok(Arc::new(array.expect("sixteen bytes were written for each row")))
 }
 
-fn byteas<'a>(fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+pub(super) fn byteas<V, B: AsRef<[u8]>>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    parse: impl Fn(V) -> Result<B, QueryError>,
+) -> Result<ArrayRef, FieldError> {
     let mut builder = BinaryViewBuilder::with_capacity(fields.len());
     for (row, field) in fields.enumerate() {
         match field {
-            Some(text) => builder.append_value(parse_bytea(text).map_err(|error| FieldError { row, error })?),
+            Some(text) => builder.append_value(parse(text).map_err(|error| FieldError { row, error })?),
             None => builder.append_null(),
         }
     }
@@ -325,20 +338,16 @@ fn slow_integer<T: Integer>(text: &str, type_name: &str) -> Result<T, QueryError
     if digits.is_empty() {
         return Err(invalid());
     }
+    // Below zero there is room for one more; what follows the digits is looked at before the sign.
     let mut value: i64 = 0;
     for digit in digits.bytes() {
-        let digit = i64::from(digit - b'0');
-        let next = value
-            .checked_mul(10)
-            .and_then(|value| if negative { value.checked_sub(digit) } else { value.checked_add(digit) });
-        value = next.ok_or_else(out_of_range)?;
-        if T::try_from(value).is_err() {
-            return Err(out_of_range());
-        }
+        let next = value.checked_mul(10).and_then(|value| value.checked_sub(i64::from(digit - b'0')));
+        value = next.filter(|value| T::try_from(*value).is_ok()).ok_or_else(out_of_range)?;
     }
     if !rest.trim_start_matches(is_space).is_empty() {
         return Err(invalid());
     }
+    let value = if negative { value } else { value.checked_neg().ok_or_else(out_of_range)? };
     T::try_from(value).map_err(|_| out_of_range())
 }
 
@@ -377,7 +386,7 @@ pub(super) fn parse_boolean(text: &str) -> Result<bool, QueryError> {
 }
 
 /// Cuts spaces beyond the length and refuses anything else there; the length counts characters.
-fn fit_varchar(text: &str, length: usize) -> Result<&str, QueryError> {
+pub(super) fn fit_varchar(text: &str, length: usize) -> Result<&str, QueryError> {
     if text.len() <= length {
         return Ok(text);
     }
@@ -392,7 +401,7 @@ fn fit_varchar(text: &str, length: usize) -> Result<&str, QueryError> {
 }
 
 /// Takes the blanks at the end away, which mean nothing, and refuses what is longer without them.
-fn fit_bpchar(text: &str, length: Option<u32>) -> Result<&str, QueryError> {
+pub(super) fn fit_bpchar(text: &str, length: Option<u32>) -> Result<&str, QueryError> {
     let kept = text.trim_end_matches(' ');
     match length {
         Some(length) if kept.len() > length as usize && kept.chars().count() > length as usize => {
@@ -402,7 +411,7 @@ fn fit_bpchar(text: &str, length: Option<u32>) -> Result<&str, QueryError> {
     }
 }
 
-fn cut_bytes(text: &str, length: usize) -> &str {
+pub(super) fn cut_bytes(text: &str, length: usize) -> &str {
     &text[..text.floor_char_boundary(length)]
 }
 

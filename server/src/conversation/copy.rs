@@ -4,7 +4,7 @@
 //! disconnect all drop the `CopyIn`, which leaves nothing behind.
 
 use super::Conversation;
-use crate::errors::Fatal;
+use crate::errors::{Fatal, notice_response};
 use crate::wire::{Exit, Failure, Incoming};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -13,7 +13,7 @@ use pgwire::messages::PgWireFrontendMessage as Message;
 use pgwire::messages::copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse};
 use query::copy_in::CopyIn;
 use query::error::{ErrorKind, QueryError};
-use query::response::{CommandTag, CopyOutChunk};
+use query::response::{CommandTag, CopyOutChunk, Format};
 
 use super::rows::format_code;
 
@@ -32,7 +32,13 @@ impl Conversation<'_> {
         self.wire.flush().await?;
         loop {
             match self.next_copy_step().await? {
-                Step::Data(data) => self.wire.run(copy.push(data)).await??,
+                Step::Data(data) => {
+                    self.wire.run(copy.push(data)).await??;
+                    for notice in copy.take_notices() {
+                        self.wire.put(&notice_response(&notice))?;
+                        self.wire.flush_if_full().await?;
+                    }
+                }
                 Step::Done => return Ok(self.wire.run(copy.finish(&mut self.session)).await??),
             }
         }
@@ -42,9 +48,11 @@ impl Conversation<'_> {
     pub(super) async fn copy_out(
         &mut self,
         columns: usize,
+        format: Format,
         mut stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
     ) -> Result<CommandTag, Failure> {
-        self.wire.put(&CopyOutResponse::new(0, columns as i16, vec![0; columns]))?;
+        let format = format_code(format);
+        self.wire.put(&CopyOutResponse::new(format as i8, columns as i16, vec![format; columns]))?;
         let mut rows = 0;
         while let Some(chunk) = self.wire.run(stream.next()).await? {
             let chunk = chunk?;

@@ -1,0 +1,117 @@
+//! Loads over the wire: labels, progress, cancelling, files of the server.
+
+use sql_tests::meridian::{FREE_PORT, Meridian};
+use sql_tests::session::Session;
+use std::path::Path;
+use tempfile::TempDir;
+
+const LABELLED: &str = "COPY t FROM STDIN WITH (FORMAT csv, LABEL 'one')";
+
+fn file(rows: usize) -> Vec<u8> {
+    (0..rows).flat_map(|row| format!("{row},text {row}\n").into_bytes()).collect()
+}
+
+async fn session_with_table(server: &Meridian) -> Session {
+    let session = Session::connect(server.address()).await.unwrap();
+    session.run("CREATE TABLE IF NOT EXISTS t (a bigint, b text)").await.unwrap();
+    session
+}
+
+async fn count(session: &Session) -> String {
+    session.value("SELECT count(*) FROM t").await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_label_survives_kill_and_checkpoint() {
+    let folder = TempDir::new().unwrap();
+    let data_dir = folder.path().join("data");
+    let server = Meridian::start(&data_dir).unwrap();
+    let session = session_with_table(&server).await;
+    assert_eq!(session.copy_in(LABELLED, &file(20_000)).await.unwrap(), 20_000);
+    server.kill().unwrap();
+    for round in 0..3 {
+        let server = Meridian::start(&data_dir).unwrap();
+        let session = session_with_table(&server).await;
+        session.take_notices().await;
+        assert_eq!(session.copy_in(LABELLED, &file(20_000)).await.unwrap(), 0, "round {round}");
+        let notices = session.take_notices().await;
+        assert!(notices.iter().any(|notice| notice.contains("load \"one\" is done already")), "{notices:?}");
+        let failure = session.copy_in(LABELLED, &file(20_001)).await.unwrap_err();
+        assert!(failure.has_code("23505") && failure.hint.is_some(), "{failure}");
+        assert!(failure.detail.as_ref().unwrap().contains("It loaded 20000 rows from other data"), "{failure}");
+        assert_eq!(count(&session).await, "20000");
+        match round {
+            0 => {
+                session.run("CHECKPOINT").await.unwrap();
+                server.kill().unwrap();
+            }
+            _ => server.stop().unwrap(),
+        }
+        if round == 1 {
+            std::fs::remove_dir_all(data_dir.join("index")).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_loads_with_one_label_one_wins() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let session = session_with_table(&server).await;
+    let data = file(50_000);
+    for round in 1..=5 {
+        let statement = format!("COPY t FROM STDIN WITH (FORMAT csv, LABEL 'round {round}')");
+        let (left, right) =
+            (Session::connect(server.address()).await.unwrap(), Session::connect(server.address()).await.unwrap());
+        let (left, right) = tokio::join!(left.copy_in(&statement, &data), right.copy_in(&statement, &data));
+        assert_eq!(left.unwrap() + right.unwrap(), 50_000);
+        assert_eq!(count(&session).await, (round * 50_000).to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_the_server_stay_below_their_directory() {
+    let folder = TempDir::new().unwrap();
+    let files = folder.path().join("files");
+    std::fs::create_dir(&files).unwrap();
+    std::fs::write(files.join("a.csv"), file(3)).unwrap();
+    std::fs::write(files.join("b.csv"), "7,x\n8,y").unwrap();
+    std::fs::write(folder.path().join("secret.csv"), "1,secret\n").unwrap();
+    std::os::unix::fs::symlink(folder.path().join("secret.csv"), files.join("link.csv")).unwrap();
+    let server = Meridian::start_with(&folder.path().join("data"), FREE_PORT, |command| {
+        command.arg("--copy-dir").arg(&files);
+    })
+    .unwrap();
+    let session = session_with_table(&server).await;
+    let loaded = |name: &str| format!("COPY t FROM '{name}' (FORMAT csv)");
+    assert_eq!(session.run(&loaded("[ab].csv")).await.unwrap().count(), 5);
+    let absolute = files.join("a.csv");
+    assert_eq!(session.run(&loaded(&absolute.display().to_string())).await.unwrap().count(), 3);
+    for outside in ["../secret.csv", "link.csv", "/etc/passwd"] {
+        let failure = session.run(&loaded(outside)).await.unwrap_err();
+        assert!(failure.has_code("42501"), "{failure}");
+    }
+    assert!(session.run(&loaded("none.csv")).await.unwrap_err().has_code("58P01"));
+    assert!(session.run(&loaded(".")).await.unwrap_err().has_code("42809"));
+    let wrong = session.run("COPY t FROM '*.csv' (FORMAT text)").await.unwrap_err();
+    assert!(wrong.has_code("42501"), "a link among the files: {wrong}");
+    let wrong = session.run("COPY t FROM '[ab].csv' (FORMAT csv, DELIMITER ';')").await.unwrap_err();
+    assert!(wrong.context.as_ref().unwrap().contains("a.csv"), "{wrong}");
+    for name in ["out.csv", "out.csv.gz", "out.csv.zst"] {
+        let written = session.run(&format!("COPY (SELECT * FROM t ORDER BY a) TO '{name}' (FORMAT csv)")).await;
+        assert_eq!(written.unwrap().count(), 8);
+        session.run("CREATE TABLE back (a bigint, b text)").await.unwrap();
+        assert_eq!(session.run(&format!("COPY back FROM '{name}' CSV")).await.unwrap().count(), 8);
+        let difference = session.rows("SELECT * FROM t EXCEPT ALL SELECT * FROM back").await.unwrap();
+        assert!(difference.is_empty(), "{name}: {difference:?}");
+        session.run("DROP TABLE back").await.unwrap();
+    }
+    let escaped = session.run("COPY t TO '../out.csv'").await.unwrap_err();
+    assert!(escaped.has_code("42501"), "{escaped}");
+    let failed = session.run("COPY (SELECT 1 / (a - 8) FROM t) TO 'failed.csv'").await.unwrap_err();
+    assert!(failed.has_code("22012") && !Path::new(&files.join("failed.csv")).exists());
+    let left = std::fs::read_dir(&files)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with("partial"));
+    assert_eq!(left.count(), 0, "nothing is left of a file that was not completed");
+}

@@ -1,0 +1,138 @@
+//! Files that are not ours: csv and the like, plain or compressed, and Parquet, as COPY reads and writes them on the server.
+//!
+//! What a file is follows from the end of its name: `.gz`, `.zst`, `.parquet`. Nothing here knows a table.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+const BATCH_ROWS: usize = 8192;
+const ZSTD_LEVEL: i32 = 3;
+
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    Plain,
+    Gzip,
+    Zstd,
+    Parquet,
+}
+
+impl Packing {
+    /// The packing that a file's name tells.
+    pub fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase).as_deref() {
+            Some("gz") => Self::Gzip,
+            Some("zst" | "zstd") => Self::Zstd,
+            Some("parquet") => Self::Parquet,
+            _ => Self::Plain,
+        }
+    }
+}
+
+/// Opens a file for reading what is packed in it.
+pub fn open_bytes(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    open_packed(path, File::open(path)?)
+}
+
+/// The same from a reader of the file, which may count what is read of it.
+pub fn open_packed(path: &Path, file: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match Packing::of(path) {
+        Packing::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Packing::Zstd => Box::new(zstd::Decoder::new(file)?),
+        Packing::Plain | Packing::Parquet => Box::new(file),
+    })
+}
+
+/// The rows of a Parquet file.
+pub struct ParquetRows {
+    builder: ParquetRecordBatchReaderBuilder<File>,
+}
+
+impl ParquetRows {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(io::Error::other)?;
+        Ok(Self { builder: builder.with_batch_size(BATCH_ROWS) })
+    }
+
+    /// The columns as Arrow has them.
+    pub fn schema(&self) -> SchemaRef {
+        self.builder.schema().clone()
+    }
+
+    /// How many rows there are.
+    pub fn count(&self) -> u64 {
+        self.builder.metadata().file_metadata().num_rows().unsigned_abs()
+    }
+
+    /// The batches, with only the columns at these positions, in the file's order.
+    pub fn batches(self, columns: &[usize]) -> io::Result<impl Iterator<Item = io::Result<RecordBatch>> + Send> {
+        let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns.iter().copied());
+        let reader: ParquetRecordBatchReader = self.builder.with_projection(mask).build().map_err(io::Error::other)?;
+        Ok(reader.map(|batch| batch.map_err(io::Error::other)))
+    }
+}
+
+/// A file that is written under another name and gets its own when it is complete.
+pub struct NewFile {
+    path: PathBuf,
+    partial: PathBuf,
+    writer: Option<Packer>,
+}
+
+enum Packer {
+    Plain(BufWriter<File>),
+    Gzip(GzEncoder<BufWriter<File>>),
+    Zstd(zstd::Encoder<'static, BufWriter<File>>),
+}
+
+impl NewFile {
+    /// Begins a file beside the one that it will replace.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+        let partial = path.with_file_name(format!(".{name}.{}.partial", uuid::Uuid::new_v4()));
+        let file = BufWriter::new(File::options().write(true).create_new(true).open(&partial)?);
+        let writer = match Packing::of(path) {
+            Packing::Gzip => Packer::Gzip(GzEncoder::new(file, Compression::default())),
+            Packing::Zstd => Packer::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL)?),
+            Packing::Plain | Packing::Parquet => Packer::Plain(file),
+        };
+        Ok(Self { path: path.to_path_buf(), partial, writer: Some(writer) })
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.writer.as_mut() {
+            Some(Packer::Plain(writer)) => writer.write_all(bytes),
+            Some(Packer::Gzip(writer)) => writer.write_all(bytes),
+            Some(Packer::Zstd(writer)) => writer.write_all(bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// The file is complete: it is synced and takes its name.
+    pub fn finish(mut self) -> io::Result<()> {
+        let buffered = match self.writer.take() {
+            Some(Packer::Plain(writer)) => writer,
+            Some(Packer::Gzip(writer)) => writer.finish()?,
+            Some(Packer::Zstd(writer)) => writer.finish()?,
+            None => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        std::fs::rename(&self.partial, &self.path)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // After `finish` nothing has this name any more.
+        let _ = std::fs::remove_file(&self.partial);
+    }
+}
