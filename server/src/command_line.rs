@@ -5,6 +5,7 @@ use crate::check::{self, CheckOptions};
 use crate::config::{ServeConfig, ServeOptions};
 use crate::demo::{self, DemoOptions};
 use crate::generate::{self, GenerateOptions};
+use crate::import::{self, ImportOptions};
 use crate::{logging, serve};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -27,8 +28,8 @@ Examples:
   psql -h 127.0.0.1 -p 5433 -U meridian
 
 Settings come from flags, then from the environment (MERIDIAN_DATA_DIR, MERIDIAN_LISTEN, MERIDIAN_CONFIG,
-MERIDIAN_MEMORY, MERIDIAN_PASSWORD, MERIDIAN_PASSWORD_FILE), then from the configuration file (data_dir, listen, memory,
-password_file, max_connections), then from defaults. MERIDIAN_LOG says what is logged, as in \"info,meridian=debug\".";
+MERIDIAN_MEMORY, MERIDIAN_PASSWORD, MERIDIAN_PASSWORD_FILE, MERIDIAN_COPY_DIR), then from the configuration file
+(data_dir, listen, memory, password_file, max_connections, copy_dir), then from defaults. MERIDIAN_LOG says what is logged, as in \"info,meridian=debug\".";
 
 /// An analytical database that speaks Postgres and keeps its materialized views fresh.
 #[derive(Debug, Parser)]
@@ -53,6 +54,8 @@ enum Command {
     Check(CheckOptions),
     /// Write generated sales as csv to standard output
     Generate(GenerateOptions),
+    /// Load files into a table
+    Import(ImportOptions),
 }
 
 /// Reads the command line and does what it says.
@@ -81,6 +84,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
             block_on(check::run(options))
         }
         Command::Generate(options) => generate::run(options),
+        Command::Import(options) => {
+            // What there is to know is said by the command itself.
+            logging::start("warn")?;
+            block_on(import::run(options))
+        }
     }
 }
 

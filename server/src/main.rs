@@ -5,7 +5,7 @@
 //! ```text
 //!   main ─▶ command_line ─▶ config ─▶ serve ─▶ connection ─▶ startup, password
 //!                             │                    └───────▶ conversation ─▶ query
-//!                             └▶ demo, generate, backup, check    └────────▶ wire (frames, buffers)
+//!                             └▶ demo, generate, import, backup, check     └────────▶ wire (frames, buffers)
 //! ```
 //!
 //! It speaks and does not decide: no SQL is read or rewritten here, and no plan is seen.
@@ -19,6 +19,7 @@ mod conversation;
 mod demo;
 mod errors;
 mod generate;
+mod import;
 mod logging;
 mod password;
 mod registry;
