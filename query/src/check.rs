@@ -27,13 +27,13 @@ pub struct CheckReport {
     pub problems: Vec<Problem>,
 }
 
-/// Checks a data directory that no server holds. `scratch` is an empty directory with room for the catalog.
-pub async fn check(data_dir: &Path, scratch: &Path) -> Result<CheckReport, OpenError> {
+/// Checks the data directory of `config`, which no server holds. `scratch` is an empty directory with room for the catalog.
+pub async fn check(config: EngineConfig, scratch: &Path) -> Result<CheckReport, OpenError> {
     let (index, mirror) = (scratch.join("index"), scratch.join("mirror"));
     for directory in [&index, &mirror] {
         std::fs::create_dir_all(directory).map_err(|error| OpenError::Spill(error.to_string()))?;
     }
-    let root = data_dir.to_path_buf();
+    let root = config.data_dir.clone();
     let checking = tokio::task::spawn_blocking(move || {
         let mut catalog = catalog::check::check(&root, &index)?;
         let mut report = CheckReport {
@@ -50,7 +50,7 @@ pub async fn check(data_dir: &Path, scratch: &Path) -> Result<CheckReport, OpenE
     if !sound && !kept.is_empty() {
         report.note("views", "not compared with their queries, because segments are damaged".to_string());
     } else {
-        compare_views(&catalog, &snapshot, &kept, &mirror, &mut report).await?;
+        compare_views(&catalog, &snapshot, &kept, EngineConfig { data_dir: mirror, ..config }, &mut report).await?;
     }
     Ok(report)
 }
@@ -110,7 +110,7 @@ async fn compare_views(
     catalog: &CatalogCheck,
     snapshot: &Arc<Snapshot>,
     kept: &[Arc<ViewDefinition>],
-    mirror: &Path,
+    mirrored: EngineConfig,
     report: &mut CheckReport,
 ) -> Result<(), OpenError> {
     let others = snapshot.views.len() - kept.len();
@@ -118,8 +118,8 @@ async fn compare_views(
     if kept.is_empty() {
         return Ok(());
     }
-    catalog.mirror(snapshot, mirror)?;
-    let (engine, _) = Engine::open(EngineConfig { data_dir: mirror.to_path_buf(), memory_bytes: None }).await?;
+    catalog.mirror(snapshot, &mirrored.data_dir)?;
+    let (engine, _) = Engine::open(mirrored).await?;
     for view in kept {
         let (task_engine, task_view) = (Arc::clone(&engine), Arc::clone(view));
         let compared = engine.compute().spawn(async move { differing_rows(&task_engine, &task_view).await });

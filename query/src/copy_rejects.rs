@@ -97,7 +97,7 @@ fn check(definition: &TableDefinition) -> Result<(), QueryError> {
 
 /// Rows of rejects on their way into their table.
 pub(crate) struct RejectTable {
-    rules: RowRules,
+    rules: Arc<RowRules>,
     intake: Option<Intake>,
     load: String,
 }
@@ -108,7 +108,7 @@ impl RejectTable {
         let definition = writable_table(planning, &relation_name(name)?)?;
         check(&definition)?;
         let load = label.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_string);
-        Ok(Self { rules: RowRules::compile(planning, &definition)?, intake: None, load })
+        Ok(Self { rules: RowRules::of(planning, &definition)?, intake: None, load })
     }
 
     /// Takes rejected records. CPU-bound.

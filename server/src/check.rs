@@ -1,9 +1,11 @@
 //! `meridian check`: whether everything in a data directory is as it should be.
 
 use crate::config::{ServeConfig, ServeOptions};
+use crate::errors::sqlstate;
 use crate::start_error::StartError;
 use anyhow::Context;
 use clap::Args;
+use query::EngineConfig;
 use std::path::PathBuf;
 
 /// Check a data directory that no server holds
@@ -23,7 +25,8 @@ pub(crate) struct CheckOptions {
 pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
     let config = ServeConfig::load(&ServeOptions { data_dir: options.data_dir, ..ServeOptions::default() })?;
     let scratch = tempfile::tempdir().context("could not make a temporary directory")?;
-    let report = query::check::check(&config.data_dir, scratch.path()).await.map_err(StartError::from)?;
+    let engine_config = EngineConfig { data_dir: config.data_dir, memory_bytes: None, sqlstate, copy_dir: None };
+    let report = query::check::check(engine_config, scratch.path()).await.map_err(StartError::from)?;
     for checked in &report.checked {
         println!("{:<18}{}", checked.kind, checked.counts);
     }
