@@ -185,9 +185,26 @@ pub(crate) fn refuse_misplaced(
     }
 }
 
-/// Finds the first subquery and where it begins.
-struct SubqueryFinder<'a> {
-    statement: &'a Statement,
+/// Finds the first subquery and where PostgreSQL says that it is: at EXISTS or IN, else at the parenthesis.
+pub(crate) struct SubqueryFinder<'a> {
+    pub statement: &'a Statement,
+}
+
+impl SubqueryFinder<'_> {
+    fn parenthesis(&self, query: &ast::Query) -> Option<(Vec<char>, usize)> {
+        let inner = self.statement.place_of(query.span())?;
+        let before: Vec<char> = self.statement.source.chars().take(inner - 1).collect();
+        let place = before.iter().rposition(|character| *character == '(')?;
+        Some((before, place))
+    }
+
+    /// The word before a subquery's parenthesis.
+    fn word_before(&self, query: &ast::Query) -> Option<usize> {
+        let (before, parenthesis) = self.parenthesis(query)?;
+        let end = before[..parenthesis].iter().rposition(|character| !character.is_whitespace())?;
+        let gap = before[..end].iter().rposition(|character| !character.is_alphabetic());
+        Some(gap.map_or(0, |gap| gap + 1) + 1)
+    }
 }
 
 impl Visitor for SubqueryFinder<'_> {
@@ -195,16 +212,9 @@ impl Visitor for SubqueryFinder<'_> {
 
     fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<Option<usize>> {
         match expression {
-            // PostgreSQL points at the parenthesis.
-            ast::Expr::Subquery(query) => {
-                let inner = self.statement.place_of(query.span());
-                let before = |inner: usize| self.statement.source.chars().take(inner - 1).collect::<Vec<_>>();
-                ControlFlow::Break(inner.and_then(|inner| {
-                    before(inner).iter().rposition(|character| *character == '(').map(|place| place + 1)
-                }))
-            }
-            ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
-                ControlFlow::Break(place_of(self.statement, expression))
+            ast::Expr::Subquery(query) => ControlFlow::Break(self.parenthesis(query).map(|(_, place)| place + 1)),
+            ast::Expr::Exists { subquery, .. } | ast::Expr::InSubquery { subquery, .. } => {
+                ControlFlow::Break(self.word_before(subquery))
             }
             _ => ControlFlow::Continue(()),
         }

@@ -369,9 +369,15 @@ impl CopyIn {
         change.ops.push(self.note.record(rows, rejected, &change));
         change.ops.extend(rejects.ops);
         change.staged.extend(rejects.staged);
-        session.add_change(change)?;
-        self.tell(session, rejected);
-        match self.end(session, rows).await {
+        let added = session.add_change(change);
+        let ended = match added {
+            Ok(()) => {
+                self.tell(session, rejected);
+                self.end(session, rows).await
+            }
+            Err(error) => Err(error),
+        };
+        match ended {
             // Another load of the same label was faster.
             Err(error) if error.kind == ErrorKind::UniqueViolation && self.alone && self.note.has_label() => {
                 let notice = self.note.done_before(session)?.ok_or(error)?;

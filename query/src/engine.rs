@@ -322,7 +322,8 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules.map(own).collect()
 }
 
-fn with_own_functions(mut state: SessionState) -> SessionState {
+/// The state with our functions beside and in the place of DataFusion's.
+pub(crate) fn with_own_functions(mut state: SessionState) -> SessionState {
     use datafusion::execution::FunctionRegistry;
     for function in functions::aggregates::aggregate_functions() {
         let _ = state.register_udaf(function);

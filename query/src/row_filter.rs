@@ -1,5 +1,6 @@
 //! The condition of `COPY … FROM … WHERE`, computed over batches of a table's rows before anything else is asked of them.
 
+use crate::bound_expressions::SubqueryFinder;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::planner::{Planning, Sources};
@@ -45,7 +46,7 @@ impl RowFilter {
         let own = parsed.ok_or_else(misplaced)?;
         let StatementKind::Query(tree) = &own.kind else { return Err(misplaced()) };
         let SetExpr::Select(body) = tree.body.as_ref() else { return Err(misplaced()) };
-        refuse_subqueries(tree, &own)?;
+        refuse_subqueries(&body.projection, &own)?;
         let name = Ident::with_quote('"', &definition.name.name);
         let from = vec![ast::TableWithJoins { relation: target_factor(&name), joins: Vec::new() }];
         let tree = select(body.projection.clone(), from, None, None)?;
@@ -108,24 +109,13 @@ pub(crate) fn alone_at(source: &str, start: usize, piece: &str, word: &str) -> S
     text
 }
 
-fn refuse_subqueries(tree: &ast::Query, statement: &Statement) -> Result<(), QueryError> {
-    struct Finder;
-    impl ast::Visitor for Finder {
-        type Break = ast::Expr;
-        fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<ast::Expr> {
-            match expression {
-                ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => {
-                    ControlFlow::Break(expression.clone())
-                }
-                _ => ControlFlow::Continue(()),
-            }
-        }
-    }
-    match ast::Visit::visit(tree, &mut Finder) {
+fn refuse_subqueries(condition: &[ast::SelectItem], statement: &Statement) -> Result<(), QueryError> {
+    let mut finder = SubqueryFinder { statement };
+    match condition.iter().try_for_each(|item| ast::Visit::visit(item, &mut finder)) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(found) => {
+        ControlFlow::Break(place) => {
             Err(QueryError::new(ErrorKind::FeatureNotSupported, "cannot use subquery in COPY FROM WHERE condition")
-                .position(place_of(statement, &found)))
+                .position(place))
         }
     }
 }

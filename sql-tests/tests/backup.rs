@@ -337,11 +337,12 @@ fn a_check_finds_a_flipped_bit_in_each_kind_of_file_and_changes_nothing() {
     }
     let mut files = BTreeMap::new();
     collect(&place.at("data"), &place.at("data"), &mut files);
-    let kinds: [(&str, &dyn Fn(&str) -> bool); 4] = [
-        (".log", &|name| name.ends_with(".log")),
-        (".ckpt", &|name| name.ends_with(".ckpt")),
-        ("index", &|name| name == "index/db"),
-        (".parquet", &|name| name.ends_with(".parquet")),
+    type Kind = (&'static str, fn(&str) -> bool);
+    let kinds: [Kind; 4] = [
+        (".log", |name| name.ends_with(".log")),
+        (".ckpt", |name| name.ends_with(".ckpt")),
+        ("index", |name| name == "index/db"),
+        (".parquet", |name| name.ends_with(".parquet")),
     ];
     for (kind, is_of_kind) in kinds {
         let name = files.keys().find(|name| is_of_kind(name)).unwrap();

@@ -162,7 +162,7 @@ impl WindowUDFImpl for Excluding {
         let own = self.own(args.input_exprs());
         let computed = match &self.inner {
             Inner::Aggregate(function) => {
-                Computed::Aggregate(Sliding::new(function, own, self.own(args.input_fields()))?)
+                Computed::Aggregate(Box::new(Sliding::new(function, own, self.own(args.input_fields()))?))
             }
             Inner::Nth(place) => Computed::Nth(*place),
         };
@@ -196,7 +196,7 @@ struct Rows {
 
 #[derive(Debug)]
 enum Computed {
-    Aggregate(Sliding),
+    Aggregate(Box<Sliding>),
     Nth(Option<i64>),
 }
 
@@ -205,8 +205,8 @@ impl Rows {
     fn excluded(&self, row: usize, frame: &Range<usize>) -> Vec<Range<usize>> {
         let at = self.peers.partition_point(|group| group.end <= row);
         let group = self.peers.get(at).cloned().unwrap_or(row..row + 1);
-        let all = match self.exclusion {
-            Exclusion::CurrentRow => vec![row..row + 1],
+        let all: Vec<Range<usize>> = match self.exclusion {
+            Exclusion::CurrentRow => std::iter::once(row..row + 1).collect(),
             Exclusion::Group => vec![group],
             Exclusion::Ties => vec![group.start..row, row + 1..group.end],
         };
@@ -225,7 +225,8 @@ impl PartitionEvaluator for Rows {
         let (arguments, order) = values.split_at(self.arguments);
         if row == 0 {
             let rows = values.first().map_or(0, |column| column.len());
-            self.peers = if order.is_empty() { vec![0..rows] } else { partition(order)?.ranges() };
+            let whole = std::iter::once(0..rows);
+            self.peers = if order.is_empty() { whole.collect() } else { partition(order)?.ranges() };
         }
         self.next_row += 1;
         let excluded = self.excluded(row, frame);

@@ -307,7 +307,8 @@ impl Upsert {
         let updated = match (&self.update, found) {
             (Some(update), Some(found)) => {
                 let sources = decision.sources(definition, &rows, found)?;
-                let updated = self.updated(session, planning, definition, update, sources, prepared, statement).await?;
+                let over = Arc::new(planning.with_sources(sources));
+                let updated = self.updated(session, over, definition, update, prepared, statement).await?;
                 decision.refuse_second_changes(&updated.ordinals)?;
                 updated
             }
@@ -316,14 +317,13 @@ impl Upsert {
         self.write(session, planning, definition, &version, &rows, &decision, updated).await
     }
 
-    /// Runs the query for the new values.
+    /// Runs the query for the new values; `over` knows the rows that it is about.
     async fn updated(
         &self,
         session: &Session,
-        planning: &Arc<Planning>,
+        over: Arc<Planning>,
         definition: &Arc<TableDefinition>,
         update: &DoUpdate,
-        sources: Sources,
         (prepared, parameters): (&Prepared, &[ParameterValue]),
         statement: &Statement,
     ) -> Result<Updated, QueryError> {
@@ -332,7 +332,6 @@ impl Upsert {
         let mut update = update.clone();
         fill_values(&mut update, &prepared.parameters, parameters, &style)?;
         let (query, new_values) = self.query(definition, &update, statement)?;
-        let over = Arc::new(planning.with_sources(sources));
         let (planner, owned, table) = (Arc::clone(&over), statement.clone(), Arc::clone(definition));
         let plan = compute(&session.engine, &session.token, async move {
             let plan = planner.query_plan(&query, &types, Some(&owned))?;
@@ -343,7 +342,7 @@ impl Upsert {
         let batches = crate::dispatch::run_plan(session, &over, plan, Some(statement.clone())).await?;
         let batches: Vec<RecordBatch> = batches.try_collect().await?;
         let mut updated = Updated::none(definition);
-        let (mut rows, rules) = (Vec::new(), RowRules::of(planning, definition)?);
+        let (mut rows, rules) = (Vec::new(), RowRules::of(&over, definition)?);
         for batch in &batches {
             updated
                 .ordinals
@@ -439,8 +438,9 @@ impl Decision {
         let mut own: Vec<HashSet<&KeyBytes>> = vec![HashSet::new(); arbiters.len()];
         let mut inserts = Vec::with_capacity(rows.num_rows());
         let mut places = BTreeMap::new();
+        let key_of = |row: usize, arbiter: usize| keys[arbiter][row].as_ref();
         for row in 0..rows.num_rows() {
-            let key = |arbiter: usize| keys[arbiter][row].as_ref();
+            let key = |arbiter| key_of(row, arbiter);
             let place = (0..arbiters.len()).find_map(|arbiter| taken[arbiter].get(key(arbiter)?).copied());
             let again = (0..arbiters.len()).any(|arbiter| key(arbiter).is_some_and(|key| own[arbiter].contains(key)));
             if again && updates {

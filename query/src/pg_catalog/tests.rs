@@ -3,6 +3,7 @@
 
 use super::{CatalogContext, SettingRow, name_registered_objects, relation, rewrite};
 use crate::engine::STACK_BYTES;
+use crate::engine::with_own_functions;
 use crate::error::QueryError;
 use crate::functions::series_table::SeriesTable;
 use crate::functions::{Backends, SequenceNumbers, SessionFacts, SessionSettings, scalar_functions, typed_functions};
@@ -14,6 +15,7 @@ use crate::output_names::name_outputs;
 use crate::scan::external;
 use crate::sql_types::PostgresTypes;
 use crate::subqueries::decorrelate;
+use crate::subqueries::{ARRAY_OF_ROWS, naming_function, of_rows};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
@@ -230,7 +232,7 @@ impl Database {
         let mut functions = procedures.clone();
         functions.extend(by_name(scalar_functions(Arc::clone(&facts))));
         let (procedures, sites) = (Arc::new(procedures), Mutex::default());
-        Self { context, facts, state: session.state(), session, functions, procedures, sites }
+        Self { context, facts, state: with_own_functions(session.state()), session, functions, procedures, sites }
     }
 
     fn plan(&self, mut statement: Statement) -> Result<LogicalPlan> {
@@ -308,6 +310,9 @@ impl ContextProvider for Database {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        if let Some(naming) = naming_function(name) {
+            return Some(naming);
+        }
         let site = self.sites.lock().function(name, &self.procedures);
         site.or_else(|| self.functions.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned())
     }
@@ -317,6 +322,9 @@ impl ContextProvider for Database {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        if name == ARRAY_OF_ROWS {
+            return self.state.aggregate_functions().get("array_agg").map(of_rows);
+        }
         self.state.aggregate_functions().get(name).cloned()
     }
 

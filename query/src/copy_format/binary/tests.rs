@@ -18,7 +18,7 @@ fn load(data: &[u8], piece: usize) -> Result<Vec<RecordBatch>, QueryError> {
     let decoder = CopyDecoder::new("t", &columns, &options(), OutputStyle::default())?;
     let mut splitter = Splitter::new("t", &["a".to_string(), "b".to_string()], &options());
     let mut chunks = Vec::new();
-    for piece in data.chunks(piece) {
+    for piece in data.chunks(piece.max(1)) {
         chunks.extend(splitter.push(Bytes::copy_from_slice(piece))?);
     }
     chunks.extend(splitter.finish()?);
