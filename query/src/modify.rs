@@ -5,8 +5,9 @@
 //!
 //!     UPDATE t SET a = e FROM u WHERE p   ▶   SELECT t.__part, t.__row, e, t.b, … FROM t, u WHERE p
 //!
-//! Segments of which a DELETE removes every row are told apart before and not read (`whole_segments`). Places become deletion vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u`
-//! match is changed once, by the first that comes.
+//! Segments of which a DELETE removes every row are told apart before and not read (`whole_segments`). Places become deletion
+//! vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u` match is changed once,
+//! by the first that comes.
 
 use crate::assignment::{assigned, is_default, type_value};
 use crate::engine_error::translate;

@@ -43,6 +43,20 @@ impl Place {
         Self { folder: TempDir::new().unwrap() }
     }
 
+    /// A place whose data directory has sales in segments, and no server.
+    fn with_sales() -> Self {
+        let place = Self::new();
+        let server = Meridian::start(&place.at("data")).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let session = Session::connect(server.address()).await.unwrap();
+            session.run(SALES).await.unwrap();
+            session.run("CHECKPOINT").await.unwrap();
+        });
+        server.stop().unwrap();
+        place
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -188,15 +202,7 @@ async fn a_second_backup_copies_what_is_new_and_both_can_be_restored() {
 
 #[test]
 fn an_interrupted_backup_is_never_restored_and_the_next_one_goes_on() {
-    let place = Place::new();
-    let server = Meridian::start(&place.at("data")).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let session = Session::connect(server.address()).await.unwrap();
-        session.run(SALES).await.unwrap();
-        session.run("CHECKPOINT").await.unwrap();
-    });
-    server.stop().unwrap();
+    let place = Place::with_sales();
     let (backups, data) = (place.text("backups"), place.text("data"));
     done(&["backup", &backups, "--data-dir", &data]);
     // What a crash leaves: everything but the last step, a half-written copy, a file that the next backup has no use for.
@@ -227,15 +233,7 @@ fn an_interrupted_backup_is_never_restored_and_the_next_one_goes_on() {
 
 #[test]
 fn a_damaged_backup_is_refused_and_the_one_before_can_be_chosen() {
-    let place = Place::new();
-    let server = Meridian::start(&place.at("data")).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let session = Session::connect(server.address()).await.unwrap();
-        session.run(SALES).await.unwrap();
-        session.run("CHECKPOINT").await.unwrap();
-    });
-    server.stop().unwrap();
+    let place = Place::with_sales();
     let (backups, data, restored) = (place.text("backups"), place.text("data"), place.text("restored"));
     done(&["backup", &backups, "--data-dir", &data]);
     let names = place.files_of_last_backup("backups");

@@ -6,7 +6,7 @@
 //! goes on to the decoder with the records before it, so that the first error of the data is the one that is told.
 
 use super::fields::{Scope, ShapeError};
-use super::split::{CHUNK_BYTES, Chunk, LineEnding, RECORD_BYTES_MAX};
+use super::split::{CHUNK_BYTES, Chunk, LineEnding, RECORD_BYTES_MAX, fill};
 use crate::error::{ErrorKind, QueryError};
 use bytes::{Bytes, BytesMut};
 
@@ -158,11 +158,7 @@ impl BinarySplitter {
         let mut chunks = Vec::new();
         let mut rest = &data[..];
         while !rest.is_empty() && !self.ended {
-            let room = CHUNK_BYTES.saturating_sub(self.buffer.len()).max(CHUNK_BYTES / 16);
-            let (now, later) = rest.split_at(room.min(rest.len()));
-            self.buffer.reserve(now.len().max(if later.is_empty() { 0 } else { CHUNK_BYTES }));
-            self.buffer.extend_from_slice(now);
-            rest = later;
+            rest = fill(&mut self.buffer, rest);
             if !self.header_taken && !self.take_header(false)? {
                 continue;
             }

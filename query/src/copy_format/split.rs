@@ -105,11 +105,7 @@ impl RecordSplitter {
         let mut chunks = Vec::new();
         let mut rest = &data[..];
         while !rest.is_empty() && !self.ended {
-            let room = CHUNK_BYTES.saturating_sub(self.buffer.len()).max(CHUNK_BYTES / 16);
-            let (now, later) = rest.split_at(room.min(rest.len()));
-            self.buffer.reserve(now.len().max(if later.is_empty() { 0 } else { CHUNK_BYTES }));
-            self.buffer.extend_from_slice(now);
-            rest = later;
+            rest = fill(&mut self.buffer, rest);
             self.scan(false)?;
             if self.buffer.len() >= CHUNK_BYTES || self.ended {
                 chunks.extend(self.cut(self.boundary)?);
@@ -374,6 +370,15 @@ impl RecordSplitter {
             .filter(|place| backslashes_before(bytes, *place).is_multiple_of(2))
             .count() as u64
     }
+}
+
+/// Moves bytes of the data into a buffer until it holds about a chunk; gives those that are left.
+pub(super) fn fill<'a>(buffer: &mut BytesMut, data: &'a [u8]) -> &'a [u8] {
+    let room = CHUNK_BYTES.saturating_sub(buffer.len()).max(CHUNK_BYTES / 16);
+    let (now, later) = data.split_at(room.min(data.len()));
+    buffer.reserve(now.len().max(if later.is_empty() { 0 } else { CHUNK_BYTES }));
+    buffer.extend_from_slice(now);
+    later
 }
 
 fn backslashes_before(bytes: &[u8], place: usize) -> usize {

@@ -16,7 +16,7 @@ fn options(text: &str) -> CopyOptions {
 }
 
 /// Sends the data in pieces through splitter and decoder and collects the batches.
-fn load(
+pub(super) fn load(
     types: &[(&str, SqlType)],
     options: &CopyOptions,
     data: &[u8],

@@ -1,7 +1,8 @@
 //! Tests of the binary format: what is written reads back, what is malformed is refused in PostgreSQL's words.
 
 use super::*;
-use crate::copy_format::{CopyColumn, CopyDecoder, CopyEncoder, CopyFileFormat, CopyOptions, Splitter};
+use crate::copy_format::tests::load as in_pieces;
+use crate::copy_format::{CopyEncoder, CopyFileFormat, CopyOptions};
 use crate::response::ResultColumn;
 use crate::types::OutputStyle;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringViewArray};
@@ -13,20 +14,7 @@ fn options() -> CopyOptions {
 }
 
 fn load(data: &[u8], piece: usize) -> Result<Vec<RecordBatch>, QueryError> {
-    let columns = [("a", SqlType::Int4), ("b", SqlType::Text)];
-    let columns = columns.map(|(name, sql_type)| CopyColumn { name: name.to_string(), sql_type, has_default: false });
-    let decoder = CopyDecoder::new("t", &columns, &options(), OutputStyle::default())?;
-    let mut splitter = Splitter::new("t", &["a".to_string(), "b".to_string()], &options());
-    let mut chunks = Vec::new();
-    for piece in data.chunks(piece.max(1)) {
-        chunks.extend(splitter.push(Bytes::copy_from_slice(piece))?);
-    }
-    chunks.extend(splitter.finish()?);
-    let batch = |chunk: &Chunk| {
-        let decoded = decoder.decode_chunk(chunk)?;
-        decoded.failure.map_or(Ok(decoded.batch), Err)
-    };
-    chunks.iter().map(batch).collect()
+    in_pieces(&[("a", SqlType::Int4), ("b", SqlType::Text)], &options(), data, piece.max(1))
 }
 
 fn fails(data: &[u8]) -> String {
