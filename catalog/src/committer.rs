@@ -4,7 +4,8 @@
 //! fdatasync, publishes the last snapshot and answers everybody. While a round waits for the disk the next one's drafts
 //! gather, so the slower the disk, the larger the groups.
 //!
-//! What can go wrong: a *conflict* concerns one draft. A *full disk* fails the round; the log is cut back to what it was and the next round
+//! What can go wrong: a *conflict* concerns one draft. Where it conflicts with a draft of its own round, it is answered when that
+//! one is published: whoever is refused sees in the next snapshot what it was refused for. A *full disk* fails the round; the log is cut back to what it was and the next round
 //! may succeed. Any other error, above all of fdatasync, leaves the log in an unknown state: the catalog stops for
 //! good, because the kernel may have dropped the pages that it could not write, and a second fdatasync would then lie.
 
@@ -24,12 +25,14 @@ use tokio::sync::{mpsc, oneshot};
 /// A round takes no more drafts once its records have this many bytes.
 const ROUND_BYTES_MAX: usize = 16 << 20;
 
+type Answer = oneshot::Sender<Result<Commit, CommitError>>;
+
 /// A draft in the queue; `payload` is its encoded operations.
 pub(crate) struct Waiting {
     pub(crate) ops: Vec<Op>,
     pub(crate) keys: Vec<AddedKeys>,
     pub(crate) payload: Vec<u8>,
-    pub(crate) answer: oneshot::Sender<Result<Commit, CommitError>>,
+    pub(crate) answer: Answer,
 }
 
 /// A draft that fits and whose record is staged.
@@ -38,7 +41,15 @@ struct Accepted {
     snapshot: Arc<Snapshot>,
     bytes: u64,
     summary: String,
-    answer: oneshot::Sender<Result<Commit, CommitError>>,
+    answer: Answer,
+}
+
+/// What a round made of its drafts.
+#[derive(Default)]
+struct Round {
+    accepted: Vec<Accepted>,
+    /// Drafts that did not fit behind the accepted ones.
+    refused: Vec<(Answer, CommitError)>,
 }
 
 pub(crate) struct Committer {
@@ -83,46 +94,43 @@ impl Committer {
     }
 
     fn round(&mut self, first: Waiting) {
-        let mut accepted = Vec::new();
+        let mut round = Round::default();
         let mut next = Some(first);
         while let Some(waiting) = next {
-            accepted.extend(self.accept(waiting));
+            self.accept(waiting, &mut round);
             let room = self.log.staged_bytes() < ROUND_BYTES_MAX;
             next = if room { self.drafts.try_recv().ok() } else { None };
         }
-        if accepted.is_empty() {
+        if round.accepted.is_empty() {
             return;
         }
         match self.log.append_staged() {
-            Ok(()) => self.publish(accepted),
+            Ok(()) => self.publish(round),
             Err(AppendError::DiskFull(error)) => {
                 self.head = self.shared.snapshot.load_full();
                 self.keys.roll_back(self.head.seq);
                 let (path, reason) = (error.path.clone(), error.to_string());
-                answer_all(accepted, &CommitError::DiskFull { path, reason });
+                round.fail(&CommitError::DiskFull { path, reason });
             }
             Err(AppendError::Broken(error)) => {
                 let reason = self.stop_for_good(&error);
-                answer_all(accepted, &CommitError::InDoubt { reason });
+                round.fail(&CommitError::InDoubt { reason });
             }
         }
     }
 
-    /// Applies a draft to the head and stages its record, or answers why not.
-    fn accept(&mut self, waiting: Waiting) -> Option<Accepted> {
+    /// Applies a draft to the head and stages its record, or refuses it.
+    fn accept(&mut self, waiting: Waiting, round: &mut Round) {
         let Waiting { ops, keys, payload, answer } = waiting;
         match self.try_accept(&ops, &keys, &payload) {
             Ok((snapshot, bytes)) => {
                 self.keys.push(snapshot.seq, keys);
                 let before = std::mem::replace(&mut self.head, Arc::clone(&snapshot));
                 let summary = summarize(&before, &snapshot, &ops);
-                Some(Accepted { ops, snapshot, bytes, summary, answer })
+                round.accepted.push(Accepted { ops, snapshot, bytes, summary, answer });
             }
-            Err(error) => {
-                // Nobody may wait for the answer any more.
-                let _ = answer.send(Err(error));
-                None
-            }
+            Err(error) if round.accepted.is_empty() => send(answer, Err(error)),
+            Err(error) => round.refused.push((answer, error)),
         }
     }
 
@@ -153,7 +161,8 @@ impl Committer {
         reason
     }
 
-    fn publish(&mut self, accepted: Vec<Accepted>) {
+    fn publish(&mut self, round: Round) {
+        let Round { accepted, refused } = round;
         for commit in &accepted {
             self.shared.reaper.register(added_segments(&commit.ops));
             self.shared.history.push(CommitSummary {
@@ -169,8 +178,11 @@ impl Committer {
         let mut events = Vec::with_capacity(accepted.len());
         for Accepted { ops, snapshot, bytes, answer, .. } in accepted {
             let commit = Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot: Arc::clone(&snapshot) };
-            let _ = answer.send(Ok(commit));
+            send(answer, Ok(commit));
             events.push(Event::Published { ops, snapshot, bytes });
+        }
+        for (answer, error) in refused {
+            send(answer, Err(error));
         }
         for event in events {
             // The applier ends before the committer only if it failed, which it reports itself.
@@ -179,8 +191,17 @@ impl Committer {
     }
 }
 
-fn answer_all(accepted: Vec<Accepted>, error: &CommitError) {
-    for commit in accepted {
-        let _ = commit.answer.send(Err(error.clone()));
+impl Round {
+    /// Answers everybody: nothing of the round happened, so neither did what others were refused for.
+    fn fail(self, error: &CommitError) {
+        let accepted = self.accepted.into_iter().map(|commit| commit.answer);
+        for answer in accepted.chain(self.refused.into_iter().map(|(answer, _)| answer)) {
+            send(answer, Err(error.clone()));
+        }
     }
+}
+
+fn send(answer: Answer, outcome: Result<Commit, CommitError>) {
+    // Nobody may wait for the answer any more.
+    let _ = answer.send(outcome);
 }

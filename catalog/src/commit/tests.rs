@@ -133,11 +133,9 @@ async fn many_writers_get_seqs_of_their_own_and_share_syncs() {
     assert_same(&open(directory.path()).0.snapshot(), &snapshot);
 }
 
-/// All drafts are queued before the committer can take the first: the test holds its clock.
-#[tokio::test]
-async fn waiting_drafts_share_one_sync() {
-    let directory = tempfile::tempdir().unwrap();
-    drop(with_table(directory.path()).await);
+/// A catalog with table sales whose committer takes no draft before `gate` opens.
+async fn open_gated(directory: &Path) -> (Arc<Catalog>, Arc<Faults>, Arc<Mutex<()>>) {
+    drop(with_table(directory).await);
     let (files, faults) = Faults::files();
     let gate = Arc::new(Mutex::new(()));
     let held = Arc::clone(&gate);
@@ -145,22 +143,59 @@ async fn waiting_drafts_share_one_sync() {
         drop(held.lock());
         1
     });
-    let options = Options { files: files.clone(), clock, ..Options::default() };
-    let catalog = Catalog::open_with(directory.path(), options).unwrap().0;
+    let options = Options { files, clock, ..Options::default() };
+    (Catalog::open_with(directory, options).unwrap().0, faults, gate)
+}
+
+/// Commits all drafts in one round: they are queued while the gate is closed. The answers in the order of the drafts, each with
+/// what was published when it came; the last draft's is awaited first.
+async fn in_one_round(
+    catalog: &Catalog,
+    gate: &Mutex<()>,
+    drafts: Vec<Vec<Op>>,
+) -> Vec<(Result<Commit, CommitError>, CommitSeq)> {
     let closed = gate.lock();
-    let drafts: Vec<_> = (0..40).map(|_| commit(&catalog, insert(&catalog))).collect();
-    let before = faults.syncs.load(SeqCst);
-    let mut drafts: Vec<_> = drafts.into_iter().map(Box::pin).collect();
-    for draft in &mut drafts {
+    let mut queued: Vec<_> = drafts.into_iter().map(|ops| Box::pin(commit(catalog, ops))).collect();
+    for draft in &mut queued {
         // The first poll queues a draft.
         let waker = std::task::Waker::noop();
         assert!(draft.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
     }
     drop(closed);
-    for draft in drafts {
-        draft.await.unwrap();
+    let mut answers = Vec::new();
+    for draft in queued.into_iter().rev() {
+        answers.push((draft.await, catalog.snapshot().seq));
+    }
+    answers.reverse();
+    answers
+}
+
+#[tokio::test]
+async fn waiting_drafts_share_one_sync() {
+    let directory = tempfile::tempdir().unwrap();
+    let (catalog, faults, gate) = open_gated(directory.path()).await;
+    let before = faults.syncs.load(SeqCst);
+    let drafts = (0..40).map(|_| insert(&catalog)).collect();
+    for (answer, _) in in_one_round(&catalog, &gate, drafts).await {
+        answer.unwrap();
     }
     assert_eq!(faults.syncs.load(SeqCst) - before, 1);
+}
+
+#[tokio::test]
+async fn what_a_draft_is_refused_for_is_published_when_it_hears_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (catalog, faults, gate) = open_gated(directory.path()).await;
+    let both = || vec![vec![Op::CreateTable(table(17000, "stores"))], vec![Op::CreateTable(table(17001, "stores"))]];
+    faults.disk_full.store(true, SeqCst);
+    for (answer, _) in in_one_round(&catalog, &gate, both()).await {
+        assert!(matches!(answer, Err(CommitError::DiskFull { .. })), "{answer:?}");
+    }
+    faults.disk_full.store(false, SeqCst);
+    let answers = in_one_round(&catalog, &gate, both()).await;
+    assert_eq!(answers[0].0.as_ref().unwrap().seq, CommitSeq(2));
+    assert!(matches!(answers[1].0, Err(CommitError::Conflict(Conflict::NameTaken(_)))), "{:?}", answers[1].0);
+    assert_eq!(answers[1].1, CommitSeq(2));
 }
 
 #[tokio::test]
