@@ -167,6 +167,21 @@ impl RowSet {
         set
     }
 
+    /// These rows and `changes` with the opposite sign: what was there before the changes. A segment that came as a whole and is still
+    /// there is left out of both.
+    pub(crate) fn without(mut self, changes: &Self) -> Self {
+        let whole = |segment: &&SegmentRows| segment.weight > 0 && matches!(segment.wanted, Wanted::All);
+        let ids = |set: &Self| set.segments.iter().filter(whole).map(|segment| segment.meta.id).collect::<HashSet<_>>();
+        let came_and_stayed: HashSet<_> = ids(&self).intersection(&ids(changes)).copied().collect();
+        let stands = |segment: &SegmentRows| !(whole(&segment) && came_and_stayed.contains(&segment.meta.id));
+        self.segments.retain(stands);
+        let opposite = |segment: &SegmentRows| SegmentRows { weight: -segment.weight, ..segment.clone() };
+        self.segments.extend(changes.segments.iter().filter(|segment| stands(segment)).map(opposite));
+        let opposite = |rows: &BatchRows| BatchRows { weight: -rows.weight, ..rows.clone() };
+        self.batches.extend(changes.batches.iter().map(opposite));
+        self
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         let batches = self
             .batches

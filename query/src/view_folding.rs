@@ -10,7 +10,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::planner::Planning;
 use crate::system_facts::background_planning;
 use crate::transaction::Change;
-use crate::view_reading::{pending, whole_table};
+use crate::view_reading::{Pending, whole_inputs};
 use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
 use catalog::definition::TableDefinition;
@@ -23,10 +23,11 @@ use futures::StreamExt;
 use std::path::Path;
 use std::sync::Arc;
 use storage::staging::Staging;
-use views::SignedRows;
 
 /// Runs of a state that a read merges before they are merged for good.
 const RUNS_MAX: usize = 16;
+/// Commits that a frontier stays behind when nothing changed for the state itself; what they changed is kept until then.
+const COMMITS_BEHIND_MAX: usize = 64;
 /// State rows that one fold puts inline into the log.
 const INLINE_ROWS_MAX: usize = 8_192;
 const STAGING_BYTES: usize = 64 * 1024 * 1024;
@@ -48,7 +49,10 @@ pub(crate) async fn fold(
     let planning = background_planning(engine, Arc::clone(snapshot));
     let Some(work) = work_for(&planning, view)? else { return Ok(None) };
     let definition = Arc::clone(&view.state.as_ref().expect("a view to be folded has a state").definition);
-    let batches = run(&planning, &work.plan, &definition).await?;
+    let batches = match &work.plan {
+        Some(plan) => run(&planning, plan, &definition).await?,
+        None => Vec::new(),
+    };
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let mut segments = Vec::new();
     let mut recent = Vec::new();
@@ -79,7 +83,7 @@ pub(crate) fn dropped_state(snapshot: &Arc<Snapshot>, view: ObjectId) -> CommitD
 }
 
 struct Work {
-    plan: LogicalPlan,
+    plan: Option<LogicalPlan>,
     to: CommitSeq,
     replace: bool,
     rows: u64,
@@ -91,39 +95,35 @@ fn work_for(planning: &Planning, view: &Arc<ViewVersion>) -> Result<Option<Work>
     let program = planning.engine.programs.of(planning, &view.definition)?;
     let to = planning.snapshot.seq;
     let Some(frontier) = view.frontier else {
-        let Some(rows) = whole_table(planning, view) else { return Ok(None) };
-        let plan = program.run_plan(&rows).map_err(plan_error)?;
-        let count = view
-            .definition
-            .inputs
-            .first()
-            .and_then(|input| planning.snapshot.tables.get(input))
-            .map_or(0, |table| table.rows_live());
-        return Ok(Some(Work { plan, to, replace: true, rows: count }));
+        let Some((inputs, rows)) = whole_inputs(planning, view, &program) else { return Ok(None) };
+        let fold = program.fold_plan(None, &inputs, true).map_err(plan_error)?;
+        return Ok(Some(Work { plan: fold.plan, to, replace: true, rows }));
     };
-    let Some(used) = pending(planning, view) else {
-        return Err(QueryError::new(ErrorKind::Internal, "the changes behind a view's frontier are gone"));
+    let Some(pending) = Pending::of(planning, view, &program) else {
+        return Err(QueryError::new(ErrorKind::Internal, "the changes behind a view's frontier do not lead to it"));
     };
-    let state_source = || planning.rows_source("state", used.state_rows(view));
-    let changed = used.changed_rows();
-    let rows = changed.rows();
-    if rows == 0 && !used.emptied {
-        if state.segments.len() + state.recent.len() <= RUNS_MAX {
+    let source = |rows| planning.rows_source("state", rows);
+    let merge = state.segments.len() + state.recent.len() >= RUNS_MAX;
+    let rows = pending.rows();
+    if rows == 0 && !pending.emptied {
+        if behind(planning, view, frontier) >= COMMITS_BEHIND_MAX {
+            return Ok(Some(Work { plan: None, to, replace: false, rows }));
+        }
+        if !merge {
             return Ok(None);
         }
-        let plan = program.merged_state_plan(Some(state_source()), None).map_err(plan_error)?;
-        return Ok(Some(Work { plan, to: frontier, replace: true, rows: 0 }));
+        let fold = program.fold_plan(pending.state_rows(view).map(source), &pending.inputs(planning), true);
+        return Ok(Some(Work { plan: fold.map_err(plan_error)?.plan, to: frontier, replace: true, rows }));
     }
-    let removals = changed.with_weight(-1).rows() > 0;
-    let replace = used.emptied
-        || (removals && program.removals_replace())
-        || state.segments.len() + state.recent.len() >= RUNS_MAX;
-    let plan = if replace {
-        program.merged_state_plan(Some(state_source()), used.delta(planning))
-    } else {
-        program.run_plan(&SignedRows { source: planning.rows_source("changes", changed), removals })
-    };
-    Ok(Some(Work { plan: plan.map_err(plan_error)?, to, replace, rows }))
+    let fold = program.fold_plan(pending.state_rows(view).map(source), &pending.inputs(planning), merge);
+    let fold = fold.map_err(plan_error)?;
+    Ok(Some(Work { plan: fold.plan, to, replace: fold.replace, rows }))
+}
+
+/// How many commits to any of its relations a view's frontier lies behind, those included that do not touch the state.
+fn behind(planning: &Planning, view: &ViewVersion, frontier: CommitSeq) -> usize {
+    let tables = view.definition.inputs.iter().filter_map(|input| planning.snapshot.tables.get(input));
+    tables.filter_map(|table| table.changes_since(frontier)).map(<[_]>::len).max().unwrap_or(0)
 }
 
 /// Computes a plan's rows in the state's schema.

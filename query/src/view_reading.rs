@@ -7,7 +7,7 @@ use crate::engine_error::translate;
 use crate::error::QueryError;
 use crate::planner::{Planning, Sources};
 use crate::scan::{Extra, RowSet, external};
-use catalog::definition::{ObjectName, ViewDefinition};
+use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, TableChange, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use views::{Bound, Class, Delta, SignedRows, ViewProgram};
+use views::{Bound, Change, Input, Inputs, SignedRows, ViewProgram};
 
 /// Compiled programs, one a view definition; rebuilt when asked for, never stored.
 #[derive(Debug, Default)]
@@ -95,21 +95,33 @@ pub(crate) fn read_plan(planning: &Planning, view: &ViewVersion) -> Result<Logic
         return read_plan(&planning.again().in_time_zone(zone), view);
     }
     let program = planning.engine.programs.of(planning, &view.definition).map_err(external)?;
-    let plan = match usable_state(planning, view) {
-        Some(used)
-            if matches!(program.class(), Class::Delta { .. }) && (program.is_infallible() || !used.removes()) =>
-        {
-            let state = planning.rows_source(&format!("state of {}", view.definition.name.name), used.state_rows(view));
-            program.read_plan(state, used.delta(planning))?
-        }
-        _ => definition_plan(planning, &program)?,
+    let plan = match kept_plan(planning, view, &program)? {
+        Some(plan) => plan,
+        None => definition_plan(planning, &program)?,
     };
     with_declared_names(plan, &view.definition)
 }
 
+/// The plan that reads the view's state, if that is right and worth it.
+fn kept_plan(planning: &Planning, view: &ViewVersion, program: &ViewProgram) -> Result<Option<LogicalPlan>> {
+    let Some(pending) = Pending::of(planning, view, program).filter(Pending::is_worth_it) else { return Ok(None) };
+    let inputs = pending.inputs(planning);
+    if !program.fails_with_its_query(&inputs)? {
+        return Ok(None);
+    }
+    let state = pending.state_rows(view);
+    let state = state.map(|rows| planning.rows_source(&format!("state of {}", view.definition.name.name), rows));
+    program.read_plan(state, &inputs, |table| bound(planning, table)).map(Some)
+}
+
 /// The view's query over the snapshot.
 pub(crate) fn definition_plan(planning: &Planning, program: &ViewProgram) -> Result<LogicalPlan> {
-    program.definition_plan(|table| match relation_of(planning, table) {
+    program.definition_plan(|table| bound(planning, table))
+}
+
+/// What a table of a definition stands for at the planning's snapshot.
+fn bound(planning: &Planning, table: &TableReference) -> Result<Bound> {
+    match relation_of(planning, table) {
         Some(Relation::Table(version)) => Ok(Bound::Source(
             planning.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::None)),
         )),
@@ -118,7 +130,7 @@ pub(crate) fn definition_plan(planning: &Planning, program: &ViewProgram) -> Res
             use datafusion::logical_expr::planner::ContextProvider;
             Ok(Bound::Source(planning.get_table_source(table.clone())?))
         }
-    })
+    }
 }
 
 fn with_declared_names(plan: LogicalPlan, definition: &ViewDefinition) -> Result<LogicalPlan> {
@@ -137,84 +149,132 @@ fn with_declared_names(plan: LogicalPlan, definition: &ViewDefinition) -> Result
     LogicalPlanBuilder::from(plan).project(shown.collect::<Vec<_>>())?.build()
 }
 
-/// A state that can serve a read, with what is not folded into it.
-pub(crate) struct UsableState<'a> {
-    table: &'a Arc<TableVersion>,
-    /// The changes after the frontier, or after the truncation that emptied the table.
-    pub changes: &'a [Arc<TableChange>],
-    /// The state's rows are all gone: the table was truncated after the frontier.
+/// What a view's state lacks at a snapshot.
+pub(crate) struct Pending<'a> {
+    tables: Vec<PendingTable<'a>>,
+    /// The state's rows are all gone: a table without which the view has no groups was truncated after the frontier.
     pub emptied: bool,
 }
 
-/// The state of a view, if reading it is right and worth it.
-pub(crate) fn usable_state<'a>(planning: &'a Planning, view: &ViewVersion) -> Option<UsableState<'a>> {
-    let used = pending(planning, view)?;
-    let changed: u64 = used.changes.iter().map(|change| change.rows()).sum();
-    (changed <= used.table.rows_live().max(100_000)).then_some(used)
+/// An input of a state with what changed in it.
+struct PendingTable<'a> {
+    reference: TableReference,
+    version: &'a Arc<TableVersion>,
+    changes: &'a [Arc<TableChange>],
 }
 
-/// The state of a view with its pending changes, if the changes reach back to its frontier.
-pub(crate) fn pending<'a>(planning: &'a Planning, view: &ViewVersion) -> Option<UsableState<'a>> {
-    view.state.as_ref()?;
-    let frontier = view.frontier?;
-    let [input] = view.definition.inputs.as_slice() else { return None };
-    let table = planning.snapshot.tables.get(input)?;
-    let changes = table.changes_since(frontier)?;
-    let truncated = changes.iter().rposition(|change| change.truncated);
-    Some(UsableState { table, changes: &changes[truncated.unwrap_or(0)..], emptied: truncated.is_some() })
-}
-
-impl UsableState<'_> {
-    /// Whether rows went. An expression that fails on such a row fails in the delta, but not in the query.
-    fn removes(&self) -> bool {
-        self.changes.iter().any(|change| !change.dead.is_empty() || !change.removed_rows.is_empty())
-    }
-
-    /// The runs, or none of them after a truncation.
-    pub(crate) fn state_rows(&self, view: &ViewVersion) -> RowSet {
-        let state = view.state.as_ref().expect("a usable state is there");
-        let mut rows = RowSet::of_table(state, Extra::None);
-        if self.emptied {
-            rows.segments.clear();
-            rows.batches.clear();
-        }
-        rows
-    }
-
-    pub(crate) fn changed_rows(&self) -> RowSet {
-        RowSet::of_changes(&self.table.definition, self.changes)
-    }
-
-    /// What is not folded yet; `None` when nothing is.
-    pub(crate) fn delta(&self, planning: &Planning) -> Option<Delta> {
-        let changed = self.changed_rows();
-        if changed.rows() == 0 {
+impl<'a> Pending<'a> {
+    /// What the state lacks, if the changes of its inputs reach back to its frontier.
+    pub(crate) fn of(planning: &'a Planning, view: &ViewVersion, program: &ViewProgram) -> Option<Self> {
+        let state = view.state.as_ref()?;
+        let frontier = view.frontier?;
+        if !fits(&state.definition, program) {
             return None;
         }
-        let name = &self.table.definition.name.name;
-        let removals = changed.with_weight(-1);
-        let base = weighted(RowSet::of_table(self.table, Extra::Weight));
-        Some(Delta {
-            rows: SignedRows {
-                removals: removals.rows() > 0,
-                source: planning.rows_source(&format!("changes of {name}"), changed),
+        let mut truncated: Vec<TableReference> = Vec::new();
+        let mut tables = Vec::new();
+        for (reference, version) in input_tables(planning, program)? {
+            let changes = version.changes_since(frontier)?;
+            if changes.iter().any(|change| change.truncated) {
+                truncated.push(reference.clone());
+            }
+            tables.push(PendingTable { reference, version, changes });
+        }
+        let emptied = !truncated.is_empty();
+        if emptied && !program.is_empty_with(|table| truncated.contains(table)) {
+            return None;
+        }
+        Some(Self { tables, emptied })
+    }
+
+    /// Whether bringing the state up to date costs less than the query.
+    fn is_worth_it(&self) -> bool {
+        let live: u64 = self.tables.iter().map(|table| table.version.rows_live()).sum();
+        self.emptied || self.rows() <= live.max(100_000)
+    }
+
+    /// The rows that came and went.
+    pub(crate) fn rows(&self) -> u64 {
+        self.tables.iter().flat_map(|table| table.changes).map(|change| change.rows()).sum()
+    }
+
+    /// The runs; `None` after a truncation.
+    pub(crate) fn state_rows(&self, view: &ViewVersion) -> Option<RowSet> {
+        let state = view.state.as_ref().filter(|_| !self.emptied);
+        state.map(|state| RowSet::of_table(state, Extra::None))
+    }
+
+    /// The inputs as the program takes them.
+    pub(crate) fn inputs(&self, planning: &Planning) -> Inputs {
+        let inputs = self.tables.iter().map(|table| {
+            let mut input = unchanged(planning, table.version);
+            if !self.emptied {
+                input.change = table.change(planning);
+            }
+            (table.reference.clone(), input)
+        });
+        inputs.collect()
+    }
+}
+
+impl PendingTable<'_> {
+    fn change(&self, planning: &Planning) -> Option<Change> {
+        let rows = RowSet::of_changes(&self.version.definition, self.changes);
+        if rows.rows() == 0 {
+            return None;
+        }
+        let name = &self.version.definition.name.name;
+        let removed = rows.with_weight(-1);
+        let before = RowSet::of_table(self.version, Extra::Weight).without(&rows);
+        let mut either = RowSet::of_table(self.version, Extra::None);
+        either.segments.extend(removed.segments.iter().cloned());
+        either.batches.extend(removed.batches.iter().cloned());
+        let removes = removed.rows() > 0;
+        Some(Change {
+            rows: SignedRows { removals: removes, source: planning.rows_source(&format!("changes of {name}"), rows) },
+            removed: removes.then(|| planning.rows_source(&format!("removed from {name}"), removed)),
+            before: SignedRows {
+                removals: before.with_weight(-1).rows() > 0,
+                source: planning.rows_source(&format!("{name} before"), before),
             },
-            removed: planning.rows_source(&format!("removed from {name}"), removals),
-            base: planning.rows_source(name, base),
+            either: planning.rows_source(&format!("{name} before and now"), either),
         })
     }
 }
 
-fn weighted(mut rows: RowSet) -> RowSet {
-    rows.extra = Extra::Weight;
-    rows
+fn unchanged(planning: &Planning, version: &TableVersion) -> Input {
+    let rows = RowSet::of_table(version, Extra::None);
+    Input { now: planning.rows_source(&version.definition.name.name, rows), change: None }
 }
 
-/// All rows of the view's table as signed rows, to build a state from nothing.
-pub(crate) fn whole_table(planning: &Planning, view: &ViewVersion) -> Option<SignedRows> {
-    let [input] = view.definition.inputs.as_slice() else { return None };
-    let table = planning.snapshot.tables.get(input)?;
-    let rows = RowSet::of_table(table, Extra::Weight);
-    let source = planning.rows_source(&table.definition.name.name, rows);
-    Some(SignedRows { source, removals: false })
+/// Whether a state has the columns that the program keeps.
+fn fits(state: &TableDefinition, program: &ViewProgram) -> bool {
+    let kept = program.state_columns().unwrap_or_default();
+    kept.len() == state.columns.len()
+        && kept
+            .iter()
+            .zip(&state.columns)
+            .all(|(kept, stored)| kept.name == stored.name && kept.sql_type.data_type() == stored.sql_type.data_type())
+}
+
+fn input_tables<'a>(
+    planning: &'a Planning,
+    program: &ViewProgram,
+) -> Option<Vec<(TableReference, &'a Arc<TableVersion>)>> {
+    let tables = program.inputs().into_iter().map(|reference| match relation_of(planning, &reference) {
+        Some(Relation::Table(version)) => Some((reference, version)),
+        _ => None,
+    });
+    tables.collect()
+}
+
+/// All inputs of a view's state and the number of their rows, to build the state from nothing.
+pub(crate) fn whole_inputs(planning: &Planning, view: &ViewVersion, program: &ViewProgram) -> Option<(Inputs, u64)> {
+    if !view.state.as_ref().is_some_and(|state| fits(&state.definition, program)) {
+        return None;
+    }
+    let tables = input_tables(planning, program)?;
+    let rows = tables.iter().map(|(_, version)| version.rows_live()).sum();
+    let inputs = tables.into_iter().map(|(reference, version)| (reference, unchanged(planning, version)));
+    Some((inputs.collect(), rows))
 }

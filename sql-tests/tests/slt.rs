@@ -54,6 +54,7 @@ files! {
     partitions_hold_what_they_are_named_for: "partitions.slt",
     explain_says_what_was_pruned: "explain.slt",
     views_equal_their_queries: "views.slt",
+    views_over_several_tables_equal_their_queries: "view_joins.slt",
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",

@@ -278,6 +278,8 @@ fn divide_floats(left: &ArrayRef, right: &ArrayRef) -> Result<Float64Array> {
         }
         match right.value(row) {
             0.0 if by_count => Ok(None),
+            // PostgreSQL begins the sum of an average with 0, so that of negative zeros is 0.
+            count if by_count => quotient_in_range(left.value(row) + 0.0, count).map(Some).map_err(external),
             0.0 if !left.value(row).is_nan() => {
                 Err(external(QueryError::new(ErrorKind::DivisionByZero, "division by zero")))
             }

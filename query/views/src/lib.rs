@@ -3,8 +3,8 @@
 //! A view is its *bound definition*; what is derived from that here, at every start, is a [`ViewProgram`]:
 //!
 //! ```text
-//!     definition ──normalise──▶ plan ──split──▶ core: scan–filter–project–aggregate of one table
-//!                                         └───▶ residual: HAVING, ORDER BY, LIMIT, expressions over aggregates
+//!     definition ──normalise──▶ plan ──split──▶ core: an aggregate over scans, filters, projections, joins, UNION ALL
+//!                                         └───▶ residual: HAVING, ORDER BY, LIMIT, windows and expressions over aggregates
 //!
 //!     state(frontier) ── runs of signed partial aggregates, in a hidden table
 //!     read(V, S) = residual(finish(merge(state(frontier) ∪ partials(delta(frontier, S]))))
@@ -14,8 +14,12 @@
 //! query, with the same expressions. This crate opens no file, holds no snapshot and does not know what a segment is: the rows
 //! come in as table sources that the query room binds.
 
+mod arguments;
 pub mod core;
+pub mod deltas;
+mod normal_form;
 pub mod program;
 
-pub use crate::core::{Delta, SignedRows, StateColumn};
+pub use crate::core::{Fold, StateColumn};
+pub use crate::deltas::{Change, Input, Inputs, SignedRows};
 pub use crate::program::{Bound, Class, ViewProgram, bind};

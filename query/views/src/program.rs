@@ -3,11 +3,13 @@
 //! The classes are those of the maintenance cost. *Delta*: the plan has a core whose groups are kept as signed partial aggregates, and
 //! folding costs what changed. *Recompute*: the plan is run at read; the reason says which part of it made it so.
 
-use crate::core::{Core, Delta, SignedRows, StateColumn};
+use crate::core::{Core, Fold, StateColumn};
+use crate::deltas::{Inputs, check_tree, is_empty_with, scanned_tables};
+use crate::normal_form::{decorrelated, distinct_to_aggregate};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, TableReference};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, TableSource, Volatility,
+    Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, TableScan, TableSource, Volatility,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +17,9 @@ use std::sync::Arc;
 /// How a view is kept equal to its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Folded by what changed. `keys` when removals make groups be recomputed by their key (a minimum or maximum).
-    Delta { keys: bool },
+    /// Folded by what changed. `keys` says when groups are computed anew by their keys; `reads` names what its query reads beside
+    /// the state.
+    Delta { keys: Vec<String>, reads: Vec<String> },
     /// Run again at every read.
     Recompute { reason: String },
 }
@@ -24,8 +27,16 @@ pub enum Class {
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delta { keys: false } => f.write_str("delta"),
-            Self::Delta { keys: true } => f.write_str("delta, touched keys under deletes"),
+            Self::Delta { keys, reads } => {
+                f.write_str("delta")?;
+                if !keys.is_empty() {
+                    write!(f, ", touched keys {}", keys.join(" and "))?;
+                }
+                if !reads.is_empty() {
+                    write!(f, "; reads {} beside its state", reads.join(", "))?;
+                }
+                Ok(())
+            }
             Self::Recompute { reason } => write!(f, "recompute: {reason}"),
         }
     }
@@ -51,9 +62,14 @@ impl ViewProgram {
     /// changes can be had (tables yes, views and system relations no).
     pub fn compile(plan: LogicalPlan, maintainable: impl Fn(&TableReference) -> bool) -> Result<Self> {
         let plan = distinct_to_aggregate(plan)?;
-        match split(&plan, &maintainable) {
-            Ok(core) => {
-                let class = Class::Delta { keys: core.has_extrema() };
+        let joined = decorrelated(&plan).and_then(|joined| Some((split(&joined, &maintainable).ok()?, joined)));
+        let found = match joined {
+            Some((core, joined)) => Ok((core, joined)),
+            None => split(&plan, &maintainable).map(|core| (core, plan.clone())),
+        };
+        match found {
+            Ok((core, plan)) => {
+                let class = Class::Delta { keys: core.key_reasons(), reads: read_beside(&plan, &core) };
                 Ok(Self { plan, core: Some(core), class })
             }
             Err(reason) => Ok(Self { plan, core: None, class: Class::Recompute { reason } }),
@@ -74,27 +90,31 @@ impl ViewProgram {
         bind(self.plan.clone(), &sources)
     }
 
-    /// The view read from its state and what is not yet folded. Must not be called for a recomputed view.
-    pub fn read_plan(&self, state: Arc<dyn TableSource>, delta: Option<Delta>) -> Result<LogicalPlan> {
+    /// The tables whose changes the state follows.
+    pub fn inputs(&self) -> Vec<TableReference> {
+        self.core.as_ref().map(|core| scanned_tables(core.tree())).unwrap_or_default()
+    }
+
+    /// The view read from its state and what changed in its inputs since, over the given rows for the rest of its query. Must not be called
+    /// for a recomputed view.
+    pub fn read_plan(
+        &self,
+        state: Option<Arc<dyn TableSource>>,
+        inputs: &Inputs,
+        sources: impl Fn(&TableReference) -> Result<Bound>,
+    ) -> Result<LogicalPlan> {
         let core = self.core();
-        let rows = core.state_at(Some(state), delta)?;
-        self.with_residual(core.finish(rows)?)
+        self.with_residual(core.finish(core.state_at(state, inputs)?)?, &sources)
     }
 
-    /// The state's rows for changes alone, to be added as a run. `removals` that touch extrema cannot be expressed so; then use
-    /// [`Self::merged_state_plan`] and replace the runs.
-    pub fn run_plan(&self, rows: &SignedRows) -> Result<LogicalPlan> {
-        self.core().partials(rows)
+    /// What a fold adds to the state for what changed; the whole state where `merge` or what changed ask for it.
+    pub fn fold_plan(&self, state: Option<Arc<dyn TableSource>>, inputs: &Inputs, merge: bool) -> Result<Fold> {
+        self.core().fold(state, inputs, merge)
     }
 
-    /// The whole state: the runs merged with what is not yet folded, one row a group, empty groups left out.
-    pub fn merged_state_plan(&self, state: Option<Arc<dyn TableSource>>, delta: Option<Delta>) -> Result<LogicalPlan> {
-        self.core().state_at(state, delta)
-    }
-
-    /// Whether a fold of changes with removals must replace the state instead of adding a run.
-    pub fn removals_replace(&self) -> bool {
-        self.core.as_ref().is_some_and(Core::has_extrema)
+    /// Whether the view has no groups left when the inputs that `is_empty` names have no rows.
+    pub fn is_empty_with(&self, is_empty: impl Fn(&TableReference) -> bool) -> bool {
+        is_empty_with(self.core().tree(), &is_empty)
     }
 
     /// Whether an answer depends on who asks and when: functions of the session, the clock, the catalog.
@@ -102,23 +122,34 @@ impl ViewProgram {
         unstable_function(&self.plan).is_some()
     }
 
-    /// Whether a row that came and went cannot make the delta fail where the query would not.
-    pub fn is_infallible(&self) -> bool {
-        self.core.as_ref().is_some_and(Core::is_infallible)
+    /// Whether bringing the state up to date can fail only where the query does: expressions see rows that it does not see, or cannot
+    /// fail.
+    pub fn fails_with_its_query(&self, inputs: &Inputs) -> Result<bool> {
+        let core = self.core();
+        Ok(core.is_infallible() || core.sees_only_rows_of_the_query(inputs)?)
     }
 
     fn core(&self) -> &Core {
         self.core.as_ref().expect("only a view of class delta has a state")
     }
 
-    /// The plan with its core replaced by `finished`, which has the core's schema.
-    fn with_residual(&self, finished: LogicalPlan) -> Result<LogicalPlan> {
+    /// The plan with its core replaced by `finished`, which has the core's schema, and its other scans bound.
+    fn with_residual(
+        &self,
+        finished: LogicalPlan,
+        sources: &impl Fn(&TableReference) -> Result<Bound>,
+    ) -> Result<LogicalPlan> {
         let core = LogicalPlan::Aggregate(self.core().aggregate().clone());
-        let replaced = self.plan.clone().transform_down(|node| {
+        let replaced = self.plan.clone().transform_down_with_subqueries(|node| {
             if node == core {
                 return Ok(Transformed::new(finished.clone(), true, TreeNodeRecursion::Jump));
             }
-            Ok(Transformed::no(node))
+            match &node {
+                LogicalPlan::TableScan(scan) => {
+                    Ok(Transformed::new(bound(scan, sources)?, true, TreeNodeRecursion::Jump))
+                }
+                _ => Ok(Transformed::no(node)),
+            }
         })?;
         replaced.data.recompute_schemas()
     }
@@ -137,58 +168,65 @@ impl RecomputeSchemas for LogicalPlan {
 
 /// Replaces every scan, in subqueries too, by what its table stands for.
 pub fn bind(plan: LogicalPlan, sources: &impl Fn(&TableReference) -> Result<Bound>) -> Result<LogicalPlan> {
-    let bound = plan.transform_up_with_subqueries(|node| {
+    let replaced = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
-        let replaced = match sources(&scan.table_name)? {
-            Bound::Source(source) => {
-                LogicalPlanBuilder::scan(scan.table_name.clone(), source, scan.projection.clone())?.build()?
-            }
-            Bound::Plan(plan) => {
-                LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(plan), scan.table_name.clone())?)
-            }
-        };
-        Ok(Transformed::yes(replaced))
+        Ok(Transformed::yes(bound(scan, sources)?))
     })?;
-    bound.data.recompute_schemas()
+    replaced.data.recompute_schemas()
 }
 
-/// `SELECT DISTINCT` is grouping by all output columns.
-fn distinct_to_aggregate(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rewritten = plan.transform_up(|node| {
-        let LogicalPlan::Distinct(Distinct::All(input)) = &node else { return Ok(Transformed::no(node)) };
-        let keys: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
-        let aggregate = Aggregate::try_new(Arc::clone(input), keys, Vec::new())?;
-        Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
-    })?;
-    Ok(rewritten.data)
+fn bound(scan: &TableScan, sources: &impl Fn(&TableReference) -> Result<Bound>) -> Result<LogicalPlan> {
+    match sources(&scan.table_name)? {
+        Bound::Source(source) => {
+            LogicalPlanBuilder::scan(scan.table_name.clone(), source, scan.projection.clone())?.build()
+        }
+        Bound::Plan(plan) => {
+            Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(plan), scan.table_name.clone())?))
+        }
+    }
 }
 
 /// Finds the core, or says why there is none.
 fn split(plan: &LogicalPlan, maintainable: &impl Fn(&TableReference) -> bool) -> std::result::Result<Core, String> {
-    let tables = scanned_tables(plan);
-    match tables.as_slice() {
-        [] => return Err("it reads no table".into()),
-        [table] if maintainable(table) => {}
-        [table] => return Err(format!("it reads \"{}\", which is not a table", table.table())),
-        _ => return Err("it joins or combines several inputs".into()),
+    if scanned_tables(plan).is_empty() {
+        return Err("it reads no table".into());
     }
     if let Some(function) = unstable_function(plan) {
         return Err(format!("function {function}() depends on when it is called"));
     }
-    let aggregate = lowest_aggregate(plan).ok_or("it has no GROUP BY or aggregate")?;
-    Core::compile(&aggregate)
+    let mut best: Option<(usize, Core)> = None;
+    let mut reason = None;
+    for aggregate in aggregates(plan) {
+        let compiled = check_tree(&aggregate.input, maintainable).and_then(|()| Core::compile(&aggregate));
+        match compiled {
+            Ok(core) => {
+                let tables = scanned_tables(core.tree()).len();
+                if tables > 0 && best.as_ref().is_none_or(|(most, _)| tables > *most) {
+                    best = Some((tables, core));
+                }
+            }
+            Err(why) => reason = Some(why),
+        }
+    }
+    match (best, reason) {
+        (Some((_, core)), _) => Ok(core),
+        (None, Some(reason)) => Err(reason),
+        (None, None) => Err("it has no GROUP BY or aggregate".into()),
+    }
 }
 
-fn scanned_tables(plan: &LogicalPlan) -> Vec<TableReference> {
-    let mut tables = Vec::new();
-    let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            tables.push(scan.table_name.clone());
+/// What a plan reads that its core does not.
+fn read_beside(plan: &LogicalPlan, core: &Core) -> Vec<String> {
+    let mut within = scanned_tables(core.tree());
+    let mut beside: Vec<String> = Vec::new();
+    for table in scanned_tables(plan) {
+        if let Some(index) = within.iter().position(|known| *known == table) {
+            within.swap_remove(index);
+        } else if !beside.iter().any(|name| name == table.table()) {
+            beside.push(table.table().to_string());
         }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.expect("the walk itself does not fail");
-    tables
+    }
+    beside
 }
 
 /// The first function in the plan whose value changes between calls with the same arguments.
@@ -211,28 +249,15 @@ pub(crate) fn unstable_function(plan: &LogicalPlan) -> Option<String> {
     found
 }
 
-/// The aggregate that stands on nothing but projections, filters and aliases over the scan.
-fn lowest_aggregate(plan: &LogicalPlan) -> Option<Aggregate> {
-    let mut found = None;
-    let walked = plan.apply(|node| {
-        if let LogicalPlan::Aggregate(aggregate) = node
-            && is_chain(&aggregate.input)
-        {
-            found = Some(aggregate.clone());
-            return Ok(TreeNodeRecursion::Stop);
+/// The aggregates of a plan, outer ones first, those of subqueries last.
+fn aggregates(plan: &LogicalPlan) -> Vec<Aggregate> {
+    let mut found = Vec::new();
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            found.push(aggregate.clone());
         }
         Ok(TreeNodeRecursion::Continue)
     });
     walked.expect("the walk itself does not fail");
     found
-}
-
-fn is_chain(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::TableScan(_) => true,
-        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
-            is_chain(plan.inputs()[0])
-        }
-        _ => false,
-    }
 }
