@@ -5,6 +5,7 @@
 //! that has it, so that a rule of a table is never forgotten.
 
 use crate::ids::{ColumnId, CommitSeq, ObjectId};
+use crate::missing::MissingValue;
 use crate::sequence::next_number;
 use crate::sql_type::{FIELD_ID_KEY, SqlType};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -49,6 +50,12 @@ pub struct Column {
     /// Set for a column that numbers its rows by a sequence of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// What rows that were written before the column was added have in it; NULL where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<MissingValue>,
+    /// Whether dead rows may hold NULLs although the column has become NOT NULL, so that its batches are nullable.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nulls_before: bool,
 }
 
 /// Whether values may be given for an identity column.
@@ -69,7 +76,17 @@ pub struct Identity {
 impl Column {
     /// A column that may be NULL and has no default.
     pub fn new(id: ColumnId, name: impl Into<String>, sql_type: SqlType) -> Self {
-        Self { id, name: name.into(), sql_type, not_null: false, default: None, generated: None, identity: None }
+        Self {
+            id,
+            name: name.into(),
+            sql_type,
+            not_null: false,
+            default: None,
+            generated: None,
+            identity: None,
+            missing: None,
+            nulls_before: false,
+        }
     }
 
     /// The SQL text of the value that a row without one gets; `None` for NULL.
@@ -129,6 +146,9 @@ pub struct Key {
     pub primary: bool,
 }
 
+/// The version of a definition that was never altered.
+pub const FIRST_VERSION: u32 = 1;
+
 /// A table. `order_by` is the sort key of its segments, ascending with nulls last, possibly empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,7 +158,7 @@ pub struct TableDefinition {
     pub columns: Vec<Column>,
     pub partition_by: Vec<PartitionColumn>,
     pub order_by: Vec<ColumnId>,
-    /// Counts the changes of this definition; a draft that was made against another one conflicts.
+    /// Counts the changes of this definition.
     pub version: u32,
     /// Set for the hidden table that keeps a view's state.
     pub state_of: Option<ObjectId>,
@@ -147,6 +167,17 @@ pub struct TableDefinition {
     /// The primary key first, the others in the order in which they were declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
+    /// Rows that were made under an earlier version need not fit; a draft with such rows conflicts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows_fit_from: u32,
+    /// The greatest id of a column that was dropped; ids are never given twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_dropped: Option<ColumnId>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(version: &u32) -> bool {
+    *version == 0
 }
 
 impl TableDefinition {
@@ -158,10 +189,12 @@ impl TableDefinition {
             columns,
             partition_by: Vec::new(),
             order_by: Vec::new(),
-            version: 1,
+            version: FIRST_VERSION,
             state_of: None,
             checks: Vec::new(),
             keys: Vec::new(),
+            rows_fit_from: 0,
+            last_dropped: None,
         }
     }
 
@@ -171,13 +204,19 @@ impl TableDefinition {
             .columns
             .iter()
             .map(|column| {
-                let field = column.sql_type.field(&column.name, !column.not_null);
+                let field = column.sql_type.field(&column.name, !column.not_null || column.nulls_before);
                 let mut metadata = field.metadata().clone();
                 metadata.insert(FIELD_ID_KEY.to_string(), column.id.0.to_string());
                 field.with_metadata(metadata)
             })
             .collect();
         Arc::new(Schema::new(fields))
+    }
+
+    /// The id of the next column to be added.
+    pub fn next_column(&self) -> ColumnId {
+        let present = self.columns.iter().map(|column| column.id);
+        ColumnId(present.chain(self.last_dropped).max().map_or(1, |last| last.0 + 1))
     }
 
     /// The position of a column in the schema.
@@ -220,6 +259,9 @@ pub struct ViewDefinition {
     pub state: Option<TableDefinition>,
     /// False after `WITH NO DATA` until the first REFRESH.
     pub populated: bool,
+    /// Counts the changes of this definition; zero in those that were stored before they were counted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub version: u32,
 }
 
 impl ViewDefinition {

@@ -70,6 +70,7 @@ impl From<ViewDefinitionV1> for ViewDefinition {
             inputs: old.inputs,
             state: old.state.map(TableDefinition::from),
             populated: old.populated,
+            version: 0,
         }
     }
 }

@@ -117,7 +117,9 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
             | Op::AlterSequence { .. }
             | Op::SetSequence { .. }
             | Op::DropSequence(_)
-            | Op::RecordLoad(_) => {}
+            | Op::RecordLoad(_)
+            | Op::AlterTable(_)
+            | Op::Expect { .. } => {}
         }
     }
     touched

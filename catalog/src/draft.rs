@@ -6,7 +6,8 @@
 //!
 //!     Snapshot(n) ──apply(ops)──▶ Snapshot(n + 1)   or   Conflict
 //!
-//! Inserts conflict with nothing here; see `keys` for what keys add to that. Deletes conflict when a row is already dead or has moved. Rewrites (compaction, folding of
+//! Inserts conflict with nothing here but a definition that their rows need not fit any more; see `keys` for what keys add to
+//! that. Deletes conflict when a row is already dead or has moved. Rewrites (compaction, folding of
 //! recent rows) change no content and conflict with any delete in what they replace, so it is they that yield.
 //! This module does not know what durable means; see `commit`.
 
@@ -16,9 +17,11 @@ use crate::keys::AddedKeys;
 use crate::loads::LoadRecord;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
-use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
+use crate::snapshot::{RecentBatch, Relation, Snapshot, TableChange, TableVersion, ViewVersion};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 mod sequences;
@@ -98,6 +101,26 @@ pub enum Op {
     DropSequence(ObjectId),
     /// Remembers a load whose rows other operations of the same commit add.
     RecordLoad(Arc<LoadRecord>),
+    /// Replaces a table's definition by its next version. Its rows stay as they are; see [`crate::fitting`].
+    AlterTable(Arc<TableDefinition>),
+    /// Changes nothing: the operations behind it were made against `relation` as it is said here.
+    Expect {
+        relation: ObjectId,
+        that: Expectation,
+    },
+}
+
+/// What the maker of a draft relied on, beyond what its operations show by themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expectation {
+    /// Rows made under this version of the table's definition fit it.
+    RowsFit(u32),
+    /// The definition is this version of it.
+    Version(u32),
+    /// These views read the relation, and no others.
+    Dependents(Vec<ObjectId>),
+    /// No commit after this one changed the table's rows or definition.
+    Unchanged(CommitSeq),
 }
 
 /// What a writer wants to change, relative to the snapshot that it read.
@@ -197,6 +220,8 @@ impl Snapshot {
             Op::SetSequence { sequence, version, value } => self.set_sequence(*sequence, *version, *value),
             Op::DropSequence(id) => self.drop_sequence(*id),
             Op::RecordLoad(record) => Arc::make_mut(&mut self.loads).add(seq, record),
+            Op::AlterTable(definition) => self.alter_table(seq, definition),
+            Op::Expect { relation, that } => self.expect(*relation, that),
         }
     }
 
@@ -252,6 +277,41 @@ impl Snapshot {
         Ok(())
     }
 
+    fn alter_table(&mut self, seq: CommitSeq, definition: &Arc<TableDefinition>) -> Result<(), Conflict> {
+        let id = definition.id;
+        let version = self.table_mut(id)?;
+        if version.definition.version + 1 != definition.version {
+            return Err(Conflict::ObjectChanged(id));
+        }
+        version.changed_at = seq;
+        let old = std::mem::replace(&mut version.definition, Arc::clone(definition));
+        self.rename(&old.name, &definition.name, id)
+    }
+
+    fn rename(&mut self, old: &ObjectName, new: &ObjectName, id: ObjectId) -> Result<(), Conflict> {
+        if old == new {
+            return Ok(());
+        }
+        Arc::make_mut(&mut self.names).remove(old);
+        self.take_name(new, id)
+    }
+
+    fn expect(&self, id: ObjectId, that: &Expectation) -> Result<(), Conflict> {
+        let relation = self.relation_by_id(id).ok_or(Conflict::ObjectChanged(id))?;
+        let met = match (that, relation) {
+            (Expectation::RowsFit(version), Relation::Table(table)) => table.definition.rows_fit_from <= *version,
+            (Expectation::Version(version), Relation::Table(table)) => table.definition.version == *version,
+            (Expectation::Version(version), Relation::View(view)) => view.definition.version == *version,
+            (Expectation::Unchanged(seq), Relation::Table(table)) => table.changed_at <= *seq,
+            (Expectation::Dependents(views), _) => {
+                let now: BTreeSet<ObjectId> = self.dependents(id).map(|view| view.definition.id).collect();
+                now == views.iter().copied().collect()
+            }
+            _ => false,
+        };
+        if met { Ok(()) } else { Err(Conflict::ObjectChanged(id)) }
+    }
+
     fn refuse_if_needed(&self, id: ObjectId) -> Result<(), Conflict> {
         match self.dependents(id).next() {
             Some(view) => Err(Conflict::StillNeeded { view: view.definition.name.clone(), input: id }),
@@ -281,14 +341,31 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Keeps the state where the definition keeps its hidden table, and begins another one where it does not.
     fn alter_view(&mut self, definition: &Arc<ViewDefinition>) -> Result<(), Conflict> {
-        let view = self.view_mut(definition.id)?;
-        let old = std::mem::replace(&mut view.definition, Arc::clone(definition));
-        if old.name != definition.name {
-            Arc::make_mut(&mut self.names).remove(&old.name);
-            self.take_name(&definition.name, definition.id)?;
+        let id = definition.id;
+        let seq = self.seq;
+        if let Some(state) = &definition.state {
+            self.note_object(state.id);
         }
-        Ok(())
+        let view = self.view_mut(id)?;
+        let counted = definition.version == view.definition.version + 1;
+        // Definitions were not counted by earlier builds, whose log is replayed here.
+        let uncounted = definition.version == 0 && view.definition.version == 0;
+        if !counted && !uncounted {
+            return Err(Conflict::ObjectChanged(id));
+        }
+        let old = std::mem::replace(&mut view.definition, Arc::clone(definition));
+        let table = |definition: &ViewDefinition| definition.state.as_ref().map(|state| state.id);
+        if table(&old) != table(definition) {
+            view.state = empty_state(definition, seq);
+            view.frontier = None;
+        }
+        if table(&old) != table(definition) || old.inputs != definition.inputs {
+            let inputs: BTreeSet<ObjectId> = old.inputs.iter().chain(&definition.inputs).copied().collect();
+            self.retune_changes(seq, &Vec::from_iter(inputs));
+        }
+        self.rename(&old.name, &definition.name, id)
     }
 
     fn drop_view(&mut self, id: ObjectId) -> Result<(), Conflict> {

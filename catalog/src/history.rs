@@ -46,9 +46,10 @@ impl History {
 /// What operations do, in words. Names are those of `after`, or of `before` for what is gone.
 pub(crate) fn summarize(before: &Snapshot, after: &Snapshot, ops: &[Op]) -> String {
     let name = |id: ObjectId| name_in(after, id).or_else(|| name_in(before, id)).unwrap_or_else(|| id.to_string());
-    let mut told: Vec<String> = ops.iter().take(OPS_MAX).map(|op| summarize_one(op, &name)).collect();
-    if ops.len() > OPS_MAX {
-        told.push(format!("and {} more", ops.len() - OPS_MAX));
+    let changing: Vec<&Op> = ops.iter().filter(|op| !matches!(op, Op::Expect { .. })).collect();
+    let mut told: Vec<String> = changing.iter().take(OPS_MAX).map(|op| summarize_one(op, &name)).collect();
+    if changing.len() > OPS_MAX {
+        told.push(format!("and {} more", changing.len() - OPS_MAX));
     }
     told.join("; ")
 }
@@ -98,6 +99,8 @@ fn summarize_one(op: &Op, name: &impl Fn(ObjectId) -> String) -> String {
             Some(label) => format!("record load \"{label}\""),
             None => "record a load".to_string(),
         },
+        Op::AlterTable(definition) => format!("alter table {}", definition.name),
+        Op::Expect { relation, .. } => format!("rely on {}", name(*relation)),
     }
 }
 

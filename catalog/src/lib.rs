@@ -6,7 +6,7 @@
 //! The log is the authority, sled its index, checkpoints bound the log's length. This room knows no SQL, no plan and no
 //! Parquet: a segment is a path with statistics to it.
 //!
-//!     what there is       ids, sql_type, definition, segment, snapshot
+//!     what there is       ids, sql_type, definition, missing, segment, snapshot, fitting
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
 //!     how it is kept      files, log, stored, entries, difference, index, checkpoint
 //!     how it comes back   directory, recovery, segment_files
@@ -18,10 +18,12 @@ pub mod commit;
 pub mod definition;
 pub mod draft;
 pub mod files;
+pub mod fitting;
 pub mod history;
 pub mod ids;
 pub mod keys;
 pub mod loads;
+pub mod missing;
 pub mod recovery;
 pub mod segment;
 pub mod segment_files;

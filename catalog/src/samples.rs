@@ -4,6 +4,7 @@ use crate::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Tr
 use crate::draft::Op;
 use crate::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::LoadRecord;
+use crate::missing::MissingValue;
 use crate::segment::{ColumnStatistics, Datum, DeletionVector, PartitionKey, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{Snapshot, TableVersion};
@@ -55,6 +56,7 @@ pub(crate) fn view(id: u32, name: &str, inputs: &[ObjectId]) -> Arc<ViewDefiniti
         inputs: inputs.to_vec(),
         state: Some(state),
         populated: true,
+        version: 0,
     })
 }
 
@@ -144,7 +146,7 @@ pub(crate) struct Step {
 }
 
 pub(crate) fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0u8..28, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
+    let step = (0u8..31, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
     prop::collection::vec(step, 1..length)
 }
 
@@ -179,8 +181,9 @@ pub(crate) fn ops_of(snapshot: &Snapshot, step: Step) -> Vec<Op> {
             let name = format!("view_{}", snapshot.next_object);
             vec![Op::CreateView(view(snapshot.next_object.0, &name, &[id]))]
         }
-        24.. => vec![of_sequence(snapshot, step)],
+        24..28 => vec![of_sequence(snapshot, step)],
         17 => vec![Op::CreateSchema { id: snapshot.next_object, name: format!("schema_{}", snapshot.next_object) }],
+        28.. => vec![alter(table, step)],
         18 => pick(snapshot.schemas.keys(), step.second)
             .map(|name| Op::DropSchema { name: name.clone() })
             .into_iter()
@@ -196,7 +199,8 @@ fn view_ops(snapshot: &Snapshot, kind: u8, step: Step, new_segment: Arc<SegmentM
         20 => vec![Op::DropState { view: *id }],
         21 => {
             let name = ObjectName::new("public", format!("renamed_{}", snapshot.seq));
-            vec![Op::AlterView(Arc::new(ViewDefinition { name, ..(*view.definition).clone() }))]
+            let version = view.definition.version + 1;
+            vec![Op::AlterView(Arc::new(ViewDefinition { name, version, ..(*view.definition).clone() }))]
         }
         _ => {
             let lag = u64::from(step.first % 3);
@@ -223,6 +227,25 @@ pub(crate) fn load(first: u32, second: u32) -> Op {
         segments: 1,
         at_micros: 1,
     }))
+}
+
+/// A column that comes, one that goes, or another name.
+fn alter(table: &TableVersion, step: Step) -> Op {
+    let before = &*table.definition;
+    let mut next = TableDefinition { version: before.version + 1, ..before.clone() };
+    match step.kind {
+        28 => {
+            let mut added = Column::new(next.next_column(), format!("c{}", next.next_column().0), SqlType::Int8);
+            added.missing = MissingValue::new(Arc::new(Int64Array::from(vec![i64::from(step.second)])));
+            next.columns.push(added);
+        }
+        29 if next.columns.len() > 3 => {
+            let dropped = next.columns.remove(3 + step.second as usize % (next.columns.len() - 3));
+            next.last_dropped = next.last_dropped.max(Some(dropped.id));
+        }
+        _ => next.name.name = format!("renamed_{}_{}", before.id, before.version),
+    }
+    Op::AlterTable(Arc::new(next))
 }
 
 fn delete(table: &TableVersion, step: Step) -> Op {

@@ -12,7 +12,7 @@
 
 use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
-use crate::draft::Op;
+use crate::draft::{Expectation, Op};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::LoadRecord;
 use crate::segment::{DeletionVector, SegmentMeta};
@@ -159,6 +159,11 @@ enum StoredOp<'a> {
     },
     DropSequence(ObjectId),
     RecordLoad(Document<'a, LoadRecord>),
+    AlterTable(Document<'a, TableDefinition>),
+    Expect {
+        relation: ObjectId,
+        that: Cow<'a, Expectation>,
+    },
 }
 
 /// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
@@ -216,6 +221,8 @@ fn store_op(op: &Op) -> StoredOp<'_> {
         }
         Op::DropSequence(id) => StoredOp::DropSequence(*id),
         Op::RecordLoad(record) => StoredOp::RecordLoad(Document::from(&**record)),
+        Op::AlterTable(definition) => StoredOp::AlterTable(Document::from(&**definition)),
+        Op::Expect { relation, that } => StoredOp::Expect { relation: *relation, that: Cow::Borrowed(that) },
     }
 }
 
@@ -260,6 +267,8 @@ fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError
         StoredOp::SetSequence { sequence, version, value } => Op::SetSequence { sequence, version, value },
         StoredOp::DropSequence(id) => Op::DropSequence(id),
         StoredOp::RecordLoad(record) => Op::RecordLoad(record.shared()),
+        StoredOp::AlterTable(definition) => Op::AlterTable(definition.shared()),
+        StoredOp::Expect { relation, that } => Op::Expect { relation, that: that.into_owned() },
     })
 }
 

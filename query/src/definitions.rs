@@ -2,13 +2,14 @@
 
 use crate::background;
 use crate::declared_partitions::{self, create_partition};
+use crate::derived_tables::like_columns;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
 use crate::response::{CommandTag, Response};
-use crate::sequence_definition::{column_sequences, refuse_needed_sequences, restart_owned};
+use crate::sequence_definition::{column_sequences, refuse_needed_sequences, restart_owned, serial_type};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
@@ -16,8 +17,8 @@ use crate::table_definition::define;
 use crate::table_rules::add_rules;
 use crate::transaction::Change;
 use crate::view_reading;
-use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
-use catalog::draft::Op;
+use catalog::definition::{Column, FIRST_VERSION, ObjectName, TableDefinition, ViewDefinition};
+use catalog::draft::{Expectation, Op};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
@@ -71,8 +72,10 @@ pub(crate) async fn create_table(
         return Ok(done("CREATE TABLE"));
     }
     let id = session.engine.catalog.allocate_object();
+    let copied = like_columns(&planning, &create.likes, statement)?;
+    refuse_numbers_beside(create)?;
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
-    let mut definition = define(create, id, name, &new_keys, statement)?;
+    let mut definition = define(create, copied, id, name, &new_keys, statement)?;
     let new_id = || session.engine.catalog.allocate_object();
     let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
@@ -95,11 +98,23 @@ pub(crate) fn new_table(
     let planning = session.planning()?;
     let name = new_name(&planning, &create.definition.name)?;
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
-    define(create, session.engine.catalog.allocate_object(), name, &new_keys, statement)
+    define(create, Vec::new(), session.engine.catalog.allocate_object(), name, &new_keys, statement)
+}
+
+/// The rules of computed columns count the statement's own columns, so none may stand between them.
+fn refuse_numbers_beside(create: &CreateTable) -> Result<(), QueryError> {
+    let computed = |column: &ast::ColumnDef| {
+        let generated = |option: &ast::ColumnOptionDef| matches!(option.option, ast::ColumnOption::Generated { .. });
+        serial_type(&column.data_type).is_some() || column.options.iter().any(generated)
+    };
+    match !create.likes.is_empty() && create.definition.columns.iter().any(computed) {
+        true => Err(QueryError::unsupported("LIKE beside serial, identity or generated columns")),
+        false => Ok(()),
+    }
 }
 
 /// Plans every default as `SELECT CAST(default AS type)`, so that a wrong one is told now and not at the first INSERT.
-async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Result<(), QueryError> {
+pub(crate) async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Result<(), QueryError> {
     for column in &definition.columns {
         let Some(default) = &column.default else { continue };
         let text = format!("SELECT CAST(({default}) AS {})", column.sql_type);
@@ -250,14 +265,7 @@ fn drop_ops(
             let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
             return Err(restricted(snapshot, target));
         }
-        let names: Vec<String> = extra.iter().map(|id| shown(snapshot, *id)).collect();
-        session.notice(
-            NoticeSeverity::Notice,
-            match names.as_slice() {
-                [one] => format!("drop cascades to {one}"),
-                many => format!("drop cascades to {} other objects: {}", many.len(), many.join(", ")),
-            },
-        );
+        tell_cascade(session, snapshot, &extra);
     }
     let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
     let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
@@ -267,6 +275,25 @@ fn drop_ops(
         _ => Op::DropView(id),
     };
     Ok(order.into_iter().chain(owned).map(drop).collect())
+}
+
+fn tell_cascade(session: &mut Session, snapshot: &Snapshot, dropped: &[ObjectId]) {
+    let names: Vec<String> = dropped.iter().map(|id| shown(snapshot, *id)).collect();
+    let told = match names.as_slice() {
+        [] => return,
+        [one] => format!("drop cascades to {one}"),
+        many => format!("drop cascades to {} other objects: {}", many.len(), many.join(", ")),
+    };
+    session.notice(NoticeSeverity::Notice, told);
+}
+
+/// Drops of views that something else takes with it, and of all views over them, dependents first.
+pub(crate) fn cascades(session: &mut Session, snapshot: &Snapshot, views: &[ObjectId]) -> Vec<Op> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    views.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
+    tell_cascade(session, snapshot, &order);
+    order.into_iter().map(Op::DropView).collect()
 }
 
 fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order: &mut Vec<ObjectId>) {
@@ -295,7 +322,7 @@ fn restricted(snapshot: &Snapshot, target: ObjectId) -> QueryError {
 }
 
 /// A line for each view that reads an object, and for each that reads those.
-fn dependencies(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, lines: &mut Vec<String>) {
+pub(crate) fn dependencies(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, lines: &mut Vec<String>) {
     let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
     for dependent in dependents {
         if seen.insert(dependent) {
@@ -374,11 +401,14 @@ pub(crate) async fn create_view(
         inputs,
         state,
         populated: create.with_data,
+        version: FIRST_VERSION,
     };
     if create.with_data {
         try_query(session, &planning, &bound, statement).await?;
     }
-    session.add_change(Change::of(vec![Op::CreateView(Arc::new(definition))]))?;
+    let mut ops = as_defined(&planning.snapshot, &definition.inputs);
+    ops.push(Op::CreateView(Arc::new(definition)));
+    session.add_change(Change::of(ops))?;
     announce(session, program.class());
     if alone {
         session.finish_implicit().await?;
@@ -426,6 +456,7 @@ pub(crate) fn create_plain_view(
         None => session.engine.catalog.allocate_object(),
     };
     let query = bound.to_string();
+    let mut ops = as_defined(&planning.snapshot, &inputs);
     let definition = Arc::new(ViewDefinition {
         id,
         name,
@@ -435,14 +466,28 @@ pub(crate) fn create_plain_view(
         inputs,
         state: None,
         populated: true,
+        version: replaced.as_ref().map_or(FIRST_VERSION, |before| before.version + 1),
     });
-    let op = if replaced.is_some() { Op::AlterView(definition) } else { Op::CreateView(definition) };
-    session.add_change(Change::of(vec![op]))?;
+    ops.push(if replaced.is_some() { Op::AlterView(definition) } else { Op::CreateView(definition) });
+    session.add_change(Change::of(ops))?;
     Ok(done("CREATE VIEW"))
 }
 
+/// That the relations are still those that a view was bound to, names and columns and all.
+fn as_defined(snapshot: &Snapshot, inputs: &[ObjectId]) -> Vec<Op> {
+    let versions = inputs.iter().filter_map(|input| {
+        let version = match snapshot.relation_by_id(*input)? {
+            Relation::Table(table) => table.definition.version,
+            Relation::View(view) => view.definition.version,
+            Relation::Sequence(_) => return None,
+        };
+        Some(Op::Expect { relation: *input, that: Expectation::Version(version) })
+    });
+    versions.collect()
+}
+
 /// A definition has no parameters, as nobody would give them.
-fn refuse_parameters(query: &ast::Query, statement: &Statement) -> Result<(), QueryError> {
+pub(crate) fn refuse_parameters(query: &ast::Query, statement: &Statement) -> Result<(), QueryError> {
     let parameters = Parameters::of(query, Some(statement))?;
     match parameters.count() {
         0 => Ok(()),
@@ -530,7 +575,10 @@ fn refuse_volatile(plan: &datafusion::logical_expr::LogicalPlan) -> Result<(), Q
     }
 }
 
-fn view_columns(columns: &[crate::response::ResultColumn], names: &[String]) -> Result<Vec<Column>, QueryError> {
+pub(crate) fn view_columns(
+    columns: &[crate::response::ResultColumn],
+    names: &[String],
+) -> Result<Vec<Column>, QueryError> {
     if names.len() > columns.len() {
         return Err(QueryError::new(ErrorKind::Syntax, "too many column names were specified"));
     }
@@ -548,7 +596,7 @@ fn view_columns(columns: &[crate::response::ResultColumn], names: &[String]) -> 
 }
 
 /// The hidden table of a view's state; its runs are sorted by the keys.
-fn state_definition(id: ObjectId, view: ObjectId, columns: &[StateColumn]) -> TableDefinition {
+pub(crate) fn state_definition(id: ObjectId, view: ObjectId, columns: &[StateColumn]) -> TableDefinition {
     let numbered = columns.iter().enumerate().map(|(index, column)| (ColumnId(index as i32 + 1), column));
     let order_by = numbered.clone().filter(|(_, column)| column.key).map(|(id, _)| id).collect();
     let columns = numbered.map(|(id, column)| Column::new(id, &column.name, stored_type(&column.sql_type)));
@@ -557,7 +605,7 @@ fn state_definition(id: ObjectId, view: ObjectId, columns: &[StateColumn]) -> Ta
 }
 
 /// A numeric's digits are part of the stored type.
-fn stored_type(sql_type: &SqlType) -> SqlType {
+pub(crate) fn stored_type(sql_type: &SqlType) -> SqlType {
     match sql_type {
         SqlType::Numeric { precision, scale, .. } => {
             SqlType::Numeric { precision: *precision, scale: *scale, declared: true }
@@ -646,12 +694,12 @@ impl Binder<'_> {
     }
 }
 
-fn alias_of(name: &str) -> ast::TableAlias {
+pub(crate) fn alias_of(name: &str) -> ast::TableAlias {
     ast::TableAlias { explicit: true, name: identifier(name), columns: Vec::new(), at: None }
 }
 
 /// A name as SQL text has it: quoted only where it must be.
-fn identifier(name: &str) -> Ident {
+pub(crate) fn identifier(name: &str) -> Ident {
     let first = name.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '_');
     let plain =
         first && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
@@ -660,7 +708,7 @@ fn identifier(name: &str) -> Ident {
     if plain && !keyword { Ident::new(name) } else { Ident::with_quote('"', name) }
 }
 
-fn qualified(object: &ObjectName) -> ast::ObjectName {
+pub(crate) fn qualified(object: &ObjectName) -> ast::ObjectName {
     let part = |text: &str| ObjectNamePart::Identifier(identifier(text));
     ast::ObjectName(vec![part(&object.schema), part(&object.name)])
 }
@@ -682,7 +730,8 @@ pub(crate) async fn refresh(
         }
     };
     if view.definition.populated != with_data {
-        let altered = ViewDefinition { populated: with_data, ..ViewDefinition::clone(&view.definition) };
+        let version = view.definition.version + 1;
+        let altered = ViewDefinition { populated: with_data, version, ..ViewDefinition::clone(&view.definition) };
         planning
             .snapshot
             .apply(planning.snapshot.seq.next(), 0, &[Op::AlterView(Arc::new(altered.clone()))])

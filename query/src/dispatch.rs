@@ -14,8 +14,8 @@ use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
-    background, backup, copy_in, copy_out, declared_partitions, definitions, explain, insert, modify,
-    sequence_definition,
+    altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables, explain, insert,
+    modify, sequence_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -53,6 +53,7 @@ pub(crate) async fn run(
             false => copy_in::start(session, copy, statement, alone).await,
         },
         StatementKind::CreateTable(create) => definitions::create_table(session, create, statement).await,
+        StatementKind::CreateTableAs(create) => derived_tables::create_table_as(session, create, statement).await,
         StatementKind::CreateSchema { name, if_not_exists } => {
             definitions::create_schema(session, name, *if_not_exists)
         }
@@ -61,6 +62,7 @@ pub(crate) async fn run(
             false => definitions::create_plain_view(session, create, statement),
         },
         StatementKind::Drop(drop) => definitions::drop_objects(session, drop),
+        StatementKind::Alter(alteration) => altering::run(session, alteration, statement).await,
         StatementKind::Truncate { tables, restart_identity } => {
             definitions::truncate(session, tables, *restart_identity)
         }
@@ -151,7 +153,6 @@ fn unsupported(what: &str) -> QueryError {
     let error = QueryError::unsupported(what);
     match what {
         "MERGE" => error.hint("UPDATE and INSERT in one transaction do the same."),
-        "ALTER" => error.hint("Create a new table and fill it with INSERT INTO … SELECT."),
         "CREATE INDEX" | "CREATE UNIQUE" => {
             error.hint("Rows are found by partition and sort order: see PARTITION BY and order_by of CREATE TABLE.")
         }

@@ -627,7 +627,7 @@ fn source_plan(
     Ok((parameters, projected.map_err(|error| translate(error, Some(statement)))?))
 }
 
-async fn from_query(
+pub(crate) async fn from_query(
     session: &mut Session,
     planning: &Arc<Planning>,
     plan: LogicalPlan,

@@ -11,7 +11,7 @@ use crate::transaction::Change;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use catalog::definition::TableDefinition;
-use catalog::draft::Op;
+use catalog::draft::{Expectation, Op};
 use catalog::ids::ColumnId;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -102,11 +102,12 @@ impl Intake {
     /// The rows taken and the change that adds them. CPU-bound: the last segments are written and synced here.
     pub(crate) fn finish(self, engine: &Engine) -> Result<Taken, QueryError> {
         let table = self.definition.id;
+        let fits = Op::Expect { relation: table, that: Expectation::RowsFit(self.definition.version) };
         let (rows, definition, keys) = (self.rows, self.definition, self.keys);
         let taken = |change| Taken { rows, change, definition: Arc::clone(&definition), keys };
         if let Some(staging) = self.staging {
             let staged = staging.finish().map_err(storage_error)?;
-            let ops = vec![Op::AddSegments { table, segments: staged.metas() }];
+            let ops = vec![fits, Op::AddSegments { table, segments: staged.metas() }];
             return Ok(taken(Change { ops, staged: vec![staged], ..Change::default() }));
         }
         if self.waiting.is_empty() {
@@ -115,6 +116,6 @@ impl Intake {
         let batch = concat_batches(&definition.schema(), &self.waiting)
             .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
         let id = engine.catalog.allocate_recent();
-        Ok(taken(Change::of(vec![Op::AddRecent { table, id, batch }])))
+        Ok(taken(Change::of(vec![fits, Op::AddRecent { table, id, batch }])))
     }
 }

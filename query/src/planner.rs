@@ -523,8 +523,8 @@ fn origin_of(
         Relation::View(view) => &view.definition.columns,
         Relation::Sequence(_) => return None,
     };
-    let position = columns.iter().position(|known| known.name == column)?;
-    Some((id, position as i16 + 1))
+    let column = columns.iter().find(|known| known.name == column)?;
+    Some((id, column.id.0 as i16))
 }
 
 impl ContextProvider for Planning {

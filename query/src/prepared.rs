@@ -4,7 +4,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
 use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, result_columns};
-use crate::response::{ParameterValue, ResultColumn};
+use crate::response::{ParameterValue, Response, ResultColumn};
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
@@ -115,6 +115,18 @@ impl Prepared {
         let values = decode_parameters(&self.parameters, values, style)?;
         let types = types_of_values(&self.parameters, &values);
         Ok((values, types))
+    }
+
+    /// The client was told the columns of the result, so they must not have changed since.
+    pub(crate) fn check_columns(&self, response: &Response) -> Result<(), QueryError> {
+        let Response::Rows { columns, .. } = response else { return Ok(()) };
+        let told = self.columns.iter().flatten().map(|column| (&column.name, column.sql_type.oid()));
+        let kind = &self.statement.kind;
+        let reads = matches!(kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_));
+        if reads && !told.eq(columns.iter().map(|column| (&column.name, column.sql_type.oid()))) {
+            return Err(QueryError::new(ErrorKind::FeatureNotSupported, "cached plan must not change result type"));
+        }
+        Ok(())
     }
 
     /// Refuses a statement with parameters where there is no way to bind them.

@@ -75,7 +75,7 @@ impl RowRules {
         Ok(rules)
     }
 
-    fn compile(planning: &Planning, definition: &Arc<TableDefinition>) -> Result<Self, QueryError> {
+    pub(crate) fn compile(planning: &Planning, definition: &Arc<TableDefinition>) -> Result<Self, QueryError> {
         let mut is_immutable = true;
         let mut generated = Vec::new();
         for (position, column) in definition.columns.iter().enumerate() {

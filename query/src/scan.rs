@@ -13,12 +13,13 @@
 use crate::datum::scalar_of;
 use crate::error::QueryError;
 use crate::late_columns::are_read_late;
+use crate::segment_columns::SegmentColumns;
 use crate::stored_intervals;
 use arrow::array::{ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
-use catalog::definition::TableDefinition;
+use catalog::definition::{FIRST_VERSION, TableDefinition};
 use catalog::segment::{DeletionVector, SegmentMeta};
 use catalog::snapshot::{TableChange, TableVersion};
 use catalog::sql_type::SqlType;
@@ -320,7 +321,9 @@ impl ScanTable {
         let groups = groups_of(files, state.config().target_partitions());
         let bounded = if shape.is_filtered { &[] } else { shape.projection.map_or(&[][..], Vec::as_slice) };
         let statistics = self.statistics(kept, bounded);
+        let by_id = self.is_altered().then(|| Arc::new(SegmentColumns(Arc::clone(&self.rows.definition))) as Arc<_>);
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_expr_adapter(by_id)
             .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(shape.projection.cloned())?
@@ -328,6 +331,11 @@ impl ScanTable {
             .build();
         let wanted = datafusion::common::project_schema(&self.schema, shape.projection)?;
         stored_intervals::shown(DataSourceExec::from_data_source(config), &wanted, state)
+    }
+
+    /// Whether segments may be of an older definition, so that only their footers know their columns.
+    fn is_altered(&self) -> bool {
+        self.rows.definition.version > FIRST_VERSION
     }
 
     fn file(&self, part: usize, segment: &SegmentRows, file_schema: &SchemaRef) -> PartitionedFile {
@@ -338,9 +346,9 @@ impl ScanTable {
         };
         let file = PartitionedFile::new(segment.meta.path.clone(), segment.meta.bytes)
             .with_partition_values(constants)
-            .with_arrow_schema(Arc::clone(file_schema))
             .with_extension(Arc::clone(&segment.meta))
             .with_statistics(Arc::new(segment_statistics(&self.rows.definition, segment)));
+        let file = if self.is_altered() { file } else { file.with_arrow_schema(Arc::clone(file_schema)) };
         let selection = match &segment.wanted {
             Wanted::All => return file,
             Wanted::Except(dead) => storage::reader::row_selection(segment.meta.rows, dead),
@@ -364,17 +372,18 @@ impl ScanTable {
     }
 
     fn batch_scan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+        let table = self.rows.definition.schema();
         let mut batches = Vec::with_capacity(self.rows.batches.len());
         for (index, rows) in self.rows.batches.iter().enumerate() {
-            batches.push(self.shown(self.rows.segments.len() + index, rows)?);
+            batches.push(self.shown(&table, self.rows.segments.len() + index, rows)?);
         }
         Ok(MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&self.schema), projection.cloned())?)
     }
 
     /// The live rows of a batch with the extra columns.
-    fn shown(&self, part: usize, rows: &BatchRows) -> Result<RecordBatch> {
+    fn shown(&self, table: &SchemaRef, part: usize, rows: &BatchRows) -> Result<RecordBatch> {
         let count = rows.batch.num_rows();
-        let mut columns: Vec<ArrayRef> = rows.batch.columns().to_vec();
+        let mut columns: Vec<ArrayRef> = self.rows.definition.fitted(table, &rows.batch)?.columns().to_vec();
         match self.rows.extra {
             Extra::None => {}
             Extra::Weight => columns.push(Arc::new(Int8Array::from(vec![rows.weight; count]))),
@@ -474,21 +483,18 @@ fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows
     let exact = matches!(segment.wanted, Wanted::All);
     let precise = |value: ScalarValue| if exact { Precision::Exact(value) } else { Precision::Inexact(value) };
     let mut statistics = ColumnStatistics::new_unknown();
-    let Some(known) = segment.meta.statistics.iter().find(|known| known.column == column.id) else {
-        return statistics;
-    };
-    let nulls = known.null_count as usize;
+    let known = known_of(segment, column);
+    let nulls = known.nulls as usize;
     statistics.null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
-    let data_type = column.sql_type.data_type();
     if column.sql_type == SqlType::Interval {
         return statistics;
     }
-    if let Some((least, greatest)) = &known.bounds {
-        statistics.min_value = scalar_of(least, &data_type).map_or(Precision::Absent, precise);
-        statistics.max_value = scalar_of(greatest, &data_type).map_or(Precision::Absent, precise);
+    if let Some((least, greatest)) = known.bounds {
+        statistics.min_value = precise(least);
+        statistics.max_value = precise(greatest);
     } else if exact
-        && known.null_count == u64::from(segment.meta.rows)
-        && let Ok(null) = ScalarValue::try_from(&data_type)
+        && known.nulls == u64::from(segment.meta.rows)
+        && let Ok(null) = ScalarValue::try_from(&column.sql_type.data_type())
     {
         statistics.min_value = Precision::Exact(null.clone());
         statistics.max_value = Precision::Exact(null);
@@ -516,6 +522,34 @@ fn joined(left: ColumnStatistics, right: ColumnStatistics) -> ColumnStatistics {
     }
 }
 
+/// What is known of a column in a segment, dead rows included.
+struct Known {
+    nulls: u64,
+    bounds: Option<(ScalarValue, ScalarValue)>,
+}
+
+/// A segment knows all its columns, so one that it does not know came later and has its missing value in every row.
+fn known_of(segment: &SegmentRows, column: &catalog::definition::Column) -> Known {
+    let data_type = column.sql_type.data_type();
+    match segment.meta.statistics.iter().find(|known| known.column == column.id) {
+        Some(known) => {
+            let bounds = known.bounds.as_ref();
+            let bounds =
+                bounds.and_then(|bounds| Some((scalar_of(&bounds.0, &data_type)?, scalar_of(&bounds.1, &data_type)?)));
+            Known { nulls: known.null_count, bounds }
+        }
+        None => match &column.missing {
+            None => Known { nulls: u64::from(segment.meta.rows), bounds: None },
+            Some(value) => {
+                let value = ScalarValue::try_from_array(value.value(), 0).ok();
+                // No order is known of a NaN, nor of an array.
+                let ordered = value.filter(|_| !data_type.is_floating() && !data_type.is_nested());
+                Known { nulls: 0, bounds: ordered.map(|value| (value.clone(), value)) }
+            }
+        },
+    }
+}
+
 /// The bounds of segments as DataFusion's pruning asks for them.
 pub(crate) struct SegmentBounds<'a> {
     pub definition: &'a TableDefinition,
@@ -523,18 +557,12 @@ pub(crate) struct SegmentBounds<'a> {
 }
 
 impl SegmentBounds<'_> {
-    fn bounds(
-        &self,
-        column: &Column,
-        pick: impl Fn(&(catalog::segment::Datum, catalog::segment::Datum)) -> catalog::segment::Datum,
-    ) -> Option<ArrayRef> {
+    fn bounds(&self, column: &Column, pick: impl Fn((ScalarValue, ScalarValue)) -> ScalarValue) -> Option<ArrayRef> {
         let column = self.definition.columns.iter().find(|known| known.name == column.name)?;
-        let data_type = column.sql_type.data_type();
-        let null = ScalarValue::try_from(&data_type).ok()?;
+        let null = ScalarValue::try_from(&column.sql_type.data_type()).ok()?;
         let values = self.segments.iter().map(|segment| {
-            let known = segment.meta.statistics.iter().find(|known| known.column == column.id);
-            let bound = known.and_then(|known| known.bounds.as_ref()).map(&pick);
-            bound.and_then(|bound| scalar_of(&bound, &data_type)).unwrap_or_else(|| null.clone())
+            let bounds = known_of(segment, column).bounds;
+            bounds.map_or_else(|| null.clone(), &pick)
         });
         ScalarValue::iter_to_array(values).ok()
     }
@@ -542,11 +570,11 @@ impl SegmentBounds<'_> {
 
 impl PruningStatistics for SegmentBounds<'_> {
     fn min_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds(column, |bounds| bounds.0.clone())
+        self.bounds(column, |bounds| bounds.0)
     }
 
     fn max_values(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds(column, |bounds| bounds.1.clone())
+        self.bounds(column, |bounds| bounds.1)
     }
 
     fn num_containers(&self) -> usize {
@@ -555,13 +583,7 @@ impl PruningStatistics for SegmentBounds<'_> {
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
         let column = self.definition.columns.iter().find(|known| known.name == column.name)?;
-        let counts: UInt64Array = self
-            .segments
-            .iter()
-            .map(|segment| {
-                segment.meta.statistics.iter().find(|known| known.column == column.id).map(|known| known.null_count)
-            })
-            .collect();
+        let counts: UInt64Array = self.segments.iter().map(|segment| Some(known_of(segment, column).nulls)).collect();
         Some(Arc::new(counts))
     }
 

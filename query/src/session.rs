@@ -179,7 +179,11 @@ impl Session {
                 self.in_block("ROLLBACK TO SAVEPOINT", |transaction| transaction.rollback_to(name), "ROLLBACK")
             }
             StatementKind::SetTransaction(modes) => self.set_transaction(*modes),
-            _ => crate::dispatch::run(self, prepared, parameters, alone).await,
+            _ => {
+                let response = crate::dispatch::run(self, prepared, parameters, alone).await?;
+                prepared.check_columns(&response)?;
+                Ok(response)
+            }
         }
     }
 
@@ -310,6 +314,11 @@ impl Session {
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
         let system = Arc::new(SystemSource::of(self, sequences));
         Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system)
+    }
+
+    /// The committed state that the statement reads, without what its own transaction did.
+    pub(crate) fn committed(&self) -> Option<Arc<Snapshot>> {
+        self.transaction.as_ref().and_then(Transaction::base)
     }
 
     /// Adds what a statement changes to its transaction.

@@ -10,6 +10,8 @@ use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
+use crate::statement_grammar::altering::Alteration;
+use crate::statement_grammar::deriving::{CreateTableAs, Like};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -48,6 +50,7 @@ pub(crate) enum StatementKind {
     Insert(Box<ast::Insert>, Overriding),
     Modify(Box<Modification>),
     CreateTable(Box<CreateTable>),
+    CreateTableAs(Box<CreateTableAs>),
     CreateSchema {
         name: String,
         if_not_exists: bool,
@@ -68,6 +71,7 @@ pub(crate) enum StatementKind {
         table: ast::ObjectName,
         partition: ast::ObjectName,
     },
+    Alter(Box<Alteration>),
     Truncate {
         tables: Vec<ast::ObjectName>,
         restart_identity: bool,
@@ -152,6 +156,7 @@ pub(crate) struct CreateTable {
     pub partition_by: Vec<ast::Expr>,
     /// Where PARTITION BY is spelt as in PostgreSQL.
     pub partition_method: Option<PartitionMethod>,
+    pub likes: Vec<Like>,
 }
 
 #[derive(Clone, Debug)]
@@ -243,6 +248,7 @@ impl StatementKind {
             Self::Modify(modification) => modification.verb(),
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CreateTable(_) => "CREATE TABLE",
+            Self::CreateTableAs(_) => "CREATE TABLE AS",
             Self::CreateSchema { .. } => "CREATE SCHEMA",
             Self::CreateSequence { .. } => "CREATE SEQUENCE",
             Self::AlterSequence { .. } => "ALTER SEQUENCE",
@@ -251,6 +257,7 @@ impl StatementKind {
             Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
             Self::Drop(drop) => drop.object.command(),
+            Self::Alter(alteration) => alteration.command(),
             _ => return None,
         })
     }

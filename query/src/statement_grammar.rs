@@ -14,12 +14,16 @@ use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
+use deriving::{create_from, take_into};
 use std::sync::Arc;
 
+pub(crate) mod altering;
+pub(crate) mod deriving;
+
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
-const UNSUPPORTED: [&str; 16] = [
+const UNSUPPORTED: [&str; 15] = [
     "grant", "revoke", "listen", "notify", "lock", "comment", "cluster", "reindex", "security", "reassign", "import",
-    "do", "call", "load", "merge", "alter",
+    "do", "call", "load", "merge",
 ];
 
 mod partitions;
@@ -64,6 +68,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "create" => return words.create(),
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
         "alter" if words.attaches_partition() => words.attach_partition()?,
+        "alter" => return words.alter(),
         word if UNSUPPORTED.contains(&word) => return Ok(StatementKind::Unsupported(word.to_uppercase())),
         _ => return words.generic(),
     };
@@ -526,13 +531,18 @@ impl Words<'_> {
             self.take_nulls_distinct()?;
         }
         let with_data = self.take_with_data();
+        if table && let Some(derived) = self.create_table_as(&partition_by, with_data)? {
+            return Ok(derived);
+        }
+        let likes = if table { self.take_likes()? } else { Vec::new() };
         self.next = 0;
         if table {
             self.order_identity_options()?;
         }
         match self.parsed()? {
             Ast::CreateTable(definition) => {
-                Ok(StatementKind::CreateTable(Box::new(CreateTable { definition, partition_by, partition_method })))
+                let create = CreateTable { definition, partition_by, partition_method, likes };
+                Ok(StatementKind::CreateTable(Box::new(create)))
             }
             Ast::CreateView(view) => {
                 if view.or_replace && view.materialized {
@@ -612,7 +622,11 @@ impl Words<'_> {
     fn generic(&mut self) -> Result<StatementKind, QueryError> {
         let first = self.peek_word().unwrap_or_default();
         let overriding = self.take_overriding();
-        match self.parsed()? {
+        let mut statement = self.parse_rest(|parser| parser.parse_statement())?;
+        let into = take_into(&mut statement);
+        mend_spellings(&mut statement, self.source)?;
+        match statement {
+            Ast::Query(query) if into.is_some() => create_from(query, into),
             Ast::Query(query) => self.query_or_writer(*query, overriding),
             Ast::Insert(insert) => self.insert(None, insert, overriding),
             Ast::Delete(delete) => Ok(StatementKind::Modify(Box::new(Modification::of_delete(None, delete)?))),

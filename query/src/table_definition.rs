@@ -24,9 +24,11 @@ const COLUMNS_MAX: usize = 1_600;
 pub(crate) const NAME_LENGTH_MAX: usize = 63;
 const OPTIONS: [&str; 1] = ["order_by"];
 
-/// The definition that a CREATE TABLE asks for.
+/// The definition that a CREATE TABLE asks for. `copied` are columns from elsewhere, each with the number of the statement's own
+/// that stand before them.
 pub(crate) fn define(
     create: &CreateTable,
+    copied: Vec<(usize, Vec<Column>)>,
     id: ObjectId,
     name: ObjectName,
     new_keys: &NewKeys<'_>,
@@ -36,7 +38,11 @@ pub(crate) fn define(
     check_name(&name.name)?;
     let columns =
         create.definition.columns.iter().enumerate().map(|(index, column)| define_column(index, column, statement));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
+    for (position, copied) in copied.into_iter().rev() {
+        columns.splice(position..position, copied);
+    }
+    columns.iter_mut().zip(1..).for_each(|(column, id)| column.id = ColumnId(id));
     check_columns(&columns)?;
     let mut definition = TableDefinition::new(id, name, columns);
     let mut keys = Vec::new();
@@ -57,11 +63,8 @@ fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
     if create.temporary {
         return refused("CREATE TEMPORARY TABLE", "Create a plain table and drop it afterwards.");
     }
-    if create.query.is_some() {
-        return refused("CREATE TABLE AS", "Create the table, then use INSERT INTO … SELECT.");
-    }
-    if create.like.is_some() || create.inherits.is_some() {
-        return refused("CREATE TABLE LIKE and INHERITS", "Name the columns.");
+    if create.inherits.is_some() {
+        return refused("CREATE TABLE INHERITS", "Name the columns.");
     }
     // CHECK constraints are `table_rules`', keys are made when all columns are known.
     let kept = |constraint: &&ast::TableConstraint| {
@@ -79,6 +82,7 @@ fn constraint_unsupported(text: &str) -> QueryError {
     QueryError::unsupported(what).hint("Leave the constraint out; keys, NOT NULL, CHECK and DEFAULT are kept.")
 }
 
+/// Refuses names that are too long.
 pub(crate) fn check_name(name: &str) -> Result<(), QueryError> {
     if name.len() > NAME_LENGTH_MAX {
         let message = format!("identifier \"{name}\" is longer than {NAME_LENGTH_MAX} bytes");
@@ -87,7 +91,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
+/// Refuses columns that no table can have.
+pub(crate) fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
     if columns.is_empty() {
         return Err(QueryError::unsupported("a table without columns"));
     }
@@ -114,20 +119,35 @@ fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -> Result<Column, QueryError> {
-    let name = fold(&column.name);
-    let position = crate::engine_error::position_of_word(statement, &column.data_type.to_string());
-    let sql_type = match serial_type(&column.data_type) {
+/// The type of a column, if it can be one.
+pub(crate) fn column_type(
+    data_type: &ast::DataType,
+    column: &str,
+    statement: &Statement,
+) -> Result<SqlType, QueryError> {
+    let position = crate::engine_error::position_of_word(statement, &data_type.to_string());
+    let sql_type = match serial_type(data_type) {
         Some(sql_type) => sql_type,
-        None => sql_type_of(&column.data_type).map_err(|error| error.position(position))?,
+        None => sql_type_of(data_type).map_err(|error| error.position(position))?,
     };
-    storable(&sql_type, &name)?;
-    if modifier_of(&column.data_type).is_some() {
-        let shown = column.data_type.to_string().to_lowercase();
+    storable(&sql_type, column)?;
+    if modifier_of(data_type).is_some() {
+        let shown = data_type.to_string().to_lowercase();
         return Err(QueryError::unsupported(format!("a column of type {shown}"))
             .hint(format!("Use {}, which keeps microseconds; a cast to {shown} rounds.", sql_type.base_name()))
             .position(position));
     }
+    Ok(sql_type)
+}
+
+/// The column at `index` of a definition, counted from zero.
+pub(crate) fn define_column(
+    index: usize,
+    column: &ast::ColumnDef,
+    statement: &Statement,
+) -> Result<Column, QueryError> {
+    let name = fold(&column.name);
+    let sql_type = column_type(&column.data_type, &name, statement)?;
     let mut defined = Column::new(ColumnId(index as i32 + 1), name, sql_type);
     for option in &column.options {
         match &option.option {
@@ -148,7 +168,8 @@ fn define_column(index: usize, column: &ast::ColumnDef, statement: &Statement) -
 }
 
 /// A type is on disk for ever; the ones that are not settled are refused.
-fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
+/// Refuses types that no column can have.
+pub(crate) fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
     match sql_type {
         SqlType::Numeric { declared: false, .. } => {
             Err(QueryError::unsupported(format!("column \"{column}\" of type numeric without a precision"))

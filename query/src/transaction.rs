@@ -8,18 +8,20 @@ use crate::error::{ErrorKind, QueryError};
 use crate::sequences::OwnNumbers;
 use crate::statement::Isolation;
 use crate::write_holds::WriteHold;
-use catalog::draft::{CommitDraft, Op};
+use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::keys::AddedKeys;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use storage::staging::StagedSegments;
 
 /// What a statement wants to change: operations and the files that they name.
 #[derive(Debug, Default)]
 pub(crate) struct Change {
+    /// What it relies on of the committed state. These stand before everything that the transaction does.
+    pub relies: Vec<Op>,
     pub ops: Vec<Op>,
     pub staged: Vec<StagedSegments>,
     pub holds: Vec<WriteHold>,
@@ -159,6 +161,7 @@ impl Transaction {
             return Err(QueryError::new(ErrorKind::ReadOnlyTransaction, "cannot write in a read-only transaction"));
         }
         let base = Arc::clone(self.base.as_ref().expect("a statement reads before it writes"));
+        self.rely(change.relies);
         let before = self.change.ops.len();
         self.change.ops.extend(change.ops);
         if let Err(error) = self.lay_over(Arc::clone(&base)) {
@@ -176,6 +179,16 @@ impl Transaction {
         }
         self.change.holds.extend(change.holds);
         Ok(())
+    }
+
+    /// What is relied on stays so when the statement or its savepoint is undone; that costs a conflict at most.
+    fn rely(&mut self, relies: Vec<Op>) {
+        if relies.is_empty() {
+            return;
+        }
+        self.savepoints.iter_mut().for_each(|savepoint| savepoint.ops += relies.len());
+        self.change.ops.splice(0..0, relies);
+        self.overlay = None;
     }
 
     pub(crate) fn savepoint(&mut self, name: &str) {
@@ -269,6 +282,7 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
         })
         .flatten()
         .collect();
+    let mut relied: HashMap<ObjectId, Expectation> = HashMap::new();
     let mut merged: Vec<Op> = Vec::with_capacity(ops.len());
     let mut run: Option<(ObjectId, catalog::ids::RecentId, Vec<arrow::array::RecordBatch>)> = None;
     let flush = |run: &mut Option<(ObjectId, _, Vec<arrow::array::RecordBatch>)>, merged: &mut Vec<Op>| {
@@ -282,14 +296,23 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
     for op in ops {
         match op {
             Op::AddRecent { table, id, batch } if !named.contains(&id) => match &mut run {
-                Some((last, _, batches)) if *last == table => batches.push(batch),
+                Some((last, _, batches)) if *last == table && batches[0].schema() == batch.schema() => {
+                    batches.push(batch);
+                }
                 _ => {
                     flush(&mut run, &mut merged);
                     run = Some((table, id, vec![batch]));
                 }
             },
+            // INSERTs one after the other rely on the same.
+            Op::Expect { relation, that } if relied.get(&relation) == Some(&that) => {}
             other => {
                 flush(&mut run, &mut merged);
+                match &other {
+                    Op::Expect { relation, that } => drop(relied.insert(*relation, that.clone())),
+                    Op::AlterTable(definition) => drop(relied.remove(&definition.id)),
+                    _ => {}
+                }
                 merged.push(other);
             }
         }

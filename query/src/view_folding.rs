@@ -14,7 +14,7 @@ use crate::view_reading::{Pending, whole_inputs};
 use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
 use catalog::definition::TableDefinition;
-use catalog::draft::{CommitDraft, Op};
+use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Snapshot, ViewVersion};
 use datafusion::logical_expr::LogicalPlan;
@@ -73,7 +73,10 @@ pub(crate) async fn fold(
         segments,
         recent,
     };
-    let draft = CommitDraft::new(Arc::clone(snapshot), vec![fold]);
+    // A definition that was altered meanwhile may have begun another state, which these rows are not for.
+    let same = Expectation::Version(view.definition.version);
+    let expected = Op::Expect { relation: view.definition.id, that: same };
+    let draft = CommitDraft::new(Arc::clone(snapshot), vec![expected, fold]);
     Ok(Some(Folded { draft, change: Change { staged, ..Change::default() }, rows: work.rows }))
 }
 

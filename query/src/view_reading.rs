@@ -24,8 +24,40 @@ use views::{Bound, Change, Input, Inputs, SignedRows, ViewProgram};
 #[derive(Debug, Default)]
 pub(crate) struct Programs(Mutex<HashMap<ObjectId, Compiled>>);
 
-/// A program with the definition that it was compiled from.
-type Compiled = (Arc<ViewDefinition>, Arc<ViewProgram>);
+/// A program with the definitions that it was compiled from.
+#[derive(Debug)]
+struct Compiled {
+    view: Arc<ViewDefinition>,
+    inputs: Vec<Input>,
+    program: Arc<ViewProgram>,
+}
+
+/// What a view reads, as it was defined.
+#[derive(Debug)]
+enum Input {
+    Table(Arc<TableDefinition>),
+    View(Arc<ViewDefinition>),
+}
+
+impl Input {
+    fn all_of(planning: &Planning, definition: &ViewDefinition) -> Vec<Self> {
+        let inputs = definition.inputs.iter().filter_map(|input| planning.snapshot.relation_by_id(*input));
+        let defined = inputs.filter_map(|input| match input {
+            Relation::Table(table) => Some(Self::Table(Arc::clone(&table.definition))),
+            Relation::View(view) => Some(Self::View(Arc::clone(&view.definition))),
+            Relation::Sequence(_) => None,
+        });
+        defined.collect()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Table(one), Self::Table(other)) => Arc::ptr_eq(one, other),
+            (Self::View(one), Self::View(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
 
 impl Programs {
     /// The program of a view's definition.
@@ -34,16 +66,19 @@ impl Programs {
         planning: &Planning,
         definition: &Arc<ViewDefinition>,
     ) -> std::result::Result<Arc<ViewProgram>, QueryError> {
-        if let Some((known, program)) = self.0.lock().get(&definition.id)
-            && Arc::ptr_eq(known, definition)
+        let inputs = Input::all_of(planning, definition);
+        if let Some(known) = self.0.lock().get(&definition.id)
+            && Arc::ptr_eq(&known.view, definition)
+            && known.inputs.iter().zip(&inputs).all(|(known, input)| known.is(input))
         {
-            return Ok(Arc::clone(program));
+            return Ok(Arc::clone(&known.program));
         }
         let program = Arc::new(compile(planning, &definition.query, &definition.time_zone)?);
         if program.reads_session() || definition.is_plain() {
             return Ok(program);
         }
-        self.0.lock().insert(definition.id, (Arc::clone(definition), Arc::clone(&program)));
+        let compiled = Compiled { view: Arc::clone(definition), inputs, program: Arc::clone(&program) };
+        self.0.lock().insert(definition.id, compiled);
         Ok(program)
     }
 

@@ -12,7 +12,7 @@ pub fn for_postgres(sql: &str) -> Option<String> {
     if folded.starts_with("create table") {
         return Some(without_partitions(sql));
     }
-    if folded.starts_with("create materialized view") || folded.starts_with("drop materialized view") {
+    if ["create", "drop", "alter"].iter().any(|verb| folded.starts_with(&format!("{verb} materialized view"))) {
         return Some(replace_ignoring_case(sql, "materialized", "            "));
     }
     Some(sql.to_string())

@@ -49,10 +49,7 @@ pub(crate) fn to_segment(batch: &RecordBatch, schema: &SchemaRef) -> Result<Reco
     if !batch.schema().fields().iter().any(|field| matches!(field.data_type(), DataType::Interval(_))) {
         return Ok(batch.clone());
     }
-    let columns = batch.columns().iter().map(|column| match column.data_type() {
-        DataType::Interval(_) => bytes_of(column.as_primitive()),
-        _ => Ok(Arc::clone(column)),
-    });
+    let columns = batch.columns().iter().map(stored);
     RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?)
 }
 
@@ -67,6 +64,14 @@ pub(crate) fn from_segment(batch: RecordBatch) -> Result<RecordBatch, ArrowError
         _ => Arc::clone(column),
     });
     RecordBatch::try_new(Arc::clone(&schema), columns.collect())
+}
+
+/// A column of a batch as segments have it.
+pub fn stored(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Interval(_) => bytes_of(column.as_primitive()),
+        _ => Ok(Arc::clone(column)),
+    }
 }
 
 fn bytes_of(intervals: &IntervalMonthDayNanoArray) -> Result<ArrayRef, ArrowError> {

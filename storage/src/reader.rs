@@ -122,7 +122,8 @@ impl SegmentStore {
         Ok(metadata)
     }
 
-    /// The live rows of a segment in their order, all columns or those at `projection` in its order.
+    /// The live rows of a segment in their order, all columns or those at `projection` in its order. The columns are
+    /// those of the definition that the segment was written under; see [`catalog::fitting`].
     pub fn read_segment(
         &self,
         segment: &LiveSegment,
@@ -257,7 +258,7 @@ impl AsyncFileReader for CachedReader {
     }
 }
 
-/// The live rows of one segment in batches of the table's columns.
+/// The live rows of one segment in batches of the columns that it has.
 pub struct SegmentRows {
     rows: ParquetRecordBatchReader,
     /// Positions in the reader's batches of the columns that were asked for.

@@ -17,6 +17,7 @@ use crate::segment::SegmentWriter;
 use crate::staging::{StagedSegments, Staging};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
 use catalog::definition::TableDefinition;
 use catalog::ids::{RecentId, SegmentId};
 use catalog::segment::{DeletionVector, LiveSegment};
@@ -124,17 +125,24 @@ pub fn fold(store: &SegmentStore, plan: &RewritePlan, budget_bytes: usize) -> Re
     let budget_bytes = if plan.segments.is_empty() { budget_bytes } else { usize::MAX };
     let mut staging =
         Staging::new(store.data_dir().clone(), plan.definition.clone(), budget_bytes).with_threads(1).of_known_rows();
+    let schema = plan.definition.schema();
     for recent in &plan.recent {
         let live =
             live_rows(recent).map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))?;
-        staging.push(live)?;
+        staging.push(fitted(plan, &schema, &live)?)?;
     }
     for segment in &plan.segments {
         for batch in store.read_segment(segment, None)? {
-            staging.push(batch?)?;
+            staging.push(fitted(plan, &schema, &batch?)?)?;
         }
     }
     staging.finish()
+}
+
+/// Rows of whatever definition they were written under, in the columns of the newest.
+fn fitted(plan: &RewritePlan, schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, StorageError> {
+    let fitted = plan.definition.fitted(schema, batch);
+    fitted.map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))
 }
 
 /// One segment without its dead rows: they are in order already and need no memory.
@@ -145,8 +153,9 @@ fn rewrite_alone(
 ) -> Result<StagedSegments, StorageError> {
     let partition = segment.meta.partition.clone();
     let mut writer = SegmentWriter::new(store.data_dir().clone(), plan.definition.clone(), partition);
+    let schema = plan.definition.schema();
     for batch in store.read_segment(segment, None)? {
-        writer.write(&batch?)?;
+        writer.write(&fitted(plan, &schema, &batch?)?)?;
     }
     Ok(StagedSegments::from(Vec::from_iter(writer.finish()?)))
 }

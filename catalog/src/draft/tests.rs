@@ -271,3 +271,69 @@ fn a_sequence_that_was_altered_takes_no_numbers_of_its_version_before() {
     let dropped = commit(&snapshot, &[Op::DropSequence(id)]);
     assert!(dropped.names.is_empty() && dropped.sequences.is_empty());
 }
+
+fn altered(snapshot: &Snapshot, change: impl FnOnce(&mut TableDefinition)) -> Op {
+    let mut next = TableDefinition::clone(&snapshot.tables[&SALES].definition);
+    next.version += 1;
+    change(&mut next);
+    Op::AlterTable(Arc::new(next))
+}
+
+fn expect(relation: ObjectId, that: Expectation) -> Op {
+    Op::Expect { relation, that }
+}
+
+#[test]
+fn a_table_changes_one_version_at_a_time() {
+    let snapshot = with_rows();
+    let rename = altered(&snapshot, |next| next.name.name = "facts".to_string());
+    let after = commit(&snapshot, &[rename.clone()]);
+    assert_eq!(after.tables[&SALES].rows_live(), snapshot.tables[&SALES].rows_live());
+    assert_eq!(after.names.keys().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["facts"]);
+    assert_eq!(conflict(&after, rename), Conflict::ObjectChanged(SALES));
+    let other = commit(&after, &[Op::CreateTable(table(16500, "other"))]);
+    let taken = altered(&other, |next| next.name.name = "other".to_string());
+    assert!(matches!(conflict(&other, taken), Conflict::NameTaken(_)));
+}
+
+#[test]
+fn rows_of_an_older_definition_fit_until_one_says_otherwise() {
+    let snapshot = with_rows();
+    let insert = [expect(SALES, Expectation::RowsFit(1)), Op::AddSegments { table: SALES, segments: vec![segment(9)] }];
+    let renamed = commit(&snapshot, &[altered(&snapshot, |next| next.columns[1].name = "zone".to_string())]);
+    commit(&renamed, &insert);
+    let stricter = commit(&renamed, &[altered(&renamed, |next| next.rows_fit_from = next.version)]);
+    let refused = stricter.apply(stricter.seq.next(), 0, &insert);
+    assert_eq!(refused.expect_err("the rows may not fit"), Conflict::ObjectChanged(SALES));
+    commit(&stricter, &[expect(SALES, Expectation::RowsFit(3))]);
+}
+
+#[test]
+fn what_a_draft_relies_on_is_checked_when_it_is_applied() {
+    let snapshot = commit(&with_rows(), &[Op::CreateView(view(DAILY.0, "daily", &[SALES]))]);
+    let at = snapshot.tables[&SALES].changed_at;
+    commit(&snapshot, &[expect(SALES, Expectation::Unchanged(at)), expect(DAILY, Expectation::Version(0))]);
+    commit(&snapshot, &[expect(SALES, Expectation::Dependents(vec![DAILY]))]);
+    for that in [Expectation::Dependents(vec![]), Expectation::Version(2)] {
+        assert_eq!(conflict(&snapshot, expect(SALES, that)), Conflict::ObjectChanged(SALES));
+    }
+    let after = commit(&snapshot, &[delete_from_segment(1, [1])]);
+    assert_eq!(conflict(&after, expect(SALES, Expectation::Unchanged(at))), Conflict::ObjectChanged(SALES));
+    assert_eq!(conflict(&after, expect(ObjectId(7), Expectation::Version(1))), Conflict::ObjectChanged(ObjectId(7)));
+}
+
+#[test]
+fn a_view_keeps_its_state_with_its_hidden_table() {
+    let definition = view(DAILY.0, "daily", &[SALES]);
+    let snapshot = commit(&with_rows(), &[Op::CreateView(Arc::clone(&definition))]);
+    let built = commit(&snapshot, &[fold(None, snapshot.seq.0)]);
+    let next = ViewDefinition { version: 1, query: "SELECT 2".to_string(), ..ViewDefinition::clone(&definition) };
+    let kept = commit(&built, &[Op::AlterView(Arc::new(next.clone()))]);
+    assert_eq!(kept.views[&DAILY].frontier, Some(snapshot.seq));
+    assert_eq!(conflict(&kept, Op::AlterView(Arc::new(next.clone()))), Conflict::ObjectChanged(DAILY));
+    let state = next.state.clone().map(|state| TableDefinition { id: ObjectId(30000), ..state });
+    let begun = commit(&kept, &[Op::AlterView(Arc::new(ViewDefinition { version: 2, state, ..next }))]);
+    assert_eq!(begun.views[&DAILY].frontier, None);
+    assert_eq!(begun.views[&DAILY].state.as_ref().map(|state| state.definition.id), Some(ObjectId(30000)));
+    assert!(begun.next_object > ObjectId(30000));
+}

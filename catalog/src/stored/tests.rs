@@ -3,6 +3,7 @@
 use super::*;
 use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
 use crate::ids::ColumnId;
+use crate::missing::MissingValue;
 use crate::samples::{dead, load, rows, segment, sequence, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
 use crate::sequence::SequenceOwner;
@@ -208,6 +209,25 @@ fn operations_on_sequences_come_back() {
         Op::SetSequence { sequence: ObjectId(17000), version: 2, value },
         Op::DropSequence(ObjectId(17000)),
     ];
+    let found = decode_ops(&encode_ops(&ops), &mut SchemaPool::default()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{ops:?}"));
+}
+
+#[test]
+fn operations_of_altered_tables_come_back() {
+    let mut definition = TableDefinition { version: 4, rows_fit_from: 3, ..(*table(16384, "sales")).clone() };
+    definition.last_dropped = Some(ColumnId(7));
+    definition.columns[1].nulls_before = true;
+    definition.columns[1].missing = MissingValue::new(Arc::new(StringViewArray::from(vec!["EMEA"])));
+    let relation = ObjectId(16384);
+    let expectations = [
+        Expectation::RowsFit(3),
+        Expectation::Version(300),
+        Expectation::Dependents(vec![ObjectId(16500)]),
+        Expectation::Unchanged(CommitSeq(9)),
+    ];
+    let mut ops = vec![Op::AlterTable(Arc::new(definition))];
+    ops.extend(expectations.map(|that| Op::Expect { relation, that }));
     let found = decode_ops(&encode_ops(&ops), &mut SchemaPool::default()).unwrap();
     assert_eq!(format!("{found:?}"), format!("{ops:?}"));
 }

@@ -84,6 +84,14 @@ pub(crate) static SEQUENCE_COLUMNS: LazyLock<Vec<Column>> = LazyLock::new(|| {
     numbered.map(column).collect()
 });
 
+/// The number of a relation's columns, dropped ones included.
+fn attributes_of(relation: &Relation<'_>) -> i64 {
+    match relation {
+        Relation::Table(table) => i64::from(table.definition.next_column().0 - 1),
+        other => columns_of(other).len() as i64,
+    }
+}
+
 /// OIDs of the catalog's own relations by schema and name.
 pub(super) static SYSTEM_OIDS: LazyLock<HashMap<(&'static str, &'static str), i64>> = LazyLock::new(|| {
     let mut oids: HashMap<(&str, &str), i64> = HashMap::new();
@@ -204,7 +212,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("relpersistence", "p".into()),
             ("relkind", kind.into()),
             ("relhasindex", has_keys(&relation).into()),
-            ("relnatts", columns_of(&relation).len().into()),
+            ("relnatts", attributes_of(&relation).into()),
             ("relchecks", checks.into()),
             ("relhasrules", (kind == "v" || kind == "m").into()),
             ("relispopulated", populated.into()),
@@ -250,8 +258,11 @@ fn push_system_attributes(rows: &mut Rows) {
 
 fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
     for (id, _, relation) in named_relations(&context.snapshot) {
-        for (position, column) in columns_of(&relation).iter().enumerate() {
-            push_column(rows, id.0.into(), position as i64 + 1, column);
+        for column in columns_of(&relation) {
+            push_column(rows, id.0.into(), column.id.0.into(), column);
+        }
+        if let Relation::Table(table) = relation {
+            push_dropped_columns(rows, &table.definition);
         }
     }
     for (version, key) in keys::keys(&context.snapshot) {
@@ -259,6 +270,20 @@ fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
             let plain = Column::new(column.id, &column.name, column.sql_type.clone());
             push_column(rows, key.id.0.into(), number, &plain);
         }
+    }
+}
+
+/// Dropped columns keep their numbers, as in PostgreSQL.
+fn push_dropped_columns(rows: &mut Rows, table: &TableDefinition) {
+    let last = table.last_dropped.map_or(0, |last| last.0);
+    for number in (1..=last).filter(|number| table.column(ColumnId(*number)).is_none()) {
+        rows.push([
+            ("attrelid", table.id.into()),
+            ("attname", format!("........pg.dropped.{number}........").into()),
+            ("attnum", i64::from(number).into()),
+            ("attisdropped", true.into()),
+            ("attislocal", true.into()),
+        ]);
     }
 }
 
@@ -340,10 +365,10 @@ pub(super) fn default_oid(table: ObjectId, number: usize) -> i64 {
 
 fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
     for (id, _, relation) in named_relations(&context.snapshot) {
-        for (position, column) in columns_of(&relation).iter().enumerate() {
+        for column in columns_of(&relation) {
             let generated = column.generated.as_ref().map(|generated| &generated.text);
             let Some(default) = column.default.as_ref().or(generated) else { continue };
-            let number = position + 1;
+            let number = column.id.0 as usize;
             rows.push([
                 ("oid", default_oid(id, number).into()),
                 ("adrelid", id.into()),

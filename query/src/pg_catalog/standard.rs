@@ -64,8 +64,9 @@ fn push_columns(context: &CatalogContext, rows: &mut Rows) {
             continue;
         }
         let updatable = if matches!(relation, Relation::Table(_)) { "YES" } else { "NO" };
-        for (position, column) in columns_of(&relation).iter().enumerate() {
-            push_column(rows, context, (&name.schema, &name.name), position + 1, column, updatable);
+        for column in columns_of(&relation) {
+            let number = column.id.0 as usize;
+            push_column(rows, context, (&name.schema, &name.name), number, column, updatable);
         }
     }
 }

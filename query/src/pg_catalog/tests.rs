@@ -75,6 +75,8 @@ fn snapshot() -> Snapshot {
         state_of: None,
         checks: Vec::new(),
         keys: Vec::new(),
+        rows_fit_from: 0,
+        last_dropped: None,
     };
     let columns = vec![column(1, "id", SqlType::Int8, false, None), column(2, "at", SqlType::TimestampTz, false, None)];
     let events = TableDefinition::new(EVENTS, ObjectName::new("staging", "events"), columns);
@@ -91,6 +93,7 @@ fn snapshot() -> Snapshot {
         inputs: vec![SALES],
         state: None,
         populated: true,
+        version: 1,
     };
     let segment = |id: u128, month: &str, first: i64, rows: u32| {
         Arc::new(SegmentMeta {

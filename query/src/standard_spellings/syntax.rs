@@ -124,8 +124,7 @@ impl Mender<'_> {
         }
         if let Some(into) = &select.into {
             let place = position_of(self.source, into.name.span().start);
-            let error = QueryError::unsupported("SELECT INTO").position(place);
-            return Some(error.hint("Create the table and use INSERT INTO … SELECT."));
+            return Some(QueryError::new(ErrorKind::Syntax, "SELECT ... INTO is not allowed here").position(place));
         }
         let starred = select.projection.iter().find_map(|item| match item {
             SelectItem::Wildcard(star) | SelectItem::QualifiedWildcard(_, star) => Some(star),

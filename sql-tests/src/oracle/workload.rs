@@ -93,7 +93,8 @@ impl Workload {
     fn choose(&mut self, state: &State) -> Step {
         let in_transaction = state.transaction == Transaction::Open;
         match self.random.random_range(0..100) {
-            0..14 => self.insert(Table::Fact, 1),
+            0..12 => self.insert(Table::Fact, 1),
+            12..14 => self.alter(),
             14..26 => {
                 let rows = self.random.random_range(2..9);
                 self.insert(Table::Fact, rows)
@@ -158,6 +159,20 @@ impl Workload {
     fn delete(&mut self, table: Table) -> Step {
         let predicate = self.source(table).predicate(&mut self.random, 2);
         Step::statement(format!("DELETE FROM {} WHERE {predicate}", table.name()))
+    }
+
+    /// The table changes and is what it was again. Its older rows are of older definitions then, and views have followed.
+    fn alter(&mut self) -> Step {
+        let column = Table::Fact.columns().choose(&mut self.random).map_or("n", |(name, _, _)| name);
+        let there_and_back = [
+            format!("ALTER TABLE t RENAME COLUMN {column} TO other; ALTER TABLE t RENAME other TO {column}"),
+            "ALTER TABLE t RENAME TO other; ALTER TABLE other RENAME TO t".to_string(),
+            "ALTER TABLE t ADD COLUMN extra integer DEFAULT 7; ALTER TABLE t DROP COLUMN extra".to_string(),
+            "ALTER TABLE t ADD extra text, ALTER n DROP NOT NULL; INSERT INTO t (n, extra) VALUES (1, 'x'); \
+             ALTER TABLE t DROP extra, ALTER n SET NOT NULL"
+                .to_string(),
+        ];
+        Step::statement(there_and_back.choose(&mut self.random).cloned().unwrap_or_default())
     }
 
     /// A key that is deleted and comes back in one transaction.

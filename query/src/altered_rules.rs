@@ -1,0 +1,141 @@
+//! Rules of a table that changes: what becomes of keys, CHECK constraints, generated columns and sequences.
+//!
+//! Their expressions name columns by text, over the one table alone, so a renamed column is renamed in them. A key or CHECK
+//! constraint goes with any of its columns, as in PostgreSQL, and so does a sequence that a column owns.
+
+use crate::bound_expressions::{columns_of, parse};
+use crate::definitions::identifier;
+use crate::error::{ErrorKind, QueryError};
+use crate::statement_grammar::fold;
+use catalog::definition::{BoundExpression, TableDefinition};
+use catalog::draft::Op;
+use catalog::ids::ColumnId;
+use catalog::snapshot::Snapshot;
+use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr, VisitMut, VisitorMut};
+use std::ops::ControlFlow;
+
+/// Whether an expression reads a column.
+fn reads(table: &TableDefinition, bound: &BoundExpression, column: ColumnId) -> Result<bool, QueryError> {
+    let used = columns_of(&parse(&bound.text)?, table);
+    Ok(used.iter().any(|position| table.columns[*position].id == column))
+}
+
+/// Renames a column in every expression of its table, which still has it by its older name.
+pub(crate) fn rename_column(table: &mut TableDefinition, column: ColumnId, to: &str) -> Result<(), QueryError> {
+    let Some(from) = table.column(column).map(|column| column.name.clone()) else { return Ok(()) };
+    let generated = table.columns.iter_mut().filter_map(|column| column.generated.as_mut());
+    for bound in generated.chain(table.checks.iter_mut().map(|check| &mut check.expression)) {
+        let mut expression = parse(&bound.text)?;
+        let _ = VisitMut::visit(&mut expression, &mut Renamer { from: &from, to });
+        bound.text = expression.to_string();
+    }
+    Ok(())
+}
+
+struct Renamer<'a> {
+    from: &'a str,
+    to: &'a str,
+}
+
+impl VisitorMut for Renamer<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        let column = match expression {
+            Expr::Identifier(name) => Some(name),
+            Expr::CompoundIdentifier(path) => path.last_mut(),
+            _ => None,
+        };
+        if let Some(column) = column.filter(|column| fold(column) == self.from) {
+            *column = identifier(self.to);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Takes the keys and CHECK constraints of a column off its table. A generated column that reads it stands in the way.
+pub(crate) fn drop_rules(table: &mut TableDefinition, column: ColumnId) -> Result<(), QueryError> {
+    for other in table.columns.iter().filter(|other| other.id != column) {
+        if let Some(bound) = &other.generated
+            && reads(table, bound, column)?
+        {
+            let name = table.column(column).map_or("", |column| column.name.as_str());
+            let what = format!("column {name} of table {}", table.name.name);
+            let message = format!("cannot drop {what} because other objects depend on it");
+            return Err(QueryError::new(ErrorKind::DependentObjects, message)
+                .detail(format!("column {} of table {} depends on {what}", other.name, table.name.name))
+                .hint("Drop the generated column first."));
+        }
+    }
+    let mut kept = Vec::new();
+    for check in &table.checks {
+        if !reads(table, &check.expression, column)? {
+            kept.push(check.clone());
+        }
+    }
+    table.checks = kept;
+    table.keys.retain(|key| !key.columns.contains(&column));
+    Ok(())
+}
+
+/// The drops of the sequences that a table's lost columns own.
+pub(crate) fn dropped_sequences(snapshot: &Snapshot, next: &TableDefinition) -> Vec<Op> {
+    let owned = snapshot
+        .owned_sequences(next.id)
+        .filter(|sequence| sequence.definition.owner.is_some_and(|owner| next.column(owner.column).is_none()));
+    owned.map(|sequence| Op::DropSequence(sequence.definition.id)).collect()
+}
+
+/// Refuses another type for a column that rules know by its type.
+pub(crate) fn refuse_retyping(
+    snapshot: &Snapshot,
+    table: &TableDefinition,
+    column: ColumnId,
+) -> Result<(), QueryError> {
+    let Some(known) = table.column(column) else { return Ok(()) };
+    let mut owned = snapshot.owned_sequences(table.id);
+    let numbered = owned.any(|sequence| sequence.definition.owner.is_some_and(|owner| owner.column == column));
+    let mut reason = None;
+    if known.generated.is_some() {
+        reason = Some("which is generated");
+    } else if numbered {
+        reason = Some("which is numbered by a sequence");
+    } else if table.keys.iter().any(|key| key.columns.contains(&column)) {
+        reason = Some("which is in a key");
+    }
+    let expressions = table.columns.iter().filter_map(|column| column.generated.as_ref());
+    for bound in expressions.chain(table.checks.iter().map(|check| &check.expression)) {
+        if reads(table, bound, column)? {
+            reason = Some("which is in a CHECK constraint or a generated column");
+        }
+    }
+    match reason {
+        Some(reason) => {
+            Err(QueryError::unsupported(format!("altering the type of column \"{}\", {reason},", known.name)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses what a column cannot bring along when it is added to a table.
+pub(crate) fn refuse_rules(column: &ast::ColumnDef) -> Result<(), QueryError> {
+    let refused = column.options.iter().find(|option| {
+        !matches!(
+            option.option,
+            ColumnOption::Null | ColumnOption::NotNull | ColumnOption::Default(_) | ColumnOption::Collation(_)
+        )
+    });
+    let serial = crate::sequence_definition::serial_type(&column.data_type).is_some();
+    let what = match refused.map(|option| &option.option) {
+        Some(ColumnOption::PrimaryKey(_)) => "PRIMARY KEY",
+        Some(ColumnOption::Unique(_)) => "UNIQUE",
+        Some(ColumnOption::Check(_)) => "CHECK",
+        Some(ColumnOption::ForeignKey(_)) => "FOREIGN KEY",
+        Some(ColumnOption::Generated { .. }) => "GENERATED",
+        Some(_) => "this option",
+        None if serial => "a sequence",
+        None => return Ok(()),
+    };
+    Err(QueryError::unsupported(format!("ADD COLUMN with {what}"))
+        .hint("Declare it in CREATE TABLE, and fill the new table with INSERT INTO … SELECT."))
+}

@@ -1,0 +1,165 @@
+//! Views over a relation that changes: which of them follow, and which stand in the way.
+//!
+//! The same commit that changes the relation gives each view over it the text that still means the same (`view_following`). A state
+//! stays where the new text keeps the same groups and sums, which it nearly always does; else it begins anew. What the draft has
+//! seen of the views is among its expectations, so that a view which is created meanwhile is never left behind.
+
+use crate::definitions::{cascades, dependencies, shown, state_definition};
+use crate::engine::conflict_error;
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::planner::{Planning, Sources, result_columns};
+use crate::session::Session;
+use crate::statement::StatementKind;
+use crate::view_following::{Change, followed};
+use crate::view_reading::compile_query;
+use catalog::definition::{ObjectName, ViewDefinition};
+use catalog::draft::{Expectation, Op};
+use catalog::ids::ObjectId;
+use catalog::snapshot::{Snapshot, ViewVersion};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use views::ViewProgram;
+
+/// What a relation is about to become.
+pub(crate) struct Altered<'a> {
+    pub id: ObjectId,
+    /// What errors call it, such as `table sales`.
+    pub shown: String,
+    pub before: &'a ObjectName,
+    /// The operation that changes it.
+    pub op: Op,
+    pub change: Change,
+    /// The columns that it loses, and whether the views that use them go too.
+    pub dropped: Vec<(String, bool)>,
+    /// The columns that change their type, which no view may use.
+    pub retyped: Vec<String>,
+}
+
+/// The operations that change a relation with all views over it.
+pub(crate) fn with_views(
+    session: &mut Session,
+    planning: &Planning,
+    altered: Altered<'_>,
+) -> Result<Vec<Op>, QueryError> {
+    let snapshot = Arc::clone(&planning.snapshot);
+    let views: Vec<Arc<ViewVersion>> = snapshot.dependents(altered.id).cloned().collect();
+    let known = views.iter().map(|view| view.definition.id).collect();
+    let mut ops = vec![Op::Expect { relation: altered.id, that: Expectation::Dependents(known) }];
+    let after = snapshot.apply(snapshot.seq.next(), 0, std::slice::from_ref(&altered.op)).map_err(conflict_error)?;
+    let after = session.planning_at(Arc::new(after));
+    let mut doomed = Vec::new();
+    let mut alters = Vec::new();
+    for view in &views {
+        if let Some(column) = altered.retyped.iter().find(|column| uses(planning, view, altered.before, column)) {
+            return Err(in_use(&snapshot, view, column));
+        }
+        let used = altered.dropped.iter().find(|(column, _)| uses(planning, view, altered.before, column));
+        let text = followed(&view.definition.query, &altered.change)?;
+        let next = text.ok_or_else(positional).and_then(|text| next_definition(session, &after, view, text));
+        match (used.or(altered.dropped.first().filter(|_| next.is_err())), next) {
+            (None, next) => alters.extend(next?.map(|next| Op::AlterView(Arc::new(next)))),
+            (Some((_, true)), _) => doomed.push(view.definition.id),
+            (Some((column, false)), _) => return Err(restricted(&snapshot, view, &altered.shown, column)),
+        }
+    }
+    ops.extend(cascades(session, &snapshot, &doomed));
+    ops.push(altered.op);
+    ops.extend(alters);
+    Ok(ops)
+}
+
+fn positional() -> QueryError {
+    QueryError::unsupported("dropping a column of a relation whose columns a view names by position")
+}
+
+/// A view's definition after its input changed; `None` where it stays as it is.
+fn next_definition(
+    session: &Session,
+    after: &Planning,
+    view: &ViewVersion,
+    text: String,
+) -> Result<Option<ViewDefinition>, QueryError> {
+    let before = &view.definition;
+    let query = parsed(&text)?;
+    let schemas = after.with_sources(Sources::Schemas);
+    let columns = result_columns(&schemas.query_plan(&query, &[], None)?, &after.snapshot)?;
+    let types = columns.iter().map(|column| &column.sql_type);
+    if !types.eq(before.columns.iter().map(|column| &column.sql_type)) {
+        let message = format!("cannot keep the columns of {} \"{}\"", before.kind(), before.name.name);
+        return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message).hint("Drop the view first."));
+    }
+    let state = match before.is_plain() {
+        true => None,
+        false => {
+            let program = compile_query(after, &query, &before.time_zone)?;
+            next_state(session, before, &program)
+        }
+    };
+    let next = ViewDefinition { query: text, state, version: before.version + 1, ..ViewDefinition::clone(before) };
+    Ok((next.query != before.query || next.state != before.state).then_some(next))
+}
+
+/// The hidden table of a view's state: the one that there is, where it still serves.
+fn next_state(
+    session: &Session,
+    before: &ViewDefinition,
+    program: &ViewProgram,
+) -> Option<catalog::definition::TableDefinition> {
+    let columns = program.state_columns()?;
+    let known = before.state.as_ref();
+    let same = known.map(|known| state_definition(known.id, before.id, columns)).filter(|same| Some(same) == known);
+    Some(same.unwrap_or_else(|| state_definition(session.engine.catalog.allocate_object(), before.id, columns)))
+}
+
+fn parsed(text: &str) -> Result<Box<ast::Query>, QueryError> {
+    match crate::statement::parse(text)?.into_iter().next().map(|statement| statement.kind) {
+        Some(StatementKind::Query(query)) => Ok(query),
+        _ => Err(QueryError::new(ErrorKind::Internal, "a view's definition is not a query")),
+    }
+}
+
+/// Whether a view reads a column of a relation. One whose plan cannot be made counts as reading all.
+fn uses(planning: &Planning, view: &ViewVersion, relation: &ObjectName, column: &str) -> bool {
+    reads(planning, view, relation, column).unwrap_or(true)
+}
+
+fn reads(planning: &Planning, view: &ViewVersion, relation: &ObjectName, column: &str) -> Result<bool, QueryError> {
+    let schemas = planning.with_sources(Sources::Schemas);
+    let plan = schemas.query_plan(&*parsed(&view.definition.query)?, &[], None)?;
+    let plan = planning.state.optimize(&plan).map_err(|error| translate(error, None))?;
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && scan.table_name.schema() == Some(relation.schema.as_str())
+            && scan.table_name.table() == relation.name
+        {
+            let filtered =
+                scan.filters.iter().any(|filter| filter.column_refs().iter().any(|used| used.name == column));
+            found |= filtered || scan.projected_schema.has_column_with_unqualified_name(column);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map(|_| found).map_err(|error| translate(error, None))
+}
+
+/// 2BP01: a view uses a column that is to be dropped.
+fn restricted(snapshot: &Snapshot, view: &ViewVersion, table: &str, column: &str) -> QueryError {
+    let what = format!("column {column} of {table}");
+    let mut lines = vec![format!("{} depends on {what}", shown(snapshot, view.definition.id))];
+    dependencies(snapshot, view.definition.id, &mut BTreeSet::new(), &mut lines);
+    QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
+        .detail(lines.join("\n"))
+        .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+fn in_use(snapshot: &Snapshot, view: &ViewVersion, column: &str) -> QueryError {
+    let message = "cannot alter type of a column used by a view or rule";
+    let view = shown(snapshot, view.definition.id);
+    QueryError::new(ErrorKind::FeatureNotSupported, message)
+        .detail(format!("rule _RETURN on {view} depends on column \"{column}\""))
+        .hint("Drop the view, alter the column, and create the view again.")
+}

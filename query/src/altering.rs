@@ -1,0 +1,576 @@
+//! ALTER: tables, views and schemas that change.
+//!
+//! A table's rows stay where they are: columns are known by ids, and a column that comes later has its value for older rows in its
+//! definition. So most actions are a new definition and nothing else. A column that changes its type is the exception: all rows
+//! are read, computed and written anew within the transaction.
+//!
+//!     actions ──in PostgreSQL's order──▶ next definition ──▶ checks over the rows ──▶ AlterTable, its views follow
+//!                                                        └─▶ rows in their new types
+//!
+//! Rows that another transaction adds meanwhile either fit the new definition as they are (they read like older rows), or its
+//! commit meets a conflict: `rows_fit_from` says which. What was looked up in the rows is relied on at commit.
+
+use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, refuse_rules, rename_column};
+use crate::altered_views::{Altered, with_views};
+use crate::assignment::default_value;
+use crate::definitions::{check_defaults, done, shown};
+use crate::engine_error::{nearest, translate};
+use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::planner::Planning;
+use crate::response::Response;
+use crate::retyping::{Retyped, is_relabelling, rewritten};
+use crate::row_rules::RowRules;
+use crate::scan::{Extra, RowSet};
+use crate::session::Session;
+use crate::statement::{DropObject, Statement, StatementKind};
+use crate::statement_grammar::altering::{AlterAction, Alteration};
+use crate::statement_grammar::fold;
+use crate::table_definition::{check_columns, check_name, column_type, define_column};
+use crate::table_rules::add_rules;
+use crate::transaction;
+use crate::view_following::Change;
+use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
+use catalog::draft::{Expectation, Op};
+use catalog::ids::ColumnId;
+use catalog::missing::MissingValue;
+use catalog::snapshot::{Relation, TableVersion, ViewVersion};
+use datafusion::common::Column as PlanColumn;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Volatility};
+use datafusion::sql::sqlparser::ast::{self, Ident};
+use futures::StreamExt;
+use std::sync::Arc;
+
+/// Runs an ALTER.
+pub(crate) async fn run(
+    session: &mut Session,
+    alteration: &Alteration,
+    statement: &Statement,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let tag = done(alteration.command());
+    if alteration.object == DropObject::Schema {
+        return Err(QueryError::unsupported("ALTER SCHEMA").hint("Create another schema and use SET SCHEMA."));
+    }
+    let name = planning.object_name(&alteration.name)?;
+    let written: Vec<String> = alteration.name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    let written = written.join(".");
+    let system_schema = if alteration.name.0.len() == 1 { "pg_catalog" } else { name.schema.as_str() };
+    if planning.snapshot.relation(&name).is_none() && crate::pg_catalog::relation(system_schema, &name.name).is_some() {
+        let message = format!("permission denied: \"{}\" is a system catalog", name.name);
+        return Err(QueryError::new(ErrorKind::InsufficientPrivilege, message));
+    }
+    let relation = match planning.relation(&name, &written) {
+        Ok(relation) => relation,
+        Err(_) if alteration.if_exists => {
+            session.notice(NoticeSeverity::Notice, format!("relation \"{written}\" does not exist, skipping"));
+            return Ok(tag);
+        }
+        Err(error) => return Err(error),
+    };
+    check_kind(alteration, &relation)?;
+    let change = match relation {
+        Relation::Table(version) => Alter::new(&planning, version, statement).run(session, &alteration.actions).await?,
+        Relation::View(view) => alter_view(session, &planning, view, &alteration.actions)?,
+        Relation::Sequence(_) => {
+            let message = format!("\"{}\" is not a table", name.name);
+            let error = QueryError::new(ErrorKind::WrongObjectType, message);
+            return Err(error.hint("Use ALTER SEQUENCE."));
+        }
+    };
+    session.add_change(change)?;
+    Ok(tag)
+}
+
+/// ALTER TABLE may rename a view too; the other forms want what they name.
+fn check_kind(alteration: &Alteration, relation: &Relation<'_>) -> Result<(), QueryError> {
+    let (name, is) = match relation {
+        Relation::Table(table) => (&table.definition.name.name, DropObject::Table),
+        Relation::View(view) if view.definition.is_plain() => (&view.definition.name.name, DropObject::View),
+        Relation::View(view) => (&view.definition.name.name, DropObject::MaterializedView),
+        Relation::Sequence(sequence) => (&sequence.definition.name.name, DropObject::Sequence),
+    };
+    let wrong = |message: String| Err(QueryError::new(ErrorKind::WrongObjectType, message));
+    match (alteration.object, is) {
+        (wanted, is) if wanted == is => Ok(()),
+        (DropObject::View, _) => wrong(format!("\"{name}\" is not a view")),
+        (DropObject::MaterializedView, _) => wrong(format!("\"{name}\" is not a materialized view")),
+        _ => match alteration.actions.first() {
+            Some(AlterAction::RenameColumn { .. } | AlterAction::RenameTo(_) | AlterAction::SetSchema(_)) | None => {
+                Ok(())
+            }
+            Some(action) => {
+                let kind = if is == DropObject::View { "views" } else { "materialized views" };
+                let message =
+                    format!("ALTER action {} cannot be performed on relation \"{name}\"", action_name(action));
+                wrong(message).map_err(|error| error.detail(format!("This operation is not supported for {kind}.")))
+            }
+        },
+    }
+}
+
+fn action_name(action: &AlterAction) -> &'static str {
+    match action {
+        AlterAction::AddColumn { .. } => "ADD COLUMN",
+        AlterAction::DropColumn { .. } => "DROP COLUMN",
+        AlterAction::SetType { .. } => "ALTER COLUMN ... SET DATA TYPE",
+        AlterAction::SetDefault { .. } => "ALTER COLUMN ... SET DEFAULT",
+        AlterAction::SetNotNull { not_null: true, .. } => "ALTER COLUMN ... SET NOT NULL",
+        AlterAction::SetNotNull { not_null: false, .. } => "ALTER COLUMN ... DROP NOT NULL",
+        AlterAction::RenameColumn { .. } => "RENAME COLUMN",
+        AlterAction::RenameTo(_) => "RENAME",
+        AlterAction::SetSchema(_) => "SET SCHEMA",
+    }
+}
+
+/// The pass in which PostgreSQL does an action, so that one statement can drop a column and add another of its name.
+fn pass_of(action: &AlterAction) -> u8 {
+    match action {
+        AlterAction::DropColumn { .. } => 0,
+        AlterAction::SetType { .. } => 1,
+        AlterAction::AddColumn { .. } => 2,
+        _ => 3,
+    }
+}
+
+/// A table on its way to its next definition.
+struct Alter<'a> {
+    planning: &'a Planning,
+    statement: &'a Statement,
+    version: &'a TableVersion,
+    next: TableDefinition,
+    dropped: Vec<(String, bool)>,
+    retyped: Vec<Retyped>,
+    /// Columns that must have a value in every row.
+    not_null: Vec<ColumnId>,
+    /// Whether something was found out about the rows.
+    looked: bool,
+}
+
+impl<'a> Alter<'a> {
+    fn new(planning: &'a Planning, version: &'a TableVersion, statement: &'a Statement) -> Self {
+        let next = TableDefinition::clone(&version.definition);
+        let (dropped, retyped, not_null) = (Vec::new(), Vec::new(), Vec::new());
+        Self { planning, statement, version, next, dropped, retyped, not_null, looked: false }
+    }
+
+    /// The change that all actions are; an empty one where they come to nothing.
+    async fn run(mut self, session: &mut Session, actions: &[AlterAction]) -> Result<transaction::Change, QueryError> {
+        let mut ordered: Vec<&AlterAction> = actions.iter().collect();
+        ordered.sort_by_key(|action| pass_of(action));
+        for action in ordered {
+            self.act(session, action).await?;
+        }
+        let before = Arc::clone(&self.version.definition);
+        if self.next == *before {
+            return Ok(transaction::Change::default());
+        }
+        check_columns(&self.next.columns)?;
+        self.next.version = before.version + 1;
+        self.check_nulls(session).await?;
+        let mut change = transaction::Change::default();
+        if !self.retyped.is_empty() {
+            self.looked = true;
+            self.next.rows_fit_from = self.next.version;
+        }
+        let next = Arc::new(self.next.clone());
+        let altered = Altered {
+            id: before.id,
+            shown: shown(&self.planning.snapshot, before.id),
+            before: &before.name,
+            op: Op::AlterTable(Arc::clone(&next)),
+            change: Change::new((&before.name, &before.columns), (&next.name, &next.columns)),
+            dropped: std::mem::take(&mut self.dropped),
+            retyped: self.retyped.iter().map(|retyped| retyped.name.clone()).collect(),
+        };
+        change.ops = with_views(session, self.planning, altered)?;
+        change.ops.extend(dropped_sequences(&self.planning.snapshot, &next));
+        if self.retyped.iter().any(|retyped| !retyped.keeps_bytes) {
+            let rows = rewritten(session, self.planning, self.version, &next, &self.retyped, self.statement).await?;
+            change.ops.push(Op::Truncate { table: next.id });
+            change.ops.extend(rows.ops);
+            change.staged = rows.staged;
+        }
+        if self.looked {
+            change.relies.extend(unchanged(session, &before));
+        }
+        Ok(change)
+    }
+
+    async fn act(&mut self, session: &mut Session, action: &AlterAction) -> Result<(), QueryError> {
+        match action {
+            AlterAction::AddColumn { column, if_not_exists } => self.add(session, column, *if_not_exists).await,
+            AlterAction::DropColumn { column, if_exists, cascade } => self.drop(session, column, *if_exists, *cascade),
+            AlterAction::SetType { column, data_type, using } => {
+                self.set_type(column, data_type, using.as_deref()).await
+            }
+            AlterAction::SetDefault { column, default } => self.set_default(column, default.as_deref()).await,
+            AlterAction::SetNotNull { column, not_null } => {
+                let position = self.position(column)?;
+                self.refuse_nullable(position, *not_null)?;
+                let column = &mut self.next.columns[position];
+                if *not_null && !column.not_null {
+                    self.not_null.push(column.id);
+                }
+                column.not_null = *not_null;
+                Ok(())
+            }
+            AlterAction::RenameColumn { from, to } => {
+                let position = self.position_called(from, |name| format!("column \"{name}\" does not exist"))?;
+                let name = fold(to);
+                check_name(&name)?;
+                self.refuse_taken(&name)?;
+                let id = self.next.columns[position].id;
+                rename_column(&mut self.next, id, &name)?;
+                self.next.columns[position].name = name;
+                Ok(())
+            }
+            AlterAction::RenameTo(to) => {
+                self.next.name = renamed(self.planning, &self.next.name, to)?;
+                Ok(())
+            }
+            AlterAction::SetSchema(schema) => {
+                self.next.name = moved(self.planning, &self.next.name, schema)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn position(&self, column: &Ident) -> Result<usize, QueryError> {
+        let table = self.version.definition.name.name.clone();
+        self.position_called(column, |name| format!("column \"{name}\" of relation \"{table}\" does not exist"))
+    }
+
+    fn position_called(&self, column: &Ident, missing: impl FnOnce(&str) -> String) -> Result<usize, QueryError> {
+        let name = fold(column);
+        self.next.columns.iter().position(|known| known.name == name).ok_or_else(|| {
+            let error = QueryError::new(ErrorKind::UndefinedColumn, missing(&name)).column(&name);
+            match nearest(&name, self.next.columns.iter().map(|known| known.name.as_str())) {
+                Some(near) => error.hint(format!("Perhaps you meant the column \"{near}\".")),
+                None => error,
+            }
+        })
+    }
+
+    fn taken(&self, name: &str) -> Option<String> {
+        let table = &self.next.name.name;
+        let found = self.next.columns.iter().any(|known| known.name == name);
+        found.then(|| format!("column \"{name}\" of relation \"{table}\" already exists"))
+    }
+
+    fn refuse_taken(&self, name: &str) -> Result<(), QueryError> {
+        match self.taken(name) {
+            Some(message) => Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(name)),
+            None => Ok(()),
+        }
+    }
+
+    async fn add(
+        &mut self,
+        session: &mut Session,
+        column: &ast::ColumnDef,
+        if_not_exists: bool,
+    ) -> Result<(), QueryError> {
+        let name = fold(&column.name);
+        if let Some(message) = self.taken(&name).filter(|_| if_not_exists) {
+            session.notice_of(NoticeSeverity::Notice, ErrorKind::DuplicateColumn, format!("{message}, skipping"));
+            return Ok(());
+        }
+        self.refuse_taken(&name)?;
+        refuse_rules(column)?;
+        let id = self.next.next_column();
+        let added = define_column(id.0 as usize - 1, column, self.statement)?;
+        let mut added = self.with_bound_default(added, column).await?;
+        if added.default.is_some() {
+            added.missing = self.value_now(session, &added).await?;
+        }
+        if added.not_null && added.missing.is_none() {
+            self.not_null.push(id);
+        }
+        self.next.columns.push(added);
+        Ok(())
+    }
+
+    /// What a default is now, which the rows have that are there.
+    async fn value_now(&mut self, session: &mut Session, column: &Column) -> Result<Option<MissingValue>, QueryError> {
+        let value = default_value(self.planning, column)?;
+        if is_volatile(&value) {
+            if self.version.rows_live() > 0 {
+                let message = format!("adding column \"{}\" with a volatile default to a table with rows", column.name);
+                return Err(QueryError::unsupported(message)
+                    .hint("Add the column without a default, UPDATE the rows, then SET DEFAULT."));
+            }
+            self.looked = true;
+            self.next.rows_fit_from = self.version.definition.version + 1;
+            return Ok(None);
+        }
+        let plan = LogicalPlanBuilder::empty(true).project([value.alias("value")]).and_then(LogicalPlanBuilder::build);
+        let plan = plan.map_err(|error| translate(error, None))?;
+        let planning = Arc::new(self.planning.again());
+        let mut rows = crate::dispatch::run_plan(session, &planning, plan, None).await?;
+        let batch =
+            rows.next().await.ok_or_else(|| QueryError::new(ErrorKind::Internal, "a default without value"))??;
+        let array = arrow::compute::cast(batch.column(0), &column.sql_type.data_type())
+            .map_err(|error| translate(error.into(), None))?;
+        let column = Column { not_null: false, ..column.clone() };
+        let alone = TableDefinition::new(self.next.id, self.next.name.clone(), vec![column]);
+        let rules = RowRules::compile(&planning, &Arc::new(alone))?;
+        let row = rules.checked(vec![array]).map_err(|violation| violation.error)?;
+        Ok(MissingValue::new(Arc::clone(row.column(0))))
+    }
+
+    fn drop(
+        &mut self,
+        session: &mut Session,
+        column: &Ident,
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<(), QueryError> {
+        let position = match self.position(column) {
+            Ok(position) => position,
+            Err(error) if if_exists => {
+                session.notice(NoticeSeverity::Notice, format!("{}, skipping", error.message));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let Column { id, name, .. } = self.next.columns[position].clone();
+        drop_rules(&mut self.next, id)?;
+        if self.next.partition_by.iter().any(|item| item.column == id) {
+            let message = format!("dropping column \"{name}\", by which the table is partitioned,");
+            return Err(QueryError::unsupported(message)
+                .hint("Create a table with other partitions and fill it with INSERT INTO … SELECT."));
+        }
+        // Rows that are sorted by several columns are sorted by the first of them too.
+        if let Some(place) = self.next.order_by.iter().position(|key| *key == id) {
+            self.next.order_by.truncate(place);
+        }
+        self.next.columns.remove(position);
+        self.next.last_dropped = self.next.last_dropped.max(Some(id));
+        self.not_null.retain(|checked| *checked != id);
+        self.dropped.push((name, cascade));
+        Ok(())
+    }
+
+    async fn set_default(&mut self, column: &Ident, default: Option<&ast::Expr>) -> Result<(), QueryError> {
+        let position = self.position(column)?;
+        let mut changed = self.next.columns[position].clone();
+        let computed = match (&changed.identity, &changed.generated) {
+            (Some(_), _) => Some("an identity column"),
+            (_, Some(_)) => Some("a generated column"),
+            _ => None,
+        };
+        if let Some(computed) = computed {
+            let table = &self.next.name.name;
+            let message = format!("column \"{}\" of relation \"{table}\" is {computed}", changed.name);
+            return Err(QueryError::new(ErrorKind::Syntax, message).column(changed.name));
+        }
+        changed.default = default.map(ToString::to_string);
+        let option = |default: &ast::Expr| ast::ColumnOptionDef {
+            name: None,
+            option: ast::ColumnOption::Default(default.clone()),
+        };
+        let written = ast::ColumnDef {
+            name: column.clone(),
+            data_type: ast::DataType::Unspecified,
+            options: default.map(option).into_iter().collect(),
+        };
+        self.next.columns[position] = self.with_bound_default(changed, &written).await?;
+        Ok(())
+    }
+
+    /// The column with its default bound and checked, as CREATE TABLE does it. `written` is its syntax.
+    async fn with_bound_default(&self, column: Column, written: &ast::ColumnDef) -> Result<Column, QueryError> {
+        let mut alone = TableDefinition::new(self.next.id, self.next.name.clone(), vec![column]);
+        check_columns(&alone.columns)?;
+        let template = crate::statement::parse("CREATE TABLE t (a integer)")?.into_iter().next();
+        let Some(StatementKind::CreateTable(mut create)) = template.map(|statement| statement.kind) else {
+            return Err(QueryError::new(ErrorKind::Internal, "a template was not parsed as what it is"));
+        };
+        create.definition.columns = vec![written.clone()];
+        // Defaults have no ids of their own.
+        let no_id = || self.next.id;
+        add_rules(self.planning, &mut alone, &create.definition, no_id, self.statement)?;
+        check_defaults(self.planning, &alone).await?;
+        Ok(alone.columns.remove(0))
+    }
+
+    /// A column of a primary key, and one that numbers its rows, stays NOT NULL.
+    fn refuse_nullable(&self, position: usize, not_null: bool) -> Result<(), QueryError> {
+        let column = &self.next.columns[position];
+        if not_null {
+            return Ok(());
+        }
+        if self.next.keys.iter().any(|key| key.primary && key.columns.contains(&column.id)) {
+            let message = format!("column \"{}\" is in a primary key", column.name);
+            return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message).column(&column.name));
+        }
+        if column.identity.is_some() {
+            let table = &self.next.name.name;
+            let message = format!("column \"{}\" of relation \"{table}\" is an identity column", column.name);
+            return Err(QueryError::new(ErrorKind::Syntax, message).column(&column.name));
+        }
+        Ok(())
+    }
+
+    async fn set_type(
+        &mut self,
+        column: &Ident,
+        data_type: &ast::DataType,
+        using: Option<&ast::Expr>,
+    ) -> Result<(), QueryError> {
+        let position = self.position(column)?;
+        let known = self.next.columns[position].clone();
+        let sql_type = column_type(data_type, &known.name, self.statement)?;
+        if sql_type == known.sql_type && using.is_none() {
+            return Ok(());
+        }
+        if self.next.partition_by.iter().any(|item| item.column == known.id) {
+            let message = format!("altering the type of column \"{}\", by which the table is partitioned,", known.name);
+            return Err(QueryError::unsupported(message)
+                .hint("Create a table with other partitions and fill it with INSERT INTO … SELECT."));
+        }
+        refuse_retyping(&self.planning.snapshot, &self.next, known.id)?;
+        let keeps_bytes = using.is_none() && is_relabelling(&known.sql_type, &sql_type);
+        self.next.columns[position].sql_type = sql_type;
+        let changed = vec![self.next.columns[position].clone()];
+        check_defaults(self.planning, &TableDefinition::new(self.next.id, self.next.name.clone(), changed)).await?;
+        self.retyped.push(Retyped { id: known.id, name: known.name, using: using.cloned(), keeps_bytes });
+        Ok(())
+    }
+
+    /// Looks for NULLs in the columns that become NOT NULL.
+    async fn check_nulls(&mut self, session: &Session) -> Result<(), QueryError> {
+        for id in std::mem::take(&mut self.not_null) {
+            let Some(position) = self.next.position(id) else { continue };
+            self.looked = true;
+            self.next.rows_fit_from = self.next.version;
+            self.next.columns[position].nulls_before = true;
+            if self.has_nulls(session, id).await? {
+                let (name, table) = (&self.next.columns[position].name, &self.version.definition.name);
+                let message = format!("column \"{name}\" of relation \"{}\" contains null values", table.name);
+                let mut error = QueryError::new(ErrorKind::NotNullViolation, message).table(&table.name).column(name);
+                error.schema = Some(table.schema.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn has_nulls(&self, session: &Session, id: ColumnId) -> Result<bool, QueryError> {
+        let Some(column) = self.version.definition.column(id) else {
+            let has_value = self.next.column(id).is_some_and(|added| added.missing.is_some());
+            return Ok(!has_value && self.version.rows_live() > 0);
+        };
+        // A column that changes its type is looked at when its rows are written anew.
+        if self.retyped.iter().any(|retyped| retyped.id == id && !retyped.keeps_bytes) {
+            return Ok(false);
+        }
+        let name = &self.version.definition.name.name;
+        let source = self.planning.rows_source(name, RowSet::of_table(self.version, Extra::None));
+        let is_null = Expr::Column(PlanColumn::new(Some(name.clone()), &column.name)).is_null();
+        let plan = LogicalPlanBuilder::scan(name.as_str(), source, None)
+            .and_then(|plan| plan.filter(is_null))
+            .and_then(|plan| plan.limit(0, Some(1)))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(|error| translate(error, None))?;
+        let planning = Arc::new(self.planning.again());
+        let mut rows = crate::dispatch::run_plan(session, &planning, plan, None).await?;
+        while let Some(batch) = rows.next().await {
+            if batch?.num_rows() > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// That nobody else has changed the table since the statement looked at it; nothing where the transaction made the table.
+fn unchanged(session: &Session, definition: &TableDefinition) -> Option<Op> {
+    let changed_at = session.committed()?.tables.get(&definition.id)?.changed_at;
+    Some(Op::Expect { relation: definition.id, that: Expectation::Unchanged(changed_at) })
+}
+
+fn is_volatile(value: &Expr) -> bool {
+    let mut volatile = false;
+    let walked = value.apply(|part| {
+        if let Expr::ScalarFunction(call) = part {
+            volatile |= call.func.signature().volatility == Volatility::Volatile;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.expect("the walk itself does not fail");
+    volatile
+}
+
+/// The name after RENAME TO.
+fn renamed(planning: &Planning, name: &ObjectName, to: &Ident) -> Result<ObjectName, QueryError> {
+    let to = ObjectName::new(&name.schema, fold(to));
+    check_name(&to.name)?;
+    if planning.snapshot.names.contains_key(&to) {
+        let message = format!("relation \"{}\" already exists", to.name);
+        return Err(QueryError::new(ErrorKind::DuplicateTable, message).table(&to.name));
+    }
+    Ok(to)
+}
+
+/// The name after SET SCHEMA.
+fn moved(planning: &Planning, name: &ObjectName, schema: &Ident) -> Result<ObjectName, QueryError> {
+    let to = ObjectName::new(fold(schema), &name.name);
+    if crate::pg_catalog::is_system_schema(&to.schema) {
+        let message = format!("permission denied for schema {}", to.schema);
+        return Err(QueryError::new(ErrorKind::InsufficientPrivilege, message));
+    }
+    if !planning.snapshot.schemas.contains_key(&to.schema) {
+        let message = format!("schema \"{}\" does not exist", to.schema);
+        return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
+    }
+    if to != *name && planning.snapshot.names.contains_key(&to) {
+        let message = format!("relation \"{}\" already exists in schema \"{}\"", to.name, to.schema);
+        return Err(QueryError::new(ErrorKind::DuplicateTable, message).table(&to.name));
+    }
+    Ok(to)
+}
+
+fn alter_view(
+    session: &mut Session,
+    planning: &Planning,
+    view: &ViewVersion,
+    actions: &[AlterAction],
+) -> Result<transaction::Change, QueryError> {
+    let before = Arc::clone(&view.definition);
+    let mut next = ViewDefinition::clone(&before);
+    for action in actions {
+        match action {
+            AlterAction::RenameTo(to) => next.name = renamed(planning, &before.name, to)?,
+            AlterAction::SetSchema(schema) => next.name = moved(planning, &before.name, schema)?,
+            AlterAction::RenameColumn { from, to } => {
+                let (from, to) = (fold(from), fold(to));
+                check_name(&to)?;
+                if next.columns.iter().any(|column| column.name == to) {
+                    let message = format!("column \"{to}\" of relation \"{}\" already exists", before.name.name);
+                    return Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(to));
+                }
+                let column = next.columns.iter_mut().find(|column| column.name == from);
+                let missing = format!("column \"{from}\" does not exist");
+                column.ok_or_else(|| QueryError::new(ErrorKind::UndefinedColumn, missing).column(from))?.name = to;
+            }
+            _ => return Err(QueryError::unsupported(action_name(action))),
+        }
+    }
+    if next == *before {
+        return Ok(transaction::Change::default());
+    }
+    next.version = before.version + 1;
+    let next = Arc::new(next);
+    let altered = Altered {
+        id: before.id,
+        shown: shown(&planning.snapshot, before.id),
+        before: &before.name,
+        op: Op::AlterView(Arc::clone(&next)),
+        change: Change::new((&before.name, &before.columns), (&next.name, &next.columns)),
+        dropped: Vec::new(),
+        retyped: Vec::new(),
+    };
+    Ok(transaction::Change::of(with_views(session, planning, altered)?))
+}

@@ -1,0 +1,117 @@
+//! Derived tables: CREATE TABLE … AS, SELECT … INTO, and the columns of LIKE.
+
+use crate::definitions::{done, new_name, refuse_parameters, stored_type, taken, view_columns};
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::joined;
+use crate::insert::from_query;
+use crate::intake::Intake;
+use crate::keys::definition::NewKeys;
+use crate::keys::upsert::Sink;
+use crate::planner::{Planning, result_columns};
+use crate::response::{CommandTag, Response};
+use crate::row_rules::RowRules;
+use crate::session::Session;
+use crate::statement::Statement;
+use crate::statement_grammar::deriving::{CreateTableAs, Like};
+use crate::statement_grammar::fold;
+use crate::table_definition::{define, storable};
+use crate::transaction::Change;
+use catalog::definition::{Column, TableDefinition};
+use catalog::draft::Op;
+use catalog::snapshot::Relation;
+use datafusion::sql::sqlparser::ast::Spanned;
+use std::sync::Arc;
+
+/// Runs CREATE TABLE … AS.
+pub(crate) async fn create_table_as(
+    session: &mut Session,
+    create: &CreateTableAs,
+    statement: &Statement,
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let name = new_name(&planning, &create.table.definition.name)?;
+    if taken(session, &planning, &name, create.table.definition.if_not_exists)? {
+        return Ok(done("CREATE TABLE AS"));
+    }
+    refuse_parameters(&create.query, statement)?;
+    let plan = planning.query_plan(&create.query, &[], Some(statement))?;
+    let mut columns = view_columns(&result_columns(&plan, &planning.snapshot)?, &create.names())?;
+    for column in &mut columns {
+        column.sql_type = stored_type(&column.sql_type);
+        storable(&column.sql_type, &column.name)?;
+    }
+    let id = session.engine.catalog.allocate_object();
+    let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
+    let definition = Arc::new(define(&create.table, vec![(0, columns)], id, name, &new_keys, statement)?);
+    let mut change = Change::of(vec![Op::CreateTable(Arc::clone(&definition))]);
+    let tag = if create.with_data {
+        let rules = Arc::new(RowRules::compile(&planning, &definition)?);
+        let intake = Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes());
+        let (sink, _) = from_query(session, &planning, plan, rules, (Sink::Intake(intake), false), statement).await?;
+        let Sink::Intake(intake) = sink else {
+            return Err(QueryError::new(ErrorKind::Internal, "the rows of a new table wait for conflicts"));
+        };
+        let engine = Arc::clone(&session.engine);
+        let taken = joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)?;
+        change.ops.extend(taken.change.ops);
+        change.staged = taken.change.staged;
+        CommandTag::Rows("SELECT", taken.rows)
+    } else {
+        CommandTag::Plain("CREATE TABLE AS")
+    };
+    session.add_change(change)?;
+    Ok(Response::Command(tag))
+}
+
+/// The columns that LIKE clauses copy, each with the number of the statement's own columns before them.
+pub(crate) fn like_columns(
+    planning: &Planning,
+    likes: &[Like],
+    statement: &Statement,
+) -> Result<Vec<(usize, Vec<Column>)>, QueryError> {
+    let copied = likes.iter().map(|like| {
+        let name = planning.object_name(&like.relation)?;
+        let written: Vec<String> = like.relation.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+        let relation = planning.relation(&name, &written.join("."));
+        let columns = match relation.map_err(|error| error.position(statement.place_of(like.relation.span())))? {
+            Relation::Table(table) => {
+                refuse_rules(&table.definition, like)?;
+                &table.definition.columns
+            }
+            Relation::View(view) => &view.definition.columns,
+            Relation::Sequence(_) => {
+                let message = format!("relation \"{}\" is invalid in LIKE clause", name.name);
+                return Err(QueryError::new(ErrorKind::WrongObjectType, message));
+            }
+        };
+        let copy = |column: &Column| {
+            let sql_type = stored_type(&column.sql_type);
+            storable(&sql_type, &column.name)?;
+            let default = column.default.clone().filter(|_| like.includes("defaults"));
+            let plain = Column::new(column.id, &column.name, sql_type);
+            Ok(Column { not_null: column.not_null, default, ..plain })
+        };
+        Ok((like.position, columns.iter().map(copy).collect::<Result<_, QueryError>>()?))
+    });
+    copied.collect()
+}
+
+/// Rules that LIKE should copy and cannot are refused, not forgotten.
+fn refuse_rules(table: &TableDefinition, like: &Like) -> Result<(), QueryError> {
+    let generated = table.columns.iter().any(|column| column.generated.is_some());
+    let identity = table.columns.iter().any(|column| column.identity.is_some());
+    let there = [
+        ("indexes", !table.keys.is_empty()),
+        ("constraints", !table.checks.is_empty()),
+        ("generated", generated),
+        ("identity", identity),
+    ];
+    match there.iter().find(|(what, there)| *there && like.includes(what)) {
+        Some((what, _)) => {
+            let what = what.to_uppercase();
+            Err(QueryError::unsupported(format!("LIKE … INCLUDING {what} of a table that has some"))
+                .hint(format!("Say EXCLUDING {what}, and declare them for the new table.")))
+        }
+        None => Ok(()),
+    }
+}

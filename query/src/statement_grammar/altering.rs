@@ -1,0 +1,224 @@
+//! The grammar of ALTER.
+
+use super::Words;
+use crate::error::QueryError;
+use crate::statement::{DropObject, StatementKind, parse_with};
+use datafusion::sql::sqlparser::ast::{self, Ident};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// ALTER of a table, a view or a schema.
+#[derive(Clone, Debug)]
+pub(crate) struct Alteration {
+    /// What the statement calls the object.
+    pub object: DropObject,
+    pub name: ast::ObjectName,
+    pub if_exists: bool,
+    pub actions: Vec<AlterAction>,
+}
+
+impl Alteration {
+    /// The command as the client is told when it is done.
+    pub(crate) fn command(&self) -> &'static str {
+        match self.object {
+            DropObject::Table => "ALTER TABLE",
+            DropObject::MaterializedView => "ALTER MATERIALIZED VIEW",
+            DropObject::View => "ALTER VIEW",
+            DropObject::Schema => "ALTER SCHEMA",
+            DropObject::Sequence => "ALTER SEQUENCE",
+        }
+    }
+}
+
+/// One action of ALTER. Names are as they were written.
+#[derive(Clone, Debug)]
+pub(crate) enum AlterAction {
+    AddColumn { column: Box<ast::ColumnDef>, if_not_exists: bool },
+    DropColumn { column: Ident, if_exists: bool, cascade: bool },
+    SetType { column: Ident, data_type: Box<ast::DataType>, using: Option<Box<ast::Expr>> },
+    SetDefault { column: Ident, default: Option<Box<ast::Expr>> },
+    SetNotNull { column: Ident, not_null: bool },
+    RenameColumn { from: Ident, to: Ident },
+    RenameTo(Ident),
+    SetSchema(Ident),
+}
+
+/// What PostgreSQL has and Meridian does not, by the words after the name.
+const UNSUPPORTED: [&str; 20] = [
+    "owner", "enable", "disable", "set", "reset", "cluster", "inherit", "no", "attach", "detach", "validate",
+    "replica", "of", "not", "force", "depends", "add", "drop", "alter", "rename",
+];
+
+impl Words<'_> {
+    pub(super) fn alter(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let object = if self.take("table") {
+            DropObject::Table
+        } else if self.take("view") {
+            DropObject::View
+        } else if self.take_all(&["materialized", "view"]) {
+            DropObject::MaterializedView
+        } else if self.take("schema") {
+            DropObject::Schema
+        } else {
+            let what = self.peek_word().ok_or_else(|| self.unexpected())?;
+            return Ok(StatementKind::Unsupported(format!("ALTER {}", what.to_uppercase())));
+        };
+        let if_exists = object != DropObject::Schema && self.take_all(&["if", "exists"]);
+        let _ = object == DropObject::Table && self.take("only");
+        let name = self.object_name()?;
+        let _ = self.take_token(&Token::Mul);
+        let mut alteration = Alteration { object, name, if_exists, actions: Vec::new() };
+        loop {
+            let start = self.next;
+            let Some(action) = self.alter_action(object)? else {
+                return Ok(StatementKind::Unsupported(self.unsupported_action(&alteration, start)));
+            };
+            let alone = matches!(
+                action,
+                AlterAction::RenameColumn { .. } | AlterAction::RenameTo(_) | AlterAction::SetSchema(_)
+            );
+            let first = alteration.actions.is_empty();
+            if alone && !first {
+                self.next = start;
+                return Err(self.unexpected());
+            }
+            alteration.actions.push(action);
+            if alone || !self.take_token(&Token::Comma) {
+                self.expect_end()?;
+                return Ok(StatementKind::Alter(Box::new(alteration)));
+            }
+        }
+    }
+
+    /// `ALTER TABLE … ADD CONSTRAINT`: the command and the action's first words.
+    fn unsupported_action(&self, alteration: &Alteration, start: usize) -> String {
+        let key = self.word_at(start + 2).is_some_and(|word| word == "key");
+        let words = (start..start + 2 + usize::from(key)).map_while(|index| self.word_at(index));
+        let words: Vec<String> = words.map(|word| word.to_uppercase()).collect();
+        format!("{} … {}", alteration.command(), words.join(" "))
+    }
+
+    /// One action; `None` for one that is PostgreSQL's and not ours.
+    fn alter_action(&mut self, object: DropObject) -> Result<Option<AlterAction>, QueryError> {
+        if object == DropObject::Schema {
+            return match self.take_all(&["rename", "to"]) {
+                true => Ok(Some(AlterAction::RenameTo(self.ident()?))),
+                false => self.no_action(),
+            };
+        }
+        if self.take_all(&["rename", "to"]) {
+            return Ok(Some(AlterAction::RenameTo(self.ident()?)));
+        }
+        if self.take_all(&["set", "schema"]) {
+            return Ok(Some(AlterAction::SetSchema(self.ident()?)));
+        }
+        if self.word_at(self.next).as_deref() == Some("rename")
+            && self.word_at(self.next + 1).as_deref() != Some("constraint")
+        {
+            self.next += 1;
+            let _ = self.take("column");
+            let from = self.ident()?;
+            self.expect("to")?;
+            return Ok(Some(AlterAction::RenameColumn { from, to: self.ident()? }));
+        }
+        let of_column = ["add", "drop", "alter"].iter().any(|word| self.peek_word().as_deref() == Some(*word));
+        match of_column && object == DropObject::Table {
+            true => self.column_action(),
+            false => self.no_action(),
+        }
+    }
+
+    fn no_action(&self) -> Result<Option<AlterAction>, QueryError> {
+        let known = self.peek_word().is_some_and(|word| UNSUPPORTED.contains(&word.as_str()));
+        if known { Ok(None) } else { Err(self.unexpected()) }
+    }
+
+    fn column_action(&mut self) -> Result<Option<AlterAction>, QueryError> {
+        let constraints = ["constraint", "primary", "unique", "foreign", "check", "exclude"];
+        let second = self.word_at(self.next + 1).unwrap_or_default();
+        if constraints.contains(&second.as_str()) {
+            return Ok(None);
+        }
+        if self.take("add") {
+            let _ = self.take("column");
+            let if_not_exists = self.take_all(&["if", "not", "exists"]);
+            let definition = self.until_comma();
+            let column = parse_with(self.source, &definition, |parser| parser.parse_column_def())?;
+            return Ok(Some(AlterAction::AddColumn { column: Box::new(column), if_not_exists }));
+        }
+        if self.take("drop") {
+            let _ = self.take("column");
+            let if_exists = self.take_all(&["if", "exists"]);
+            let column = self.ident()?;
+            let cascade = self.take("cascade");
+            let _ = !cascade && self.take("restrict");
+            return Ok(Some(AlterAction::DropColumn { column, if_exists, cascade }));
+        }
+        self.expect("alter")?;
+        let _ = self.take("column");
+        let column = self.ident()?;
+        self.of_one_column(column)
+    }
+
+    fn of_one_column(&mut self, column: Ident) -> Result<Option<AlterAction>, QueryError> {
+        if self.take_all(&["set", "not", "null"]) {
+            return Ok(Some(AlterAction::SetNotNull { column, not_null: true }));
+        }
+        if self.take_all(&["drop", "not", "null"]) {
+            return Ok(Some(AlterAction::SetNotNull { column, not_null: false }));
+        }
+        if self.take_all(&["drop", "default"]) {
+            return Ok(Some(AlterAction::SetDefault { column, default: None }));
+        }
+        if self.take_all(&["set", "default"]) {
+            let default = parse_with(self.source, &self.until_comma(), |parser| parser.parse_expr())?;
+            return Ok(Some(AlterAction::SetDefault { column, default: Some(Box::new(default)) }));
+        }
+        if self.take_all(&["set", "data", "type"]) || self.take("type") {
+            let mut words = self.until_comma();
+            let is_using = |token: &TokenWithSpan| {
+                matches!(&token.token, Token::Word(word)
+                    if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("using"))
+            };
+            let using = match words.iter().position(is_using) {
+                Some(index) => {
+                    let expression = parse_with(self.source, &words[index + 1..], |parser| parser.parse_expr())?;
+                    words.truncate(index);
+                    Some(Box::new(expression))
+                }
+                None => None,
+            };
+            let data_type = Box::new(parse_with(self.source, &words, |parser| parser.parse_data_type())?);
+            return Ok(Some(AlterAction::SetType { column, data_type, using }));
+        }
+        self.no_action()
+    }
+
+    /// Takes the tokens up to the next comma that stands outside of parentheses and brackets.
+    fn until_comma(&mut self) -> Vec<TokenWithSpan> {
+        let start = self.next;
+        let mut depth = 0usize;
+        while let Some(token) = self.peek() {
+            match token {
+                Token::LParen | Token::LBracket => depth += 1,
+                Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+                Token::Comma if depth == 0 => break,
+                _ => {}
+            }
+            self.next += 1;
+        }
+        self.tokens[start..self.next].to_vec()
+    }
+
+    pub(super) fn ident(&mut self) -> Result<Ident, QueryError> {
+        let Some(TokenWithSpan { token: Token::Word(word), span }) = self.tokens.get(self.next) else {
+            return Err(self.unexpected());
+        };
+        let ident = match word.quote_style {
+            Some(quote) => Ident::with_quote_and_span(quote, *span, &word.value),
+            None => Ident::with_span(*span, &word.value),
+        };
+        self.next += 1;
+        Ok(ident)
+    }
+}
