@@ -34,6 +34,15 @@ impl Column {
     }
 }
 
+/// Columns of a table from a batch of its rows, whichever definition the batch was written under.
+pub fn fitted_columns(batch: &RecordBatch, columns: &[Column]) -> Vec<ArrayRef> {
+    let fitted = columns.iter().map(|column| match position_in(batch.schema_ref(), column.id) {
+        Some(position) => Arc::clone(batch.column(position)),
+        None => column.missing_rows(batch.num_rows()),
+    });
+    fitted.collect()
+}
+
 impl TableDefinition {
     /// The columns of a batch of this table, whichever definition it was written under, in the columns and with the
     /// `schema` of this one, which the caller has at hand.
@@ -42,12 +51,9 @@ impl TableDefinition {
         if Arc::ptr_eq(written, schema) || written == schema {
             return Ok(batch.clone());
         }
-        let columns = self.columns.iter().map(|column| match position_in(written, column.id) {
-            Some(position) => Arc::clone(batch.column(position)),
-            None => column.missing_rows(batch.num_rows()),
-        });
+        let columns = fitted_columns(batch, &self.columns);
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)
+        RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
     }
 }
 

@@ -26,8 +26,9 @@ pub fn check_segment(
     let mut order = Order::new(definition).map_err(|error| corrupted(error.to_string()))?;
     let mut rows = 0;
     let whole = LiveSegment { meta: meta.clone(), deleted: None };
+    let schema = definition.schema();
     for batch in store.read_segment(&whole, None)? {
-        let batch = batch?;
+        let batch = definition.fitted(&schema, &batch?).map_err(|error| corrupted(error.to_string()))?;
         rows += batch.num_rows();
         if !is_of_partition(&mut partitioner, &batch, meta)? {
             return Err(corrupted(format!("it holds rows of other partitions than {}", meta.partition)));

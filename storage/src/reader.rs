@@ -14,9 +14,11 @@
 use crate::blocks::{Blocks, without_blocks};
 use crate::error::StorageError;
 use crate::intervals::{batch_schema, from_segment};
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use catalog::definition::Column;
+use catalog::fitting::position_in;
 use catalog::ids::SegmentId;
 use catalog::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use futures::FutureExt;
@@ -154,6 +156,34 @@ impl SegmentStore {
         }
         let rows = builder.build().map_err(corrupted)?;
         Ok(SegmentRows { rows, order, schema: batch_schema(&schema), meta: meta.clone() })
+    }
+
+    /// Columns of a table from the live rows of a segment, in their order, whichever definition the segment was written
+    /// under. A column that came later has its missing value.
+    pub fn read_columns(
+        &self,
+        segment: &LiveSegment,
+        columns: Vec<Column>,
+    ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, StorageError>> + use<>, StorageError> {
+        let written = self.written_schema(&segment.meta)?;
+        let places: Vec<Option<usize>> = columns.iter().map(|column| position_in(&written, column.id)).collect();
+        let present: Vec<usize> = places.iter().copied().flatten().collect();
+        let batches = self.read_segment(segment, Some(&present))?;
+        Ok(batches.map(move |batch| {
+            let batch = batch?;
+            let mut read = batch.columns().iter();
+            let fitted = columns.iter().zip(&places).map(|(column, place)| match place.and_then(|_| read.next()) {
+                Some(array) => Arc::clone(array),
+                None => column.missing_rows(batch.num_rows()),
+            });
+            Ok(fitted.collect())
+        }))
+    }
+
+    /// The schema of a segment's file.
+    fn written_schema(&self, meta: &Arc<SegmentMeta>) -> Result<SchemaRef, StorageError> {
+        let read = ArrowReaderMetadata::try_new(self.footer(meta)?, ArrowReaderOptions::new());
+        Ok(Arc::clone(read.map_err(|error| from_reading(error, &meta.path))?.schema()))
     }
 
     /// Reads the whole file and compares its size and checksum with what the commit says.

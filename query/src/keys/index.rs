@@ -10,8 +10,9 @@ use crate::error::QueryError;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::concat;
-use catalog::definition::TableDefinition;
+use catalog::definition::{Column, TableDefinition};
 use catalog::draft::select_rows;
+use catalog::fitting::fitted_columns;
 use catalog::ids::{ObjectId, RecentId, SegmentId};
 use catalog::keys::place_of;
 use catalog::segment::{DeletionVector, LiveSegment, SegmentMeta};
@@ -150,7 +151,10 @@ impl KeyIndexes {
                 let batches = self.read(&segment.meta, shape)?;
                 KeyIndex::of(batches.map(|columns| shape.digests(&columns?)))?
             }
-            Part::Recent(recent) => KeyIndex::of(std::iter::once(shape.digests(&shape.columns_of(&recent.batch))))?,
+            Part::Recent(recent) => {
+                let columns = fitted_columns(&recent.batch, &shape.columns);
+                KeyIndex::of(std::iter::once(shape.digests(&columns)))?
+            }
         });
         self.cache.insert(name, Arc::clone(&index));
         Ok(index)
@@ -163,7 +167,7 @@ impl KeyIndexes {
         rows: &RoaringBitmap,
         shape: &KeyShape,
     ) -> Result<Vec<ArrayRef>, QueryError> {
-        self.read_rows(part, rows, &shape.positions)
+        self.read_rows(part, rows, &shape.columns)
     }
 
     /// Some rows of a part, in their order.
@@ -173,17 +177,17 @@ impl KeyIndexes {
         rows: &RoaringBitmap,
         definition: &TableDefinition,
     ) -> Result<RecordBatch, QueryError> {
-        let positions: Vec<usize> = (0..definition.columns.len()).collect();
-        RecordBatch::try_new(definition.schema(), self.read_rows(part, rows, &positions)?).map_err(internal)
+        let columns = self.read_rows(part, rows, &definition.columns)?;
+        RecordBatch::try_new(definition.schema(), columns).map_err(internal)
     }
 
-    fn read_rows(&self, part: &Part, rows: &RoaringBitmap, positions: &[usize]) -> Result<Vec<ArrayRef>, QueryError> {
+    fn read_rows(&self, part: &Part, rows: &RoaringBitmap, columns: &[Column]) -> Result<Vec<ArrayRef>, QueryError> {
         match part {
             Part::Segment(segment) => {
                 let others: RoaringBitmap = (0..segment.meta.rows).collect();
-                let batches = self.read_columns(&segment.meta, Some(DeletionVector(others - rows)), positions)?;
+                let batches = self.read_columns(&segment.meta, Some(DeletionVector(others - rows)), columns)?;
                 let batches = batches.collect::<Result<Vec<_>, _>>()?;
-                let columns = (0..positions.len()).map(|column| {
+                let columns = (0..columns.len()).map(|column| {
                     let arrays: Vec<&dyn Array> = batches.iter().map(|columns| columns[column].as_ref()).collect();
                     concat(&arrays).map_err(internal)
                 });
@@ -191,7 +195,7 @@ impl KeyIndexes {
             }
             Part::Recent(recent) => {
                 let batch = select_rows(&recent.batch, &DeletionVector(rows.clone()));
-                Ok(positions.iter().map(|position| Arc::clone(batch.column(*position))).collect())
+                Ok(fitted_columns(&batch, columns))
             }
         }
     }
@@ -202,7 +206,7 @@ impl KeyIndexes {
         meta: &Arc<SegmentMeta>,
         shape: &KeyShape,
     ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, QueryError>> + use<>, QueryError> {
-        self.read_columns(meta, None, &shape.positions)
+        self.read_columns(meta, None, &shape.columns)
     }
 
     /// Columns of a segment, batch by batch, without the rows that are left out.
@@ -210,10 +214,10 @@ impl KeyIndexes {
         &self,
         meta: &Arc<SegmentMeta>,
         left_out: Option<DeletionVector>,
-        positions: &[usize],
+        columns: &[Column],
     ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, QueryError>> + use<>, QueryError> {
         let segment = LiveSegment { meta: Arc::clone(meta), deleted: left_out.map(Arc::new) };
-        let batches = self.store.read_segment(&segment, Some(positions)).map_err(storage_error)?;
-        Ok(batches.map(|batch| Ok(batch.map_err(storage_error)?.columns().to_vec())))
+        let batches = self.store.read_columns(&segment, columns.to_vec()).map_err(storage_error)?;
+        Ok(batches.map(|columns| columns.map_err(storage_error)))
     }
 }

@@ -9,7 +9,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
-use catalog::definition::{Key, TableDefinition};
+use catalog::definition::{Column, Key, TableDefinition};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
@@ -25,6 +25,8 @@ pub(crate) struct KeyShape {
     pub key: Key,
     /// Of the key's columns in the table's schema.
     pub positions: Vec<usize>,
+    /// The key's columns.
+    pub columns: Vec<Column>,
     /// Whether equal digests mean equal keys.
     pub exact: bool,
     converter: RowConverter,
@@ -33,11 +35,11 @@ pub(crate) struct KeyShape {
 impl KeyShape {
     pub(crate) fn new(definition: &TableDefinition, key: &Key) -> Result<Self, QueryError> {
         let positions: Vec<usize> = key.columns.iter().filter_map(|column| definition.position(*column)).collect();
-        let types = positions.iter().map(|position| definition.columns[*position].sql_type.data_type());
-        let types: Vec<DataType> = types.collect();
+        let columns: Vec<Column> = positions.iter().map(|position| definition.columns[*position].clone()).collect();
+        let types: Vec<DataType> = columns.iter().map(|column| column.sql_type.data_type()).collect();
         let exact = matches!(types.as_slice(), [one] if is_integral(one));
         let converter = RowConverter::new(types.into_iter().map(SortField::new).collect()).map_err(internal)?;
-        Ok(Self { key: key.clone(), positions, exact, converter })
+        Ok(Self { key: key.clone(), positions, columns, exact, converter })
     }
 
     /// The shapes of all keys of a table.
@@ -45,7 +47,7 @@ impl KeyShape {
         definition.keys.iter().map(|key| Self::new(definition, key).map(Arc::new)).collect()
     }
 
-    /// The key's columns of a batch with the table's.
+    /// The key's columns of a batch with the table's, as they are now.
     pub(crate) fn columns_of(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
         self.positions.iter().map(|position| Arc::clone(batch.column(*position))).collect()
     }
