@@ -4,7 +4,8 @@
 //! stays where the new text keeps the same groups and sums, which it nearly always does; else it begins anew. What the draft has
 //! seen of the views is among its expectations, so that a view which is created meanwhile is never left behind.
 
-use crate::definitions::{cascades, dependencies, shown, state_definition};
+use crate::definitions::state_definition;
+use crate::dropping::{cascades, dependencies, shown};
 use crate::engine::conflict_error;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};

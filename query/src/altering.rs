@@ -13,7 +13,8 @@
 use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, refuse_rules, rename_column};
 use crate::altered_views::{Altered, with_views};
 use crate::assignment::default_value;
-use crate::definitions::{check_defaults, done, shown};
+use crate::definitions::{check_defaults, done};
+use crate::dropping::shown;
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::planner::Planning;

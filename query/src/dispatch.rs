@@ -61,7 +61,7 @@ pub(crate) async fn run(
             true => definitions::create_view(session, create, statement, alone).await,
             false => definitions::create_plain_view(session, create, statement),
         },
-        StatementKind::Drop(drop) => definitions::drop_objects(session, drop),
+        StatementKind::Drop(drop) => crate::dropping::drop_objects(session, drop),
         StatementKind::Alter(alteration) => altering::run(session, alteration, statement).await,
         StatementKind::Truncate { tables, restart_identity } => {
             definitions::truncate(session, tables, *restart_identity)

@@ -49,6 +49,7 @@ mod declared_partitions;
 mod definitions;
 mod derived_tables;
 mod dispatch;
+mod dropping;
 mod engine;
 mod engine_error;
 mod execution;

@@ -1,7 +1,8 @@
 //! Sequences from their definition's side: CREATE, ALTER, columns with one of their own, and what stands in the way of DROP.
 
 use crate::bound_expressions::takes_numbers;
-use crate::definitions::{done, new_name, shown, taken};
+use crate::definitions::{done, new_name, taken};
+use crate::dropping::shown;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::joined;
 use crate::insert::named_column;

@@ -7,8 +7,8 @@ use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_tokens};
 use crate::statement::{
-    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Isolation,
-    Overriding, SetValue, StatementKind, TransactionModes, is_blank, near, parse_piece, parse_with,
+    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Overriding,
+    StatementKind, is_blank, near, parse_piece, parse_with,
 };
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -17,17 +17,17 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use deriving::{create_from, take_into};
 use std::sync::Arc;
 
-pub(crate) mod altering;
-pub(crate) mod deriving;
-
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
 const UNSUPPORTED: [&str; 15] = [
     "grant", "revoke", "listen", "notify", "lock", "comment", "cluster", "reindex", "security", "reassign", "import",
     "do", "call", "load", "merge",
 ];
 
+pub(crate) mod altering;
+pub(crate) mod deriving;
 mod partitions;
 mod sequences;
+mod sessions;
 
 struct Words<'a> {
     source: &'a Arc<str>,
@@ -159,176 +159,6 @@ impl Words<'_> {
     fn alone(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
         self.next += 1;
         Ok(kind)
-    }
-
-    // ---- sessions ----
-
-    fn set(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        let local = self.take("local");
-        let session = !local && self.take("session");
-        if session && self.take_all(&["characteristics", "as", "transaction"]) {
-            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
-        }
-        if !session && self.take("transaction") {
-            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
-        }
-        if self.take_all(&["time", "zone"]) {
-            let value = if self.take("local") || self.take("default") { SetValue::Default } else { self.set_value()? };
-            return Ok(StatementKind::Set { name: "TimeZone".into(), value, local });
-        }
-        if self.take("names") {
-            let value = self.set_value()?;
-            return Ok(StatementKind::Set { name: "client_encoding".into(), value, local });
-        }
-        let name = self.setting_name()?;
-        if !self.take_token(&Token::Eq) {
-            self.expect("to")?;
-        }
-        let value = if self.take("default") { SetValue::Default } else { self.set_value()? };
-        Ok(StatementKind::Set { name, value, local })
-    }
-
-    fn setting_name(&mut self) -> Result<String, QueryError> {
-        let mut name = self.identifier()?;
-        while self.take_token(&Token::Period) {
-            name = format!("{name}.{}", self.identifier()?);
-        }
-        Ok(name)
-    }
-
-    /// A list of words, strings and numbers, as `SET search_path = a, "B"` has it; items are joined by a comma.
-    fn set_value(&mut self) -> Result<SetValue, QueryError> {
-        let mut items = Vec::new();
-        loop {
-            let sign = if self.take_token(&Token::Minus) { "-" } else { "" };
-            let item = match self.peek() {
-                Some(Token::Word(word)) => word.value.clone(),
-                Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
-                Some(Token::Number(text, _)) => text.clone(),
-                _ => return Err(self.unexpected()),
-            };
-            self.next += 1;
-            items.push(format!("{sign}{item}"));
-            if !self.take_token(&Token::Comma) {
-                return Ok(SetValue::Text(items.join(", ")));
-            }
-        }
-    }
-
-    fn show(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        if self.take("all") {
-            return Ok(StatementKind::ShowAll);
-        }
-        if self.take_all(&["time", "zone"]) {
-            return Ok(StatementKind::Show("TimeZone".into()));
-        }
-        if self.take_all(&["transaction", "isolation", "level"]) {
-            return Ok(StatementKind::Show("transaction_isolation".into()));
-        }
-        if self.take_all(&["session", "authorization"]) {
-            return Ok(StatementKind::Show("session_authorization".into()));
-        }
-        Ok(StatementKind::Show(self.setting_name()?))
-    }
-
-    fn reset(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        if self.take("all") {
-            return Ok(StatementKind::ResetAll);
-        }
-        if self.take_all(&["time", "zone"]) {
-            return Ok(StatementKind::Reset("TimeZone".into()));
-        }
-        Ok(StatementKind::Reset(self.setting_name()?))
-    }
-
-    fn discard(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        if self.take("all")
-            || self.take("plans")
-            || self.take("temp")
-            || self.take("temporary")
-            || self.take("sequences")
-        {
-            return Ok(StatementKind::DiscardAll);
-        }
-        Err(self.unexpected())
-    }
-
-    // ---- transactions ----
-
-    fn begin(&mut self) -> Result<StatementKind, QueryError> {
-        if self.take("start") {
-            self.expect("transaction")?;
-        } else {
-            self.next += 1;
-            let _ = self.take("work") || self.take("transaction");
-        }
-        Ok(StatementKind::Begin(self.transaction_modes()?))
-    }
-
-    fn transaction_modes(&mut self) -> Result<TransactionModes, QueryError> {
-        let mut modes = TransactionModes::default();
-        while self.next < self.tokens.len() {
-            if self.take_all(&["isolation", "level"]) {
-                modes.isolation = Some(self.isolation()?);
-            } else if self.take_all(&["read", "only"]) {
-                modes.read_only = Some(true);
-            } else if self.take_all(&["read", "write"]) {
-                modes.read_only = Some(false);
-            } else if !(self.take_all(&["not", "deferrable"])
-                || self.take("deferrable")
-                || self.take_token(&Token::Comma))
-            {
-                return Err(self.unexpected());
-            }
-        }
-        Ok(modes)
-    }
-
-    fn isolation(&mut self) -> Result<Isolation, QueryError> {
-        if self.take("serializable") {
-            return Ok(Isolation::Serializable);
-        }
-        if self.take_all(&["repeatable", "read"]) {
-            return Ok(Isolation::RepeatableRead);
-        }
-        if self.take_all(&["read", "committed"]) || self.take_all(&["read", "uncommitted"]) {
-            return Ok(Isolation::ReadCommitted);
-        }
-        Err(self.unexpected())
-    }
-
-    fn end_with(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        let _ = self.take("work") || self.take("transaction");
-        if self.take("prepared") {
-            return Ok(StatementKind::Unsupported("two-phase commit".into()));
-        }
-        Ok(kind)
-    }
-
-    fn rollback(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        let _ = self.take("work") || self.take("transaction");
-        if self.take("to") {
-            let _ = self.take("savepoint");
-            return Ok(StatementKind::RollbackTo(self.identifier()?));
-        }
-        Ok(StatementKind::Rollback)
-    }
-
-    fn savepoint(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        Ok(StatementKind::Savepoint(self.identifier()?))
-    }
-
-    fn release(&mut self) -> Result<StatementKind, QueryError> {
-        self.next += 1;
-        let _ = self.take("savepoint");
-        Ok(StatementKind::Release(self.identifier()?))
     }
 
     // ---- cursors and prepared statements ----

@@ -1,0 +1,199 @@
+//! DROP: what goes, what goes with it, and what stands in the way.
+
+use crate::definitions::done;
+use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::planner::Planning;
+use crate::response::Response;
+use crate::sequence_definition::refuse_needed_sequences;
+use crate::session::Session;
+use crate::statement::{DropObject, DropStatement};
+use crate::statement_grammar::fold;
+use crate::transaction::Change;
+use catalog::draft::Op;
+use catalog::ids::ObjectId;
+use catalog::snapshot::{Relation, Snapshot};
+use datafusion::sql::sqlparser::ast;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let snapshot = Arc::clone(&planning.snapshot);
+    let mut doomed = Vec::new();
+    for name in &drop.names {
+        if drop.object == DropObject::Schema {
+            return drop_schema(session, &snapshot, name, drop);
+        }
+        match to_drop(&planning, name, drop.object) {
+            Ok(id) => doomed.push(id),
+            Err(error) if drop.if_exists && error.kind == ErrorKind::UndefinedTable => {
+                let kind = kind_of(drop.object);
+                session.notice(NoticeSeverity::Notice, format!("{kind} \"{name}\" does not exist, skipping"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let ops = drop_ops(session, &snapshot, doomed, drop.cascade)?;
+    session.add_change(Change::of(ops))?;
+    Ok(done(drop.object.command()))
+}
+
+fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> Result<ObjectId, QueryError> {
+    let resolved = planning.object_name(name)?;
+    let wrong = |is: &str, hint: &str| {
+        let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{}\" is not {is}", resolved.name));
+        Err(error.hint(hint))
+    };
+    let kind = kind_of(object);
+    let relation = planning.relation(&resolved, &name.to_string()).map_err(|mut error| {
+        error.message = format!("{kind} \"{name}\" does not exist");
+        error
+    })?;
+    let (id, is, hint) = match relation {
+        Relation::Table(version) => (version.definition.id, DropObject::Table, "Use DROP TABLE to remove a table."),
+        Relation::View(view) if view.definition.is_plain() => {
+            (view.definition.id, DropObject::View, "Use DROP VIEW to remove a view.")
+        }
+        Relation::View(view) => {
+            let hint = "Use DROP MATERIALIZED VIEW to remove a materialized view.";
+            (view.definition.id, DropObject::MaterializedView, hint)
+        }
+        Relation::Sequence(sequence) => {
+            (sequence.definition.id, DropObject::Sequence, "Use DROP SEQUENCE to remove a sequence.")
+        }
+    };
+    if is == object { Ok(id) } else { wrong(&format!("a {kind}"), hint) }
+}
+
+fn kind_of(object: DropObject) -> &'static str {
+    match object {
+        DropObject::Table => "table",
+        DropObject::MaterializedView => "materialized view",
+        DropObject::View => "view",
+        DropObject::Schema => "schema",
+        DropObject::Sequence => "sequence",
+    }
+}
+
+/// Drops of `doomed` and, with CASCADE, of all views over them, dependents first.
+fn drop_ops(
+    session: &mut Session,
+    snapshot: &Snapshot,
+    doomed: Vec<ObjectId>,
+    cascade: bool,
+) -> Result<Vec<Op>, QueryError> {
+    refuse_needed_sequences(session.planning()?.as_ref(), &doomed)?;
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    for id in &doomed {
+        visit(snapshot, *id, &mut seen, &mut order);
+    }
+    let extra: Vec<ObjectId> = order.iter().copied().filter(|id| !doomed.contains(id)).collect();
+    if let Some(first) = extra.first() {
+        if !cascade {
+            let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
+            return Err(restricted(snapshot, target));
+        }
+        tell_cascade(session, snapshot, &extra);
+    }
+    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
+    let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
+    let drop = |id| match snapshot.relation_by_id(id) {
+        Some(Relation::Table(_)) => Op::DropTable(id),
+        Some(Relation::Sequence(_)) => Op::DropSequence(id),
+        _ => Op::DropView(id),
+    };
+    Ok(order.into_iter().chain(owned).map(drop).collect())
+}
+
+fn tell_cascade(session: &mut Session, snapshot: &Snapshot, dropped: &[ObjectId]) {
+    let names: Vec<String> = dropped.iter().map(|id| shown(snapshot, *id)).collect();
+    let told = match names.as_slice() {
+        [] => return,
+        [one] => format!("drop cascades to {one}"),
+        many => format!("drop cascades to {} other objects: {}", many.len(), many.join(", ")),
+    };
+    session.notice(NoticeSeverity::Notice, told);
+}
+
+/// Drops of views that something else takes with it, and of all views over them, dependents first.
+pub(crate) fn cascades(session: &mut Session, snapshot: &Snapshot, views: &[ObjectId]) -> Vec<Op> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    views.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
+    tell_cascade(session, snapshot, &order);
+    order.into_iter().map(Op::DropView).collect()
+}
+
+fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order: &mut Vec<ObjectId>) {
+    if !seen.insert(id) {
+        return;
+    }
+    let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
+    dependents.into_iter().for_each(|dependent| visit(snapshot, dependent, seen, order));
+    order.push(id);
+}
+
+pub(crate) fn depends_on(snapshot: &Snapshot, view: ObjectId, input: ObjectId) -> bool {
+    snapshot.views.get(&view).is_some_and(|view| {
+        view.definition.inputs.iter().any(|direct| *direct == input || depends_on(snapshot, *direct, input))
+    })
+}
+
+/// What cannot be dropped, and every view that stands in the way.
+fn restricted(snapshot: &Snapshot, target: ObjectId) -> QueryError {
+    let mut lines = Vec::new();
+    dependencies(snapshot, target, &mut BTreeSet::new(), &mut lines);
+    let what = shown(snapshot, target);
+    QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
+        .detail(lines.join("\n"))
+        .hint("Use DROP ... CASCADE to drop the dependent objects too.")
+}
+
+/// A line for each view that reads an object, and for each that reads those.
+pub(crate) fn dependencies(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, lines: &mut Vec<String>) {
+    let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
+    for dependent in dependents {
+        if seen.insert(dependent) {
+            lines.push(format!("{} depends on {}", shown(snapshot, dependent), shown(snapshot, id)));
+            dependencies(snapshot, dependent, seen, lines);
+        }
+    }
+}
+
+/// An object as errors name it.
+pub(crate) fn shown(snapshot: &Snapshot, id: ObjectId) -> String {
+    match snapshot.relation_by_id(id) {
+        Some(Relation::Table(version)) => format!("table {}", version.definition.name.name),
+        Some(Relation::View(view)) => format!("{} {}", view.definition.kind(), view.definition.name.name),
+        Some(Relation::Sequence(sequence)) => format!("sequence {}", sequence.definition.name.name),
+        None => format!("object {id}"),
+    }
+}
+
+fn drop_schema(
+    session: &mut Session,
+    snapshot: &Snapshot,
+    name: &ast::ObjectName,
+    drop: &DropStatement,
+) -> Result<Response, QueryError> {
+    let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+    if !snapshot.schemas.contains_key(&name) {
+        if drop.if_exists {
+            session.notice(NoticeSeverity::Notice, format!("schema \"{name}\" does not exist, skipping"));
+            return Ok(done("DROP SCHEMA"));
+        }
+        return Err(QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist")));
+    }
+    let inside: Vec<ObjectId> =
+        snapshot.names.iter().filter(|(object, _)| object.schema == name).map(|(_, id)| *id).collect();
+    if !inside.is_empty() && !drop.cascade {
+        let message = format!("cannot drop schema {name} because other objects depend on it");
+        return Err(QueryError::new(ErrorKind::DependentObjects, message)
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."));
+    }
+    let mut ops = drop_ops(session, snapshot, inside, true)?;
+    ops.push(Op::DropSchema { name });
+    session.add_change(Change::of(ops))?;
+    Ok(done("DROP SCHEMA"))
+}

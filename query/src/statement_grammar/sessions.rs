@@ -1,0 +1,178 @@
+//! SET, SHOW, RESET and DISCARD; BEGIN and all that ends or parts a transaction.
+
+use super::Words;
+use crate::error::QueryError;
+use crate::statement::{Isolation, SetValue, StatementKind, TransactionModes};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+impl Words<'_> {
+    // ---- sessions ----
+
+    pub(super) fn set(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let local = self.take("local");
+        let session = !local && self.take("session");
+        if session && self.take_all(&["characteristics", "as", "transaction"]) {
+            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
+        }
+        if !session && self.take("transaction") {
+            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
+        }
+        if self.take_all(&["time", "zone"]) {
+            let value = if self.take("local") || self.take("default") { SetValue::Default } else { self.set_value()? };
+            return Ok(StatementKind::Set { name: "TimeZone".into(), value, local });
+        }
+        if self.take("names") {
+            let value = self.set_value()?;
+            return Ok(StatementKind::Set { name: "client_encoding".into(), value, local });
+        }
+        let name = self.setting_name()?;
+        if !self.take_token(&Token::Eq) {
+            self.expect("to")?;
+        }
+        let value = if self.take("default") { SetValue::Default } else { self.set_value()? };
+        Ok(StatementKind::Set { name, value, local })
+    }
+
+    fn setting_name(&mut self) -> Result<String, QueryError> {
+        let mut name = self.identifier()?;
+        while self.take_token(&Token::Period) {
+            name = format!("{name}.{}", self.identifier()?);
+        }
+        Ok(name)
+    }
+
+    /// A list of words, strings and numbers, as `SET search_path = a, "B"` has it; items are joined by a comma.
+    fn set_value(&mut self) -> Result<SetValue, QueryError> {
+        let mut items = Vec::new();
+        loop {
+            let sign = if self.take_token(&Token::Minus) { "-" } else { "" };
+            let item = match self.peek() {
+                Some(Token::Word(word)) => word.value.clone(),
+                Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
+                Some(Token::Number(text, _)) => text.clone(),
+                _ => return Err(self.unexpected()),
+            };
+            self.next += 1;
+            items.push(format!("{sign}{item}"));
+            if !self.take_token(&Token::Comma) {
+                return Ok(SetValue::Text(items.join(", ")));
+            }
+        }
+    }
+
+    pub(super) fn show(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all") {
+            return Ok(StatementKind::ShowAll);
+        }
+        if self.take_all(&["time", "zone"]) {
+            return Ok(StatementKind::Show("TimeZone".into()));
+        }
+        if self.take_all(&["transaction", "isolation", "level"]) {
+            return Ok(StatementKind::Show("transaction_isolation".into()));
+        }
+        if self.take_all(&["session", "authorization"]) {
+            return Ok(StatementKind::Show("session_authorization".into()));
+        }
+        Ok(StatementKind::Show(self.setting_name()?))
+    }
+
+    pub(super) fn reset(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all") {
+            return Ok(StatementKind::ResetAll);
+        }
+        if self.take_all(&["time", "zone"]) {
+            return Ok(StatementKind::Reset("TimeZone".into()));
+        }
+        Ok(StatementKind::Reset(self.setting_name()?))
+    }
+
+    pub(super) fn discard(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        if self.take("all")
+            || self.take("plans")
+            || self.take("temp")
+            || self.take("temporary")
+            || self.take("sequences")
+        {
+            return Ok(StatementKind::DiscardAll);
+        }
+        Err(self.unexpected())
+    }
+
+    // ---- transactions ----
+
+    pub(super) fn begin(&mut self) -> Result<StatementKind, QueryError> {
+        if self.take("start") {
+            self.expect("transaction")?;
+        } else {
+            self.next += 1;
+            let _ = self.take("work") || self.take("transaction");
+        }
+        Ok(StatementKind::Begin(self.transaction_modes()?))
+    }
+
+    fn transaction_modes(&mut self) -> Result<TransactionModes, QueryError> {
+        let mut modes = TransactionModes::default();
+        while self.next < self.tokens.len() {
+            if self.take_all(&["isolation", "level"]) {
+                modes.isolation = Some(self.isolation()?);
+            } else if self.take_all(&["read", "only"]) {
+                modes.read_only = Some(true);
+            } else if self.take_all(&["read", "write"]) {
+                modes.read_only = Some(false);
+            } else if !(self.take_all(&["not", "deferrable"])
+                || self.take("deferrable")
+                || self.take_token(&Token::Comma))
+            {
+                return Err(self.unexpected());
+            }
+        }
+        Ok(modes)
+    }
+
+    fn isolation(&mut self) -> Result<Isolation, QueryError> {
+        if self.take("serializable") {
+            return Ok(Isolation::Serializable);
+        }
+        if self.take_all(&["repeatable", "read"]) {
+            return Ok(Isolation::RepeatableRead);
+        }
+        if self.take_all(&["read", "committed"]) || self.take_all(&["read", "uncommitted"]) {
+            return Ok(Isolation::ReadCommitted);
+        }
+        Err(self.unexpected())
+    }
+
+    pub(super) fn end_with(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("work") || self.take("transaction");
+        if self.take("prepared") {
+            return Ok(StatementKind::Unsupported("two-phase commit".into()));
+        }
+        Ok(kind)
+    }
+
+    pub(super) fn rollback(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("work") || self.take("transaction");
+        if self.take("to") {
+            let _ = self.take("savepoint");
+            return Ok(StatementKind::RollbackTo(self.identifier()?));
+        }
+        Ok(StatementKind::Rollback)
+    }
+
+    pub(super) fn savepoint(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        Ok(StatementKind::Savepoint(self.identifier()?))
+    }
+
+    pub(super) fn release(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let _ = self.take("savepoint");
+        Ok(StatementKind::Release(self.identifier()?))
+    }
+}
