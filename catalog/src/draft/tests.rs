@@ -287,7 +287,7 @@ fn expect(relation: ObjectId, that: Expectation) -> Op {
 fn a_table_changes_one_version_at_a_time() {
     let snapshot = with_rows();
     let rename = altered(&snapshot, |next| next.name.name = "facts".to_string());
-    let after = commit(&snapshot, &[rename.clone()]);
+    let after = commit(&snapshot, std::slice::from_ref(&rename));
     assert_eq!(after.tables[&SALES].rows_live(), snapshot.tables[&SALES].rows_live());
     assert_eq!(after.names.keys().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["facts"]);
     assert_eq!(conflict(&after, rename), Conflict::ObjectChanged(SALES));

@@ -232,6 +232,22 @@ fn operations_of_altered_tables_come_back() {
     assert_eq!(format!("{found:?}"), format!("{ops:?}"));
 }
 
+/// The bytes of what was added to version 2 after its first release.
+#[test]
+fn the_bytes_of_altering_operations_stay() {
+    let definition = TableDefinition { version: 2, columns: Vec::new(), ..(*table(16384, "sales")).clone() };
+    let relation = ObjectId(16384);
+    let ops = [
+        Op::AlterTable(Arc::new(definition)),
+        Op::Expect { relation, that: Expectation::RowsFit(3) },
+        Op::Expect { relation, that: Expectation::Version(300) },
+        Op::Expect { relation, that: Expectation::Dependents(vec![ObjectId(16500)]) },
+        Op::Expect { relation, that: Expectation::Unchanged(CommitSeq(9)) },
+    ];
+    let hex: String = encode_ops(&ops).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("version_2_altered.hex").replace(['\n', '\r'], ""));
+}
+
 #[test]
 fn operations_with_rows_come_back() {
     let (view, to) = (ObjectId(16500), CommitSeq(7));

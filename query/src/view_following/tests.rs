@@ -33,31 +33,31 @@ fn another_name_of_the_relation_changes_nothing_else() {
 
 #[test]
 fn a_column_is_renamed_in_place_where_nothing_else_can_be_meant() {
-    let renamed = change(("t", &[(1, "zone"), (2, "b"), (3, "c")]));
+    let renamed = change(("t", &[(1, "district"), (2, "b"), (3, "c")]));
     check(
         "SELECT a, sum(b) AS total FROM public.t AS t WHERE t.a > 'x' GROUP BY a HAVING max(a) < 'y' ORDER \
          BY a, upper(a)",
         &renamed,
-        "SELECT zone AS a, sum(b) AS total FROM public.t AS t WHERE t.zone > 'x' GROUP BY zone HAVING \
-         max(zone) < 'y' ORDER BY a, upper(zone)",
+        "SELECT district AS a, sum(b) AS total FROM public.t AS t WHERE t.district > 'x' GROUP BY district HAVING \
+         max(district) < 'y' ORDER BY a, upper(district)",
     );
 }
 
 #[test]
 fn a_list_of_columns_is_put_where_names_may_mean_several_things() {
-    let renamed = change(("t", &[(1, "zone"), (2, "b"), (3, "c")]));
+    let renamed = change(("t", &[(1, "district"), (2, "b"), (3, "c")]));
     check(
-        "SELECT t.a, u.a FROM public.t AS t JOIN public.u AS u USING (b)",
+        "SELECT t.a, u.a FROM public.t AS t JOIN public.u AS u USING(b)",
         &renamed,
-        "SELECT t.a, u.a FROM (SELECT t.zone AS a, t.b AS b, t.c AS c FROM public.t AS t) AS t JOIN \
-         public.u AS u USING (b)",
+        "SELECT t.a, u.a FROM (SELECT t.district AS a, t.b AS b, t.c AS c FROM public.t AS t) AS t JOIN \
+         public.u AS u USING(b)",
     );
     // The new name was another's already.
     check(
-        "SELECT a, upper(b) AS zone FROM public.t AS t GROUP BY a, zone",
+        "SELECT a, upper(b) AS district FROM public.t AS t GROUP BY a, district",
         &renamed,
-        "SELECT a, upper(b) AS zone FROM (SELECT t.zone AS a, t.b AS b, t.c AS c FROM public.t AS t) AS t \
-         GROUP BY a, zone",
+        "SELECT a, upper(b) AS district FROM (SELECT t.district AS a, t.b AS b, t.c AS c FROM public.t AS t) AS t \
+         GROUP BY a, district",
     );
 }
 
@@ -76,7 +76,7 @@ fn columns_that_come_are_kept_from_texts_that_would_tell() {
     let added = change(("t", &[(1, "a"), (2, "b"), (3, "c"), (4, "d")]));
     let same = [
         "SELECT a, count(*) FROM public.t AS t GROUP BY a",
-        "SELECT t.a * 2 FROM public.t AS t JOIN public.u AS u USING (b)",
+        "SELECT t.a * 2 FROM public.t AS t JOIN public.u AS u USING(b)",
         "SELECT u.* FROM (SELECT a FROM public.t AS t) AS u",
     ];
     for text in same {
