@@ -6,6 +6,7 @@
 
 use crate::definitions::state_definition;
 use crate::dropping::{cascades, dependencies, shown};
+use crate::engine::Engine;
 use crate::engine::conflict_error;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -97,7 +98,7 @@ fn next_definition(
         true => None,
         false => {
             let program = compile_query(after, &query, &before.time_zone)?;
-            next_state(session, before, &program)
+            next_state(&session.engine, before, &program)
         }
     };
     let next = ViewDefinition { query: text, state, version: before.version + 1, ..ViewDefinition::clone(before) };
@@ -105,15 +106,15 @@ fn next_definition(
 }
 
 /// The hidden table of a view's state: the one that there is, where it still serves.
-fn next_state(
-    session: &Session,
+pub(crate) fn next_state(
+    engine: &Engine,
     before: &ViewDefinition,
     program: &ViewProgram,
 ) -> Option<catalog::definition::TableDefinition> {
     let columns = program.state_columns()?;
     let known = before.state.as_ref();
     let same = known.map(|known| state_definition(known.id, before.id, columns)).filter(|same| Some(same) == known);
-    Some(same.unwrap_or_else(|| state_definition(session.engine.catalog.allocate_object(), before.id, columns)))
+    Some(same.unwrap_or_else(|| state_definition(engine.catalog.allocate_object(), before.id, columns)))
 }
 
 fn parsed(text: &str) -> Result<Box<ast::Query>, QueryError> {

@@ -8,7 +8,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::response::{CommandTag, Response};
 use crate::session::Session;
-use crate::view_folding::{dropped_state, fold};
+use crate::view_folding::{dropped_state, fold, outdated_states};
 use catalog::commit::CommitError;
 use catalog::draft::{CommitDraft, Op};
 use catalog::ids::{CommitSeq, ObjectId, RecentId};
@@ -174,6 +174,15 @@ async fn drop_damaged_states(engine: &Arc<Engine>) {
     }
 }
 
+/// Gives every view the state that this build keeps of it, once after a start.
+async fn begin_outdated_states(engine: &Arc<Engine>) {
+    for draft in outdated_states(engine, &engine.catalog.snapshot()) {
+        if let Err(error) = note_outcome(engine.commit(draft, Vec::new()).await.map(drop)) {
+            tracing::warn!(%error, "a view's state could not be begun; the view is read by its query");
+        }
+    }
+}
+
 /// What the loop remembers from round to round.
 #[derive(Default)]
 struct Rounds {
@@ -190,6 +199,7 @@ impl Rounds {
         }
         if !std::mem::replace(&mut self.states_checked, true) {
             drop_damaged_states(engine).await;
+            begin_outdated_states(engine).await;
         }
         fold_views(engine).await;
         let snapshot = engine.catalog.snapshot();

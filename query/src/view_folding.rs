@@ -4,6 +4,7 @@
 //! changes what a reader sees: `state ⊕ delta` is the same before and after. When computing fails, the state is dropped; the query
 //! decides what the view is, and it decides at read.
 
+use crate::altered_views::next_state;
 use crate::engine::{Engine, storage_error};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -13,7 +14,7 @@ use crate::transaction::Change;
 use crate::view_reading::{Pending, whole_inputs};
 use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
-use catalog::definition::TableDefinition;
+use catalog::definition::{TableDefinition, ViewDefinition};
 use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Snapshot, ViewVersion};
@@ -83,6 +84,29 @@ pub(crate) async fn fold(
 /// The draft that forgets a view's state.
 pub(crate) fn dropped_state(snapshot: &Arc<Snapshot>, view: ObjectId) -> CommitDraft {
     CommitDraft::new(Arc::clone(snapshot), vec![Op::DropState { view }])
+}
+
+/// Begins a state anew for each view whose program keeps another than the view has: an earlier build kept less of it.
+pub(crate) fn outdated_states(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>) -> Vec<CommitDraft> {
+    let planning = background_planning(engine, Arc::clone(snapshot));
+    let kept = snapshot.views.values().filter(|view| !view.definition.is_plain());
+    let begun = kept.filter_map(|view| {
+        let before = &view.definition;
+        let program = match engine.programs.of(&planning, before) {
+            Ok(program) => program,
+            Err(error) => {
+                tracing::warn!(view = %before.name, %error, "a view's query does not compile");
+                return None;
+            }
+        };
+        let state = next_state(engine, before, &program);
+        if state == before.state {
+            return None;
+        }
+        let next = ViewDefinition { state, version: before.version + 1, ..ViewDefinition::clone(before) };
+        Some(CommitDraft::new(Arc::clone(snapshot), vec![Op::AlterView(Arc::new(next))]))
+    });
+    begun.collect()
 }
 
 struct Work {

@@ -28,18 +28,18 @@ pub(crate) struct Programs(Mutex<HashMap<ObjectId, Compiled>>);
 #[derive(Debug)]
 struct Compiled {
     view: Arc<ViewDefinition>,
-    inputs: Vec<Input>,
+    inputs: Vec<Defined>,
     program: Arc<ViewProgram>,
 }
 
 /// What a view reads, as it was defined.
 #[derive(Debug)]
-enum Input {
+enum Defined {
     Table(Arc<TableDefinition>),
     View(Arc<ViewDefinition>),
 }
 
-impl Input {
+impl Defined {
     fn all_of(planning: &Planning, definition: &ViewDefinition) -> Vec<Self> {
         let inputs = definition.inputs.iter().filter_map(|input| planning.snapshot.relation_by_id(*input));
         let defined = inputs.filter_map(|input| match input {
@@ -66,7 +66,7 @@ impl Programs {
         planning: &Planning,
         definition: &Arc<ViewDefinition>,
     ) -> std::result::Result<Arc<ViewProgram>, QueryError> {
-        let inputs = Input::all_of(planning, definition);
+        let inputs = Defined::all_of(planning, definition);
         if let Some(known) = self.0.lock().get(&definition.id)
             && Arc::ptr_eq(&known.view, definition)
             && known.inputs.iter().zip(&inputs).all(|(known, input)| known.is(input))
@@ -266,6 +266,7 @@ impl PendingTable<'_> {
         either.batches.extend(removed.batches.iter().cloned());
         let removes = removed.rows() > 0;
         Some(Change {
+            is_large: rows.rows() > self.version.rows_live() / 2,
             rows: SignedRows { removals: removes, source: planning.rows_source(&format!("changes of {name}"), rows) },
             removed: removes.then(|| planning.rows_source(&format!("removed from {name}"), removed)),
             before: SignedRows {

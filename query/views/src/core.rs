@@ -176,7 +176,8 @@ impl Core {
         if touched.is_empty() {
             return Ok(known);
         }
-        if self.keys.is_empty() {
+        let is_large = inputs.values().filter_map(|input| input.change.as_ref()).any(|change| change.is_large);
+        if self.keys.is_empty() || is_large {
             return self.whole(&trees);
         }
         self.with_touched_groups(known, touched, trees.now(self.tree())?)

@@ -44,6 +44,8 @@ pub struct Change {
     pub before: SignedRows,
     /// Every row that is there or went.
     pub either: Arc<dyn TableSource>,
+    /// So much changed that computing all groups anew costs less than finding those that were touched.
+    pub is_large: bool,
 }
 
 /// A table of a core at the snapshot that is read.
