@@ -144,6 +144,9 @@ pub struct Key {
     pub name: String,
     pub columns: Vec<ColumnId>,
     pub primary: bool,
+    /// Whether it was made by CREATE UNIQUE INDEX, and so is an index and no constraint.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub index: bool,
 }
 
 /// The version of a definition that was never altered.
@@ -164,7 +167,7 @@ pub struct TableDefinition {
     pub state_of: Option<ObjectId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckConstraint>,
-    /// The primary key first, the others in the order in which they were declared.
+    /// In the order in which they were made; of those that CREATE TABLE made the primary key is the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
     /// Rows that were made under an earlier version need not fit; a draft with such rows conflicts.

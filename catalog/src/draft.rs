@@ -264,16 +264,23 @@ impl Snapshot {
 
     fn create_table(&mut self, seq: CommitSeq, definition: &Arc<TableDefinition>) -> Result<(), Conflict> {
         self.take_name(&definition.name, definition.id)?;
+        self.take_rules(definition)?;
+        let version = TableVersion::empty(Arc::clone(definition), seq);
+        Arc::make_mut(&mut self.tables).insert(definition.id, Arc::new(version));
+        Ok(())
+    }
+
+    /// Takes the names of a table's keys and the ids of all its rules. The table's older keys are still there, if it has any.
+    fn take_rules(&mut self, definition: &TableDefinition) -> Result<(), Conflict> {
         definition.checks.iter().for_each(|check| self.note_object(check.id));
         for key in &definition.keys {
             let name = ObjectName::new(&definition.name.schema, &key.name);
-            if self.names.contains_key(&name) || self.key_named(&name).is_some() {
+            let others = self.key_named(&name).is_some_and(|(table, _)| table.definition.id != definition.id);
+            if self.names.contains_key(&name) || others {
                 return Err(Conflict::NameTaken(name));
             }
             self.note_object(key.id);
         }
-        let version = TableVersion::empty(Arc::clone(definition), seq);
-        Arc::make_mut(&mut self.tables).insert(definition.id, Arc::new(version));
         Ok(())
     }
 
@@ -284,7 +291,11 @@ impl Snapshot {
             return Err(Conflict::ObjectChanged(id));
         }
         version.changed_at = seq;
-        let old = std::mem::replace(&mut version.definition, Arc::clone(definition));
+        let old = Arc::clone(&version.definition);
+        if old.keys != definition.keys || old.checks != definition.checks || old.name.schema != definition.name.schema {
+            self.take_rules(definition)?;
+        }
+        self.table_mut(id)?.definition = Arc::clone(definition);
         self.rename(&old.name, &definition.name, id)
     }
 

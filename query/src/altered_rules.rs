@@ -11,7 +11,7 @@ use catalog::definition::{BoundExpression, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::ColumnId;
 use catalog::snapshot::Snapshot;
-use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
 
 /// Whether an expression reads a column.
@@ -115,27 +115,4 @@ pub(crate) fn refuse_retyping(
         }
         None => Ok(()),
     }
-}
-
-/// Refuses what a column cannot bring along when it is added to a table.
-pub(crate) fn refuse_rules(column: &ast::ColumnDef) -> Result<(), QueryError> {
-    let refused = column.options.iter().find(|option| {
-        !matches!(
-            option.option,
-            ColumnOption::Null | ColumnOption::NotNull | ColumnOption::Default(_) | ColumnOption::Collation(_)
-        )
-    });
-    let serial = crate::sequence_definition::serial_type(&column.data_type).is_some();
-    let what = match refused.map(|option| &option.option) {
-        Some(ColumnOption::PrimaryKey(_)) => "PRIMARY KEY",
-        Some(ColumnOption::Unique(_)) => "UNIQUE",
-        Some(ColumnOption::Check(_)) => "CHECK",
-        Some(ColumnOption::ForeignKey(_)) => "FOREIGN KEY",
-        Some(ColumnOption::Generated { .. }) => "GENERATED",
-        Some(_) => "this option",
-        None if serial => "a sequence",
-        None => return Ok(()),
-    };
-    Err(QueryError::unsupported(format!("ADD COLUMN with {what}"))
-        .hint("Declare it in CREATE TABLE, and fill the new table with INSERT INTO … SELECT."))
 }

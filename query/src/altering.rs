@@ -10,9 +10,9 @@
 //! Rows that another transaction adds meanwhile either fit the new definition as they are (they read like older rows), or its
 //! commit meets a conflict: `rows_fit_from` says which. What was looked up in the rows is relied on at commit.
 
-use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, refuse_rules, rename_column};
+use crate::added_columns::Computed;
+use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column};
 use crate::altered_views::{Altered, with_views};
-use crate::assignment::default_value;
 use crate::definitions::{check_defaults, done};
 use crate::dropping::shown;
 use crate::engine_error::{nearest, translate};
@@ -20,24 +20,21 @@ use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::retyping::{Retyped, is_relabelling, rewritten};
-use crate::row_rules::RowRules;
 use crate::scan::{Extra, RowSet};
 use crate::session::Session;
-use crate::statement::{DropObject, Statement, StatementKind};
+use crate::statement::{DropObject, Statement};
 use crate::statement_grammar::altering::{AlterAction, Alteration};
 use crate::statement_grammar::fold;
-use crate::table_definition::{check_columns, check_name, column_type, define_column};
-use crate::table_rules::add_rules;
+use crate::table_definition::{check_columns, check_name, column_type};
 use crate::transaction;
 use crate::view_following::Change;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
 use catalog::ids::ColumnId;
-use catalog::missing::MissingValue;
+use catalog::sequence::{SequenceDefinition, SequenceValue};
 use catalog::snapshot::{Relation, TableVersion, ViewVersion};
 use datafusion::common::Column as PlanColumn;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Volatility};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -100,10 +97,16 @@ fn check_kind(alteration: &Alteration, relation: &Relation<'_>) -> Result<(), Qu
             Some(AlterAction::RenameColumn { .. } | AlterAction::RenameTo(_) | AlterAction::SetSchema(_)) | None => {
                 Ok(())
             }
+            Some(AlterAction::AddIndex { .. }) if is == DropObject::MaterializedView => {
+                Err(QueryError::unsupported("an index on a materialized view")
+                    .hint("Leave the index out: the view is kept up to date without one."))
+            }
             Some(action) => {
                 let kind = if is == DropObject::View { "views" } else { "materialized views" };
-                let message =
-                    format!("ALTER action {} cannot be performed on relation \"{name}\"", action_name(action));
+                let message = match action {
+                    AlterAction::AddIndex { .. } => format!("cannot create index on relation \"{name}\""),
+                    _ => format!("ALTER action {} cannot be performed on relation \"{name}\"", action_name(action)),
+                };
                 wrong(message).map_err(|error| error.detail(format!("This operation is not supported for {kind}.")))
             }
         },
@@ -121,38 +124,56 @@ fn action_name(action: &AlterAction) -> &'static str {
         AlterAction::RenameColumn { .. } => "RENAME COLUMN",
         AlterAction::RenameTo(_) => "RENAME",
         AlterAction::SetSchema(_) => "SET SCHEMA",
+        AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } => "ADD CONSTRAINT",
+        AlterAction::DropConstraint { .. } => "DROP CONSTRAINT",
+        AlterAction::RenameConstraint { .. } => "RENAME CONSTRAINT",
     }
 }
 
 /// The pass in which PostgreSQL does an action, so that one statement can drop a column and add another of its name.
 fn pass_of(action: &AlterAction) -> u8 {
     match action {
-        AlterAction::DropColumn { .. } => 0,
+        AlterAction::DropColumn { .. } | AlterAction::DropConstraint { .. } => 0,
         AlterAction::SetType { .. } => 1,
         AlterAction::AddColumn { .. } => 2,
+        AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } => 4,
         _ => 3,
     }
 }
 
 /// A table on its way to its next definition.
-struct Alter<'a> {
-    planning: &'a Planning,
-    statement: &'a Statement,
-    version: &'a TableVersion,
-    next: TableDefinition,
-    dropped: Vec<(String, bool)>,
-    retyped: Vec<Retyped>,
+pub(crate) struct Alter<'a> {
+    pub planning: &'a Planning,
+    pub statement: &'a Statement,
+    pub version: &'a TableVersion,
+    pub next: TableDefinition,
+    pub dropped: Vec<(String, bool)>,
+    pub retyped: Vec<Retyped>,
+    /// Columns that come with a value for each row that is there.
+    pub computed: Vec<Computed>,
+    /// The sequences of columns that come, each with the number that the last row gets, if there is a row.
+    pub sequences: Vec<(SequenceDefinition, Option<SequenceValue>)>,
     /// Columns that must have a value in every row.
-    not_null: Vec<ColumnId>,
+    pub not_null: Vec<ColumnId>,
     /// Whether something was found out about the rows.
-    looked: bool,
+    pub looked: bool,
 }
 
 impl<'a> Alter<'a> {
     fn new(planning: &'a Planning, version: &'a TableVersion, statement: &'a Statement) -> Self {
         let next = TableDefinition::clone(&version.definition);
-        let (dropped, retyped, not_null) = (Vec::new(), Vec::new(), Vec::new());
-        Self { planning, statement, version, next, dropped, retyped, not_null, looked: false }
+        Self {
+            planning,
+            statement,
+            version,
+            next,
+            dropped: Vec::new(),
+            retyped: Vec::new(),
+            computed: Vec::new(),
+            sequences: Vec::new(),
+            not_null: Vec::new(),
+            looked: false,
+        }
     }
 
     /// The change that all actions are; an empty one where they come to nothing.
@@ -168,11 +189,10 @@ impl<'a> Alter<'a> {
         }
         check_columns(&self.next.columns)?;
         self.next.version = before.version + 1;
-        self.check_nulls(session).await?;
+        self.verify_rules(session).await?;
         let mut change = transaction::Change::default();
-        if !self.retyped.is_empty() {
-            self.looked = true;
-            self.next.rows_fit_from = self.next.version;
+        if !self.retyped.is_empty() || !self.computed.is_empty() {
+            self.depend_on_rows();
         }
         let next = Arc::new(self.next.clone());
         let altered = Altered {
@@ -186,16 +206,33 @@ impl<'a> Alter<'a> {
         };
         change.ops = with_views(session, self.planning, altered)?;
         change.ops.extend(dropped_sequences(&self.planning.snapshot, &next));
-        if self.retyped.iter().any(|retyped| !retyped.keeps_bytes) {
-            let rows = rewritten(session, self.planning, self.version, &next, &self.retyped, self.statement).await?;
+        change.ops.extend(std::mem::take(&mut self.sequences).into_iter().flat_map(|(sequence, value)| {
+            let (id, version) = (sequence.id, sequence.version);
+            let set = value.map(|value| Op::SetSequence { sequence: id, version, value });
+            std::iter::once(Op::CreateSequence(Arc::new(sequence))).chain(set)
+        }));
+        if self.rewrites() {
+            let rows = rewritten(session, &self, &next).await?;
             change.ops.push(Op::Truncate { table: next.id });
             change.ops.extend(rows.ops);
-            change.staged = rows.staged;
+            (change.staged, change.keys) = (rows.staged, rows.keys);
         }
         if self.looked {
             change.relies.extend(unchanged(session, &before));
         }
         Ok(change)
+    }
+
+    /// Whether all rows are computed and written anew.
+    pub(crate) fn rewrites(&self) -> bool {
+        let retyped = self.retyped.iter().any(|retyped| !retyped.keeps_bytes);
+        retyped || (!self.computed.is_empty() && self.version.rows_live() > 0)
+    }
+
+    /// Notes that the rows which are there were looked at, and that rows of older versions need not fit.
+    pub(crate) fn depend_on_rows(&mut self) {
+        self.looked = true;
+        self.next.rows_fit_from = self.version.definition.version + 1;
     }
 
     async fn act(&mut self, session: &mut Session, action: &AlterAction) -> Result<(), QueryError> {
@@ -205,7 +242,7 @@ impl<'a> Alter<'a> {
             AlterAction::SetType { column, data_type, using } => {
                 self.set_type(column, data_type, using.as_deref()).await
             }
-            AlterAction::SetDefault { column, default } => self.set_default(column, default.as_deref()).await,
+            AlterAction::SetDefault { column, default } => self.set_default(session, column, default.as_deref()).await,
             AlterAction::SetNotNull { column, not_null } => {
                 let position = self.position(column)?;
                 self.refuse_nullable(position, *not_null)?;
@@ -234,10 +271,20 @@ impl<'a> Alter<'a> {
                 self.next.name = moved(self.planning, &self.next.name, schema)?;
                 Ok(())
             }
+            // PostgreSQL tells no place for these.
+            AlterAction::AddConstraint(constraint) => {
+                self.add_constraint(session, constraint).map_err(|error| error.position(None))
+            }
+            AlterAction::DropConstraint { name, if_exists } => self.drop_constraint(session, name, *if_exists),
+            AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
+            AlterAction::AddIndex { name, columns, if_not_exists } => {
+                let added = self.add_index(session, name.as_ref(), columns, *if_not_exists);
+                added.map_err(|error| error.position(None))
+            }
         }
     }
 
-    fn position(&self, column: &Ident) -> Result<usize, QueryError> {
+    pub(crate) fn position(&self, column: &Ident) -> Result<usize, QueryError> {
         let table = self.version.definition.name.name.clone();
         self.position_called(column, |name| format!("column \"{name}\" of relation \"{table}\" does not exist"))
     }
@@ -253,71 +300,17 @@ impl<'a> Alter<'a> {
         })
     }
 
-    fn taken(&self, name: &str) -> Option<String> {
+    pub(crate) fn taken(&self, name: &str) -> Option<String> {
         let table = &self.next.name.name;
         let found = self.next.columns.iter().any(|known| known.name == name);
         found.then(|| format!("column \"{name}\" of relation \"{table}\" already exists"))
     }
 
-    fn refuse_taken(&self, name: &str) -> Result<(), QueryError> {
+    pub(crate) fn refuse_taken(&self, name: &str) -> Result<(), QueryError> {
         match self.taken(name) {
             Some(message) => Err(QueryError::new(ErrorKind::DuplicateColumn, message).column(name)),
             None => Ok(()),
         }
-    }
-
-    async fn add(
-        &mut self,
-        session: &mut Session,
-        column: &ast::ColumnDef,
-        if_not_exists: bool,
-    ) -> Result<(), QueryError> {
-        let name = fold(&column.name);
-        if let Some(message) = self.taken(&name).filter(|_| if_not_exists) {
-            session.notice_of(NoticeSeverity::Notice, ErrorKind::DuplicateColumn, format!("{message}, skipping"));
-            return Ok(());
-        }
-        self.refuse_taken(&name)?;
-        refuse_rules(column)?;
-        let id = self.next.next_column();
-        let added = define_column(id.0 as usize - 1, column, self.statement)?;
-        let mut added = self.with_bound_default(added, column).await?;
-        if added.default.is_some() {
-            added.missing = self.value_now(session, &added).await?;
-        }
-        if added.not_null && added.missing.is_none() {
-            self.not_null.push(id);
-        }
-        self.next.columns.push(added);
-        Ok(())
-    }
-
-    /// What a default is now, which the rows have that are there.
-    async fn value_now(&mut self, session: &mut Session, column: &Column) -> Result<Option<MissingValue>, QueryError> {
-        let value = default_value(self.planning, column)?;
-        if is_volatile(&value) {
-            if self.version.rows_live() > 0 {
-                let message = format!("adding column \"{}\" with a volatile default to a table with rows", column.name);
-                return Err(QueryError::unsupported(message)
-                    .hint("Add the column without a default, UPDATE the rows, then SET DEFAULT."));
-            }
-            self.looked = true;
-            self.next.rows_fit_from = self.version.definition.version + 1;
-            return Ok(None);
-        }
-        let plan = LogicalPlanBuilder::empty(true).project([value.alias("value")]).and_then(LogicalPlanBuilder::build);
-        let plan = plan.map_err(|error| translate(error, None))?;
-        let planning = Arc::new(self.planning.again());
-        let mut rows = crate::dispatch::run_plan(session, &planning, plan, None).await?;
-        let batch =
-            rows.next().await.ok_or_else(|| QueryError::new(ErrorKind::Internal, "a default without value"))??;
-        let array = arrow::compute::cast(batch.column(0), &column.sql_type.data_type())
-            .map_err(|error| translate(error.into(), None))?;
-        let column = Column { not_null: false, ..column.clone() };
-        let alone = TableDefinition::new(self.next.id, self.next.name.clone(), vec![column]);
-        let rules = RowRules::compile(&planning, &Arc::new(alone))?;
-        let row = rules.checked(vec![array]).map_err(|violation| violation.error)?;
-        Ok(MissingValue::new(Arc::clone(row.column(0))))
     }
 
     fn drop(
@@ -353,7 +346,12 @@ impl<'a> Alter<'a> {
         Ok(())
     }
 
-    async fn set_default(&mut self, column: &Ident, default: Option<&ast::Expr>) -> Result<(), QueryError> {
+    async fn set_default(
+        &mut self,
+        session: &Session,
+        column: &Ident,
+        default: Option<&ast::Expr>,
+    ) -> Result<(), QueryError> {
         let position = self.position(column)?;
         let mut changed = self.next.columns[position].clone();
         let computed = match (&changed.identity, &changed.generated) {
@@ -376,24 +374,8 @@ impl<'a> Alter<'a> {
             data_type: ast::DataType::Unspecified,
             options: default.map(option).into_iter().collect(),
         };
-        self.next.columns[position] = self.with_bound_default(changed, &written).await?;
+        self.next.columns[position] = self.bound_alone(session, changed, &written).await?.0;
         Ok(())
-    }
-
-    /// The column with its default bound and checked, as CREATE TABLE does it. `written` is its syntax.
-    async fn with_bound_default(&self, column: Column, written: &ast::ColumnDef) -> Result<Column, QueryError> {
-        let mut alone = TableDefinition::new(self.next.id, self.next.name.clone(), vec![column]);
-        check_columns(&alone.columns)?;
-        let template = crate::statement::parse("CREATE TABLE t (a integer)")?.into_iter().next();
-        let Some(StatementKind::CreateTable(mut create)) = template.map(|statement| statement.kind) else {
-            return Err(QueryError::new(ErrorKind::Internal, "a template was not parsed as what it is"));
-        };
-        create.definition.columns = vec![written.clone()];
-        // Defaults have no ids of their own.
-        let no_id = || self.next.id;
-        add_rules(self.planning, &mut alone, &create.definition, no_id, self.statement)?;
-        check_defaults(self.planning, &alone).await?;
-        Ok(alone.columns.remove(0))
     }
 
     /// A column of a primary key, and one that numbers its rows, stays NOT NULL.
@@ -441,11 +423,10 @@ impl<'a> Alter<'a> {
     }
 
     /// Looks for NULLs in the columns that become NOT NULL.
-    async fn check_nulls(&mut self, session: &Session) -> Result<(), QueryError> {
+    pub(crate) async fn check_nulls(&mut self, session: &Session) -> Result<(), QueryError> {
         for id in std::mem::take(&mut self.not_null) {
             let Some(position) = self.next.position(id) else { continue };
-            self.looked = true;
-            self.next.rows_fit_from = self.next.version;
+            self.depend_on_rows();
             self.next.columns[position].nulls_before = true;
             if self.has_nulls(session, id).await? {
                 let (name, table) = (&self.next.columns[position].name, &self.version.definition.name);
@@ -475,15 +456,20 @@ impl<'a> Alter<'a> {
             .and_then(|plan| plan.limit(0, Some(1)))
             .and_then(LogicalPlanBuilder::build)
             .map_err(|error| translate(error, None))?;
-        let planning = Arc::new(self.planning.again());
-        let mut rows = crate::dispatch::run_plan(session, &planning, plan, None).await?;
-        while let Some(batch) = rows.next().await {
-            if batch?.num_rows() > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        has_rows(session, self.planning, plan).await
     }
+}
+
+/// Whether a plan gives any row.
+pub(crate) async fn has_rows(session: &Session, planning: &Planning, plan: LogicalPlan) -> Result<bool, QueryError> {
+    let planning = Arc::new(planning.again());
+    let mut rows = crate::dispatch::run_plan(session, &planning, plan, None).await?;
+    while let Some(batch) = rows.next().await {
+        if batch?.num_rows() > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// That nobody else has changed the table since the statement looked at it; nothing where the transaction made the table.
@@ -492,23 +478,16 @@ fn unchanged(session: &Session, definition: &TableDefinition) -> Option<Op> {
     Some(Op::Expect { relation: definition.id, that: Expectation::Unchanged(changed_at) })
 }
 
-fn is_volatile(value: &Expr) -> bool {
-    let mut volatile = false;
-    let walked = value.apply(|part| {
-        if let Expr::ScalarFunction(call) = part {
-            volatile |= call.func.signature().volatility == Volatility::Volatile;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.expect("the walk itself does not fail");
-    volatile
+/// Whether another relation has a name, or an index.
+pub(crate) fn is_taken(planning: &Planning, name: &ObjectName) -> bool {
+    planning.snapshot.names.contains_key(name) || planning.snapshot.key_named(name).is_some()
 }
 
 /// The name after RENAME TO.
 fn renamed(planning: &Planning, name: &ObjectName, to: &Ident) -> Result<ObjectName, QueryError> {
     let to = ObjectName::new(&name.schema, fold(to));
     check_name(&to.name)?;
-    if planning.snapshot.names.contains_key(&to) {
+    if is_taken(planning, &to) {
         let message = format!("relation \"{}\" already exists", to.name);
         return Err(QueryError::new(ErrorKind::DuplicateTable, message).table(&to.name));
     }
@@ -526,7 +505,7 @@ fn moved(planning: &Planning, name: &ObjectName, schema: &Ident) -> Result<Objec
         let message = format!("schema \"{}\" does not exist", to.schema);
         return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
     }
-    if to != *name && planning.snapshot.names.contains_key(&to) {
+    if to != *name && is_taken(planning, &to) {
         let message = format!("relation \"{}\" already exists in schema \"{}\"", to.name, to.schema);
         return Err(QueryError::new(ErrorKind::DuplicateTable, message).table(&to.name));
     }

@@ -93,7 +93,7 @@ fn is_untyped(value: &ast::Expr) -> bool {
 }
 
 /// A column's default as syntax; NULL where there is none.
-fn default_of(column: &Column) -> Result<ast::Expr, QueryError> {
+pub(crate) fn default_of(column: &Column) -> Result<ast::Expr, QueryError> {
     let Some(text) = column.missing_value() else { return Ok(ast::Expr::value(ast::Value::Null)) };
     let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
     let parsed = parser.and_then(|mut parser| parser.parse_expr());

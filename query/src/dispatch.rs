@@ -14,8 +14,8 @@ use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
-    altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables, explain, insert,
-    modify, sequence_definition,
+    altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
+    explain, insert, modify, sequence_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -153,7 +153,7 @@ fn unsupported(what: &str) -> QueryError {
     let error = QueryError::unsupported(what);
     match what {
         "MERGE" => error.hint("UPDATE and INSERT in one transaction do the same."),
-        "CREATE INDEX" | "CREATE UNIQUE" => {
+        "CREATE INDEX" => {
             error.hint("Rows are found by partition and sort order: see PARTITION BY and order_by of CREATE TABLE.")
         }
         "GRANT" | "REVOKE" | "CREATE ROLE" | "CREATE USER" => {

@@ -4,21 +4,27 @@ use crate::definitions::done;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::planner::Planning;
 use crate::response::Response;
-use crate::sequence_definition::refuse_needed_sequences;
+use crate::sequence_definition::lost_defaults;
 use crate::session::Session;
 use crate::statement::{DropObject, DropStatement};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use catalog::definition::TableDefinition;
 use catalog::draft::Op;
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, Snapshot};
 use datafusion::sql::sqlparser::ast;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let snapshot = Arc::clone(&planning.snapshot);
+    if drop.object == DropObject::Index {
+        let ops = drop_indexes(session, &planning, drop)?;
+        session.add_change(Change::of(ops))?;
+        return Ok(done(drop.object.command()));
+    }
     let mut doomed = Vec::new();
     for name in &drop.names {
         if drop.object == DropObject::Schema {
@@ -38,6 +44,38 @@ pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Resul
     Ok(done(drop.object.command()))
 }
 
+/// The next definitions of the tables that lose unique indexes.
+fn drop_indexes(session: &mut Session, planning: &Planning, drop: &DropStatement) -> Result<Vec<Op>, QueryError> {
+    let mut altered: BTreeMap<ObjectId, TableDefinition> = BTreeMap::new();
+    for name in &drop.names {
+        let candidates = planning.candidates(name)?;
+        let found = candidates.iter().find_map(|candidate| planning.snapshot.key_named(candidate));
+        let Some((table, key)) = found else {
+            if let Some(relation) = candidates.iter().find_map(|candidate| planning.snapshot.relation(candidate)) {
+                let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{name}\" is not an index"));
+                return Err(error.hint(identified(&relation).2));
+            }
+            if !drop.if_exists {
+                let message = format!("index \"{name}\" does not exist");
+                return Err(QueryError::new(ErrorKind::UndefinedObject, message));
+            }
+            session.notice(NoticeSeverity::Notice, format!("index \"{name}\" does not exist, skipping"));
+            continue;
+        };
+        let (before, of) =
+            (&table.definition, format!("constraint {} on table {}", key.name, table.definition.name.name));
+        if !key.index {
+            let message = format!("cannot drop index {} because {of} requires it", key.name);
+            return Err(
+                QueryError::new(ErrorKind::DependentObjects, message).hint(format!("You can drop {of} instead."))
+            );
+        }
+        let first = || TableDefinition { version: before.version + 1, ..TableDefinition::clone(before) };
+        altered.entry(before.id).or_insert_with(first).keys.retain(|kept| kept.id != key.id);
+    }
+    Ok(altered.into_values().map(|next| Op::AlterTable(Arc::new(next))).collect())
+}
+
 fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> Result<ObjectId, QueryError> {
     let resolved = planning.object_name(name)?;
     let wrong = |is: &str, hint: &str| {
@@ -49,7 +87,13 @@ fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> R
         error.message = format!("{kind} \"{name}\" does not exist");
         error
     })?;
-    let (id, is, hint) = match relation {
+    let (id, is, hint) = identified(&relation);
+    if is == object { Ok(id) } else { wrong(&format!("a {kind}"), hint) }
+}
+
+/// A relation's id, what it is, and how it is dropped.
+fn identified(relation: &Relation<'_>) -> (ObjectId, DropObject, &'static str) {
+    match relation {
         Relation::Table(version) => (version.definition.id, DropObject::Table, "Use DROP TABLE to remove a table."),
         Relation::View(view) if view.definition.is_plain() => {
             (view.definition.id, DropObject::View, "Use DROP VIEW to remove a view.")
@@ -61,8 +105,7 @@ fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> R
         Relation::Sequence(sequence) => {
             (sequence.definition.id, DropObject::Sequence, "Use DROP SEQUENCE to remove a sequence.")
         }
-    };
-    if is == object { Ok(id) } else { wrong(&format!("a {kind}"), hint) }
+    }
 }
 
 fn kind_of(object: DropObject) -> &'static str {
@@ -72,6 +115,7 @@ fn kind_of(object: DropObject) -> &'static str {
         DropObject::View => "view",
         DropObject::Schema => "schema",
         DropObject::Sequence => "sequence",
+        DropObject::Index => "index",
     }
 }
 
@@ -82,7 +126,7 @@ fn drop_ops(
     doomed: Vec<ObjectId>,
     cascade: bool,
 ) -> Result<Vec<Op>, QueryError> {
-    refuse_needed_sequences(session.planning()?.as_ref(), &doomed)?;
+    let (mut ops, defaults) = lost_defaults(session.planning()?.as_ref(), &doomed, cascade)?;
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
     for id in &doomed {
@@ -94,8 +138,9 @@ fn drop_ops(
             let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
             return Err(restricted(snapshot, target));
         }
-        tell_cascade(session, snapshot, &extra);
     }
+    let lost = extra.iter().map(|id| shown(snapshot, *id)).chain(defaults);
+    tell_cascade(session, lost.collect());
     let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
     let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
     let drop = |id| match snapshot.relation_by_id(id) {
@@ -103,11 +148,11 @@ fn drop_ops(
         Some(Relation::Sequence(_)) => Op::DropSequence(id),
         _ => Op::DropView(id),
     };
-    Ok(order.into_iter().chain(owned).map(drop).collect())
+    ops.extend(order.into_iter().chain(owned).map(drop));
+    Ok(ops)
 }
 
-fn tell_cascade(session: &mut Session, snapshot: &Snapshot, dropped: &[ObjectId]) {
-    let names: Vec<String> = dropped.iter().map(|id| shown(snapshot, *id)).collect();
+fn tell_cascade(session: &mut Session, names: Vec<String>) {
     let told = match names.as_slice() {
         [] => return,
         [one] => format!("drop cascades to {one}"),
@@ -121,7 +166,7 @@ pub(crate) fn cascades(session: &mut Session, snapshot: &Snapshot, views: &[Obje
     let mut order = Vec::new();
     let mut seen = BTreeSet::new();
     views.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
-    tell_cascade(session, snapshot, &order);
+    tell_cascade(session, order.iter().map(|id| shown(snapshot, *id)).collect());
     order.into_iter().map(Op::DropView).collect()
 }
 

@@ -28,6 +28,8 @@ pub mod response;
 pub mod types;
 
 mod activity;
+mod added_columns;
+mod altered_constraints;
 mod altered_rules;
 mod altered_views;
 mod altering;

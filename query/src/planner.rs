@@ -333,6 +333,18 @@ impl Planning {
         }
     }
 
+    /// What a name can mean, the first of the search path first.
+    pub(crate) fn candidates(&self, name: &ast::ObjectName) -> std::result::Result<Vec<ObjectName>, QueryError> {
+        match name.0.as_slice() {
+            [only] => {
+                let name = only.as_ident().map(fold).unwrap_or_default();
+                let path = self.facts.effective_path(false);
+                Ok(path.into_iter().map(|schema| ObjectName::new(schema, &name)).collect())
+            }
+            _ => Ok(vec![self.object_name(name)?]),
+        }
+    }
+
     /// The schema that CREATE uses for an unqualified name: the first of the search path that exists.
     pub(crate) fn creation_schema(&self) -> String {
         let path = self.facts.effective_path(false);

@@ -336,30 +336,55 @@ pub(crate) fn restart_owned(planning: &Planning, table: ObjectId) -> Vec<Op> {
     restarted.collect()
 }
 
-/// Fails for a sequence, or a table with one, that a column of a table needs which stays.
-pub(crate) fn refuse_needed_sequences(planning: &Planning, doomed: &[ObjectId]) -> Result<(), QueryError> {
+/// What becomes of the columns of staying tables that take numbers of a sequence which goes, or of one whose table goes: with
+/// CASCADE they lose their defaults, which are told; else they stand in the way. An identity column does in any case.
+pub(crate) fn lost_defaults(
+    planning: &Planning,
+    doomed: &[ObjectId],
+    cascade: bool,
+) -> Result<(Vec<Op>, Vec<String>), QueryError> {
     let snapshot = &planning.snapshot;
     let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id));
-    for sequence in doomed.iter().filter_map(|id| snapshot.sequences.get(id)).chain(owned) {
-        let id = sequence.definition.id;
-        let name = planning.facts.class_name(id);
-        let staying = snapshot.tables.values().filter(|table| !doomed.contains(&table.definition.id));
-        let mut columns = staying.flat_map(|table| table.definition.columns.iter().map(move |column| (table, column)));
-        let Some((table, column)) = columns.find(|(_, column)| takes_numbers(column, id)) else { continue };
-        let (table, column_name) = (&table.definition.name.name, &column.name);
-        let owner = sequence.definition.owner.filter(|owner| doomed.contains(&owner.table));
-        let dropped = owner.map_or_else(|| format!("sequence {name}"), |owner| shown(snapshot, owner.table));
-        let refused =
-            |why: String| QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {dropped} because {why}"));
-        return Err(match column.identity {
-            Some(_) => refused(format!("column {column_name} of table {table} requires it"))
-                .hint(format!("You can drop column {column_name} of table {table} instead.")),
-            None => refused("other objects depend on it".into())
-                .detail(format!("default value for column {column_name} of table {table} depends on sequence {name}"))
-                .hint("Drop the default of the column first."),
-        });
+    let sequences: Vec<_> = doomed.iter().filter_map(|id| snapshot.sequences.get(id)).chain(owned).collect();
+    let (mut ops, mut told) = (Vec::new(), Vec::new());
+    for table in snapshot.tables.values().filter(|table| !doomed.contains(&table.definition.id)) {
+        let mut next = TableDefinition::clone(&table.definition);
+        for column in &mut next.columns {
+            let taken = sequences.iter().find(|sequence| takes_numbers(column, sequence.definition.id));
+            let Some(sequence) = taken else { continue };
+            let of = format!("column {} of table {}", column.name, table.definition.name.name);
+            if !cascade || column.identity.is_some() {
+                return Err(needed(planning, sequence, doomed, column, &of));
+            }
+            column.default = None;
+            told.push(format!("default value for {of}"));
+        }
+        if next != *table.definition {
+            next.version += 1;
+            ops.push(Op::AlterTable(Arc::new(next)));
+        }
     }
-    Ok(())
+    Ok((ops, told))
+}
+
+fn needed(
+    planning: &Planning,
+    sequence: &SequenceVersion,
+    doomed: &[ObjectId],
+    column: &Column,
+    of: &str,
+) -> QueryError {
+    let name = planning.facts.class_name(sequence.definition.id);
+    let owner = sequence.definition.owner.filter(|owner| doomed.contains(&owner.table));
+    let dropped = owner.map_or_else(|| format!("sequence {name}"), |owner| shown(&planning.snapshot, owner.table));
+    let refused =
+        |why: String| QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {dropped} because {why}"));
+    match column.identity {
+        Some(_) => refused(format!("{of} requires it")).hint(format!("You can drop {of} instead.")),
+        None => refused("other objects depend on it".into())
+            .detail(format!("default value for {of} depends on sequence {name}"))
+            .hint("Use DROP ... CASCADE to drop the dependent objects too."),
+    }
 }
 
 // ---- columns with a sequence of their own ----

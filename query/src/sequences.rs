@@ -151,7 +151,8 @@ fn set(engine: &Engine, definition: &SequenceDefinition, value: SequenceValue) -
     engine.commit_and_wait(CommitDraft::new(engine.catalog.snapshot(), vec![op])).map(drop)
 }
 
-fn ended(definition: &SequenceDefinition) -> QueryError {
+/// What is told when a sequence has no further number.
+pub(crate) fn ended(definition: &SequenceDefinition) -> QueryError {
     let name = &definition.name.name;
     let message = match definition.increment > 0 {
         true => format!("nextval: reached maximum value of sequence \"{name}\" ({})", definition.max),

@@ -185,6 +185,7 @@ pub(crate) enum DropObject {
     View,
     Schema,
     Sequence,
+    Index,
 }
 
 /// The right side of SET; `Default` is the reset value.
@@ -272,6 +273,7 @@ impl DropObject {
             Self::View => "DROP VIEW",
             Self::Schema => "DROP SCHEMA",
             Self::Sequence => "DROP SEQUENCE",
+            Self::Index => "DROP INDEX",
         }
     }
 }

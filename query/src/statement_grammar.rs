@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use deriving::{create_from, take_into};
+use indexes::create_unique_index;
 use std::sync::Arc;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
@@ -25,6 +26,7 @@ const UNSUPPORTED: [&str; 15] = [
 
 pub(crate) mod altering;
 pub(crate) mod deriving;
+mod indexes;
 mod partitions;
 mod sequences;
 mod sessions;
@@ -403,6 +405,7 @@ impl Words<'_> {
                 let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
                 Ok(StatementKind::CreateSchema { name, if_not_exists })
             }
+            Ast::CreateIndex(index) if index.unique => create_unique_index(index),
             _ => {
                 let what = self.word_at(1).unwrap_or_default().to_uppercase();
                 Ok(StatementKind::Unsupported(format!("CREATE {what}")))
@@ -411,7 +414,7 @@ impl Words<'_> {
     }
 
     /// Takes `NULLS DISTINCT` away from keys, which says what holds without it; the opposite is refused.
-    fn take_nulls_distinct(&mut self) -> Result<(), QueryError> {
+    pub(super) fn take_nulls_distinct(&mut self) -> Result<(), QueryError> {
         let word = |words: &Self, index: usize, wanted: &str| words.word_at(index).as_deref() == Some(wanted);
         while let Some(index) = (0..self.tokens.len()).find(|index| {
             let nulls = word(self, *index, "unique") && word(self, index + 1, "nulls");
@@ -452,6 +455,11 @@ impl Words<'_> {
     fn generic(&mut self) -> Result<StatementKind, QueryError> {
         let first = self.peek_word().unwrap_or_default();
         let overriding = self.take_overriding();
+        if self.take_all(&["drop", "index", "concurrently"]) {
+            // Nobody waits for a DROP INDEX, whether it says so or not.
+            self.tokens.remove(self.next - 1);
+            self.next = 0;
+        }
         let mut statement = self.parse_rest(|parser| parser.parse_statement())?;
         let into = take_into(&mut statement);
         mend_spellings(&mut statement, self.source)?;
@@ -472,6 +480,7 @@ impl Words<'_> {
                     ast::ObjectType::View => DropObject::View,
                     ast::ObjectType::Schema => DropObject::Schema,
                     ast::ObjectType::Sequence => DropObject::Sequence,
+                    ast::ObjectType::Index => DropObject::Index,
                     other => return Ok(StatementKind::Unsupported(format!("DROP {other}"))),
                 };
                 Ok(StatementKind::Drop(DropStatement { object, names, if_exists, cascade }))

@@ -77,7 +77,7 @@ fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn constraint_unsupported(text: &str) -> QueryError {
+pub(crate) fn constraint_unsupported(text: &str) -> QueryError {
     let what = if text.contains("FOREIGN KEY") { "FOREIGN KEY" } else { "this constraint" };
     QueryError::unsupported(what).hint("Leave the constraint out; keys, NOT NULL, CHECK and DEFAULT are kept.")
 }

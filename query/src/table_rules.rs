@@ -145,7 +145,7 @@ fn shortened(table: &str, column: Option<&str>, label: &str) -> String {
 }
 
 /// The generated columns of a CREATE TABLE with their expressions.
-fn generated_columns(
+pub(crate) fn generated_columns(
     definition: &TableDefinition,
     create: &ast::CreateTable,
     statement: &Statement,
@@ -178,7 +178,8 @@ fn generated_columns(
     Ok(generated)
 }
 
-fn generation(
+/// The generation expression of the column at `position`, bound. `generated` are all generated columns with theirs.
+pub(crate) fn generation(
     planning: &Planning,
     definition: &TableDefinition,
     position: usize,

@@ -120,3 +120,23 @@ async fn counters_that_many_sessions_upsert_add_up() {
     let found = session.rows("SELECT count(*), sum(n) FROM counts").await.unwrap();
     assert_eq!(found, [[Some("3".to_string()), Some((WRITERS * 20).to_string())]]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_constraint_that_comes_and_rows_that_come_beside_it_meet() {
+    let (fixture, alterer) = start("CREATE TABLE t (id integer, who text)").await;
+    let writer = fixture.session().await;
+    alterer.run("INSERT INTO t VALUES (1, 'first')").await.unwrap();
+    writer.run("BEGIN").await.unwrap();
+    writer.run("INSERT INTO t VALUES (1, 'second')").await.unwrap();
+    alterer.run("ALTER TABLE t ADD PRIMARY KEY (id)").await.unwrap();
+    let failure = writer.run("COMMIT").await.unwrap_err();
+    assert!(failure.has_code("40001"), "{failure:?}");
+    alterer.run("BEGIN").await.unwrap();
+    alterer.run("ALTER TABLE t ADD UNIQUE (who), ADD CHECK (id < 2)").await.unwrap();
+    writer.run("INSERT INTO t VALUES (2, 'first')").await.unwrap();
+    let failure = alterer.run("COMMIT").await.unwrap_err();
+    assert!(failure.has_code("40001"), "{failure:?}");
+    let failure = alterer.run("ALTER TABLE t ADD UNIQUE (who)").await.unwrap_err();
+    assert!(failure.has_code("23505"), "{failure:?}");
+    assert_eq!(alterer.value("SELECT count(*) FROM t").await.unwrap().as_deref(), Some("2"));
+}

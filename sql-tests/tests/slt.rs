@@ -55,6 +55,7 @@ files! {
     tables_change_and_their_views_follow: "altered_tables.slt",
     tables_are_made_from_queries_and_tables: "derived_tables.slt",
     keys_hold_in_tables_that_change: "altered_keys.slt",
+    constraints_come_to_tables_with_rows: "altered_constraints.slt",
     explain_says_what_was_pruned: "explain.slt",
     views_equal_their_queries: "views.slt",
     views_over_several_tables_equal_their_queries: "view_joins.slt",

@@ -290,7 +290,13 @@ fn commits_of_version_1_are_read() {
 fn keys_are_in_the_document_of_a_table_that_has_some() {
     let plain = table(16384, "sales");
     assert!(!serde_json::to_string(&*plain).unwrap().contains("keys"));
-    let key = Key { id: ObjectId(16385), name: "sales_pkey".to_string(), columns: vec![ColumnId(1)], primary: true };
+    let key = Key {
+        id: ObjectId(16385),
+        name: "sales_pkey".to_string(),
+        columns: vec![ColumnId(1)],
+        primary: true,
+        index: false,
+    };
     let keyed = TableDefinition { keys: vec![key], ..(*plain).clone() };
     let bytes = encode_ops(&[Op::CreateTable(Arc::new(keyed.clone()))]);
     let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();

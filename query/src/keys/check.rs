@@ -52,7 +52,9 @@ impl Taken {
         let (engine, snapshot, style) = (Arc::clone(&session.engine), Arc::clone(snapshot), session.output_style());
         let work = session.engine.compute().spawn_blocking(move || {
             let version = version_seen(&snapshot, definition.id, &change.ops)?;
-            let mut check = Check { indexes: &engine.keys, definition: &definition, parts: parts_of(&version), style };
+            let parts = parts_of(&version);
+            let mut check =
+                Check { indexes: &engine.keys, definition: &definition, parts, style, refusal: already_exists };
             Ok(check.all(&mut change, keys).map(|()| change))
         });
         let checked: Result<Change, KeyFailure> = session.token.guard(async { joined(work.await) }).await?;
@@ -92,17 +94,22 @@ fn parts_added(table: ObjectId, ops: &[Op]) -> Vec<Part> {
     ops.iter().flat_map(of_op).collect()
 }
 
-struct Check<'a> {
-    indexes: &'a KeyIndexes,
-    definition: &'a TableDefinition,
+pub(super) struct Check<'a> {
+    pub indexes: &'a KeyIndexes,
+    pub definition: &'a TableDefinition,
     /// What the new rows are compared with.
-    parts: Vec<Part>,
-    style: OutputStyle,
+    pub parts: Vec<Part>,
+    pub style: OutputStyle,
+    /// What a row is told whose key another row has.
+    pub refusal: Refusal,
 }
+
+/// An error about the first row of a key's columns.
+pub(super) type Refusal = fn(&TableDefinition, &KeyShape, &[ArrayRef], &OutputStyle) -> QueryError;
 
 impl Check<'_> {
     /// Checks all keys and notes their digests in the change.
-    fn all(&mut self, change: &mut Change, logs: Vec<KeyLog>) -> Result<(), KeyFailure> {
+    pub(super) fn all(&mut self, change: &mut Change, logs: Vec<KeyLog>) -> Result<(), KeyFailure> {
         let added = parts_added(self.definition.id, &change.ops);
         let mut first: Option<KeyFailure> = None;
         for mut log in logs {
@@ -135,7 +142,7 @@ impl Check<'_> {
                 continue;
             }
             if let Some(key) = self.duplicate(&log.shape, *digest, added)? {
-                let error = already_exists(self.definition, &log.shape, &key, &self.style);
+                let error = (self.refusal)(self.definition, &log.shape, &key, &self.style);
                 return Ok(Some(KeyFailure { row: Some(log.row_of(place)), error }));
             }
         }

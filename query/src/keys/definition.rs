@@ -1,4 +1,4 @@
-//! Keys in CREATE TABLE: from the constraints of columns and of the table to the keys of its definition.
+//! Keys in CREATE TABLE and ALTER TABLE: from the constraints of columns and of the table to the keys of its definition.
 //!
 //! Names and order are PostgreSQL's: the primary key comes first, a constraint that says the same as one before it is
 //! dropped, and those without a name are called `t_pkey` and `t_a_b_key`, with a number behind where that is taken.
@@ -9,7 +9,7 @@ use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use catalog::commit::Catalog;
 use catalog::definition::{Column, Key, ObjectName, TableDefinition};
-use catalog::ids::ColumnId;
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
@@ -32,9 +32,29 @@ pub(crate) struct KeyClause<'a> {
     primary: bool,
     /// Whether it is the option of a column, and so stands behind the column's name.
     of_column: bool,
+    /// Whether it is asked for by CREATE UNIQUE INDEX.
+    index: bool,
 }
 
-impl KeyClause<'_> {
+impl<'a> KeyClause<'a> {
+    fn new(name: Option<&'a Ident>, columns: Vec<&'a Ident>, primary: bool) -> Self {
+        Self { name, columns, primary, of_column: false, index: false }
+    }
+
+    /// The key that CREATE UNIQUE INDEX asks for.
+    pub(crate) fn of_index(name: Option<&'a Ident>, columns: &'a [Ident]) -> Self {
+        Self { index: true, ..Self::new(name, columns.iter().collect(), false) }
+    }
+
+    /// What stands at the end of its name.
+    fn label(&self) -> &'static str {
+        match self {
+            Self { primary: true, .. } => "pkey",
+            Self { index: true, .. } => "idx",
+            _ => "key",
+        }
+    }
+
     /// Where it begins in the text: at its name, if it has one.
     fn place(&self, statement: &Statement) -> Option<usize> {
         let word = |token: &TokenWithSpan, wanted: Keyword| match &token.token {
@@ -64,8 +84,10 @@ pub(crate) fn of_column(column: &ColumnDef) -> Result<Vec<KeyClause<'_>>, QueryE
             ColumnOption::Unique(key) => refuse_deferrable(key.characteristics.as_ref()).map(|()| false),
             _ => return None,
         };
-        let clause =
-            |primary| KeyClause { name: option.name.as_ref(), columns: vec![&column.name], primary, of_column: true };
+        let clause = |primary| KeyClause {
+            of_column: true,
+            ..KeyClause::new(option.name.as_ref(), vec![&column.name], primary)
+        };
         Some(primary.map(clause))
     });
     clauses.collect()
@@ -76,11 +98,11 @@ pub(crate) fn of_constraint(constraint: &TableConstraint) -> Result<Option<KeyCl
     Ok(match constraint {
         TableConstraint::PrimaryKey(PrimaryKeyConstraint { name, columns, characteristics, .. }) => {
             refuse_deferrable(characteristics.as_ref())?;
-            Some(KeyClause { name: name.as_ref(), columns: named_columns(columns)?, primary: true, of_column: false })
+            Some(KeyClause::new(name.as_ref(), named_columns(columns)?, true))
         }
         TableConstraint::Unique(UniqueConstraint { name, columns, characteristics, .. }) => {
             refuse_deferrable(characteristics.as_ref())?;
-            Some(KeyClause { name: name.as_ref(), columns: named_columns(columns)?, primary: false, of_column: false })
+            Some(KeyClause::new(name.as_ref(), named_columns(columns)?, false))
         }
         _ => None,
     })
@@ -112,8 +134,11 @@ pub(crate) struct NewKeys<'a> {
 }
 
 impl NewKeys<'_> {
-    fn is_taken(&self, name: &ObjectName) -> bool {
-        self.snapshot.names.contains_key(name) || self.snapshot.key_named(name).is_some()
+    /// Whether a relation has the name, or a key of another table than `own`.
+    fn is_taken(&self, name: &ObjectName, own: ObjectId) -> bool {
+        let other = |table: &TableDefinition| table.id != own;
+        let key = self.snapshot.key_named(name);
+        self.snapshot.names.contains_key(name) || key.is_some_and(|(table, _)| other(&table.definition))
     }
 }
 
@@ -145,13 +170,14 @@ pub(crate) fn add(
         }
         let taken = |name: &str| {
             let own = name == definition.name.name || definition.keys.iter().any(|key| key.name == name);
-            own || new_keys.is_taken(&ObjectName::new(&definition.name.schema, name))
+            own || new_keys.is_taken(&ObjectName::new(&definition.name.schema, name), definition.id)
         };
         let name = match clause.name {
             Some(name) => given_name(&fold(name), &taken)?,
-            None => default_name(definition, &columns, clause.primary, &taken),
+            None => default_name(definition, &columns, clause.label(), &taken),
         };
-        definition.keys.push(Key { id: new_keys.catalog.allocate_object(), name, columns, primary: clause.primary });
+        let (id, KeyClause { primary, index, .. }) = (new_keys.catalog.allocate_object(), clause);
+        definition.keys.push(Key { id, name, columns, primary, index });
     }
     Ok(())
 }
@@ -170,7 +196,8 @@ fn columns_of(
         let place = clause.place(statement);
         let name = fold(column);
         let Some(found) = definition.columns.iter().find(|known| known.name == name) else {
-            let message = format!("column \"{name}\" named in key does not exist");
+            let named = if clause.index { "" } else { " named in key" };
+            let message = format!("column \"{name}\"{named} does not exist");
             return Err(QueryError::new(ErrorKind::UndefinedColumn, message).position(place));
         };
         if ids.contains(&found.id) {
@@ -214,12 +241,11 @@ fn given_name(name: &str, taken: &dyn Fn(&str) -> bool) -> Result<String, QueryE
 fn default_name(
     definition: &TableDefinition,
     columns: &[ColumnId],
-    primary: bool,
+    label: &str,
     taken: &dyn Fn(&str) -> bool,
 ) -> String {
     let names = columns.iter().filter_map(|id| definition.column(*id)).map(|column| column.name.as_str());
-    let middle = if primary { String::new() } else { names.collect::<Vec<_>>().join("_") };
-    let label = if primary { "pkey" } else { "key" };
+    let middle = if label == "pkey" { String::new() } else { names.collect::<Vec<_>>().join("_") };
     let numbered = (0..).map(|number| if number == 0 { label.to_string() } else { format!("{label}{number}") });
     let mut names = numbered.map(|label| composed_name(&definition.name.name, &middle, &label));
     names.find(|name| !taken(name)).expect("numbers do not end")

@@ -7,9 +7,9 @@
 use super::shape::{KeyShape, internal};
 use crate::engine::storage_error;
 use crate::error::QueryError;
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::NullBuffer;
-use arrow::compute::concat;
+use arrow::compute::{concat, filter};
 use catalog::definition::{Column, TableDefinition};
 use catalog::draft::select_rows;
 use catalog::fitting::fitted_columns;
@@ -46,6 +46,9 @@ pub(crate) struct KeyIndex {
     /// The row of each digest; `None` where they are in the order of the rows.
     rows: Option<Vec<u32>>,
 }
+
+/// The columns of a key, batch by batch.
+pub(crate) type KeyColumns = Box<dyn Iterator<Item = Result<Vec<ArrayRef>, QueryError>>>;
 
 /// The indexes that were asked for lately.
 pub(crate) struct KeyIndexes {
@@ -196,6 +199,23 @@ impl KeyIndexes {
             Part::Recent(recent) => {
                 let batch = select_rows(&recent.batch, &DeletionVector(rows.clone()));
                 Ok(fitted_columns(&batch, columns))
+            }
+        }
+    }
+
+    /// The key's columns of a part's live rows, batch by batch.
+    pub(crate) fn live(&self, part: &Part, shape: &KeyShape) -> Result<KeyColumns, QueryError> {
+        match part {
+            Part::Segment(segment) => {
+                let batches = self.store.read_columns(segment, shape.columns.clone()).map_err(storage_error)?;
+                Ok(Box::new(batches.map(|columns| columns.map_err(storage_error))))
+            }
+            Part::Recent(recent) => {
+                let rows = recent.batch.num_rows();
+                let live: BooleanArray = (0..rows as u32).map(|row| Some(part.is_live(row))).collect();
+                let columns = fitted_columns(&recent.batch, &shape.columns).into_iter();
+                let columns = columns.map(|column| filter(&column, &live).map_err(internal)).collect();
+                Ok(Box::new(std::iter::once(columns)))
             }
         }
     }

@@ -50,8 +50,12 @@ impl KeyLog {
 
     /// Notes the keys of a batch with the table's columns.
     pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
-        let columns = self.shape.columns_of(batch);
-        let (digests, nulls) = self.shape.digests(&columns)?;
+        self.push_columns(&self.shape.columns_of(batch), batch.num_rows())
+    }
+
+    /// Notes keys, given the key's columns of so many rows.
+    pub(crate) fn push_columns(&mut self, columns: &[ArrayRef], rows: usize) -> Result<(), QueryError> {
+        let (digests, nulls) = self.shape.digests(columns)?;
         self.memory.try_grow(size_of_val(digests.as_slice())).map_err(|error| translate(error, None))?;
         let first = self.digests.len().saturating_sub(1);
         match nulls {
@@ -64,8 +68,8 @@ impl KeyLog {
             }
         }
         self.ascending = self.ascending && self.digests[first..].is_sorted_by(|left, right| left < right);
-        self.rows += batch.num_rows() as u64;
-        self.bounds.iter_mut().zip(&columns).for_each(|(bounds, column)| bounds.widen(column));
+        self.rows += rows as u64;
+        self.bounds.iter_mut().zip(columns).for_each(|(bounds, column)| bounds.widen(column));
         Ok(())
     }
 

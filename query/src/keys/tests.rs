@@ -20,6 +20,7 @@ fn table(types: &[SqlType]) -> TableDefinition {
         name: "t_key".to_string(),
         columns: ids().take(types.len()).collect(),
         primary: false,
+        index: false,
     };
     let name = ObjectName::new("public", "t");
     TableDefinition { keys: vec![key], ..TableDefinition::new(ObjectId(16384), name, columns.collect()) }

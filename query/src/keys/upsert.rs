@@ -196,7 +196,7 @@ fn arbiters(
         None => {}
         Some(ConflictTarget::OnConstraint(name)) => {
             let wanted = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-            shapes.retain(|shape| shape.key.name == wanted);
+            shapes.retain(|shape| shape.key.name == wanted && !shape.key.index);
             if shapes.is_empty() {
                 let table = &definition.name.name;
                 let message = format!("constraint \"{wanted}\" for table \"{table}\" does not exist");

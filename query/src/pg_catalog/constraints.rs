@@ -37,7 +37,7 @@ fn checked_columns(definition: &TableDefinition, check: &CheckConstraint) -> Vec
 
 /// `CHECK ((a > 0))`, or `CHECK (a > 0)` as it was written; `None` where there is no such constraint.
 pub fn constraint_text(snapshot: &Snapshot, id: ObjectId, pretty: bool) -> Option<String> {
-    if let Some((table, key)) = keys::key_by_oid(snapshot, id.0.into()) {
+    if let Some((table, key)) = keys::key_by_oid(snapshot, id.0.into()).filter(|(_, key)| !key.index) {
         return Some(keys::key_clause(&table.definition, key));
     }
     let mut checks = snapshot.tables.values().flat_map(|table| &table.definition.checks);

@@ -1,4 +1,4 @@
-//! Keys in PostgreSQL's relations: each is a constraint and, behind it, an index of the same name and OID.
+//! Keys in PostgreSQL's relations: each is an index and, unless CREATE INDEX made it, a constraint of the same name and OID.
 //!
 //! The index is what clients ask for when they look for keys. It shows as a B-tree, because that is what a key is
 //! there.
@@ -40,6 +40,11 @@ pub(super) fn keys(snapshot: &Snapshot) -> Vec<(&Arc<TableVersion>, &Key)> {
         tables.flat_map(|version| version.definition.keys.iter().map(move |key| (version, key))).collect();
     keys.sort_by_key(|(_, key)| key.id);
     keys
+}
+
+/// The keys that are constraints.
+fn constraints(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<TableVersion>, &Key)> {
+    keys(snapshot).into_iter().filter(|(_, key)| !key.index)
 }
 
 /// The key with that OID, and its table.
@@ -142,7 +147,7 @@ fn push_indexes(context: &CatalogContext, rows: &mut Rows) {
 }
 
 pub(super) fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
-    for (version, key) in keys(&context.snapshot) {
+    for (version, key) in constraints(&context.snapshot) {
         let definition = &version.definition;
         rows.push([
             ("oid", key.id.into()),
@@ -162,19 +167,22 @@ pub(super) fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
     }
 }
 
-/// The rows of `pg_depend`: an index belongs to its constraint, the constraint to the columns.
+/// The rows of `pg_depend`: an index belongs to its constraint, if it has one, and that to the columns.
 pub(super) fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
     for (version, key) in keys(&context.snapshot) {
-        rows.push([
-            ("classid", PG_CLASS.into()),
-            ("objid", key.id.into()),
-            ("refclassid", PG_CONSTRAINT.into()),
-            ("refobjid", key.id.into()),
-            ("deptype", "i".into()),
-        ]);
+        let holder = if key.index { PG_CLASS } else { PG_CONSTRAINT };
+        if !key.index {
+            rows.push([
+                ("classid", PG_CLASS.into()),
+                ("objid", key.id.into()),
+                ("refclassid", PG_CONSTRAINT.into()),
+                ("refobjid", key.id.into()),
+                ("deptype", "i".into()),
+            ]);
+        }
         for number in column_numbers(&version.definition, key) {
             rows.push([
-                ("classid", PG_CONSTRAINT.into()),
+                ("classid", holder.into()),
                 ("objid", key.id.into()),
                 ("refclassid", PG_CLASS.into()),
                 ("refobjid", version.definition.id.into()),
@@ -213,7 +221,7 @@ fn constraint_of(context: &CatalogContext, definition: &TableDefinition, key: &K
 }
 
 pub(super) fn push_table_constraints(context: &CatalogContext, rows: &mut Rows) {
-    for (version, key) in keys(&context.snapshot) {
+    for (version, key) in constraints(&context.snapshot) {
         let kind = if key.primary { "PRIMARY KEY" } else { "UNIQUE" };
         let nulls = if key.primary { Value::Null } else { "YES".into() };
         let rest = [
@@ -228,7 +236,7 @@ pub(super) fn push_table_constraints(context: &CatalogContext, rows: &mut Rows) 
 }
 
 fn push_key_columns(context: &CatalogContext, rows: &mut Rows) {
-    for (version, key) in keys(&context.snapshot) {
+    for (version, key) in constraints(&context.snapshot) {
         for (column, number) in key_columns(&version.definition, key).zip(1_i64..) {
             let rest = [("column_name", (&column.name).into()), ("ordinal_position", number.into())];
             rows.push(constraint_of(context, &version.definition, key).into_iter().chain(rest));
@@ -237,7 +245,7 @@ fn push_key_columns(context: &CatalogContext, rows: &mut Rows) {
 }
 
 pub(super) fn push_constraint_columns(context: &CatalogContext, rows: &mut Rows) {
-    for (version, key) in keys(&context.snapshot) {
+    for (version, key) in constraints(&context.snapshot) {
         for column in key_columns(&version.definition, key) {
             let rest = [("column_name", (&column.name).into())];
             rows.push(constraint_of(context, &version.definition, key).into_iter().chain(rest));
@@ -246,7 +254,7 @@ pub(super) fn push_constraint_columns(context: &CatalogContext, rows: &mut Rows)
 }
 
 fn push_constraint_tables(context: &CatalogContext, rows: &mut Rows) {
-    for (version, key) in keys(&context.snapshot) {
+    for (version, key) in constraints(&context.snapshot) {
         rows.push(constraint_of(context, &version.definition, key));
     }
 }

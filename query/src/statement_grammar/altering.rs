@@ -20,6 +20,8 @@ impl Alteration {
     /// The command as the client is told when it is done.
     pub(crate) fn command(&self) -> &'static str {
         match self.object {
+            _ if matches!(self.actions.first(), Some(AlterAction::AddIndex { .. })) => "CREATE INDEX",
+            DropObject::Index => "ALTER INDEX",
             DropObject::Table => "ALTER TABLE",
             DropObject::MaterializedView => "ALTER MATERIALIZED VIEW",
             DropObject::View => "ALTER VIEW",
@@ -32,14 +34,49 @@ impl Alteration {
 /// One action of ALTER. Names are as they were written.
 #[derive(Clone, Debug)]
 pub(crate) enum AlterAction {
-    AddColumn { column: Box<ast::ColumnDef>, if_not_exists: bool },
-    DropColumn { column: Ident, if_exists: bool, cascade: bool },
-    SetType { column: Ident, data_type: Box<ast::DataType>, using: Option<Box<ast::Expr>> },
-    SetDefault { column: Ident, default: Option<Box<ast::Expr>> },
-    SetNotNull { column: Ident, not_null: bool },
-    RenameColumn { from: Ident, to: Ident },
+    AddColumn {
+        column: Box<ast::ColumnDef>,
+        if_not_exists: bool,
+    },
+    DropColumn {
+        column: Ident,
+        if_exists: bool,
+        cascade: bool,
+    },
+    SetType {
+        column: Ident,
+        data_type: Box<ast::DataType>,
+        using: Option<Box<ast::Expr>>,
+    },
+    SetDefault {
+        column: Ident,
+        default: Option<Box<ast::Expr>>,
+    },
+    SetNotNull {
+        column: Ident,
+        not_null: bool,
+    },
+    RenameColumn {
+        from: Ident,
+        to: Ident,
+    },
     RenameTo(Ident),
     SetSchema(Ident),
+    AddConstraint(Box<ast::TableConstraint>),
+    DropConstraint {
+        name: Ident,
+        if_exists: bool,
+    },
+    RenameConstraint {
+        from: Ident,
+        to: Ident,
+    },
+    /// CREATE UNIQUE INDEX.
+    AddIndex {
+        name: Option<Ident>,
+        columns: Vec<Ident>,
+        if_not_exists: bool,
+    },
 }
 
 /// What PostgreSQL has and Meridian does not, by the words after the name.
@@ -51,6 +88,8 @@ const UNSUPPORTED: [&str; 20] = [
 impl Words<'_> {
     pub(super) fn alter(&mut self) -> Result<StatementKind, QueryError> {
         self.next += 1;
+        self.take_nulls_distinct()?;
+        self.order_identity_options()?;
         let object = if self.take("table") {
             DropObject::Table
         } else if self.take("view") {
@@ -75,7 +114,10 @@ impl Words<'_> {
             };
             let alone = matches!(
                 action,
-                AlterAction::RenameColumn { .. } | AlterAction::RenameTo(_) | AlterAction::SetSchema(_)
+                AlterAction::RenameColumn { .. }
+                    | AlterAction::RenameConstraint { .. }
+                    | AlterAction::RenameTo(_)
+                    | AlterAction::SetSchema(_)
             );
             let first = alteration.actions.is_empty();
             if alone && !first {
@@ -112,10 +154,12 @@ impl Words<'_> {
         if self.take_all(&["set", "schema"]) {
             return Ok(Some(AlterAction::SetSchema(self.ident()?)));
         }
-        if self.word_at(self.next).as_deref() == Some("rename")
-            && self.word_at(self.next + 1).as_deref() != Some("constraint")
-        {
-            self.next += 1;
+        if object == DropObject::Table && self.take_all(&["rename", "constraint"]) {
+            let from = self.ident()?;
+            self.expect("to")?;
+            return Ok(Some(AlterAction::RenameConstraint { from, to: self.ident()? }));
+        }
+        if self.take("rename") {
             let _ = self.take("column");
             let from = self.ident()?;
             self.expect("to")?;
@@ -134,10 +178,20 @@ impl Words<'_> {
     }
 
     fn column_action(&mut self) -> Result<Option<AlterAction>, QueryError> {
-        let constraints = ["constraint", "primary", "unique", "foreign", "check", "exclude"];
         let second = self.word_at(self.next + 1).unwrap_or_default();
-        if constraints.contains(&second.as_str()) {
-            return Ok(None);
+        match second.as_str() {
+            "constraint" | "primary" | "unique" | "foreign" | "check" if self.take("add") => {
+                return self.added_constraint();
+            }
+            "constraint" if self.take("drop") => {
+                self.next += 1;
+                let if_exists = self.take_all(&["if", "exists"]);
+                let name = self.ident()?;
+                let _ = self.take("cascade") || self.take("restrict");
+                return Ok(Some(AlterAction::DropConstraint { name, if_exists }));
+            }
+            "constraint" | "exclude" => return Ok(None),
+            _ => {}
         }
         if self.take("add") {
             let _ = self.take("column");
@@ -158,6 +212,33 @@ impl Words<'_> {
         let _ = self.take("column");
         let column = self.ident()?;
         self.of_one_column(column)
+    }
+
+    fn added_constraint(&mut self) -> Result<Option<AlterAction>, QueryError> {
+        let start = self.next;
+        let definition = self.until_comma();
+        let word = |index: usize| match definition.get(index).map(|token| &token.token) {
+            Some(Token::Word(word)) => word.value.to_lowercase(),
+            _ => String::new(),
+        };
+        let count = definition.len();
+        let not_valid = count > 2 && word(count - 2) == "not" && word(count - 1) == "valid";
+        if not_valid {
+            return Err(QueryError::unsupported("ADD CONSTRAINT … NOT VALID")
+                .hint("Leave NOT VALID out: the rows are checked when the constraint is added."));
+        }
+        let using_index = (0..count).any(|index| word(index) == "using" && word(index + 1) == "index");
+        if using_index {
+            return Err(QueryError::unsupported("ADD CONSTRAINT … USING INDEX").hint("Name the columns."));
+        }
+        let parsed = parse_with(self.source, &definition, |parser| parser.parse_optional_table_constraint())?;
+        match parsed {
+            Some(constraint) => Ok(Some(AlterAction::AddConstraint(Box::new(constraint)))),
+            None => {
+                self.next = start;
+                Err(self.unexpected())
+            }
+        }
     }
 
     fn of_one_column(&mut self, column: Ident) -> Result<Option<AlterAction>, QueryError> {
