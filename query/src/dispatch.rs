@@ -15,7 +15,7 @@ use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    explain, insert, modify, sequence_definition,
+    dropped_partitions, explain, insert, modify, sequence_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -66,6 +66,7 @@ pub(crate) async fn run(
         StatementKind::Truncate { tables, restart_identity } => {
             definitions::truncate(session, tables, *restart_identity)
         }
+        StatementKind::DropPartition { table, conditions } => dropped_partitions::run(session, table, conditions).await,
         StatementKind::AttachPartition { table, partition } => {
             declared_partitions::attach_partition(session, table, partition)
         }

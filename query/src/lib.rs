@@ -51,6 +51,7 @@ mod declared_partitions;
 mod definitions;
 mod derived_tables;
 mod dispatch;
+mod dropped_partitions;
 mod dropping;
 mod engine;
 mod engine_error;

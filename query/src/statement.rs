@@ -67,6 +67,11 @@ pub(crate) enum StatementKind {
         if_exists: bool,
         change: AlterSequence,
     },
+    /// ALTER TABLE … DROP PARTITION.
+    DropPartition {
+        table: ast::ObjectName,
+        conditions: Vec<ast::Expr>,
+    },
     AttachPartition {
         table: ast::ObjectName,
         partition: ast::ObjectName,
@@ -253,7 +258,7 @@ impl StatementKind {
             Self::CreateSchema { .. } => "CREATE SCHEMA",
             Self::CreateSequence { .. } => "CREATE SEQUENCE",
             Self::AlterSequence { .. } => "ALTER SEQUENCE",
-            Self::AttachPartition { .. } => "ALTER TABLE",
+            Self::AttachPartition { .. } | Self::DropPartition { .. } => "ALTER TABLE",
             Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",
             Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",

@@ -69,6 +69,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "create" if words.creates_sequence() => words.create_sequence()?,
         "create" => return words.create(),
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
+        "alter" if words.drops_partition() => words.drop_partition()?,
         "alter" if words.attaches_partition() => words.attach_partition()?,
         "alter" => return words.alter(),
         word if UNSUPPORTED.contains(&word) => return Ok(StatementKind::Unsupported(word.to_uppercase())),

@@ -1,4 +1,4 @@
-//! The grammar of partitions: PARTITION BY of CREATE TABLE, and ALTER TABLE … ATTACH PARTITION.
+//! The grammar of partitions: PARTITION BY of CREATE TABLE, and ALTER TABLE … ATTACH or DROP PARTITION.
 
 use super::Words;
 use crate::declared_partitions::PartitionMethod;
@@ -34,6 +34,31 @@ impl Words<'_> {
             }
         }
         Ok((None, Vec::new()))
+    }
+
+    /// Whether the statement is ALTER TABLE … DROP PARTITION (…).
+    pub(super) fn drops_partition(&self) -> bool {
+        let word = |index| self.word_at(index);
+        let is_drop = |index: usize| {
+            word(index).as_deref() == Some("drop")
+                && word(index + 1).as_deref() == Some("partition")
+                && self.tokens.get(index + 2).is_some_and(|token| token.token == Token::LParen)
+        };
+        word(1).as_deref() == Some("table") && (2..self.tokens.len()).any(is_drop)
+    }
+
+    /// Behind ALTER.
+    pub(super) fn drop_partition(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 2;
+        let _ = self.take("only");
+        let table = self.object_name()?;
+        self.expect("drop")?;
+        self.expect("partition")?;
+        let close = self.closing(self.next)?;
+        let inner = self.tokens[self.next + 1..close].to_vec();
+        let conditions = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
+        self.next = close + 1;
+        Ok(StatementKind::DropPartition { table, conditions })
     }
 
     /// Whether the statement is ALTER TABLE … ATTACH PARTITION.
