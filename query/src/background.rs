@@ -3,13 +3,14 @@
 //! One loop wakes up when something was committed, when time has passed, or when it is asked to. Each kind of work makes a draft from one
 //! snapshot; the draft is committed through the same door as a user's, and loses against a user's where they conflict.
 
-use crate::engine::{Engine, commit_error, storage_error};
+use crate::engine::{Engine, commit_error, now_micros, storage_error};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::response::{CommandTag, Response};
 use crate::session::Session;
 use crate::view_folding::{dropped_state, fold, outdated_states};
-use catalog::commit::CommitError;
+use crate::view_folds::{FoldLog, FoldOutcome, FoldRecord};
+use catalog::commit::{Commit, CommitError};
 use catalog::draft::{CommitDraft, Op};
 use catalog::ids::{CommitSeq, ObjectId, RecentId};
 use catalog::snapshot::{Snapshot, TableVersion};
@@ -39,16 +40,9 @@ enum Event {
     Stop(oneshot::Sender<()>),
 }
 
-/// What a view's last fold did.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LastFold {
-    pub rows: u64,
-    pub micros: u64,
-}
-
 #[derive(Debug, Default)]
 struct Shared {
-    folds: Mutex<HashMap<ObjectId, LastFold>>,
+    folds: FoldLog,
     /// Views whose last fold failed.
     failed: Mutex<HashMap<ObjectId, FailedFold>>,
     /// One fold of a view at a time.
@@ -117,8 +111,9 @@ impl Background {
         }
     }
 
-    pub(crate) fn last_fold(&self, view: ObjectId) -> Option<LastFold> {
-        self.shared.folds.lock().get(&view).copied()
+    /// What the last folds did.
+    pub(crate) fn folds(&self) -> &FoldLog {
+        &self.shared.folds
     }
 }
 
@@ -211,6 +206,7 @@ impl Rounds {
             }
         }
         engine.programs.retain(|id| snapshot.views.contains_key(&id));
+        engine.background.shared.folds.retain(|id| snapshot.views.contains_key(&id));
         engine.rules.retain(|id| snapshot.tables.contains_key(&id));
         drop(snapshot);
         reap(engine).await;
@@ -250,23 +246,38 @@ async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError>
         return Ok(());
     }
     let started = Instant::now();
+    let from = view.frontier;
+    let note = |to, rows, outcome| {
+        let micros = started.elapsed().as_micros() as u64;
+        shared.folds.note(FoldRecord { view: id, at_micros: now_micros(), from, to, rows, micros, outcome });
+    };
     match fold(engine, &snapshot, view).await {
         Ok(None) => Ok(()),
         Ok(Some(folded)) => {
             let outcome = engine.commit(folded.draft, folded.change.staged).await;
+            note(folded.to, folded.rows, fold_outcome(&outcome, from, folded.to));
             note_outcome(outcome.map(drop))?;
             shared.failed.lock().remove(&id);
-            let last = LastFold { rows: folded.rows, micros: started.elapsed().as_micros() as u64 };
-            shared.folds.lock().insert(id, last);
             Ok(())
         }
         Err(error) => {
+            note(snapshot.seq, 0, FoldOutcome::Failed(error.to_string()));
             shared.note_failure(id, snapshot.seq);
             if view.frontier.is_some() {
                 note_outcome(engine.commit(dropped_state(&snapshot, id), Vec::new()).await.map(drop))?;
             }
             Err(error)
         }
+    }
+}
+
+fn fold_outcome(outcome: &Result<Commit, CommitError>, from: Option<CommitSeq>, to: CommitSeq) -> FoldOutcome {
+    match (outcome, from) {
+        (Err(CommitError::Conflict(_)), _) => FoldOutcome::Conflict,
+        (Err(error), _) => FoldOutcome::Failed(error.to_string()),
+        (Ok(_), None) => FoldOutcome::Built,
+        (Ok(_), Some(from)) if from == to => FoldOutcome::Merged,
+        (Ok(_), Some(_)) => FoldOutcome::Folded,
     }
 }
 

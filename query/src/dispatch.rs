@@ -142,9 +142,21 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             session.cursors.clear();
             session.prepared.clear();
             *session.numbers.lock() = SessionNumbers::default();
+            session.announcements.lock().unlisten(None);
             Ok(PLAIN("DISCARD ALL"))
         }
-        StatementKind::Unlisten => Ok(PLAIN("UNLISTEN")),
+        StatementKind::Listen(channel) => {
+            session.announcements.lock().listen(channel);
+            Ok(PLAIN("LISTEN"))
+        }
+        StatementKind::Unlisten(channel) => {
+            session.announcements.lock().unlisten(channel.as_deref());
+            Ok(PLAIN("UNLISTEN"))
+        }
+        StatementKind::Notify { channel, payload } => {
+            session.announcements.lock().notify(channel, payload)?;
+            Ok(PLAIN("NOTIFY"))
+        }
         StatementKind::Unsupported(what) => Err(unsupported(what)),
         _ => Err(QueryError::new(ErrorKind::Internal, "a statement reached the wrong room")),
     }

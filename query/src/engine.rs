@@ -11,6 +11,7 @@ use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
 use crate::join_keys::{self, JoinKeys};
 use crate::keys::index::KeyIndexes;
+use crate::notifications::{Channels, watch_views};
 use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
 use crate::session::Session;
@@ -110,6 +111,7 @@ pub struct Engine {
     pub(crate) registry: Registry,
     pub(crate) holds: WriteHolds,
     pub(crate) background: Background,
+    pub(crate) channels: Channels,
     pub(crate) started_at_micros: i64,
     sqlstate: fn(ErrorKind) -> &'static str,
     copy_dir: Option<PathBuf>,
@@ -137,6 +139,7 @@ impl Engine {
         let template = template_state(&config, catalog.data_dir())?;
         let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
             background: Background::start(this.clone(), compute.handle(), catalog.watch()),
+            channels: Channels::default(),
             catalog,
             keys: KeyIndexes::new(Arc::clone(&store)),
             turns: Turns::default(),
@@ -152,6 +155,7 @@ impl Engine {
             template,
             compute: Some(compute),
         });
+        engine.compute().spawn(watch_views(Arc::downgrade(&engine), engine.catalog.watch()));
         Ok((engine, report))
     }
 

@@ -168,9 +168,9 @@ fn view_lines(planning: &Planning, view: &Arc<ViewVersion>) -> Result<Vec<String
             }
         }
     }
-    if let Some(fold) = planning.engine.background.last_fold(view.definition.id) {
-        lines.push(format!("last fold: {} changed rows in {:.1} ms", fold.rows, fold.micros as f64 / 1e3));
-    }
+    let folds = planning.engine.background.folds();
+    lines.extend(folds.summary(view.definition.id));
+    lines.extend(folds.error(view.definition.id).map(|error| format!("last error: {error}")));
     lines.push(format!("query: {}", view.definition.query));
     Ok(lines)
 }

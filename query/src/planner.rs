@@ -43,6 +43,7 @@ use crate::subqueries::{ARRAY_OF_ROWS, decorrelate, name_subqueries, naming_func
 use crate::system_facts::SystemSource;
 use crate::unknown_function::{UnknownFunction, types_of};
 use crate::view_reading;
+use crate::view_verification::{self, VERIFY};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use catalog::definition::ObjectName;
@@ -545,6 +546,16 @@ impl ContextProvider for Planning {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        if name == VERIFY && args.len() == 1 {
+            if self.needs_no_rows() {
+                return Ok(Arc::new(LogicalTableSource::new(view_verification::schema())));
+            }
+            let plan = self.nested(|| match self.constants(args)?.first() {
+                Some((argument, _)) => view_verification::plan(self, argument),
+                None => view_verification::plan(self, &ScalarValue::Null),
+            })?;
+            return Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))));
+        }
         if name != GENERATE_SERIES {
             return Err(external(functions::overload::no_function(name, &types_of(&args)?)));
         }

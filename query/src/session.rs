@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::AbortOnDrop;
+use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
@@ -48,6 +49,9 @@ pub struct Session {
     pub(crate) planned: Option<Planned>,
     pub(crate) numbers: Arc<Mutex<SessionNumbers>>,
     pub(crate) token: StatementToken,
+    /// Of the open transaction.
+    pub(crate) announcements: Arc<Mutex<Announcements>>,
+    mailbox: Arc<Mailbox>,
     notices: Vec<Notice>,
     cancel: CancelHandle,
     activity: Arc<Mutex<Activity>>,
@@ -88,6 +92,8 @@ impl Session {
             planned: None,
             numbers: Arc::default(),
             token: cancel.next_statement(),
+            announcements: Arc::default(),
+            mailbox: Arc::default(),
             notices: Vec::new(),
             cancel,
             activity,
@@ -139,6 +145,7 @@ impl Session {
             match outcome {
                 Err(error) if alone && error.kind == ErrorKind::SerializationFailure && attempt < RETRIES_MAX => {
                     self.transaction = None;
+                    self.announcements.lock().truncate(0);
                     if turn.is_none()
                         && let Some(table) = &error.table
                     {
@@ -176,7 +183,12 @@ impl Session {
                 self.in_block("RELEASE SAVEPOINT", |transaction| transaction.release(name), "RELEASE")
             }
             StatementKind::RollbackTo(name) => {
-                self.in_block("ROLLBACK TO SAVEPOINT", |transaction| transaction.rollback_to(name), "ROLLBACK")
+                let announcements = Arc::clone(&self.announcements);
+                let roll_back = |transaction: &mut Transaction| {
+                    announcements.lock().truncate(transaction.rollback_to(name)?);
+                    Ok(())
+                };
+                self.in_block("ROLLBACK TO SAVEPOINT", roll_back, "ROLLBACK")
             }
             StatementKind::SetTransaction(modes) => self.set_transaction(*modes),
             _ => {
@@ -215,6 +227,16 @@ impl Session {
 
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// Ends when there is something to be told. Safe to drop.
+    pub async fn notified(&self) {
+        self.mailbox.arrived().await;
+    }
+
+    /// What the session is to be told, outside of a transaction.
+    pub fn take_notifications(&mut self) -> Vec<Notification> {
+        self.mailbox.take()
     }
 
     /// Reported settings that changed since the last call.
@@ -446,10 +468,11 @@ impl Session {
     }
 
     fn savepoint(&mut self, name: &str) -> Result<Response, QueryError> {
+        let announced = self.announcements.lock().len();
         self.in_block(
             "SAVEPOINT",
             |transaction| {
-                transaction.savepoint(name);
+                transaction.savepoint(name, announced);
                 Ok(())
             },
             "SAVEPOINT",
@@ -476,11 +499,15 @@ impl Session {
 
     async fn commit(&mut self) -> Result<(), QueryError> {
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        let announced = std::mem::take(&mut *self.announcements.lock());
         let outcome = match transaction.into_draft() {
             Err(error) => Err(error),
             Ok(None) => Ok(()),
             Ok(Some((draft, change))) => self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error),
         };
+        if outcome.is_ok() {
+            self.engine.channels.publish(self.process_id, &self.mailbox, announced);
+        }
         self.settings.end(outcome.is_ok());
         self.close_cursors(outcome.is_ok());
         outcome
@@ -488,6 +515,7 @@ impl Session {
 
     fn end_transaction(&mut self, committed: bool) {
         self.transaction = None;
+        self.announcements.lock().truncate(0);
         self.settings.end(committed);
         self.close_cursors(committed);
     }
@@ -514,6 +542,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.engine.registry.remove(self.process_id);
+        self.engine.channels.remove(self.process_id);
     }
 }
 

@@ -132,7 +132,13 @@ pub(crate) enum StatementKind {
     },
     Vacuum,
     Analyze,
-    Unlisten,
+    Listen(String),
+    /// Of one channel, or of all.
+    Unlisten(Option<String>),
+    Notify {
+        channel: String,
+        payload: String,
+    },
     /// A statement that PostgreSQL has and Meridian does not.
     Unsupported(String),
 }

@@ -19,9 +19,9 @@ use indexes::create_unique_index;
 use std::sync::Arc;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
-const UNSUPPORTED: [&str; 15] = [
-    "grant", "revoke", "listen", "notify", "lock", "comment", "cluster", "reindex", "security", "reassign", "import",
-    "do", "call", "load", "merge",
+const UNSUPPORTED: [&str; 13] = [
+    "grant", "revoke", "lock", "comment", "cluster", "reindex", "security", "reassign", "import", "do", "call", "load",
+    "merge",
 ];
 
 pub(crate) mod altering;
@@ -65,7 +65,9 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "backup" => words.backup()?,
         "vacuum" => return Ok(StatementKind::Vacuum),
         "analyze" | "analyse" => return Ok(StatementKind::Analyze),
-        "unlisten" => return Ok(StatementKind::Unlisten),
+        "listen" => words.listen()?,
+        "unlisten" => words.unlisten()?,
+        "notify" => words.notify()?,
         "create" if words.creates_sequence() => words.create_sequence()?,
         "create" => return words.create(),
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,

@@ -21,7 +21,8 @@ const SYSTEM_USER: &str = "meridian";
 
 /// The facts of one statement of a session.
 pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences>) -> SessionFacts {
-    facts(sequences, &session.user, session.process_id, session.settings.clone())
+    let facts = facts(sequences, &session.user, session.process_id, session.settings.clone());
+    SessionFacts { announcements: Arc::clone(&session.announcements), ..facts }
 }
 
 fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
@@ -42,6 +43,7 @@ fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settin
         settings: Arc::new(settings),
         backends: Arc::clone(engine) as Arc<dyn Backends>,
         sequences,
+        announcements: Arc::default(),
     }
 }
 
@@ -73,6 +75,7 @@ pub(crate) struct SystemSource {
     settings: Settings,
     prepared: Vec<PreparedRow>,
     cursors: Vec<CursorRow>,
+    listening_channels: Vec<String>,
     sequences: Option<Arc<StatementSequences>>,
     context: OnceLock<CatalogContext>,
 }
@@ -85,6 +88,7 @@ impl SystemSource {
             settings: Settings::default(),
             prepared: Vec::new(),
             cursors: Vec::new(),
+            listening_channels: Vec::new(),
             sequences: None,
             context: OnceLock::new(),
         }
@@ -111,6 +115,7 @@ impl SystemSource {
             settings: session.settings.clone(),
             prepared: prepared.collect(),
             cursors: cursors.collect(),
+            listening_channels: session.engine.channels.of(session.process_id),
             sequences: Some(sequences),
             ..Self::empty(&session.engine)
         }
@@ -128,9 +133,11 @@ impl SystemSource {
             search_path: self.settings.search_path(),
             commits: self.commits(),
             view_classes: self.view_classes(snapshot),
+            view_folds: self.engine.background.folds().all(),
             sequence_values: self.sequence_values(snapshot),
             prepared: self.prepared.clone(),
             cursors: self.cursors.clone(),
+            listening_channels: self.listening_channels.clone(),
         })
     }
 
@@ -156,10 +163,13 @@ impl SystemSource {
         let planning = background_planning(&self.engine, Arc::clone(snapshot));
         let views = snapshot.views.values().filter(|view| !view.definition.is_plain()).map(|view| {
             let program = self.engine.programs.of(&planning, &view.definition);
-            let fold = self.engine.background.last_fold(view.definition.id);
+            let fold = self.engine.background.folds().last(view.definition.id);
+            let class = program.map_or_else(|error| format!("broken: {error}"), |program| program.class().to_string());
             ViewClassRow {
                 view: view.definition.id,
-                class: program.map_or_else(|error| format!("broken: {error}"), |program| program.class().to_string()),
+                reason: class.split_once(": ").map(|(_, reason)| reason.to_string()),
+                class,
+                last_error: self.engine.background.folds().error(view.definition.id),
                 last_fold_micros: fold.as_ref().map(|fold| fold.micros as i64),
                 last_fold_rows: fold.map(|fold| fold.rows),
             }

@@ -49,6 +49,7 @@ struct Savepoint {
     ops: usize,
     staged: usize,
     keys: usize,
+    announced: usize,
 }
 
 /// The draft so far, applied to a base.
@@ -191,12 +192,14 @@ impl Transaction {
         self.overlay = None;
     }
 
-    pub(crate) fn savepoint(&mut self, name: &str) {
+    /// `announced` is how much the transaction has announced before it.
+    pub(crate) fn savepoint(&mut self, name: &str, announced: usize) {
         self.savepoints.push(Savepoint {
             name: name.into(),
             ops: self.change.ops.len(),
             staged: self.change.staged.len(),
             keys: self.keys.len(),
+            announced,
         });
     }
 
@@ -206,18 +209,19 @@ impl Transaction {
         Ok(())
     }
 
-    /// Undoes what came after the savepoint, which stays.
-    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<(), QueryError> {
+    /// Undoes what came after the savepoint, which stays. Returns how much had been announced before it.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<usize, QueryError> {
         let position = self.find(name)?;
         let savepoint = &self.savepoints[position];
         self.change.ops.truncate(savepoint.ops);
         self.change.staged.truncate(savepoint.staged);
         self.keys.truncate(savepoint.keys);
+        let announced = savepoint.announced;
         self.savepoints.truncate(position + 1);
         self.inline_bytes = inline_bytes(&self.change.ops);
         self.overlay = None;
         self.failed = false;
-        Ok(())
+        Ok(announced)
     }
 
     fn find(&self, name: &str) -> Result<usize, QueryError> {

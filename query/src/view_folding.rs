@@ -37,6 +37,8 @@ const STAGING_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Folded {
     pub draft: CommitDraft,
     pub change: Change,
+    /// The frontier that the fold comes to.
+    pub to: CommitSeq,
     /// Rows of the table that it folded.
     pub rows: u64,
 }
@@ -78,7 +80,7 @@ pub(crate) async fn fold(
     let same = Expectation::Version(view.definition.version);
     let expected = Op::Expect { relation: view.definition.id, that: same };
     let draft = CommitDraft::new(Arc::clone(snapshot), vec![expected, fold]);
-    Ok(Some(Folded { draft, change: Change { staged, ..Change::default() }, rows: work.rows }))
+    Ok(Some(Folded { draft, change: Change { staged, ..Change::default() }, to: work.to, rows: work.rows }))
 }
 
 /// The draft that forgets a view's state.

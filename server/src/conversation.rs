@@ -25,7 +25,7 @@ use crate::connection::put_parameter;
 use crate::errors::{Fatal, error_response, notice_response, sqlstate};
 use crate::wire::{Exit, Failure, Incoming, Wire};
 use pgwire::messages::PgWireFrontendMessage as Message;
-use pgwire::messages::response::{self, CommandComplete, EmptyQueryResponse, ReadyForQuery};
+use pgwire::messages::response::{self, CommandComplete, EmptyQueryResponse, NotificationResponse, ReadyForQuery};
 use portals::Portals;
 use query::Session;
 use query::error::QueryError;
@@ -114,15 +114,22 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The next message. A client at rest is sent away when the server stops; others are waited for.
+    /// The next message. A client at rest is sent away when the server stops, and told what it listens to when it is outside of
+    /// a transaction; others are waited for.
     async fn next(&mut self) -> Result<Incoming, Exit> {
         if !self.at_rest {
             return self.wire.next().await;
         }
-        tokio::select! {
-            biased;
-            incoming = self.wire.next() => incoming,
-            () = self.stop.cancelled() => Err(Exit::Fatal(Fatal::administrator())),
+        loop {
+            let may_be_told = self.session.transaction_status() == TransactionStatus::Idle;
+            tokio::select! {
+                biased;
+                incoming = self.wire.next() => return incoming,
+                () = self.stop.cancelled() => return Err(Exit::Fatal(Fatal::administrator())),
+                () = self.session.notified(), if may_be_told => {}
+            }
+            self.put_notifications()?;
+            self.wire.flush().await?;
         }
     }
 
@@ -249,6 +256,13 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
+    fn put_notifications(&mut self) -> Result<(), Exit> {
+        for told in self.session.take_notifications() {
+            self.wire.put(&NotificationResponse::new(told.process_id, told.channel, told.payload))?;
+        }
+        Ok(())
+    }
+
     /// Says that the client has the word, and sends everything. Outside of a transaction no portal is left.
     async fn ready(&mut self) -> Result<(), Exit> {
         let status = match self.session.transaction_status() {
@@ -260,6 +274,9 @@ impl<'a> Conversation<'a> {
             TransactionStatus::Failed => response::TransactionStatus::Error,
         };
         self.put_notices()?;
+        if self.session.transaction_status() == TransactionStatus::Idle {
+            self.put_notifications()?;
+        }
         for (name, value) in self.session.take_parameter_changes() {
             put_parameter(self.wire, name, value)?;
         }

@@ -9,6 +9,7 @@ mod crash;
 mod formats;
 mod keys;
 mod loads;
+mod notifications;
 mod oracle;
 mod parameters;
 mod slt;

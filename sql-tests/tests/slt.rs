@@ -60,6 +60,7 @@ files! {
     views_equal_their_queries: "views.slt",
     views_over_several_tables_equal_their_queries: "view_joins.slt",
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
+    a_dba_sees_what_views_do: "view_surface.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     writers_do_what_postgres_does: "writers.slt",

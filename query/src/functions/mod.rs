@@ -67,6 +67,7 @@ pub use names::{RegisteredKind, registered_name, registered_oid};
 pub use sequences::SequenceNumbers;
 
 use crate::error::QueryError;
+use crate::notifications::Announcements;
 use crate::operators::casts::expression_field;
 use crate::pg_catalog::{Value, to_array};
 use crate::types::Zone;
@@ -80,6 +81,7 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -123,6 +125,8 @@ pub struct SessionFacts {
     pub settings: Arc<dyn SessionSettings>,
     pub backends: Arc<dyn Backends>,
     pub sequences: Arc<dyn SequenceNumbers>,
+    /// Where `pg_notify` leaves what the transaction announces.
+    pub(crate) announcements: Arc<Mutex<Announcements>>,
 }
 
 impl SessionFacts {

@@ -57,6 +57,7 @@ pub(crate) use signatures::{is_implicit_cast, operators_by_name, type_traits};
 pub use values::{Value, array_from_text, to_array};
 
 use crate::copy_progress::CopyProgressRow;
+use crate::view_folds::FoldRecord;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
@@ -77,10 +78,13 @@ pub struct CatalogContext {
     pub search_path: Vec<String>,
     pub commits: Vec<CommitRow>,
     pub view_classes: Vec<ViewClassRow>,
+    pub view_folds: Vec<FoldRecord>,
     /// How far each sequence has come, where it has given a number.
     pub sequence_values: BTreeMap<ObjectId, i64>,
     pub prepared: Vec<PreparedRow>,
     pub cursors: Vec<CursorRow>,
+    /// The channels that the session listens to.
+    pub listening_channels: Vec<String>,
     pub copies: Vec<CopyRow>,
 }
 
@@ -96,9 +100,11 @@ impl CatalogContext {
             search_path: vec!["public".to_string()],
             commits: Vec::new(),
             view_classes: Vec::new(),
+            view_folds: Vec::new(),
             sequence_values: BTreeMap::new(),
             prepared: Vec::new(),
             cursors: Vec::new(),
+            listening_channels: Vec::new(),
             copies: Vec::new(),
         }
     }
@@ -163,8 +169,11 @@ pub struct CommitRow {
 pub struct ViewClassRow {
     pub view: catalog::ids::ObjectId,
     pub class: String,
+    /// Why it is recomputed, where it is.
+    pub reason: Option<String>,
     pub last_fold_micros: Option<i64>,
     pub last_fold_rows: Option<u64>,
+    pub last_error: Option<String>,
 }
 
 /// A row of `pg_prepared_statements`.

@@ -2,6 +2,7 @@
 
 use super::values::{CatalogColumn, Rows, Value};
 use super::{CatalogContext, LiveRows};
+use crate::view_folds::FoldOutcome;
 use catalog::definition::TableDefinition;
 use catalog::ids::ColumnId;
 use catalog::segment::Datum;
@@ -19,7 +20,7 @@ const NAME: SqlType = SqlType::Name;
 type Columns = &'static [(&'static str, SqlType)];
 
 /// Names and columns. New relations go to the end, so that OIDs stay.
-const RELATIONS: [(&str, Columns); 6] = [
+const RELATIONS: [(&str, Columns); 7] = [
     (
         "views",
         &[
@@ -34,6 +35,9 @@ const RELATIONS: [(&str, Columns); 6] = [
             ("state_bytes", BIGINT),
             ("last_fold_micros", BIGINT),
             ("last_fold_rows", BIGINT),
+            ("reason", TEXT),
+            ("state_runs", BIGINT),
+            ("last_error", TEXT),
         ],
     ),
     (
@@ -98,6 +102,20 @@ const RELATIONS: [(&str, Columns); 6] = [
             ("loaded_at", SqlType::TimestampTz),
         ],
     ),
+    (
+        "view_folds",
+        &[
+            ("schema", NAME),
+            ("name", NAME),
+            ("folded_at", SqlType::TimestampTz),
+            ("from_commit", BIGINT),
+            ("to_commit", BIGINT),
+            ("rows", BIGINT),
+            ("milliseconds", SqlType::Float8),
+            ("outcome", TEXT),
+            ("error", TEXT),
+        ],
+    ),
 ];
 
 pub(super) fn relation_oids() -> impl Iterator<Item = (&'static str, i64)> {
@@ -150,6 +168,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "segments" => push_segments,
         "commits" => push_commits,
         "loads" => push_loads,
+        "view_folds" => push_view_folds,
         _ => return None,
     })
 }
@@ -170,6 +189,31 @@ fn push_views(context: &CatalogContext, rows: &mut Rows) {
             ("state_bytes", view.state.as_ref().map(TableVersion::bytes).into()),
             ("last_fold_micros", class.and_then(|row| row.last_fold_micros).into()),
             ("last_fold_rows", class.and_then(|row| row.last_fold_rows).into()),
+            ("reason", class.and_then(|row| row.reason.clone()).into()),
+            ("state_runs", view.state.as_ref().map(|state| state.segments.len() + state.recent.len()).into()),
+            ("last_error", class.and_then(|row| row.last_error.clone()).into()),
+        ]);
+    }
+}
+
+/// Folds of views that are gone are not shown.
+fn push_view_folds(context: &CatalogContext, rows: &mut Rows) {
+    for fold in &context.view_folds {
+        let Some(view) = context.snapshot.views.get(&fold.view) else { continue };
+        let error = match &fold.outcome {
+            FoldOutcome::Failed(message) => Some(message.clone()),
+            _ => None,
+        };
+        rows.push([
+            ("schema", (&view.definition.name.schema).into()),
+            ("name", (&view.definition.name.name).into()),
+            ("folded_at", fold.at_micros.into()),
+            ("from_commit", fold.from.map(|seq| seq.0).into()),
+            ("to_commit", fold.to.0.into()),
+            ("rows", fold.rows.into()),
+            ("milliseconds", Value::Float(fold.micros as f64 / 1e3)),
+            ("outcome", fold.outcome.name().into()),
+            ("error", error.into()),
         ]);
     }
 }

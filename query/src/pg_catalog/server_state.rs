@@ -25,6 +25,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "pg_stat_progress_copy" => push_copies,
         "pg_prepared_statements" => push_prepared,
         "pg_cursors" => push_cursors,
+        "pg_listening_channels" => push_listening_channels,
         "pg_timezone_names" => push_time_zones,
         "pg_stat_database" => push_database_statistics,
         _ => return None,
@@ -208,6 +209,12 @@ fn push_cursors(context: &CatalogContext, rows: &mut Rows) {
             ("is_scrollable", row.scrollable.into()),
             ("creation_time", row.created_at_micros.into()),
         ]);
+    }
+}
+
+fn push_listening_channels(context: &CatalogContext, rows: &mut Rows) {
+    for channel in &context.listening_channels {
+        rows.push([("pg_listening_channels", channel.into())]);
     }
 }
 

@@ -224,6 +224,7 @@ impl Database {
             settings: Arc::new(NoSettings),
             backends: Arc::new(NoBackends),
             sequences: Arc::new(NoSequences),
+            announcements: Arc::default(),
         });
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;

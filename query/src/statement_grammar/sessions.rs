@@ -1,4 +1,4 @@
-//! SET, SHOW, RESET and DISCARD; BEGIN and all that ends or parts a transaction.
+//! SET, SHOW, RESET and DISCARD; BEGIN and all that ends or parts a transaction; LISTEN and NOTIFY.
 
 use super::Words;
 use crate::error::QueryError;
@@ -163,6 +163,31 @@ impl Words<'_> {
             return Ok(StatementKind::RollbackTo(self.identifier()?));
         }
         Ok(StatementKind::Rollback)
+    }
+
+    pub(super) fn listen(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        Ok(StatementKind::Listen(self.identifier()?))
+    }
+
+    pub(super) fn unlisten(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let all = self.take_token(&Token::Mul);
+        Ok(StatementKind::Unlisten(if all { None } else { Some(self.identifier()?) }))
+    }
+
+    pub(super) fn notify(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let channel = self.identifier()?;
+        if !self.take_token(&Token::Comma) {
+            return Ok(StatementKind::Notify { channel, payload: String::new() });
+        }
+        let payload = match self.peek() {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
+            _ => return Err(self.unexpected()),
+        };
+        self.next += 1;
+        Ok(StatementKind::Notify { channel, payload })
     }
 
     pub(super) fn savepoint(&mut self) -> Result<StatementKind, QueryError> {

@@ -1,0 +1,231 @@
+//! LISTEN and NOTIFY: what sessions are told between their statements, and what views tell when they change.
+//!
+//! ```text
+//!     NOTIFY ──▶ the transaction's announcements ──COMMIT──▶ Channels ──▶ mailbox of each session that listens ──▶ server
+//!     commits of tables ─▶ watch_views ─▶ "view:daily" ──────────┘
+//! ```
+//!
+//! As in PostgreSQL, a transaction's notifications are delivered when it commits, to its own session too, each text once a channel;
+//! LISTEN and UNLISTEN count from the commit on. A view's channel is told after commits that touched a table below the view; several
+//! commits that come together are told as one, with the last one's number. Nothing outlives a restart.
+
+use crate::engine::Engine;
+use crate::error::{ErrorKind, QueryError};
+use catalog::definition::ViewDefinition;
+use catalog::ids::{CommitSeq, ObjectId};
+use catalog::snapshot::Snapshot;
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use tokio::sync::{Notify, watch};
+
+/// How many notifications wait for a session that does not take them.
+const WAITING_MAX: usize = 10_000;
+/// PostgreSQL's limits in bytes, both exclusive.
+const CHANNEL_BYTES: usize = 64;
+const PAYLOAD_BYTES: usize = 8_000;
+/// What the channels of views begin with.
+const VIEW_CHANNEL: &str = "view:";
+
+/// What a session is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The process that sent it; 0 for what the server tells by itself.
+    pub process_id: i32,
+    pub channel: String,
+    pub payload: String,
+}
+
+/// One change of what a session listens to, or a notification that it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Announcement {
+    Listen(String),
+    Unlisten(String),
+    UnlistenAll,
+    Notify { channel: String, payload: String },
+}
+
+/// What a transaction has announced so far.
+#[derive(Debug, Default)]
+pub(crate) struct Announcements(Vec<Announcement>);
+
+impl Announcements {
+    pub(crate) fn listen(&mut self, channel: &str) {
+        self.0.push(Announcement::Listen(channel.to_string()));
+    }
+
+    /// Of one channel, or of all.
+    pub(crate) fn unlisten(&mut self, channel: Option<&str>) {
+        self.0.push(channel.map_or(Announcement::UnlistenAll, |channel| Announcement::Unlisten(channel.to_string())));
+    }
+
+    pub(crate) fn notify(&mut self, channel: &str, payload: &str) -> Result<(), QueryError> {
+        let refused = |message: &str| Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
+        if channel.is_empty() {
+            return refused("channel name cannot be empty");
+        }
+        if channel.len() >= CHANNEL_BYTES {
+            return refused("channel name too long");
+        }
+        if payload.len() >= PAYLOAD_BYTES {
+            return refused("payload string too long");
+        }
+        let announced = Announcement::Notify { channel: channel.to_string(), payload: payload.to_string() };
+        if !self.0.contains(&announced) {
+            self.0.push(announced);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+}
+
+/// What waits for one session.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    waiting: Mutex<VecDeque<Notification>>,
+    arrived: Notify,
+}
+
+impl Mailbox {
+    /// A full mailbox loses its oldest: who does not read for so long has to look for itself anyway.
+    fn put(&self, notification: Notification) {
+        let mut waiting = self.waiting.lock();
+        if waiting.len() == WAITING_MAX {
+            waiting.pop_front();
+        }
+        waiting.push_back(notification);
+        self.arrived.notify_one();
+    }
+
+    /// Ends when something waits. Safe to drop.
+    pub(crate) async fn arrived(&self) {
+        loop {
+            if !self.waiting.lock().is_empty() {
+                return;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Notification> {
+        self.waiting.lock().drain(..).collect()
+    }
+}
+
+/// One session that listens.
+#[derive(Debug)]
+struct Listener {
+    mailbox: Arc<Mailbox>,
+    channels: BTreeSet<String>,
+}
+
+/// Who listens to what.
+#[derive(Debug, Default)]
+pub(crate) struct Channels(Mutex<HashMap<i32, Listener>>);
+
+impl Channels {
+    /// Carries out what a session's transaction announced, which is committed now.
+    pub(crate) fn publish(&self, process_id: i32, mailbox: &Arc<Mailbox>, announced: Announcements) {
+        if announced.0.is_empty() {
+            return;
+        }
+        let mut listeners = self.0.lock();
+        for announcement in announced.0 {
+            match announcement {
+                Announcement::Listen(channel) => {
+                    let listener = listeners
+                        .entry(process_id)
+                        .or_insert_with(|| Listener { mailbox: Arc::clone(mailbox), channels: BTreeSet::new() });
+                    listener.channels.insert(channel);
+                }
+                Announcement::Unlisten(channel) => {
+                    if let Some(listener) = listeners.get_mut(&process_id) {
+                        listener.channels.remove(&channel);
+                    }
+                }
+                Announcement::UnlistenAll => drop(listeners.remove(&process_id)),
+                Announcement::Notify { channel, payload } => {
+                    tell(&listeners, &Notification { process_id, channel, payload });
+                }
+            }
+        }
+    }
+
+    /// The channels that a session listens to.
+    pub(crate) fn of(&self, process_id: i32) -> Vec<String> {
+        let listeners = self.0.lock();
+        listeners.get(&process_id).map(|listener| listener.channels.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Forgets a session.
+    pub(crate) fn remove(&self, process_id: i32) {
+        self.0.lock().remove(&process_id);
+    }
+
+    /// Whether anybody wants to know of views.
+    fn follow_views(&self) -> bool {
+        let listeners = self.0.lock();
+        listeners.values().any(|listener| listener.channels.iter().any(|channel| channel.starts_with(VIEW_CHANNEL)))
+    }
+
+    fn tell_of_view(&self, view: &ViewDefinition, changed_at: CommitSeq) {
+        let listeners = self.0.lock();
+        let bare = (view.name.schema == "public").then(|| format!("{VIEW_CHANNEL}{}", view.name.name));
+        for channel in bare.into_iter().chain([format!("{VIEW_CHANNEL}{}", view.name)]) {
+            tell(&listeners, &Notification { process_id: 0, channel, payload: changed_at.to_string() });
+        }
+    }
+}
+
+fn tell(listeners: &HashMap<i32, Listener>, notification: &Notification) {
+    for listener in listeners.values().filter(|listener| listener.channels.contains(&notification.channel)) {
+        listener.mailbox.put(notification.clone());
+    }
+}
+
+/// Tells the channels of views what commits did to the tables below them, until the engine is gone.
+pub(crate) async fn watch_views(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>) {
+    let mut told = *commits.borrow_and_update();
+    while commits.changed().await.is_ok() {
+        let Some(engine) = engine.upgrade() else { return };
+        let snapshot = engine.catalog.snapshot();
+        let since = std::mem::replace(&mut told, snapshot.seq);
+        if !engine.channels.follow_views() {
+            continue;
+        }
+        for view in snapshot.views.values() {
+            let changed_at = newest_change(&snapshot, &view.definition);
+            if changed_at > since {
+                engine.channels.tell_of_view(&view.definition, changed_at);
+            }
+        }
+    }
+}
+
+/// When a table below a view last changed, views in between included.
+fn newest_change(snapshot: &Snapshot, view: &ViewDefinition) -> CommitSeq {
+    let mut pending: Vec<ObjectId> = view.inputs.clone();
+    let mut seen = BTreeSet::new();
+    let mut newest = CommitSeq(0);
+    while let Some(input) = pending.pop() {
+        if !seen.insert(input) {
+            continue;
+        }
+        if let Some(table) = snapshot.tables.get(&input) {
+            newest = newest.max(table.changed_at);
+        } else if let Some(below) = snapshot.views.get(&input) {
+            pending.extend(&below.definition.inputs);
+        }
+    }
+    newest
+}
+
+#[cfg(test)]
+mod tests;

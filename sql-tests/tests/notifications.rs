@@ -1,0 +1,85 @@
+//! LISTEN and NOTIFY as drivers use them, and the channels of views.
+
+use crate::wire::Fixture;
+use sql_tests::wire::Wire;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a notification may take that has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a text and gives the notifications that came before its ReadyForQuery, as channel and payload.
+async fn run(wire: &mut Wire, sql: &str) -> Vec<(String, String)> {
+    wire.send_text(b'Q', sql).await.unwrap();
+    let mut told = Vec::new();
+    loop {
+        let frame = wire.receive().await.unwrap();
+        match frame.kind {
+            b'A' => told.push(channel_and_payload(&frame.body)),
+            b'E' => panic!("{sql}: {}", frame.text()),
+            b'Z' => return told,
+            _ => {}
+        }
+    }
+}
+
+/// The next notification of a client that does nothing but wait.
+async fn waited_for(wire: &mut Wire) -> (String, String) {
+    let frame = timeout(PATIENCE, wire.receive()).await.expect("no notification came").unwrap();
+    assert_eq!(frame.kind, b'A');
+    channel_and_payload(&frame.body)
+}
+
+fn channel_and_payload(body: &[u8]) -> (String, String) {
+    let mut texts = body[4..].split(|byte| *byte == 0).map(|text| String::from_utf8(text.to_vec()).unwrap());
+    (texts.next().unwrap(), texts.next().unwrap())
+}
+
+fn told(channel: &str, payload: &str) -> (String, String) {
+    (channel.to_string(), payload.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_come_with_the_commit_once_a_text_and_to_their_own_session_too() {
+    let fixture = Fixture::start();
+    let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);
+    assert!(run(&mut first, "LISTEN jobs").await.is_empty());
+    assert!(run(&mut second, "BEGIN; LISTEN jobs; NOTIFY jobs, 'a'; NOTIFY jobs, 'a'").await.is_empty());
+    let own =
+        run(&mut second, "SELECT pg_notify('jobs', 'b'); SAVEPOINT s; NOTIFY jobs, 'c'; ROLLBACK TO s; COMMIT").await;
+    assert_eq!(own, [told("jobs", "a"), told("jobs", "b")]);
+    assert_eq!(waited_for(&mut first).await, told("jobs", "a"));
+    assert_eq!(waited_for(&mut first).await, told("jobs", "b"));
+    assert!(run(&mut second, "BEGIN; NOTIFY jobs, 'd'; ROLLBACK").await.is_empty());
+    run(&mut first, "UNLISTEN *").await;
+    assert_eq!(run(&mut second, "NOTIFY jobs, 'e'").await, [told("jobs", "e")]);
+    assert!(run(&mut first, "SELECT 1").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_hears_of_others_when_it_is_over() {
+    let fixture = Fixture::start();
+    let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);
+    run(&mut first, "LISTEN jobs").await;
+    run(&mut first, "BEGIN").await;
+    run(&mut second, "NOTIFY jobs").await;
+    assert!(run(&mut first, "SELECT 1").await.is_empty());
+    assert_eq!(run(&mut first, "COMMIT").await, [told("jobs", "")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_views_channel_tells_of_commits_below_it() {
+    let fixture = Fixture::start();
+    let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);
+    run(&mut second, "CREATE TABLE t (k integer); CREATE TABLE other (k integer)").await;
+    run(&mut second, "CREATE MATERIALIZED VIEW daily AS SELECT k, count(*) AS n FROM t GROUP BY k").await;
+    run(&mut second, "CREATE MATERIALIZED VIEW total AS SELECT sum(n) AS n FROM daily").await;
+    run(&mut first, "LISTEN \"view:total\"").await;
+    run(&mut second, "INSERT INTO other VALUES (1)").await;
+    run(&mut second, "INSERT INTO t VALUES (1)").await;
+    let (channel, seq) = waited_for(&mut first).await;
+    assert_eq!(channel, "view:total");
+    run(&mut second, "DELETE FROM t").await;
+    let (_, later) = waited_for(&mut first).await;
+    assert!(later.parse::<u64>().unwrap() > seq.parse::<u64>().unwrap());
+}
