@@ -1,26 +1,7 @@
-//! What must be said differently to different systems: the table, the load, the views.
+//! What must be said differently to different systems: the table and the load.
 
 use crate::system::{Kind, Settle};
 use std::path::Path;
-
-/// An aggregate over `sales`.
-pub(crate) struct View {
-    pub(crate) name: &'static str,
-    pub(crate) query: &'static str,
-}
-
-pub(crate) const VIEWS: [View; 2] = [
-    View {
-        name: "bench_daily",
-        query: "SELECT region, sale_date, sum(amount) AS revenue, count(*) AS orders FROM sales \
-                WHERE status = 'completed' GROUP BY region, sale_date",
-    },
-    View {
-        name: "bench_products",
-        query: "SELECT product_id, category, sum(quantity) AS quantity, sum(amount) AS revenue, count(*) AS orders \
-                FROM sales GROUP BY product_id, category",
-    },
-];
 
 /// The definition as Meridian takes it, brought to another system.
 pub(crate) fn create_table(kind: Kind, definition: &str) -> String {
@@ -49,18 +30,4 @@ pub(crate) fn load(kind: Kind, file: &Path, settle: Settle) -> Vec<String> {
         statements.push("CHECKPOINT".to_owned());
     }
     statements
-}
-
-/// How a system keeps or computes a view; nothing for one that takes no part.
-pub(crate) fn create_view(kind: Kind, view: &View) -> String {
-    let View { name, query } = view;
-    match kind {
-        Kind::Meridian | Kind::PostgreSql => format!("CREATE MATERIALIZED VIEW {name} AS {query}"),
-        Kind::DuckDb | Kind::ClickHouse => format!("CREATE VIEW {name} AS {query}"),
-    }
-}
-
-/// What brings a view up to date before it is read, where that is the user's business.
-pub(crate) fn refresh_view(kind: Kind, view: &View) -> Option<String> {
-    (kind == Kind::PostgreSql).then(|| format!("REFRESH MATERIALIZED VIEW {}", view.name))
 }

@@ -19,6 +19,7 @@ mod postgresql;
 mod query;
 mod report;
 mod system;
+mod view_definitions;
 mod views;
 mod wire;
 
@@ -50,7 +51,7 @@ enum Workload {
     Ingest(Options),
     /// An analyst's twelve queries, hot, every answer compared between the systems first.
     Query(Options),
-    /// Loads and inserts into a table with two aggregate views, and reads of the views right after.
+    /// Loads, inserts, deletes and updates under ten views, and exact reads of the views right after.
     Views(Options),
 }
 

@@ -6,6 +6,7 @@ use std::env;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 use tokio_postgres::Config;
 
 /// The program to measure. Under cargo it is built first, so that no stale one is measured.
@@ -32,10 +33,20 @@ pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(beside)
 }
 
+/// How long a server may take to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_POLL: Duration = Duration::from_millis(10);
+
 /// Dropping it stops the server, if it was started here.
 pub(crate) struct MeridianServer {
     config: Config,
-    started: Option<(Child, PathBuf)>,
+    started: Option<Started>,
+}
+
+struct Started {
+    child: Child,
+    program: PathBuf,
+    data_dir: PathBuf,
 }
 
 impl MeridianServer {
@@ -44,24 +55,37 @@ impl MeridianServer {
     }
 
     pub(crate) async fn start(program: &Path, data_dir: &Path) -> anyhow::Result<Self> {
-        let port = machine::free_port()?;
-        let log_path = data_dir.with_extension("log");
-        let log = File::create(&log_path)?;
-        let child = Command::new(program)
-            .arg("serve")
-            .arg("--data-dir")
-            .arg(data_dir)
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
-        let mut config = Config::new();
-        config.host("127.0.0.1").port(port).user("meridian").dbname("meridian").application_name("bench");
-        let mut server = Self { config: config.clone(), started: Some((child, data_dir.to_owned())) };
-        wire::connect_when_ready(&config, || server.check_alive(&log_path)).await?;
+        let (child, config) = spawn(program, data_dir)?;
+        let started = Started { child, program: program.to_owned(), data_dir: data_dir.to_owned() };
+        let mut server = Self { config, started: Some(started) };
+        server.connected().await?;
         Ok(server)
+    }
+
+    /// Asks the server to stop and waits until it has.
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
+        let started = self.started.as_mut().context("the server was not started here")?;
+        let process_id = started.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &process_id]).status().context("run kill")?;
+        anyhow::ensure!(asked.success(), "kill -TERM {process_id} failed");
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while started.child.try_wait()?.is_none() {
+            anyhow::ensure!(Instant::now() < deadline, "the server does not stop");
+            std::thread::sleep(STOP_POLL);
+        }
+        Ok(())
+    }
+
+    /// Starts it on its data again, and waits until it answers.
+    pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
+        let started = self.started.as_mut().context("the server was not started here")?;
+        (started.child, self.config) = spawn(&started.program, &started.data_dir)?;
+        self.connected().await
+    }
+
+    async fn connected(&mut self) -> anyhow::Result<()> {
+        let config = self.config.clone();
+        wire::connect_when_ready(&config, || self.check_alive()).await
     }
 
     pub(crate) fn config(&self) -> Config {
@@ -73,18 +97,18 @@ impl MeridianServer {
     }
 
     pub(crate) fn process_id(&self) -> Option<u32> {
-        self.started.as_ref().map(|(child, _)| child.id())
+        self.started.as_ref().map(|started| started.child.id())
     }
 
     pub(crate) fn data_dir(&self) -> Option<&Path> {
-        self.started.as_ref().map(|(_, data_dir)| data_dir.as_path())
+        self.started.as_ref().map(|started| started.data_dir.as_path())
     }
 
-    fn check_alive(&mut self, log_path: &Path) -> anyhow::Result<()> {
-        if let Some((child, _)) = &mut self.started
-            && let Some(status) = child.try_wait()?
+    fn check_alive(&mut self) -> anyhow::Result<()> {
+        if let Some(started) = &mut self.started
+            && let Some(status) = started.child.try_wait()?
         {
-            let log = std::fs::read_to_string(log_path).unwrap_or_default();
+            let log = std::fs::read_to_string(log_path(&started.data_dir)).unwrap_or_default();
             anyhow::bail!("meridian serve ended with {status}:\n{log}");
         }
         Ok(())
@@ -93,10 +117,33 @@ impl MeridianServer {
 
 impl Drop for MeridianServer {
     fn drop(&mut self) {
-        if let Some((child, _)) = &mut self.started {
+        if let Some(started) = &mut self.started {
             // The data directory goes too, so that there is nothing to save.
-            let _ = child.kill();
-            let _ = child.wait();
+            let _ = started.child.kill();
+            let _ = started.child.wait();
         }
     }
+}
+
+fn log_path(data_dir: &Path) -> PathBuf {
+    data_dir.with_extension("log")
+}
+
+/// A server on a data directory and a free port, and how to reach it.
+fn spawn(program: &Path, data_dir: &Path) -> anyhow::Result<(Child, Config)> {
+    let port = machine::free_port()?;
+    let log = File::options().create(true).append(true).open(log_path(data_dir))?;
+    let child = Command::new(program)
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    let mut config = Config::new();
+    config.host("127.0.0.1").port(port).user("meridian").dbname("meridian").application_name("bench");
+    Ok((child, config))
 }

@@ -8,10 +8,11 @@ use crate::embedded::{Embedded, Environment};
 use crate::machine::{self, Usage};
 use crate::meridian::{self, MeridianServer};
 use crate::postgresql::PostgreSqlServer;
+use crate::view_definitions::VIEWS;
 use crate::wire::Wire;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,10 +173,10 @@ impl System {
     /// An empty table `sales`.
     pub(crate) async fn create_table(&mut self, files: &Files) -> anyhow::Result<()> {
         if matches!(&self.backend, Backend::Meridian(remote) if !remote.server.is_ours()) {
-            for view in dialect::VIEWS {
+            for view in VIEWS.iter().rev() {
                 self.execute(&format!("DROP MATERIALIZED VIEW IF EXISTS {}", view.name)).await?;
             }
-            self.execute("DROP TABLE IF EXISTS sales").await?;
+            self.execute("DROP TABLE IF EXISTS sales, products, customers").await?;
         }
         self.execute(&dialect::create_table(self.kind, files.table_definition()?)).await?;
         Ok(())
@@ -201,6 +202,19 @@ impl System {
             Road::Embedded(embedded) => embedded.insert(rows, clients),
         };
         inserted.with_context(|| format!("{}: insert", self.kind.name()))
+    }
+
+    /// Stops a Meridian that this run started and starts it again on its data; how long the start took to the first connection.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<Option<Duration>> {
+        let Backend::Meridian(remote) = &mut self.backend else { return Ok(None) };
+        if !remote.server.is_ours() {
+            return Ok(None);
+        }
+        remote.server.stop()?;
+        let started = Instant::now();
+        remote.server.start_again().await?;
+        remote.wire = Wire::connect(remote.server.config()).await?;
+        Ok(Some(started.elapsed()))
     }
 
     /// What planners want to know after a load, outside of any measurement.
