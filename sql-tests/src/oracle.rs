@@ -8,10 +8,12 @@
 //! follows from the seed. With a PostgreSQL as mirror the same statements run there over plain views, and every view
 //! must hold what PostgreSQL answers.
 
+mod aggregate;
 mod executor;
 mod expression;
 mod layout;
 mod mirror;
+mod relations;
 mod shrink;
 mod step;
 mod view_query;
@@ -68,7 +70,7 @@ pub struct Summary {
 /// Runs the oracle; an error is a finding, with the script that shows it.
 pub async fn run(settings: &Settings) -> Result<Summary> {
     let folder = TempDir::new()?;
-    let mut executor = Executor::start(&folder.path().join("data"), settings.postgres.as_deref()).await?;
+    let mut executor = Executor::start(&folder.path().join("data"), settings.postgres.as_deref(), false).await?;
     let mut summary = Summary::default();
     while summary.statements < settings.statements {
         let episode_seed = settings.seed.wrapping_mul(1_000_003).wrapping_add(summary.episodes as u64);
@@ -93,7 +95,7 @@ pub async fn run(settings: &Settings) -> Result<Summary> {
 /// Replays steps on a fresh data directory and gives the first finding.
 async fn replay(steps: &[Step], postgres: Option<&str>) -> Result<Option<executor::Finding>> {
     let folder = TempDir::new()?;
-    let mut executor = Executor::start(&folder.path().join("data"), postgres).await?;
+    let mut executor = Executor::start(&folder.path().join("data"), postgres, true).await?;
     for step in steps {
         if let Err(finding) = executor.apply(step).await {
             return Ok(Some(finding));

@@ -21,6 +21,12 @@ pub struct View {
     pub query: String,
 }
 
+impl View {
+    fn differs(&self, what: What) -> Difference {
+        Difference { view: self.name.clone(), query: self.query.clone(), what }
+    }
+}
+
 /// How a view differs from its query.
 #[derive(Clone, Debug)]
 pub struct Difference {
@@ -84,29 +90,47 @@ pub async fn known_views(session: &Session) -> Result<Vec<View>, Failure> {
 
 /// Compares one view with its query; `None` when they are equal or when the session's transaction has failed.
 pub async fn compare(session: &Session, view: &View) -> Result<Option<Difference>, Failure> {
-    let differs = |what| Some(Difference { view: view.name.clone(), query: view.query.clone(), what });
+    match compare_rows(session, view).await? {
+        Compared::Equal => Ok(except_all(session, view).await.map(|what| view.differs(what))),
+        Compared::Unreadable => Ok(None),
+        Compared::Different(difference) => Ok(Some(difference)),
+    }
+}
+
+/// What comparing the rows came to.
+pub enum Compared {
+    Equal,
+    /// Both failed alike, or nothing can be read in this transaction.
+    Unreadable,
+    Different(Difference),
+}
+
+/// The first half of [`compare`]: the rows as text, here.
+pub async fn compare_rows(session: &Session, view: &View) -> Result<Compared, Failure> {
+    let differs = |what| Ok(Compared::Different(view.differs(what)));
     let from_view = session.rows(&format!("SELECT * FROM {}", view.name)).await;
     let from_query = match &from_view {
         Err(failure) if failure.is_connection_loss() => return Err(failure.clone()),
-        Err(failure) if failure.has_code(IN_FAILED_TRANSACTION) || failure.has_code(NOT_POPULATED) => return Ok(None),
+        Err(failure) if failure.has_code(IN_FAILED_TRANSACTION) || failure.has_code(NOT_POPULATED) => {
+            return Ok(Compared::Unreadable);
+        }
         // An error aborts an open transaction; the query could not answer any more, and need not.
         Err(failure) if session.transaction_status().await == TransactionStatus::Failed => {
-            return Ok(differs(What::Failures { view: Some(Box::new(failure.clone())), query: None }));
+            return differs(What::Failures { view: Some(Box::new(failure.clone())), query: None });
         }
         _ => session.rows(&view.query).await,
     };
-    let what = match (from_view, from_query) {
+    match (from_view, from_query) {
         (Ok(view_rows), Ok(query_rows)) => match difference(&view_rows, &query_rows) {
-            Some(what) => Some(what),
-            None => except_all(session, view).await,
+            Some(what) => differs(what),
+            None => Ok(Compared::Equal),
         },
-        (_, Err(failure)) if failure.is_connection_loss() => return Err(failure),
-        (Err(view), Err(query)) if view.code == query.code => None,
+        (_, Err(failure)) if failure.is_connection_loss() => Err(failure),
+        (Err(view), Err(query)) if view.code == query.code => Ok(Compared::Unreadable),
         (from_view, from_query) => {
-            Some(What::Failures { view: from_view.err().map(Box::new), query: from_query.err().map(Box::new) })
+            differs(What::Failures { view: from_view.err().map(Box::new), query: from_query.err().map(Box::new) })
         }
-    };
-    Ok(what.and_then(differs))
+    }
 }
 
 /// The first difference of any view that exists, found by asking the server for the views.

@@ -1,15 +1,17 @@
 //! Runs steps against the server and checks, after each, that every view equals its query.
 //!
-//! Two sessions look: the one that writes, which sees its own open transaction, and a second one, which must not see it.
+//! Three sessions look: the one that writes, which sees its own open transaction; a second one, which must not see it, and
+//! which commits some changes beside it; and from time to time an older one, whose snapshot stands still.
 //! The executor knows from the steps' outcomes which views exist and what state the transaction is in; it never asks
 //! the server for what it is about to check.
 
 use super::Summary;
+use super::layout::Table;
 use super::mirror::Mirror;
 use super::step::{Action, Expect, Step};
 use crate::meridian::Meridian;
 use crate::session::{Answer, Failure, Session};
-use crate::view_check::{self, Difference, View, What};
+use crate::view_check::{self, Compared, Difference, View, What};
 use anyhow::{Context, Result, anyhow};
 use std::fmt;
 use std::path::Path;
@@ -20,6 +22,8 @@ use tokio::time::timeout;
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 const IN_FAILED_TRANSACTION: &str = "25P02";
 const NOT_POPULATED: &str = "55000";
+/// What a COMMIT answers when another session committed what its transaction cannot be put behind.
+const SERIALIZATION_FAILURE: &str = "40001";
 /// The class of SQLSTATEs that says the server is at fault.
 const INTERNAL_ERROR_CLASS: &str = "XX";
 
@@ -101,6 +105,12 @@ pub(crate) struct State {
     pub transaction: Transaction,
     /// The views as they were at BEGIN, which others see and ROLLBACK brings back.
     before_transaction: Vec<KnownView>,
+    /// The views as they were at each SAVEPOINT of the transaction.
+    at_savepoints: Vec<Vec<KnownView>>,
+    /// The views of the older session's snapshot, while it holds one.
+    pinned: Option<Vec<KnownView>>,
+    /// True when the second session changed rows since BEGIN, so that COMMIT may meet a conflict.
+    changed_beside: bool,
 }
 
 impl State {
@@ -109,15 +119,32 @@ impl State {
         if self.transaction == Transaction::None { &self.views } else { &self.before_transaction }
     }
 
+    pub(crate) fn has_savepoint(&self) -> bool {
+        !self.at_savepoints.is_empty()
+    }
+
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pinned.is_some()
+    }
+
     /// Takes note of a step without running it; what a failed transaction refuses becomes a failure.
     pub(crate) fn assume_outcome(&mut self, step: &mut Step) {
-        let always_runs = matches!(step.action, Action::Commit | Action::Rollback | Action::Restart | Action::Kill);
+        let always_runs = self.may_follow_failure(step) || !step.is_of_writing_session();
         if self.transaction == Transaction::Failed && !always_runs {
             step.expect = Expect::Failure;
         }
         match step.expect {
             Expect::Failure => self.assume_failure(),
             Expect::Success | Expect::Either => self.assume_success(step),
+        }
+    }
+
+    /// Whether a failed transaction takes the step.
+    fn may_follow_failure(&self, step: &Step) -> bool {
+        match step.action {
+            Action::Commit | Action::Rollback | Action::Restart | Action::Kill => true,
+            Action::RollbackToSavepoint => self.has_savepoint(),
+            _ => false,
         }
     }
 
@@ -138,9 +165,26 @@ impl State {
             Action::Begin if self.transaction == Transaction::None => {
                 self.before_transaction = self.views.clone();
                 self.transaction = Transaction::Open;
+                self.changed_beside = false;
             }
-            Action::Commit if self.transaction == Transaction::Open => self.transaction = Transaction::None,
-            Action::Commit | Action::Rollback | Action::Restart | Action::Kill => self.roll_back(),
+            Action::Commit if self.transaction == Transaction::Open => {
+                self.transaction = Transaction::None;
+                self.at_savepoints.clear();
+            }
+            Action::Commit | Action::Rollback => self.roll_back(),
+            Action::Restart | Action::Kill => {
+                self.roll_back();
+                self.pinned = None;
+            }
+            Action::Savepoint => self.at_savepoints.push(self.views.clone()),
+            Action::RollbackToSavepoint => {
+                self.views = self.at_savepoints.last().cloned().unwrap_or_default();
+                self.transaction = Transaction::Open;
+            }
+            Action::ReleaseSavepoint => drop(self.at_savepoints.pop()),
+            Action::Beside(_) => self.changed_beside = true,
+            Action::Pin => self.pinned = Some(self.committed_views().to_vec()),
+            Action::Unpin => self.pinned = None,
             Action::Begin | Action::Statement(_) | Action::Insert { .. } | Action::Copy { .. } => {}
         }
     }
@@ -156,21 +200,28 @@ impl State {
             self.views = std::mem::take(&mut self.before_transaction);
             self.transaction = Transaction::None;
         }
+        self.at_savepoints.clear();
     }
 }
 
-/// A server, two sessions and what is known of them.
+/// A server, three sessions and what is known of them.
 pub(crate) struct Executor {
     server: Option<Meridian>,
     writing: Session,
     second: Session,
+    older: Session,
     mirror: Option<Mirror>,
     state: State,
     counts: Summary,
+    /// How many steps were taken.
+    steps: usize,
+    /// Whether every session compares every view in every way after each step.
+    thorough: bool,
 }
 
 impl Executor {
-    pub(crate) async fn start(data_dir: &Path, postgres: Option<&str>) -> Result<Self> {
+    /// A `thorough` one is slower and misses nothing that a shorter history shows; the other takes turns where sessions see the same.
+    pub(crate) async fn start(data_dir: &Path, postgres: Option<&str>, thorough: bool) -> Result<Self> {
         let server = Meridian::start(data_dir)?;
         let mirror = match postgres {
             Some(url) => Some(Mirror::connect(url).await?),
@@ -179,10 +230,13 @@ impl Executor {
         Ok(Self {
             writing: Session::connect(server.address()).await?,
             second: Session::connect(server.address()).await?,
+            older: Session::connect(server.address()).await?,
             server: Some(server),
             mirror,
             state: State::default(),
             counts: Summary::default(),
+            steps: 0,
+            thorough,
         })
     }
 
@@ -211,6 +265,7 @@ impl Executor {
             None => self.end_and_start(&step.action).await?,
             Some(sql) => self.run_statement(step, &sql).await?,
         }
+        self.steps += 1;
         self.check_views().await?;
         self.check_mirror().await
     }
@@ -231,6 +286,7 @@ impl Executor {
             let server = Meridian::start(&data_dir)?;
             self.writing = Session::connect(server.address()).await?;
             self.second = Session::connect(server.address()).await?;
+            self.older = Session::connect(server.address()).await?;
             self.server = Some(server);
             Ok(())
         };
@@ -239,16 +295,22 @@ impl Executor {
             mirror.roll_back().await;
         }
         self.state.roll_back();
+        self.state.pinned = None;
         self.counts.restarts += 1;
         Ok(())
     }
 
     async fn run_statement(&mut self, step: &Step, sql: &str) -> Result<(), Finding> {
-        let answer = match timeout(STATEMENT_TIMEOUT, self.writing.run(sql)).await {
+        let session = match step.action {
+            Action::Beside(_) => &self.second,
+            Action::Pin | Action::Unpin => &self.older,
+            _ => &self.writing,
+        };
+        let answer = match timeout(STATEMENT_TIMEOUT, session.run(sql)).await {
             Ok(answer) => answer,
             Err(_) => return Err(self.lost(sql, format!("no answer within {STATEMENT_TIMEOUT:?}"))),
         };
-        if let Some(mirror) = &self.mirror {
+        if let Some(mirror) = self.mirror.as_ref().filter(|_| step.is_of_writing_session()) {
             mirror.run(step, sql, &answer).await?;
         }
         self.judge(step, sql, answer)
@@ -256,8 +318,10 @@ impl Executor {
 
     /// Compares a statement's outcome with what had to come of it and takes note of it.
     fn judge(&mut self, step: &Step, sql: &str, answer: Result<Answer, Failure>) -> Result<(), Finding> {
-        let ends_transaction = matches!(step.action, Action::Commit | Action::Rollback);
-        let must_be_refused = self.state.transaction == Transaction::Failed && !ends_transaction;
+        let must_be_refused = self.state.transaction == Transaction::Failed
+            && step.is_of_writing_session()
+            && !self.state.may_follow_failure(step);
+        let may_conflict = step.action == Action::Commit && self.state.changed_beside;
         let wrong = |failure| Finding::WrongOutcome { sql: sql.to_string(), expected: step.expect, failure };
         match answer {
             Err(failure) if failure.is_connection_loss() => Err(self.lost(sql, failure.to_string())),
@@ -265,6 +329,11 @@ impl Executor {
             Ok(_) => {
                 self.counts.views_created += usize::from(matches!(step.action, Action::CreateView { .. }));
                 self.state.assume_success(step);
+                Ok(())
+            }
+            Err(failure) if may_conflict && failure.has_code(SERIALIZATION_FAILURE) => {
+                self.counts.failed_statements += 1;
+                self.state.roll_back();
                 Ok(())
             }
             Err(failure) => {
@@ -280,17 +349,32 @@ impl Executor {
         }
     }
 
+    /// Compares all views in the writing session, and in the second one too while it may see other rows. The server's own
+    /// EXCEPT ALL takes one view in turn, and so does the older session, whose rows stand still.
     async fn check_views(&mut self) -> Result<(), Finding> {
-        if self.state.transaction != Transaction::Failed {
-            let in_transaction = self.state.transaction == Transaction::Open;
-            self.counts.comparisons += self.state.views.len();
-            check("writing", &self.writing, &self.state.views, in_transaction)
-                .await
-                .map_err(|error| self.found(error))?;
-        }
-        let committed = self.state.committed_views();
-        self.counts.comparisons += committed.len();
-        check("second", &self.second, committed, false).await.map_err(|error| self.found(error))
+        let turn = (!self.thorough).then_some(self.steps);
+        let transaction = self.state.transaction;
+        let writing = match transaction {
+            Transaction::Failed => &[],
+            Transaction::None if turn.is_some_and(|turn| turn % 2 == 0) => &[],
+            Transaction::Open | Transaction::None => self.state.views.as_slice(),
+        };
+        let second = match transaction {
+            Transaction::None if turn.is_some_and(|turn| turn % 2 == 1) => &[],
+            _ => self.state.committed_views(),
+        };
+        let pinned = self.state.pinned.as_deref().unwrap_or_default();
+        let older = match turn {
+            Some(turn) => pinned.get(turn % pinned.len().max(1)).map_or(&[][..], std::slice::from_ref),
+            None => pinned,
+        };
+        self.counts.comparisons += writing.len() + second.len() + older.len();
+        let checks = async {
+            check("writing", &self.writing, writing, transaction == Transaction::Open, turn).await?;
+            check("second", &self.second, second, false, turn).await?;
+            check("older", &self.older, older, true, turn).await
+        };
+        checks.await.map_err(|error| self.found(error))
     }
 
     async fn check_mirror(&self) -> Result<(), Finding> {
@@ -300,7 +384,7 @@ impl Executor {
         }
         let in_transaction = self.state.transaction == Transaction::Open;
         let readable = self.state.views.iter().filter(|known| known.populated && !(in_transaction && known.may_fail));
-        for name in ["t", "u"].into_iter().chain(readable.map(|known| known.view.name.as_str())) {
+        for name in Table::ALL.map(Table::name).into_iter().chain(readable.map(|known| known.view.name.as_str())) {
             mirror.compare(name, &self.writing).await?;
         }
         Ok(())
@@ -325,14 +409,16 @@ enum CheckError {
     Lost { view: String, failure: Failure },
 }
 
-/// Compares views in one session. In a transaction, reads that may fail are left out: they would abort it.
+/// Compares views in one session. In a transaction, reads that may fail are left out: they would abort it. With a `turn`, the
+/// server compares one of them only.
 async fn check(
     session_name: &'static str,
     session: &Session,
     views: &[KnownView],
     in_transaction: bool,
+    turn: Option<usize>,
 ) -> Result<(), CheckError> {
-    for KnownView { view, populated, may_fail } in views {
+    for (position, KnownView { view, populated, may_fail }) in views.iter().enumerate() {
         if in_transaction && (*may_fail || !populated) {
             continue;
         }
@@ -343,7 +429,17 @@ async fn check(
             }
             continue;
         }
-        let compared = match timeout(STATEMENT_TIMEOUT, view_check::compare(session, view)).await {
+        let by_server = turn.is_none_or(|turn| turn / 2 % views.len() == position);
+        let compared = async {
+            if by_server {
+                return view_check::compare(session, view).await;
+            }
+            Ok(match view_check::compare_rows(session, view).await? {
+                Compared::Different(difference) => Some(difference),
+                Compared::Equal | Compared::Unreadable => None,
+            })
+        };
+        let compared = match timeout(STATEMENT_TIMEOUT, compared).await {
             Ok(compared) => compared.map_err(|failure| (view.name.clone(), failure)),
             Err(_) => Err((view.name.clone(), lost_in_time())),
         };

@@ -35,6 +35,8 @@ impl Column {
 pub(crate) struct Source {
     pub from: String,
     pub columns: Vec<Column>,
+    /// About how many rows it has, so that joins stay small.
+    pub rows: usize,
 }
 
 impl Type {
@@ -98,6 +100,13 @@ impl Type {
 }
 
 impl Source {
+    /// The source under an alias, its columns qualified with it.
+    pub(crate) fn aliased(&self, alias: &str) -> Self {
+        let columns = self.columns.iter();
+        let columns = columns.map(|column| Column::new(format!("{alias}.{}", column.name), column.of_type)).collect();
+        Self { from: format!("{} AS {alias}", self.from), columns, rows: self.rows }
+    }
+
     /// A random column, of one of the types where it matters.
     pub(crate) fn column(&self, random: &mut StdRng, accepts: impl Fn(Type) -> bool) -> Option<&Column> {
         let accepted: Vec<&Column> = self.columns.iter().filter(|column| accepts(column.of_type)).collect();

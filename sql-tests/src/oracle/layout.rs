@@ -23,6 +23,14 @@ const FACT_COLUMNS: &[(&str, Type, bool)] = &[
 const DIMENSION_COLUMNS: &[(&str, Type, bool)] =
     &[("k", Type::Int, true), ("label", Type::Text, true), ("w", Type::Numeric, true)];
 
+/// The columns of `p`, which has the fact table's keys at a coarser grain.
+const TARGET_COLUMNS: &[(&str, Type, bool)] =
+    &[("k", Type::Int, true), ("g", Type::Text, true), ("m", Type::Numeric, true), ("h", Type::Int, true)];
+
+/// The columns of `q`, whose sums are of doubles.
+const EVENT_COLUMNS: &[(&str, Type, bool)] =
+    &[("k", Type::Int, true), ("d", Type::Date, true), ("e", Type::Float, true), ("y", Type::Int, false)];
+
 const PARTITIONINGS: &[&str] = &[
     "",
     " PARTITION BY (g)",
@@ -36,18 +44,26 @@ const PARTITIONINGS: &[&str] = &[
 
 const SORT_KEYS: &[&str] = &["", "", "d", "d, k", "k", "at, g", "a", "s, n"];
 
-/// One of the two tables of an episode.
+/// A table of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
     Fact,
     Dimension,
+    Target,
+    Event,
 }
 
 impl Table {
+    pub(crate) const ALL: [Self; 4] = [Self::Fact, Self::Dimension, Self::Target, Self::Event];
+    /// Those that have few rows.
+    pub(crate) const SMALL: [Self; 3] = [Self::Dimension, Self::Target, Self::Event];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fact => "t",
             Self::Dimension => "u",
+            Self::Target => "p",
+            Self::Event => "q",
         }
     }
 
@@ -55,32 +71,41 @@ impl Table {
         match self {
             Self::Fact => FACT_COLUMNS,
             Self::Dimension => DIMENSION_COLUMNS,
+            Self::Target => TARGET_COLUMNS,
+            Self::Event => EVENT_COLUMNS,
         }
     }
 
     /// The table as a FROM item.
     pub(crate) fn source(self) -> Source {
         let columns = self.columns().iter().map(|(name, of_type, _)| Column::new(*name, *of_type)).collect();
-        Source { from: self.name().to_string(), columns }
+        let rows = if self == Self::Fact { 100 } else { 10 };
+        Source { from: self.name().to_string(), columns, rows }
     }
 }
 
-/// CREATE TABLE for both tables.
+/// CREATE TABLE for every table.
 pub(crate) fn create_tables(random: &mut StdRng) -> Vec<String> {
-    let partitioning = PARTITIONINGS.choose(random).copied().unwrap_or_default();
-    let sort_key = SORT_KEYS.choose(random).copied().unwrap_or_default();
-    let with = if sort_key.is_empty() { String::new() } else { format!(" WITH (order_by = '{sort_key}')") };
-    let columns = |table: Table| -> String {
-        let declared = table.columns().iter().map(|(name, of_type, nullable)| {
-            let not_null = if *nullable { "" } else { " NOT NULL" };
-            format!("{name} {}{not_null}", of_type.declared())
-        });
-        declared.collect::<Vec<_>>().join(", ")
+    Table::ALL.iter().map(|table| create_table(*table, random)).collect()
+}
+
+fn create_table(table: Table, random: &mut StdRng) -> String {
+    let declared = table.columns().iter().map(|(name, of_type, nullable)| {
+        let not_null = if *nullable { "" } else { " NOT NULL" };
+        format!("{name} {}{not_null}", of_type.declared())
+    });
+    let columns = declared.collect::<Vec<_>>().join(", ");
+    let layout = match table {
+        Table::Fact => {
+            let partitioning = PARTITIONINGS.choose(random).copied().unwrap_or_default();
+            let sort_key = SORT_KEYS.choose(random).copied().unwrap_or_default();
+            let with = if sort_key.is_empty() { String::new() } else { format!(" WITH (order_by = '{sort_key}')") };
+            format!("{partitioning}{with}")
+        }
+        Table::Event if random.random_bool(0.5) => " PARTITION BY (month(d))".to_string(),
+        Table::Dimension | Table::Target | Table::Event => String::new(),
     };
-    vec![
-        format!("CREATE TABLE t ({}){partitioning}{with}", columns(Table::Fact)),
-        format!("CREATE TABLE u ({})", columns(Table::Dimension)),
-    ]
+    format!("CREATE TABLE {} ({columns}){layout}", table.name())
 }
 
 /// A row of values, `None` for NULL, without quotes.

@@ -41,6 +41,15 @@ pub(crate) enum Action {
     Begin,
     Commit,
     Rollback,
+    Savepoint,
+    RollbackToSavepoint,
+    ReleaseSavepoint,
+    /// A statement of the second session, which commits it at once.
+    Beside(String),
+    /// A third session begins a transaction that keeps its snapshot.
+    Pin,
+    /// It ends it.
+    Unpin,
     /// SIGTERM and a start on the same data directory.
     Restart,
     /// SIGKILL and a start on the same data directory.
@@ -67,7 +76,12 @@ impl Step {
         Self { action: Action::Statement(sql.into()), expect: Expect::Failure }
     }
 
-    /// The text as a session runs it; `None` for what happens to the server.
+    /// False for what other sessions do and for what happens to the server.
+    pub(crate) fn is_of_writing_session(&self) -> bool {
+        !matches!(self.action, Action::Beside(_) | Action::Pin | Action::Unpin | Action::Restart | Action::Kill)
+    }
+
+    /// The text as its session runs it; `None` for what happens to the server.
     pub(crate) fn sql(&self) -> Option<String> {
         Some(match &self.action {
             Action::Statement(sql) => sql.clone(),
@@ -82,6 +96,12 @@ impl Step {
             Action::Begin => "BEGIN".into(),
             Action::Commit => "COMMIT".into(),
             Action::Rollback => "ROLLBACK".into(),
+            Action::Savepoint => "SAVEPOINT s".into(),
+            Action::RollbackToSavepoint => "ROLLBACK TO SAVEPOINT s".into(),
+            Action::ReleaseSavepoint => "RELEASE SAVEPOINT s".into(),
+            Action::Beside(sql) => sql.clone(),
+            Action::Pin => "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t".into(),
+            Action::Unpin => "COMMIT".into(),
             Action::Restart | Action::Kill => return None,
         })
     }
@@ -99,8 +119,13 @@ pub(crate) fn as_slt(steps: &[Step]) -> String {
             Action::Kill => "\\kill".to_string(),
             _ => "\\restart".to_string(),
         });
+        let connection = match step.action {
+            Action::Beside(_) => "connection second\n",
+            Action::Pin | Action::Unpin => "connection older\n",
+            _ => "",
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "statement {outcome}\n{body}\n");
+        let _ = writeln!(text, "{connection}statement {outcome}\n{body}\n");
     }
     text
 }

@@ -1,10 +1,16 @@
 //! Random view definitions: what is maintained by deltas, and what is recomputed.
 
+use super::aggregate::{any_column, having, over_aggregates};
 use super::expression::{Column, Source, Type};
-use super::layout::Table;
+use super::relations::{Readable, with_itself};
 use rand::Rng;
 use rand::rngs::StdRng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
+
+/// Above so many rows a query groups them, so that answers stay short.
+const SHOWN_ROWS_MAX: usize = 400;
+/// About how many groups a query gives.
+const GROUPS: usize = 12;
 
 /// A query and the columns that a view of it has.
 pub(crate) struct ViewQuery {
@@ -12,58 +18,75 @@ pub(crate) struct ViewQuery {
     pub columns: Vec<Column>,
     /// True where the data may make the query fail, so that creating the view may fail too.
     pub may_fail: bool,
+    /// About how many rows it gives.
+    pub rows: usize,
+}
+
+impl ViewQuery {
+    fn new(text: String, columns: Vec<Column>, rows: usize) -> Self {
+        Self { text, columns, may_fail: false, rows }
+    }
+
+    /// The query as what another one reads.
+    pub(crate) fn as_source(&self, from: String) -> Source {
+        Source { from, columns: self.columns.clone(), rows: self.rows }
+    }
 }
 
 /// A query over the tables or over the views that exist.
+///
 /// With `mirrored`, floats are left out: their sums depend on the order of rows in PostgreSQL.
 pub(crate) fn random_view(random: &mut StdRng, views: &[Source], mirrored: bool) -> ViewQuery {
-    let mut source = random_source(random, views);
-    if mirrored {
-        source.columns.retain(|column| column.of_type != Type::Float);
+    let readable = Readable { views, mirrored };
+    if random.random_bool(0.85) {
+        let source = readable.source(random);
+        return over(&readable, &source, random);
     }
-    match random.random_range(0..100) {
-        0..62 => grouped(&source, random),
-        62..76 => filtered(&source, random),
-        76..82 => distinct(&source, random),
-        82..90 => windowed(&source, random),
-        90..95 => of_sets(&source, random),
-        _ => with_subquery(&source, random),
-    }
-}
-
-fn random_source(random: &mut StdRng, views: &[Source]) -> Source {
-    let over_view = views.choose(random).filter(|_| random.random_bool(0.15));
-    if let Some(view) = over_view {
-        return view.clone();
-    }
-    if random.random_bool(0.12) { joined(random) } else { Table::Fact.source() }
-}
-
-fn joined(random: &mut StdRng) -> Source {
-    let join = ["JOIN", "LEFT JOIN", "FULL JOIN"].choose(random).copied().unwrap_or("JOIN");
-    let qualified = |table: Table| {
-        let columns = table.source().columns;
-        columns.into_iter().map(move |column| Column::new(format!("{}.{}", table.name(), column.name), column.of_type))
+    let source = readable.source(random);
+    let inner = over(&readable, &source, random);
+    let (with, source) = match random.random_range(0..4) {
+        0 | 1 => (String::new(), inner.as_source(format!("({}) AS d", inner.text))),
+        2 => (format!("WITH w AS ({}) ", inner.text), inner.as_source("w".into())),
+        _ => {
+            let twice = with_itself(&inner.as_source("w".into()), random);
+            (format!("WITH w AS ({}) ", inner.text), twice)
+        }
     };
-    let columns = qualified(Table::Fact).chain(qualified(Table::Dimension)).collect();
-    Source { from: format!("t {join} u ON t.k = u.k"), columns }
+    let outer = over(&readable, &source, random);
+    ViewQuery { text: format!("{with}{}", outer.text), may_fail: inner.may_fail || outer.may_fail, ..outer }
 }
 
-fn where_clause(source: &Source, random: &mut StdRng) -> String {
-    if random.random_bool(0.45) { format!(" WHERE {}", source.predicate(random, 2)) } else { String::new() }
+/// A query over one source.
+fn over(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
+    match random.random_range(0..100) {
+        _ if source.rows > SHOWN_ROWS_MAX => grouped(readable, source, random),
+        0..50 => grouped(readable, source, random),
+        50..62 => filtered(readable, source, random),
+        62..69 => distinct(readable, source, random),
+        69..77 => windowed(readable, source, random),
+        77..85 => windows_over_groups(readable, source, random),
+        85..92 => first_of_each(readable, source, random),
+        _ => of_sets(readable, source, random),
+    }
 }
 
-fn grouped(source: &Source, random: &mut StdRng) -> ViewQuery {
+fn where_clause(readable: &Readable, source: &Source, random: &mut StdRng) -> String {
+    let mut conditions = Vec::new();
+    if random.random_bool(0.4) {
+        conditions.push(source.predicate(random, 2));
+    }
+    if random.random_bool(0.15) {
+        conditions.push(readable.subquery_condition(source, random));
+    }
+    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
+fn grouped(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
+    if random.random_bool(0.15) {
+        return grouping_sets(readable, source, random);
+    }
     let keys: Vec<(String, Type)> =
         (0..[0, 1, 1, 1, 2, 2, 3].choose(random).copied().unwrap_or(1)).map(|_| source.expression(random)).collect();
-    let mut items = keys.clone();
-    let mut may_fail = false;
-    for _ in 0..random.random_range(usize::from(keys.is_empty())..5) {
-        let (item, item_type, fallible) = over_aggregates(source, random);
-        may_fail |= fallible;
-        items.push((item, item_type));
-    }
-    let filter = where_clause(source, random);
     let group_by = match keys.len() {
         0 => String::new(),
         count if random.random_bool(0.3) => {
@@ -71,78 +94,49 @@ fn grouped(source: &Source, random: &mut StdRng) -> ViewQuery {
         }
         _ => format!(" GROUP BY {}", keys.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().join(", ")),
     };
+    aggregated(readable, source, keys, &group_by, random)
+}
+
+/// ROLLUP, CUBE and GROUPING SETS over plain columns.
+fn grouping_sets(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
+    let keys = distinct_columns(source, 2, random);
+    let names: Vec<&str> = keys.iter().map(|column| column.name.as_str()).collect();
+    let all = names.join(", ");
+    let group_by = match (random.random_range(0..3), names.first()) {
+        (0, _) => format!(" GROUP BY ROLLUP ({all})"),
+        (1, _) => format!(" GROUP BY CUBE ({all})"),
+        (_, Some(first)) => format!(" GROUP BY GROUPING SETS (({all}), ({first}), ())"),
+        (_, None) => String::new(),
+    };
+    let mut items: Vec<(String, Type)> = keys.iter().map(|column| (column.name.clone(), column.of_type)).collect();
+    if let Some(first) = names.first()
+        && random.random_bool(0.5)
+    {
+        items.push((format!("grouping({first})"), Type::Int));
+    }
+    aggregated(readable, source, items, &group_by, random)
+}
+
+/// The items that stand before the aggregates, and some aggregates.
+fn aggregated(
+    readable: &Readable,
+    source: &Source,
+    mut items: Vec<(String, Type)>,
+    group_by: &str,
+    random: &mut StdRng,
+) -> ViewQuery {
+    let mut may_fail = false;
+    for _ in 0..random.random_range(usize::from(items.is_empty())..5) {
+        let (item, item_type, fallible) = over_aggregates(source, readable.mirrored, random);
+        may_fail |= fallible;
+        items.push((item, item_type));
+    }
+    let filter = where_clause(readable, source, random);
     let having = if random.random_bool(0.2) { format!(" HAVING {}", having(source, random)) } else { String::new() };
     let tail = order_and_limit(items.len(), random);
     let (select, columns) = select_list(items);
     let text = format!("SELECT {select} FROM {}{filter}{group_by}{having}{tail}", source.from);
-    ViewQuery { text, columns, may_fail }
-}
-
-/// An aggregate, or an expression over aggregates; whether the data may make it fail.
-fn over_aggregates(source: &Source, random: &mut StdRng) -> (String, Type, bool) {
-    let (first, first_type) = aggregate(source, random);
-    if random.random_bool(0.7) {
-        return (first, first_type, false);
-    }
-    match (random.random_range(0..6), first_type) {
-        (0, Type::Numeric) => (format!("round({first}, 1)"), Type::Numeric, false),
-        (1, Type::Numeric) => (format!("coalesce({first}, 0)"), Type::Numeric, false),
-        (2, Type::Numeric | Type::BigInt) => (format!("{first} / nullif(count(*), 0)"), first_type, false),
-        (3, Type::Numeric) => (format!("{first} / count({})", any_column(source, random)), Type::Numeric, true),
-        (4, Type::Numeric) => (format!("100.0 * {first} / nullif(count(*), 0)"), Type::Numeric, false),
-        _ => (format!("CASE WHEN count(*) > 1 THEN {first} END"), first_type, false),
-    }
-}
-
-fn aggregate(source: &Source, random: &mut StdRng) -> (String, Type) {
-    let filter = if random.random_bool(0.2) {
-        format!(" FILTER (WHERE {})", source.predicate(random, 1))
-    } else {
-        String::new()
-    };
-    match random.random_range(0..10) {
-        0 | 1 => (format!("count(*){filter}"), Type::BigInt),
-        2 => (format!("count({}){filter}", source.expression(random).0), Type::BigInt),
-        3 if random.random_bool(0.5) => {
-            (format!("count(DISTINCT {}){filter}", any_column(source, random)), Type::BigInt)
-        }
-        3..=6 => match source.number(random) {
-            Some((argument, of_type)) => {
-                let (function, result) = match (random.random_range(0..3), of_type) {
-                    (0, Type::Float) => ("avg", Type::Float),
-                    (_, Type::Float) => ("sum", Type::Float),
-                    (0, _) => ("avg", Type::Numeric),
-                    (_, Type::Int) => ("sum", Type::BigInt),
-                    _ => ("sum", Type::Numeric),
-                };
-                // An expression over a number may be a condition, which has no sum.
-                if of_type.is_number() {
-                    (format!("{function}({argument}){filter}"), result)
-                } else {
-                    (format!("count({argument}){filter}"), Type::BigInt)
-                }
-            }
-            None => (format!("count(*){filter}"), Type::BigInt),
-        },
-        _ => match source.column(random, Type::is_ordered) {
-            Some(column) => {
-                let function = if random.random_bool(0.5) { "min" } else { "max" };
-                (format!("{function}({}){filter}", column.name), column.of_type)
-            }
-            None => (format!("count(*){filter}"), Type::BigInt),
-        },
-    }
-}
-
-fn having(source: &Source, random: &mut StdRng) -> String {
-    match random.random_range(0..3) {
-        0 => format!("count(*) > {}", random.random_range(0..4)),
-        1 => format!("count({}) >= 1", any_column(source, random)),
-        _ => match source.column(random, |of_type| of_type == Type::Numeric) {
-            Some(column) => format!("sum({}) > 1", column.name),
-            None => "count(*) <> 2".to_string(),
-        },
-    }
+    ViewQuery { may_fail, ..ViewQuery::new(text, columns, GROUPS) }
 }
 
 /// ORDER BY over every column, so that LIMIT has no ties but those of equal rows.
@@ -156,7 +150,7 @@ fn order_and_limit(columns: usize, random: &mut StdRng) -> String {
     format!(" ORDER BY {} LIMIT {}{offset}", keys.join(", "), random.random_range(0..4))
 }
 
-fn filtered(source: &Source, random: &mut StdRng) -> ViewQuery {
+fn filtered(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
     let mut may_fail = false;
     let mut items: Vec<(String, Type)> = (0..random.random_range(1..5)).map(|_| source.expression(random)).collect();
     if random.random_bool(0.06)
@@ -165,20 +159,26 @@ fn filtered(source: &Source, random: &mut StdRng) -> ViewQuery {
         items.push((format!("10 / {}", column.name), Type::Int));
         may_fail = true;
     }
-    let filter = where_clause(source, random);
+    if random.random_bool(0.15)
+        && let Some(value) = readable.subquery_value(source, random)
+    {
+        items.push(value);
+    }
+    let filter = where_clause(readable, source, random);
     let tail = order_and_limit(items.len(), random);
     let (select, columns) = select_list(items);
-    ViewQuery { text: format!("SELECT {select} FROM {}{filter}{tail}", source.from), columns, may_fail }
+    let text = format!("SELECT {select} FROM {}{filter}{tail}", source.from);
+    ViewQuery { may_fail, ..ViewQuery::new(text, columns, source.rows) }
 }
 
-fn distinct(source: &Source, random: &mut StdRng) -> ViewQuery {
+fn distinct(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
     let items: Vec<(String, Type)> = (0..random.random_range(1..4)).map(|_| source.expression(random)).collect();
-    let filter = where_clause(source, random);
+    let filter = where_clause(readable, source, random);
     let (select, columns) = select_list(items);
-    ViewQuery { text: format!("SELECT DISTINCT {select} FROM {}{filter}", source.from), columns, may_fail: false }
+    ViewQuery::new(format!("SELECT DISTINCT {select} FROM {}{filter}", source.from), columns, source.rows)
 }
 
-fn windowed(source: &Source, random: &mut StdRng) -> ViewQuery {
+fn windowed(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
     let partition = any_column(source, random);
     let all: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
     let order = all.join(", ");
@@ -192,37 +192,106 @@ fn windowed(source: &Source, random: &mut StdRng) -> ViewQuery {
         },
     };
     let items = vec![source.expression(random), window];
-    let filter = where_clause(source, random);
+    let filter = where_clause(readable, source, random);
     let (select, columns) = select_list(items);
-    ViewQuery { text: format!("SELECT {select} FROM {}{filter}", source.from), columns, may_fail: false }
+    ViewQuery::new(format!("SELECT {select} FROM {}{filter}", source.from), columns, source.rows)
 }
 
-fn of_sets(source: &Source, random: &mut StdRng) -> ViewQuery {
-    let column = source.column(random, |_| true).cloned().unwrap_or_else(|| Column::new("1", Type::Int));
-    let operator = ["UNION ALL", "UNION", "EXCEPT ALL", "EXCEPT", "INTERSECT", "INTERSECT ALL"].choose(random).copied();
-    let (left, right) = (source.predicate(random, 1), source.predicate(random, 1));
-    let text = format!(
-        "SELECT {name} AS c1 FROM {from} WHERE {left} {operator} SELECT {name} FROM {from} WHERE {right}",
-        name = column.name,
-        from = source.from,
-        operator = operator.unwrap_or("UNION ALL")
-    );
-    ViewQuery { text, columns: vec![Column::new("c1", column.of_type)], may_fail: false }
-}
-
-fn with_subquery(source: &Source, random: &mut StdRng) -> ViewQuery {
-    let items: Vec<(String, Type)> = (0..random.random_range(1..4)).map(|_| source.expression(random)).collect();
-    let filter = match source.column(random, |of_type| of_type == Type::Int) {
-        Some(column) if random.random_bool(0.5) => format!("{} IN (SELECT k FROM u)", column.name),
-        Some(column) => format!("{} >= (SELECT min(k) FROM u)", column.name),
-        None => "EXISTS (SELECT 1 FROM u WHERE w > 1)".to_string(),
+/// Ranks, shares, differences and moving averages of groups. The keys order them without ties.
+fn windows_over_groups(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
+    let keys = distinct_columns(source, 2, random);
+    let names: Vec<&str> = keys.iter().map(|column| column.name.as_str()).collect();
+    let (all, first) = (names.join(", "), names.first().copied().unwrap_or("1"));
+    let value = match source.column(random, |of_type| matches!(of_type, Type::Int | Type::Numeric)) {
+        Some(column) if random.random_bool(0.7) => format!("sum({})", column.name),
+        _ => "count(*)".to_string(),
     };
+    let window = match random.random_range(0..6) {
+        0 => (format!("rank() OVER (ORDER BY {value} DESC)"), Type::BigInt),
+        1 => (format!("sum({value}) OVER (PARTITION BY {first})"), Type::Numeric),
+        2 => (format!("{value} - lag({value}) OVER (ORDER BY {all})"), Type::Numeric),
+        3 => (format!("sum({value}) OVER (ORDER BY {all})"), Type::Numeric),
+        4 => (format!("max({value}) OVER (PARTITION BY {first} ORDER BY {all} DESC)"), Type::Numeric),
+        _ => (format!("avg({value}) OVER (ORDER BY {all} ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)"), Type::Numeric),
+    };
+    let mut items: Vec<(String, Type)> = keys.iter().map(|column| (column.name.clone(), column.of_type)).collect();
+    items.push(window);
+    let filter = where_clause(readable, source, random);
     let (select, columns) = select_list(items);
-    ViewQuery { text: format!("SELECT {select} FROM {} WHERE {filter}", source.from), columns, may_fail: false }
+    let text = format!("SELECT {select} FROM {}{filter} GROUP BY {all}", source.from);
+    ViewQuery::new(text, columns, GROUPS)
 }
 
-fn any_column(source: &Source, random: &mut StdRng) -> String {
-    source.column(random, |_| true).map_or_else(|| "1".to_string(), |column| column.name.clone())
+/// The first rows of each group, in an order without ties but those of equal rows.
+fn first_of_each(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
+    // 0 and -0 are equal and not the same.
+    let without_floats = Source {
+        from: source.from.clone(),
+        columns: source.columns.iter().filter(|column| column.of_type != Type::Float).cloned().collect(),
+        rows: source.rows,
+    };
+    let chosen = distinct_columns(&without_floats, 4, random);
+    let names: Vec<&str> = chosen.iter().map(|column| column.name.as_str()).collect();
+    let items = chosen.iter().map(|column| (column.name.clone(), column.of_type)).collect();
+    let filter = where_clause(readable, source, random);
+    let (select, columns) = select_list(items);
+    let (all, first) = (names.join(", "), names.first().copied().unwrap_or("1"));
+    let from = &source.from;
+    if random.random_bool(0.4) {
+        let text = format!("SELECT DISTINCT ON ({first}) {select} FROM {from}{filter} ORDER BY {all}");
+        return ViewQuery::new(text, columns, GROUPS);
+    }
+    let shown: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let text = format!(
+        "SELECT {} FROM (SELECT {select}, row_number() OVER (PARTITION BY {first} ORDER BY {all}) AS place \
+         FROM {from}{filter}) AS placed WHERE place <= {}",
+        shown.join(", "),
+        random.random_range(1..4)
+    );
+    ViewQuery::new(text, columns, GROUPS)
+}
+
+/// UNION, INTERSECT and EXCEPT of two or three selections, from the source and from another relation.
+fn of_sets(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
+    let other = if random.random_bool(0.5) { source.clone() } else { readable.relation(random) };
+    let mut pairs = Vec::new();
+    for _ in 0..random.random_range(1..3) {
+        let Some(left) = source.column(random, |of_type| other.columns.iter().any(|column| column.of_type == of_type))
+        else {
+            continue;
+        };
+        if let Some(right) = other.column(random, |of_type| of_type == left.of_type) {
+            pairs.push((left.clone(), right.clone()));
+        }
+    }
+    if pairs.is_empty() {
+        pairs.push((Column::new("1", Type::Int), Column::new("2", Type::Int)));
+    }
+    let (left, columns) = select_list(pairs.iter().map(|(left, _)| (left.name.clone(), left.of_type)).collect());
+    let right = pairs.iter().map(|(_, right)| right.name.as_str()).collect::<Vec<_>>().join(", ");
+    let left = format!("SELECT {left} FROM {} WHERE {}", source.from, source.predicate(random, 1));
+    let right = format!("SELECT {right} FROM {}{}", other.from, where_clause(readable, &other, random));
+    let mut text = format!("{left} {} {right}", set_operator(random));
+    if random.random_bool(0.2) {
+        text = format!("({text}) {} {right}", set_operator(random));
+    }
+    ViewQuery::new(text, columns, source.rows + other.rows)
+}
+
+fn set_operator(random: &mut StdRng) -> &'static str {
+    let operators = ["UNION ALL", "UNION ALL", "UNION", "EXCEPT ALL", "EXCEPT", "INTERSECT", "INTERSECT ALL"];
+    operators.choose(random).copied().unwrap_or("UNION ALL")
+}
+
+/// Between one and `most` of the source's columns, each once.
+fn distinct_columns(source: &Source, most: usize, random: &mut StdRng) -> Vec<Column> {
+    let mut columns = source.columns.clone();
+    columns.shuffle(random);
+    columns.truncate(random.random_range(1..=most));
+    if columns.is_empty() {
+        columns.push(Column::new("1", Type::Int));
+    }
+    columns
 }
 
 /// The items under the names `c1`, `c2`, …

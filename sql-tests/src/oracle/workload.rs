@@ -4,7 +4,7 @@
 //! several steps long and wait in a queue.
 
 use super::executor::{KnownView, State, Transaction};
-use super::expression::{Column, Source};
+use super::expression::{Source, Type};
 use super::layout::{self, Table};
 use super::step::{Action, Expect, Step};
 use super::view_query;
@@ -24,7 +24,7 @@ const LARGE_COPY_ROWS: usize = 600;
 pub(crate) struct Workload {
     random: StdRng,
     queue: VecDeque<Step>,
-    columns_of_views: HashMap<String, Vec<Column>>,
+    views_as_sources: HashMap<String, Source>,
     views_made: usize,
     /// True when every answer is compared with PostgreSQL's, which computes floats and WITH NO DATA otherwise.
     mirrored: bool,
@@ -35,14 +35,14 @@ impl Workload {
     pub(crate) fn new(mut random: StdRng, mirrored: bool) -> Self {
         let queue: VecDeque<Step> = layout::create_tables(&mut random).into_iter().map(Step::statement).collect();
         let mut workload =
-            Self { random, queue, columns_of_views: HashMap::new(), views_made: 0, mirrored, finished: false };
+            Self { random, queue, views_as_sources: HashMap::new(), views_made: 0, mirrored, finished: false };
         // Views before the first rows, after them, and both.
         if workload.random.random_bool(0.5) {
             let step = workload.create_view(&State::default());
             workload.queue.push_back(step);
         }
         let rows = workload.random.random_range(0..12);
-        for table in [Table::Fact, Table::Dimension] {
+        for table in Table::ALL {
             if rows > 0 {
                 let step = workload.insert(table, rows);
                 workload.queue.push_back(step);
@@ -64,7 +64,7 @@ impl Workload {
             return self.queue.pop_front();
         }
         Some(match state.transaction {
-            Transaction::Failed => self.in_failed_transaction(),
+            Transaction::Failed => self.in_failed_transaction(state),
             Transaction::Open if self.random.random_bool(0.22) => self.end_of_transaction(),
             Transaction::Open | Transaction::None => self.choose(state),
         })
@@ -74,59 +74,128 @@ impl Workload {
         if state.transaction != Transaction::None {
             self.queue.push_back(Step::success(Action::Rollback));
         }
+        if state.is_pinned() {
+            self.queue.push_back(Step::success(Action::Unpin));
+        }
         // Later views may read earlier ones.
         for known in state.committed_views().iter().rev() {
             self.queue.push_back(Step::success(Action::DropView { name: known.view.name.clone() }));
         }
-        self.queue.push_back(Step::statement("DROP TABLE t"));
-        self.queue.push_back(Step::statement("DROP TABLE u"));
+        for table in Table::ALL {
+            self.queue.push_back(Step::statement(format!("DROP TABLE {}", table.name())));
+        }
     }
 
     fn end_of_transaction(&mut self) -> Step {
         Step::success(if self.random.random_bool(0.6) { Action::Commit } else { Action::Rollback })
     }
 
-    fn in_failed_transaction(&mut self) -> Step {
-        if self.random.random_bool(0.3) { self.insert(Table::Fact, 1) } else { self.end_of_transaction() }
+    fn in_failed_transaction(&mut self, state: &State) -> Step {
+        match self.random.random_range(0..10) {
+            0..3 => self.insert(Table::Fact, 1),
+            3..7 if state.has_savepoint() => Step::success(Action::RollbackToSavepoint),
+            _ => self.end_of_transaction(),
+        }
     }
 
     fn choose(&mut self, state: &State) -> Step {
         let in_transaction = state.transaction == Transaction::Open;
         match self.random.random_range(0..100) {
-            0..12 => self.insert(Table::Fact, 1),
-            12..14 => self.alter(),
-            14..26 => {
+            0..10 => self.insert(Table::Fact, 1),
+            10..12 => self.alter(),
+            12..21 => {
                 let rows = self.random.random_range(2..9);
                 self.insert(Table::Fact, rows)
             }
-            26..30 => self.insert_select(),
-            30..42 => {
+            21..24 => self.insert_select(),
+            24..33 => {
                 let rows = self.random.random_range(1..30);
                 self.copy(rows)
             }
-            42 => self.copy(LARGE_COPY_ROWS),
-            43..56 => self.delete(Table::Fact),
-            56 => Step::statement("DELETE FROM t"),
-            57..60 => Step::statement(if self.random.random_bool(0.8) { "TRUNCATE t" } else { "TRUNCATE u" }),
-            60..63 => self.insert(Table::Dimension, 2),
-            63..65 => self.delete(Table::Dimension),
-            65..73 if !in_transaction => Step::success(Action::Begin),
-            65..73 => self.insert(Table::Fact, 3),
-            73..76 => self.replace_key(in_transaction),
-            76..83 => self.failing(state),
-            83..92 => self.change_views(state),
-            92..95 => self.refresh(state),
-            95..98 if !in_transaction => Step::statement("CHECKPOINT"),
-            95..98 => self.delete(Table::Fact),
+            33 => self.copy(LARGE_COPY_ROWS),
+            34..42 => self.delete(Table::Fact),
+            42 => Step::statement("DELETE FROM t"),
+            43..46 => self.truncate(),
+            46..53 => self.update(),
+            53..58 => {
+                let (table, rows) = (self.small_table(), self.random.random_range(1..4));
+                self.insert(table, rows)
+            }
+            58..61 => {
+                let table = self.small_table();
+                self.delete(table)
+            }
+            61..69 if in_transaction => self.savepoint(state),
+            61..69 => Step::success(Action::Begin),
+            69..72 => self.replace_key(in_transaction),
+            72..77 => self.failing(state),
+            77..87 => self.change_views(state),
+            87..89 => self.refresh(state),
+            89..92 if in_transaction => Step::success(Action::Beside("CHECKPOINT".into())),
+            89..92 => Step::statement("CHECKPOINT"),
+            92..95 if state.is_pinned() => Step::success(Action::Unpin),
+            92..95 => Step::success(Action::Pin),
+            95..98 => self.beside(in_transaction),
             98 => Step::success(Action::Restart),
             _ => Step::success(Action::Kill),
         }
     }
 
+    fn small_table(&mut self) -> Table {
+        Table::SMALL.choose(&mut self.random).copied().unwrap_or(Table::Dimension)
+    }
+
+    fn truncate(&mut self) -> Step {
+        let table = if self.random.random_bool(0.7) { Table::Fact } else { self.small_table() };
+        Step::statement(format!("TRUNCATE {}", table.name()))
+    }
+
+    fn savepoint(&mut self, state: &State) -> Step {
+        Step::success(match self.random.random_range(0..10) {
+            0..5 if state.has_savepoint() => Action::RollbackToSavepoint,
+            5 if state.has_savepoint() => Action::ReleaseSavepoint,
+            _ => Action::Savepoint,
+        })
+    }
+
+    /// A change that another session commits, in the midst of a transaction of this one where there is one.
+    fn beside(&mut self, in_transaction: bool) -> Step {
+        let table = if self.random.random_bool(0.5) { Table::Fact } else { self.small_table() };
+        if self.mirrored {
+            return self.insert(table, 2);
+        }
+        // Of two that delete the same rows one would have to give up.
+        let inserts = in_transaction || self.random.random_bool(0.6);
+        let step = if inserts { self.insert(table, 2) } else { self.delete(table) };
+        Step::success(Action::Beside(step.sql().unwrap_or_default()))
+    }
+
+    /// An UPDATE of one column: rows move between groups, partitions and the sides of joins.
+    fn update(&mut self) -> Step {
+        let table = if self.random.random_bool(0.6) { Table::Fact } else { self.small_table() };
+        let source = self.source(table);
+        let Some(column) = source.column(&mut self.random, |_| true).cloned() else { return self.truncate() };
+        let (name, of_type) = (column.name.as_str(), column.of_type);
+        let not_null = table.columns().iter().any(|(column, _, nullable)| *column == name && !nullable);
+        let value = match (self.random.random_range(0..6), of_type) {
+            (0, _) if !not_null => "NULL".to_string(),
+            (1, Type::Int) => format!("({name} + 1) % 3"),
+            (1, Type::Numeric) => format!("-{name}"),
+            (2, Type::Date) => format!("{name} + 31"),
+            (3, _) if !not_null => match source.column(&mut self.random, |other| other == of_type) {
+                Some(other) => other.name.clone(),
+                None => "NULL".to_string(),
+            },
+            _ => of_type.random_literal(&mut self.random),
+        };
+        let predicate = source.predicate(&mut self.random, 1);
+        Step::statement(format!("UPDATE {} SET {name} = {value} WHERE {predicate}", table.name()))
+    }
+
     fn source(&self, table: Table) -> Source {
         let mut source = table.source();
         if self.mirrored {
-            source.columns.retain(|column| column.name != "f");
+            source.columns.retain(|column| column.of_type != Type::Float);
         }
         source
     }
@@ -239,14 +308,14 @@ impl Workload {
     fn create_view(&mut self, state: &State) -> Step {
         let mut sources = Vec::new();
         for KnownView { view, populated, may_fail } in &state.views {
-            if let (true, false, Some(columns)) = (*populated, *may_fail, self.columns_of_views.get(&view.name)) {
-                sources.push(Source { from: view.name.clone(), columns: columns.clone() });
+            if let (true, false, Some(source)) = (*populated, *may_fail, self.views_as_sources.get(&view.name)) {
+                sources.push(source.clone());
             }
         }
         let query = view_query::random_view(&mut self.random, &sources, self.mirrored);
         self.views_made += 1;
         let name = format!("v{}", self.views_made);
-        self.columns_of_views.insert(name.clone(), query.columns);
+        self.views_as_sources.insert(name.clone(), query.as_source(name.clone()));
         let with_data = self.mirrored || self.random.random_bool(0.95);
         let expect = if query.may_fail { Expect::Either } else { Expect::Success };
         Step { action: Action::CreateView { name, query: query.text, with_data }, expect }
@@ -263,10 +332,7 @@ impl Workload {
     }
 }
 
-/// True when a query's FROM names the view.
+/// True when a query names the view.
 fn reads(query: &str, view: &str) -> bool {
-    let name = format!("FROM {view}");
-    query
-        .match_indices(&name)
-        .any(|(start, _)| !query[start + name.len()..].starts_with(|next: char| next.is_ascii_alphanumeric()))
+    query.split(|other: char| !other.is_ascii_alphanumeric()).any(|word| word == view)
 }
