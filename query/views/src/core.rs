@@ -14,7 +14,7 @@
 //! groups that changed where a value is held, or where what changed lies on a side of an outer, semi or anti join that has no delta.
 
 use crate::arguments::{Arguments, exact_type};
-use crate::deltas::{Inputs, Signed, Touching, Trees, nonlinear_tables, tree_cannot_fail};
+use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_tables, tree_cannot_fail};
 use catalog::sql_type::SqlType;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -66,6 +66,9 @@ impl Core {
         }
         if aggregate.schema.fields().len() != keys.len() + aggregate.aggr_expr.len() {
             return Err("it groups by one expression twice".into());
+        }
+        if aggregate.group_expr.iter().chain(&aggregate.aggr_expr).any(holds_subquery) {
+            return Err("an expression of its aggregates holds a subquery".into());
         }
         let mut arguments = Arguments::default();
         for (index, expression) in aggregate.aggr_expr.iter().enumerate() {

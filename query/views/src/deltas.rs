@@ -432,24 +432,27 @@ fn only_input(node: &LogicalPlan) -> Result<&LogicalPlan> {
     }
 }
 
+/// Whether an expression holds a subquery, or a column from outside of its own.
+pub(crate) fn holds_subquery(expression: &Expr) -> bool {
+    let found = expression.exists(|part| {
+        Ok(matches!(
+            part,
+            Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::OuterReferenceColumn(..)
+        ))
+    });
+    found.expect("the walk itself does not fail")
+}
+
 /// Whether a plan is a tree whose tables are all `maintainable`; otherwise what is in the way.
 pub(crate) fn check_tree(
     plan: &LogicalPlan,
     maintainable: &impl Fn(&TableReference) -> bool,
 ) -> std::result::Result<(), String> {
-    let has_subquery = |expression: &Expr| {
-        expression.exists(|part| {
-            Ok(matches!(
-                part,
-                Expr::Exists(_)
-                    | Expr::InSubquery(_)
-                    | Expr::ScalarSubquery(_)
-                    | Expr::SetComparison(_)
-                    | Expr::OuterReferenceColumn(..)
-            ))
-        })
-    };
-    if plan.expressions().iter().any(|expression| has_subquery(expression).unwrap_or(true)) {
+    if plan.expressions().iter().any(holds_subquery) {
         return Err("an expression below its aggregates holds a subquery".into());
     }
     match plan {
