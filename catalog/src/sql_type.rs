@@ -77,6 +77,8 @@ pub enum SqlType {
     /// `character(n)`, or `bpchar` without a length, Arrow `Utf8View`. Blanks at the end mean nothing; values are kept
     /// without them, so they compare as text, and get them back where they are printed.
     Bpchar { length: Option<u32> },
+    /// `void`, which functions answer with that have nothing to say, Arrow `Utf8View`; in results only.
+    Void,
 }
 
 /// The aliases of `oid` that print names.
@@ -118,11 +120,12 @@ impl SqlType {
             Self::Json => 114,
             Self::Jsonb => 3802,
             Self::Bpchar { .. } => 1042,
+            Self::Void => 2278,
             Self::Array(element) => element.array_oid(),
         }
     }
 
-    /// The OID of the array type over this element.
+    /// The OID of the array type over this element; 0 where there is none.
     pub fn array_oid(&self) -> u32 {
         match self {
             Self::Bool => 1000,
@@ -146,6 +149,7 @@ impl SqlType {
             Self::Json => 199,
             Self::Jsonb => 3807,
             Self::Bpchar { .. } => 1014,
+            Self::Void => 0,
             // An array of arrays is one of more dimensions, and has the same type.
             Self::Array(element) => element.array_oid(),
             Self::Text => 1009,
@@ -230,7 +234,7 @@ impl SqlType {
         match self {
             Self::Bool | Self::Char => 1,
             Self::Int2 => 2,
-            Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) => 4,
+            Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Void => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::TimestampTz => 8,
             Self::Interval | Self::Uuid => 16,
             Self::Name => 64,
@@ -268,6 +272,7 @@ impl SqlType {
             Self::Json => "json".into(),
             Self::Jsonb => "jsonb".into(),
             Self::Bpchar { .. } => "character".into(),
+            Self::Void => "void".into(),
             Self::Array(element) if matches!(**element, Self::Array(_)) => element.base_name(),
             Self::Array(element) => format!("{}[]", element.base_name()),
         }
@@ -284,9 +289,8 @@ impl SqlType {
             Self::Float8 => DataType::Float64,
             Self::Numeric { precision, scale, .. } if *precision <= 38 => DataType::Decimal128(*precision, *scale),
             Self::Numeric { precision, scale, .. } => DataType::Decimal256(*precision, *scale),
-            Self::Text | Self::Varchar { .. } | Self::Bpchar { .. } | Self::Name | Self::Char | Self::Reg(_) => {
-                DataType::Utf8View
-            }
+            Self::Text | Self::Varchar { .. } | Self::Bpchar { .. } | Self::Name | Self::Char => DataType::Utf8View,
+            Self::Reg(_) | Self::Void => DataType::Utf8View,
             Self::Json => DataType::LargeBinary,
             Self::Jsonb => DataType::LargeUtf8,
             Self::Date => DataType::Date32,
@@ -411,6 +415,7 @@ impl SqlType {
             "json" => Self::Json,
             "jsonb" => Self::Jsonb,
             "bpchar" => Self::Bpchar { length: None },
+            "void" => Self::Void,
             _ => return None,
         })
     }

@@ -406,6 +406,10 @@ pub(crate) fn view_columns(
             return Err(QueryError::new(ErrorKind::DuplicateColumn, message).hint("Give the columns names with AS."));
         }
         let sql_type = column.sql_type.clone();
+        if sql_type == SqlType::Void {
+            let message = format!("column \"{name}\" has pseudo-type void");
+            return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message));
+        }
         defined.push(Column::new(ColumnId(index as i32 + 1), name, sql_type));
     }
     Ok(defined)

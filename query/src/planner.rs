@@ -11,6 +11,7 @@
 use crate::engine::{DATABASE, Engine};
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
 use crate::functions::series::GENERATE_SERIES;
 use crate::functions::series_table::SeriesTable;
 use crate::functions::{self, SessionFacts, excluded_frames, variadic};
@@ -289,10 +290,10 @@ impl Planning {
         }
         let plan = lower(plan, self.procedures(), &self.cast_context())
             .and_then(lower_averaged_sums)
-            .and_then(compute_keys)
             .and_then(exact_set_operations)
             .and_then(row_counts::with_ties)
             .and_then(|plan| compare_by_length(plan, self.procedures(), &self.cast_context()))
+            .and_then(compute_keys)
             .and_then(decorrelate)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
         let plan = plan.map_err(|error| translate(error, statement))?;
@@ -598,6 +599,9 @@ impl ContextProvider for Planning {
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         if name == ARRAY_OF_ROWS {
             return self.state.aggregate_functions().get("array_agg").map(of_rows);
+        }
+        if name == ARRAY_OF_VALUES {
+            return self.state.aggregate_functions().get("array_agg").map(of_values);
         }
         self.state.aggregate_functions().get(name).cloned()
     }

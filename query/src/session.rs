@@ -15,6 +15,7 @@ use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::AbortOnDrop;
+use crate::functions::RandomNumbers;
 use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::prepared::{Planned, Prepared, SqlPrepared};
@@ -48,6 +49,7 @@ pub struct Session {
     pub(crate) prepared: BTreeMap<String, SqlPrepared>,
     pub(crate) planned: Option<Planned>,
     pub(crate) numbers: Arc<Mutex<SessionNumbers>>,
+    pub(crate) random: Arc<RandomNumbers>,
     pub(crate) token: StatementToken,
     /// Of the open transaction.
     pub(crate) announcements: Arc<Mutex<Announcements>>,
@@ -91,6 +93,7 @@ impl Session {
             prepared: BTreeMap::new(),
             planned: None,
             numbers: Arc::default(),
+            random: Arc::default(),
             token: cancel.next_statement(),
             announcements: Arc::default(),
             mailbox: Arc::default(),

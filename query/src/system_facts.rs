@@ -22,7 +22,8 @@ const SYSTEM_USER: &str = "meridian";
 /// The facts of one statement of a session.
 pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences>) -> SessionFacts {
     let facts = facts(sequences, &session.user, session.process_id, session.settings.clone());
-    SessionFacts { announcements: Arc::clone(&session.announcements), ..facts }
+    let (announcements, random) = (Arc::clone(&session.announcements), Arc::clone(&session.random));
+    SessionFacts { announcements, random, ..facts }
 }
 
 fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
@@ -44,6 +45,7 @@ fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settin
         backends: Arc::clone(engine) as Arc<dyn Backends>,
         sequences,
         announcements: Arc::default(),
+        random: Arc::default(),
     }
 }
 

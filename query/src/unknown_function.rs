@@ -4,6 +4,7 @@
 //! answers with PostgreSQL's error, which names the types of the arguments.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::array_aggregates::ARRAY_OF_VALUES;
 use crate::functions::excluded_frames;
 use crate::functions::overload::no_function;
 use crate::operators::resolution::unknown_field;
@@ -38,6 +39,7 @@ impl UnknownFunction {
     pub(crate) fn for_name(name: &str, state: &SessionState) -> Option<Arc<ScalarUDF>> {
         let known = PLANNED.contains(&name)
             || name == ARRAY_OF_ROWS
+            || name == ARRAY_OF_VALUES
             || excluded_frames::is_name(name)
             || state.aggregate_functions().contains_key(name)
             || state.window_functions().contains_key(name)

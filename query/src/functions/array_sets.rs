@@ -62,7 +62,8 @@ fn by_row(columns: &[ArrayRef], ask: impl Fn(std::ops::Range<usize>, &dyn Fn(usi
     Ok(Arc::new(answers.collect::<BooleanArray>()))
 }
 
-fn comparator(left: &ArrayRef, right: &ArrayRef, options: SortOptions) -> Result<DynComparator, QueryError> {
+/// Compares rows of two columns.
+pub(super) fn comparator(left: &ArrayRef, right: &ArrayRef, options: SortOptions) -> Result<DynComparator, QueryError> {
     make_comparator(left, right, options).map_err(|_| {
         let shown = SqlType::from_data_type(left.data_type()).map_or("unknown".into(), |known| known.base_name());
         let message = format!("could not identify an equality operator for type {shown}");

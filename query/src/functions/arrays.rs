@@ -161,7 +161,7 @@ pub(super) fn has_more_dimensions(list: &ListArray, row: usize) -> bool {
 }
 
 /// The length of each dimension; an empty array has none.
-fn lengths(list: &ListArray, row: usize) -> Vec<usize> {
+pub(super) fn lengths(list: &ListArray, row: usize) -> Vec<usize> {
     let mut lengths = Vec::new();
     let (mut list, mut row) = (list, row);
     loop {

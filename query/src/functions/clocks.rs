@@ -12,6 +12,7 @@ use arrow::datatypes::{
     DataType, Field, FieldRef, Float64Type, Int64Type, IntervalMonthDayNanoType, TimestampMicrosecondType,
 };
 use async_trait::async_trait;
+use catalog::sql_type::SqlType;
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
@@ -90,12 +91,12 @@ impl ScalarUDFImpl for Sleep {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         self.delays.return_type(types)?;
-        Ok(DataType::Utf8View)
+        Ok(SqlType::Void.data_type())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         self.delays.return_field_from_args(args)?;
-        Ok(Arc::new(Field::new(self.name(), DataType::Utf8View, true)))
+        Ok(Arc::new(SqlType::Void.field(self.name(), true)))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -14,12 +14,15 @@
 //! Errors leave as `DataFusionError::External` around a [`QueryError`].
 
 pub mod aggregates;
+pub(crate) mod array_aggregates;
 mod array_searches;
 mod array_sets;
 pub(crate) mod arrays;
+pub(crate) mod best_of_two;
 mod bytes;
 mod checked_sums;
 mod clocks;
+pub(crate) mod coalescing;
 pub(crate) mod concatenation;
 mod distinct;
 mod encodings;
@@ -45,6 +48,7 @@ mod percentiles;
 pub(crate) mod percentiles_at;
 mod plain;
 mod quoting;
+pub(crate) mod random;
 pub(crate) mod rounding;
 pub(crate) mod sampling;
 mod sequences;
@@ -64,6 +68,7 @@ pub(crate) mod windows;
 
 pub(crate) use names::quote_identifier;
 pub use names::{RegisteredKind, registered_name, registered_oid};
+pub use random::RandomNumbers;
 pub use sequences::SequenceNumbers;
 
 use crate::error::QueryError;
@@ -127,6 +132,7 @@ pub struct SessionFacts {
     pub sequences: Arc<dyn SequenceNumbers>,
     /// Where `pg_notify` leaves what the transaction announces.
     pub(crate) announcements: Arc<Mutex<Announcements>>,
+    pub random: Arc<RandomNumbers>,
 }
 
 impl SessionFacts {
@@ -351,6 +357,7 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
         arrays::functions(),
         array_searches::functions(),
         array_sets::functions(),
+        best_of_two::functions(),
         series::functions(),
         bytes::functions(),
         unicode::functions(),
@@ -398,5 +405,6 @@ pub fn scalar_functions(facts: Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
         rows.map(|row| Arc::new(ScalarUDF::from(CatalogFunction::new(row, &facts)))).collect();
     functions.extend(plain::generic_functions());
     functions.push(sequences::nextval(&facts));
+    functions.extend(random::functions(&facts.random));
     functions
 }

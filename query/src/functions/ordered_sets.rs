@@ -4,6 +4,7 @@
 //! All values of a group are kept until the end. NULLs are left out; of several most frequent values the first in the order wins.
 
 use super::constant_value;
+use super::json::sort_keys;
 use super::moments::interpolated;
 use super::moments::ranks::{intervals_of, lengths_of, ranks_of};
 use super::percentiles::{answer_type, fraction_type};
@@ -11,9 +12,10 @@ use crate::error::{ErrorKind, QueryError};
 use crate::operators::modifiers::unmodified_field;
 use crate::scan::external;
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::{SortOptions, cast, concat, filter, is_not_null, sort, take};
+use arrow::compute::{SortOptions, cast, concat, filter, is_not_null, sort, sort_to_indices, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use arrow::row::{RowConverter, SortField};
+use catalog::sql_type::SqlType;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{Result, ScalarValue, internal_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -192,6 +194,26 @@ impl Values {
         constant_value(&value)
     }
 
+    fn sorted(&self) -> Result<Sorted> {
+        let options = SortOptions { descending: self.descending, nulls_first: false };
+        let values = self.all()?;
+        // Intervals are sorted as numbers in their order, in which equally long ones are beside each other.
+        if matches!(self.data_type, DataType::Interval(_)) {
+            let values = sort(&ranks_of(&values).map_err(external)?, Some(options))?;
+            return Ok(Sorted { keys: lengths_of(&values), values });
+        }
+        if SqlType::from_data_type(&self.data_type) == Some(SqlType::Jsonb) {
+            let keys = sort_keys(&values).map_err(external)?;
+            let places = sort_to_indices(&keys, Some(options), None)?;
+            return Ok(Sorted { values: take(&values, &places, None)?, keys: take(&keys, &places, None)? });
+        }
+        let values = match values.data_type().is_nested() {
+            true => sorted_lists(&values, options)?,
+            false => sort(&values, Some(options))?,
+        };
+        Ok(Sorted { keys: Arc::clone(&values), values })
+    }
+
     fn between(&self, sorted: &ArrayRef, fraction: f64) -> Result<ScalarValue> {
         let place = fraction * (sorted.len() - 1) as f64;
         let (low, part) = (self.at(sorted, place.floor() as usize)?, place - place.floor());
@@ -243,21 +265,10 @@ impl Accumulator for Values {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let options = SortOptions { descending: self.descending, nulls_first: false };
-        // Intervals are sorted as numbers in their order, in which equally long ones are beside each other.
-        let is_interval = matches!(self.data_type, DataType::Interval(_));
-        let values = if is_interval { ranks_of(&self.all()?).map_err(external)? } else { self.all()? };
-        let sorted = if values.data_type().is_nested() {
-            sorted_lists(&values, options)?
-        } else {
-            sort(&values, Some(options))?
-        };
+        let Sorted { values: sorted, keys } = self.sorted()?;
         match &self.answer {
             Answer::Mode if sorted.is_empty() => ScalarValue::try_from(&self.data_type),
-            Answer::Mode => {
-                let runs = if is_interval { lengths_of(&sorted) } else { Arc::clone(&sorted) };
-                self.at(&sorted, start_of_longest_run(&runs)?)
-            }
+            Answer::Mode => self.at(&sorted, start_of_longest_run(&keys)?),
             Answer::Discrete(fractions) | Answer::Continuous(fractions) if sorted.is_empty() => {
                 fractions.nothing(&self.data_type)
             }
@@ -274,6 +285,12 @@ impl Accumulator for Values {
     fn size(&self) -> usize {
         size_of_val(self) + self.kept.iter().map(|values| values.get_array_memory_size()).sum::<usize>()
     }
+}
+
+/// The values of a group in their order, beside what is the same where they are equal.
+struct Sorted {
+    values: ArrayRef,
+    keys: ArrayRef,
 }
 
 /// Arrow's sort takes no lists, but its rows do. NULL items come behind all others.

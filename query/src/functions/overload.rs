@@ -393,6 +393,8 @@ fn settled(name: &str, arguments: &[Option<SqlType>]) -> std::result::Result<Vec
 pub(crate) fn no_function(name: &str, arguments: &[Option<SqlType>]) -> QueryError {
     let types: Vec<String> =
         arguments.iter().map(|known| known.as_ref().map_or("unknown".into(), SqlType::base_name)).collect();
+    // What stands behind `@` tells functions apart that have one name outside.
+    let name = name.split('@').next().unwrap_or(name);
     QueryError::new(ErrorKind::UndefinedFunction, format!("function {name}({}) does not exist", types.join(", ")))
         .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
 }

@@ -251,6 +251,12 @@ impl Patterns {
 
 /// A pattern with a function's flags, among them g.
 fn with_flags(pattern: &str, flags: &str) -> Result<Pattern, QueryError> {
+    let (options, global) = read_flags(flags)?;
+    Ok(Pattern { global, ..Pattern::new(pattern, options)? })
+}
+
+/// What flags ask for, and whether g is among them.
+fn read_flags(flags: &str) -> Result<(Options, bool), QueryError> {
     let mut options = Options::default();
     let mut global = false;
     for letter in flags.chars() {
@@ -260,14 +266,14 @@ fn with_flags(pattern: &str, flags: &str) -> Result<Pattern, QueryError> {
             return Err(invalid(format!("invalid regular expression option: \"{letter}\"")));
         }
     }
-    Ok(Pattern { global, ..Pattern::new(pattern, options)? })
+    Ok((options, global))
 }
 
-/// A pattern for a function that gives one answer for a text, and so refuses g.
+/// A pattern for a function that gives one answer for a text, and so refuses g before it reads the pattern.
 fn without_global(function: &str, pattern: &str, flags: &str) -> Result<Pattern, QueryError> {
-    let pattern = with_flags(pattern, flags)?;
-    if !pattern.global {
-        return Ok(pattern);
+    let (options, global) = read_flags(flags)?;
+    if !global {
+        return Pattern::new(pattern, options);
     }
     let error = invalid(format!("{function}() does not support the \"global\" option"));
     Err(if function == "regexp_match" { error.hint("Use the regexp_matches function instead.") } else { error })

@@ -76,6 +76,13 @@ impl Quoting {
             let (column, field) = if casts && *column.data_type() == DataType::Boolean {
                 let spelled = cast_array(&column, &SqlType::Bool, &SqlType::Text, &context).map_err(external)?;
                 (spelled, plain_field(&DataType::Utf8View))
+            } else if casts && matches!(SqlType::from_field(field), Some(SqlType::Bpchar { .. })) {
+                // A char(n) as text has no blanks at its end.
+                (
+                    cast_array(&column, &SqlType::Bpchar { length: None }, &SqlType::Text, &context)
+                        .map_err(external)?,
+                    plain_field(&DataType::Utf8View),
+                )
             } else {
                 as_printed(column, field)
             };

@@ -20,6 +20,8 @@ use std::sync::Arc;
 pub(crate) const ROUND_TO: &str = "round_to";
 pub(crate) const TRUNC_TO: &str = "trunc_to";
 const DIGITS_MAX: i32 = 76;
+/// Digits before the point that zeros behind it leave room for, in a number that may have more.
+const WHOLE_DIGITS_KEPT: i32 = 56;
 
 pub(super) fn functions() -> [Arc<ScalarUDF>; 2] {
     [false, true].map(|truncate| {
@@ -116,7 +118,7 @@ fn rounded_type(number: &DataType, digits: Option<i32>) -> DataType {
     let whole = i32::from(precision) - i32::from(scale) + 1;
     let to = digits.map_or(i32::from(scale), |digits| digits.clamp(0, DIGITS_MAX));
     // Zeros beyond the digits of the number are shown as far as there is room for them.
-    let to = to.min((DIGITS_MAX - whole).max(i32::from(scale)));
+    let to = to.min((DIGITS_MAX - whole.min(WHOLE_DIGITS_KEPT)).max(i32::from(scale)));
     let needed = (whole + to).clamp(1, DIGITS_MAX);
     let (needed, to) = (needed.max(to) as u8, to as i8);
     let wide = needed > 38 && (i32::from(precision) > 38 || to > scale);

@@ -6,6 +6,7 @@ use super::lowering::{Argument, Lowering};
 use super::modifiers::unmodified;
 use super::resolution::{Operand, oid_of};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::array_aggregates::of_arrays;
 use crate::functions::overload::no_function;
 use crate::functions::string_aggregate;
 use crate::scan::external;
@@ -66,9 +67,24 @@ fn item_type(call: &Expr, input: &DFSchema) -> Result<Option<SqlType>> {
     })
 }
 
+/// The array_agg of arrays, where the arguments are some.
+fn array_aggregate(
+    function: &Arc<AggregateUDF>,
+    arguments: &[Expr],
+    schema: &DFSchema,
+) -> Result<Option<Arc<AggregateUDF>>> {
+    match arguments.first() {
+        Some(value) if matches!(value.get_type(schema)?, DataType::List(_)) => Ok(of_arrays(function)),
+        _ => Ok(None),
+    }
+}
+
 impl Lowering<'_> {
     pub(super) fn chosen_aggregate(&self, mut call: AggregateFunction, schema: &DFSchema) -> Result<AggregateFunction> {
         if let Some(chosen) = self.string_aggregate(&call.func, &mut call.params.args, false, schema)? {
+            call.func = chosen;
+        }
+        if let Some(chosen) = array_aggregate(&call.func, &call.params.args, schema)? {
             call.func = chosen;
         }
         Ok(call)
@@ -92,6 +108,11 @@ impl Lowering<'_> {
         let moves = !call.params.window_frame.start_bound.is_unbounded();
         if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun
             && let Some(chosen) = self.string_aggregate(&Arc::clone(function), &mut call.params.args, moves, schema)?
+        {
+            call.fun = WindowFunctionDefinition::AggregateUDF(chosen);
+        }
+        if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun
+            && let Some(chosen) = array_aggregate(function, &call.params.args, schema)?
         {
             call.fun = WindowFunctionDefinition::AggregateUDF(chosen);
         }

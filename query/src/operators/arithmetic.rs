@@ -188,8 +188,20 @@ impl ScalarUDFImpl for Negation {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let negate =
-            |array: &ArrayRef| numeric::neg(array.as_ref()).map_err(|error| arithmetic_error(error, &self.result));
+        let negate = |array: &ArrayRef| match array.data_type() {
+            // A NaN keeps its sign: one that has another is another value to whoever compares bits.
+            DataType::Float64 => Ok(Arc::new(
+                array
+                    .as_primitive::<Float64Type>()
+                    .unary::<_, Float64Type>(|value| if value.is_nan() { value } else { -value }),
+            ) as ArrayRef),
+            DataType::Float32 => Ok(Arc::new(
+                array
+                    .as_primitive::<Float32Type>()
+                    .unary::<_, Float32Type>(|value| if value.is_nan() { value } else { -value }),
+            ) as ArrayRef),
+            _ => numeric::neg(array.as_ref()).map_err(|error| arithmetic_error(error, &self.result)),
+        };
         match &args.args[0] {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(negate(array)?)),
             ColumnarValue::Scalar(value) => {

@@ -4,7 +4,7 @@
 //! the text, and never runs: [`super::lowering`] replaces it. Two calls are equal if they do the same, wherever they stand, so that
 //! `SELECT a + 1 … GROUP BY a + 1` is one expression.
 
-use super::casts::{cast_type, expression_field, is_castable};
+use super::casts::{CastContext, cast_type, expression_field, is_castable};
 use super::checks::Check;
 use super::meetings::{Guest, Meeting};
 use super::modifiers::with_modifier;
@@ -14,6 +14,7 @@ use super::set_arguments::SetArgument;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::{self, innermost};
 use crate::scan::external;
+use crate::types::Zone;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue, internal_err};
@@ -95,7 +96,7 @@ impl SiteCall {
                 (_, same) => Ok(untyped(&same)),
             },
             (SiteKind::Condition(construct), [operand]) => {
-                super::conditions::check(construct, operand)?;
+                super::conditions::check(construct, operand, literals.first().copied().flatten())?;
                 Ok(untyped(&SqlType::Bool))
             }
             (SiteKind::Checked(check), [operand]) => {
@@ -109,14 +110,28 @@ impl SiteCall {
             (SiteKind::Modified(modifier), [_]) => Ok(with_modifier(&fields[0], *modifier)),
             (SiteKind::Cast(to), [from]) => {
                 let literal = literals.first().copied().flatten();
-                Ok(expression_field(&cast_result(from, to, literal)?))
+                let result = cast_result(from, to, literal)?;
+                if from.is_none() {
+                    check_literal(literal, &result)?;
+                }
+                Ok(expression_field(&result))
             }
             (SiteKind::Meeting(meeting), _) => {
                 let literals = literals.iter().copied().chain(std::iter::repeat(None));
                 let places = self.places.operands.iter().copied().chain(std::iter::repeat(None));
                 let guests = operands.iter().cloned().zip(literals).zip(places);
                 let guests = guests.map(|((known, literal), place)| Guest { known, literal, place });
-                Ok(expression_field(&meeting.result(&guests.collect::<Vec<_>>())?))
+                let guests = guests.collect::<Vec<_>>();
+                let result = meeting.result(&guests)?;
+                if *meeting == Meeting::Array
+                    && let SqlType::Array(item) = &result
+                {
+                    let mut open = guests.iter().filter(|guest| guest.known.is_none());
+                    open.try_for_each(|guest| {
+                        check_literal(guest.literal, item).map_err(|error| error.position(guest.place))
+                    })?;
+                }
+                Ok(expression_field(&result))
             }
             (SiteKind::Elements { operator, .. }, [left, right]) => {
                 super::elements::check(operator, left, right)?;
@@ -187,6 +202,17 @@ fn native_type(fields: &[FieldRef], operator: Operator) -> std::result::Result<D
 /// A field that says no more than its Arrow type, as expressions without a modifier have.
 fn untyped(sql_type: &SqlType) -> Field {
     Field::new("site", sql_type.data_type(), true)
+}
+
+/// Fails for a literal that its type cannot read, before what stands around it fails for another reason.
+fn check_literal(literal: Option<&ScalarValue>, to: &SqlType) -> std::result::Result<(), QueryError> {
+    match literal {
+        Some(ScalarValue::Utf8(Some(text))) if !is_left_to_arrow(to) => {
+            let context = CastContext { zone: Zone::UTC, now_micros: 0 };
+            super::casts::literal(text, to, &context).map(|_| ())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The type of `x::to`; a literal cast to plain numeric keeps its own digits.

@@ -1,9 +1,11 @@
 //! What a value must be for a construct that does not change it: text for COLLATE, an array for a subscript.
 
 use super::call::{Places, SiteKind};
+use super::casts::is_castable;
 use super::resolution::Operand;
 use super::sites::Annotator;
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::overload::no_function;
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::Expr;
 
@@ -12,12 +14,17 @@ use datafusion::sql::sqlparser::ast::Expr;
 pub(crate) enum Check {
     Collation,
     Subscript,
+    /// `date(x)`, which is a cast of what has one to date.
+    Date,
 }
 
 impl Check {
     /// Fails as PostgreSQL does for a value of another type.
     pub(super) fn check(self, operand: &Operand) -> Result<(), QueryError> {
         let message = match (self, operand) {
+            (Self::Date, Some(known)) if !is_castable(known, &SqlType::Date) => {
+                return Err(no_function("date", std::slice::from_ref(operand)));
+            }
             (Self::Collation, Some(known)) if !is_collatable(known) => {
                 format!("collations are not supported by type {}", known.base_name())
             }
@@ -48,12 +55,9 @@ fn has_subscripts(known: &SqlType) -> bool {
 }
 
 impl Annotator<'_> {
-    pub(super) fn checked(&mut self, check: Check, value: Expr) -> Expr {
+    /// A value that is checked; `site` is the place of errors.
+    pub(super) fn checked(&mut self, check: Check, value: Expr, site: Option<usize>) -> Expr {
         let place = self.place(&value);
-        let site = match check {
-            Check::Collation => self.word_after(&value, "collate").or(place),
-            Check::Subscript => place,
-        };
         self.add(SiteKind::Checked(check), Places { site, operands: vec![place] }, vec![value])
     }
 }

@@ -7,15 +7,18 @@ use super::meetings::Meeting;
 use super::resolution::{Operand, is_comparison};
 use super::sites::Annotator;
 use crate::error::{ErrorKind, QueryError};
+use crate::types::parse_boolean;
 use catalog::sql_type::SqlType;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, UnaryOperator, Value};
 
-/// Fails for what is no boolean: `argument of NOT must be type boolean, not type integer`.
-pub(super) fn check(construct: &str, operand: &Operand) -> Result<(), QueryError> {
-    match operand {
-        None | Some(SqlType::Bool) => Ok(()),
-        Some(other) => {
+/// Fails for what is no boolean: `argument of NOT must be type boolean, not type integer`. A literal without a type must be one.
+pub(super) fn check(construct: &str, operand: &Operand, literal: Option<&ScalarValue>) -> Result<(), QueryError> {
+    match (operand, literal) {
+        (None, Some(ScalarValue::Utf8(Some(text)))) => parse_boolean(text).map(|_| ()),
+        (None | Some(SqlType::Bool), _) => Ok(()),
+        (Some(other), _) => {
             let message = format!("argument of {construct} must be type boolean, not type {}", other.base_name());
             Err(QueryError::new(ErrorKind::DatatypeMismatch, message))
         }
@@ -64,7 +67,7 @@ impl Annotator<'_> {
 
 impl Lowering<'_> {
     pub(super) fn condition(&self, construct: &str, operand: Argument) -> Result<Expr, QueryError> {
-        check(construct, &operand.known)?;
+        check(construct, &operand.known, None)?;
         self.typed(operand, &SqlType::Bool)
     }
 }

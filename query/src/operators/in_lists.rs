@@ -18,6 +18,9 @@ use datafusion::logical_expr::utils::disjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+const BPCHAR_OID: u32 = 1042;
+const VARCHAR_OID: u32 = 1043;
+
 impl Lowering<'_> {
     /// The items of IN and what is looked for in the type of all of them; where there is none, each is compared by itself.
     pub(super) fn in_list(&self, list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -31,7 +34,10 @@ impl Lowering<'_> {
             return Ok(Transformed::no(Expr::InList(InList { expr, list: items.collect(), negated })));
         }
         let guests: Vec<Guest<'_>> = arguments.iter().map(Argument::guest).collect();
+        let is = |oid: u32| guests.iter().any(|guest| guest.known.as_ref().is_some_and(|known| known.oid() == oid));
         let whole = match common("IN", &guests) {
+            // Beside a char(n) the blanks at the end of a varchar mean nothing.
+            Ok(_) if is(BPCHAR_OID) && is(VARCHAR_OID) => self.in_any(arguments, negated),
             Ok(common) => self.in_common(arguments, &common, negated),
             Err(_) => self.in_any(arguments, negated),
         };
@@ -52,10 +58,15 @@ impl Lowering<'_> {
         let mut met = met.collect::<std::result::Result<Vec<Expr>, QueryError>>()?.into_iter();
         let expr = met.next().unwrap_or_default();
         let list: Vec<Expr> = met.collect();
-        if list.iter().all(is_value) {
+        if list.iter().all(is_value) && !list.iter().any(is_zero) {
             return Ok(Expr::InList(InList { expr: Box::new(expr), list, negated }));
         }
-        let compared = list.into_iter().map(|item| binary_expression(expr.clone(), Operator::Eq, item));
+        let compared = list.into_iter().map(|item| {
+            let is_zero = is_zero(&item);
+            let equal = binary_expression(expr.clone(), Operator::Eq, item);
+            // The simplifier would make a list of it again.
+            if is_zero { opaque(equal) } else { equal }
+        });
         Ok(any(compared.collect(), negated))
     }
 
@@ -73,6 +84,15 @@ impl Lowering<'_> {
 
 fn is_value(item: &Expr) -> bool {
     matches!(item, Expr::Literal(value, _) if !value.is_null())
+}
+
+/// A zero of floating point, from which a list would tell the other one.
+fn is_zero(item: &Expr) -> bool {
+    match item {
+        Expr::Literal(ScalarValue::Float64(Some(value)), _) => *value == 0.0,
+        Expr::Literal(ScalarValue::Float32(Some(value)), _) => *value == 0.0,
+        _ => false,
+    }
 }
 
 /// Whether one of some comparisons holds, or none of them.

@@ -1,6 +1,7 @@
 //! What statements say in other words about aggregates that are arrays, or arrays first, as those of json are.
 
 use super::sites::call;
+use crate::functions::array_aggregates::ARRAY_OF_VALUES;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
     Value,
@@ -26,7 +27,7 @@ pub(super) fn aggregate_of_array(mut function: Function, name: &str, ended: &str
         order_distinct(list, &value);
     }
     list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(value))];
-    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    function.name = ObjectName::from(vec![Ident::with_quote('"', ARRAY_OF_VALUES)]);
     call(ended, vec![Expr::Function(function)])
 }
 

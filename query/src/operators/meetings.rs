@@ -12,8 +12,10 @@ use super::candidates::{UNKNOWN, common_type, is_coercible};
 use super::casts::{cast_call, expression_field};
 use super::lowering::{Argument, Lowering, binary_expression};
 use super::modifiers::with_modifier;
-use super::resolution::{Operand, as_decimal, resolve, settled};
+use super::resolution::{Operand, as_decimal, is_float, resolve, settled};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::best_of_two::best_of;
+use crate::functions::coalescing::computed_once;
 use crate::functions::overload::innermost;
 use crate::types::natural_type;
 use arrow::datatypes::DataType;
@@ -230,25 +232,14 @@ pub(super) fn branches<T>(operand: bool, otherwise: bool, parts: &[T]) -> (&[T],
     }
 }
 
-/// What stands behind WHEN is a condition, or is compared with the operand.
+/// What stands behind WHEN is compared with the operand; without one it is a condition, and a site of its own.
 fn check_conditions(operand: bool, otherwise: bool, guests: &[Guest<'_>]) -> Result<()> {
-    for branch in branches(operand, otherwise, guests).0.chunks(2) {
-        let condition = &branch[0].known;
-        if operand {
-            let base = guests[0].known.clone().unwrap_or(SqlType::Text);
-            resolve(&BinaryOperator::Eq, &Some(base), condition)?;
-        } else if let Some(other) = condition
-            && *other != SqlType::Bool
-        {
-            return Err(not_boolean(other));
-        }
+    if !operand {
+        return Ok(());
     }
-    Ok(())
-}
-
-fn not_boolean(sql_type: &SqlType) -> QueryError {
-    let message = format!("argument of CASE/WHEN must be type boolean, not type {}", sql_type.base_name());
-    QueryError::new(ErrorKind::DatatypeMismatch, message)
+    let base = Some(guests[0].known.clone().unwrap_or(SqlType::Text));
+    let mut conditions = branches(operand, otherwise, guests).0.chunks(2).map(|branch| &branch[0].known);
+    conditions.try_for_each(|condition| resolve(&BinaryOperator::Eq, &base, condition).map(|_| ()))
 }
 
 impl Argument {
@@ -286,17 +277,27 @@ impl Lowering<'_> {
             Meeting::Coalesce | Meeting::Greatest | Meeting::Least => {
                 let values = arguments.into_iter().map(|argument| self.met(argument, &common));
                 let values = values.collect::<Result<Vec<Expr>>>()?;
-                let met = match meeting {
-                    Meeting::Coalesce => expr_fn::coalesce(values),
-                    _ if common == SqlType::Jsonb => {
-                        return Err(QueryError::unsupported(format!("{} of jsonb", meeting.construct())));
+                let met = match (meeting, best_of(&common, meeting == Meeting::Greatest)) {
+                    (Meeting::Coalesce, _) if values.iter().rev().skip(1).any(Expr::is_volatile) => {
+                        computed_once(values)
                     }
-                    Meeting::Greatest => expr_fn::greatest(values),
+                    (Meeting::Coalesce, _) => expr_fn::coalesce(values),
+                    (_, Some(function)) => self.best_by(function, values, &common)?,
+                    (Meeting::Greatest, None) => expr_fn::greatest(values),
                     _ => expr_fn::least(values),
                 };
                 Ok(self.with_type(met, &common))
             }
         }
+    }
+
+    /// The best of some values by a function that tells of two.
+    fn best_by(&self, function: &str, values: Vec<Expr>, common: &SqlType) -> Result<Expr> {
+        let function = self.procedures.get(function).cloned();
+        let function = function.ok_or_else(|| QueryError::unsupported("this comparison"))?;
+        let types = [Some(common.clone()), Some(common.clone())];
+        let best = values.into_iter().map(Ok).reduce(|best, next| self.bound(&function, vec![best?, next?], &types));
+        best.unwrap_or_else(|| Err(QueryError::new(ErrorKind::Syntax, "there are no values to compare")))
     }
 
     fn case(&self, operand: bool, otherwise: bool, arguments: Vec<Argument>, common: &SqlType) -> Result<Expr> {
@@ -317,8 +318,10 @@ impl Lowering<'_> {
             });
             values.push(Box::new(self.met(value, common)?));
         }
+        // CASE and nullif of DataFusion tell 0 from -0, which are equal.
+        let has_two_zeros = base.as_ref().is_some_and(|(_, known)| is_float(known));
         let base = base.map(|(base, _)| base);
-        let compared = base.as_ref().and_then(|base| compared_with(base, &conditions));
+        let compared = base.as_ref().filter(|_| !has_two_zeros).and_then(|base| compared_with(base, &conditions));
         let (base, conditions) = match compared {
             Some(compared) => (base, compared),
             None => (None, conditions),
@@ -345,7 +348,7 @@ impl Lowering<'_> {
         let left = Argument::known(value.clone(), result.clone());
         let null = Expr::Literal(ScalarValue::try_from(&result.data_type()).unwrap_or(ScalarValue::Null), None);
         let met = match self.binary(&BinaryOperator::Eq, left, other)? {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if *left == value => {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if *left == value && !is_float(result) => {
                 expr_fn::nullif(value, *right)
             }
             equal => when(equal, null).otherwise(value).map_err(|error| QueryError::unsupported(error.to_string()))?,

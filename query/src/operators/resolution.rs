@@ -97,7 +97,7 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Uuid => Class::Uuid,
         SqlType::Bytea => Class::Bytea,
         SqlType::Json | SqlType::Jsonb => Class::Document,
-        SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) => Class::Other,
+        SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) | SqlType::Void => Class::Other,
     }
 }
 
@@ -189,10 +189,23 @@ fn plain(sql_type: &SqlType) -> SqlType {
 pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<Resolved, QueryError> {
     let (left_type, right_type) = settled(operator, left, right);
     let (left_class, right_class) = (class(&left_type), class(&right_type));
-    let unknown = || match (left, right) {
-        (Some(_), Some(_)) => no_operator(operator, left, right),
-        _ => unknown_operands(operator, left, right).err().unwrap_or_else(|| no_operator(operator, left, right)),
+    let unknown = || {
+        let both_known = left.is_some() && right.is_some();
+        let failure = unknown_operands(operator, left, right).err();
+        let failure = failure.filter(|failure| !both_known || failure.kind == ErrorKind::AmbiguousFunction);
+        failure.unwrap_or_else(|| no_operator(operator, left, right))
     };
+    // A varchar becomes a char(n) beside one, and so the blanks at its end mean nothing.
+    if is_comparison(operator)
+        && let (SqlType::Bpchar { .. }, SqlType::Varchar { .. }) | (SqlType::Varchar { .. }, SqlType::Bpchar { .. }) =
+            (&left_type, &right_type)
+    {
+        let padded = |known: SqlType| match known {
+            SqlType::Varchar { .. } => SqlType::Bpchar { length: None },
+            other => other,
+        };
+        return Ok(Resolved::Converted(padded(left_type), padded(right_type)));
+    }
     let (on_left, on_right) = (left_class == Class::Document, right_class == Class::Document);
     // `||` also makes text of a jsonb beside text and adds one to an array.
     let joins = *operator == BinaryOperator::StringConcat && (left_class != right_class || left_type == SqlType::Json);
@@ -272,6 +285,10 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
         _ => native(operator).map(Resolved::Native),
     };
     resolved.or_else(|| converted(operator, &left_type, &right_type)).ok_or_else(unknown)
+}
+
+pub(super) fn is_float(sql_type: &SqlType) -> bool {
+    class(sql_type) == Class::Float
 }
 
 /// The patterns that bytea has too.

@@ -20,7 +20,7 @@ use crate::functions::unicode::NORMAL_FORMS;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
 use crate::sql_types::sql_type_of;
-use crate::statement::Statement;
+use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
 use catalog::sql_type::SqlType;
@@ -187,7 +187,14 @@ impl Annotator<'_> {
             }
             Expr::Case { operand, conditions, else_result, .. } => {
                 let meeting = Meeting::Case { operand: operand.is_some(), otherwise: else_result.is_some() };
-                let branches = conditions.into_iter().flat_map(|branch| [branch.condition, branch.result]);
+                let mut branches = Vec::with_capacity(2 * conditions.len());
+                for branch in conditions {
+                    branches.push(match operand {
+                        Some(_) => branch.condition,
+                        None => self.condition("CASE/WHEN", branch.condition),
+                    });
+                    branches.push(branch.result);
+                }
                 let operand = operand.into_iter().map(|operand| *operand);
                 self.meeting(meeting, operand.chain(branches).chain(else_result.map(|last| *last)).collect())
             }
@@ -199,11 +206,15 @@ impl Annotator<'_> {
             }
             Expr::Array(array) if is_array_of_values(&array.elem) => self.meeting(Meeting::Array, array.elem),
             Expr::Collate { expr, collation } if is_known_collation(&collation) => {
-                self.checked(Check::Collation, *expr)
+                let place = self.word_after(&expr, "collate").or_else(|| self.place(&expr));
+                self.checked(Check::Collation, *expr, place)
             }
             Expr::CompoundFieldAccess { root, access_chain } => {
                 let root = match access_chain.first() {
-                    Some(AccessExpr::Subscript(_)) => Box::new(self.checked(Check::Subscript, *root)),
+                    Some(AccessExpr::Subscript(_)) => {
+                        let place = self.place(&root);
+                        Box::new(self.checked(Check::Subscript, *root, place))
+                    }
                     _ => root,
                 };
                 let access_chain = access_chain.into_iter().map(|access| self.with_bounds(access)).collect();
@@ -350,6 +361,8 @@ impl Annotator<'_> {
         }
         if let ("date", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) = (name.as_str(), list.args.as_slice()) {
             let value = value.clone();
+            let called = self.source.and_then(|source| position_of(source, function.name.span().start));
+            let value = if is_text_literal(&value) { value } else { self.checked(Check::Date, value, called) };
             return self.cast(value, SqlType::Date);
         }
         if let ("normalize", [_, FunctionArg::Unnamed(form)]) = (name.as_str(), list.args.as_mut_slice()) {

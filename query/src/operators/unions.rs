@@ -162,6 +162,7 @@ fn items_of(side: &LogicalPlan) -> &LogicalPlan {
         LogicalPlan::Distinct(Distinct::All(input)) => items_of(input),
         LogicalPlan::Sort(sort) => items_of(&sort.input),
         LogicalPlan::Limit(limit) => items_of(&limit.input),
+        LogicalPlan::SubqueryAlias(alias) => items_of(&alias.input),
         other => other,
     }
 }

@@ -1,7 +1,10 @@
-//! Keys of windows that hold subqueries: `OVER (PARTITION BY EXISTS (…))`.
+//! Keys of windows that are computed below them, where each is one column.
 //!
-//! A subquery becomes a join, once for each place where it stands. Several functions of one window would come to have keys of their
-//! own, while the executor sorts the rows once for all of them. So such a key is computed below the window, where it is one column.
+//! A subquery, `OVER (PARTITION BY EXISTS (…))`, becomes a join, once for each place where it stands. Several functions of one window
+//! would come to have keys of their own, while the executor sorts the rows once for all of them.
+//!
+//! An operator over a call, `OVER (PARTITION BY length(name) > 5)`, is sorted by, and then DataFusion does not know it again: it
+//! compares the bounds of the operands, and those of a call have no type.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
@@ -11,7 +14,7 @@ use std::sync::Arc;
 /// Before the number of a key; cannot be typed in SQL.
 const KEY: &str = "window\u{1}key";
 
-/// Computes the keys of a plan's windows below them, where they hold subqueries.
+/// Computes the keys of a plan's windows below them, where the executor needs it.
 pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
     let computed = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Window(window) => window_with_columns(window),
@@ -22,7 +25,9 @@ pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
     let mut keys: Vec<Expr> = Vec::new();
-    for key in window.window_expr.iter().flat_map(keys_of).filter(holds_subquery) {
+    for key in
+        window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || holds_operator_over_call(key))
+    {
         if !keys.contains(&key) {
             keys.push(key);
         }
@@ -30,7 +35,9 @@ fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
     if keys.is_empty() {
         return Ok(Transformed::no(LogicalPlan::Window(window)));
     }
-    let name = |number: usize| format!("{KEY}{number}");
+    // Those of windows below have the first numbers.
+    let below = window.input.schema().fields().iter().filter(|field| field.name().starts_with(KEY)).count();
+    let name = |number: usize| format!("{KEY}{}", below + number);
     let columns = window.input.schema().iter().map(Expr::from);
     let computed = keys.iter().enumerate().map(|(number, key)| key.clone().alias(name(number)));
     let below = Projection::try_new(columns.chain(computed).collect(), Arc::clone(&window.input))?;
@@ -63,6 +70,12 @@ fn holds_subquery(key: &Expr) -> bool {
         matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
     };
     key.exists(|part| Ok(is_subquery(part))).unwrap_or(false)
+}
+
+fn holds_operator_over_call(key: &Expr) -> bool {
+    let is_call = |part: &Expr| Ok(matches!(part, Expr::ScalarFunction(_)));
+    let is_operator = |part: &Expr| matches!(part, Expr::BinaryExpr(_) | Expr::Not(_) | Expr::Negative(_));
+    key.exists(|part| Ok(is_operator(part) && part.exists(is_call)?)).unwrap_or(false)
 }
 
 fn with_keys(function: Expr, with_column: &dyn Fn(Expr) -> Expr) -> Expr {

@@ -5,6 +5,7 @@ use super::{CatalogContext, SettingRow, name_registered_objects, relation, rewri
 use crate::engine::STACK_BYTES;
 use crate::engine::with_own_functions;
 use crate::error::QueryError;
+use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
 use crate::functions::series_table::SeriesTable;
 use crate::functions::{Backends, SequenceNumbers, SessionFacts, SessionSettings, scalar_functions, typed_functions};
 use crate::operators::call::Procedures;
@@ -225,6 +226,7 @@ impl Database {
             backends: Arc::new(NoBackends),
             sequences: Arc::new(NoSequences),
             announcements: Arc::default(),
+            random: Arc::default(),
         });
         let mut config = SessionConfig::new();
         config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
@@ -328,6 +330,9 @@ impl ContextProvider for Database {
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         if name == ARRAY_OF_ROWS {
             return self.state.aggregate_functions().get("array_agg").map(of_rows);
+        }
+        if name == ARRAY_OF_VALUES {
+            return self.state.aggregate_functions().get("array_agg").map(of_values);
         }
         self.state.aggregate_functions().get(name).cloned()
     }

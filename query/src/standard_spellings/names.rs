@@ -94,11 +94,16 @@ pub(super) fn misplaced_constant(query: &Query) -> Option<(&'static str, &Expr)>
         GroupByExpr::All(_) => &[],
     });
     let mut all = ordered.chain(grouped.map(|item| ("GROUP BY", item)));
-    all.find(|(_, item)| match item {
+    all.find(|(_, item)| is_misplaced(item))
+}
+
+fn is_misplaced(item: &Expr) -> bool {
+    match item {
+        Expr::Nested(inner) => is_misplaced(inner),
         Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i32>().is_err(),
         Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Placeholder(_)),
         _ => false,
-    })
+    }
 }
 
 fn is_star(item: &SelectItem) -> bool {

@@ -13,6 +13,8 @@
 //!     ROWS FROM (f(), g())                "rows from"(f(), g())
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
 //!
+//!     x::text COLLATE "C"                 x::text
+//!
 //! The calls in double quotes are read by [`super::syntax`] and never leave this folder, but for ROWS FROM, which is a
 //! set. Tokens keep the place that
 //! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
@@ -21,7 +23,9 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
 use crate::functions::variadic::VARIADIC;
+use crate::pg_catalog::is_known_collation;
 use crate::statement::{near, position_of};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -56,6 +60,10 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 continue;
             }
             Keyword::USING => order_operator(tokens, index),
+            Keyword::COLLATE if is_collation_of_cast(tokens, index) => {
+                tokens.drain(index..index + 2);
+                continue;
+            }
             Keyword::ROWS if keyword(tokens, index + 1) == Keyword::FROM => rows_from(tokens, index),
             Keyword::ALL if index >= 2 && is_group_by(tokens, index - 2) => {
                 tokens.remove(index);
@@ -80,6 +88,16 @@ fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
     }
+}
+
+/// Whether the collation that everything has is named behind a cast to text, where the parser takes none.
+fn is_collation_of_cast(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let is_text = |index| ["text", "varchar", "bpchar", "name"].iter().any(|name| is_word(tokens, index, name));
+    let is_known = match token(tokens, index + 1) {
+        Token::Word(word) => is_known_collation(&ObjectName::from(vec![Ident::new(&word.value)])),
+        _ => false,
+    };
+    index >= 2 && *token(tokens, index - 2) == Token::DoubleColon && is_text(index - 1) && is_known
 }
 
 fn token(tokens: &[TokenWithSpan], index: usize) -> &Token {

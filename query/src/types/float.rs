@@ -6,6 +6,8 @@ use crate::error::{ErrorKind, QueryError};
 /// Significant digits of each type that survive from text to value and back (C's `DBL_DIG` and `FLT_DIG`).
 const DOUBLE_DIGITS: i32 = 15;
 const REAL_DIGITS: i32 = 6;
+/// Significant digits that are enough to read any double back.
+const DIGITS_MAX: usize = 17;
 
 pub(super) fn push_double(out: &mut Vec<u8>, value: f64, extra_float_digits: i32) {
     if push_special(out, value) {
@@ -19,7 +21,49 @@ pub(super) fn push_double(out: &mut Vec<u8>, value: f64, extra_float_digits: i32
         out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
         return;
     }
-    push_digits(out, ryu::Buffer::new().format_finite(value), DOUBLE_DIGITS);
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    // 53 bits count steps of the size that the exponent says.
+    let least = 1_u64 << 52;
+    let (bits, exponent) = (value.to_bits() & (least - 1), ((value.to_bits() >> 52) & 0x7ff) as i32 - 1075);
+    if is_halfway(shortest, bits + least, least, exponent).unwrap_or(false) {
+        let printed = inside(shortest, |places| format!("{value:.places$e}"), |text| text.parse() == Ok(value));
+        return push_digits(out, &printed, DOUBLE_DIGITS);
+    }
+    push_digits(out, shortest, DOUBLE_DIGITS);
+}
+
+/// The shortest digits that lie between a value's neighbours, where `shortest` are halfway to one of them.
+fn inside(shortest: &str, print: impl Fn(usize) -> String, reads_back: impl Fn(&str) -> bool) -> String {
+    let significant = |text: &str| {
+        let mantissa = text.split('e').next().unwrap_or_default().replace(['-', '.'], "");
+        mantissa.trim_end_matches('0').to_string()
+    };
+    let is_inside = |text: &String| significant(text) != significant(shortest) && reads_back(text);
+    (0..DIGITS_MAX).map(print).find(is_inside).unwrap_or_else(|| shortest.to_string())
+}
+
+/// Whether the shortest digits are exactly between two values: PostgreSQL does not rely on the reader to choose the even one. The
+/// value is `bits × 2^exponent`, and `least` the least bits that there are. Only large whole numbers have such digits.
+fn is_halfway(shortest: &str, bits: u64, least: u64, exponent: i32) -> Option<bool> {
+    if exponent < 1 {
+        return None;
+    }
+    let (mantissa, power) = shortest.split_once('e').unwrap_or((shortest, "0"));
+    let mantissa = mantissa.trim_start_matches('-').trim_end_matches(".0");
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let digits: u128 = mantissa.replace('.', "").parse().ok()?;
+    let power = u32::try_from(power.parse::<i32>().ok()?.checked_sub(fraction as i32)?).ok()?;
+    // What is left of digits × 10^power when its factors of two are taken out; more fives than these are more bits than a value has.
+    let fives = 5_u128.checked_pow(power).filter(|fives| *fives < 1 << 64)?;
+    let odd = digits.checked_mul(fives)?;
+    let twos = odd.trailing_zeros();
+    let (odd, twos) = (odd >> twos, (twos + power) as i32);
+    // Between it and its neighbours: half a step up or down, and a quarter below a power of two.
+    let (is_least, bits) = (bits == least, u128::from(bits));
+    let halfway = twos == exponent - 1 && (odd == 2 * bits + 1 || odd == 2 * bits - 1);
+    let quarter = is_least && twos == exponent - 2 && odd == 4 * bits - 1;
+    Some(halfway || quarter)
 }
 
 pub(super) fn push_real(out: &mut Vec<u8>, value: f32, extra_float_digits: i32) {
@@ -29,7 +73,15 @@ pub(super) fn push_real(out: &mut Vec<u8>, value: f32, extra_float_digits: i32) 
     if extra_float_digits <= 0 {
         return push_rounded(out, f64::from(value), REAL_DIGITS + extra_float_digits);
     }
-    push_digits(out, ryu::Buffer::new().format_finite(value), REAL_DIGITS);
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    let least = 1_u32 << 23;
+    let (bits, exponent) = (value.to_bits() & (least - 1), ((value.to_bits() >> 23) & 0xff) as i32 - 150);
+    if is_halfway(shortest, (bits + least).into(), least.into(), exponent).unwrap_or(false) {
+        let printed = inside(shortest, |places| format!("{value:.places$e}"), |text| text.parse() == Ok(value));
+        return push_digits(out, &printed, REAL_DIGITS);
+    }
+    push_digits(out, shortest, REAL_DIGITS);
 }
 
 pub(super) fn parse_double(text: &str) -> Result<f64, QueryError> {

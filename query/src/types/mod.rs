@@ -34,9 +34,9 @@ pub(crate) use datetime::{
 pub(crate) use datetime_in::{DATE_END, DAY_MIN};
 pub(crate) use interval::push_interval;
 pub(crate) use numeric::{natural_type, overflow as numeric_overflow};
-pub(crate) use text_in::checked_text;
 pub(crate) use text_in::natural_item_type;
 pub use text_in::{ColumnDecoder, FieldError};
+pub(crate) use text_in::{checked_text, parse_boolean};
 pub use zone::Zone;
 pub(crate) use zone::{ABBREVIATIONS, OffsetCache};
 

@@ -71,7 +71,7 @@ impl ColumnDecoder {
                     primitive_array::<Decimal256Type, _>(fields, |text| parse_decimal256(text, *precision, *scale))?;
                 Ok(Arc::new(array.with_data_type(DataType::Decimal256(*precision, *scale))))
             }
-            SqlType::Text | SqlType::Reg(_) => strings(fields, Ok),
+            SqlType::Text | SqlType::Reg(_) | SqlType::Void => strings(fields, Ok),
             SqlType::Varchar { length_max: None } => strings(fields, Ok),
             SqlType::Varchar { length_max: Some(length) } => {
                 strings(fields, |text| fit_varchar(text, *length as usize))
@@ -363,7 +363,7 @@ fn parse_oid(text: &str) -> Result<i64, QueryError> {
 }
 
 /// `t`, `true`, `y`, `yes`, `on`, `1` and their opposites; any unique prefix, in any case.
-pub(super) fn parse_boolean(text: &str) -> Result<bool, QueryError> {
+pub(crate) fn parse_boolean(text: &str) -> Result<bool, QueryError> {
     match text.as_bytes() {
         b"t" | b"1" | b"true" => return Ok(true),
         b"f" | b"0" | b"false" => return Ok(false),

@@ -10,6 +10,8 @@ use super::writing::Values;
 use crate::error::QueryError;
 use crate::functions::overload::{known_types, no_function};
 use crate::operators::casts::{CastContext, expression_field};
+use crate::operators::contexts::known_function;
+use crate::operators::resolution::oid_of;
 use crate::scan::external;
 use crate::types::Zone;
 use crate::types::json::{push_object, push_string};
@@ -293,7 +295,9 @@ impl ScalarUDFImpl for Builder {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         if !self.accepts(args.arg_fields) {
             let known = known_types(args.arg_fields, args.scalar_arguments);
-            return Err(external(no_function(self.name, &known)));
+            let oids: Vec<_> = known.iter().map(oid_of).collect();
+            let failure = known_function(self.name, &oids).err();
+            return Err(external(failure.unwrap_or_else(|| no_function(self.name, &known))));
         }
         Ok(Arc::new(expression_field(&self.form.sql_type()).with_name(self.name)))
     }

@@ -54,7 +54,7 @@ pub(super) fn functions() -> Vec<Function> {
         path::functions(),
         sets::functions(),
     ];
-    let key = Overload::new(&[Kind::Jsonb], Kind::Bytea, |c, _| sort_keys(c));
+    let key = Overload::new(&[Kind::Jsonb], Kind::Bytea, |c, _| sort_keys(&c[0]));
     topics.into_iter().flatten().chain([Function::immutable(SORT_KEY, vec![key])]).collect()
 }
 
@@ -63,8 +63,9 @@ pub(super) fn generic_functions() -> Vec<Arc<ScalarUDF>> {
     building::functions().into_iter().chain(paths::functions()).collect()
 }
 
-fn sort_keys(columns: &[ArrayRef]) -> Answer {
-    let texts = columns[0].as_string::<i64>();
+/// Bytes in whose order the documents of a jsonb column are.
+pub(super) fn sort_keys(documents: &ArrayRef) -> Answer {
+    let texts = documents.as_string::<i64>();
     let mut keys = BinaryViewBuilder::with_capacity(texts.len());
     let mut key = Vec::new();
     for text in texts {
