@@ -10,6 +10,7 @@
 //!     windows              OVER w, offsets of frames
 //!     limits               LIMIT (SELECT …), FETCH FIRST … WITH TIES
 //!     samples              TABLESAMPLE
+//!     records              json_to_recordset(j) AS x(a int)
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     recursion            the types of WITH RECURSIVE
 //!     whole_rows           SELECT t FROM t
@@ -21,6 +22,7 @@ pub(crate) mod direct_arguments;
 mod limits;
 mod names;
 mod quantified;
+mod records;
 mod recursion;
 mod rows;
 mod samples;
@@ -128,15 +130,21 @@ impl VisitorMut for Speller<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
-        match samples::spelt_out(factor, self.context) {
-            Ok(Some(spelt)) => *factor = spelt,
-            Ok(None) => {}
-            Err(error) => return ControlFlow::Break(error),
+        let context = self.context;
+        for spell in [samples::spelt_out, records::spelt_out] {
+            match spell(factor, context) {
+                Ok(Some(spelt)) => *factor = spelt,
+                Ok(None) => {}
+                Err(error) => return ControlFlow::Break(error),
+            }
         }
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
+        if let Expr::Function(function) = expression {
+            Self::outcome(records::refuse_call(function))?;
+        }
         match self.expression(expression) {
             Ok(Some(spelt)) => *expression = spelt,
             Ok(None) => {}

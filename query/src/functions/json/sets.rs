@@ -10,6 +10,7 @@ use crate::error::QueryError;
 use crate::types::json::document::{self, Kind as ValueKind};
 use arrow::array::ArrayRef;
 use catalog::sql_type::SqlType;
+use std::sync::Arc;
 
 pub(super) fn functions() -> Vec<Function> {
     use Kind::{Json, Jsonb, ListOf, Text};
@@ -18,6 +19,10 @@ pub(super) fn functions() -> Vec<Function> {
     const OF_TEXT: Kind = ListOf(&Text);
     let one = |name, overload| Function::immutable(name, vec![overload]);
     vec![
+        one("json_to_recordset@", Overload::new(&[Json], OF_JSON, |c, _| records(c, "json_to_recordset"))),
+        one("jsonb_to_recordset@", Overload::new(&[Jsonb], OF_JSONB, |c, _| records(c, "jsonb_to_recordset"))),
+        one("json_to_record@", Overload::new(&[Json], Json, |c, _| record(c))),
+        one("jsonb_to_record@", Overload::new(&[Jsonb], Jsonb, |c, _| record(c))),
         one("json_array_elements", Overload::new(&[Json], OF_JSON, |c, _| elements(c, "json_array_elements", false))),
         one(
             "json_array_elements_text",
@@ -84,6 +89,41 @@ fn elements(columns: &[ArrayRef], name: &str, as_text: bool) -> Answer {
         }
         Ok(length)
     })
+}
+
+/// The objects of an array, for json_to_recordset, which takes nothing else.
+fn records(columns: &[ArrayRef], name: &str) -> Answer {
+    let form = Documents::new(&columns[0]).form();
+    built(columns, &form.sql_type(), Column::of(form), |array, values| {
+        match (form, ValueKind::of(array)) {
+            (_, ValueKind::Array) => {}
+            (Form::Jsonb, _) => return Err(invalid(format!("cannot call {name} on a non-array"))),
+            (Form::Json, ValueKind::Object) => return Err(invalid(format!("cannot call {name} on an object"))),
+            (Form::Json, _) => return Err(invalid(format!("cannot call {name} on a scalar"))),
+        }
+        let mut length = 0;
+        for item in document::items(array) {
+            if ValueKind::of(item) != ValueKind::Object {
+                return Err(invalid(format!("argument of {name} must be an array of objects")));
+            }
+            values.push(Some(item));
+            length += 1;
+        }
+        Ok(length)
+    })
+}
+
+/// An object as it is, for json_to_record.
+fn record(columns: &[ArrayRef]) -> Answer {
+    let documents = Documents::new(&columns[0]);
+    for row in Present::new(columns).rows().flatten() {
+        match ValueKind::of(documents.value(row)) {
+            ValueKind::Object => {}
+            ValueKind::Array => return Err(invalid("cannot call populate_composite on an array")),
+            _ => return Err(invalid("cannot call populate_composite on a scalar")),
+        }
+    }
+    Ok(Arc::clone(&columns[0]))
 }
 
 /// The error of `json_object_keys` for a value that is no object.
