@@ -17,10 +17,17 @@ const TIMESTAMP_OID: u32 = 1114;
 const TIMESTAMPTZ_OID: u32 = 1184;
 const INTERVAL_OID: u32 = 1186;
 const NUMERIC_OID: u32 = 1700;
+/// char(n) and its array.
+const PADDED_OIDS: &[u32] = &[1042, 1014];
 
 const OUT_OF_RANGE: &str = "22003";
 const INVALID_PARAMETER: &str = "22023";
 const NOT_SUPPORTED: &str = "0A000";
+const ARRAY_SUBSCRIPT: &str = "2202E";
+const TIME_SUMS: [&str; 2] =
+    ["function sum(time without time zone) does not exist", "function avg(time without time zone) does not exist"];
+const INVALID_ESCAPE: &str = "22025";
+const SYNTAX_ERROR: &str = "42601";
 /// The classes of errors that a value causes rather than a statement.
 const DATA_ERROR_CLASSES: &[&str] = &["22", "54"];
 
@@ -121,23 +128,36 @@ fn rounded(text: &str, scale: usize) -> Option<(bool, Vec<u8>)> {
     Some((negative && !significant.is_empty(), significant))
 }
 
+/// What a statement says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traits {
+    /// It means a zone that knows summer time.
+    pub has_summer_time: bool,
+    /// It has a CASE, a coalesce or a WHERE that is decided without a row.
+    pub is_decided: bool,
+    /// It computes over several rows, of which either server may fail on another first.
+    pub has_rows: bool,
+    /// It groups by sets, an item of which begins with a parenthesis.
+    pub has_open_set: bool,
+}
+
 /// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, the whole last, and
-/// Meridian of the same. `is_constant` says whether it is a CASE that is decided without a row, `has_summer_time` says whether a zone that knows summer time is meant.
+/// Meridian of the same.
 pub(crate) fn explanation(
     kind: &Kind,
     parts: &[Outcome],
     meridian_parts: &[Outcome],
-    has_summer_time: bool,
-    is_constant: bool,
+    traits: Traits,
 ) -> Option<&'static str> {
+    let (answer, meridian) = (parts.last(), meridian_parts.last());
+    if let Some(rule) = explanation_of_form(kind, answer, meridian, traits) {
+        return Some(rule);
+    }
     // An error that a part has in both by itself comes or not, as they choose to compute the part.
     let in_both = |code: &str| {
         let both = parts.iter().zip(meridian_parts);
         both.into_iter().any(|(part, meridian)| part.code() == Some(code) && meridian.code() == Some(code))
     };
-    if *kind == Kind::Modifier && is_constant {
-        return Some("Types: the modifier of a constant CASE is that of its branches");
-    }
     // Of several errors either may be the first that is found.
     if let Kind::Code { postgres, .. } = kind
         && in_both(postgres)
@@ -150,9 +170,7 @@ pub(crate) fn explanation(
     {
         return Some("Dates and times: time zones in POSIX notation have no summer time");
     }
-    let is_data_error =
-        |code: &str| code == NOT_SUPPORTED || DATA_ERROR_CLASSES.iter().any(|class| code.starts_with(class));
-    if error_code(kind).is_some_and(|code| is_data_error(code) && in_both(code)) {
+    if error_code(kind).is_some_and(|code| (code == NOT_SUPPORTED || is_of_data(code)) && in_both(code)) {
         return Some("which parts of a statement are computed, and in which order, is not defined");
     }
     let any = |oids: &[u32], holds: &dyn Fn(&str) -> bool| {
@@ -175,10 +193,61 @@ pub(crate) fn explanation(
         return Some("Dates and times: intervals hold at most 292 years of hours");
     }
     let moments = [DATE_OID, TIMESTAMP_OID, TIMESTAMPTZ_OID];
-    if has_summer_time && any(&moments, &|value| year_of(value) > SUMMER_TIME_YEAR_MAX) {
+    if traits.has_summer_time && any(&moments, &|value| year_of(value) > SUMMER_TIME_YEAR_MAX) {
         return Some("Dates and times: zones with summer time are computed without it after 2099");
     }
     None
+}
+
+/// What explains an answer by the statement's form and the types of its columns.
+fn explanation_of_form(
+    kind: &Kind,
+    answer: Option<&Outcome>,
+    meridian: Option<&Outcome>,
+    traits: Traits,
+) -> Option<&'static str> {
+    let is_padded = [answer, meridian].into_iter().flatten().any(|answer| has_column_of(answer, PADDED_OIDS));
+    match kind {
+        Kind::Modifier if traits.is_decided => Some("Modifiers: those of branches that need no row"),
+        Kind::Modifier if is_padded => Some("char(n): beside NULL alone it keeps its length"),
+        Kind::Value if is_padded && answer.map(without_blanks) == meridian.map(without_blanks) => {
+            Some("char(n): values of different lengths that meet lose their blanks")
+        }
+        Kind::OnlyPostgresFails { code } if code == INVALID_ESCAPE => {
+            Some("Text: a LIKE pattern may end with a backslash")
+        }
+        Kind::Code { postgres, meridian, .. } if traits.has_rows && is_of_data(postgres) && is_of_data(meridian) => {
+            Some("Messages: a statement with several errors may end with another of them")
+        }
+        Kind::OnlyPostgresFails { code } if code == ARRAY_SUBSCRIPT => {
+            Some("Arrays: ARRAY[…] of arrays of any lengths")
+        }
+        Kind::OnlyMeridianFails { message, .. } if TIME_SUMS.contains(&message.as_str()) => {
+            Some("Missing: sum and avg of time")
+        }
+        _ if meridian_code(kind) == Some(SYNTAX_ERROR) && traits.has_open_set => {
+            Some("Queries: parentheses around an item of grouping sets")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a value causes an error of this code.
+fn is_of_data(code: &str) -> bool {
+    DATA_ERROR_CLASSES.iter().any(|class| code.starts_with(class))
+}
+
+fn has_column_of(outcome: &Outcome, oids: &[u32]) -> bool {
+    matches!(outcome, Outcome::Rows { columns, .. } if columns.iter().any(|column| oids.contains(&column.type_oid)))
+}
+
+/// An answer's rows without blanks, and without the quotes that arrays put around them.
+fn without_blanks(outcome: &Outcome) -> Vec<Vec<Option<String>>> {
+    let Outcome::Rows { rows, .. } = outcome else { return Vec::new() };
+    let plain = |value: &Option<String>| value.as_ref().map(|text| text.replace([' ', '"'], ""));
+    let mut rows: Vec<Vec<Option<String>>> = rows.iter().map(|row| row.iter().map(plain).collect()).collect();
+    rows.sort();
+    rows
 }
 
 /// The SQLSTATE that only one of the servers answered, or Meridian's where both did.

@@ -6,7 +6,7 @@
 
 use super::client::Outcome;
 use super::comparison::{Kind, Verdict};
-use super::listed;
+use super::listed::{self, Traits};
 use super::servers::{Comparison, Servers};
 use super::slots::names_summer_time;
 use super::statement::{Part, Scope, Statement};
@@ -173,17 +173,26 @@ impl Search<'_> {
         let values = best.statement.all().into_iter().filter(|(_, _, tree)| matches!(tree.role, Role::Value(_)));
         let texts: Vec<String> = values.map(|(_, _, tree)| format!("SELECT {}{scope}", tree.text())).collect();
         self.servers.set_zone(best.statement.zone).await?;
-        let meridian = self.servers.meridian.ask_all(&texts).await;
+        let mut meridian = self.servers.meridian.ask_all(&texts).await;
         let mut parts: Vec<Outcome> = self.servers.postgres.ask_all(&texts).await;
         parts.push(best.comparison.postgres.clone());
-        let summer_time = has_summer_time(best.statement.zone) || names_summer_time(&best.statement.sql());
-        let is_constant = best.statement.all().iter().any(|(_, _, tree)| {
-            let text = tree.text();
-            let decided = text.contains("CASE WHEN true") || text.contains("CASE WHEN false");
-            tree.label.starts_with("CASE ") && (decided || best.statement.scope == Scope::Constant)
-        });
-        Ok(listed::explanation(&best.kind, &parts, &meridian, summer_time, is_constant))
+        meridian.push(best.comparison.meridian.clone());
+        let sql = best.statement.sql();
+        let traits = Traits {
+            has_summer_time: has_summer_time(best.statement.zone) || names_summer_time(&sql),
+            has_rows: best.statement.is_query || matches!(best.statement.scope, Scope::Table(_)),
+            is_decided: best.statement.all().iter().any(|(_, _, tree)| is_decided(tree)),
+            has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
+        };
+        Ok(listed::explanation(&best.kind, &parts, &meridian, traits))
     }
+}
+
+/// Whether a CASE, a coalesce or a WHERE is decided without a row: what it asks first names no column.
+fn is_decided(tree: &Tree) -> bool {
+    let asks = ["CASE ", "coalesce("].iter().any(|form| tree.label.starts_with(form)) || tree.label == "WHERE";
+    let names_column = |asked: &Tree| asked.all().iter().any(|(_, part)| part.is_column());
+    asks && tree.children().next().is_some_and(|asked| !names_column(asked))
 }
 
 /// Statements that are simpler in one place, those first that leave out most.
