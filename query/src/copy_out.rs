@@ -7,6 +7,7 @@ use crate::copy_format::{
 use crate::copy_in::refuse_generated;
 use crate::copy_progress::CopyProgress;
 use crate::error::{ErrorKind, QueryError};
+use crate::execution::joined;
 use crate::insert::named_columns;
 use crate::planner::Planning;
 use crate::prepared::Prepared;
@@ -14,12 +15,13 @@ use crate::response::{CommandTag, CopyOutChunk, Format, Response};
 use crate::row_filter::alone_at;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind, parse};
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use catalog::ids::ObjectId;
 use catalog::snapshot::Relation;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +30,9 @@ use storage::external::NewFile;
 pub(crate) fn is_copy_out(copy: &CopyStatement) -> bool {
     copy.direction == CopyDirection::To
 }
+
+/// Batches that are encoded at once, or wait for the client in their order.
+const BATCHES_AHEAD_MAX: usize = 3;
 
 /// Runs a COPY TO.
 pub(crate) async fn run(
@@ -67,12 +72,15 @@ pub(crate) async fn run(
         bytes.map(|bytes| Ok(CopyOutChunk { ends: vec![bytes.len()], bytes: Bytes::from(bytes), rows: 0 }))
     };
     let (header, trailer) = (around(encoder.header()?), around(encoder.trailer()));
+    let (encoder, engine) = (Arc::new(encoder), Arc::clone(&session.engine));
     let lines = rows.map(move |batch| {
-        let batch = batch?;
-        let EncodedLines { bytes, ends } = encoder.encode(&batch)?;
-        progress.add_bytes(bytes.len());
-        progress.add_rows(batch.num_rows());
-        Ok(CopyOutChunk { bytes: Bytes::from(bytes), ends, rows: batch.num_rows() as u64 })
+        let encoder = Arc::clone(&encoder);
+        let work = engine.compute().spawn(async move { encoded(&encoder, &batch?) });
+        async move { joined(work.await) }
+    });
+    let lines = lines.buffered(BATCHES_AHEAD_MAX).inspect_ok(move |chunk| {
+        progress.add_bytes(chunk.bytes.len());
+        progress.add_rows(chunk.rows as usize);
     });
     let stream = futures::stream::iter(header).chain(lines).chain(futures::stream::iter(trailer)).boxed();
     if let Some(path) = file {
@@ -80,6 +88,11 @@ pub(crate) async fn run(
     }
     let format = if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text };
     Ok(Response::CopyOut { columns: columns.len(), format, stream })
+}
+
+fn encoded(encoder: &CopyEncoder, batch: &RecordBatch) -> Result<CopyOutChunk, QueryError> {
+    let EncodedLines { bytes, ends } = encoder.encode(batch)?;
+    Ok(CopyOutChunk { bytes: Bytes::from(bytes), ends, rows: batch.num_rows() as u64 })
 }
 
 /// Writes what is copied into a file of the server, which is there when it is complete.

@@ -283,7 +283,7 @@ impl<'a> Conversation<'a> {
         self.session.statement_ended();
         self.wire.put(&ReadyForQuery::new(status))?;
         (self.skipping, self.at_rest, self.executes_in_group) = (false, true, 0);
-        self.wire.flush().await
+        self.wire.flush_soon().await
     }
 }
 

@@ -21,6 +21,7 @@ use pgwire::messages::Message;
 use query::error::QueryError;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,8 @@ impl From<Exit> for Failure {
 pub(crate) struct Wire {
     inbox: Inbox,
     outbox: Outbox,
+    /// The client waits for what the outbox has: it leaves as soon as there is something to wait for.
+    owed: bool,
     /// Cancelled when this client is sent away, or when the server does not wait for any client any longer.
     kill: CancellationToken,
 }
@@ -76,7 +79,7 @@ impl Wire {
         kill: CancellationToken,
     ) -> Self {
         let kill = kill.child_token();
-        Self { inbox: Inbox::new(Box::new(reader)), outbox: Outbox::new(Box::new(writer)), kill }
+        Self { inbox: Inbox::new(Box::new(reader)), outbox: Outbox::new(Box::new(writer)), owed: false, kill }
     }
 
     /// What sends this client away when it is cancelled.
@@ -96,6 +99,9 @@ impl Wire {
 
     /// The next message; waits for it. Safe to drop while it waits.
     pub(crate) async fn next(&mut self) -> Result<Incoming, Exit> {
+        if self.owed && !self.inbox.has_message() {
+            self.flush().await?;
+        }
         tokio::select! {
             biased;
             message = self.inbox.next() => message,
@@ -105,6 +111,9 @@ impl Wire {
 
     /// The type byte of the next message, which stays where it is.
     pub(crate) async fn peek_type(&mut self) -> Result<u8, Exit> {
+        if self.owed && !self.inbox.has_message() {
+            self.flush().await?;
+        }
         tokio::select! {
             biased;
             message_type = self.inbox.peek_type() => message_type,
@@ -115,9 +124,23 @@ impl Wire {
     /// Runs work for this client. It is dropped when the client goes away or the server stops waiting; a panic in it
     /// costs this connection only.
     pub(crate) async fn run<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Exit> {
+        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
+        if let Some(outcome) = work.as_mut().now_or_never() {
+            return outcome.map_err(|_| Exit::Fatal(Fatal::internal()));
+        }
+        if self.owed {
+            tokio::select! {
+                biased;
+                outcome = &mut work => return outcome.map_err(|_| Exit::Fatal(Fatal::internal())),
+                sent = self.outbox.flush() => sent?,
+                exit = self.inbox.watch() => return Err(exit),
+                () = self.kill.cancelled() => return Err(Exit::Fatal(Fatal::administrator())),
+            }
+            self.owed = false;
+        }
         tokio::select! {
             biased;
-            outcome = AssertUnwindSafe(work).catch_unwind() => outcome.map_err(|_| Exit::Fatal(Fatal::internal())),
+            outcome = work => outcome.map_err(|_| Exit::Fatal(Fatal::internal())),
             exit = self.inbox.watch() => Err(exit),
             () = self.kill.cancelled() => Err(Exit::Fatal(Fatal::administrator())),
         }
@@ -142,15 +165,28 @@ impl Wire {
     pub(crate) async fn flush(&mut self) -> Result<(), Exit> {
         tokio::select! {
             biased;
-            sent = self.outbox.flush() => sent,
-            exit = self.inbox.watch() => Err(exit),
-            () = self.kill.cancelled() => Err(Exit::Fatal(Fatal::administrator())),
+            sent = self.outbox.flush() => sent?,
+            exit = self.inbox.watch() => return Err(exit),
+            () = self.kill.cancelled() => return Err(Exit::Fatal(Fatal::administrator())),
         }
+        self.owed = false;
+        Ok(())
+    }
+
+    /// Sends what waits before the server waits for anything itself. Answers to messages that came together leave together.
+    pub(crate) async fn flush_soon(&mut self) -> Result<(), Exit> {
+        self.owed = true;
+        if self.inbox.has_message() { self.flush_if_full().await } else { self.flush().await }
     }
 
     /// Says why the connection ends, if the server ends it, and closes it.
     pub(crate) async fn part(mut self, exit: &Exit) {
-        let Exit::Fatal(fatal) = exit else { return };
+        let Exit::Fatal(fatal) = exit else {
+            if self.owed {
+                let _ = tokio::time::timeout(FAREWELL, self.outbox.flush()).await;
+            }
+            return;
+        };
         if self.outbox.put(&fatal.response()).is_ok() {
             // A client that does not read its last message is not waited for.
             let _ = tokio::time::timeout(FAREWELL, self.outbox.close()).await;

@@ -5,12 +5,12 @@
 
 use super::Conversation;
 use crate::errors::{Fatal, notice_response};
-use crate::wire::{Exit, Failure, Incoming};
-use bytes::Bytes;
+use crate::wire::{Exit, Failure, Incoming, frame};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use pgwire::messages::PgWireFrontendMessage as Message;
-use pgwire::messages::copy::{CopyData, CopyDone, CopyInResponse, CopyOutResponse};
+use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 use query::copy_in::CopyIn;
 use query::error::{ErrorKind, QueryError};
 use query::response::{CommandTag, CopyOutChunk, Format};
@@ -59,7 +59,7 @@ impl Conversation<'_> {
             rows += chunk.rows;
             let mut start = 0;
             for end in chunk.ends {
-                self.wire.put(&CopyData::new(chunk.bytes.slice(start..end)))?;
+                put_copy_data(self.wire.pending(), &chunk.bytes[start..end]);
                 self.wire.flush_if_full().await?;
                 start = end;
             }
@@ -92,4 +92,13 @@ impl Conversation<'_> {
             }
         }
     }
+}
+
+/// A CopyData message, without a copy of its line in between.
+fn put_copy_data(out: &mut BytesMut, line: &[u8]) {
+    out.reserve(line.len() + frame::HEADER_BYTES);
+    out.put_u8(frame::COPY_DATA);
+    // The length counts itself.
+    out.put_i32(line.len() as i32 + 4);
+    out.put_slice(line);
 }

@@ -11,6 +11,8 @@ use pgwire::messages::{DecodeContext, PgWireFrontendMessage, ProtocolVersion};
 use query::error::{ErrorKind, QueryError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+/// A message's type byte and length.
+pub(crate) const HEADER_BYTES: usize = 5;
 /// The type byte of CopyData.
 pub(crate) const COPY_DATA: u8 = b'd';
 /// The type byte of Sync.

@@ -6,7 +6,7 @@
 //! together and a large one in pieces, so that a COPY needs the same memory whatever a client makes of it.
 
 use super::Exit;
-use super::frame::{self, Incoming};
+use super::frame::{self, HEADER_BYTES, Incoming};
 use crate::errors::Fatal;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -25,8 +25,6 @@ const EARLY_BYTES_MAX: usize = 1024 * 1024;
 const COPY_WHOLE_BYTES: usize = 64 * 1024;
 /// Up to this much CopyData is gathered into one piece.
 const COPY_GATHERED_BYTES_MAX: usize = 1024 * 1024;
-/// A message's type byte and length.
-const HEADER_BYTES: usize = 5;
 
 /// A packet of the start-up phase: its length, its code and what follows.
 pub(crate) struct StartupFrame {
@@ -83,6 +81,13 @@ impl Inbox {
             self.fill().await?;
         }
         Ok(self.buffer[0])
+    }
+
+    /// Whether a message is here and [`Self::next`] does not wait.
+    pub(crate) fn has_message(&self) -> bool {
+        let whole = |(_, length)| self.buffer.len() > length;
+        // What is no message is an error, which does not wait either.
+        self.copy_bytes_left == 0 && self.header().map_or(true, |header| header.is_some_and(whole))
     }
 
     /// Reads ahead until the client goes away; with a full buffer it only waits.

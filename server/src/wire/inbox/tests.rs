@@ -60,3 +60,18 @@ async fn reading_ahead_is_bounded() {
     }
     assert!(inbox.buffer.len() >= EARLY_BYTES_MAX && inbox.buffer.len() < EARLY_BYTES_MAX + 2 * READ_BYTES);
 }
+
+#[tokio::test]
+async fn a_message_is_at_hand_when_all_of_it_is() {
+    let two = [frame(SYNC, b""), frame(b'Q', b"SELECT 1\0")].concat();
+    for length in 0..two.len() {
+        let mut inbox = inbox(&two[..length.max(5)]).await;
+        assert!(!inbox.has_message());
+        assert!(inbox.next().await.is_ok());
+        let _ = inbox.watch().await;
+        assert!(!inbox.has_message(), "{length}");
+    }
+    let mut inbox = inbox(&two).await;
+    assert!(inbox.next().await.is_ok());
+    assert!(inbox.has_message());
+}
