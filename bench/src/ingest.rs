@@ -1,6 +1,7 @@
 //! The ingest workload: one COPY of everything into an empty partitioned table, then rows that commit one by one.
 
 use crate::data::Selection;
+use crate::ingest_roads::Roads;
 use crate::machine;
 use crate::report::{Report, Unit};
 use crate::system::{Settle, System, Workshop};
@@ -18,6 +19,7 @@ pub(crate) async fn run(workshop: &Workshop, report: &mut Report) -> anyhow::Res
     let more =
         Selection { rows: SINGLE_INSERTS + CONCURRENT_INSERTS, seed: 2, first_id: options.rows + 1, shuffle: true };
     let rows = workshop.files.rows(more)?;
+    let roads = Roads::prepare(workshop)?;
     let kinds = options.kinds();
     for round in 0..options.rounds {
         // Each round begins with another system.
@@ -29,6 +31,7 @@ pub(crate) async fn run(workshop: &Workshop, report: &mut Report) -> anyhow::Res
             system.create_table(&workshop.files).await?;
             load(&mut system, &file, options.rows, report).await?;
             insert(&mut system, &rows, options.rows, report).await?;
+            roads.measure(&mut system, report).await?;
         }
     }
     Ok(())
@@ -76,7 +79,7 @@ async fn insert(system: &mut System, rows: &[Vec<String>], loaded: u64, report: 
     check_count(system, loaded + rows.len() as u64, report).await
 }
 
-async fn check_count(system: &mut System, expected: u64, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn check_count(system: &mut System, expected: u64, report: &mut Report) -> anyhow::Result<()> {
     let answer = system.query("SELECT count(*) FROM sales").await?;
     let found = answer.single().unwrap_or("nothing");
     if found != expected.to_string() {

@@ -13,6 +13,7 @@ mod data;
 mod dialect;
 mod embedded;
 mod ingest;
+mod ingest_roads;
 mod machine;
 mod meridian;
 mod postgresql;
@@ -47,7 +48,8 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Workload {
-    /// COPY of all rows to the durable commit, then single-row INSERTs by one client and by 16.
+    /// COPY of all rows to the durable commit, single-row INSERTs by one client, by 16 and in a pipeline, the rows in random order,
+    /// as binary and by four clients at once, and out again.
     Ingest(Options),
     /// An analyst's twelve queries, hot, every answer compared between the systems first.
     Query(Options),

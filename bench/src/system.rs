@@ -9,7 +9,7 @@ use crate::machine::{self, Usage};
 use crate::meridian::{self, MeridianServer};
 use crate::postgresql::PostgreSqlServer;
 use crate::view_definitions::VIEWS;
-use crate::wire::Wire;
+use crate::wire::{CopyFormat, Wire};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -185,7 +185,7 @@ impl System {
     /// Loads a csv file into `sales`, to the durable acknowledgement where the system gives one.
     pub(crate) async fn load(&mut self, file: &Path, settle: Settle) -> anyhow::Result<Duration> {
         let loaded = match self.backend.road() {
-            Road::Wire(wire) => wire.copy(file).await,
+            Road::Wire(wire) => wire.copy(file, CopyFormat::Csv).await,
             Road::Embedded(embedded) => {
                 let statements = dialect::load(self.kind, file, settle);
                 let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
@@ -215,6 +215,14 @@ impl System {
         remote.server.start_again().await?;
         remote.wire = Wire::connect(remote.server.config()).await?;
         Ok(Some(started.elapsed()))
+    }
+
+    /// The client of a system that is reached by the Postgres protocol.
+    pub(crate) fn wire(&mut self) -> Option<&mut Wire> {
+        match self.backend.road() {
+            Road::Wire(wire) => Some(wire),
+            Road::Embedded(_) => None,
+        }
     }
 
     /// What planners want to know after a load, outside of any measurement.

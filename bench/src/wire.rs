@@ -4,21 +4,23 @@ use crate::answer::Answer;
 use crate::system::Inserts;
 use anyhow::Context;
 use bytes::{Bytes, BytesMut};
-use futures::SinkExt;
+use futures::{SinkExt, StreamExt};
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Barrier, mpsc};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, Statement};
 
 /// What one CopyData message carries.
 const PIECE_BYTES: usize = 128 * 1024;
 /// How far the reader of the file runs ahead of the socket.
 const PIECES_AHEAD: usize = 16;
+/// How many statements of a pipeline wait for their answers.
+const PIPELINE_AHEAD: usize = 1_000;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const START_POLL: Duration = Duration::from_millis(50);
 
@@ -47,27 +49,55 @@ impl Wire {
     }
 
     /// From the first byte read to the server's word that all rows are committed.
-    pub(crate) async fn copy(&mut self, file: &Path) -> anyhow::Result<Duration> {
-        let mut input = File::open(file).with_context(|| format!("open {}", file.display()))?;
-        let started = Instant::now();
-        let (pieces, mut next_piece) = mpsc::channel(PIECES_AHEAD);
-        let reader = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
-            loop {
-                let mut piece = BytesMut::zeroed(PIECE_BYTES);
-                let length = input.read(&mut piece)?;
-                piece.truncate(length);
-                if length == 0 || pieces.blocking_send(piece.freeze()).is_err() {
-                    return Ok(());
-                }
-            }
-        });
-        let sink = self.client.copy_in::<_, Bytes>("COPY sales FROM STDIN WITH (FORMAT csv)").await.map_err(explain)?;
-        let mut sink = pin!(sink);
-        while let Some(piece) = next_piece.recv().await {
-            sink.send(piece).await.map_err(explain)?;
+    pub(crate) async fn copy(&mut self, file: &Path, format: CopyFormat) -> anyhow::Result<Duration> {
+        copy(&self.client, file, format).await
+    }
+
+    /// Several files at once, each by a client of its own.
+    pub(crate) async fn copy_at_once(&mut self, files: &[PathBuf]) -> anyhow::Result<Duration> {
+        let mut clients = Vec::with_capacity(files.len());
+        for _ in files {
+            clients.push(connect(&self.config).await?);
         }
-        reader.await.context("the file's reader stopped")??;
-        sink.finish().await.map_err(explain)?;
+        let started = Instant::now();
+        let loads = clients.into_iter().zip(files).map(|(client, file)| {
+            let file = file.clone();
+            tokio::spawn(async move { copy(&client, &file, CopyFormat::Csv).await })
+        });
+        for load in loads.collect::<Vec<_>>() {
+            load.await.context("a client stopped")??;
+        }
+        Ok(started.elapsed())
+    }
+
+    /// Everything out of `sales`, to the last byte; it is kept only where a file is named.
+    pub(crate) async fn copy_out(&mut self, format: CopyFormat, file: Option<&Path>) -> anyhow::Result<Duration> {
+        let mut output = file.map(File::create).transpose().context("create the file for COPY TO")?;
+        let started = Instant::now();
+        let statement = format!("COPY sales TO STDOUT WITH (FORMAT {})", format.name());
+        let mut stream = pin!(self.client.copy_out(&statement).await.map_err(explain)?);
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(explain)?;
+            if let Some(output) = &mut output {
+                output.write_all(&piece)?;
+            }
+        }
+        Ok(started.elapsed())
+    }
+
+    /// One transaction of single-row INSERTs that are sent without waiting for answers, to its durable end.
+    pub(crate) async fn pipeline(&mut self, rows: &[Vec<String>]) -> anyhow::Result<Duration> {
+        let prepared = prepare_insert(&self.client, rows).await?;
+        let (client, prepared) = (&self.client, &prepared);
+        let started = Instant::now();
+        client.batch_execute("BEGIN").await.map_err(explain)?;
+        // Each future owns its row: borrowed ones would tie the workload's own future to them.
+        let inserts = rows.to_vec().into_iter().map(|row| insert_one(client, prepared, row));
+        let mut inserts = futures::stream::iter(inserts).buffered(PIPELINE_AHEAD);
+        while let Some(inserted) = inserts.next().await {
+            inserted.map_err(explain)?;
+        }
+        client.batch_execute("COMMIT").await.map_err(explain)?;
         Ok(started.elapsed())
     }
 
@@ -88,6 +118,47 @@ impl Wire {
         }
         Ok(Inserts { each, total: started.elapsed() })
     }
+}
+
+/// How rows are written in a COPY.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CopyFormat {
+    Csv,
+    Binary,
+}
+
+impl CopyFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+async fn copy(client: &Client, file: &Path, format: CopyFormat) -> anyhow::Result<Duration> {
+    let mut input = File::open(file).with_context(|| format!("open {}", file.display()))?;
+    let started = Instant::now();
+    let (pieces, mut next_piece) = mpsc::channel(PIECES_AHEAD);
+    let reader = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        loop {
+            let mut piece = BytesMut::zeroed(PIECE_BYTES);
+            let length = input.read(&mut piece)?;
+            piece.truncate(length);
+            if length == 0 || pieces.blocking_send(piece.freeze()).is_err() {
+                return Ok(());
+            }
+        }
+    });
+    let statement = format!("COPY sales FROM STDIN WITH (FORMAT {})", format.name());
+    let sink = client.copy_in::<_, Bytes>(&statement).await.map_err(explain)?;
+    let mut sink = pin!(sink);
+    while let Some(piece) = next_piece.recv().await {
+        sink.send(piece).await.map_err(explain)?;
+    }
+    reader.await.context("the file's reader stopped")??;
+    sink.finish().await.map_err(explain)?;
+    Ok(started.elapsed())
 }
 
 /// Connects as soon as a server that was just started answers.
@@ -115,21 +186,30 @@ async fn connect(config: &Config) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-async fn insert_share(client: Client, rows: Vec<Vec<String>>, barrier: Arc<Barrier>) -> anyhow::Result<Vec<Duration>> {
+async fn prepare_insert(client: &Client, rows: &[Vec<String>]) -> anyhow::Result<Statement> {
     let columns = rows.first().map_or(0, Vec::len);
     let placeholders: Vec<String> = (1..=columns).map(|number| format!("${number}")).collect();
     let prepared = client.prepare(&format!("INSERT INTO sales VALUES ({})", placeholders.join(", "))).await;
+    prepared.map_err(explain)
+}
+
+async fn insert_share(client: Client, rows: Vec<Vec<String>>, barrier: Arc<Barrier>) -> anyhow::Result<Vec<Duration>> {
+    let prepared = prepare_insert(&client, &rows).await;
     barrier.wait().await;
-    let prepared = prepared.map_err(explain)?;
+    let prepared = prepared?;
     let mut each = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let values: Vec<TextValue<'_>> = row.iter().map(|value| TextValue(value)).collect();
-        let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+    for row in rows {
         let started = Instant::now();
-        client.execute(&prepared, &parameters).await.map_err(explain)?;
+        insert_one(&client, &prepared, row).await.map_err(explain)?;
         each.push(started.elapsed());
     }
     Ok(each)
+}
+
+async fn insert_one(client: &Client, prepared: &Statement, row: Vec<String>) -> Result<u64, tokio_postgres::Error> {
+    let values: Vec<TextValue<'_>> = row.iter().map(|value| TextValue(value)).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+    client.execute(prepared, &parameters).await
 }
 
 /// A value of any type in its text form.
