@@ -168,13 +168,17 @@ pub enum Conflict {
 impl Snapshot {
     /// The snapshot after `ops`, in order, as commit `seq` at `at_micros`. `self` is left as it is.
     pub fn apply(&self, seq: CommitSeq, at_micros: i64, ops: &[Op]) -> Result<Self, Conflict> {
-        let mut next = self.clone();
-        next.seq = seq;
-        next.at_micros = at_micros.max(self.at_micros);
+        self.clone().into_applied(seq, at_micros, ops)
+    }
+
+    /// The same where nobody needs the snapshot before: what nobody else shares is changed in place.
+    pub fn into_applied(mut self, seq: CommitSeq, at_micros: i64, ops: &[Op]) -> Result<Self, Conflict> {
+        self.seq = seq;
+        self.at_micros = self.at_micros.max(at_micros);
         for op in ops {
-            next.apply_one(seq, op)?;
+            self.apply_one(seq, op)?;
         }
-        Ok(next)
+        Ok(self)
     }
 
     fn apply_one(&mut self, seq: CommitSeq, op: &Op) -> Result<(), Conflict> {
@@ -408,15 +412,12 @@ impl Snapshot {
         let version = self.table_mut(table)?;
         version.changed_at = seq;
         let tracked = version.changes_from.is_some();
-        let open = version.changes.last().filter(|last| tracked && last.seq == seq).cloned();
-        let reused = open.is_some();
-        let mut change = open.map_or_else(|| TableChange { seq, ..TableChange::default() }, |last| (*last).clone());
+        let is_open = tracked && version.changes.last().is_some_and(|last| last.seq == seq);
+        let open = if is_open { Arc::make_mut(&mut version.changes).pop() } else { None };
+        let mut change = open.map_or_else(|| TableChange { seq, ..TableChange::default() }, Arc::unwrap_or_clone);
         body(version, &mut change)?;
         if tracked {
             let changes = Arc::make_mut(&mut version.changes);
-            if reused {
-                changes.pop();
-            }
             changes.push(Arc::new(change));
             let kept = changes.len();
             if kept > BUILD_CHANGES_MAX && kept > self.changes_max(table) {

@@ -23,6 +23,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often the loop looks around when nothing wakes it.
 const TICK: Duration = Duration::from_millis(500);
+/// How long it rests after that, so that many small commits wake it once.
+const REST: Duration = Duration::from_millis(10);
 /// How long a fold that failed rests, first and at most.
 const FOLD_PAUSE_MIN: Duration = Duration::from_secs(1);
 const FOLD_PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -141,7 +143,11 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
                 rounds.work(&engine, true).await;
                 let _ = answer.send(());
             }
-            None => rounds.work(&engine, false).await,
+            None => {
+                rounds.work(&engine, false).await;
+                drop(engine);
+                tokio::time::sleep(REST).await;
+            }
         }
     }
 }

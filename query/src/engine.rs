@@ -20,7 +20,7 @@ use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
 use crate::yielding::YieldingJoins;
 use catalog::commit::{Catalog, Commit, CommitError};
-use catalog::draft::{CommitDraft, Conflict};
+use catalog::draft::{CommitDraft, Conflict, Op};
 use catalog::recovery::{OpenError as CatalogOpenError, RecoveryReport};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
@@ -43,6 +43,8 @@ pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// The share of the machine's memory that queries may use when nothing is said.
 const MEMORY_SHARE: f64 = 0.5;
 const BATCH_ROWS: usize = 8192;
+/// A commit of no more rows is encoded where it is waited for.
+const SMALL_DRAFT_ROWS_MAX: usize = 1_024;
 /// A plan has one task for each core; with as many threads again, a task that computes for long leaves room for other statements.
 const COMPUTE_THREADS_PER_CORE: usize = 2;
 
@@ -206,6 +208,10 @@ impl Engine {
     /// recovery to judge when its fate is unknown, and are deleted when it certainly failed.
     /// It goes on when the caller stops waiting: a client that disconnects does not undo what the log already has.
     pub(crate) async fn commit(&self, draft: CommitDraft, staged: Vec<StagedSegments>) -> Result<Commit, CommitError> {
+        if staged.is_empty() && is_small(&draft) {
+            // Nothing is left to be cleaned up, and the draft stays queued: no task of its own is needed.
+            return make_durable(&self.catalog, draft).await;
+        }
         let catalog = Arc::clone(&self.catalog);
         let mut staged = KeptOnDrop(staged);
         let task = self.compute().spawn(async move {
@@ -239,6 +245,15 @@ impl Engine {
 }
 
 /// The one place that commits.
+/// Whether a draft is encoded in no time.
+fn is_small(draft: &CommitDraft) -> bool {
+    let rows = draft.ops.iter().map(|op| match op {
+        Op::AddRecent { batch, .. } => batch.num_rows(),
+        _ => SMALL_DRAFT_ROWS_MAX + 1,
+    });
+    rows.sum::<usize>() <= SMALL_DRAFT_ROWS_MAX
+}
+
 async fn make_durable(catalog: &Catalog, draft: CommitDraft) -> Result<Commit, CommitError> {
     catalog.commit(draft).await
 }

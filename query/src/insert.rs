@@ -23,6 +23,7 @@ use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
 use crate::types::{OutputStyle, decode_parameter};
 use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use catalog::definition::{Column, IdentityKind, TableDefinition};
 use catalog::snapshot::Relation;
@@ -108,9 +109,7 @@ pub(crate) async fn run(
                 targets: &targets,
                 rows: &rows,
                 defaults: &defaults,
-                prepared,
-                parameters,
-                style: &style,
+                cells: CellReader { types: &prepared.parameters, parameters, style: &style },
             };
             let columns = constants.arrays(insert, statement)?;
             let batch = rules.checked(columns).map_err(|violation| violation.error)?;
@@ -217,7 +216,7 @@ fn value_refused(column: &Column, overriding: Overriding) -> Option<QueryError> 
 }
 
 /// Fails for a value in VALUES, other than DEFAULT, for a column that takes none.
-fn refuse_values(
+pub(crate) fn refuse_values(
     insert: &ast::Insert,
     overriding: Overriding,
     definition: &TableDefinition,
@@ -232,7 +231,8 @@ fn refuse_values(
     errors.next().map_or(Ok(()), Err)
 }
 
-fn target(
+/// The table that an INSERT adds rows to.
+pub(crate) fn target(
     planning: &Planning,
     insert: &ast::Insert,
     statement: &Statement,
@@ -285,7 +285,7 @@ pub(crate) fn writable_table(planning: &Planning, name: &ast::ObjectName) -> Res
 }
 
 /// Positions of the columns that values are given for, in the order of the values.
-fn target_columns(
+pub(crate) fn target_columns(
     definition: &TableDefinition,
     insert: &ast::Insert,
     statement: &Statement,
@@ -336,7 +336,8 @@ pub(crate) fn named_column(definition: &TableDefinition, name: &str, taken: &[us
 
 // ---- constants ----
 
-enum Cell {
+#[derive(Clone, Debug)]
+pub(crate) enum Cell {
     Text(String),
     Number(String),
     Null,
@@ -345,7 +346,7 @@ enum Cell {
 }
 
 /// The rows of a VALUES list of constants and parameters; `None` when some value needs a plan.
-fn constant_rows(
+pub(crate) fn constant_rows(
     insert: &ast::Insert,
     overriding: Overriding,
     definition: &TableDefinition,
@@ -476,16 +477,22 @@ struct Constants<'a> {
     rows: &'a [Vec<Cell>],
     /// The values of the other columns, by position.
     defaults: &'a BTreeMap<usize, ArrayRef>,
-    prepared: &'a Prepared,
-    parameters: &'a [ParameterValue],
-    style: &'a OutputStyle,
+    cells: CellReader<'a>,
+}
+
+/// What the cells of a VALUES list are read with.
+pub(crate) struct CellReader<'a> {
+    pub types: &'a [SqlType],
+    pub parameters: &'a [ParameterValue],
+    pub style: &'a OutputStyle,
 }
 
 impl Constants<'_> {
     /// The columns of the rows. An error in a string points at it; of several the first in the text is told.
     fn arrays(&self, insert: &ast::Insert, statement: &Statement) -> Result<Vec<ArrayRef>, QueryError> {
-        if self.prepared.parameters.len() != self.parameters.len() {
-            decode_parameters(&self.prepared.parameters, self.parameters, self.style)?;
+        let CellReader { types, parameters, style } = self.cells;
+        if types.len() != parameters.len() {
+            decode_parameters(types, parameters, style)?;
         }
         self.columns().map_err(|error| self.first_error(insert, statement).unwrap_or(error))
     }
@@ -497,14 +504,37 @@ impl Constants<'_> {
             }
             let index = self.targets.iter().position(|target| *target == position);
             let index = index.ok_or_else(|| QueryError::new(ErrorKind::Internal, "a column without values"))?;
-            let scalars = self.rows.iter().map(|row| self.value(&row[index], column));
+            let scalars = self.rows.iter().map(|row| self.cells.value(&row[index], column));
             let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
             ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))
         });
         columns.collect()
     }
 
-    fn value(&self, cell: &Cell, column: &Column) -> Result<ScalarValue, QueryError> {
+    fn first_error(&self, insert: &ast::Insert, statement: &Statement) -> Option<QueryError> {
+        let source = match insert.source.as_ref()?.body.as_ref() {
+            SetExpr::Values(values) => &values.rows,
+            _ => return None,
+        };
+        for (cells, values) in self.rows.iter().zip(source) {
+            for ((cell, value), position) in cells.iter().zip(values.iter()).zip(self.targets) {
+                let column = &self.definition.columns[*position];
+                let Err(error) = self.cells.value(cell, column) else { continue };
+                // The digits and letters that a column allows are counted after its text was read.
+                let digits = matches!(column.sql_type, SqlType::Numeric { .. });
+                let counted =
+                    error.kind == ErrorKind::StringTooLong || (digits && error.kind == ErrorKind::NumericOutOfRange);
+                let read = matches!(cell, Cell::Text(_)) && !counted;
+                return Some(if read { error.position(place_of(statement, value)) } else { error });
+            }
+        }
+        None
+    }
+}
+
+impl CellReader<'_> {
+    /// A value in the column's own Arrow type.
+    pub(crate) fn value(&self, cell: &Cell, column: &Column) -> Result<ScalarValue, QueryError> {
         let sql_type = &column.sql_type;
         match cell {
             Cell::Text(text) => from_text(text, sql_type, self.style),
@@ -520,34 +550,10 @@ impl Constants<'_> {
                 let value = self.parameters.get(number - 1).ok_or_else(|| {
                     QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
                 })?;
-                assigned_scalar(
-                    decode_parameter(value, &self.prepared.parameters[number - 1], self.style)?,
-                    sql_type,
-                    self.style,
-                )
+                assigned_scalar(decode_parameter(value, &self.types[number - 1], self.style)?, sql_type, self.style)
             }
             Cell::Default => constant_default_value(column.default.as_deref(), sql_type, self.style),
         }
-    }
-
-    fn first_error(&self, insert: &ast::Insert, statement: &Statement) -> Option<QueryError> {
-        let source = match insert.source.as_ref()?.body.as_ref() {
-            SetExpr::Values(values) => &values.rows,
-            _ => return None,
-        };
-        for (cells, values) in self.rows.iter().zip(source) {
-            for ((cell, value), position) in cells.iter().zip(values.iter()).zip(self.targets) {
-                let column = &self.definition.columns[*position];
-                let Err(error) = self.value(cell, column) else { continue };
-                // The digits and letters that a column allows are counted after its text was read.
-                let digits = matches!(column.sql_type, SqlType::Numeric { .. });
-                let counted =
-                    error.kind == ErrorKind::StringTooLong || (digits && error.kind == ErrorKind::NumericOutOfRange);
-                let read = matches!(cell, Cell::Text(_)) && !counted;
-                return Some(if read { error.position(place_of(statement, value)) } else { error });
-            }
-        }
-        None
     }
 }
 
@@ -560,9 +566,11 @@ fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<Scal
 /// The value in the column's own Arrow type, by assignment.
 fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     let wanted = sql_type.data_type();
-    if scalar.data_type() == wanted {
-        return Ok(scalar);
-    }
+    let scalar = match scalar {
+        ScalarValue::Utf8(text) if wanted == DataType::Utf8View => return Ok(ScalarValue::Utf8View(text)),
+        scalar if scalar.data_type() == wanted => return Ok(scalar),
+        scalar => scalar,
+    };
     if let (Some(Some(text)), false) =
         (scalar.try_as_str(), matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. }))
     {

@@ -24,6 +24,9 @@ const INLINE_ROWS_MAX: usize = 8_192;
 const INLINE_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes that a transaction's earlier statements may have put inline; beyond it rows are staged from the first one on.
 const INLINE_TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes in memory of rows from many INSERTs of one transaction that go inline into the log. They come in any order, so that segments
+/// of them would be many and small.
+const INLINE_GATHERED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -34,6 +37,7 @@ pub(crate) struct Intake {
     waiting: Vec<RecordBatch>,
     waiting_bytes: usize,
     inline_bytes_max: usize,
+    inline_rows_max: usize,
     staging: Option<Staging>,
     rows: u64,
     keys: Vec<KeyLog>,
@@ -57,6 +61,7 @@ impl Intake {
             waiting: Vec::new(),
             waiting_bytes: 0,
             inline_bytes_max: INLINE_BYTES_MAX,
+            inline_rows_max: INLINE_ROWS_MAX,
             staging: None,
             rows: 0,
         })
@@ -76,6 +81,17 @@ impl Intake {
         self
     }
 
+    /// For rows that many statements gather, beside those that the transaction has put inline before.
+    pub(crate) fn gathering(self, inline_bytes: usize) -> Self {
+        let inline_bytes_max = INLINE_GATHERED_BYTES_MAX.saturating_sub(inline_bytes);
+        Self { inline_bytes_max, inline_rows_max: usize::MAX, ..self }
+    }
+
+    /// Whether nothing was taken and a batch of some rows would stay in memory.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0 && self.inline_bytes_max > 0
+    }
+
     /// Takes rows that are already checked. CPU-bound.
     pub(crate) fn push(&mut self, batch: RecordBatch) -> Result<(), QueryError> {
         if batch.num_rows() == 0 {
@@ -89,7 +105,7 @@ impl Intake {
         self.waiting_bytes += batch.get_array_memory_size();
         self.waiting.push(batch);
         let large = self.waiting_bytes > self.inline_bytes_max && (self.rows > 1 || self.inline_bytes_max == 0);
-        if self.rows as usize > INLINE_ROWS_MAX || large {
+        if self.rows as usize > self.inline_rows_max || large {
             let mut staging = Staging::new(Arc::clone(&self.data_dir), Arc::clone(&self.definition), STAGING_BYTES);
             for batch in self.waiting.drain(..) {
                 staging.push(batch).map_err(storage_error)?;

@@ -7,9 +7,9 @@
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
-//!     planning         planner, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
+//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
-//!     writing          insert, modify, whole_segments, copy_in, copy_target, copy_rejects,
+//!     writing          insert, row_inserts, modify, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
@@ -72,6 +72,7 @@ mod output_names;
 mod parameter_types;
 mod plan_constants;
 mod planner;
+mod planning_state;
 mod precedence;
 mod prepared;
 mod query_places;
@@ -79,6 +80,7 @@ mod returning;
 mod retyping;
 mod row_counts;
 mod row_filter;
+mod row_inserts;
 mod row_rules;
 mod scan;
 mod segment_columns;

@@ -30,6 +30,7 @@ use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::Parameters;
 use crate::pg_catalog;
 use crate::plan_constants;
+use crate::planning_state::PlanningState;
 use crate::precedence::mend_precedence;
 use crate::query_places::refined;
 use crate::response::ResultColumn;
@@ -55,7 +56,6 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
-use datafusion::execution::SessionState;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
@@ -90,7 +90,7 @@ pub(crate) const PLACES: &str = "@places";
 /// Everything that planning one statement needs.
 pub(crate) struct Planning {
     pub engine: Arc<Engine>,
-    pub state: SessionState,
+    pub state: PlanningState,
     pub snapshot: Arc<Snapshot>,
     pub log: Arc<ScanLog>,
     pub facts: Arc<SessionFacts>,
@@ -117,7 +117,7 @@ const VIEW_DEPTH_MAX: usize = 32;
 impl Planning {
     pub(crate) fn new(
         engine: Arc<Engine>,
-        state: SessionState,
+        state: PlanningState,
         snapshot: Arc<Snapshot>,
         facts: Arc<SessionFacts>,
         system: Arc<SystemSource>,
@@ -163,11 +163,11 @@ impl Planning {
     /// The same with another time zone.
     /// Whether statements are planned in a time zone.
     pub(crate) fn is_in_time_zone(&self, time_zone: &str) -> bool {
-        self.state.config_options().execution.time_zone.as_deref() == Some(time_zone)
+        self.state.time_zone() == time_zone
     }
 
     pub(crate) fn in_time_zone(mut self, time_zone: &str) -> Self {
-        self.state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
+        self.state = self.state.in_time_zone(time_zone);
         self
     }
 
@@ -309,7 +309,7 @@ impl Planning {
     ) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
         let plan = row_counts::evaluated(plan, &self.state).await.map_err(|error| translate(error, statement))?;
         let optimized = self.state.optimize(&plan).map_err(|error| translate(error, statement))?;
-        let physical = self.state.query_planner().create_physical_plan(&optimized, &self.state).await;
+        let physical = self.state.query_planner().create_physical_plan(&optimized, &*self.state).await;
         physical.map_err(|error| translate(error, statement))
     }
 

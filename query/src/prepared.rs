@@ -5,6 +5,7 @@ use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values
 use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, result_columns};
 use crate::response::{ParameterValue, Response, ResultColumn};
+use crate::row_inserts::KnownRowInsert;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
@@ -25,6 +26,7 @@ pub struct Prepared {
     /// `None` for a statement that returns no rows.
     pub columns: Option<Vec<ResultColumn>>,
     pub(crate) statement: Statement,
+    pub(crate) row_insert: KnownRowInsert,
     id: u64,
 }
 
@@ -65,7 +67,13 @@ impl Prepared {
         statement: &Statement,
         declared: &[Option<SqlType>],
     ) -> Result<Self, QueryError> {
-        let mut prepared = Self { parameters: Vec::new(), columns: None, statement: statement.clone(), id: next_id() };
+        let mut prepared = Self {
+            parameters: Vec::new(),
+            columns: None,
+            statement: statement.clone(),
+            row_insert: KnownRowInsert::default(),
+            id: next_id(),
+        };
         match &statement.kind {
             StatementKind::Query(query) => {
                 let planning = session.planning()?;
@@ -137,7 +145,7 @@ impl Prepared {
     /// The plan made by `prepare`, if it was the session's last and the statement still reads the snapshot that it was made for.
     pub(crate) fn take_plan(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, LogicalPlan)> {
         let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
-        let zone = |planning: &Planning| planning.state.config_options().execution.time_zone.clone();
+        let zone = |planning: &Planning| planning.state.time_zone().to_string();
         let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot) && zone(&planned.planning) == zone(fresh);
         (same && planned.at.elapsed() < PLAN_AGE_MAX).then_some((planned.planning, planned.plan))
     }

@@ -95,6 +95,16 @@ impl RowRules {
         Ok(Self { definition, generated, checks, nullable, is_immutable })
     }
 
+    /// Whether something is computed for each row.
+    pub(crate) fn has_expressions(&self) -> bool {
+        !self.generated.is_empty() || !self.checks.is_empty()
+    }
+
+    /// Whether they mean the same to every statement.
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.is_immutable
+    }
+
     pub(crate) fn definition(&self) -> &Arc<TableDefinition> {
         &self.definition
     }

@@ -18,15 +18,18 @@ use crate::execution::AbortOnDrop;
 use crate::functions::RandomNumbers;
 use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
+use crate::planning_state::PlanningState;
 use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
+use crate::row_inserts::{self, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
-use crate::settings::Settings;
+use crate::settings::{Often, Settings};
 use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
 use crate::system_facts::{self, SystemSource};
 use crate::transaction::{Change, Transaction};
 use crate::turns::Turn;
 use crate::types::OutputStyle;
+use catalog::definition::TableDefinition;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -35,6 +38,8 @@ use std::time::Duration;
 
 /// How often a statement alone in its transaction is run again after a conflict.
 const RETRIES_MAX: usize = 20;
+/// As much of a running statement's text as others see.
+const STATEMENT_SHOWN_BYTES_MAX: usize = 1024;
 /// SQL-level cursors and prepared statements that a session may have open.
 const NAMED_OBJECTS_MAX: usize = 10_000;
 
@@ -116,6 +121,9 @@ impl Session {
         parameter_types: &[Option<catalog::sql_type::SqlType>],
     ) -> Result<Arc<Prepared>, QueryError> {
         self.refuse_when_failed(&statement.kind)?;
+        if !matches!(statement.kind, StatementKind::Insert(..)) {
+            row_inserts::settle(self).await?;
+        }
         let begun = self.ensure_transaction();
         let prepared = Prepared::plan(self, statement, parameter_types).await;
         if begun && self.transaction.as_ref().is_some_and(|transaction| !transaction.has_changes()) {
@@ -177,6 +185,11 @@ impl Session {
         alone: bool,
     ) -> Result<Response, QueryError> {
         let statement = &prepared.statement;
+        let types = &prepared.parameters;
+        if let Some(rows) = row_inserts::add(self, &prepared.row_insert, statement, types, parameters).await? {
+            return Ok(Response::Command(CommandTag::Rows("INSERT", rows)));
+        }
+        row_inserts::settle(self).await?;
         match &statement.kind {
             StatementKind::Begin(modes) => self.begin(*modes),
             StatementKind::Commit => self.commit_explicit().await,
@@ -265,7 +278,8 @@ impl Session {
         self.token = self.cancel.next_statement();
         let mut activity = self.activity.lock();
         activity.state = "active";
-        activity.statement = text.chars().take(1024).collect();
+        activity.statement.clear();
+        activity.statement.push_str(&text[..text.floor_char_boundary(STATEMENT_SHOWN_BYTES_MAX)]);
         activity.statement_at_micros = Some(now_micros());
     }
 
@@ -326,7 +340,8 @@ impl Session {
     }
 
     pub(crate) fn planning_at(&self, snapshot: Arc<Snapshot>) -> Planning {
-        let state = self.engine.state(&self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into()));
+        let time_zone = self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into());
+        let state = PlanningState::new(&self.engine, time_zone);
         let transaction = self.transaction.as_ref();
         let sequences = Arc::new(StatementSequences {
             engine: Arc::clone(&self.engine),
@@ -376,14 +391,20 @@ impl Session {
         Ok(())
     }
 
+    /// The rows that wait in the transaction for a table as it is defined now.
+    pub(crate) fn take_waiting(&mut self, definition: &Arc<TableDefinition>) -> Option<WaitingRows> {
+        let waiting = &mut self.transaction.as_mut()?.waiting;
+        let place = waiting.iter().position(|rows| Arc::ptr_eq(rows.definition(), definition))?;
+        Some(waiting.swap_remove(place))
+    }
+
     // ---- transactions ----
 
     fn ensure_transaction(&mut self) -> bool {
         if self.transaction.is_some() {
             return false;
         }
-        let isolation = isolation_named(&self.settings.get("default_transaction_isolation").unwrap_or_default());
-        let read_only = self.settings.is_on("default_transaction_read_only");
+        let Often { isolation, read_only, .. } = self.settings.often();
         self.transaction = Some(Transaction::new(false, isolation, read_only));
         self.settings.begin();
         true
@@ -501,9 +522,10 @@ impl Session {
     }
 
     async fn commit(&mut self) -> Result<(), QueryError> {
+        let settled = row_inserts::settle(self).await;
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
         let announced = std::mem::take(&mut *self.announcements.lock());
-        let outcome = match transaction.into_draft() {
+        let outcome = match settled.and_then(|()| transaction.into_draft()) {
             Err(error) => Err(error),
             Ok(None) => Ok(()),
             Ok(Some((draft, change))) => self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error),
@@ -530,7 +552,7 @@ impl Session {
 
     /// Starts the clock of `statement_timeout`.
     fn start_timer(&mut self) {
-        self.timer = self.settings.statement_timeout_ms().map(|milliseconds| {
+        self.timer = self.settings.often().statement_timeout_ms.map(|milliseconds| {
             let token = self.token.clone();
             // Not where statements compute: a busy thread there would hold the clock.
             let task = tokio::spawn(async move {
@@ -546,13 +568,5 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.engine.registry.remove(self.process_id);
         self.engine.channels.remove(self.process_id);
-    }
-}
-
-pub(crate) fn isolation_named(name: &str) -> Isolation {
-    match name {
-        "repeatable read" => Isolation::RepeatableRead,
-        "serializable" => Isolation::Serializable,
-        _ => Isolation::ReadCommitted,
     }
 }

@@ -6,6 +6,7 @@
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionSettings;
+use crate::statement::Isolation;
 use crate::types::{ByteaOutput, OutputStyle, Zone};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -115,11 +116,6 @@ impl Settings {
         self.0.lock().get(name)
     }
 
-    /// A boolean setting that is known to exist.
-    pub(crate) fn is_on(&self, name: &str) -> bool {
-        self.get(name).is_ok_and(|value| value == "on")
-    }
-
     pub(crate) fn set(&self, name: &str, value: &str, local: bool) -> Result<(), QueryError> {
         self.0.lock().set(name, value, local)
     }
@@ -151,19 +147,30 @@ impl Settings {
         self.0.lock().reported()
     }
 
+    /// Another number after each change, so that what was derived from the values can be kept as long as it is right.
+    pub(crate) fn revision(&self) -> u64 {
+        self.0.lock().revision
+    }
+
     pub(crate) fn all(&self) -> Vec<(&'static Setting, String)> {
         SETTINGS.iter().map(|setting| (setting, self.get(setting.name).unwrap_or_default())).collect()
     }
 
-    pub(crate) fn output_style(&self) -> OutputStyle {
-        let values = self.0.lock();
-        let text = |name: &str| values.get(name).unwrap_or_default();
-        OutputStyle {
-            time_zone: Zone::by_name(&text("TimeZone")).unwrap_or(Zone::UTC),
-            bytea_output: if text("bytea_output") == "escape" { ByteaOutput::Escape } else { ByteaOutput::Hex },
-            extra_float_digits: text("extra_float_digits").parse().unwrap_or(1),
-            ..OutputStyle::default()
+    /// What each statement asks for.
+    pub(crate) fn often(&self) -> Often {
+        let mut values = self.0.lock();
+        match values.often {
+            Some((revision, often)) if revision == values.revision => often,
+            _ => {
+                let often = values.compute_often();
+                values.often = Some((values.revision, often));
+                often
+            }
         }
+    }
+
+    pub(crate) fn output_style(&self) -> OutputStyle {
+        self.often().style
     }
 
     /// The schemas of `search_path` in order, as they are set.
@@ -172,12 +179,18 @@ impl Settings {
         let schemas = path.split(',').map(|item| item.trim().trim_matches('"')).filter(|item| !item.is_empty());
         schemas.map(str::to_string).collect()
     }
+}
 
-    /// `statement_timeout` in milliseconds; `None` for never.
-    pub(crate) fn statement_timeout_ms(&self) -> Option<u64> {
-        let text = self.get("statement_timeout").ok()?;
-        duration_ms(&text).filter(|milliseconds| *milliseconds > 0)
-    }
+/// The settings that each statement asks for, read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Often {
+    pub style: OutputStyle,
+    /// `None` for never.
+    pub statement_timeout_ms: Option<u64>,
+    /// Of new transactions.
+    pub isolation: Isolation,
+    /// Whether new transactions only read.
+    pub read_only: bool,
 }
 
 impl SessionSettings for Settings {
@@ -197,11 +210,14 @@ impl SessionSettings for Settings {
 struct Values {
     /// What RESET goes back to: the start-up packet's values.
     base: BTreeMap<String, String>,
-    values: BTreeMap<String, String>,
+    values: Arc<BTreeMap<String, String>>,
     /// The values before the transaction's changes; `None` outside of one.
-    saved: Option<BTreeMap<String, String>>,
+    saved: Option<Arc<BTreeMap<String, String>>>,
     local: BTreeMap<String, String>,
     changed: Vec<(String, String)>,
+    revision: u64,
+    /// With the revision that it was read from.
+    often: Option<(u64, Often)>,
 }
 
 impl Values {
@@ -214,7 +230,7 @@ impl Values {
             let (name, value) = checked(name, value)?;
             settings.base.insert(name, value);
         }
-        settings.values = settings.base.clone();
+        settings.values = Arc::new(settings.base.clone());
         Ok(settings)
     }
 
@@ -230,7 +246,7 @@ impl Values {
 
     fn set(&mut self, name: &str, value: &str, local: bool) -> Result<(), QueryError> {
         let (name, value) = checked(name, value)?;
-        let target = if local { &mut self.local } else { &mut self.values };
+        let target = if local { &mut self.local } else { Arc::make_mut(&mut self.values) };
         target.insert(name.clone(), value.clone());
         if !local {
             self.local.remove(&name);
@@ -247,9 +263,10 @@ impl Values {
             return Err(cannot_change(setting.name));
         }
         self.local.remove(&canonical);
+        let values = Arc::make_mut(&mut self.values);
         match self.base.get(&canonical) {
-            Some(value) => self.values.insert(canonical.clone(), value.clone()),
-            None => self.values.remove(&canonical),
+            Some(value) => values.insert(canonical.clone(), value.clone()),
+            None => values.remove(&canonical),
         };
         let value = self.get(&canonical).unwrap_or_default();
         self.note(&canonical, value);
@@ -258,9 +275,25 @@ impl Values {
 
     fn reset_all(&mut self) {
         let before = self.reported();
-        self.values = self.base.clone();
+        self.values = Arc::new(self.base.clone());
         self.local.clear();
         self.note_differences(&before);
+    }
+
+    fn compute_often(&self) -> Often {
+        let text = |name: &str| self.get(name).unwrap_or_default();
+        let style = OutputStyle {
+            time_zone: Zone::by_name(&text("TimeZone")).unwrap_or(Zone::UTC),
+            bytea_output: if text("bytea_output") == "escape" { ByteaOutput::Escape } else { ByteaOutput::Hex },
+            extra_float_digits: text("extra_float_digits").parse().unwrap_or(1),
+            ..OutputStyle::default()
+        };
+        Often {
+            style,
+            statement_timeout_ms: duration_ms(&text("statement_timeout")).filter(|milliseconds| *milliseconds > 0),
+            isolation: Isolation::named(&text("default_transaction_isolation")),
+            read_only: text("default_transaction_read_only") == "on",
+        }
     }
 
     /// Remembers the values, so that ROLLBACK can bring them back.
@@ -270,23 +303,27 @@ impl Values {
 
     /// Ends a transaction: SET LOCAL ends with it, and a rollback undoes SET too.
     fn end(&mut self, committed: bool) {
+        let saved = self.saved.take().filter(|saved| !committed && !Arc::ptr_eq(saved, &self.values));
+        if self.local.is_empty() && saved.is_none() {
+            return;
+        }
         let before = self.reported();
         self.local.clear();
-        if let Some(saved) = self.saved.take()
-            && !committed
-        {
+        if let Some(saved) = saved {
             self.values = saved;
         }
         self.note_differences(&before);
     }
 
     fn note(&mut self, name: &str, value: String) {
+        self.revision += 1;
         if find(name).is_some_and(|setting| setting.reported) {
             self.changed.push((name.to_string(), value));
         }
     }
 
     fn note_differences(&mut self, before: &[(String, String)]) {
+        self.revision += 1;
         let after = self.reported();
         self.changed.extend(after.into_iter().filter(|pair| !before.contains(pair)));
     }

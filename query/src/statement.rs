@@ -222,6 +222,15 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// The isolation with a name that SET takes.
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "repeatable read" => Self::RepeatableRead,
+            "serializable" => Self::Serializable,
+            _ => Self::ReadCommitted,
+        }
+    }
+
     /// The name that SHOW and SET use.
     pub fn name(self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ use crate::pg_catalog::{
     ActivityRow, CatalogContext, CommitRow, CopyRow, CursorRow, PreparedRow, SettingRow, ViewClassRow,
 };
 use crate::planner::Planning;
+use crate::planning_state::PlanningState;
 use crate::sequences::StatementSequences;
 use crate::session::Session;
 use crate::settings::{Kind, SERVER_VERSION, Setting, Settings};
@@ -67,7 +68,7 @@ pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>)
         settings,
         ..SystemSource::empty(engine)
     };
-    Planning::new(Arc::clone(engine), engine.state("UTC"), snapshot, facts, Arc::new(system))
+    Planning::new(Arc::clone(engine), PlanningState::new(engine, "UTC"), snapshot, facts, Arc::new(system))
 }
 
 /// What system relations are computed from, put together when the first of them is read.

@@ -5,6 +5,7 @@
 
 use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
+use crate::row_inserts::WaitingRows;
 use crate::sequences::OwnNumbers;
 use crate::statement::Isolation;
 use crate::write_holds::WriteHold;
@@ -73,6 +74,8 @@ pub(crate) struct Transaction {
     change: Change,
     /// The keys of the change, each with the committed snapshot that it was checked against.
     keys: Vec<AddedKeys>,
+    /// Rows that are not in the change yet; all came after the last savepoint.
+    pub waiting: Vec<WaitingRows>,
     /// Memory of the rows in `change` that go inline into the log.
     inline_bytes: usize,
     savepoints: Vec<Savepoint>,
@@ -92,6 +95,7 @@ impl Transaction {
             base: None,
             change: Change::default(),
             keys: Vec::new(),
+            waiting: Vec::new(),
             inline_bytes: 0,
             savepoints: Vec::new(),
             overlay: None,
@@ -109,7 +113,7 @@ impl Transaction {
     }
 
     pub(crate) fn has_changes(&self) -> bool {
-        !self.change.ops.is_empty()
+        !self.change.ops.is_empty() || !self.waiting.is_empty()
     }
 
     pub(crate) fn inline_bytes(&self) -> usize {
@@ -145,9 +149,14 @@ impl Transaction {
             }
             _ => (Arc::clone(&base), 0),
         };
+        // Where no statement holds the overlay any longer, what is new is added to it in place.
+        self.overlay = None;
         let snapshot = match &self.change.ops[start..] {
             [] => from,
-            new => Arc::new(from.apply(base.seq.next(), now_micros(), new).map_err(conflict_error)?),
+            new => {
+                let from = Arc::unwrap_or_clone(from);
+                Arc::new(from.into_applied(base.seq.next(), now_micros(), new).map_err(conflict_error)?)
+            }
         };
         self.overlay = Some(Overlay { base: base.seq, ops: total, snapshot: Arc::clone(&snapshot) });
         Ok(snapshot)
@@ -172,12 +181,7 @@ impl Transaction {
         }
         self.inline_bytes += inline_bytes(&self.change.ops[before..]);
         self.change.staged.extend(change.staged);
-        for keys in change.keys {
-            // The first snapshot stands for all of a constraint's, so that a long transaction holds few.
-            let known = self.keys.iter().find(|known| known.constraint == keys.constraint);
-            let checked = known.map_or_else(|| Arc::clone(&base), |known| Arc::clone(&known.checked));
-            self.keys.push(keys.checked_against(checked));
-        }
+        self.note_keys(change.keys, &base);
         self.change.holds.extend(change.holds);
         Ok(())
     }
@@ -190,6 +194,24 @@ impl Transaction {
         self.savepoints.iter_mut().for_each(|savepoint| savepoint.ops += relies.len());
         self.change.ops.splice(0..0, relies);
         self.overlay = None;
+    }
+
+    /// Adds the change of rows that waited. Their table is there for as long as the transaction's other statements find it, so
+    /// there is nothing to check it against; `checked` is the committed snapshot that their first keys were checked against.
+    pub(crate) fn add_rows(&mut self, change: Change, checked: &Arc<Snapshot>) {
+        self.inline_bytes += inline_bytes(&change.ops);
+        self.change.ops.extend(change.ops);
+        self.change.staged.extend(change.staged);
+        self.note_keys(change.keys, checked);
+    }
+
+    fn note_keys(&mut self, keys: Vec<NewKeys>, checked: &Arc<Snapshot>) {
+        for keys in keys {
+            // The first snapshot stands for all of a constraint's, so that a long transaction holds few.
+            let known = self.keys.iter().find(|known| known.constraint == keys.constraint);
+            let checked = known.map_or_else(|| Arc::clone(checked), |known| Arc::clone(&known.checked));
+            self.keys.push(keys.checked_against(checked));
+        }
     }
 
     /// `announced` is how much the transaction has announced before it.
@@ -212,6 +234,7 @@ impl Transaction {
     /// Undoes what came after the savepoint, which stays. Returns how much had been announced before it.
     pub(crate) fn rollback_to(&mut self, name: &str) -> Result<usize, QueryError> {
         let position = self.find(name)?;
+        self.waiting.clear();
         let savepoint = &self.savepoints[position];
         self.change.ops.truncate(savepoint.ops);
         self.change.staged.truncate(savepoint.staged);

@@ -65,6 +65,7 @@ files! {
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     writers_do_what_postgres_does: "writers.slt",
+    rows_that_wait_are_seen_by_whoever_looks: "row_inserts.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",
     sequences_give_what_postgres_gives: "sequences.slt",
     cursors_walk_through_a_snapshot: "cursors.slt",

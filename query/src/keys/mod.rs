@@ -26,6 +26,7 @@ pub(crate) mod index;
 pub(crate) mod log;
 pub(crate) mod shape;
 pub(crate) mod upsert;
+pub(crate) mod waiting;
 
 #[cfg(test)]
 mod tests;

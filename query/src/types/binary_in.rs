@@ -9,7 +9,7 @@ use super::binary_out::JSONB_VERSION;
 use super::datetime::{DAY_MICROS, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use super::datetime_in::{DATE_END, DAY_MIN};
 use super::numeric::Digits;
-use super::text_in::{ColumnDecoder, checked_text};
+use super::text_in::{ColumnDecoder, checked_text, single};
 use crate::error::{ErrorKind, QueryError};
 use crate::response::{Format, ParameterValue};
 use arrow::array::{ArrayRef, ListArray};
@@ -77,6 +77,9 @@ fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<Scal
             list(scalars?, element)
         }
         _ => {
+            if let Some(value) = single(text, sql_type, style) {
+                return value;
+            }
             let array = ColumnDecoder::new(sql_type.clone(), *style)
                 .decode(std::iter::once(Some(text)))
                 .map_err(|failure| failure.error)?;

@@ -19,6 +19,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType,
 };
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
+use datafusion::common::ScalarValue;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -95,6 +96,25 @@ impl ColumnDecoder {
             SqlType::Array(element) => arrays(fields, element, style),
         }
     }
+}
+
+/// One value, as [`ColumnDecoder::decode`] reads it; `None` for types whose values are read by the column only.
+pub(super) fn single(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Option<Result<ScalarValue, QueryError>> {
+    Some(match sql_type {
+        SqlType::Bool => parse_boolean(text).map(|value| ScalarValue::Boolean(Some(value))),
+        SqlType::Int2 => parse_integer(text, "smallint").map(|value| ScalarValue::Int16(Some(value))),
+        SqlType::Int4 => parse_integer(text, "integer").map(|value| ScalarValue::Int32(Some(value))),
+        SqlType::Int8 => parse_integer(text, "bigint").map(|value| ScalarValue::Int64(Some(value))),
+        SqlType::Float8 => parse_double(text).map(|value| ScalarValue::Float64(Some(value))),
+        SqlType::Numeric { precision, scale, .. } if *precision <= 38 => parse_decimal128(text, *precision, *scale)
+            .map(|value| ScalarValue::Decimal128(Some(value), *precision, *scale)),
+        SqlType::Text | SqlType::Varchar { length_max: None } => Ok(ScalarValue::Utf8(Some(text.to_string()))),
+        SqlType::Date => parse_date(text, style).map(|value| ScalarValue::Date32(Some(value))),
+        SqlType::Timestamp => {
+            parse_timestamp(text, style).map(|value| ScalarValue::TimestampMicrosecond(Some(value), None))
+        }
+        _ => return None,
+    })
 }
 
 /// The error for bytes that are not UTF-8, from the first wrong one on.

@@ -161,6 +161,30 @@ async fn a_command_runs_once_for_each_bind() {
 }
 
 #[tokio::test]
+async fn a_batch_of_inserts_is_all_or_nothing_and_each_has_its_answer() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let insert = |row: &str| [bind("", "i", &[row, "x"], &[]), execute("", 0)].concat();
+    let mut batch = vec![parse("i", "INSERT INTO t VALUES ($1, $2)")];
+    batch.extend((0..3_000).map(|row| insert(&row.to_string())));
+    let answers = client.group(&batch).await;
+    assert_eq!(answers, format!("Parsed {}Ready(I)", "Bound Complete(INSERT 0 1) ".repeat(3_000)));
+    let counted = "Columns(count,sum) Row(3000,4498500) Complete(SELECT 1) Ready(I)";
+    assert_eq!(client.query("SELECT count(*), sum(a) FROM t").await, counted);
+    let answers = client.group(&[insert("1"), insert("one"), insert("2")]).await;
+    assert_eq!(answers, "Bound Complete(INSERT 0 1) Bound Error(ERROR 22P02) Ready(I)");
+    assert_eq!(client.query("SELECT count(*), sum(a) FROM t").await, counted);
+    // What comes in the same group sees the rows before it.
+    let select = parse("", "SELECT count(*) FROM t");
+    let answers = client.group(&[insert("3"), select, bind("", "", &[], &[]), execute("", 0), insert("4")]).await;
+    let counted = "Row(3001) Complete(SELECT 1)";
+    assert_eq!(
+        answers,
+        format!("Bound Complete(INSERT 0 1) Parsed Bound {counted} Bound Complete(INSERT 0 1) Ready(I)")
+    );
+}
+
+#[tokio::test]
 async fn results_larger_than_every_buffer_arrive_whole() {
     let server = TestServer::start().await;
     let mut client = server.session().await;

@@ -1,0 +1,40 @@
+//! The planner's state of one statement, made when it is first asked for: it copies the lists of all functions and rules, and many
+//! statements need none of them.
+
+use crate::engine::Engine;
+use datafusion::execution::SessionState;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+/// Clones share the state, and with it the statement's time.
+#[derive(Clone)]
+pub(crate) struct PlanningState {
+    engine: Arc<Engine>,
+    time_zone: String,
+    state: Arc<OnceLock<SessionState>>,
+}
+
+impl PlanningState {
+    pub(crate) fn new(engine: &Arc<Engine>, time_zone: impl Into<String>) -> Self {
+        Self { engine: Arc::clone(engine), time_zone: time_zone.into(), state: Arc::default() }
+    }
+
+    /// The same at the same time in another time zone.
+    pub(crate) fn in_time_zone(&self, time_zone: &str) -> Self {
+        let mut state = SessionState::clone(self);
+        state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
+        Self { engine: Arc::clone(&self.engine), time_zone: time_zone.into(), state: Arc::new(OnceLock::from(state)) }
+    }
+
+    pub(crate) fn time_zone(&self) -> &str {
+        &self.time_zone
+    }
+}
+
+impl Deref for PlanningState {
+    type Target = SessionState;
+
+    fn deref(&self) -> &SessionState {
+        self.state.get_or_init(|| self.engine.state(&self.time_zone))
+    }
+}
