@@ -21,6 +21,7 @@ use crate::planner::Planning;
 use crate::response::Response;
 use crate::retyping::{Retyped, is_relabelling, rewritten};
 use crate::scan::{Extra, RowSet};
+use crate::sequence_definition::moved_sequences;
 use crate::session::Session;
 use crate::statement::{DropObject, Statement};
 use crate::statement_grammar::altering::{AlterAction, Alteration};
@@ -206,6 +207,9 @@ impl<'a> Alter<'a> {
         };
         change.ops = with_views(session, self.planning, altered)?;
         change.ops.extend(dropped_sequences(&self.planning.snapshot, &next));
+        if next.name.schema != before.name.schema {
+            change.ops.extend(moved_sequences(self.planning, next.id, &next.name.schema)?);
+        }
         change.ops.extend(std::mem::take(&mut self.sequences).into_iter().flat_map(|(sequence, value)| {
             let (id, version) = (sequence.id, sequence.version);
             let set = value.map(|value| Op::SetSequence { sequence: id, version, value });

@@ -336,6 +336,22 @@ pub(crate) fn restart_owned(planning: &Planning, table: ObjectId) -> Vec<Op> {
     restarted.collect()
 }
 
+/// Operations that take the sequences of a table along to another schema.
+pub(crate) fn moved_sequences(planning: &Planning, table: ObjectId, schema: &str) -> Result<Vec<Op>, QueryError> {
+    let moved = planning.snapshot.owned_sequences(table).map(|sequence| {
+        let mut definition = SequenceDefinition::clone(&sequence.definition);
+        definition.version += 1;
+        definition.name.schema = schema.to_string();
+        let name = &definition.name;
+        if planning.snapshot.names.contains_key(name) || planning.snapshot.key_named(name).is_some() {
+            let message = format!("relation \"{}\" already exists in schema \"{schema}\"", name.name);
+            return Err(QueryError::new(ErrorKind::DuplicateTable, message));
+        }
+        Ok(alteration(planning, definition, None))
+    });
+    moved.collect()
+}
+
 /// What becomes of the columns of staying tables that take numbers of a sequence which goes, or of one whose table goes: with
 /// CASCADE they lose their defaults, which are told; else they stand in the way. An identity column does in any case.
 pub(crate) fn lost_defaults(
