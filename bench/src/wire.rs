@@ -92,7 +92,7 @@ impl Wire {
         let started = Instant::now();
         client.batch_execute("BEGIN").await.map_err(explain)?;
         // Each future owns its row: borrowed ones would tie the workload's own future to them.
-        let inserts = rows.to_vec().into_iter().map(|row| insert_one(client, prepared, row));
+        let inserts = rows.iter().cloned().map(|row| insert_one(client, prepared, row));
         let mut inserts = futures::stream::iter(inserts).buffered(PIPELINE_AHEAD);
         while let Some(inserted) = inserts.next().await {
             inserted.map_err(explain)?;

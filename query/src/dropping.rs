@@ -133,11 +133,11 @@ fn drop_ops(
         visit(snapshot, *id, &mut seen, &mut order);
     }
     let extra: Vec<ObjectId> = order.iter().copied().filter(|id| !doomed.contains(id)).collect();
-    if let Some(first) = extra.first() {
-        if !cascade {
-            let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
-            return Err(restricted(snapshot, target));
-        }
+    if let Some(first) = extra.first()
+        && !cascade
+    {
+        let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
+        return Err(restricted(snapshot, target));
     }
     let lost = extra.iter().map(|id| shown(snapshot, *id)).chain(defaults);
     tell_cascade(session, lost.collect());

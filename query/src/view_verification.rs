@@ -41,7 +41,7 @@ pub(crate) fn plan(planning: &Planning, argument: &ScalarValue) -> Result<Logica
 
 fn differences(planning: &Planning, name: &str) -> std::result::Result<LogicalPlan, QueryError> {
     let oid = planning.facts.class_named(name)?;
-    let view = planning.snapshot.views.values().find(|view| i64::try_from(view.definition.id.0) == Ok(oid));
+    let view = planning.snapshot.views.values().find(|view| i64::from(view.definition.id.0) == oid);
     let Some(view) = view.filter(|view| !view.definition.is_plain()) else {
         return Err(QueryError::new(ErrorKind::WrongObjectType, format!("\"{name}\" is not a materialized view")));
     };

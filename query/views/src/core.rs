@@ -145,14 +145,15 @@ impl Core {
     /// What is to be added to the state for what changed, or the whole state where `merge` or what changed ask for it.
     pub(crate) fn fold(&self, state: Option<Arc<dyn TableSource>>, inputs: &Inputs, merge: bool) -> Result<Fold> {
         let trees = Trees::new(inputs);
-        if state.is_some() && !merge {
-            if let Some(terms) = self.delta(&trees)? {
-                if terms.is_empty() {
-                    return Ok(Fold { plan: None, replace: false });
-                }
-                if !(self.arguments.has_extrema() && is_signed(&terms)) {
-                    return Ok(Fold { plan: Some(self.grouped(terms)?), replace: false });
-                }
+        if state.is_some()
+            && !merge
+            && let Some(terms) = self.delta(&trees)?
+        {
+            if terms.is_empty() {
+                return Ok(Fold { plan: None, replace: false });
+            }
+            if !(self.arguments.has_extrema() && is_signed(&terms)) {
+                return Ok(Fold { plan: Some(self.grouped(terms)?), replace: false });
             }
         }
         Ok(Fold { plan: Some(self.state_at(state, inputs)?), replace: true })

@@ -102,7 +102,7 @@ impl<'a> Trees<'a> {
 
     /// The tree's rows at the snapshot.
     pub(crate) fn now(&self, tree: &LogicalPlan) -> Result<LogicalPlan> {
-        let rows = self.over(tree, &|scan| Ok(unsigned(scan, &self.input(scan)?.now)?))?;
+        let rows = self.over(tree, &|scan| unsigned(scan, &self.input(scan)?.now))?;
         Ok(rows.plan)
     }
 
