@@ -175,7 +175,7 @@ impl Alter<'_> {
         let failing = ast::Expr::IsFalse(Box::new(ast::Expr::Nested(Box::new(parse(&check.expression.text)?))));
         let from = vec![TableWithJoins { relation: target_factor(&identifier(name)), joins: Vec::new() }];
         let query = select(vec![SelectItem::UnnamedExpr(parse("1")?)], from, Some(failing), None)?;
-        let plan = over.query_plan(&query, &[], None).map_err(|error| error.position(None))?;
+        let plan = over.query_plan(&query, &[], None).map_err(QueryError::without_position)?;
         let plan = LogicalPlanBuilder::from(plan).limit(0, Some(1)).and_then(LogicalPlanBuilder::build);
         let plan = plan.map_err(|error| translate(error, None))?;
         match has_rows(session, self.planning, plan).await? {

@@ -277,13 +277,13 @@ impl<'a> Alter<'a> {
             }
             // PostgreSQL tells no place for these.
             AlterAction::AddConstraint(constraint) => {
-                self.add_constraint(session, constraint).map_err(|error| error.position(None))
+                self.add_constraint(session, constraint).map_err(QueryError::without_position)
             }
             AlterAction::DropConstraint { name, if_exists } => self.drop_constraint(session, name, *if_exists),
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
             AlterAction::AddIndex { name, columns, if_not_exists } => {
                 let added = self.add_index(session, name.as_ref(), columns, *if_not_exists);
-                added.map_err(|error| error.position(None))
+                added.map_err(QueryError::without_position)
             }
         }
     }

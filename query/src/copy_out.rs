@@ -54,7 +54,7 @@ pub(crate) async fn run(
     let is_table = matches!(copy.source, CopySource::Table { .. });
     let prepared = Prepared::plan(session, &inner, &[]).await;
     // The query of a table is not the client's text.
-    let prepared = prepared.map_err(|error| if is_table { QueryError { position: None, ..error } } else { error })?;
+    let prepared = prepared.map_err(|error| if is_table { error.without_position() } else { error })?;
     let prepared = Arc::new(prepared);
     prepared.refuse_parameters()?;
     if prepared.columns.is_none() {

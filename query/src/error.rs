@@ -160,6 +160,12 @@ impl QueryError {
         self
     }
 
+    /// For a statement whose errors have no place, or one that the client did not write.
+    pub fn without_position(mut self) -> Self {
+        self.position = None;
+        self
+    }
+
     pub fn context(mut self, context: impl Into<String>) -> Self {
         self.context = Some(context.into());
         self
