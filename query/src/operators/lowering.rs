@@ -551,6 +551,11 @@ impl Argument {
         let declared = field.metadata().get(TYPE_KEY).and_then(|text| SqlType::parse(text));
         let is_alias = matches!(declared, Some(SqlType::Reg(_)));
         let modifier = field.metadata().get(MODIFIER_KEY).and_then(|text| text.parse().ok()).unwrap_or(-1);
+        // DataFusion numbers rows without a sign; SQL has no such type.
+        let expression = match (&known, field.data_type().is_unsigned_integer()) {
+            (Some(known), true) => datafusion::logical_expr::cast(expression, known.data_type()),
+            _ => expression,
+        };
         Ok(Self { expression, known, place, is_alias, modifier })
     }
 
