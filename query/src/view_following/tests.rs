@@ -86,7 +86,7 @@ fn columns_that_come_are_kept_from_texts_that_would_tell() {
         "SELECT * FROM public.t AS t",
         "SELECT a FROM public.t AS t NATURAL JOIN public.u AS u",
         "SELECT to_json(t) FROM public.t AS t",
-        "SELECT count(t.*) FROM public.t AS t",
+        "SELECT count(t) FROM public.t AS t",
         "SELECT a FROM public.t AS t, public.u AS u WHERE d = 1",
     ];
     let list = "(SELECT t.a AS a, t.b AS b, t.c AS c FROM public.t AS t) AS t";
@@ -94,6 +94,8 @@ fn columns_that_come_are_kept_from_texts_that_would_tell() {
         let expected = text.replace("public.t AS t", list);
         assert_eq!(followed(text, &added).expect("a text that parses"), Some(expected));
     }
+    let whole = followed("SELECT count(t.*) FROM public.t AS t", &added).expect("a text that parses");
+    assert_eq!(whole, Some(format!("SELECT count(t) FROM {list}")));
 }
 
 #[test]
