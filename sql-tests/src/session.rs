@@ -160,6 +160,18 @@ impl Session {
         Ok(Self { state: Mutex::new(state) })
     }
 
+    /// Empties a PostgreSQL database: every schema of its users goes, `public` is made anew.
+    pub async fn empty_postgres(&self) -> Result<()> {
+        let drop_schemas = "DO $$ DECLARE name text; BEGIN
+                FOR name IN SELECT nspname FROM pg_namespace
+                    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+                LOOP EXECUTE format('DROP SCHEMA %I CASCADE', name); END LOOP;
+            END $$";
+        self.run(drop_schemas).await?;
+        self.run("CREATE SCHEMA public").await?;
+        Ok(())
+    }
+
     /// True when the connection is gone.
     pub async fn is_closed(&self) -> bool {
         self.state.lock().await.closed

@@ -60,7 +60,7 @@ async fn ask_postgres(file: &Path, connection: &str, write: bool) -> Result<()> 
     let config: Config = connection.parse().context("this is no connection string")?;
     let session = Session::connect_with(&config).await?;
     session.run("SET client_min_messages = error").await?;
-    session.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await?;
+    session.empty_postgres().await?;
     session.run("ALTER DATABASE meridian SET TimeZone = 'UTC'").await?;
     let target = Target::Postgres(Box::new(config));
     if write { write_answers(file, target).await } else { run_file(file, target).await }

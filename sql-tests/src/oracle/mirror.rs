@@ -21,12 +21,12 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// Connects and empties the schema `public`.
+    /// Connects and empties the database.
     pub(crate) async fn connect(url: &str) -> Result<Self> {
         let config = url.parse().context("MERIDIAN_ORACLE_POSTGRES is no connection string")?;
         let session = Session::connect_with(&config).await?;
         session.run("SET client_min_messages = error; SET TimeZone = 'UTC'").await?;
-        session.run("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await?;
+        session.empty_postgres().await?;
         Ok(Self { session })
     }
 
