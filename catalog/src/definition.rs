@@ -12,7 +12,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A name qualified by its schema.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,7 +176,28 @@ pub struct TableDefinition {
     /// The greatest id of a column that was dropped; ids are never given twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_dropped: Option<ColumnId>,
+    /// Not a part of what the definition says.
+    #[serde(skip)]
+    pub known_schema: KnownSchema,
 }
+
+/// The Arrow schema of a definition once somebody asked for it. A copy of a definition forgets it, for it is made to be changed.
+#[derive(Debug, Default)]
+pub struct KnownSchema(OnceLock<SchemaRef>);
+
+impl Clone for KnownSchema {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for KnownSchema {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for KnownSchema {}
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(version: &u32) -> bool {
@@ -198,11 +219,19 @@ impl TableDefinition {
             keys: Vec::new(),
             rows_fit_from: 0,
             last_dropped: None,
+            known_schema: KnownSchema::default(),
         }
     }
 
-    /// The Arrow schema of the table's batches and segments: columns in order, SQL types and field ids in the metadata.
+    /// The Arrow schema of the table's batches and segments: columns in order, SQL types and field ids in the metadata. Every call
+    /// gives the same one, and so every batch of the table shares it.
     pub fn schema(&self) -> SchemaRef {
+        let known = self.known_schema.0.get_or_init(|| self.new_schema());
+        debug_assert_eq!(*known, self.new_schema(), "a definition was changed after its schema was asked for");
+        Arc::clone(known)
+    }
+
+    fn new_schema(&self) -> SchemaRef {
         let fields: Vec<_> = self
             .columns
             .iter()

@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -203,14 +204,14 @@ impl Files {
         let create = || OpenOptions::new().write(true).create_new(true).open(path);
         let created = self.step(&Step::Create(path), create);
         let file = created.map_err(|error| FileError::new("create file", path, error))?;
-        Ok(AppendFile { files: self.clone(), file, path: path.to_path_buf(), length: 0 })
+        Ok(AppendFile { files: self.clone(), file, path: path.to_path_buf(), length: 0, reserved: 0 })
     }
 
     /// Creates a file, or empties an old one.
     fn create(&self, path: &Path) -> Result<AppendFile, FileError> {
         let created = self.step(&Step::Create(path), || File::create(path));
         let file = created.map_err(|error| FileError::new("create file", path, error))?;
-        Ok(AppendFile { files: self.clone(), file, path: path.to_path_buf(), length: 0 })
+        Ok(AppendFile { files: self.clone(), file, path: path.to_path_buf(), length: 0, reserved: 0 })
     }
 
     /// Syncs a file that somebody else may have written.
@@ -228,7 +229,7 @@ impl Files {
     pub(crate) fn open_append(&self, path: &Path, length: u64) -> Result<AppendFile, FileError> {
         let opened = OpenOptions::new().write(true).open(path);
         let file = opened.map_err(|error| FileError::new("open file", path, error))?;
-        let mut append = AppendFile { files: self.clone(), file, path: path.to_path_buf(), length };
+        let mut append = AppendFile { files: self.clone(), file, path: path.to_path_buf(), length, reserved: length };
         append.truncate(length)?;
         Ok(append)
     }
@@ -391,11 +392,37 @@ pub struct AppendFile {
     file: File,
     path: PathBuf,
     length: u64,
+    /// Where the file ends on disk; what stands behind `length` is zeros.
+    reserved: u64,
 }
 
 impl AppendFile {
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The bytes that can be appended without making the file longer.
+    pub(crate) fn room(&self) -> u64 {
+        self.reserved.saturating_sub(self.length)
+    }
+
+    /// Writes zeros behind the end of the file, so that the next so many bytes do not change its length: to sync them is then to sync
+    /// data alone. A disk without room for them gives none; the append itself will tell.
+    pub(crate) fn reserve(&mut self, bytes: u64) -> Result<(), FileError> {
+        let start = self.reserved.max(self.length);
+        let zeros = vec![0; (self.length + bytes).saturating_sub(start) as usize];
+        let step = Step::Write { path: &self.path, offset: start, bytes: &zeros };
+        let written = match self.files.before(&step) {
+            Ok(()) => self.file.write_all_at(&zeros, start),
+            Err(Fault { error, written }) => self.file.write_all_at(&zeros[..written], start).and(Err(error)),
+        };
+        match written.map_err(|error| FileError::new("write to file", &self.path, error)) {
+            Err(error) if error.is_disk_full() => self.truncate(self.length),
+            written => {
+                self.reserved = start + zeros.len() as u64;
+                written
+            }
+        }
     }
 
     /// Writes at the end. After an error the file may hold a part of `bytes` behind `length`; see [`Self::truncate`].
@@ -407,6 +434,7 @@ impl AppendFile {
         };
         written.map_err(|error| FileError::new("write to file", &self.path, error))?;
         self.length += bytes.len() as u64;
+        self.reserved = self.reserved.max(self.length);
         Ok(())
     }
 
@@ -430,7 +458,7 @@ impl AppendFile {
         let cut = self.files.step(&step, || self.file.set_len(length));
         let cut = cut.and_then(|()| self.file.seek(io::SeekFrom::Start(length)));
         cut.map_err(|error| FileError::new("truncate file", &self.path, error))?;
-        self.length = length;
+        (self.length, self.reserved) = (length, length);
         Ok(())
     }
 }

@@ -6,6 +6,9 @@
 //!     file    magic "MERIDLOG" | version u32 | salt u32 | first seq u64 | crc32c u32 of the 24 bytes before
 //!             record, record, …
 //!     record  magic "MREC" | payload length u32 | crc32c u32 | seq u64 | append u64 | kind u8 | payload
+//!     zeros   room for the records to come, at the end of the newest file; perhaps none
+//!
+//! The zeros are there because a file that does not grow is synced faster: its data alone, not what the file system knows of it.
 //!
 //! A record's checksum starts from the file's salt and covers seq, append, kind and payload. The salt keeps blocks of
 //! deleted logs, and users' data that look like records, from passing for records of this file. `append` is the seq of the first
@@ -34,6 +37,8 @@ pub(crate) const VERSION: u32 = 2;
 pub(crate) const KIND_COMMIT: u8 = 1;
 /// A file that has reached this length is followed by a new one.
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Room is made for as much as a file has already, but neither less nor more than this.
+const ROOM_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 20;
 /// The longest payload of a record.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
@@ -66,7 +71,8 @@ pub(crate) struct Record<'a> {
     append: CommitSeq,
 }
 
-/// A file of the log as it was found. `length` ends with its last valid record; `cut` counts the torn bytes behind it.
+/// A file of the log as it was found. `length` ends with its last valid record; `cut` counts the torn bytes behind it, without the
+/// zeros that they were written over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogFile {
     pub(crate) path: PathBuf,
@@ -240,7 +246,8 @@ fn check_file(path: PathBuf, bytes: &[u8], before: Option<&LogFile>) -> Result<L
                 return damaged(offset, "the record is not valid, and valid commits follow it");
             }
             Next::Bad => {
-                let cut = (bytes.len() - offset) as u64;
+                let torn = bytes[offset..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                let cut = torn as u64;
                 return Ok(LogFile { path, first, last, length: offset as u64, cut, version, salt });
             }
         }
@@ -290,7 +297,7 @@ impl<'a> Scanner<'a> {
 
     /// The record at the offset; only a valid one moves it.
     fn next(&mut self) -> Next<'a> {
-        if self.offset == self.bytes.len() {
+        if self.ends_here() {
             return Next::End;
         }
         match self.record_at(self.offset) {
@@ -300,6 +307,12 @@ impl<'a> Scanner<'a> {
             }
             None => Next::Bad,
         }
+    }
+
+    /// Whether nothing follows but room for records to come.
+    fn ends_here(&self) -> bool {
+        let rest = &self.bytes[self.offset..];
+        rest.first().is_none_or(|first| *first == 0) && rest.iter().all(|byte| *byte == 0)
     }
 
     fn record_at(&self, offset: usize) -> Option<Record<'a>> {
@@ -362,11 +375,22 @@ pub(crate) struct LogWriter {
     file_bytes_max: u64,
     staged: Vec<u8>,
     staged_first: Option<CommitSeq>,
+    /// Cleared when it is unknown what is on disk.
+    is_sound: bool,
+}
+
+/// Gives back the room behind the last record. Where that fails it stays, and means nothing.
+impl Drop for LogWriter {
+    fn drop(&mut self) {
+        if self.is_sound && self.file.room() > 0 {
+            let _ = self.file.truncate(self.file.length());
+        }
+    }
 }
 
 impl LogWriter {
     fn new(files: Files, directory: PathBuf, file: AppendFile, salt: u32, file_bytes_max: u64) -> Self {
-        Self { files, directory, file, salt, file_bytes_max, staged: Vec::new(), staged_first: None }
+        Self { files, directory, file, salt, file_bytes_max, staged: Vec::new(), staged_first: None, is_sound: true }
     }
 
     /// Adds a commit to the next append, beginning a new file if it is time; gives the bytes of its record. The payload is the
@@ -398,6 +422,12 @@ impl LogWriter {
 
     /// Appends what was staged and makes it durable with one fdatasync.
     pub(crate) fn append_staged(&mut self) -> Result<(), AppendError> {
+        let appended = self.try_append();
+        self.is_sound &= !matches!(appended, Err(AppendError::Broken(_)));
+        appended
+    }
+
+    fn try_append(&mut self) -> Result<(), AppendError> {
         let staged = std::mem::take(&mut self.staged);
         self.staged_first = None;
         let length = self.file.length();
@@ -407,6 +437,11 @@ impl LogWriter {
             }
             self.file.truncate(length).map_err(AppendError::Broken)?;
             return Err(AppendError::DiskFull(error));
+        }
+        if self.file.room() == 0 {
+            // The file has just grown, so this sync is a slow one anyway.
+            let room = length.clamp(*ROOM_BYTES.start(), *ROOM_BYTES.end());
+            self.file.reserve(room).map_err(AppendError::Broken)?;
         }
         self.file.sync_data().map_err(AppendError::Broken)?;
         self.staged = staged;

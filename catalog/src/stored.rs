@@ -19,12 +19,17 @@ use crate::segment::{DeletionVector, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use arrow::ipc::writer::{
+    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, StreamWriter, write_message,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -306,14 +311,42 @@ pub(crate) fn decode_vector(blob: &Blob) -> Result<Arc<DeletionVector>, StoredEr
 
 /// One batch as an uncompressed Arrow IPC stream.
 pub(crate) fn encode_batch(batch: &RecordBatch) -> Blob {
-    let batch = compact_views(batch);
     let write = || {
         let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
-        let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options)?;
-        writer.write(&batch)?;
-        writer.into_inner()
+        let mut bytes = begun_stream(&batch.schema(), &options)?;
+        let (batch, mut dictionaries) = (compact_views(batch), DictionaryTracker::new(true));
+        let encoder = IpcDataGenerator::default();
+        let encoded = encoder.encode(&batch, &mut dictionaries, &options, &mut IpcWriteContext::default())?;
+        write_message(&mut bytes, encoded.1, &options)?;
+        bytes.extend_from_slice(&STREAM_END);
+        Ok::<_, ArrowError>(bytes)
     };
     Blob(write().expect("Arrow IPC has every type that a table can have"))
+}
+
+/// What closes an Arrow IPC stream.
+const STREAM_END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+/// So many begun streams are kept by each thread.
+const BEGUN_STREAMS_MAX: usize = 16;
+
+thread_local! {
+    /// The message that each stream of some schemas begins with, newest first. To encode it costs more than a row does.
+    static BEGUN_STREAMS: RefCell<VecDeque<(SchemaRef, Vec<u8>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// The bytes of a stream before its first batch. No column of a table is dictionary-encoded, so no dictionaries follow.
+fn begun_stream(schema: &SchemaRef, options: &IpcWriteOptions) -> Result<Vec<u8>, ArrowError> {
+    BEGUN_STREAMS.with_borrow_mut(|known| {
+        if let Some((_, begun)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, schema)) {
+            return Ok(begun.clone());
+        }
+        let writer = StreamWriter::try_new_with_options(Vec::new(), schema, options.clone())?;
+        let begun = writer.get_ref().clone();
+        known.truncate(BEGUN_STREAMS_MAX - 1);
+        known.push_front((Arc::clone(schema), begun.clone()));
+        Ok(begun)
+    })
 }
 
 /// Lets go of text that no row of the batch shows, where it is more than half of what the batch holds.

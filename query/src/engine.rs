@@ -244,16 +244,17 @@ impl Engine {
     }
 }
 
-/// The one place that commits.
 /// Whether a draft is encoded in no time.
 fn is_small(draft: &CommitDraft) -> bool {
     let rows = draft.ops.iter().map(|op| match op {
         Op::AddRecent { batch, .. } => batch.num_rows(),
+        Op::Expect { .. } => 0,
         _ => SMALL_DRAFT_ROWS_MAX + 1,
     });
     rows.sum::<usize>() <= SMALL_DRAFT_ROWS_MAX
 }
 
+/// The one place that commits.
 async fn make_durable(catalog: &Catalog, draft: CommitDraft) -> Result<Commit, CommitError> {
     catalog.commit(draft).await
 }
