@@ -147,6 +147,8 @@ impl CommitDraft {
 pub enum Conflict {
     #[error("rows of table \"{table}\" were changed by a concurrent commit")]
     RowsChanged { table: String },
+    #[error("table \"{table}\", which was read, was changed by a concurrent commit")]
+    ReadChanged { table: String },
     #[error("rows with the same key were added to table \"{table}\" by a concurrent commit")]
     KeyTaken { table: String },
     #[error("object {0} was dropped or altered by a concurrent commit")]
@@ -317,7 +319,10 @@ impl Snapshot {
             (Expectation::RowsFit(version), Relation::Table(table)) => table.definition.rows_fit_from <= *version,
             (Expectation::Version(version), Relation::Table(table)) => table.definition.version == *version,
             (Expectation::Version(version), Relation::View(view)) => view.definition.version == *version,
-            (Expectation::Unchanged(seq), Relation::Table(table)) => table.changed_at <= *seq,
+            (Expectation::Unchanged(seq), Relation::Table(table)) if table.changed_at > *seq => {
+                return Err(Conflict::ReadChanged { table: table.definition.name.name.clone() });
+            }
+            (Expectation::Unchanged(_), Relation::Table(_)) => true,
             (Expectation::Dependents(views), _) => {
                 let now: BTreeSet<ObjectId> = self.dependents(id).map(|view| view.definition.id).collect();
                 now == views.iter().copied().collect()

@@ -367,6 +367,17 @@ async fn try_query(
 }
 
 fn refuse_volatile(plan: &datafusion::logical_expr::LogicalPlan) -> Result<(), QueryError> {
+    match volatile_function(plan) {
+        None => Ok(()),
+        Some(name) => {
+            Err(QueryError::new(ErrorKind::InvalidObjectDefinition, format!("a materialized view cannot use {name}()"))
+                .detail("Its value changes with every call, so no view could equal its query."))
+        }
+    }
+}
+
+/// The name of a function in a plan whose value changes with every call.
+pub(crate) fn volatile_function(plan: &datafusion::logical_expr::LogicalPlan) -> Option<String> {
     use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
     use datafusion::logical_expr::Expr;
     let mut found = None;
@@ -382,13 +393,7 @@ fn refuse_volatile(plan: &datafusion::logical_expr::LogicalPlan) -> Result<(), Q
             })
         })
     });
-    match found {
-        None => Ok(()),
-        Some(name) => {
-            Err(QueryError::new(ErrorKind::InvalidObjectDefinition, format!("a materialized view cannot use {name}()"))
-                .detail("Its value changes with every call, so no view could equal its query."))
-        }
-    }
+    found
 }
 
 pub(crate) fn view_columns(

@@ -48,6 +48,7 @@ pub(crate) async fn run(
         StatementKind::Modify(modification) => {
             modify::run(session, modification, statement, prepared, parameters).await
         }
+        StatementKind::Merge(merge) => crate::merge::run(session, merge, statement, prepared, parameters).await,
         StatementKind::Copy(copy) => match copy_out::is_copy_out(copy) {
             true => copy_out::run(session, copy, statement).await,
             false => copy_in::start(session, copy, statement, alone).await,

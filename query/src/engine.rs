@@ -12,6 +12,7 @@ use crate::functions;
 use crate::join_keys::{self, JoinKeys};
 use crate::keys::index::KeyIndexes;
 use crate::notifications::{Channels, watch_views};
+use crate::operators::call::Procedures;
 use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
 use crate::session::Session;
@@ -119,6 +120,8 @@ pub struct Engine {
     copy_dir: Option<PathBuf>,
     /// What every session's state is cloned from.
     template: SessionState,
+    /// The functions that need no session, by name.
+    pub(crate) procedures: Procedures,
     compute: Option<Runtime>,
 }
 
@@ -154,6 +157,7 @@ impl Engine {
             started_at_micros: now_micros(),
             sqlstate: config.sqlstate,
             copy_dir,
+            procedures: Arc::new(template.scalar_functions().clone()),
             template,
             compute: Some(compute),
         });
@@ -426,15 +430,22 @@ pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
         }
         Conflict::LabelTaken(label) => crate::copy_labels::taken(&label),
         conflict @ (Conflict::RowsChanged { .. }
+        | Conflict::ReadChanged { .. }
         | Conflict::KeyTaken { .. }
         | Conflict::ObjectChanged(_)
         | Conflict::StateChanged(_)) => {
-            let error =
-                QueryError::new(ErrorKind::SerializationFailure, "could not serialize access due to concurrent update")
-                    .detail(sentence(&conflict.to_string()))
-                    .hint("The transaction might succeed if retried.");
+            let cause = match conflict {
+                Conflict::ReadChanged { .. } => "read/write dependencies among transactions",
+                _ => "concurrent update",
+            };
+            let message = format!("could not serialize access due to {cause}");
+            let error = QueryError::new(ErrorKind::SerializationFailure, message)
+                .detail(sentence(&conflict.to_string()))
+                .hint("The transaction might succeed if retried.");
             match conflict {
-                Conflict::RowsChanged { table } | Conflict::KeyTaken { table } => error.table(table),
+                Conflict::RowsChanged { table } | Conflict::ReadChanged { table } | Conflict::KeyTaken { table } => {
+                    error.table(table)
+                }
                 _ => error,
             }
         }

@@ -7,10 +7,11 @@ use crate::activity::StatementToken;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::planning_state::PlanningState;
 use crate::response::RowStream;
 use crate::statement::Statement;
 use arrow::array::RecordBatch;
-use datafusion::execution::{SessionState, TaskContext};
+use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ pub(crate) fn stream(
     engine: &Engine,
     token: &StatementToken,
     plan: Arc<dyn ExecutionPlan>,
-    state: &SessionState,
+    state: &PlanningState,
     statement: Option<Statement>,
 ) -> RowStream {
     let context = state.task_ctx();

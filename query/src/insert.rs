@@ -201,7 +201,8 @@ pub(crate) fn always_computed(column: &Column) -> Option<String> {
     }
 }
 
-fn value_refused(column: &Column, overriding: Overriding) -> Option<QueryError> {
+/// Why a value is refused that is given for a column; `None` where it is taken.
+pub(crate) fn value_refused(column: &Column, overriding: Overriding) -> Option<QueryError> {
     let detail = always_computed(column)?;
     let overridden = column.identity.is_some() && overriding != Overriding::Nothing;
     if overridden {

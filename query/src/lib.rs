@@ -9,7 +9,7 @@
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
-//!     writing          insert, row_inserts, modify, whole_segments, copy_in, copy_target, copy_rejects,
+//!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
@@ -64,6 +64,7 @@ mod intake;
 mod join_keys;
 mod keys;
 mod late_columns;
+mod merge;
 mod merged_joins;
 mod modify;
 mod notifications;

@@ -251,7 +251,7 @@ pub(crate) fn plan(
 }
 
 /// The columns that assignments name, and those that are computed; names that are none were refused before.
-fn changed_columns(table: &TableDefinition, assignments: &[ast::Assignment]) -> BTreeSet<ColumnId> {
+pub(crate) fn changed_columns(table: &TableDefinition, assignments: &[ast::Assignment]) -> BTreeSet<ColumnId> {
     let named = assignments.iter().flat_map(|assignment| match &assignment.target {
         AssignmentTarget::ColumnName(column) => vec![column],
         AssignmentTarget::Tuple(columns) => columns.iter().collect(),

@@ -43,12 +43,14 @@ use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::subqueries::{ARRAY_OF_ROWS, decorrelate, name_subqueries, naming_function, of_rows};
 use crate::system_facts::SystemSource;
+use crate::transaction::Reads;
 use crate::unknown_function::{UnknownFunction, types_of};
 use crate::view_reading;
 use crate::view_verification::{self, VERIFY};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use catalog::definition::ObjectName;
+use catalog::ids::ObjectId;
 use catalog::sequence::SequenceVersion;
 use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
@@ -63,8 +65,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What tables of a plan are to be.
 #[derive(Clone)]
@@ -93,11 +94,10 @@ pub(crate) struct Planning {
     pub state: PlanningState,
     pub snapshot: Arc<Snapshot>,
     pub log: Arc<ScanLog>,
+    reads: Reads,
     pub facts: Arc<SessionFacts>,
     pub system: Arc<SystemSource>,
     sources: Sources,
-    session_functions: OnceLock<HashMap<String, Arc<ScalarUDF>>>,
-    procedures: OnceLock<Procedures>,
     /// The operators and casts of the tree that is being planned.
     sites: Arc<Mutex<Arc<Sites>>>,
     /// Plans joins with USING and NATURAL.
@@ -129,11 +129,10 @@ impl Planning {
             state,
             snapshot,
             log: Arc::default(),
+            reads: Reads::default(),
             facts,
             system,
             sources: Sources::Rows,
-            session_functions: OnceLock::new(),
-            procedures: OnceLock::new(),
             sites,
             relation_planners: [Arc::clone(&merges) as Arc<dyn RelationPlanner>],
             merges,
@@ -147,7 +146,29 @@ impl Planning {
     pub(crate) fn with_sources(&self, sources: Sources) -> Self {
         let (engine, snapshot) = (Arc::clone(&self.engine), Arc::clone(&self.snapshot));
         let same = Self::new(engine, self.state.clone(), snapshot, Arc::clone(&self.facts), Arc::clone(&self.system));
-        Self { log: Arc::clone(&self.log), sources, ..same }
+        Self { log: Arc::clone(&self.log), reads: Arc::clone(&self.reads), sources, ..same }
+    }
+
+    /// The same for a transaction, which is told what is read.
+    pub(crate) fn noting_reads(self, reads: Reads) -> Self {
+        Self { reads, ..self }
+    }
+
+    /// Notes that a statement depends on the rows of a relation.
+    pub(crate) fn note_read(&self, id: ObjectId) {
+        match self.snapshot.relation_by_id(id) {
+            Some(Relation::View(view)) => view.definition.inputs.iter().for_each(|input| self.note_read(*input)),
+            Some(Relation::Table(_)) => drop(self.reads.lock().insert(id)),
+            Some(Relation::Sequence(_)) | None => {}
+        }
+    }
+
+    /// Notes what was read by a plan that another planning made.
+    pub(crate) fn note_reads_of(&self, other: &Self) {
+        if !Arc::ptr_eq(&self.reads, &other.reads) {
+            let read = other.reads.lock().clone();
+            self.reads.lock().extend(read);
+        }
     }
 
     /// The same again, for planning a part of the statement alone.
@@ -160,12 +181,12 @@ impl Planning {
         matches!(self.sources, Sources::Schemas)
     }
 
-    /// The same with another time zone.
     /// Whether statements are planned in a time zone.
     pub(crate) fn is_in_time_zone(&self, time_zone: &str) -> bool {
         self.state.time_zone() == time_zone
     }
 
+    /// The same with another time zone.
     pub(crate) fn in_time_zone(mut self, time_zone: &str) -> Self {
         self.state = self.state.in_time_zone(time_zone);
         self
@@ -426,11 +447,13 @@ impl Planning {
         if self.needs_no_rows() {
             return Arc::new(LogicalTableSource::new(definition.schema()));
         }
+        self.note_read(definition.id);
         self.rows_source(&definition.name.name, RowSet::of_table(version, Extra::None))
     }
 
     /// The rows of a table with their places.
     pub(crate) fn places_source(&self, version: &TableVersion) -> Arc<dyn TableSource> {
+        self.note_read(version.definition.id);
         self.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place))
     }
 
@@ -450,6 +473,7 @@ impl Planning {
             let error = QueryError::new(ErrorKind::ObjectNotReady, message);
             return Err(external(error.hint("Use the REFRESH MATERIALIZED VIEW command.")));
         }
+        self.note_read(view.definition.id);
         let plan = self.nested(|| view_reading::read_plan(self, view))?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
     }
@@ -645,17 +669,14 @@ impl Planning {
         if let Some(variadic) = variadic::function(name, |inner| self.scalar_function(inner)) {
             return Some(variadic);
         }
-        let own = self.session_functions.get_or_init(|| {
-            let all = functions::scalar_functions(Arc::clone(&self.facts));
-            all.into_iter().map(|function| (function.name().to_string(), function)).collect()
-        });
-        let known = own.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned();
+        let own = functions::session_function(name, &self.facts);
+        let known = own.or_else(|| self.state.scalar_functions().get(name).cloned());
         known.or_else(|| UnknownFunction::for_name(name, &self.state))
     }
 
     /// The functions that operators over dates and intervals are.
     fn procedures(&self) -> &Procedures {
-        self.procedures.get_or_init(|| Arc::new(self.state.scalar_functions().clone()))
+        &self.engine.procedures
     }
 
     pub(crate) fn cast_context(&self) -> CastContext {

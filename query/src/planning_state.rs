@@ -2,7 +2,8 @@
 //! statements need none of them.
 
 use crate::engine::Engine;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, TaskContext};
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,15 @@ impl PlanningState {
         let mut state = SessionState::clone(self);
         state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
         Self { engine: Arc::clone(&self.engine), time_zone: time_zone.into(), state: Arc::new(OnceLock::from(state)) }
+    }
+
+    /// What a plan runs with. It has no functions: a plan holds its own, and looks none up by name.
+    pub(crate) fn task_ctx(&self) -> Arc<TaskContext> {
+        let (config, runtime) = (self.config().clone(), Arc::clone(self.runtime_env()));
+        let (scalar, higher_order) = (HashMap::new(), HashMap::new());
+        let (aggregate, window) = (HashMap::new(), HashMap::new());
+        let session = self.session_id().to_string();
+        Arc::new(TaskContext::new(None, session, config, scalar, higher_order, aggregate, window, runtime))
     }
 
     pub(crate) fn time_zone(&self) -> &str {

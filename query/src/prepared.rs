@@ -106,6 +106,10 @@ impl Prepared {
                 prepared.parameters = planned.parameters.clone();
                 prepared.columns = planned.columns(&planning, statement)?;
             }
+            StatementKind::Merge(merge) => {
+                let planning = session.planning()?;
+                prepared.parameters = crate::merge::plan(&planning, merge, declared, statement)?.parameters;
+            }
             StatementKind::Declare(declare) => {
                 prepared.parameters = Box::pin(Self::plan(session, &declare.statement, declared)).await?.parameters;
             }
@@ -147,7 +151,11 @@ impl Prepared {
         let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
         let zone = |planning: &Planning| planning.state.time_zone().to_string();
         let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot) && zone(&planned.planning) == zone(fresh);
-        (same && planned.at.elapsed() < PLAN_AGE_MAX).then_some((planned.planning, planned.plan))
+        if !same || planned.at.elapsed() >= PLAN_AGE_MAX {
+            return None;
+        }
+        fresh.note_reads_of(&planned.planning);
+        Some((planned.planning, planned.plan))
     }
 }
 

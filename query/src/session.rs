@@ -24,7 +24,7 @@ use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, Transa
 use crate::row_inserts::{self, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::{Often, Settings};
-use crate::statement::{Isolation, Statement, StatementKind, TransactionModes};
+use crate::statement::{Statement, StatementKind, TransactionModes};
 use crate::system_facts::{self, SystemSource};
 use crate::transaction::{Change, Transaction};
 use crate::turns::Turn;
@@ -353,7 +353,8 @@ impl Session {
         });
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
         let system = Arc::new(SystemSource::of(self, sequences));
-        Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system)
+        let reads = transaction.map(Transaction::reads).unwrap_or_default();
+        Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system).noting_reads(reads)
     }
 
     /// The committed state that the statement reads, without what its own transaction did.
@@ -448,9 +449,6 @@ impl Session {
     fn apply_modes(&mut self, modes: TransactionModes) -> Result<(), QueryError> {
         let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
         if let Some(isolation) = modes.isolation {
-            if isolation == Isolation::Serializable {
-                return Err(QueryError::unsupported("isolation level SERIALIZABLE").hint("Use REPEATABLE READ."));
-            }
             if transaction.has_read() && isolation != transaction.isolation {
                 let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
                 return Err(QueryError::new(ErrorKind::ActiveTransaction, message));

@@ -7,6 +7,7 @@
 use crate::copy_format::{CopyStatement, parse_copy};
 use crate::declared_partitions::PartitionMethod;
 use crate::error::{ErrorKind, QueryError};
+use crate::merge::Merge;
 use crate::modify::Modification;
 use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
@@ -49,6 +50,7 @@ pub(crate) enum StatementKind {
     Query(Box<ast::Query>),
     Insert(Box<ast::Insert>, Overriding),
     Modify(Box<Modification>),
+    Merge(Box<Merge>),
     CreateTable(Box<CreateTable>),
     CreateTableAs(Box<CreateTableAs>),
     CreateSchema {
@@ -267,6 +269,7 @@ impl StatementKind {
         Some(match self {
             Self::Insert(..) => "INSERT",
             Self::Modify(modification) => modification.verb(),
+            Self::Merge(_) => "MERGE",
             Self::Truncate { .. } => "TRUNCATE TABLE",
             Self::CreateTable(_) => "CREATE TABLE",
             Self::CreateTableAs(_) => "CREATE TABLE AS",

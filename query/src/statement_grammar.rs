@@ -19,14 +19,14 @@ use indexes::create_unique_index;
 use std::sync::Arc;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
-const UNSUPPORTED: [&str; 13] = [
+const UNSUPPORTED: [&str; 12] = [
     "grant", "revoke", "lock", "comment", "cluster", "reindex", "security", "reassign", "import", "do", "call", "load",
-    "merge",
 ];
 
 pub(crate) mod altering;
 pub(crate) mod deriving;
 mod indexes;
+mod merging;
 mod partitions;
 mod sequences;
 mod sessions;
@@ -74,6 +74,8 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "alter" if words.drops_partition() => words.drop_partition()?,
         "alter" if words.attaches_partition() => words.attach_partition()?,
         "alter" => return words.alter(),
+        "merge" => words.merge()?,
+        "with" if words.merges_with() => words.merge()?,
         word if UNSUPPORTED.contains(&word) => return Ok(StatementKind::Unsupported(word.to_uppercase())),
         _ => return words.generic(),
     };

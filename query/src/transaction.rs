@@ -2,6 +2,9 @@
 //!
 //! READ COMMITTED takes a fresh snapshot for each statement, REPEATABLE READ keeps the first. Either way what the transaction itself did is
 //! on top, so a statement sees its own transaction's rows, and views over them, before anybody else does. Nothing of it is visible to others until COMMIT.
+//!
+//! SERIALIZABLE keeps the first snapshot too, and commits only if nobody has changed a table that it read since: then it could as well
+//! have run as a whole where it commits. A transaction that only read could have run where its snapshot is, and is asked nothing.
 
 use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
@@ -14,9 +17,12 @@ use catalog::ids::{CommitSeq, ObjectId};
 use catalog::keys::AddedKeys;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use storage::staging::StagedSegments;
+
+/// The tables that a transaction has read, by itself or through views.
+pub(crate) type Reads = Arc<Mutex<BTreeSet<ObjectId>>>;
 
 /// What a statement wants to change: operations and the files that they name.
 #[derive(Debug, Default)]
@@ -80,6 +86,7 @@ pub(crate) struct Transaction {
     inline_bytes: usize,
     savepoints: Vec<Savepoint>,
     overlay: Option<Overlay>,
+    reads: Reads,
     /// Numbers that were taken of sequences as only this transaction knows them.
     numbers: Arc<Mutex<OwnNumbers>>,
 }
@@ -99,8 +106,14 @@ impl Transaction {
             inline_bytes: 0,
             savepoints: Vec::new(),
             overlay: None,
+            reads: Arc::default(),
             numbers: Arc::default(),
         }
+    }
+
+    /// Where the transaction's statements note what they read.
+    pub(crate) fn reads(&self) -> Reads {
+        Arc::clone(&self.reads)
     }
 
     /// What is committed, as the last statement read it.
@@ -253,6 +266,16 @@ impl Transaction {
             .ok_or_else(|| QueryError::new(ErrorKind::InvalidSavepoint, format!("savepoint \"{name}\" does not exist")))
     }
 
+    /// What a serializable transaction needs to be so when it commits. Tables of its own are nobody else's.
+    fn read_tables_unchanged(&self, base: &Snapshot) -> Vec<Op> {
+        if self.isolation != Isolation::Serializable {
+            return Vec::new();
+        }
+        let reads = self.reads.lock();
+        let committed = reads.iter().filter(|table| base.tables.contains_key(table));
+        committed.map(|table| Op::Expect { relation: *table, that: Expectation::Unchanged(base.seq) }).collect()
+    }
+
     /// What there is to commit, and what goes with it; `None` when there is nothing.
     pub(crate) fn into_draft(mut self) -> Result<Option<(CommitDraft, Change)>, QueryError> {
         let Some(base) = self.base.clone().filter(|_| !self.change.ops.is_empty()) else { return Ok(None) };
@@ -268,6 +291,8 @@ impl Transaction {
                 value,
             }));
         }
+        let unchanged = self.read_tables_unchanged(&base);
+        self.rely(unchanged);
         let mut change = self.change;
         let ops = merge_recent(std::mem::take(&mut change.ops));
         Ok(Some((CommitDraft::new(base, ops).with_keys(merge_keys(self.keys)), change)))

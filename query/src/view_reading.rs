@@ -172,14 +172,11 @@ fn with_declared_names(plan: LogicalPlan, definition: &ViewDefinition) -> Result
     let columns: Vec<Column> = plan.schema().columns();
     let shown = columns.into_iter().zip(&definition.columns).map(|(column, declared)| {
         let value = datafusion::logical_expr::cast(Expr::Column(column), declared.sql_type.data_type());
-        match &declared.sql_type {
-            // Its length, by which it is printed, is lost where it was a key of the state.
-            padded @ SqlType::Bpchar { .. } => {
-                let metadata = FieldMetadata::new_from_field(&padded.field(&declared.name, true));
-                value.alias_with_metadata(&declared.name, Some(metadata))
-            }
-            _ => value.alias(&declared.name),
-        }
+        // What Arrow's type does not say, such as that a text is a varchar(5), is lost where it was a key of the state.
+        let is_said = SqlType::from_data_type(&declared.sql_type.data_type()).as_ref() == Some(&declared.sql_type);
+        let field = declared.sql_type.field(&declared.name, true);
+        let metadata = (!is_said).then(|| FieldMetadata::new_from_field(&field));
+        value.alias_with_metadata(&declared.name, metadata)
     });
     LogicalPlanBuilder::from(plan).project(shown.collect::<Vec<_>>())?.build()
 }

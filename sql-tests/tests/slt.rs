@@ -64,6 +64,7 @@ files! {
     a_dba_sees_what_views_do: "view_surface.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
+    serializable_transactions_are: "serializable.slt",
     writers_do_what_postgres_does: "writers.slt",
     rows_that_wait_are_seen_by_whoever_looks: "row_inserts.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",
@@ -73,6 +74,7 @@ files! {
     restarts_lose_nothing: "restart.slt",
     keys_hold: "keys.slt",
     upserts_do_what_postgres_does: "upsert.slt",
+    merges_do_what_postgres_does: "merge.slt",
 }
 
 #[tokio::test(flavor = "multi_thread")]

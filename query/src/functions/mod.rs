@@ -90,7 +90,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The session's settings, for `current_setting` and `set_config`.
 pub trait SessionSettings: Send + Sync + fmt::Debug {
@@ -391,8 +391,8 @@ pub(crate) fn in_zone(function: &ScalarUDF, zone: Zone) -> Option<Arc<ScalarUDF>
     bound.or_else(|| quoting::bound(function, zone)).or_else(|| variadic::bound(function, zone))
 }
 
-/// All functions of this module for one statement. They take precedence over DataFusion's of the same name.
-pub fn scalar_functions(facts: Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
+/// What the functions about a session do, by their names.
+static DEFINITIONS: LazyLock<HashMap<&'static str, Definition>> = LazyLock::new(|| {
     let tables = [
         session::definitions(),
         objects::definitions(),
@@ -400,11 +400,15 @@ pub fn scalar_functions(facts: Arc<SessionFacts>) -> Vec<Arc<ScalarUDF>> {
         plain::definitions(),
         sequences::definitions(),
     ];
-    let rows = tables.into_iter().flatten();
-    let mut functions: Vec<Arc<ScalarUDF>> =
-        rows.map(|row| Arc::new(ScalarUDF::from(CatalogFunction::new(row, &facts)))).collect();
-    functions.extend(plain::generic_functions());
-    functions.push(sequences::nextval(&facts));
-    functions.extend(random::functions(&facts.random));
-    functions
+    tables.into_iter().flatten().map(|definition| (definition.name, definition)).collect()
+});
+
+/// A function about a session, by its name, for one statement. It takes precedence over DataFusion's of the same name. Two of the
+/// same name and statement are equal.
+pub fn session_function(name: &str, facts: &Arc<SessionFacts>) -> Option<Arc<ScalarUDF>> {
+    if let Some(definition) = DEFINITIONS.get(name) {
+        return Some(Arc::new(ScalarUDF::from(CatalogFunction::new(definition.clone(), facts))));
+    }
+    let others = plain::generic_functions().into_iter().chain(random::functions(&facts.random));
+    others.chain([sequences::nextval(facts)]).find(|function| function.name() == name)
 }

@@ -295,6 +295,7 @@ impl Upsert {
         let version = planning.snapshot.tables.get(&definition.id).cloned().ok_or_else(|| {
             QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", definition.name.name))
         })?;
+        planning.note_read(definition.id);
         let (engine, table, shapes) = (Arc::clone(&session.engine), Arc::clone(definition), self.arbiters.clone());
         let (parts, updates) = (parts_of(&version), self.updates());
         let work = session.engine.compute().spawn_blocking(move || {

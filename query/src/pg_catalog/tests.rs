@@ -7,7 +7,7 @@ use crate::engine::with_own_functions;
 use crate::error::QueryError;
 use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
 use crate::functions::series_table::SeriesTable;
-use crate::functions::{Backends, SequenceNumbers, SessionFacts, SessionSettings, scalar_functions, typed_functions};
+use crate::functions::{Backends, SequenceNumbers, SessionFacts, SessionSettings, session_function, typed_functions};
 use crate::operators::call::Procedures;
 use crate::operators::casts::CastContext;
 use crate::operators::lowering::{lower, lower_expression};
@@ -194,7 +194,6 @@ struct Database {
     facts: Arc<SessionFacts>,
     session: SessionContext,
     state: SessionState,
-    functions: HashMap<String, Arc<ScalarUDF>>,
     /// The functions that need no session.
     procedures: Procedures,
     sites: Mutex<Arc<Sites>>,
@@ -236,10 +235,8 @@ impl Database {
             functions.into_iter().map(|function| (function.name().to_string(), function)).collect()
         };
         let procedures = by_name(typed_functions());
-        let mut functions = procedures.clone();
-        functions.extend(by_name(scalar_functions(Arc::clone(&facts))));
         let (procedures, sites) = (Arc::new(procedures), Mutex::default());
-        Self { context, facts, state: with_own_functions(session.state()), session, functions, procedures, sites }
+        Self { context, facts, state: with_own_functions(session.state()), session, procedures, sites }
     }
 
     fn plan(&self, mut statement: Statement) -> Result<LogicalPlan> {
@@ -321,7 +318,8 @@ impl ContextProvider for Database {
             return Some(naming);
         }
         let site = self.sites.lock().function(name, &self.procedures);
-        site.or_else(|| self.functions.get(name).or_else(|| self.state.scalar_functions().get(name)).cloned())
+        let own = || session_function(name, &self.facts).or_else(|| self.procedures.get(name).cloned());
+        site.or_else(own).or_else(|| self.state.scalar_functions().get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
 /// Rewrites a parsed statement in place.
-pub(crate) fn mend_spellings(statement: &mut Statement, source: &str) -> Result<(), QueryError> {
+pub(crate) fn mend_spellings(statement: &mut impl VisitMut, source: &str) -> Result<(), QueryError> {
     match VisitMut::visit(statement, &mut Mender { source }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),

@@ -73,7 +73,7 @@ impl Words<'_> {
     }
 
     /// The index of a word that stands outside of all parentheses.
-    fn at_top_level(&self, word: &str) -> Option<usize> {
+    pub(super) fn at_top_level(&self, word: &str) -> Option<usize> {
         let mut depth = 0usize;
         (0..self.tokens.len()).find(|index| {
             match self.tokens[*index].token {

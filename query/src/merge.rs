@@ -1,0 +1,608 @@
+//! MERGE: rows of a source change or delete the rows of a table that they match; those that match none are inserted.
+//!
+//! Two queries find what is to happen. Each gives the number of the clause that acts, and the values that the clauses write:
+//!
+//! ```text
+//! MERGE INTO t USING s ON p                 SELECT t.__part, t.__row, clause, e, t.b, … FROM s JOIN t ON p
+//!   WHEN MATCHED THEN UPDATE SET a = e   ▶
+//!   WHEN NOT MATCHED THEN INSERT …          SELECT clause, v, … FROM s WHERE NOT EXISTS (SELECT 1 FROM t WHERE p)
+//! ```
+//!
+//! So what is inserted cannot name the table, as in PostgreSQL. A source that gives other rows each time it is read would answer
+//! the two queries differently, and is refused where both are needed.
+
+use crate::assignment::{assigned, is_default, type_value};
+use crate::definitions::volatile_function;
+use crate::engine_error::translate;
+use crate::error::{ErrorKind, QueryError};
+use crate::execution::{compute, joined};
+use crate::insert::{named_column, value_refused, written_table};
+use crate::intake::{Intake, Taken};
+use crate::modify::{changed_columns, delete_op, new_values};
+use crate::plan_constants::fill_values;
+use crate::planner::{Planning, Sources};
+use crate::prepared::Prepared;
+use crate::query_places::place_of;
+use crate::response::{CommandTag, ParameterValue, Response};
+use crate::returning::{select, target_factor};
+use crate::row_rules::RowRules;
+use crate::scan::{PART, ROW};
+use crate::session::Session;
+use crate::statement::{Overriding, Statement};
+use crate::statement_grammar::fold;
+use crate::transaction::Change;
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch};
+use arrow::compute::filter;
+use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type};
+use catalog::definition::TableDefinition;
+use catalog::snapshot::TableVersion;
+use catalog::sql_type::SqlType;
+use datafusion::common::ParamValues;
+use datafusion::logical_expr::{Expr as PlannedExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, Expr, Ident, SelectItem, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::Span;
+use futures::StreamExt;
+use roaring::RoaringBitmap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A MERGE as the client wrote it.
+#[derive(Clone, Debug)]
+pub(crate) struct Merge {
+    pub with: Option<ast::With>,
+    pub target: TableFactor,
+    pub source: TableFactor,
+    pub on: Expr,
+    pub clauses: Vec<MergeClause>,
+}
+
+/// `WHEN [NOT] MATCHED [AND condition] THEN action`
+#[derive(Clone, Debug)]
+pub(crate) struct MergeClause {
+    pub matched: bool,
+    pub condition: Option<Expr>,
+    pub action: MergeAction,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum MergeAction {
+    Update(Vec<ast::Assignment>),
+    Delete,
+    Insert(MergeInsert),
+    Nothing,
+}
+
+/// `values` are `None` for DEFAULT VALUES.
+#[derive(Clone, Debug)]
+pub(crate) struct MergeInsert {
+    pub columns: Vec<Ident>,
+    pub overriding: Overriding,
+    pub values: Option<Vec<Expr>>,
+}
+
+impl VisitMut for Merge {
+    fn visit<V: VisitorMut>(&mut self, visitor: &mut V) -> ControlFlow<V::Break> {
+        self.with.visit(visitor)?;
+        self.target.visit(visitor)?;
+        self.source.visit(visitor)?;
+        self.on.visit(visitor)?;
+        for clause in &mut self.clauses {
+            clause.condition.visit(visitor)?;
+            match &mut clause.action {
+                MergeAction::Update(assignments) => assignments.visit(visitor)?,
+                MergeAction::Insert(insert) => insert.values.visit(visitor)?,
+                MergeAction::Delete | MergeAction::Nothing => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What the rows of one of the two queries are for.
+struct Branch {
+    /// Gives the columns before the values, then the values of each clause that writes rows, all columns of the table in order.
+    plan: LogicalPlan,
+    /// How many columns stand before the values; the last of them is the number of the clause.
+    before: usize,
+    /// The clauses that act, with their numbers.
+    effects: Vec<(i32, Effect)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Update,
+    Delete,
+    Insert,
+}
+
+impl Effect {
+    fn writes(self) -> bool {
+        self != Self::Delete
+    }
+}
+
+/// A MERGE planned over one snapshot.
+pub(crate) struct Planned {
+    table: Arc<TableDefinition>,
+    version: Arc<TableVersion>,
+    /// The types of the statement's parameters.
+    pub parameters: Vec<SqlType>,
+    matched: Option<Branch>,
+    unmatched: Option<Branch>,
+}
+
+/// Runs a MERGE.
+pub(crate) async fn run(
+    session: &mut Session,
+    merge: &Merge,
+    statement: &Statement,
+    prepared: &Prepared,
+    parameters: &[ParameterValue],
+) -> Result<Response, QueryError> {
+    let style = session.output_style();
+    let (values, types) = prepared.bind(parameters, &style)?;
+    let (table, _) = target(session.planning()?.as_ref(), merge, statement)?;
+    let hold = session.engine.holds.hold(table.id).await;
+    // The snapshot is taken with the table held, so that what is found stays where it is.
+    let planning = session.planning()?;
+    let (over, mut tree, owned) = (Arc::clone(&planning), merge.clone(), statement.clone());
+    fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
+    let planned = compute(&session.engine, &session.token, async move { plan(&over, &tree, &types, &owned) }).await?;
+    let mut writer = Writer::new(session, &planning, &planned, merge)?;
+    for branch in [planned.matched, planned.unmatched].into_iter().flatten() {
+        writer = take_all(session, &planning, branch, &values, writer, statement).await?;
+    }
+    let engine = Arc::clone(&session.engine);
+    let taken = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
+    let (rows, mut change) = taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)?;
+    change.holds.push(hold);
+    session.add_change(change)?;
+    Ok(Response::Command(CommandTag::Rows("MERGE", rows)))
+}
+
+/// Gives the rows of a branch to the writer.
+async fn take_all(
+    session: &Session,
+    planning: &Arc<Planning>,
+    branch: Branch,
+    values: &ParamValues,
+    mut writer: Writer,
+    statement: &Statement,
+) -> Result<Writer, QueryError> {
+    let Branch { plan, before, effects } = branch;
+    let bound = plan.with_param_values(values.clone()).map_err(|error| translate(error, Some(statement)))?;
+    let effects = Arc::new(effects);
+    let mut rows = crate::dispatch::run_plan(session, planning, bound, Some(statement.clone())).await?;
+    while let Some(batch) = rows.next().await {
+        let (batch, effects) = (batch?, Arc::clone(&effects));
+        let work = move || writer.take(&batch, before, &effects).map(|()| writer);
+        writer = joined(session.engine.compute().spawn_blocking(work).await)?;
+    }
+    Ok(writer)
+}
+
+fn target(
+    planning: &Planning,
+    merge: &Merge,
+    statement: &Statement,
+) -> Result<(Arc<TableDefinition>, Ident), QueryError> {
+    match &merge.target {
+        TableFactor::Table { name, alias, args: None, .. } => {
+            let table = written_table(planning, name, statement)?;
+            let bare = || Ident::with_quote('"', &table.name.name);
+            let name = alias.as_ref().map_or_else(bare, |alias| alias.name.clone());
+            Ok((table, name))
+        }
+        _ => Err(QueryError::new(ErrorKind::Syntax, "MERGE takes one table")),
+    }
+}
+
+/// Plans the queries that find what each clause does.
+pub(crate) fn plan(
+    planning: &Planning,
+    merge: &Merge,
+    declared: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<Planned, QueryError> {
+    let (table, name) = target(planning, merge, statement)?;
+    let version = planning.snapshot.tables.get(&table.id).cloned().ok_or_else(|| {
+        QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", table.name.name))
+    })?;
+    let matched = Clauses::of(merge, true, &table, &name, statement)?;
+    let unmatched = Clauses::of(merge, false, &table, &name, statement)?;
+    let over = planning.with_sources(Sources::Target(planning.places_source(&version)));
+    let [of_matched, of_unmatched] = [matched.query(merge, &name)?, unmatched.query(merge, &name)?];
+    // Parameters have one type in the whole statement, so it is looked for in both queries at once.
+    let parameters = over.parameter_types(&both(&of_matched, &of_unmatched), declared, Some(statement))?;
+    let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
+    // Without a clause that needs them the pairs are planned all the same, for the names in ON.
+    let pairs = over.query_plan(&of_matched, &types, Some(statement))?;
+    if matched.acts() && unmatched.acts() {
+        refuse_volatile_source(&over, merge, &name, &types, statement)?;
+    }
+    let branch = |clauses: Clauses, plan: LogicalPlan| {
+        let plan = clauses.in_column_types(planning, plan, &table, statement)?;
+        Ok::<_, QueryError>(Branch { plan, before: clauses.before(), effects: clauses.effects })
+    };
+    let unmatched = match unmatched.acts() {
+        true => Some(branch(unmatched, over.query_plan(&of_unmatched, &types, Some(statement))?)?),
+        false => None,
+    };
+    let matched = if matched.acts() { Some(branch(matched, pairs)?) } else { None };
+    Ok(Planned { table, version, parameters, matched, unmatched })
+}
+
+/// A query that has everything in it that the two have.
+fn both(first: &ast::Query, second: &ast::Query) -> ast::Query {
+    let mut query = first.clone();
+    if let ast::SetExpr::Select(select) = query.body.as_mut() {
+        let exists = Expr::Exists { subquery: Box::new(second.clone()), negated: false };
+        select.selection = Some(match select.selection.take() {
+            Some(selection) => and(selection, exists),
+            None => exists,
+        });
+    }
+    query
+}
+
+fn refuse_volatile_source(
+    over: &Planning,
+    merge: &Merge,
+    name: &Ident,
+    types: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let one = SelectItem::UnnamedExpr(number(1));
+    let query = select(vec![one], vec![pairs(merge, name)], None, merge.with.clone())?;
+    let Some(function) = volatile_function(&over.query_plan(&query, types, Some(statement))?) else { return Ok(()) };
+    let message = format!("MERGE from a source that calls {function}()");
+    Err(QueryError::unsupported(message)
+        .detail("The source is read once for the rows that match and once for those that do not.")
+        .hint("Put its rows into a table first."))
+}
+
+/// `source JOIN target ON condition`
+fn pairs(merge: &Merge, name: &Ident) -> TableWithJoins {
+    let constraint = ast::JoinConstraint::On(merge.on.clone());
+    let join_operator = ast::JoinOperator::Inner(constraint);
+    let join = ast::Join { relation: target_factor(name), global: false, join_operator };
+    TableWithJoins { relation: merge.source.clone(), joins: vec![join] }
+}
+
+fn number(value: i32) -> Expr {
+    Expr::value(ast::Value::Number(value.to_string(), false))
+}
+
+fn and(left: Expr, right: Expr) -> Expr {
+    let nested = |part| Box::new(Expr::Nested(Box::new(part)));
+    Expr::BinaryOp { left: nested(left), op: BinaryOperator::And, right: nested(right) }
+}
+
+/// The clauses for rows that match, or for those that do not.
+struct Clauses {
+    matched: bool,
+    /// Each condition with the number of the clause that acts, 0 for none; the last may have none.
+    decisions: Vec<(Option<Expr>, i32)>,
+    effects: Vec<(i32, Effect)>,
+    /// For each effect that writes rows the values of all columns.
+    values: Vec<(i32, Vec<Expr>)>,
+}
+
+impl Clauses {
+    fn of(
+        merge: &Merge,
+        matched: bool,
+        table: &TableDefinition,
+        name: &Ident,
+        statement: &Statement,
+    ) -> Result<Self, QueryError> {
+        let mut clauses = Self { matched, decisions: Vec::new(), effects: Vec::new(), values: Vec::new() };
+        let these = merge.clauses.iter().filter(|clause| clause.matched == matched);
+        for (clause, number) in these.zip(1..) {
+            let (effect, values) = match &clause.action {
+                MergeAction::Nothing => {
+                    clauses.decisions.push((clause.condition.clone(), 0));
+                    continue;
+                }
+                MergeAction::Update(set) => (Effect::Update, Some(new_values(table, name, Some(set), statement)?)),
+                MergeAction::Delete => (Effect::Delete, None),
+                MergeAction::Insert(insert) => (Effect::Insert, Some(inserted_values(table, insert, statement)?)),
+            };
+            if !matched {
+                refuse_target(clause, name, statement)?;
+            }
+            clauses.decisions.push((clause.condition.clone(), number));
+            clauses.effects.push((number, effect));
+            clauses.values.extend(values.map(|values| (number, values)));
+        }
+        Ok(clauses)
+    }
+
+    /// Whether any of them does anything.
+    fn acts(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    fn before(&self) -> usize {
+        if self.matched { 3 } else { 1 }
+    }
+
+    /// The number of the clause that acts on a row.
+    fn decision(&self) -> Expr {
+        let otherwise =
+            self.decisions.iter().find(|(condition, _)| condition.is_none()).map_or(0, |(_, number)| *number);
+        let conditions: Vec<ast::CaseWhen> = self
+            .decisions
+            .iter()
+            .filter_map(|(condition, chosen)| {
+                condition.clone().map(|condition| ast::CaseWhen { condition, result: number(*chosen) })
+            })
+            .collect();
+        if conditions.is_empty() { number(otherwise) } else { case(None, conditions, Some(number(otherwise))) }
+    }
+
+    /// Whether the same clause acts on every row.
+    fn is_unconditional(&self) -> bool {
+        self.decisions.first().is_some_and(|(condition, _)| condition.is_none())
+    }
+
+    fn query(&self, merge: &Merge, name: &Ident) -> Result<ast::Query, QueryError> {
+        let own = |column| SelectItem::UnnamedExpr(Expr::CompoundIdentifier(vec![name.clone(), Ident::new(column)]));
+        let mut items = if self.matched { vec![own(PART), own(ROW)] } else { Vec::new() };
+        let named = |expr, alias: String| SelectItem::ExprWithAlias { expr, alias: Ident::new(alias) };
+        items.push(named(self.decision(), "__clause".to_string()));
+        for (chosen, values) in &self.values {
+            for (index, value) in values.iter().enumerate() {
+                // A value that another clause's row would fail at is not computed for it. A NULL would be text in a CASE.
+                let value = if self.is_unconditional() || is_null(value) {
+                    value.clone()
+                } else {
+                    let when = ast::CaseWhen { condition: number(*chosen), result: value.clone() };
+                    case(Some(self.decision()), vec![when], None)
+                };
+                items.push(named(value, format!("__value{chosen}_{index}")));
+            }
+        }
+        let acts = (!self.is_unconditional() && self.acts()).then(|| Expr::BinaryOp {
+            left: Box::new(self.decision()),
+            op: BinaryOperator::NotEq,
+            right: Box::new(number(0)),
+        });
+        if self.matched {
+            return select(items, vec![pairs(merge, name)], acts, merge.with.clone());
+        }
+        let target = TableWithJoins { relation: target_factor(name), joins: Vec::new() };
+        let one = SelectItem::UnnamedExpr(number(1));
+        let partners = select(vec![one], vec![target], Some(merge.on.clone()), None)?;
+        let alone = Expr::Exists { subquery: Box::new(partners), negated: true };
+        let selection = match acts {
+            Some(acts) => and(alone, acts),
+            None => alone,
+        };
+        let source = TableWithJoins { relation: merge.source.clone(), joins: Vec::new() };
+        select(items, vec![source], Some(selection), merge.with.clone())
+    }
+
+    /// Casts the values to their columns' types, by assignment.
+    fn in_column_types(
+        &self,
+        planning: &Planning,
+        plan: LogicalPlan,
+        table: &TableDefinition,
+        statement: &Statement,
+    ) -> Result<LogicalPlan, QueryError> {
+        let context = planning.cast_context();
+        let given: Vec<&Expr> = self.values.iter().flat_map(|(_, values)| values).collect();
+        let columns = plan.schema().columns();
+        let projected = columns.iter().enumerate().map(|(index, column)| {
+            let value = PlannedExpr::Column(column.clone());
+            let Some(position) = index.checked_sub(self.before()) else { return Ok(value) };
+            let target = &table.columns[position % table.columns.len()];
+            assigned(value, plan.schema().field(index), target, &context)
+                .map(|value| value.alias(format!("__new{position}")))
+                .map_err(|error| error.position(place_of(statement, given[position])))
+        });
+        let projected = projected.collect::<Result<Vec<_>, QueryError>>()?;
+        let plan = LogicalPlanBuilder::from(plan).project(projected).and_then(LogicalPlanBuilder::build);
+        plan.map_err(|error| translate(error, Some(statement)))
+    }
+}
+
+fn is_null(value: &Expr) -> bool {
+    match value {
+        Expr::Nested(inner) => is_null(inner),
+        Expr::Value(value) => value.value == ast::Value::Null,
+        _ => false,
+    }
+}
+
+fn case(operand: Option<Expr>, conditions: Vec<ast::CaseWhen>, otherwise: Option<Expr>) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: operand.map(Box::new),
+        conditions,
+        else_result: otherwise.map(Box::new),
+    }
+}
+
+/// The values of all columns of a row that a clause inserts.
+fn inserted_values(
+    table: &TableDefinition,
+    insert: &MergeInsert,
+    statement: &Statement,
+) -> Result<Vec<Expr>, QueryError> {
+    let given = insert.values.as_deref().unwrap_or_default();
+    let mut positions = Vec::new();
+    for column in &insert.columns {
+        let position = named_column(table, &fold(column), &positions);
+        positions.push(position.map_err(|error| error.position(statement.place_of(column.span)))?);
+    }
+    if insert.columns.is_empty() {
+        positions = (0..given.len().min(table.columns.len())).collect();
+    }
+    let unequal = |message: &str, place| Err(QueryError::new(ErrorKind::Syntax, message).position(place));
+    if let Some(surplus) = given.get(positions.len()) {
+        return unequal("INSERT has more expressions than target columns", place_of(statement, surplus));
+    }
+    if let Some(surplus) = insert.columns.get(given.len()).filter(|_| insert.values.is_some()) {
+        return unequal("INSERT has more target columns than expressions", statement.place_of(surplus.span));
+    }
+    let mut values: BTreeMap<usize, &Expr> = positions.into_iter().zip(given).collect();
+    let columns = table.columns.iter().enumerate().map(|(position, column)| {
+        let mut value = values.remove(&position).cloned().unwrap_or_else(default_word);
+        if !is_default(&value)
+            && let Some(error) = value_refused(column, insert.overriding)
+        {
+            return Err(error);
+        }
+        if column.identity.is_some() && insert.overriding == Overriding::User {
+            value = default_word();
+        }
+        if column.generated.is_some() {
+            return Ok(Expr::value(ast::Value::Null));
+        }
+        type_value(&mut value, column)?;
+        Ok(value)
+    });
+    columns.collect()
+}
+
+/// Fails where a clause for rows without a partner names the table: there is no row of it.
+fn refuse_target(clause: &MergeClause, name: &Ident, statement: &Statement) -> Result<(), QueryError> {
+    let mut finder = TargetFinder { name: fold(name), queries: 0, found: None };
+    let mut clause = clause.clone();
+    let _ = clause.condition.visit(&mut finder);
+    if let MergeAction::Insert(insert) = &mut clause.action {
+        let _ = insert.values.visit(&mut finder);
+    }
+    let Some(span) = finder.found else { return Ok(()) };
+    let name = finder.name;
+    let message = format!("invalid reference to FROM-clause entry for table \"{name}\"");
+    let hint =
+        format!("There is an entry for table \"{name}\", but it cannot be referenced from this part of the query.");
+    Err(QueryError::new(ErrorKind::UndefinedTable, message).hint(hint).position(statement.place_of(span)))
+}
+
+/// Looks for a column that is qualified by a name, outside of subqueries, which may have a relation of that name.
+struct TargetFinder {
+    name: String,
+    queries: usize,
+    found: Option<Span>,
+}
+
+impl VisitorMut for TargetFinder {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        match expression {
+            Expr::CompoundIdentifier(names)
+                if self.queries == 0 && names.len() >= 2 && fold(&names[names.len() - 2]) == self.name =>
+            {
+                self.found = Some(names[names.len() - 2].span);
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn default_word() -> Expr {
+    Expr::Identifier(Ident::new("default"))
+}
+
+/// Takes the rows of both queries.
+struct Writer {
+    table: Arc<TableDefinition>,
+    version: Arc<TableVersion>,
+    found: BTreeMap<u32, RoaringBitmap>,
+    rules: Arc<RowRules>,
+    intake: Intake,
+    inserted: u64,
+}
+
+impl Writer {
+    fn new(session: &Session, planning: &Arc<Planning>, planned: &Planned, merge: &Merge) -> Result<Self, QueryError> {
+        let rules = RowRules::of(planning, &planned.table)?;
+        let mut intake = Intake::new(&session.engine, Arc::clone(&planned.table))?.beside(session.inline_bytes());
+        if planned.unmatched.is_none() {
+            let changed = merge.clauses.iter().filter_map(|clause| match &clause.action {
+                MergeAction::Update(set) => Some(changed_columns(&planned.table, set)),
+                _ => None,
+            });
+            intake = intake.with_keys_of(&changed.flatten().collect::<BTreeSet<_>>());
+        }
+        let (table, version) = (Arc::clone(&planned.table), Arc::clone(&planned.version));
+        Ok(Self { table, version, found: BTreeMap::new(), rules, intake, inserted: 0 })
+    }
+
+    /// Takes a batch of one of the queries. CPU-bound.
+    fn take(&mut self, batch: &RecordBatch, before: usize, effects: &[(i32, Effect)]) -> Result<(), QueryError> {
+        let chosen = arrow::compute::cast(batch.column(before - 1), &DataType::Int32)
+            .map_err(|error| translate(error.into(), None))?;
+        let chosen = chosen.as_primitive::<Int32Type>();
+        if before > 1 {
+            self.note_places(batch, chosen)?;
+        }
+        let mut start = before;
+        for (number, effect) in effects.iter().filter(|(_, effect)| effect.writes()) {
+            let columns = &batch.columns()[start..start + self.table.columns.len()];
+            start += self.table.columns.len();
+            let acts: BooleanArray = chosen.iter().map(|one| Some(one == Some(*number))).collect();
+            if acts.true_count() == 0 {
+                continue;
+            }
+            let values = self.table.columns.iter().zip(columns).map(|(column, array)| {
+                let kept = filter(array, &acts)?;
+                arrow::compute::cast(&kept, &column.sql_type.data_type())
+            });
+            let values = values.collect::<Result<Vec<ArrayRef>, _>>();
+            let values = values.map_err(|error| translate(error.into(), None))?;
+            let rows = self.rules.checked(values).map_err(|violation| violation.error)?;
+            self.inserted += if *effect == Effect::Insert { rows.num_rows() as u64 } else { 0 };
+            self.intake.push(rows)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the rows that a clause acts on. A row can be changed once.
+    fn note_places(&mut self, batch: &RecordBatch, chosen: &Int32Array) -> Result<(), QueryError> {
+        let parts = batch.column(0).as_primitive::<UInt32Type>().values().iter();
+        let rows = batch.column(1).as_primitive::<Int64Type>().values().iter();
+        for ((part, row), _) in parts.zip(rows).zip(chosen.values()).filter(|(_, chosen)| **chosen != 0) {
+            if !self.found.entry(*part).or_default().insert(*row as u32) {
+                let message = "MERGE command cannot affect row a second time";
+                return Err(QueryError::new(ErrorKind::CardinalityViolation, message)
+                    .hint("Ensure that not more than one source row matches any one target row."));
+            }
+        }
+        Ok(())
+    }
+
+    /// The change that all of it is. CPU-bound: the last new segments are written here.
+    fn finish(self, engine: &crate::engine::Engine) -> Result<Taken, QueryError> {
+        let found: u64 = self.found.values().map(RoaringBitmap::len).sum();
+        let mut change = Change::default();
+        if found > 0 {
+            change.ops.push(delete_op(&self.version, self.found));
+        }
+        let added = self.intake.finish(engine)?;
+        change.ops.extend(added.change.ops);
+        change.staged.extend(added.change.staged);
+        Ok(Taken { rows: found + self.inserted, change, definition: self.table, keys: added.keys })
+    }
+}
