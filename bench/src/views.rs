@@ -177,9 +177,12 @@ async fn delete_customer(system: &mut System, report: &mut Report) -> anyhow::Re
     anyhow::ensure!(!touched.dates.is_empty(), "customer {CUSTOMER} bought nothing");
     refresh_all(system).await?;
     let mut took = system.execute(&format!("DELETE FROM sales WHERE customer_id = {CUSTOMER}")).await?;
+    eprintln!("  DELETE {:.3} s", took.as_secs_f64());
     took += refresh_all(system).await?;
     for view in &VIEWS {
-        took += system.execute(&format!("SELECT * FROM {} WHERE {}", view.name, touched.filter(view))).await?;
+        let read = system.execute(&format!("SELECT * FROM {} WHERE {}", view.name, touched.filter(view))).await?;
+        eprintln!("  touched groups of {} {:.3} s", view.name, read.as_secs_f64());
+        took += read;
     }
     record(report, system.kind, "DELETE of a customer's rows and a read of the touched groups of all ten", took);
     Ok(())
