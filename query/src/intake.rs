@@ -1,7 +1,9 @@
 //! Intake: rows on their way into a table, from INSERT, UPDATE and COPY alike, once they are checked (`row_rules`).
 //!
 //! A few rows stay in memory and go inline into the log record. More than that are staged as segments while they still
-//! arrive, so memory stays bounded whatever the size. Either way nothing is visible before the commit that names them.
+//! arrive, so memory stays bounded whatever the size. Somewhat more stay in memory too where they scatter over many
+//! partitions: their segments would be files of a few rows, each written, synced, opened by every reader and merged again.
+//! Either way nothing is visible before the commit that names them.
 
 use crate::engine::{Engine, storage_error};
 use crate::error::{ErrorKind, QueryError};
@@ -16,12 +18,17 @@ use catalog::ids::ColumnId;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use storage::staging::Staging;
+use storage::partition::Partitioner;
+use storage::staging::{PARTITIONS_MAX, Staging};
 
 /// Rows that one commit may put inline into the log.
 const INLINE_ROWS_MAX: usize = 8_192;
 /// Bytes in memory that one commit may put inline into the log.
 const INLINE_BYTES_MAX: usize = 1024 * 1024;
+/// The same for rows that scatter over many partitions, and how many of a partition are few.
+const SCATTERED_ROWS_MAX: usize = 32_768;
+const SCATTERED_BYTES_MAX: usize = 8 * 1024 * 1024;
+const SCATTERED_ROWS_PER_PARTITION_MAX: usize = 1_024;
 /// Bytes that a transaction's earlier statements may have put inline; beyond it rows are staged from the first one on.
 const INLINE_TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes in memory of rows from many INSERTs of one transaction that go inline into the log. They come in any order, so that segments
@@ -104,19 +111,49 @@ impl Intake {
         }
         self.waiting_bytes += batch.get_array_memory_size();
         self.waiting.push(batch);
-        let large = self.waiting_bytes > self.inline_bytes_max && (self.rows > 1 || self.inline_bytes_max == 0);
-        if self.rows as usize > self.inline_rows_max || large {
-            let mut staging = Staging::new(Arc::clone(&self.data_dir), Arc::clone(&self.definition), STAGING_BYTES);
-            for batch in self.waiting.drain(..) {
-                staging.push(batch).map_err(storage_error)?;
-            }
-            self.staging = Some(staging);
+        if !self.is_few() && !self.may_be_scattered() {
+            self.stage()?;
         }
         Ok(())
     }
 
+    /// Whether the waiting rows go inline into the log wherever they belong.
+    fn is_few(&self) -> bool {
+        let large = self.waiting_bytes > self.inline_bytes_max && (self.rows > 1 || self.inline_bytes_max == 0);
+        self.rows as usize <= self.inline_rows_max && !large
+    }
+
+    /// Whether the waiting rows go inline where they scatter.
+    fn may_be_scattered(&self) -> bool {
+        self.inline_bytes_max > 0
+            && !self.definition.partition_by.is_empty()
+            && self.rows as usize <= SCATTERED_ROWS_MAX
+            && self.waiting_bytes <= SCATTERED_BYTES_MAX
+    }
+
+    fn is_scattered(&self) -> Result<bool, QueryError> {
+        let mut partitioner = Partitioner::new(&self.definition);
+        for batch in &self.waiting {
+            partitioner.ordinals(batch).map_err(storage_error)?;
+        }
+        let partitions = partitioner.keys().len();
+        Ok(partitions <= PARTITIONS_MAX && self.rows as usize <= partitions * SCATTERED_ROWS_PER_PARTITION_MAX)
+    }
+
+    fn stage(&mut self) -> Result<(), QueryError> {
+        let mut staging = Staging::new(Arc::clone(&self.data_dir), Arc::clone(&self.definition), STAGING_BYTES);
+        for batch in self.waiting.drain(..) {
+            staging.push(batch).map_err(storage_error)?;
+        }
+        self.staging = Some(staging);
+        Ok(())
+    }
+
     /// The rows taken and the change that adds them. CPU-bound: the last segments are written and synced here.
-    pub(crate) fn finish(self, engine: &Engine) -> Result<Taken, QueryError> {
+    pub(crate) fn finish(mut self, engine: &Engine) -> Result<Taken, QueryError> {
+        if self.staging.is_none() && !self.is_few() && !self.is_scattered()? {
+            self.stage()?;
+        }
         let table = self.definition.id;
         let fits = Op::Expect { relation: table, that: Expectation::RowsFit(self.definition.version) };
         let (rows, definition, keys) = (self.rows, self.definition, self.keys);
