@@ -1,7 +1,8 @@
 //! Background work: folding views, folding recent rows into segments, merging small segments, reaping files.
 //!
-//! One loop wakes up when something was committed, when time has passed, or when it is asked to. Each kind of work makes a draft from one
-//! snapshot; the draft is committed through the same door as a user's, and loses against a user's where they conflict.
+//! One loop wakes up when something was committed and commits have come to rest, when time has passed, or when it is asked to. Each
+//! kind of work makes a draft from one snapshot; the draft is committed through the same door as a user's, and loses against a user's
+//! where they conflict.
 
 use crate::engine::{Engine, commit_error, now_micros, storage_error};
 use crate::error::{ErrorKind, QueryError};
@@ -23,8 +24,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often the loop looks around when nothing wakes it.
 const TICK: Duration = Duration::from_millis(500);
-/// How long it rests after that, so that many small commits wake it once.
-const REST: Duration = Duration::from_millis(10);
+/// How long commits must have been at rest before the loop works on what they left, so that it works once for many small ones, and
+/// not while whoever committed reads what came of it.
+const REST: Duration = Duration::from_millis(100);
+/// How long it waits for that.
+const REST_AWAITED_MAX: Duration = Duration::from_millis(500);
 /// How long a fold that failed rests, first and at most.
 const FOLD_PAUSE_MIN: Duration = Duration::from_secs(1);
 const FOLD_PAUSE_MAX: Duration = Duration::from_secs(300);
@@ -119,8 +123,33 @@ impl Background {
     }
 }
 
+/// When there is work for the loop.
+#[derive(Clone, Copy)]
+struct Due {
+    /// The first and the last commit that it has not worked on.
+    commits: Option<(Instant, Instant)>,
+    tick: Instant,
+}
+
+impl Due {
+    fn in_a_tick() -> Self {
+        Self { commits: None, tick: Instant::now() + TICK }
+    }
+
+    fn note_commit(&mut self) {
+        let now = Instant::now();
+        self.commits = Some((self.commits.map_or(now, |(first, _)| first), now));
+    }
+
+    fn at(&self) -> Instant {
+        let rested = self.commits.map(|(first, last)| (last + REST).min(first + REST_AWAITED_MAX));
+        rested.unwrap_or(self.tick)
+    }
+}
+
 async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut events: mpsc::Receiver<Event>) {
     let mut rounds = Rounds::default();
+    let mut due = Due::in_a_tick();
     loop {
         let event = tokio::select! {
             event = events.recv() => match event {
@@ -128,10 +157,13 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
                 None => return,
             },
             changed = commits.changed() => match changed {
-                Ok(()) => None,
+                Ok(()) => {
+                    due.note_commit();
+                    continue;
+                }
                 Err(_) => return,
             },
-            () = tokio::time::sleep(TICK) => None,
+            () = tokio::time::sleep_until(due.at().into()) => None,
         };
         let Some(engine) = engine.upgrade() else { return };
         match event {
@@ -143,12 +175,9 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
                 rounds.work(&engine, true).await;
                 let _ = answer.send(());
             }
-            None => {
-                rounds.work(&engine, false).await;
-                drop(engine);
-                tokio::time::sleep(REST).await;
-            }
+            None => rounds.work(&engine, false).await,
         }
+        due = Due::in_a_tick();
     }
 }
 
@@ -212,6 +241,7 @@ impl Rounds {
             }
         }
         engine.programs.retain(|id| snapshot.views.contains_key(&id));
+        engine.kept_states.retain(|id| snapshot.views.contains_key(&id));
         engine.background.shared.folds.retain(|id| snapshot.views.contains_key(&id));
         engine.rules.retain(|id| snapshot.tables.contains_key(&id));
         drop(snapshot);

@@ -10,6 +10,7 @@ use crate::filter_moves::physical_rules;
 use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
 use crate::join_keys::{self, JoinKeys};
+use crate::kept_states::KeptStates;
 use crate::keys::index::KeyIndexes;
 use crate::notifications::{Channels, watch_views};
 use crate::operators::call::Procedures;
@@ -107,6 +108,7 @@ pub struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
+    pub(crate) kept_states: KeptStates,
     pub(crate) sequences: Sequences,
     pub(crate) rules: KnownRules,
     pub(crate) keys: KeyIndexes,
@@ -150,6 +152,7 @@ impl Engine {
             turns: Turns::default(),
             store,
             programs: Programs::default(),
+            kept_states: KeptStates::default(),
             sequences: Sequences::default(),
             rules: KnownRules::default(),
             registry: Registry::default(),

@@ -62,6 +62,8 @@ mod filter_places;
 mod insert;
 mod intake;
 mod join_keys;
+mod kept_states;
+mod key_hashes;
 mod keys;
 mod late_columns;
 mod merge;

@@ -98,6 +98,8 @@ pub(crate) struct Planning {
     pub facts: Arc<SessionFacts>,
     pub system: Arc<SystemSource>,
     sources: Sources,
+    /// Whether the snapshot is a committed one, without what an open transaction did.
+    committed: bool,
     /// The operators and casts of the tree that is being planned.
     sites: Arc<Mutex<Arc<Sites>>>,
     /// Plans joins with USING and NATURAL.
@@ -133,6 +135,7 @@ impl Planning {
             facts,
             system,
             sources: Sources::Rows,
+            committed: false,
             sites,
             relation_planners: [Arc::clone(&merges) as Arc<dyn RelationPlanner>],
             merges,
@@ -142,11 +145,21 @@ impl Planning {
         }
     }
 
+    /// The same over a snapshot that everybody else sees too.
+    pub(crate) fn over_committed(self) -> Self {
+        Self { committed: true, ..self }
+    }
+
+    pub(crate) fn is_committed(&self) -> bool {
+        self.committed
+    }
+
     /// The same statement's planning with other sources.
     pub(crate) fn with_sources(&self, sources: Sources) -> Self {
         let (engine, snapshot) = (Arc::clone(&self.engine), Arc::clone(&self.snapshot));
         let same = Self::new(engine, self.state.clone(), snapshot, Arc::clone(&self.facts), Arc::clone(&self.system));
-        Self { log: Arc::clone(&self.log), reads: Arc::clone(&self.reads), sources, ..same }
+        let (log, reads) = (Arc::clone(&self.log), Arc::clone(&self.reads));
+        Self { log, reads, sources, committed: self.committed, ..same }
     }
 
     /// The same for a transaction, which is told what is read.

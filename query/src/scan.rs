@@ -240,6 +240,12 @@ impl fmt::Display for ScanReport {
 pub(crate) struct ScanLog(Mutex<Vec<ScanReport>>);
 
 impl ScanLog {
+    /// A view's state was read from memory.
+    pub(crate) fn note_kept(&self, view: &str, groups: usize) {
+        let (table, none) = (format!("kept state of {view}"), (0, 0));
+        self.0.lock().push(ScanReport { table, partitions: none, segments: none, recent_rows: groups });
+    }
+
     pub(crate) fn reports(&self) -> Vec<ScanReport> {
         self.0.lock().clone()
     }

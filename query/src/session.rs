@@ -352,9 +352,11 @@ impl Session {
             read_only: transaction.is_some_and(|transaction| transaction.read_only),
         });
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
-        let system = Arc::new(SystemSource::of(self, sequences));
+        let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));
+        let committed = Arc::ptr_eq(&snapshot, &sequences.base);
         let reads = transaction.map(Transaction::reads).unwrap_or_default();
-        Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system).noting_reads(reads)
+        let planning = Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system).noting_reads(reads);
+        if committed { planning.over_committed() } else { planning }
     }
 
     /// The committed state that the statement reads, without what its own transaction did.

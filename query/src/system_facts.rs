@@ -69,6 +69,7 @@ pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>)
         ..SystemSource::empty(engine)
     };
     Planning::new(Arc::clone(engine), PlanningState::new(engine, "UTC"), snapshot, facts, Arc::new(system))
+        .over_committed()
 }
 
 /// What system relations are computed from, put together when the first of them is read.

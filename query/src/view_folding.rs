@@ -8,6 +8,7 @@ use crate::altered_views::next_state;
 use crate::engine::{Engine, storage_error};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::kept_states::is_keepable;
 use crate::planner::Planning;
 use crate::system_facts::background_planning;
 use crate::transaction::Change;
@@ -24,6 +25,7 @@ use futures::StreamExt;
 use std::path::Path;
 use std::sync::Arc;
 use storage::staging::Staging;
+use views::ViewProgram;
 
 /// Runs of a state that a read merges before they are merged for good.
 const RUNS_MAX: usize = 16;
@@ -51,11 +53,20 @@ pub(crate) async fn fold(
 ) -> Result<Option<Folded>, QueryError> {
     let planning = background_planning(engine, Arc::clone(snapshot));
     let Some(work) = work_for(&planning, view)? else { return Ok(None) };
-    let definition = Arc::clone(&view.state.as_ref().expect("a view to be folded has a state").definition);
+    let state = view.state.as_ref().expect("a view to be folded has a state");
+    let definition = Arc::clone(&state.definition);
     let batches = match &work.plan {
-        Some(plan) => run(&planning, plan, &definition).await?,
+        // The state as a whole is what readers need too.
+        Some(_) if work.replace && view.frontier.is_some() && is_keepable(state, work.rows) => {
+            let start = engine.kept_states.start(&planning, view);
+            engine.kept_states.caught_up(&planning, view, &work.program, start).await?.rows.to_vec()
+        }
+        Some(plan) => computed(&planning, plan, &definition).await?,
         None => Vec::new(),
     };
+    if let Some(from) = view.frontier.filter(|_| !work.replace) {
+        engine.kept_states.follow(&planning, view, &work.program, (from, &batches)).await;
+    }
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let mut segments = Vec::new();
     let mut recent = Vec::new();
@@ -112,6 +123,7 @@ pub(crate) fn outdated_states(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>) ->
 }
 
 struct Work {
+    program: Arc<ViewProgram>,
     plan: Option<LogicalPlan>,
     to: CommitSeq,
     replace: bool,
@@ -126,7 +138,7 @@ fn work_for(planning: &Planning, view: &Arc<ViewVersion>) -> Result<Option<Work>
     let Some(frontier) = view.frontier else {
         let Some((inputs, rows)) = whole_inputs(planning, view, &program) else { return Ok(None) };
         let fold = program.fold_plan(None, &inputs, true).map_err(plan_error)?;
-        return Ok(Some(Work { plan: fold.plan, to, replace: true, rows }));
+        return Ok(Some(Work { program, plan: fold.plan, to, replace: true, rows }));
     };
     let Some(pending) = Pending::of(planning, view, &program) else {
         return Err(QueryError::new(ErrorKind::Internal, "the changes behind a view's frontier do not lead to it"));
@@ -136,17 +148,17 @@ fn work_for(planning: &Planning, view: &Arc<ViewVersion>) -> Result<Option<Work>
     let rows = pending.rows();
     if rows == 0 && !pending.emptied {
         if behind(planning, view, frontier) >= COMMITS_BEHIND_MAX {
-            return Ok(Some(Work { plan: None, to, replace: false, rows }));
+            return Ok(Some(Work { program, plan: None, to, replace: false, rows }));
         }
         if !merge {
             return Ok(None);
         }
         let fold = program.fold_plan(pending.state_rows(view).map(source), &pending.inputs(planning), true);
-        return Ok(Some(Work { plan: fold.map_err(plan_error)?.plan, to: frontier, replace: true, rows }));
+        return Ok(Some(Work { plan: fold.map_err(plan_error)?.plan, program, to: frontier, replace: true, rows }));
     }
     let fold = program.fold_plan(pending.state_rows(view).map(source), &pending.inputs(planning), merge);
     let fold = fold.map_err(plan_error)?;
-    Ok(Some(Work { plan: fold.plan, to, replace: fold.replace, rows }))
+    Ok(Some(Work { program, plan: fold.plan, to, replace: fold.replace, rows }))
 }
 
 /// How many commits to any of its relations a view's frontier lies behind, those included that do not touch the state.
@@ -156,7 +168,7 @@ fn behind(planning: &Planning, view: &ViewVersion, frontier: CommitSeq) -> usize
 }
 
 /// Computes a plan's rows in the state's schema.
-async fn run(
+pub(crate) async fn computed(
     planning: &Planning,
     plan: &LogicalPlan,
     definition: &Arc<TableDefinition>,

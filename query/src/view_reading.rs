@@ -5,14 +5,16 @@
 
 use crate::engine_error::translate;
 use crate::error::QueryError;
+use crate::kept_states::{KeptTable, is_keepable};
 use crate::planner::{Planning, Sources};
 use crate::scan::{Extra, RowSet, external};
 use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
-use catalog::ids::ObjectId;
+use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, TableChange, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, Result, TableReference};
+use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
@@ -123,7 +125,7 @@ fn relation_of<'a>(planning: &'a Planning, table: &TableReference) -> Option<Rel
 }
 
 /// The plan that gives a view's rows at the planning's snapshot, columns named as the view declares them.
-pub(crate) fn read_plan(planning: &Planning, view: &ViewVersion) -> Result<LogicalPlan> {
+pub(crate) fn read_plan(planning: &Planning, view: &Arc<ViewVersion>) -> Result<LogicalPlan> {
     let zone = &view.definition.time_zone;
     if !zone.is_empty() && !planning.is_in_time_zone(zone) {
         // Plain views below compute in its zone too.
@@ -137,8 +139,24 @@ pub(crate) fn read_plan(planning: &Planning, view: &ViewVersion) -> Result<Logic
     with_declared_names(plan, &view.definition)
 }
 
-/// The plan that reads the view's state, if that is right and worth it.
-fn kept_plan(planning: &Planning, view: &ViewVersion, program: &ViewProgram) -> Result<Option<LogicalPlan>> {
+/// The plan that reads the view's state, if that is right and worth it: in memory where it is small, else from its runs.
+fn kept_plan(planning: &Planning, view: &Arc<ViewVersion>, program: &Arc<ViewProgram>) -> Result<Option<LogicalPlan>> {
+    let Some(state) = view.state.as_ref().filter(|state| fits(&state.definition, program)) else { return Ok(None) };
+    let kept = planning.engine.kept_states.start(planning, view);
+    let since_kept = kept.as_ref().and_then(|kept| Pending::since(planning, program, kept.at));
+    let start = kept.filter(|_| since_kept.is_some());
+    let pending = since_kept.or_else(|| Pending::of(planning, view, program));
+    let Some(pending) = pending.filter(Pending::is_worth_it) else { return Ok(None) };
+    if !is_keepable(state, pending.rows()) {
+        return runs_plan(planning, view, program);
+    }
+    let schema = state.definition.schema();
+    let (view, reader) = (Arc::clone(view), Arc::clone(program));
+    let table = KeptTable { planning: planning.again(), view, program: reader, start, schema };
+    program.read_kept_plan(provider_as_source(Arc::new(table)), |table| bound(planning, table)).map(Some)
+}
+
+fn runs_plan(planning: &Planning, view: &ViewVersion, program: &ViewProgram) -> Result<Option<LogicalPlan>> {
     let Some(pending) = Pending::of(planning, view, program).filter(Pending::is_worth_it) else { return Ok(None) };
     let inputs = pending.inputs(planning);
     if !program.fails_with_its_query(&inputs)? {
@@ -203,6 +221,11 @@ impl<'a> Pending<'a> {
         if !fits(&state.definition, program) {
             return None;
         }
+        Self::since(planning, program, frontier)
+    }
+
+    /// What changed in the inputs after a commit, if their changes reach back to it.
+    pub(crate) fn since(planning: &'a Planning, program: &ViewProgram, frontier: CommitSeq) -> Option<Self> {
         let mut truncated: Vec<TableReference> = Vec::new();
         let mut tables = Vec::new();
         for (reference, version) in input_tables(planning, program)? {

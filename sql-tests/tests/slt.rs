@@ -62,6 +62,7 @@ files! {
     views_over_several_tables_equal_their_queries: "view_joins.slt",
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
     a_dba_sees_what_views_do: "view_surface.slt",
+    states_in_memory_are_those_of_the_snapshot: "view_kept_states.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     serializable_transactions_are: "serializable.slt",

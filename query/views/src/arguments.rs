@@ -232,6 +232,35 @@ impl Arguments {
         arguments.chain(operands.map(|(index, operand)| operand.clone().alias(format!("a{index}"))))
     }
 
+    /// The arguments of which bounds are kept, named by `prefix` and their number.
+    pub(crate) fn bounded<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Expr> + 'a {
+        let arguments = self.additive.iter().enumerate().filter(|(_, argument)| argument.low || argument.high);
+        arguments.map(move |(index, argument)| argument.expression.clone().alias(format!("{prefix}{index}")))
+    }
+
+    /// Whether a row's arguments, named so, are a bound of its group in the relation `known`. `None` where that cannot be told from
+    /// their being equal.
+    pub(crate) fn reach_bound(&self, prefix: &str, known: &str) -> Option<Expr> {
+        let mut reached: Option<Expr> = None;
+        for (index, argument) in self.additive.iter().enumerate() {
+            for (kept, bound) in [(argument.low, "lo"), (argument.high, "hi")] {
+                if !kept {
+                    continue;
+                }
+                if !(argument.data_type.is_numeric() || argument.data_type.is_temporal()) {
+                    return None;
+                }
+                let value = cast(col(Column::from_name(format!("{prefix}{index}"))), argument.data_type.clone());
+                let equal = value.eq(col(Column::new(Some(known), format!("{bound}{index}"))));
+                reached = Some(match reached {
+                    Some(others) => others.or(equal),
+                    None => equal,
+                });
+            }
+        }
+        reached
+    }
+
     /// Every expression of the aggregates.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expr> {
         self.additive.iter().map(|argument| &argument.expression).chain(&self.operands)

@@ -16,18 +16,25 @@
 use crate::arguments::{Arguments, exact_type};
 use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_tables, tree_cannot_fail};
 use catalog::sql_type::SqlType;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, NullEquality, Result, TableReference};
+use datafusion::common::{Column, DFSchema, NullEquality, Result, ScalarValue, TableReference};
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{
     Aggregate, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TableSource, cast, col, lit,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The weight column of signed rows, `Int8`: +1 for a row that came, −1 for one that went.
 pub(crate) const WEIGHT: &str = "__weight";
 pub(crate) const ROWS: &str = "rows";
+/// The relation of groups to be computed anew, and how its columns begin.
+const TOUCHED: &str = "__touched";
+const TOUCHED_KEY: &str = "__t";
+/// So many groups are told apart by lists of their keys.
+const LISTED_GROUPS_MAX: usize = 256;
 
 /// A column of the hidden table that keeps a view's state. All are nullable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +52,21 @@ pub struct Fold {
     pub plan: Option<LogicalPlan>,
     /// Whether they are the whole state, and replace what was there.
     pub replace: bool,
+}
+
+/// How a state comes to follow what changed in its inputs.
+///
+/// What a step reads of the one before it may be computed first; see [`crate::ViewProgram`].
+#[derive(Clone, Debug)]
+pub enum Advance {
+    /// Nothing that changed shows in it.
+    Unchanged,
+    /// State rows add up with it. Groups that `lost` rows of the tree may be without a least or greatest value then.
+    Added { rows: LogicalPlan, lost: Vec<LogicalPlan> },
+    /// The groups of these rows of the tree are computed anew.
+    Touched(Vec<LogicalPlan>),
+    /// All of it is computed anew.
+    Whole(LogicalPlan),
 }
 
 /// A view's core.
@@ -142,18 +164,37 @@ impl Core {
         self.grouped(vec![Signed { plan: trees.now(self.tree())?, weight: None }])
     }
 
+    /// How the state comes to follow what changed in its inputs.
+    pub(crate) fn advance(&self, inputs: &Inputs) -> Result<Advance> {
+        let trees = Trees::new(inputs);
+        let (rows, touched) = match self.delta(&trees)? {
+            Some(terms) if terms.is_empty() => return Ok(Advance::Unchanged),
+            Some(terms) if !(self.arguments.has_extrema() && is_signed(&terms)) => {
+                return Ok(Advance::Added { rows: self.grouped(terms)?, lost: Vec::new() });
+            }
+            Some(terms) => (Some(terms), trees.touched(self.tree(), Touching::Removed)?),
+            None => (None, trees.touched(self.tree(), Touching::All)?),
+        };
+        let is_large = inputs.values().filter_map(|input| input.change.as_ref()).any(|change| change.is_large);
+        if !touched.is_empty() && (self.keys.is_empty() || is_large) {
+            return Ok(Advance::Whole(self.whole(&trees)?));
+        }
+        match rows {
+            Some(terms) => Ok(Advance::Added { rows: self.grouped(terms)?, lost: touched }),
+            None if touched.is_empty() => Ok(Advance::Unchanged),
+            None => Ok(Advance::Touched(touched)),
+        }
+    }
+
     /// What is to be added to the state for what changed, or the whole state where `merge` or what changed ask for it.
     pub(crate) fn fold(&self, state: Option<Arc<dyn TableSource>>, inputs: &Inputs, merge: bool) -> Result<Fold> {
-        let trees = Trees::new(inputs);
-        if state.is_some()
-            && !merge
-            && let Some(terms) = self.delta(&trees)?
-        {
-            if terms.is_empty() {
-                return Ok(Fold { plan: None, replace: false });
-            }
-            if !(self.arguments.has_extrema() && is_signed(&terms)) {
-                return Ok(Fold { plan: Some(self.grouped(terms)?), replace: false });
+        if state.is_some() && !merge {
+            match self.advance(inputs)? {
+                Advance::Unchanged => return Ok(Fold { plan: None, replace: false }),
+                Advance::Added { rows, lost } if lost.is_empty() => {
+                    return Ok(Fold { plan: Some(rows), replace: false });
+                }
+                Advance::Added { .. } | Advance::Touched(_) | Advance::Whole(_) => {}
             }
         }
         Ok(Fold { plan: Some(self.state_at(state, inputs)?), replace: true })
@@ -163,28 +204,24 @@ impl Core {
     pub(crate) fn state_at(&self, state: Option<Arc<dyn TableSource>>, inputs: &Inputs) -> Result<LogicalPlan> {
         let trees = Trees::new(inputs);
         let Some(state) = state else { return self.whole(&trees) };
-        let runs = self.in_state_types(LogicalPlanBuilder::scan(TableReference::bare("state"), state, None)?)?;
-        let (known, touching) = match self.delta(&trees)? {
-            Some(terms) if terms.is_empty() => return self.merged(vec![runs]),
-            Some(terms) => {
-                let undone = self.arguments.has_extrema() && is_signed(&terms);
-                let merged = self.merged(vec![runs, self.grouped(terms)?])?;
-                if !undone {
-                    return Ok(merged);
-                }
-                (merged, Touching::Removed)
-            }
-            None => (self.merged(vec![runs])?, Touching::All),
+        let runs = self.state_rows(state)?;
+        let (known, touched) = match self.advance(inputs)? {
+            Advance::Unchanged => return self.merged(vec![runs]),
+            Advance::Whole(plan) => return Ok(plan),
+            Advance::Added { rows, lost } => (self.merged(vec![runs, rows])?, lost),
+            Advance::Touched(touched) => (self.merged(vec![runs])?, touched),
         };
-        let touched = trees.touched(self.tree(), touching)?;
         if touched.is_empty() {
             return Ok(known);
         }
-        let is_large = inputs.values().filter_map(|input| input.change.as_ref()).any(|change| change.is_large);
-        if self.keys.is_empty() || is_large {
-            return self.whole(&trees);
-        }
-        self.with_touched_groups(known, touched, trees.now(self.tree())?)
+        let touched = self.touched_groups(touched)?;
+        let fresh = self.recomputed(touched.clone(), None, inputs)?;
+        self.replaced(known, touched, fresh)
+    }
+
+    /// Rows in the state's columns that are there already.
+    pub(crate) fn state_rows(&self, rows: Arc<dyn TableSource>) -> Result<LogicalPlan> {
+        self.in_state_types(LogicalPlanBuilder::scan(TableReference::bare("state"), rows, None)?)
     }
 
     /// State rows for signed rows of the tree: one row a group that they touch, in the state's columns.
@@ -222,7 +259,8 @@ impl Core {
         plan.project(shown.collect::<Vec<_>>())?.build()
     }
 
-    fn merged(&self, runs: Vec<LogicalPlan>) -> Result<LogicalPlan> {
+    /// One row a group from rows that add up.
+    pub(crate) fn merged(&self, runs: Vec<LogicalPlan>) -> Result<LogicalPlan> {
         let all = united(runs)?;
         if !self.arguments.held.is_empty() {
             // Such a state is replaced as a whole: each group has one row.
@@ -243,24 +281,76 @@ impl Core {
         self.in_state_types(merged)
     }
 
-    /// Replaces the groups of `touched` rows by what the tree's rows `now` say of them.
-    fn with_touched_groups(
+    /// The keys of the groups that rows of the tree belong to.
+    pub(crate) fn touched_groups(&self, rows: Vec<LogicalPlan>) -> Result<LogicalPlan> {
+        let keys = rows.into_iter().map(|rows| {
+            LogicalPlanBuilder::from(rows).project(self.named_keys(TOUCHED_KEY).collect::<Vec<_>>())?.build()
+        });
+        united(keys.collect::<Result<_>>()?)?.distinct()?.alias(TOUCHED)?.build()
+    }
+
+    /// The keys of those groups among `known`, to which the changes were added, that may have lost a least or greatest value with the
+    /// rows `lost`: a value that went is still the bound. Bounds are over all rows that were added, whatever they weigh, so the
+    /// bound of any other group is the value of a row that is there.
+    pub(crate) fn undone_groups(&self, known: LogicalPlan, lost: Vec<LogicalPlan>) -> Result<LogicalPlan> {
+        let shown: Vec<Expr> = self.named_keys(TOUCHED_KEY).chain(self.arguments.bounded("__x")).collect();
+        let rows = lost.into_iter().map(|rows| LogicalPlanBuilder::from(rows).project(shown.clone())?.build());
+        united(rows.collect::<Result<_>>()?)?
+            .join_detailed(
+                LogicalPlanBuilder::from(known).alias("__known")?.build()?,
+                JoinType::Inner,
+                (self.columns_named(TOUCHED_KEY, None), self.columns_named("g", Some("__known"))),
+                self.arguments.reach_bound("__x", "__known"),
+                NullEquality::NullEqualsNull,
+            )?
+            .project(self.columns_named(TOUCHED_KEY, None).into_iter().map(Expr::Column))?
+            .distinct()?
+            .alias(TOUCHED)?
+            .build()
+    }
+
+    /// Touched groups whose keys are there already, as [`Self::touched_groups`] gives them.
+    pub(crate) fn touched_rows(&self, keys: Arc<dyn TableSource>) -> Result<LogicalPlan> {
+        LogicalPlanBuilder::scan(TableReference::bare(TOUCHED), keys, None)?.build()
+    }
+
+    /// A condition for rows of the tree that all rows of these groups meet, by which scans can prune; `None` where they are many.
+    pub(crate) fn narrowed(&self, touched: &[RecordBatch]) -> Result<Option<Expr>> {
+        if touched.iter().map(RecordBatch::num_rows).sum::<usize>() > LISTED_GROUPS_MAX {
+            return Ok(None);
+        }
+        let mut condition: Option<Expr> = None;
+        for (index, key) in self.keys.iter().enumerate() {
+            let mut values: HashSet<ScalarValue> = HashSet::new();
+            for batch in touched {
+                for row in 0..batch.num_rows() {
+                    values.insert(ScalarValue::try_from_array(batch.column(index), row)?);
+                }
+            }
+            let (null, listed): (Vec<_>, Vec<_>) = values.into_iter().partition(ScalarValue::is_null);
+            let mut among = key.clone().in_list(listed.into_iter().map(lit).collect(), false);
+            if !null.is_empty() {
+                among = among.or(key.clone().is_null());
+            }
+            condition = Some(match condition {
+                Some(others) => others.and(among),
+                None => among,
+            });
+        }
+        Ok(condition)
+    }
+
+    /// The state rows of `touched` groups, computed from the tree's rows that meet `condition`.
+    pub(crate) fn recomputed(
         &self,
-        known: LogicalPlan,
-        touched: Vec<LogicalPlan>,
-        now: LogicalPlan,
+        touched: LogicalPlan,
+        condition: Option<Expr>,
+        inputs: &Inputs,
     ) -> Result<LogicalPlan> {
-        let keys = touched
-            .into_iter()
-            .map(|rows| LogicalPlanBuilder::from(rows).project(self.named_keys("__t").collect::<Vec<_>>())?.build());
-        let touched = united(keys.collect::<Result<_>>()?)?.distinct()?.alias("__touched")?.build()?;
-        let kept = LogicalPlanBuilder::from(known).join_detailed(
-            touched.clone(),
-            JoinType::LeftAnti,
-            (self.columns_named("g", None), self.columns_named("__t", Some("__touched"))),
-            None,
-            NullEquality::NullEqualsNull,
-        )?;
+        let mut now = Trees::new(inputs).now(self.tree())?;
+        if let Some(condition) = condition {
+            now = LogicalPlanBuilder::from(now).filter(condition)?.build()?;
+        }
         let mut shown: Vec<Expr> = now.schema().columns().into_iter().map(Expr::Column).collect();
         shown.extend(self.named_keys("__k"));
         let plan = LogicalPlanBuilder::from(now)
@@ -268,12 +358,23 @@ impl Core {
             .join_detailed(
                 touched,
                 JoinType::LeftSemi,
-                (self.columns_named("__k", None), self.columns_named("__t", Some("__touched"))),
+                (self.columns_named("__k", None), self.columns_named(TOUCHED_KEY, Some(TOUCHED))),
                 None,
                 NullEquality::NullEqualsNull,
             )?
             .build()?;
-        let fresh = self.grouped(vec![Signed { plan, weight: None }])?;
+        self.grouped(vec![Signed { plan, weight: None }])
+    }
+
+    /// The rows of `known` with those of `touched` groups replaced by `fresh` ones.
+    pub(crate) fn replaced(&self, known: LogicalPlan, touched: LogicalPlan, fresh: LogicalPlan) -> Result<LogicalPlan> {
+        let kept = LogicalPlanBuilder::from(known).join_detailed(
+            touched,
+            JoinType::LeftAnti,
+            (self.columns_named("g", None), self.columns_named(TOUCHED_KEY, Some(TOUCHED))),
+            None,
+            NullEquality::NullEqualsNull,
+        )?;
         self.in_state_types(kept.union(fresh)?)
     }
 

@@ -20,6 +20,6 @@ pub mod deltas;
 mod normal_form;
 pub mod program;
 
-pub use crate::core::{Fold, StateColumn};
+pub use crate::core::{Advance, Fold, StateColumn};
 pub use crate::deltas::{Change, Input, Inputs, SignedRows};
 pub use crate::program::{Bound, Class, ViewProgram, bind};

@@ -3,9 +3,10 @@
 //! The classes are those of the maintenance cost. *Delta*: the plan has a core whose groups are kept as signed partial aggregates, and
 //! folding costs what changed. *Recompute*: the plan is run at read; the reason says which part of it made it so.
 
-use crate::core::{Core, Fold, StateColumn};
+use crate::core::{Advance, Core, Fold, StateColumn};
 use crate::deltas::{Inputs, check_tree, is_empty_with, scanned_tables};
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, TableReference};
 use datafusion::logical_expr::{
@@ -85,6 +86,11 @@ impl ViewProgram {
         self.core.as_ref().map(Core::state_columns)
     }
 
+    /// How many columns of the state, the first ones, are the keys of its groups.
+    pub fn state_keys(&self) -> usize {
+        self.state_columns().unwrap_or_default().iter().filter(|column| column.key).count()
+    }
+
     /// The definition over the given rows: what the view's query gives.
     pub fn definition_plan(&self, sources: impl Fn(&TableReference) -> Result<Bound>) -> Result<LogicalPlan> {
         bind(self.plan.clone(), &sources)
@@ -105,6 +111,68 @@ impl ViewProgram {
     ) -> Result<LogicalPlan> {
         let core = self.core();
         self.with_residual(core.finish(core.state_at(state, inputs)?)?, &sources)
+    }
+
+    /// The view read from the rows of its merged state, over the given rows for the rest of its query. Must not be called for a
+    /// recomputed view.
+    pub fn read_kept_plan(
+        &self,
+        state: Arc<dyn TableSource>,
+        sources: impl Fn(&TableReference) -> Result<Bound>,
+    ) -> Result<LogicalPlan> {
+        let core = self.core();
+        self.with_residual(core.finish(core.state_rows(state)?)?, &sources)
+    }
+
+    /// The merged state from its runs and what changed in its inputs since; from the inputs alone where there is none.
+    pub fn state_plan(&self, state: Option<Arc<dyn TableSource>>, inputs: &Inputs) -> Result<LogicalPlan> {
+        self.core().state_at(state, inputs)
+    }
+
+    /// How the state comes to follow what changed, step by step. `merged_plan` gives the state to which rows were added;
+    /// `undone_groups_plan` which of its groups lost a bound, or `touched_groups_plan` which groups are computed anew;
+    /// `recomputed_plan` their rows; and `replaced_plan` the state with those rows.
+    pub fn advance(&self, inputs: &Inputs) -> Result<Advance> {
+        self.core().advance(inputs)
+    }
+
+    /// See [`Self::advance`].
+    pub fn merged_plan(&self, runs: Vec<Arc<dyn TableSource>>) -> Result<LogicalPlan> {
+        let core = self.core();
+        core.merged(runs.into_iter().map(|rows| core.state_rows(rows)).collect::<Result<_>>()?)
+    }
+
+    /// See [`Self::advance`].
+    pub fn undone_groups_plan(&self, state: Arc<dyn TableSource>, lost: Vec<LogicalPlan>) -> Result<LogicalPlan> {
+        let core = self.core();
+        core.undone_groups(core.state_rows(state)?, lost)
+    }
+
+    /// See [`Self::advance`].
+    pub fn touched_groups_plan(&self, rows: Vec<LogicalPlan>) -> Result<LogicalPlan> {
+        self.core().touched_groups(rows)
+    }
+
+    /// See [`Self::advance`]. `groups` are the rows of `touched`.
+    pub fn recomputed_plan(
+        &self,
+        touched: Arc<dyn TableSource>,
+        groups: &[RecordBatch],
+        inputs: &Inputs,
+    ) -> Result<LogicalPlan> {
+        let core = self.core();
+        core.recomputed(core.touched_rows(touched)?, core.narrowed(groups)?, inputs)
+    }
+
+    /// See [`Self::advance`].
+    pub fn replaced_plan(
+        &self,
+        state: Arc<dyn TableSource>,
+        touched: Arc<dyn TableSource>,
+        fresh: Arc<dyn TableSource>,
+    ) -> Result<LogicalPlan> {
+        let core = self.core();
+        core.replaced(core.state_rows(state)?, core.touched_rows(touched)?, core.state_rows(fresh)?)
     }
 
     /// What a fold adds to the state for what changed; the whole state where `merge` or what changed ask for it.
