@@ -46,6 +46,8 @@ pub enum ErrorKind {
     InvalidBinaryRepresentation,
     InvalidDatetimeFormat,
     DatetimeOutOfRange,
+    /// Of a time zone.
+    DisplacementOutOfRange,
     IntervalOutOfRange,
     StringTooLong,
     CharacterNotInRepertoire,

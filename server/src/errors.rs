@@ -98,6 +98,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::NumericOutOfRange => "22003",
         ErrorKind::InvalidDatetimeFormat => "22007",
         ErrorKind::DatetimeOutOfRange => "22008",
+        ErrorKind::DisplacementOutOfRange => "22009",
         ErrorKind::DivisionByZero => "22012",
         ErrorKind::IntervalOutOfRange => "22015",
         ErrorKind::InvalidSqlJsonSubscript => "22033",

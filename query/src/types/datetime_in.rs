@@ -178,9 +178,10 @@ fn failed(failure: Failure, type_name: &str, range_name: &str, text: &str) -> Qu
         Failure::TotalRange => {
             QueryError::new(ErrorKind::DatetimeOutOfRange, format!("{range_name} out of range: \"{text}\""))
         }
-        Failure::Displacement => {
-            QueryError::new(ErrorKind::DatetimeOutOfRange, format!("time zone displacement out of range: \"{text}\""))
-        }
+        Failure::Displacement => QueryError::new(
+            ErrorKind::DisplacementOutOfRange,
+            format!("time zone displacement out of range: \"{text}\""),
+        ),
         Failure::Zone(name) => {
             QueryError::new(ErrorKind::InvalidParameterValue, format!("time zone \"{name}\" not recognized"))
         }

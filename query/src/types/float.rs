@@ -89,7 +89,13 @@ pub(super) fn parse_double(text: &str) -> Result<f64, QueryError> {
     match parse_special(trimmed).or_else(|| trimmed.parse().ok()).or_else(|| hexadecimal(trimmed)) {
         Some(value) if lost_range(trimmed, value) => Err(out_of_range(trimmed, "double precision")),
         Some(value) => Ok(value),
-        None => Err(invalid(text, "double precision")),
+        None => Err(match leading_number(trimmed) {
+            // The range is looked at before what follows the number.
+            Some(number) if number.parse().is_ok_and(|value| lost_range(number, value)) => {
+                out_of_range(number, "double precision")
+            }
+            _ => invalid(text, "double precision"),
+        }),
     }
 }
 
@@ -100,8 +106,34 @@ pub(super) fn parse_real(text: &str) -> Result<f32, QueryError> {
     match value {
         Some(value) if lost_range(trimmed, f64::from(value)) => Err(out_of_range(trimmed, "real")),
         Some(value) => Ok(value),
-        None => Err(invalid(text, "real")),
+        None => Err(match leading_number(trimmed) {
+            Some(number) if number.parse::<f32>().is_ok_and(|value| lost_range(number, value.into())) => {
+                out_of_range(trimmed, "real")
+            }
+            _ => invalid(text, "real"),
+        }),
     }
+}
+
+/// The decimal number that a text begins with, as C's `strtod` reads it.
+fn leading_number(text: &str) -> Option<&str> {
+    let digits_from = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
+    let start = usize::from(text.starts_with(['+', '-']));
+    let whole = digits_from(start);
+    let mut end = start + whole;
+    if text[end..].starts_with('.') {
+        let fraction = digits_from(end + 1);
+        end += if whole + fraction > 0 { 1 + fraction } else { 0 };
+    }
+    if end == start {
+        return None;
+    }
+    if text[end..].starts_with(['e', 'E']) {
+        let sign = usize::from(text[end + 1..].starts_with(['+', '-']));
+        let exponent = digits_from(end + 1 + sign);
+        end += if exponent > 0 { 1 + sign + exponent } else { 0 };
+    }
+    Some(&text[..end])
 }
 
 /// `0x1F`, `-0x1.8p3`: what C's `strtod` reads besides decimals. Digits beyond what a double holds are cut.

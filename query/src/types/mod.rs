@@ -14,6 +14,7 @@ mod binary_columns;
 mod binary_in;
 mod binary_out;
 mod datetime;
+mod datetime_fields;
 mod datetime_in;
 mod datetime_words;
 mod float;

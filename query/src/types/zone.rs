@@ -22,10 +22,16 @@ impl Zone {
         if let Ok(zone) = Tz::from_str(name) {
             return Some(Self::Named(zone));
         }
-        if let Some((_, minutes)) = ABBREVIATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            return Some(Self::Fixed(minutes * 60));
+        if let Some(zone) = Self::by_abbreviation(name) {
+            return Some(zone);
         }
         chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).map(|zone| Self::Named(*zone))
+    }
+
+    /// Finds a zone by a common abbreviation, in any case.
+    pub(super) fn by_abbreviation(name: &str) -> Option<Self> {
+        let found = ABBREVIATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, minutes)| Self::Fixed(minutes * 60))
     }
 
     /// Seconds east of Greenwich at a moment, in seconds since 1970.
