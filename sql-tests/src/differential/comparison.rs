@@ -72,6 +72,11 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
+    /// True where one of the servers fails, or both do.
+    pub(crate) fn is_of_errors(&self) -> bool {
+        matches!(self, Self::OnlyPostgresFails { .. } | Self::OnlyMeridianFails { .. } | Self::Code { .. })
+    }
+
     /// True for kinds that count as the same while a statement is shrunk.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         match (self, other) {

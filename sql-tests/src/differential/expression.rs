@@ -166,6 +166,10 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     if label.starts_with("cbrt(") || label.starts_with("||/") {
         return Mark::CubeRoot;
     }
+    let has_numeric = || tree.all().into_iter().any(|(_, part)| part.value_type() == Some(Type::Numeric));
+    if is_of_arrays(label) && has_numeric() {
+        return Mark::Scale;
+    }
     if !types.contains(&Type::Numeric) {
         let to_numeric = label.ends_with("::numeric") && types.iter().any(|of| !of.is_number() || of.is_float());
         return if to_numeric { Mark::Scale } else { Mark::None };
@@ -174,6 +178,11 @@ fn mark_of_operands(tree: &Tree) -> Mark {
         return Mark::Double;
     }
     if label.contains(" / ") { Mark::Scale } else { Mark::None }
+}
+
+/// Whether values meet in an array.
+fn is_of_arrays(label: &str) -> bool {
+    label.contains("[]") || label.starts_with("ARRAY[")
 }
 
 /// True where a difference in scale comes out as just that.

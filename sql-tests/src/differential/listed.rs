@@ -48,13 +48,15 @@ const REAL_SUM_TOLERANCE: f64 = 1e-6;
 const DOUBLE_TOLERANCE: f64 = 1e-12;
 /// Two doubles, relative to their size.
 const LAST_DIGIT: f64 = 4.5e-16;
+/// What is computed from a cube root, as a part of its size.
+const OF_LAST_DIGIT: f64 = 1e-14;
 const VARIANCE_TOLERANCE: f64 = 1e-9;
 
 /// What a mark is called in the summary.
 pub(crate) fn rule_of(mark: Mark) -> &'static str {
     match mark {
         Mark::None => "none",
-        Mark::CubeRoot => "Numbers: cube roots are rounded to the nearest",
+        Mark::CubeRoot | Mark::OfCubeRoot => "Numbers: cube roots are rounded to the nearest",
         Mark::Scale => "Numbers: the scale of quotients, averages and numerics that meet",
         Mark::Double => "Numbers: power, sqrt, ln, log, exp of numeric are double precision",
         Mark::Variance => "Numbers: variances depend on the order of rows, or are double precision",
@@ -74,8 +76,9 @@ pub(crate) fn is_same(value: &str, expected: &str, mark: Mark, magnitude: f64) -
     match mark {
         Mark::None => false,
         Mark::CubeRoot => within(LAST_DIGIT * size()),
-        Mark::Scale => same_decimal(value, expected),
-        Mark::Double => within(DOUBLE_TOLERANCE * size()),
+        Mark::OfCubeRoot => within(OF_LAST_DIGIT * size()),
+        Mark::Scale => same_decimals(value, expected),
+        Mark::Double => within(DOUBLE_TOLERANCE * size()) || same_decimal(value, expected),
         Mark::Variance => within(VARIANCE_TOLERANCE * size().max(1.0)),
         Mark::FloatSum => within(SUM_TOLERANCE * magnitude),
         Mark::RealSum => within(REAL_SUM_TOLERANCE * magnitude),
@@ -87,13 +90,21 @@ pub(crate) fn is_type_listed(column: &ColumnDescription, expected: &ColumnDescri
     match mark {
         Mark::Double | Mark::Variance => expected.type_oid == NUMERIC_OID && column.type_oid == FLOAT8_OID,
         Mark::RealSum => expected.type_oid == FLOAT4_OID && column.type_oid == FLOAT8_OID,
-        Mark::None | Mark::CubeRoot | Mark::Scale | Mark::FloatSum => false,
+        Mark::None | Mark::CubeRoot | Mark::OfCubeRoot | Mark::Scale | Mark::FloatSum => false,
     }
 }
 
 /// Whether PostgreSQL may fail where Meridian answers: a sum of doubles overflows in between, though not in the end.
 pub(crate) fn is_failure_listed(code: &str, mark: Mark) -> bool {
     matches!(mark, Mark::FloatSum | Mark::RealSum | Mark::Variance) && code == OUT_OF_RANGE
+}
+
+/// Whether two decimals, or arrays of them, are equal when each is rounded to the smaller scale.
+fn same_decimals(one: &str, other: &str) -> bool {
+    let is_between = |letter: char| matches!(letter, '{' | '}' | ',');
+    let shape = |text: &str| text.chars().filter(|letter| is_between(*letter)).collect::<String>();
+    let mut pairs = one.split(is_between).zip(other.split(is_between));
+    shape(one) == shape(other) && pairs.all(|(one, other)| one == other || same_decimal(one, other))
 }
 
 /// Whether two decimals are equal when both are rounded to the smaller scale.
@@ -135,14 +146,14 @@ pub(crate) struct Traits {
     pub has_summer_time: bool,
     /// It has a CASE, a coalesce or a WHERE that is decided without a row.
     pub is_decided: bool,
-    /// It computes over several rows, of which either server may fail on another first.
-    pub has_rows: bool,
+    /// Its rows come in a defined order.
+    pub is_ordered: bool,
     /// It groups by sets, an item of which begins with a parenthesis.
     pub has_open_set: bool,
 }
 
-/// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, the whole last, and
-/// Meridian of the same.
+/// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, over all rows and over
+/// each by itself, the whole last, and Meridian of the same.
 pub(crate) fn explanation(
     kind: &Kind,
     parts: &[Outcome],
@@ -150,7 +161,7 @@ pub(crate) fn explanation(
     traits: Traits,
 ) -> Option<&'static str> {
     let (answer, meridian) = (parts.last(), meridian_parts.last());
-    if let Some(rule) = explanation_of_form(kind, answer, meridian, traits) {
+    if let Some(rule) = explanation_of_form(kind, parts, answer, meridian, traits) {
         return Some(rule);
     }
     // An error that a part has in both by itself comes or not, as they choose to compute the part.
@@ -159,8 +170,8 @@ pub(crate) fn explanation(
         both.into_iter().any(|(part, meridian)| part.code() == Some(code) && meridian.code() == Some(code))
     };
     // Of several errors either may be the first that is found.
-    if let Kind::Code { postgres, .. } = kind
-        && in_both(postgres)
+    if let Kind::Code { postgres, meridian, .. } = kind
+        && (in_both(postgres) || in_both(meridian))
     {
         return Some("Messages: a statement with several errors may end with another of them");
     }
@@ -202,10 +213,12 @@ pub(crate) fn explanation(
 /// What explains an answer by the statement's form and the types of its columns.
 fn explanation_of_form(
     kind: &Kind,
+    parts: &[Outcome],
     answer: Option<&Outcome>,
     meridian: Option<&Outcome>,
     traits: Traits,
 ) -> Option<&'static str> {
+    let has_negative_zero = parts.iter().any(|part| values_of(part, &[FLOAT4_OID, FLOAT8_OID]).contains(&"-0"));
     let is_padded = [answer, meridian].into_iter().flatten().any(|answer| has_column_of(answer, PADDED_OIDS));
     match kind {
         Kind::Modifier if traits.is_decided => Some("Modifiers: those of branches that need no row"),
@@ -216,8 +229,8 @@ fn explanation_of_form(
         Kind::OnlyPostgresFails { code } if code == INVALID_ESCAPE => {
             Some("Text: a LIKE pattern may end with a backslash")
         }
-        Kind::Code { postgres, meridian, .. } if traits.has_rows && is_of_data(postgres) && is_of_data(meridian) => {
-            Some("Messages: a statement with several errors may end with another of them")
+        Kind::Value if traits.is_ordered && has_negative_zero && rows_of(answer) == rows_of(meridian) => {
+            Some("Numbers: -0 comes before 0 in ORDER BY")
         }
         Kind::OnlyPostgresFails { code } if code == ARRAY_SUBSCRIPT => {
             Some("Arrays: ARRAY[…] of arrays of any lengths")
@@ -246,6 +259,17 @@ fn without_blanks(outcome: &Outcome) -> Vec<Vec<Option<String>>> {
     let Outcome::Rows { rows, .. } = outcome else { return Vec::new() };
     let plain = |value: &Option<String>| value.as_ref().map(|text| text.replace([' ', '"'], ""));
     let mut rows: Vec<Vec<Option<String>>> = rows.iter().map(|row| row.iter().map(plain).collect()).collect();
+    rows.sort();
+    rows
+}
+
+/// An answer's rows in any order, whatever the signs of their zeros.
+fn rows_of(outcome: Option<&Outcome>) -> Vec<Vec<Option<&str>>> {
+    let Some(Outcome::Rows { rows, .. }) = outcome else { return Vec::new() };
+    let mut rows: Vec<Vec<Option<&str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|value| value.as_deref().map(|text| if text == "-0" { "0" } else { text })).collect())
+        .collect();
     rows.sort();
     rows
 }

@@ -92,7 +92,7 @@ fn groups(random: &mut StdRng, zone: &'static str) -> Statement {
     }
     let by_position = generator.random.random_bool(0.6);
     let mut keys: Vec<Tree> = (0..key_count)
-        .map(|index| Tree::fixed(if by_position { (index + 1).to_string() } else { items[index].text() }))
+        .map(|index| if by_position { Tree::fixed((index + 1).to_string()) } else { kept(&items[index]) })
         .collect();
     let aggregates = generator.random.random_range(1..4);
     items.extend((0..aggregates).map(|_| generator.aggregate_expression("id")));
@@ -101,11 +101,15 @@ fn groups(random: &mut StdRng, zone: &'static str) -> Statement {
     if sets < 3 && !by_position {
         let texts: Vec<String> = keys.iter().map(Tree::text).collect();
         items.push(Tree::fixed(format!("grouping({})", texts.join(", "))));
-        keys = vec![Tree::fixed(match sets {
-            0 => format!("ROLLUP ({})", texts.join(", ")),
-            1 => format!("CUBE ({})", texts.join(", ")),
-            _ => format!("GROUPING SETS (({}), ({}), ())", texts.join(", "), texts[0]),
-        })];
+        let first = keys[0].clone();
+        let all = Tree { role: Role::Fixed, ..Tree::clause("", keys) };
+        let text = Tree::fixed;
+        let grouped = match sets {
+            0 => vec![text("ROLLUP ("), all, text(")")],
+            1 => vec![text("CUBE ("), all, text(")")],
+            _ => vec![text("GROUPING SETS (("), all, text("), ("), first, text("), ())")],
+        };
+        keys = vec![Tree::sequence(Role::Fixed, "", grouped)];
         ordered = false;
     }
     let mut after = vec![
@@ -127,6 +131,11 @@ fn groups(random: &mut StdRng, zone: &'static str) -> Statement {
         after.push(Tree { role: Role::Fixed, ..Tree::clause(" ORDER BY ", keys) });
     }
     Statement { items_fixed: key_count, ..statement(zone, Scope::Table(table.name()), items, after, ordered) }
+}
+
+/// An expression in a place that is not left out, and does not become a simpler one by itself.
+fn kept(expression: &Tree) -> Tree {
+    Tree::sequence(Role::Fixed, "", vec![expression.clone()])
 }
 
 /// An expression over a column: a constant would be a position or an error.

@@ -171,7 +171,14 @@ impl Search<'_> {
     async fn explain(&mut self, best: &Best) -> Result<Option<&'static str>> {
         let scope = best.statement.scope.clauses();
         let values = best.statement.all().into_iter().filter(|(_, _, tree)| matches!(tree.role, Role::Value(_)));
-        let texts: Vec<String> = values.map(|(_, _, tree)| format!("SELECT {}{scope}", tree.text())).collect();
+        let values: Vec<String> = values.map(|(_, _, tree)| tree.text()).collect();
+        let mut scopes = vec![scope];
+        if best.kind.is_of_errors() {
+            // Either server may come to another row first.
+            scopes.extend(best.statement.scope.single_rows());
+        }
+        let texts = scopes.iter().flat_map(|scope| values.iter().map(move |value| format!("SELECT {value}{scope}")));
+        let texts: Vec<String> = texts.collect();
         self.servers.set_zone(best.statement.zone).await?;
         let mut meridian = self.servers.meridian.ask_all(&texts).await;
         let mut parts: Vec<Outcome> = self.servers.postgres.ask_all(&texts).await;
@@ -180,7 +187,7 @@ impl Search<'_> {
         let sql = best.statement.sql();
         let traits = Traits {
             has_summer_time: has_summer_time(best.statement.zone) || names_summer_time(&sql),
-            has_rows: best.statement.is_query || matches!(best.statement.scope, Scope::Table(_)),
+            is_ordered: best.statement.ordered,
             is_decided: best.statement.all().iter().any(|(_, _, tree)| is_decided(tree)),
             has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
         };
@@ -188,11 +195,15 @@ impl Search<'_> {
     }
 }
 
-/// Whether a CASE, a coalesce or a WHERE is decided without a row: what it asks first names no column.
+/// Whether a CASE, a coalesce or a WHERE is decided without a row: what it asks first names no column, or one of the
+/// values of a coalesce does not.
 fn is_decided(tree: &Tree) -> bool {
-    let asks = ["CASE ", "coalesce("].iter().any(|form| tree.label.starts_with(form)) || tree.label == "WHERE";
-    let names_column = |asked: &Tree| asked.all().iter().any(|(_, part)| part.is_column());
-    asks && tree.children().next().is_some_and(|asked| !names_column(asked))
+    let is_constant = |asked: &Tree| !asked.all().iter().any(|(_, part)| part.is_column());
+    if tree.label.starts_with("coalesce(") {
+        return tree.children().any(is_constant);
+    }
+    let asks = tree.label.starts_with("CASE ") || tree.label == "WHERE";
+    asks && tree.children().next().is_some_and(is_constant)
 }
 
 /// Statements that are simpler in one place, those first that leave out most.

@@ -3,6 +3,7 @@
 //!     before   items                     after
 //!     SELECT   i4 + 1, upper(t)          FROM near WHERE id = 3 ORDER BY id
 
+use super::tables::Table;
 use super::tree::{Mark, Path, Piece, Role, Tree};
 
 /// Rows over which an expression of a statement can be asked for by itself.
@@ -26,6 +27,22 @@ impl Scope {
             Self::Row(table, id) => format!(" FROM {table} WHERE id = {id}"),
             Self::Table(table) => format!(" FROM {table} ORDER BY id"),
             Self::Pair(left, right) => format!(" FROM {left} l JOIN {right} r ON l.id = r.id ORDER BY l.id"),
+        }
+    }
+}
+
+impl Scope {
+    /// The clauses that leave one of the rows, for each row of a scope that has several.
+    pub(crate) fn single_rows(&self) -> Vec<String> {
+        let rows =
+            |name: &str| 1..=Table::ALL.iter().find(|table| table.name() == name).map_or(0, |table| table.rows());
+        match self {
+            Self::Constant | Self::Row(..) => Vec::new(),
+            Self::Table(name) => rows(name).map(|id| Self::Row(name, id).clauses()).collect(),
+            Self::Pair(left, right) => {
+                let clauses = |id| format!(" FROM {left} l JOIN {right} r ON l.id = r.id WHERE l.id = {id}");
+                rows(left).map(clauses).collect()
+            }
         }
     }
 }
@@ -110,8 +127,9 @@ impl Statement {
 
     /// The mark of an item, the highest where it has several.
     pub(crate) fn mark(&self, item: usize) -> Mark {
-        let marks = self.items.get(item).map(|item| item.all().into_iter().map(|(_, tree)| tree.mark).max());
-        marks.flatten().unwrap_or_default()
+        let Some(item) = self.items.get(item) else { return Mark::None };
+        let highest = item.all().into_iter().map(|(_, tree)| tree.mark).max().unwrap_or_default();
+        if highest == Mark::CubeRoot && item.mark != Mark::CubeRoot { Mark::OfCubeRoot } else { highest }
     }
 
     /// The query that gives Σ|x| in place of each sum or average of doubles; `None` where there is none.

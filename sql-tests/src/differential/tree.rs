@@ -23,6 +23,8 @@ pub(crate) enum Mark {
     None,
     /// A cube root, whose last digit is that of PostgreSQL's C library.
     CubeRoot,
+    /// Something computed from a cube root.
+    OfCubeRoot,
     /// A numeric whose scale is chosen otherwise.
     Scale,
     /// A double precision where PostgreSQL has a numeric.
