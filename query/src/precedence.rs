@@ -2,7 +2,8 @@
 //!
 //! It takes everything after `IS [NOT] DISTINCT FROM` as the right operand, AND and OR included. Parentheses leave a
 //! `Nested` in the tree, so an AND or OR that stands there bare was not meant to. It takes a power for the operand of the
-//! sign before it, which belongs to the base: `-2 ^ 2` is 4.
+//! sign before it, which belongs to the base: `-2 ^ 2` is 4. It takes `@ a + b` for a sum, of which PostgreSQL takes the
+//! absolute value.
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
@@ -28,6 +29,14 @@ impl VisitorMut for Mender {
             Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr } if is_power(expr) => {
                 *expression = signed(*op, expr);
             }
+            Expr::BinaryOp { left, op: op @ (BinaryOperator::Plus | BinaryOperator::Minus), right } => {
+                if let Expr::UnaryOp { op: prefix, expr } = left.as_ref()
+                    && is_loose(*prefix)
+                {
+                    let sum = Expr::BinaryOp { left: expr.clone(), op: op.clone(), right: right.clone() };
+                    *expression = Expr::UnaryOp { op: *prefix, expr: Box::new(sum) };
+                }
+            }
             // `x AND (p OR q)` without parentheses was `x AND p OR q`.
             Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
                 if let Expr::BinaryOp { left: first, op: BinaryOperator::Or, right: last } = right.as_ref() {
@@ -39,6 +48,12 @@ impl VisitorMut for Mender {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Operators that PostgreSQL's grammar does not know by name take sums for their operand.
+fn is_loose(prefix: UnaryOperator) -> bool {
+    use UnaryOperator::{BitwiseNot, PGAbs, PGCubeRoot, PGSquareRoot};
+    matches!(prefix, BitwiseNot | PGAbs | PGCubeRoot | PGSquareRoot)
 }
 
 fn is_power(expression: &Expr) -> bool {

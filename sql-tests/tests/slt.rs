@@ -50,6 +50,7 @@ files! {
     values_have_the_types_that_postgres_gives_them: "values.slt",
     what_the_differential_tester_found_stays_mended: "answers.slt",
     what_it_found_later_stays_mended: "differential_finds.slt",
+    what_it_found_last_stays_mended: "differential_last.slt",
     copy_reads_and_writes_what_postgres_does: "copy.slt",
     copy_has_every_option: "copy_options.slt",
     partitions_hold_what_they_are_named_for: "partitions.slt",

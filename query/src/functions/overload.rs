@@ -244,6 +244,10 @@ impl Overload {
                 Some(known) => Some(common_element(&known, passed)?),
             };
         }
+        let common = common.map(|known| match known {
+            SqlType::Varchar { .. } => SqlType::Varchar { length_max: None },
+            other => other,
+        });
         // Where several arguments may say it and none does, it is text.
         if self.is_alone_polymorphic() { common } else { common.or(Some(SqlType::Text)) }
     }
@@ -355,7 +359,11 @@ impl Function {
                 })
         };
         if !self.overloads.iter().any(open) {
-            return no_function(self.name, arguments);
+            let types: Vec<_> = arguments.iter().map(oid_of).collect();
+            return match known_function(self.name, &types) {
+                Ok(Some(_)) => missing_function(self.name, arguments),
+                Ok(None) | Err(_) => no_function(self.name, arguments),
+            };
         }
         let message = "could not determine polymorphic type because input has type unknown";
         QueryError::new(ErrorKind::DatatypeMismatch, message)
@@ -391,12 +399,21 @@ fn settled(name: &str, arguments: &[Option<SqlType>]) -> std::result::Result<Vec
 
 /// `function f(integer, unknown) does not exist`, with PostgreSQL's hint.
 pub(crate) fn no_function(name: &str, arguments: &[Option<SqlType>]) -> QueryError {
+    QueryError::new(ErrorKind::UndefinedFunction, format!("function {} does not exist", shown(name, arguments)))
+        .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+}
+
+/// For a function that PostgreSQL has with such arguments.
+fn missing_function(name: &str, arguments: &[Option<SqlType>]) -> QueryError {
+    QueryError::unsupported(format!("function {}", shown(name, arguments)))
+}
+
+fn shown(name: &str, arguments: &[Option<SqlType>]) -> String {
     let types: Vec<String> =
         arguments.iter().map(|known| known.as_ref().map_or("unknown".into(), SqlType::base_name)).collect();
     // What stands behind `@` tells functions apart that have one name outside.
     let name = name.split('@').next().unwrap_or(name);
-    QueryError::new(ErrorKind::UndefinedFunction, format!("function {name}({}) does not exist", types.join(", ")))
-        .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+    format!("{name}({})", types.join(", "))
 }
 
 impl fmt::Debug for Function {

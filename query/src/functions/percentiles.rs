@@ -83,7 +83,8 @@ impl AggregateUDFImpl for PercentileCont {
         };
         let [value, fractions] = types else { return Err(unknown()) };
         let value = match value {
-            DataType::Interval(_) => value.clone(),
+            // Lowering makes intervals of times.
+            DataType::Interval(_) | DataType::Time64(_) => value.clone(),
             number if number.is_numeric() || number.is_null() => DataType::Float64,
             _ => return Err(unknown()),
         };
@@ -91,7 +92,10 @@ impl AggregateUDFImpl for PercentileCont {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(answer_type(&types[0], &types[1]))
+        Ok(match types[0] {
+            DataType::Time64(_) => answer_type(&SqlType::Interval.data_type(), &types[1]),
+            _ => answer_type(&types[0], &types[1]),
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {

@@ -7,11 +7,14 @@
 //!     ntile(n)         n is the first row's
 //!     nth_value(x, n)  x of the row n of the frame; NULL where n is, or where there is no such row
 
+use super::overload::common_element;
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::casts::expression_field;
 use crate::scan::external;
 use arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options, interleave};
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue, not_impl_err};
 use datafusion::functions_window::lead_lag::{lag_udwf, lead_udwf};
 use datafusion::functions_window::nth_value::nth_value_udwf;
@@ -100,6 +103,13 @@ impl WindowUDFImpl for OfPartition {
     }
 
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
+        if let (Kind::Lag | Kind::Lead, [value, _, default]) = (self.kind, args.input_fields())
+            && let (Some(value), Some(default)) = (SqlType::from_field(value), SqlType::from_field(default))
+            && value.oid() != default.oid()
+            && let Some(common) = common_element(&value, &default)
+        {
+            return Ok(Arc::new(expression_field(&common).with_name(args.name())));
+        }
         Ok(Arc::new(self.inner.field(args)?.as_ref().clone().with_nullable(true)))
     }
 

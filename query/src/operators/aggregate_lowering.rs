@@ -1,71 +1,23 @@
 //! Aggregates of one name that compute in several ways: lowering chooses, as it sees what the arguments are.
 
-use super::casts::{CastContext, cast_call};
 use super::contexts::known_function;
 use super::lowering::{Argument, Lowering};
 use super::modifiers::unmodified;
 use super::resolution::{Operand, oid_of};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::array_aggregates::of_arrays;
-use crate::functions::overload::no_function;
+use crate::functions::overload::{common_element, no_function};
 use crate::functions::string_aggregate;
 use crate::scan::external;
 use arrow::datatypes::DataType;
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
-use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, LogicalPlan, Projection, WindowFunctionDefinition};
+use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable, WindowFunctionDefinition};
 use std::sync::Arc;
 
 /// Window functions that give back a value of their first argument.
 const VALUES_GIVEN_BACK: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
-
-/// Arrays of varchar and char(n) say what their items are, which `array_agg` forgets.
-pub(super) fn with_item_types(node: LogicalPlan, context: &CastContext) -> Result<LogicalPlan> {
-    let calls: Vec<&Expr> = match &node {
-        LogicalPlan::Aggregate(aggregate) => aggregate.aggr_expr.iter().collect(),
-        LogicalPlan::Window(window) => window.window_expr.iter().collect(),
-        _ => return Ok(node),
-    };
-    let input = merge_schema(&node.inputs());
-    let types = calls.into_iter().map(|call| item_type(call, &input)).collect::<Result<Vec<_>>>()?;
-    if types.iter().all(Option::is_none) {
-        return Ok(node);
-    }
-    let first = node.schema().fields().len() - types.len();
-    let shown = node.schema().iter().enumerate().map(|(index, (qualifier, field))| {
-        let column = Expr::from((qualifier, field));
-        match index.checked_sub(first).and_then(|index| types[index].clone()) {
-            Some(item) => {
-                let plain = SqlType::Array(Box::new(SqlType::Text));
-                let named = cast_call(column, plain, SqlType::Array(Box::new(item)), context);
-                let named = unmodified(named, node.schema())?;
-                Ok(named.alias_qualified(qualifier.cloned(), field.name()))
-            }
-            None => Ok(column),
-        }
-    });
-    let shown = shown.collect::<Result<Vec<_>>>()?;
-    Projection::try_new(shown, Arc::new(node)).map(LogicalPlan::Projection)
-}
-
-/// The type of the items that an `array_agg` collects, where their Arrow type does not say it.
-fn item_type(call: &Expr, input: &DFSchema) -> Result<Option<SqlType>> {
-    let (name, arguments) = match call {
-        Expr::Alias(alias) => return item_type(&alias.expr, input),
-        Expr::AggregateFunction(call) => (call.func.name(), &call.params.args),
-        Expr::WindowFunction(call) => (call.fun.name(), &call.params.args),
-        _ => return Ok(None),
-    };
-    let ("array_agg", Some(value)) = (name, arguments.first()) else { return Ok(None) };
-    let (_, field) = value.to_field(input)?;
-    Ok(match SqlType::from_field(&field) {
-        Some(SqlType::Varchar { .. }) => Some(SqlType::Varchar { length_max: None }),
-        Some(SqlType::Bpchar { length }) => Some(SqlType::Bpchar { length }),
-        _ => None,
-    })
-}
 
 /// The array_agg of arrays, where the arguments are some.
 fn array_aggregate(
@@ -87,6 +39,14 @@ impl Lowering<'_> {
         if let Some(chosen) = array_aggregate(&call.func, &call.params.args, schema)? {
             call.func = chosen;
         }
+        if call.func.name() == "percentile_cont"
+            && let Some(value) = call.params.args.first_mut()
+        {
+            let times = Argument::new(value.clone(), None, schema)?;
+            if times.known == Some(SqlType::Time) {
+                *value = self.met(times, &SqlType::Interval).map_err(external)?;
+            }
+        }
         Ok(call)
     }
 
@@ -99,7 +59,7 @@ impl Lowering<'_> {
             let message = "DISTINCT is not implemented for window functions";
             return Err(external(QueryError::new(ErrorKind::FeatureNotSupported, message)));
         }
-        self.check_default(&call, schema)?;
+        self.settle_default(&mut call, schema)?;
         if VALUES_GIVEN_BACK.contains(&call.fun.name())
             && let Some(value) = call.params.args.first_mut()
         {
@@ -119,16 +79,25 @@ impl Lowering<'_> {
         Ok(call)
     }
 
-    /// The value that `lag` and `lead` give beyond the rows is of a type that goes together with that of the others.
-    fn check_default(&self, call: &WindowFunction, schema: &DFSchema) -> Result<()> {
+    /// The value that `lag` and `lead` give beyond the rows has one type with the others.
+    fn settle_default(&self, call: &mut WindowFunction, schema: &DFSchema) -> Result<()> {
         let ("lag" | "lead", [_, _, _]) = (call.fun.name(), call.params.args.as_slice()) else { return Ok(()) };
-        let operands = call.params.args.iter().map(|value| Ok(Argument::new(value.clone(), None, schema)?.operand()));
-        let operands = operands.collect::<Result<Vec<Operand>>>()?;
+        let arguments = call.params.args.iter().map(|value| Argument::new(value.clone(), None, schema));
+        let arguments = arguments.collect::<Result<Vec<Argument>>>()?;
+        let operands: Vec<Operand> = arguments.iter().map(Argument::operand).collect();
         let types: Vec<_> = operands.iter().map(oid_of).collect();
-        match known_function(call.fun.name(), &types).map_err(external)? {
-            Some(_) => Ok(()),
-            None => Err(external(no_function(call.fun.name(), &operands))),
+        if known_function(call.fun.name(), &types).map_err(external)?.is_none() {
+            return Err(external(no_function(call.fun.name(), &operands)));
         }
+        if types[0] != types[2]
+            && let (Some(value), Some(default)) = (&operands[0], &operands[2])
+            && let Some(common) = common_element(value, default)
+        {
+            for (place, argument) in arguments.into_iter().enumerate().filter(|(place, _)| *place != 1) {
+                call.params.args[place] = self.met(argument, &common).map_err(external)?;
+            }
+        }
+        Ok(())
     }
 
     /// The string_agg that collects rows, where the other one does not do: see `functions/string_aggregate`.

@@ -7,6 +7,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum};
 use arrow::compute::kernels::numeric;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use catalog::sql_type::SqlType;
@@ -90,7 +91,28 @@ impl Arithmetic {
         };
         let computed = computed.map_err(|error| arithmetic_error(error, &self.result))?;
         check_floats(self.operator, &computed, left, right).map_err(external)?;
-        Ok(computed)
+        let computed = with_one_nan(computed);
+        if *computed.data_type() == self.result {
+            return Ok(computed);
+        }
+        // A remainder has no more digits than its narrower operand.
+        Ok(cast_with_options(&computed, &self.result, &CastOptions { safe: false, ..CastOptions::default() })?)
+    }
+}
+
+/// `Infinity - Infinity` is a NaN with a sign, which Arrow's order tells from others.
+fn with_one_nan(computed: ArrayRef) -> ArrayRef {
+    fn mended<T: ArrowPrimitiveType>(computed: &ArrayRef, is_nan: fn(T::Native) -> bool, nan: T::Native) -> ArrayRef {
+        let values = computed.as_primitive::<T>();
+        if !values.values().iter().any(|value| is_nan(*value)) {
+            return Arc::clone(computed);
+        }
+        Arc::new(values.unary::<_, T>(|value| if is_nan(value) { nan } else { value }))
+    }
+    match computed.data_type() {
+        DataType::Float64 => mended::<Float64Type>(&computed, f64::is_nan, f64::NAN),
+        DataType::Float32 => mended::<Float32Type>(&computed, f32::is_nan, f32::NAN),
+        _ => computed,
     }
 }
 

@@ -88,8 +88,14 @@ impl SiteCall {
                     literal: literals.get(index).copied().flatten(),
                     place: self.places.operands.get(index).copied().flatten(),
                 };
-                let (left, right) = with_digits(operator, &guest(left, 0), &guest(right, 1))?;
-                self.binary_result(operator, &left, &right, fields)
+                let guests = [guest(left, 0), guest(right, 1)];
+                let (left, right) = with_digits(operator, &guests[0], &guests[1])?;
+                let result = self.binary_result(operator, &left, &right, fields)?;
+                let (left, right) = settled(operator, &left, &right);
+                for (guest, to) in guests.iter().zip([left, right]).filter(|(guest, _)| guest.known.is_none()) {
+                    check_literal(guest.literal, &to).map_err(|error| error.position(guest.place))?;
+                }
+                Ok(result)
             }
             (SiteKind::Prefix(prefix), [operand]) => match (prefix, prefix.operand_type(operand)?) {
                 (Prefix::SquareRoot | Prefix::CubeRoot, _) => Ok(untyped(&SqlType::Float8)),

@@ -142,10 +142,10 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
             date_to_timestamp(array, |local| to_instant(local, &context.zone)).map(|instants| with_utc(&instants))
         }
         (SqlType::Timestamp, SqlType::TimestampTz) => {
-            Ok(with_utc(&map_moments(array, |local| to_instant(local, &context.zone))))
+            in_range(map_moments(array, |local| to_instant(local, &context.zone))).map(|instants| with_utc(&instants))
         }
         (SqlType::TimestampTz, SqlType::Timestamp) => {
-            Ok(map_moments(array, |instant| to_local(instant, &context.zone)))
+            in_range(map_moments(array, |instant| to_local(instant, &context.zone)))
         }
         (SqlType::Timestamp, SqlType::Date) => Ok(moments_to_dates(array, |local| local)),
         (SqlType::TimestampTz, SqlType::Date) => {
@@ -389,6 +389,16 @@ fn map_moments(array: &ArrayRef, change: impl Fn(i64) -> i64) -> ArrayRef {
     Arc::new(moments.with_timezone_opt(None::<Arc<str>>))
 }
 
+/// Moments before PostgreSQL's calendar begins, to which a zone may lead, are refused.
+fn in_range(moments: ArrayRef) -> Converted {
+    let values = moments.as_primitive::<TimestampMicrosecondType>();
+    let is_outside = |moment: i64| moment < *TIMESTAMP_MICROS.start();
+    if values.values().iter().any(|moment| is_outside(*moment)) && values.iter().flatten().any(is_outside) {
+        return Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "timestamp out of range"));
+    }
+    Ok(moments)
+}
+
 fn with_utc(array: &ArrayRef) -> ArrayRef {
     Arc::new(array.as_primitive::<TimestampMicrosecondType>().clone().with_timezone("UTC"))
 }
@@ -412,6 +422,13 @@ fn date_to_timestamp(array: &ArrayRef, change: impl Fn(i64) -> i64) -> Converted
         None => Ok(None),
     });
     Ok(Arc::new(moments.collect::<std::result::Result<TimestampMicrosecondArray, _>>()?))
+}
+
+/// Dates of which those beyond the last timestamp are the last that is none.
+fn within_timestamps(dates: &ArrayRef) -> ArrayRef {
+    let last = (TIMESTAMP_MICROS.end() / DAY_MICROS) as i32;
+    let dates: Date32Array = dates.as_primitive::<Date32Type>().unary(|day| day.min(last));
+    Arc::new(dates)
 }
 
 fn moments_to_dates(array: &ArrayRef, local: impl Fn(i64) -> i64) -> ArrayRef {
@@ -460,6 +477,20 @@ pub(crate) fn cast_call(argument: Expr, from: SqlType, to: SqlType, context: &Ca
     Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(Arc::new(function), vec![argument]))
 }
 
+/// The same, where a date beyond the last timestamp becomes that.
+pub(crate) fn cast_call_clamped(argument: Expr, from: SqlType, to: SqlType, context: &CastContext) -> Expr {
+    let cast = CastFunction { is_clamped: true, ..CastFunction::new(from, to, context.zone) };
+    let function = Arc::new(ScalarUDF::new_from_impl(cast));
+    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(function, vec![argument]))
+}
+
+/// The date behind a cast to a type of moments.
+pub(super) fn cast_date<'a>(value: &'a Expr, moments: &SqlType) -> Option<&'a Expr> {
+    let Expr::ScalarFunction(call) = value else { return None };
+    let cast = call.func.inner().downcast_ref::<CastFunction>()?;
+    (cast.from == SqlType::Date && cast.to == *moments).then(|| call.args.first()).flatten()
+}
+
 /// A cast as a function of one argument.
 #[derive(Debug)]
 struct CastFunction {
@@ -467,6 +498,8 @@ struct CastFunction {
     to: SqlType,
     /// The session's time zone, where it has a say; so a plan's casts are immutable.
     zone: Zone,
+    /// Whether dates beyond the last timestamp become that, as comparisons take them.
+    is_clamped: bool,
     signature: Signature,
 }
 
@@ -474,13 +507,13 @@ impl CastFunction {
     fn new(from: SqlType, to: SqlType, zone: Zone) -> Self {
         let zoned = from == SqlType::TimestampTz || to == SqlType::TimestampTz;
         let zone = if zoned { zone } else { Zone::UTC };
-        Self { from, to, zone, signature: Signature::any(1, Volatility::Immutable) }
+        Self { from, to, zone, is_clamped: false, signature: Signature::any(1, Volatility::Immutable) }
     }
 }
 
 impl PartialEq for CastFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.from == other.from && self.to == other.to && self.zone == other.zone
+        self.from == other.from && self.to == other.to && self.zone == other.zone && self.is_clamped == other.is_clamped
     }
 }
 
@@ -521,7 +554,10 @@ impl ScalarUDFImpl for CastFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let context = CastContext { zone: self.zone, ..CastContext::from_options(&args.config_options) };
-        let convert = |array: &ArrayRef| cast_array(array, &self.from, &self.to, &context).map_err(external);
+        let convert = |array: &ArrayRef| {
+            let clamped = self.is_clamped.then(|| within_timestamps(array));
+            cast_array(clamped.as_ref().unwrap_or(array), &self.from, &self.to, &context).map_err(external)
+        };
         match &args.args[0] {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(convert(array)?)),
             ColumnarValue::Scalar(value) => {

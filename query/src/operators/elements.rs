@@ -71,6 +71,7 @@ impl Lowering<'_> {
         left: Argument,
         right: Argument,
     ) -> Result<Expr, QueryError> {
+        check(operator, &left.known, &right.known)?;
         let element = match (&right.known, &left.known) {
             (Some(SqlType::Array(element)), _) => element.as_ref().clone(),
             (_, Some(known)) => known.clone(),

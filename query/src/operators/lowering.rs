@@ -4,22 +4,25 @@
 //! becomes a checked kernel, operators over dates and intervals the procedure of PostgreSQL's name. A literal beside a typed operand
 //! is read by that type's reader here, once, and what cannot be read is an error at the literal.
 
-use super::aggregate_lowering::with_item_types;
 use super::arithmetic::arithmetic_call;
+use super::array_items::{subquery_with_item_types, with_item_types};
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
 use super::casts::{CastContext, cast_call, expression_field, is_text, literal};
+use super::contexts::known_function;
+use super::date_bounds::{compared_casts, compared_dates};
 use super::document_lowering::refuse_grouped_json;
 use super::frames;
 use super::in_lists::keep_lists_apart;
 use super::modifiers::{modified_value, unmodified};
 use super::prefixes::Prefix;
-use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
+use super::resolution::{Operand, Resolved, oid_of, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
 use crate::functions::aggregates::AVERAGE;
 use crate::functions::moments::INTERVAL_LENGTH;
 use crate::functions::numerics::lowered_trim_scale;
-use crate::functions::overload::{Function, innermost};
+use crate::functions::overload::{Function, innermost, no_function};
 use crate::functions::{constant_value, in_zone};
+use crate::pg_catalog::functions_by_name;
 use crate::scan::external;
 use crate::set_operations::{is_set_operation, opaque};
 use crate::types::Zone;
@@ -173,6 +176,10 @@ impl Lowering<'_> {
             Expr::ScalarFunction(call) if matches!(call.func.name(), "array_element" | "array_slice") => {
                 Ok(Transformed::yes(subscripted(call)?))
             }
+            Expr::ScalarFunction(call) => {
+                check_documents(&call, schema)?;
+                Ok(Transformed::no(Expr::ScalarFunction(call)))
+            }
             Expr::AggregateFunction(call) => {
                 let call = self.chosen_aggregate(call, schema)?;
                 self.document_aggregate(call, schema).map(Transformed::yes)
@@ -187,6 +194,7 @@ impl Lowering<'_> {
             }),
             Expr::InList(list) => self.in_list(list, schema),
             Expr::BinaryExpr(both) if matches!(both.op, Operator::And | Operator::Or) => Ok(keep_lists_apart(both)),
+            Expr::ScalarSubquery(subquery) => subquery_with_item_types(subquery, self.context).map(Transformed::yes),
             Expr::InSubquery(found) => self.in_subquery(found, schema),
             Expr::SetComparison(compared) => self.set_comparison(compared, schema),
             other => Ok(Transformed::no(other)),
@@ -305,6 +313,17 @@ impl Lowering<'_> {
         let (left_type, right_type) = settled(operator, &left_known, &right_known);
         let (left, right) = (self.typed(left, &left_type)?, self.typed(right, &right_type)?);
         Ok(match resolved {
+            Resolved::Comparison { operator, cast_to: Some(moments), .. }
+                if (left_type == SqlType::Date) != (right_type == SqlType::Date) =>
+            {
+                let (left, right) = ((left, &left_type), (right, &right_type));
+                compared_dates(left, operator, right, &moments, self.context)
+            }
+            Resolved::Comparison { operator, .. }
+                if let Some(bounded) = compared_casts(&left, operator, &right, &left_type, self.context) =>
+            {
+                bounded
+            }
             Resolved::Comparison { operator, common, cast_to } => {
                 let (left, right) = match (common, cast_to) {
                     (Some(common), Some(cast_to)) => (
@@ -531,7 +550,6 @@ impl Lowering<'_> {
             (from, to),
             (SqlType::Int2, SqlType::Int4 | SqlType::Int8 | SqlType::Float8)
                 | (SqlType::Int4, SqlType::Int8 | SqlType::Float8)
-                | (SqlType::Date, SqlType::Timestamp)
         );
         if widening {
             return datafusion::logical_expr::cast(value, to.data_type());
@@ -574,6 +592,23 @@ impl Argument {
     /// A value of a known type.
     pub(super) fn known(expression: Expr, known: SqlType) -> Self {
         Self { expression, known: Some(known), place: None, is_alias: false, modifier: -1 }
+    }
+}
+
+/// To DataFusion's own functions json and jsonb are texts. Fails where PostgreSQL has functions of a call's name, and none
+/// that takes arguments of these types.
+fn check_documents(call: &ScalarFunction, schema: &DFSchema) -> Result<()> {
+    let name = call.func.name();
+    let operands = call.args.iter().map(|value| Ok(Argument::new(value.clone(), None, schema)?.known));
+    let operands = operands.collect::<Result<Vec<Operand>>>()?;
+    let is_document = |operand: &Operand| matches!(operand, Some(SqlType::Json | SqlType::Jsonb));
+    if !operands.iter().any(is_document) || functions_by_name(name).is_empty() {
+        return Ok(());
+    }
+    let types: Vec<_> = operands.iter().map(oid_of).collect();
+    match known_function(name, &types).map_err(external)? {
+        Some(_) => Ok(()),
+        None => Err(external(no_function(name, &operands))),
     }
 }
 

@@ -10,6 +10,7 @@
 use super::call::is_left_to_arrow;
 use super::candidates::{UNKNOWN, common_type, is_coercible};
 use super::casts::{cast_call, expression_field};
+use super::contexts::operator_operands;
 use super::lowering::{Argument, Lowering, binary_expression};
 use super::modifiers::with_modifier;
 use super::resolution::{Operand, as_decimal, is_float, resolve, settled};
@@ -96,6 +97,11 @@ impl Meeting {
             Self::NullIf => {
                 let [value, other] = pair(guests)?;
                 resolve(&BinaryOperator::Eq, &value.known, &other.known)?;
+                if let (Some(known), Some(beside)) = (&value.known, &other.known)
+                    && let Some(wider) = compared_as(known, beside)
+                {
+                    return Ok(wider);
+                }
                 // Texts of any kind are compared as text.
                 Ok(match settled(&BinaryOperator::Eq, &value.known, &other.known).0 {
                     SqlType::Varchar { .. } => SqlType::Text,
@@ -107,6 +113,17 @@ impl Meeting {
                 resolve(&BinaryOperator::Eq, &left.known, &right.known).map(|_| SqlType::Bool)
             }
         }
+    }
+}
+
+/// The type that a value becomes where it is compared with one of another, if it is a number that becomes another number.
+fn compared_as(value: &SqlType, beside: &SqlType) -> Option<SqlType> {
+    let types = operator_operands("=", &[value.oid(), beside.oid()]).ok()?;
+    match SqlType::from_oid(*types.first()?)? {
+        same if same.oid() == value.oid() => None,
+        SqlType::Numeric { .. } => SqlType::from_data_type(&as_decimal(value)),
+        SqlType::Float8 => Some(SqlType::Float8),
+        _ => None,
     }
 }
 
@@ -344,11 +361,14 @@ impl Lowering<'_> {
         let [value, other] = <[Argument; 2]>::try_from(arguments)
             .map_err(|_| QueryError::new(ErrorKind::Syntax, "NULLIF takes two values"))?;
         let modifier = value.modifier();
+        let has_one_type = other.known.as_ref().is_none_or(|known| known.data_type() == result.data_type());
         let value = self.met(value, result)?;
         let left = Argument::known(value.clone(), result.clone());
         let null = Expr::Literal(ScalarValue::try_from(&result.data_type()).unwrap_or(ScalarValue::Null), None);
         let met = match self.binary(&BinaryOperator::Eq, left, other)? {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) if *left == value && !is_float(result) => {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
+                if *left == value && has_one_type && !is_float(result) =>
+            {
                 expr_fn::nullif(value, *right)
             }
             equal => when(equal, null).otherwise(value).map_err(|error| QueryError::unsupported(error.to_string()))?,

@@ -16,6 +16,7 @@
 
 mod aggregate_lowering;
 pub(crate) mod arithmetic;
+mod array_items;
 pub(crate) mod averaged_sums;
 pub(crate) mod call;
 pub(crate) mod candidates;
@@ -23,6 +24,7 @@ pub(crate) mod casts;
 mod checks;
 mod conditions;
 pub(crate) mod contexts;
+mod date_bounds;
 mod document_lowering;
 mod elements;
 mod equal_filters;

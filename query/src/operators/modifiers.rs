@@ -80,6 +80,27 @@ fn of_interval(fields: Option<&IntervalFields>, digits: Option<u64>) -> Option<M
     Some(Modifier { digits: kept(digits), unit: fields.and_then(smallest), number })
 }
 
+impl Modifier {
+    /// An interval's text, with the unit of a number that stands last without one: `interval '1 day 5' day to hour`.
+    pub(super) fn with_unit(self, text: &str) -> String {
+        let last = text.split_ascii_whitespace().next_back().unwrap_or_default();
+        let is_number = last.parse::<f64>().is_ok_and(f64::is_finite);
+        match self.unit {
+            Some(unit) if is_number => format!("{text} {unit}"),
+            None if self.is_minutes() && last.matches(':').count() == 1 && !last.contains('.') => {
+                let (before, sign) = (&text[..text.len() - last.len()], if last.starts_with('-') { "-" } else { "" });
+                format!("{before}{sign}00:{}", last.trim_start_matches(['-', '+']))
+            }
+            _ => text.to_string(),
+        }
+    }
+
+    /// Whether `12:34` is minutes and seconds.
+    fn is_minutes(self) -> bool {
+        self.number >> 16 == units_of(&IntervalFields::MinuteToSecond)
+    }
+}
+
 fn kept(digits: Option<u64>) -> Option<u64> {
     digits.filter(|digits| *digits < DIGITS_MAX)
 }

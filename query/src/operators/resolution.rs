@@ -44,6 +44,7 @@ pub(crate) fn implicit_cost(from: &SqlType, to: &SqlType) -> Option<u32> {
         (Int2 | Int4 | Int8 | Numeric { .. } | Float4, Float8) => PREFERRED,
         (Date | Timestamp, TimestampTz) | (Time, Interval) => PREFERRED,
         (SqlType::Oid, Int8) => OTHER,
+        (SqlType::Array(from), SqlType::Array(to)) => implicit_cost(from, to),
         (Bool, _) => None,
         _ => None,
     }
@@ -176,15 +177,6 @@ pub(crate) fn oid_of(operand: &Operand) -> Oid {
     operand.as_ref().map_or(UNKNOWN, SqlType::oid)
 }
 
-/// A type of texts as text, because they compare with each other.
-fn plain(sql_type: &SqlType) -> SqlType {
-    match sql_type {
-        SqlType::Varchar { .. } => SqlType::Text,
-        SqlType::Bpchar { .. } => SqlType::Bpchar { length: None },
-        other => other.clone(),
-    }
-}
-
 /// The operator for these operand types.
 pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<Resolved, QueryError> {
     let (left_type, right_type) = settled(operator, left, right);
@@ -228,6 +220,10 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
     }
     if let Some(ordering) = array_ordering(operator, &left_type, &right_type) {
         return ordering.ok_or_else(unknown);
+    }
+    let is_array = |sql_type: &SqlType| matches!(sql_type, SqlType::Array(_));
+    if (is_array(&left_type) || is_array(&right_type)) && unknown_operands(operator, left, right).is_err() {
+        return Err(unknown());
     }
     if left_class == Class::Other || right_class == Class::Other {
         return native(operator).map(Resolved::Native).ok_or_else(unknown);
@@ -339,7 +335,7 @@ fn set_operator(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> O
         _ => return None,
     };
     let element = |array: &SqlType| match array {
-        SqlType::Array(_) => Some(plain(innermost(array)).oid()),
+        SqlType::Array(_) => Some(innermost(array).oid()),
         _ => None,
     };
     let known = element(left).is_some() && element(left) == element(right);
@@ -472,8 +468,13 @@ fn decimal_arithmetic(operator: Operator, left: DataType, right: DataType) -> Op
     };
     let operands = (widened(left), widened(right));
     let coercer = BinaryTypeCoercer::new(&operands.0, &operator, &operands.1);
-    let result = coercer.get_result_type().ok()?;
+    let result = narrowed(coercer.get_result_type().ok()?);
     Some(Resolved::Arithmetic { operator, operands, result })
+}
+
+/// The decimal that a numeric of so many digits is kept in.
+fn narrowed(data_type: DataType) -> DataType {
+    SqlType::from_data_type(&data_type).map_or(data_type, |known| known.data_type())
 }
 
 fn digits(data_type: &DataType) -> (u8, i8) {

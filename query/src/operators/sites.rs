@@ -9,7 +9,7 @@ use super::checks::Check;
 use super::elements::is_query;
 use super::json_syntax::{aggregate_of_array, order_distinct};
 use super::meetings::Meeting;
-use super::modifiers::{literal_modifier, modifier_of};
+use super::modifiers::{Modifier, literal_modifier, modifier_of};
 use super::ordinals::{restore_in_window, restore_ordinals};
 use super::prefixes::Prefix;
 use super::variadic_calls::variadic_argument;
@@ -28,7 +28,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Spanned, Subscript, TrimWhereField,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, Spanned, Subscript, TrimWhereField,
     UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -97,6 +97,13 @@ impl VisitorMut for Annotator<'_> {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        if let Some(condition) = select.selection.take() {
+            select.selection = Some(self.condition("WHERE", condition));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
         let taken = std::mem::replace(expression, Expr::Value(Value::Null.into()));
         match self.rewritten(taken) {
@@ -160,8 +167,9 @@ impl Annotator<'_> {
                 let modifier = modifier_of(&data_type);
                 let operands = vec![self.place(&expr)];
                 let site = site.or(operands[0]);
-                let expr = match to {
-                    SqlType::Float4 | SqlType::Float8 => self.numeric_literal(&expr).map_or(expr, Box::new),
+                let expr = match (&to, modifier) {
+                    (SqlType::Float4 | SqlType::Float8, _) => self.numeric_literal(&expr).map_or(expr, Box::new),
+                    (SqlType::Interval, Some(modifier)) => Box::new(with_unit(*expr, modifier)),
                     _ => expr,
                 };
                 let cast = self.add(SiteKind::Cast(to), Places { site, operands }, vec![*expr]);
@@ -262,6 +270,8 @@ impl Annotator<'_> {
                     restore_in_window(window);
                 }
                 if let Some(filter) = &mut function.filter {
+                    let condition = std::mem::replace(filter.as_mut(), Expr::Value(Value::Null.into()));
+                    **filter = self.condition("FILTER", condition);
                     self.unify(filter);
                 }
                 window_syntax::name_exclusion(&mut function)?;
@@ -445,17 +455,9 @@ impl Annotator<'_> {
             interval;
         let digits = fractional_seconds_precision.or(leading_precision);
         let modifier = literal_modifier(leading_field.as_ref(), last_field.as_ref(), digits);
-        let text = match *value {
-            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
-                let unit = leading_field.or(last_field).map(|field| field.to_string().to_lowercase());
-                let plain = text.trim().parse::<f64>().is_ok();
-                let text = match unit {
-                    Some(unit) if plain => format!("{} {unit}", text.trim()),
-                    _ => text,
-                };
-                Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
-            }
-            other => other,
+        let text = match modifier {
+            Some(modifier) => with_unit(*value, modifier),
+            None => *value,
         };
         let cast = self.cast(text, SqlType::Interval);
         Ok(match modifier {
@@ -489,6 +491,17 @@ impl Annotator<'_> {
         }
         let text = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span });
         self.cast(text, SqlType::numeric())
+    }
+}
+
+/// A literal interval's text with the unit that its type's fields say.
+fn with_unit(literal: Expr, modifier: Modifier) -> Expr {
+    match literal {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) => {
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(modifier.with_unit(&text)), span })
+        }
+        Expr::Nested(inner) => Expr::Nested(Box::new(with_unit(*inner, modifier))),
+        other => other,
     }
 }
 

@@ -12,6 +12,7 @@
 //!     samples              TABLESAMPLE
 //!     records              json_to_recordset(j) AS x(a int)
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
+//!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     recursion            the types of WITH RECURSIVE
 //!     whole_rows           SELECT t FROM t
 //!
@@ -21,6 +22,7 @@ mod constants;
 pub(crate) mod direct_arguments;
 mod limits;
 mod names;
+mod open_outputs;
 mod quantified;
 mod records;
 mod recursion;
@@ -38,7 +40,7 @@ pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::is_known_collation;
 use crate::planner::Planning;
-use crate::query_places::place_of;
+use crate::query_places::{place_of, position_message};
 use crate::statement::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
@@ -79,6 +81,10 @@ impl Speller<'_> {
     }
 
     fn refuse_constant(&self, query: &Query) -> Result<(), QueryError> {
+        if let Some((number, place)) = names::negative_position(query) {
+            let message = position_message("ORDER BY", &number);
+            return Err(self.placed(QueryError::new(ErrorKind::InvalidColumnReference, message), place));
+        }
         let Some((clause, constant)) = names::misplaced_constant(query) else { return Ok(()) };
         let error = QueryError::new(ErrorKind::Syntax, format!("non-integer constant in {clause}"));
         Err(self.placed(error, constant))
@@ -117,6 +123,7 @@ impl VisitorMut for Speller<'_> {
     type Break = QueryError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        open_outputs::in_with(query);
         let settled = names::refuse_writers(query)
             .and_then(|()| recursion::settle(query, self.context))
             .and_then(|()| windows::settle(query, self.context))
@@ -130,6 +137,7 @@ impl VisitorMut for Speller<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
+        open_outputs::in_factor(factor);
         let context = self.context;
         for spell in [samples::spelt_out, records::spelt_out] {
             match spell(factor, context) {
@@ -138,6 +146,11 @@ impl VisitorMut for Speller<'_> {
                 Err(error) => return ControlFlow::Break(error),
             }
         }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
+        open_outputs::in_expression(expression);
         ControlFlow::Continue(())
     }
 

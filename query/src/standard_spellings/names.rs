@@ -10,8 +10,8 @@ use crate::error::QueryError;
 use crate::output_names::{hidden_name, output_name};
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    Cte, Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, ValueWithSpan,
-    Visit, Visitor,
+    Cte, Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, UnaryOperator, Value,
+    ValueWithSpan, Visit, Visitor,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -104,6 +104,20 @@ fn is_misplaced(item: &Expr) -> bool {
         Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Placeholder(_)),
         _ => false,
     }
+}
+
+/// The number of a column that ORDER BY counts below zero, as no column is, with its digits.
+pub(super) fn negative_position(query: &Query) -> Option<(String, &Expr)> {
+    let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &query.order_by else { return None };
+    items.iter().find_map(|item| {
+        let Expr::UnaryOp { op: UnaryOperator::Minus, expr } = bare(&item.expr) else { return None };
+        match bare(expr) {
+            Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits.parse::<i32>().is_ok() => {
+                Some((format!("-{digits}"), &item.expr))
+            }
+            _ => None,
+        }
+    })
 }
 
 fn is_star(item: &SelectItem) -> bool {

@@ -3,7 +3,7 @@
 //! BETWEEN SYMMETRIC and WITH TIES come from the tokens as calls and become trees that print as standard SQL, because
 //! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here.
 
-use super::tokens::{SYMMETRIC, WITH_TIES};
+use super::tokens::{IN_LIST, SYMMETRIC, WITH_TIES};
 use crate::error::{ErrorKind, QueryError};
 use crate::statement::{byte_offset, position_of};
 use datafusion::sql::sqlparser::ast::{
@@ -87,6 +87,18 @@ impl VisitorMut for Mender<'_> {
         {
             *expression = symmetric(expr, *negated, low, high);
         }
+        if let Expr::InList { list, .. } = expression
+            && let Some(first) = list.first_mut()
+            && let Some(query) = argument_of(first, IN_LIST)
+        {
+            *first = query;
+        }
+        if let Expr::BinaryOp { left, op, .. } = expression
+            && is_comparison(op)
+            && matches!(left.as_ref(), Expr::BinaryOp { op, .. } if is_comparison(op))
+        {
+            return ControlFlow::Break(self.syntax_error_behind(left, op));
+        }
         ControlFlow::Continue(())
     }
 }
@@ -104,6 +116,17 @@ impl Mender<'_> {
         let word = if letters > 0 { &text[..letters] } else { text.get(..1).unwrap_or_default() };
         QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{word}\""))
             .position(position_of(self.source, span.start))
+    }
+
+    /// The same at the operator behind an operand.
+    fn syntax_error_behind(&self, operand: &Expr, operator: &BinaryOperator) -> QueryError {
+        let end = byte_offset(self.source, operand.span().end);
+        let rest = self.source.get(end..).unwrap_or_default();
+        let found = rest.find(['<', '=', '>', '!']);
+        let is_other = found.is_some_and(|found| rest[found..].starts_with("!="));
+        let shown = if is_other { "!=".to_string() } else { operator.to_string() };
+        let place = found.map(|found| self.source[..end + found].chars().count() + 1);
+        QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{shown}\"")).position(place)
     }
 
     /// The same at the first place where the text has a word that the tree has lost.
@@ -165,6 +188,12 @@ impl Mender<'_> {
         let known = matches!(sample.name, Some(TableSampleMethod::Bernoulli | TableSampleMethod::System));
         (!plain || !known).then(|| self.syntax_error_at_word("TABLESAMPLE"))
     }
+}
+
+/// Comparisons do not associate: `a < b < c` needs parentheses.
+fn is_comparison(operator: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 fn is_star(item: &SelectItem) -> bool {

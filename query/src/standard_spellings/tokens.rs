@@ -3,6 +3,7 @@
 //!     TABLE t                             SELECT * FROM t
 //!     FETCH FIRST 5 ROWS ONLY             LIMIT 5
 //!     FETCH FIRST 5 ROWS WITH TIES        LIMIT "with ties"(5)
+//!     x IN ((SELECT 1), 2)                x IN ("in list"((SELECT 1)), 2)
 //!     x BETWEEN SYMMETRIC a AND b         x BETWEEN "between symmetric"(a) AND b
 //!     trim(LEADING FROM x)                ltrim(x)
 //!     substring(x SIMILAR p ESCAPE e)     substring(x FROM p FOR e)
@@ -35,6 +36,8 @@ pub(super) const WITH_TIES: &str = "with ties";
 pub(crate) const ROWS_FROM: &str = "rows from";
 /// The call around the first bound of BETWEEN SYMMETRIC.
 pub(super) const SYMMETRIC: &str = "between symmetric";
+/// The call around a subquery that is the first of several items.
+pub(super) const IN_LIST: &str = "in list";
 /// The farthest that the end of a cast may be from a window frame's offset, in tokens.
 const OFFSET_TOKENS_MAX: usize = 8;
 
@@ -47,6 +50,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::TABLE => commands.spell_out(tokens, index),
             Keyword::FETCH if index > 0 => fetch(tokens, index),
             Keyword::BETWEEN => between(tokens, index),
+            Keyword::IN => in_list(tokens, index),
             Keyword::TRIM => trim(tokens, index),
             Keyword::SUBSTRING => similar_part(tokens, index),
             Keyword::LIKE | Keyword::ILIKE => quantified_like(tokens, index),
@@ -388,6 +392,18 @@ fn between(tokens: &mut Vec<TokenWithSpan>, index: usize) {
         }
         _ => {}
     }
+}
+
+/// A list that begins with a subquery, which the parser would take for a query as a whole.
+fn in_list(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let first = index + 2;
+    let is_query = matches!(keyword(tokens, first + 1), Keyword::SELECT | Keyword::WITH);
+    if *token(tokens, index + 1) != Token::LParen || *token(tokens, first) != Token::LParen || !is_query {
+        return;
+    }
+    let Some(end) = closing(tokens, first).filter(|end| *token(tokens, end + 1) == Token::Comma) else { return };
+    replace(tokens, end..end + 1, vec![Token::RParen, Token::RParen]);
+    replace(tokens, first..first + 1, vec![Token::make_word(IN_LIST, Some('"')), Token::LParen, Token::LParen]);
 }
 
 /// `substring(x SIMILAR p ESCAPE e)`
