@@ -8,7 +8,7 @@ use crate::ids::{ColumnId, CommitSeq, ObjectId};
 use crate::missing::MissingValue;
 use crate::sequence::next_number;
 use crate::sql_type::{FIELD_ID_KEY, SqlType};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
@@ -74,6 +74,11 @@ pub struct Identity {
 }
 
 impl Column {
+    /// Whether rows of the table may have NULL in it, be it that they came before it was NOT NULL.
+    fn is_nullable(&self) -> bool {
+        !self.not_null || self.nulls_before
+    }
+
     /// A column that may be NULL and has no default.
     pub fn new(id: ColumnId, name: impl Into<String>, sql_type: SqlType) -> Self {
         Self {
@@ -181,10 +186,26 @@ pub struct TableDefinition {
     pub known_schema: KnownSchema,
 }
 
-/// The Arrow schema of a definition once somebody asked for it. A copy of a definition forgets it, for it is made to be changed.
+/// The Arrow schema of a definition's columns once somebody asked for it, beside what it says of each of them.
 #[derive(Debug, Default)]
-pub struct KnownSchema(OnceLock<SchemaRef>);
+pub struct KnownSchema(OnceLock<(Vec<(ColumnId, SqlType)>, SchemaRef)>);
 
+impl KnownSchema {
+    /// The schema, if it still is that of `columns`: a definition may change until it is committed.
+    fn of(&self, columns: &[Column]) -> Option<SchemaRef> {
+        let (types, schema) = self.0.get()?;
+        let same = |((column, field), (id, sql_type)): ((&Column, &Arc<Field>), &(ColumnId, SqlType))| {
+            column.id == *id
+                && column.sql_type == *sql_type
+                && column.name == *field.name()
+                && column.is_nullable() == field.is_nullable()
+        };
+        let fits = columns.len() == types.len() && columns.iter().zip(schema.fields()).zip(types).all(same);
+        fits.then(|| Arc::clone(schema))
+    }
+}
+
+/// A copy is made to be changed and begins without one.
 impl Clone for KnownSchema {
     fn clone(&self) -> Self {
         Self::default()
@@ -226,9 +247,13 @@ impl TableDefinition {
     /// The Arrow schema of the table's batches and segments: columns in order, SQL types and field ids in the metadata. Every call
     /// gives the same one, and so every batch of the table shares it.
     pub fn schema(&self) -> SchemaRef {
-        let known = self.known_schema.0.get_or_init(|| self.new_schema());
-        debug_assert_eq!(*known, self.new_schema(), "a definition was changed after its schema was asked for");
-        Arc::clone(known)
+        self.known_schema.of(&self.columns).unwrap_or_else(|| {
+            let types = self.columns.iter().map(|column| (column.id, column.sql_type.clone())).collect();
+            let schema = self.new_schema();
+            // Where one of other columns is known already, it stays.
+            let _ = self.known_schema.0.set((types, Arc::clone(&schema)));
+            schema
+        })
     }
 
     fn new_schema(&self) -> SchemaRef {
@@ -236,7 +261,7 @@ impl TableDefinition {
             .columns
             .iter()
             .map(|column| {
-                let field = column.sql_type.field(&column.name, !column.not_null || column.nulls_before);
+                let field = column.sql_type.field(&column.name, column.is_nullable());
                 let mut metadata = field.metadata().clone();
                 metadata.insert(FIELD_ID_KEY.to_string(), column.id.0.to_string());
                 field.with_metadata(metadata)

@@ -41,7 +41,6 @@ fn dead_nulls_do_not_hinder_a_column_that_became_not_null() {
     let mut definition = TableDefinition::clone(&table(16384, "sales"));
     definition.columns[1].not_null = true;
     assert!(definition.fitted(&definition.schema(), &rows(0, 5)).is_err());
-    let mut definition = definition.clone();
     definition.columns[1].nulls_before = true;
     assert!(definition.fitted(&definition.schema(), &rows(0, 5)).is_ok());
 }
