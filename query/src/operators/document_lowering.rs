@@ -3,15 +3,19 @@
 //! DataFusion holds both for strings and bytes. It would sort a jsonb by its text and group by json, which has no
 //! equality. So a jsonb is sorted by its sort key, and the rest is refused in PostgreSQL's words.
 
+use super::contexts::known_function;
 use super::json_operators::is_document;
-use super::lowering::{Lowering, binary_expression};
+use super::lowering::{Argument, Lowering, binary_expression};
+use super::resolution::{Operand, oid_of};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::json::SORT_KEY;
+use crate::functions::overload::no_function;
+use crate::pg_catalog::functions_by_name;
 use crate::scan::external;
 use arrow::datatypes::DataType;
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::{AggregateFunction, Sort, WindowFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort, WindowFunction};
 use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Operator};
 
 /// json or jsonb, where an Arrow type is one of theirs.
@@ -103,5 +107,22 @@ fn refuse_equality(data_type: &DataType) -> Result<()> {
     match document_of(data_type) {
         Some(SqlType::Json) => Err(external(no_equality())),
         _ => Ok(()),
+    }
+}
+
+/// To DataFusion's own functions json and jsonb are texts. Fails where PostgreSQL has functions of a call's name, and none
+/// that takes arguments of these types.
+pub(super) fn check_documents(call: &ScalarFunction, schema: &DFSchema) -> Result<()> {
+    let name = call.func.name();
+    let operands = call.args.iter().map(|value| Ok(Argument::new(value.clone(), None, schema)?.known));
+    let operands = operands.collect::<Result<Vec<Operand>>>()?;
+    let is_document = |operand: &Operand| matches!(operand, Some(SqlType::Json | SqlType::Jsonb));
+    if !operands.iter().any(is_document) || functions_by_name(name).is_empty() {
+        return Ok(());
+    }
+    let types: Vec<_> = operands.iter().map(oid_of).collect();
+    match known_function(name, &types).map_err(external)? {
+        Some(_) => Ok(()),
+        None => Err(external(no_function(name, &operands))),
     }
 }

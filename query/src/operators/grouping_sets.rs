@@ -2,8 +2,10 @@
 //!
 //!     SELECT a, b … GROUP BY ROLLUP (1, 2)      GROUP BY ROLLUP (a, b)
 //!     GROUP BY ROLLUP (a, a)                    GROUP BY GROUPING SETS ((a), (a), ())
+//!     GROUP BY ROLLUP (a, a::its type)          GROUP BY GROUPING SETS ((a, a'), (a, a'), ())
 
 use super::sites::integer_literal;
+use datafusion::logical_expr::{Expr as Planned, GroupingSet};
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem};
 
 /// The most elements of a CUBE that are written out.
@@ -60,4 +62,37 @@ fn distinct(set: Vec<Expr>) -> Vec<Expr> {
         }
     }
     kept
+}
+
+/// Sets in which items that are the same value under two names, such as a column and a cast of it to its own type, stand
+/// together, as PostgreSQL takes them for one.
+pub(super) fn with_equal_items(sets: GroupingSet) -> GroupingSet {
+    let bare = |item: &Planned| item.clone().unalias();
+    let items: Vec<Planned> = sets.distinct_expr().into_iter().cloned().collect();
+    let has_equals = items
+        .iter()
+        .enumerate()
+        .any(|(index, item)| items[..index].iter().any(|earlier| earlier != item && bare(earlier) == bare(item)));
+    if !has_equals || items.len() > CUBE_ELEMENTS_MAX {
+        return sets;
+    }
+    let mut sets = match sets {
+        GroupingSet::GroupingSets(sets) => sets,
+        GroupingSet::Rollup(items) => (0..=items.len()).rev().map(|count| items[..count].to_vec()).collect(),
+        GroupingSet::Cube(items) => items.into_iter().fold(vec![Vec::new()], |sets, item| {
+            let with_item = sets.iter().cloned().map(|mut set: Vec<Planned>| {
+                set.push(item.clone());
+                set
+            });
+            let with_item: Vec<Vec<Planned>> = with_item.collect();
+            [with_item, sets].concat()
+        }),
+    };
+    for set in &mut sets {
+        let absent = items.iter().filter(|item| !set.contains(item));
+        let equals: Vec<Planned> =
+            absent.filter(|item| set.iter().any(|known| bare(known) == bare(item))).cloned().collect();
+        set.extend(equals);
+    }
+    GroupingSet::GroupingSets(sets)
 }

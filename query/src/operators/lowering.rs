@@ -8,21 +8,20 @@ use super::arithmetic::arithmetic_call;
 use super::array_items::{subquery_with_item_types, with_item_types};
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
 use super::casts::{CastContext, cast_call, expression_field, is_text, literal};
-use super::contexts::known_function;
 use super::date_bounds::{compared_casts, compared_dates};
-use super::document_lowering::refuse_grouped_json;
+use super::document_lowering::{check_documents, refuse_grouped_json};
 use super::frames;
+use super::grouping_sets::with_equal_items;
 use super::in_lists::keep_lists_apart;
 use super::modifiers::{modified_value, unmodified};
 use super::prefixes::Prefix;
-use super::resolution::{Operand, Resolved, oid_of, resolve, settled, unknown_field, with_digits};
+use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
 use crate::functions::aggregates::AVERAGE;
 use crate::functions::moments::INTERVAL_LENGTH;
 use crate::functions::numerics::lowered_trim_scale;
-use crate::functions::overload::{Function, innermost, no_function};
+use crate::functions::overload::{Function, innermost};
 use crate::functions::{constant_value, in_zone};
-use crate::pg_catalog::functions_by_name;
 use crate::scan::external;
 use crate::set_operations::{is_set_operation, opaque};
 use crate::types::Zone;
@@ -115,13 +114,13 @@ impl Lowering<'_> {
         schema: &DFSchema,
     ) -> Result<Transformed<Expr>> {
         let lowered = |items: Vec<Expr>| self.grouped(items, preserver, schema);
-        Ok(Transformed::yes(Expr::GroupingSet(match sets {
+        Ok(Transformed::yes(Expr::GroupingSet(with_equal_items(match sets {
             GroupingSet::Rollup(items) => GroupingSet::Rollup(lowered(items)?),
             GroupingSet::Cube(items) => GroupingSet::Cube(lowered(items)?),
             GroupingSet::GroupingSets(sets) => {
                 GroupingSet::GroupingSets(sets.into_iter().map(lowered).collect::<Result<_>>()?)
             }
-        })))
+        }))))
     }
 
     /// `grouping(x)` names what is grouped by as the sets do.
@@ -538,6 +537,9 @@ impl Lowering<'_> {
     }
 
     pub(super) fn converted(&self, value: Expr, from: &SqlType, to: &SqlType) -> Expr {
+        if from == to {
+            return value;
+        }
         if let Expr::Literal(literal, _) = &value
             && to.data_type() != DataType::Null
             && let Ok(array) = literal.to_array()
@@ -592,23 +594,6 @@ impl Argument {
     /// A value of a known type.
     pub(super) fn known(expression: Expr, known: SqlType) -> Self {
         Self { expression, known: Some(known), place: None, is_alias: false, modifier: -1 }
-    }
-}
-
-/// To DataFusion's own functions json and jsonb are texts. Fails where PostgreSQL has functions of a call's name, and none
-/// that takes arguments of these types.
-fn check_documents(call: &ScalarFunction, schema: &DFSchema) -> Result<()> {
-    let name = call.func.name();
-    let operands = call.args.iter().map(|value| Ok(Argument::new(value.clone(), None, schema)?.known));
-    let operands = operands.collect::<Result<Vec<Operand>>>()?;
-    let is_document = |operand: &Operand| matches!(operand, Some(SqlType::Json | SqlType::Jsonb));
-    if !operands.iter().any(is_document) || functions_by_name(name).is_empty() {
-        return Ok(());
-    }
-    let types: Vec<_> = operands.iter().map(oid_of).collect();
-    match known_function(name, &types).map_err(external)? {
-        Some(_) => Ok(()),
-        None => Err(external(no_function(name, &operands))),
     }
 }
 

@@ -148,6 +148,8 @@ pub(crate) struct Traits {
     pub is_decided: bool,
     /// Its rows come in a defined order.
     pub is_ordered: bool,
+    /// It takes rows by their order: DISTINCT ON, or a window.
+    pub takes_first: bool,
     /// It groups by sets, an item of which begins with a parenthesis.
     pub has_open_set: bool,
 }
@@ -229,7 +231,10 @@ fn explanation_of_form(
         Kind::OnlyPostgresFails { code } if code == INVALID_ESCAPE => {
             Some("Text: a LIKE pattern may end with a backslash")
         }
-        Kind::Value if traits.is_ordered && has_negative_zero && rows_of(answer) == rows_of(meridian) => {
+        Kind::Value
+            if has_negative_zero
+                && (traits.takes_first || (traits.is_ordered && rows_of(answer) == rows_of(meridian))) =>
+        {
             Some("Numbers: -0 comes before 0 in ORDER BY")
         }
         Kind::OnlyPostgresFails { code } if code == ARRAY_SUBSCRIPT => {

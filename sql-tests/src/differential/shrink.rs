@@ -188,6 +188,7 @@ impl Search<'_> {
         let traits = Traits {
             has_summer_time: has_summer_time(best.statement.zone) || names_summer_time(&sql),
             is_ordered: best.statement.ordered,
+            takes_first: ["DISTINCT ON (", " OVER ("].iter().any(|form| sql.contains(form)),
             is_decided: best.statement.all().iter().any(|(_, _, tree)| is_decided(tree)),
             has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
         };
