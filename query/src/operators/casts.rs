@@ -424,7 +424,7 @@ fn date_to_timestamp(array: &ArrayRef, change: impl Fn(i64) -> i64) -> Converted
     Ok(Arc::new(moments.collect::<std::result::Result<TimestampMicrosecondArray, _>>()?))
 }
 
-/// Dates of which those beyond the last timestamp are the last that is none.
+/// Dates of which those beyond the last timestamp are its date.
 fn within_timestamps(dates: &ArrayRef) -> ArrayRef {
     let last = (TIMESTAMP_MICROS.end() / DAY_MICROS) as i32;
     let dates: Date32Array = dates.as_primitive::<Date32Type>().unary(|day| day.min(last));
@@ -477,7 +477,7 @@ pub(crate) fn cast_call(argument: Expr, from: SqlType, to: SqlType, context: &Ca
     Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(Arc::new(function), vec![argument]))
 }
 
-/// The same, where a date beyond the last timestamp becomes that.
+/// The same as comparisons take it, of dates and timestamps: what lies beyond the calendar is later or earlier than all else.
 pub(crate) fn cast_call_clamped(argument: Expr, from: SqlType, to: SqlType, context: &CastContext) -> Expr {
     let cast = CastFunction { is_clamped: true, ..CastFunction::new(from, to, context.zone) };
     let function = Arc::new(ScalarUDF::new_from_impl(cast));
@@ -498,7 +498,7 @@ struct CastFunction {
     to: SqlType,
     /// The session's time zone, where it has a say; so a plan's casts are immutable.
     zone: Zone,
-    /// Whether dates beyond the last timestamp become that, as comparisons take them.
+    /// Whether dates and timestamps beyond the calendar are no errors, as in comparisons.
     is_clamped: bool,
     signature: Signature,
 }
@@ -554,9 +554,10 @@ impl ScalarUDFImpl for CastFunction {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let context = CastContext { zone: self.zone, ..CastContext::from_options(&args.config_options) };
-        let convert = |array: &ArrayRef| {
-            let clamped = self.is_clamped.then(|| within_timestamps(array));
-            cast_array(clamped.as_ref().unwrap_or(array), &self.from, &self.to, &context).map_err(external)
+        let convert = |array: &ArrayRef| match (&self.from, self.is_clamped) {
+            (SqlType::Timestamp, true) => Ok(with_utc(&map_moments(array, |local| to_instant(local, &context.zone)))),
+            (_, true) => cast_array(&within_timestamps(array), &self.from, &self.to, &context).map_err(external),
+            (_, false) => cast_array(array, &self.from, &self.to, &context).map_err(external),
         };
         match &args.args[0] {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(convert(array)?)),

@@ -7,7 +7,7 @@
 use super::arithmetic::arithmetic_call;
 use super::array_items::{subquery_with_item_types, with_item_types};
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
-use super::casts::{CastContext, cast_call, expression_field, is_text, literal};
+use super::casts::{CastContext, cast_call, cast_call_clamped, expression_field, is_text, literal};
 use super::date_bounds::{compared_casts, compared_dates};
 use super::document_lowering::{check_documents, refuse_grouped_json};
 use super::frames;
@@ -502,6 +502,13 @@ impl Lowering<'_> {
     }
 
     pub(super) fn to_common(&self, value: Expr, from: &SqlType, common: &DataType, to: &SqlType) -> Expr {
+        if (from, to) == (&SqlType::Timestamp, &SqlType::TimestampTz) {
+            // A comparison does not fail where the zone leads out of the calendar.
+            return match self.converted(value.clone(), from, to) {
+                folded @ Expr::Literal(..) => folded,
+                _ => cast_call_clamped(value, from.clone(), to.clone(), self.context),
+            };
+        }
         if from.data_type() == *common { value } else { self.converted(value, from, to) }
     }
 
