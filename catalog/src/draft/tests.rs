@@ -318,7 +318,8 @@ fn what_a_draft_relies_on_is_checked_when_it_is_applied() {
         assert_eq!(conflict(&snapshot, expect(SALES, that)), Conflict::ObjectChanged(SALES));
     }
     let after = commit(&snapshot, &[delete_from_segment(1, [1])]);
-    assert_eq!(conflict(&after, expect(SALES, Expectation::Unchanged(at))), Conflict::ObjectChanged(SALES));
+    let table = after.tables[&SALES].definition.name.name.clone();
+    assert_eq!(conflict(&after, expect(SALES, Expectation::Unchanged(at))), Conflict::ReadChanged { table });
     assert_eq!(conflict(&after, expect(ObjectId(7), Expectation::Version(1))), Conflict::ObjectChanged(ObjectId(7)));
 }
 
