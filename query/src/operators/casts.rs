@@ -22,6 +22,7 @@ use arrow::datatypes::{
     Int32Type, Int64Type, IntervalMonthDayNano, Time64MicrosecondType, TimestampMicrosecondType, i256,
 };
 use catalog::sql_type::SqlType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{
@@ -482,6 +483,21 @@ pub(crate) fn cast_call_clamped(argument: Expr, from: SqlType, to: SqlType, cont
     let cast = CastFunction { is_clamped: true, ..CastFunction::new(from, to, context.zone) };
     let function = Arc::new(ScalarUDF::new_from_impl(cast));
     Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(function, vec![argument]))
+}
+
+/// A value without the casts in it to the type that is there, which change nothing of it but what its field knows.
+pub(super) fn without_own_casts(value: Expr) -> Expr {
+    let stripped = value.transform_up(|part| match part {
+        Expr::ScalarFunction(mut call) if is_own_cast(&call) && call.args.len() == 1 => {
+            Ok(Transformed::yes(call.args.remove(0)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    stripped.expect("taking casts away does not fail").data
+}
+
+fn is_own_cast(call: &datafusion::logical_expr::expr::ScalarFunction) -> bool {
+    call.func.inner().downcast_ref::<CastFunction>().is_some_and(|cast| cast.from == cast.to)
 }
 
 /// The date behind a cast to a type of moments.

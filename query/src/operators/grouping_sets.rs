@@ -4,6 +4,7 @@
 //!     GROUP BY ROLLUP (a, a)                    GROUP BY GROUPING SETS ((a), (a), ())
 //!     GROUP BY ROLLUP (a, a::its type)          GROUP BY GROUPING SETS ((a, a'), (a, a'), ())
 
+use super::casts::without_own_casts;
 use super::sites::integer_literal;
 use datafusion::logical_expr::{Expr as Planned, GroupingSet};
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem};
@@ -67,7 +68,7 @@ fn distinct(set: Vec<Expr>) -> Vec<Expr> {
 /// Sets in which items that are the same value under two names, such as a column and a cast of it to its own type, stand
 /// together, as PostgreSQL takes them for one.
 pub(super) fn with_equal_items(sets: GroupingSet) -> GroupingSet {
-    let bare = |item: &Planned| item.clone().unalias();
+    let bare = |item: &Planned| without_own_casts(item.clone().unalias());
     let items: Vec<Planned> = sets.distinct_expr().into_iter().cloned().collect();
     let has_equals = items
         .iter()

@@ -544,9 +544,6 @@ impl Lowering<'_> {
     }
 
     pub(super) fn converted(&self, value: Expr, from: &SqlType, to: &SqlType) -> Expr {
-        if from == to {
-            return value;
-        }
         if let Expr::Literal(literal, _) = &value
             && to.data_type() != DataType::Null
             && let Ok(array) = literal.to_array()
