@@ -16,9 +16,9 @@ use crate::definitions::volatile_function;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
-use crate::insert::{named_column, value_refused, written_table};
+use crate::insert::{named_column, value_refused};
 use crate::intake::{Intake, Taken};
-use crate::modify::{changed_columns, delete_op, new_values};
+use crate::modify::{changed_columns, delete_op, new_values, written_factor};
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
@@ -190,15 +190,7 @@ fn target(
     merge: &Merge,
     statement: &Statement,
 ) -> Result<(Arc<TableDefinition>, Ident), QueryError> {
-    match &merge.target {
-        TableFactor::Table { name, alias, args: None, .. } => {
-            let table = written_table(planning, name, statement)?;
-            let bare = || Ident::with_quote('"', &table.name.name);
-            let name = alias.as_ref().map_or_else(bare, |alias| alias.name.clone());
-            Ok((table, name))
-        }
-        _ => Err(QueryError::new(ErrorKind::Syntax, "MERGE takes one table")),
-    }
+    written_factor(planning, Some(&merge.target), "MERGE", statement)
 }
 
 /// Plans the queries that find what each clause does.

@@ -196,14 +196,26 @@ fn target(
     modification: &Modification,
     statement: &Statement,
 ) -> Result<(Arc<TableDefinition>, Ident), QueryError> {
-    match &modification.target {
-        TableWithJoins { relation: TableFactor::Table { name, alias, args: None, .. }, joins } if joins.is_empty() => {
+    let TableWithJoins { relation, joins } = &modification.target;
+    let alone = joins.is_empty().then_some(relation);
+    written_factor(planning, alone, modification.verb(), statement)
+}
+
+/// The table that a command writes to, and what it calls it.
+pub(crate) fn written_factor(
+    planning: &Planning,
+    factor: Option<&TableFactor>,
+    verb: &str,
+    statement: &Statement,
+) -> Result<(Arc<TableDefinition>, Ident), QueryError> {
+    match factor {
+        Some(TableFactor::Table { name, alias, args: None, .. }) => {
             let table = written_table(planning, name, statement)?;
             let bare = || Ident::with_quote('"', &table.name.name);
             let name = alias.as_ref().map_or_else(bare, |alias| alias.name.clone());
             Ok((table, name))
         }
-        _ => Err(QueryError::new(ErrorKind::Syntax, format!("{} takes one table", modification.verb()))),
+        _ => Err(QueryError::new(ErrorKind::Syntax, format!("{verb} takes one table"))),
     }
 }
 
