@@ -5,16 +5,15 @@
 //! the next start builds it again; a problem with a checkpoint leaves the log longer than it need be.
 
 use crate::checkpoint;
-use crate::commit::{CheckpointError, Shared};
+use crate::commit::{CheckpointError, Shared, wall_micros};
 use crate::difference::changes;
 use crate::draft::Op;
 use crate::ids::CommitSeq;
 use crate::index::Index;
-use crate::log::remove_files_through;
 use crate::snapshot::Snapshot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// How long the first of some commits waits for others: the index is never needed before the next start, and each time that it changes costs
@@ -133,6 +132,17 @@ impl Applier {
 
     /// Writes the published snapshot, which may be ahead of the index: a caller means the commits that it knows of.
     fn checkpoint(&mut self) -> Result<CommitSeq, CheckpointError> {
+        let started = Instant::now();
+        self.shared.checkpoint_work.lock().running_since = Some(wall_micros());
+        let written = self.write_checkpoint();
+        let mut work = self.shared.checkpoint_work.lock();
+        (work.running_since, work.last_at) = (None, Some(wall_micros()));
+        work.last_micros = Some(started.elapsed().as_micros() as u64);
+        work.last_error = written.as_ref().err().map(|error| error.reason.clone());
+        written
+    }
+
+    fn write_checkpoint(&mut self) -> Result<CommitSeq, CheckpointError> {
         let snapshot = self.shared.snapshot.load_full();
         let directory = &self.shared.directory;
         let newest = checkpoint::list(&directory.files, &directory.checkpoints());
@@ -140,8 +150,8 @@ impl Applier {
             if found.first().is_some_and(|(seq, _)| *seq == snapshot.seq) {
                 return Ok(());
             }
-            let older = checkpoint::write(&directory.files, &directory.checkpoints(), &snapshot)?;
-            older.map_or(Ok(()), |older| remove_files_through(&directory.files, &directory.log(), older))
+            checkpoint::write(&directory.files, &directory.checkpoints(), &snapshot)?;
+            self.shared.archive.take_superseded()
         });
         self.log_bytes_since = 0;
         written.map(|()| snapshot.seq).map_err(|error| {

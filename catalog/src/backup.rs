@@ -5,11 +5,15 @@
 //!     DIR/2026-11-21T201905Z-42/     one backup, of commit 42
 //!         MANIFEST                   every file with its size and checksum, written last
 //!         checkpoint/, segments/     the catalog as of commit 42 and the segments that it names, as in a data directory
+//!         history/                   the log and the checkpoints that its past is read from
 //!
 //! A backup is made beside running transactions. It holds a snapshot, which keeps the segments that it copies from being reaped,
 //! and no lock. A segment never changes, so one that the backup before has in the same size with the same checksum is linked from
 //! there instead of copied; each backup is whole by itself and may be deleted without regard to the others. What is copied is
 //! compared with the checksum that its commit recorded, so a backup does not take over damage.
+//!
+//! Every time that the data directory could be read as of can be restored from its backup too: the segments of its past are among
+//! those that it names, and the log is copied up to its last commit.
 //!
 //! A backup becomes one by a rename, after everything in it, the manifest last, was synced. What was interrupted stays in
 //! `unfinished`; the next backup checks what it finds there and goes on with it. See `restore` for the way back.
@@ -19,9 +23,10 @@ mod restore;
 
 pub use restore::restore;
 
+use crate::archive::{Archive, PastError};
 use crate::checkpoint;
 use crate::commit::Catalog;
-use crate::directory::{CHECKPOINTS_NAME, FORMAT_NAME, SEGMENTS_NAME};
+use crate::directory::{CHECKPOINTS_NAME, FORMAT_NAME, HISTORY_NAME, SEGMENTS_NAME};
 use crate::files::{FileError, Files, LockFile};
 use crate::ids::{CommitSeq, SegmentId};
 use crate::recovery::OpenError;
@@ -51,6 +56,9 @@ pub enum BackupError {
     NoBackup { path: PathBuf, unfinished: bool },
     #[error("there is no backup of that time or before in \"{}\"", path.display())]
     NoneBefore { path: PathBuf, oldest_micros: i64 },
+    /// `before_micros` is the last time before it that can be restored, `after_micros` the first one after it.
+    #[error("the backups in \"{}\" do not have that time", path.display())]
+    NotCovered { path: PathBuf, before_micros: i64, after_micros: Option<i64> },
     /// The directory to restore into.
     #[error("directory \"{}\" is not empty", path.display())]
     NotEmpty { path: PathBuf },
@@ -88,6 +96,7 @@ impl BackupError {
             Self::File(error) if error.is_disk_full() => "Free some space and try again; what was copied stays.".into(),
             Self::NoBackup { .. }
             | Self::NoneBefore { .. }
+            | Self::NotCovered { .. }
             | Self::NoDataDirectory { .. }
             | Self::Cancelled
             | Self::File(_) => return None,
@@ -104,16 +113,11 @@ pub struct BackupSummary {
     pub seq: CommitSeq,
     /// When that commit was made; microseconds since 1970, like all times here.
     pub committed_at_micros: i64,
+    /// The earliest time that can be restored.
+    pub from_micros: i64,
     pub made_at_micros: i64,
-    pub files: u64,
+    pub segments: u64,
     pub bytes: u64,
-}
-
-impl BackupSummary {
-    /// The checkpoint is the one file that is not a segment.
-    pub fn segments(&self) -> u64 {
-        self.files.saturating_sub(1)
-    }
 }
 
 /// What making a backup did.
@@ -166,6 +170,7 @@ pub(crate) struct Source<'a> {
     pub(crate) files: &'a Files,
     pub(crate) data_dir: &'a Path,
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) archive: &'a Archive,
     pub(crate) now_micros: i64,
     pub(crate) cancelled: &'a AtomicBool,
 }
@@ -178,12 +183,14 @@ pub(crate) fn make(source: &Source<'_>, target: &Path) -> Result<BackupReport, B
     let unfinished = target.join(UNFINISHED);
     let mut work = Work { source, unfinished: &unfinished, newest, copied_segments: 0, copied_bytes: 0 };
     let segments = work.take_segments()?;
+    let history = work.take_history()?;
     let checkpoint = work.write_checkpoint()?;
     let manifest = Manifest {
         seq: source.snapshot.seq,
+        from_micros: work.first_time()?,
         committed_at_micros: source.snapshot.at_micros,
         made_at_micros: source.now_micros,
-        files: std::iter::once(checkpoint).chain(segments).collect(),
+        files: std::iter::once(checkpoint).chain(segments).chain(history).collect(),
     };
     work.refuse_when_cancelled()?;
     source.files.replace(&unfinished.join(MANIFEST), [manifest.to_text().as_bytes()])?;
@@ -199,8 +206,9 @@ fn summary(name: String, manifest: &Manifest) -> BackupSummary {
         name,
         seq: manifest.seq,
         committed_at_micros: manifest.committed_at_micros,
+        from_micros: manifest.from_micros,
         made_at_micros: manifest.made_at_micros,
-        files: manifest.files.len() as u64,
+        segments: manifest.files.iter().filter(|file| file.path.starts_with(SEGMENTS_NAME)).count() as u64,
         bytes: manifest.bytes(),
     }
 }
@@ -389,6 +397,60 @@ impl Work<'_> {
         let files = self.source.files;
         let existing = directory.join(&meta.path);
         Ok(files.size(&existing)? == Some(meta.bytes) && files.link(&existing, path).is_ok())
+    }
+
+    /// Brings the log and the checkpoints of the past into the backup.
+    fn take_history(&mut self) -> Result<Vec<ManifestFile>, BackupError> {
+        let Source { files, archive, snapshot, .. } = *self.source;
+        let below = self.unfinished.join(HISTORY_NAME);
+        // What an interrupted backup left may be of another time.
+        files.remove_directory(&below)?;
+        files.create_directory(&below)?;
+        let mut taken = Vec::new();
+        for (name, places) in archive.all(snapshot)? {
+            self.refuse_when_cancelled()?;
+            let to = below.join(&name);
+            // It may move into the archive at any time, and be forgotten there.
+            let Some(found) = places.iter().find_map(|from| self.take_file(&name, from, &to).transpose()) else {
+                continue;
+            };
+            taken.push(found?);
+        }
+        files.sync_directory(&below)?;
+        Ok(taken)
+    }
+
+    /// Links a file of the history from the newest backup, or copies it; `None` where it is not there any more.
+    fn take_file(&self, name: &str, from: &Path, to: &Path) -> Result<Option<ManifestFile>, FileError> {
+        let files = self.source.files;
+        let Some(size) = files.size(from)? else { return Ok(None) };
+        let path = format!("{HISTORY_NAME}/{name}");
+        if let Some(Newest { directory, by_path }) = &self.newest
+            && let Some(known) = by_path.get(&path).filter(|known| known.bytes == size)
+            && files.checksum(from)? == (known.bytes, known.checksum)
+            && files.link(&directory.join(&path), to).is_ok()
+        {
+            return Ok(Some(known.clone()));
+        }
+        let (bytes, checksum) = files.copy(from, to)?;
+        Ok(Some(ManifestFile { path, bytes, checksum }))
+    }
+
+    /// The earliest time that the backup has.
+    fn first_time(&self) -> Result<i64, BackupError> {
+        let archive = Archive::of_backup(
+            self.source.files,
+            &self.unfinished.join(HISTORY_NAME),
+            &self.unfinished.join(CHECKPOINTS_NAME),
+        );
+        match archive.first_time(self.source.snapshot) {
+            Ok(time) => Ok(time),
+            Err(PastError::File(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the history is damaged; the backup has its last commit alone");
+                Ok(self.source.snapshot.at_micros)
+            }
+        }
     }
 
     fn write_checkpoint(&self) -> Result<ManifestFile, BackupError> {

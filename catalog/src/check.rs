@@ -6,9 +6,10 @@
 //! The index is read from a copy, because sled writes when it opens. What is inside of segments is for `storage` to check, and
 //! views for `query`; both go on from the snapshot that is found here.
 
+use crate::archive::Archive;
 use crate::checkpoint;
 use crate::directory::{DataDirectory, write_catalog};
-use crate::entries::entries;
+use crate::entries::{Key, entries};
 use crate::files::{FileError, Files};
 use crate::ids::CommitSeq;
 use crate::index::{FoundIndex, Index, IndexProblem};
@@ -83,6 +84,7 @@ pub fn check(data_dir: &Path, scratch: &Path) -> Result<CatalogCheck, OpenError>
     let snapshot = check.replay_all(log.as_ref(), index, bases);
     if let Some(snapshot) = &snapshot {
         check.contents(snapshot);
+        check.history(snapshot);
         check.orphans(snapshot)?;
     }
     let Check { checked, problems, .. } = check;
@@ -255,6 +257,17 @@ impl Check<'_> {
         self.note("deletion vectors", format!("{vectors} with {dead} rows"));
     }
 
+    /// What is kept to read the past; nothing else needs it.
+    fn history(&mut self, snapshot: &Snapshot) {
+        match Archive::of(&self.directory.files, &self.directory.root).verify(snapshot) {
+            Ok((logs, checkpoints)) => self.note("history", format!("{logs} log files, {checkpoints} checkpoints")),
+            Err(error) => {
+                self.note("history", "damaged".to_string());
+                self.problem(error.to_string(), "The present is not concerned. Earlier times may be in a backup.");
+            }
+        }
+    }
+
     /// Files below `segments/` that nothing names are no problem; the next start sweeps them.
     fn orphans(&mut self, snapshot: &Snapshot) -> Result<(), FileError> {
         let root = &self.directory.root;
@@ -277,10 +290,11 @@ impl Check<'_> {
     }
 }
 
-/// In how many entries two snapshots differ.
+/// In how many entries two snapshots differ. What is kept of the past is left out: earlier builds noted none of it.
 fn difference(left: &Snapshot, right: &Snapshot) -> usize {
-    let (left, right): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        (entries(left).into_iter().collect(), entries(right).into_iter().collect());
+    let present = |(key, _): &(Key, Vec<u8>)| !matches!(key, Key::Past | Key::Removed(..));
+    let collect = |snapshot| entries(snapshot).into_iter().filter(present).collect::<BTreeMap<_, _>>();
+    let (left, right) = (collect(left), collect(right));
     let changed = left.iter().filter(|(key, value)| right.get(key) != Some(value)).count();
     changed + right.keys().filter(|key| !left.contains_key(key)).count()
 }

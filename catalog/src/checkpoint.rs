@@ -5,14 +5,14 @@
 //!     per entry: key length u32 | value length u32 | crc32c u32 of (key, value) | key | value
 //!     crc32c u32 of everything before it
 //!
-//! A file appears under its name whole and synced or not at all. The newest two are kept, and the log back to the older of them, so a
+//! A file appears under its name whole and synced or not at all. The newest two stay here, and the log back to the older of them, so a
 //! checkpoint that has rotted costs a longer replay and nothing else.
 //!
 //! *Adding a new version.* Raise [`VERSION`], write the new layout in [`write`], and let [`read`] choose by the version that it
 //! finds; earlier ones stay readable. The layout of the values is that of `entries`, and a new one of those is a new version here.
 //! Version 1 differs from 2 in the values of definitions alone.
 
-use crate::entries::{Key, Version, entries, load};
+use crate::entries::{Key, Version, entries, load, meta_time};
 use crate::files::{FileError, Files};
 use crate::ids::CommitSeq;
 use crate::snapshot::Snapshot;
@@ -48,17 +48,9 @@ pub(crate) fn file_name(seq: CommitSeq) -> String {
     format!("{:020}.ckpt", seq.0)
 }
 
-/// Writes a snapshot durably and removes all checkpoints but the newest. Gives the seq of the older one that is kept,
-/// through which the log is no longer needed; `None` as long as there is only one.
-pub(crate) fn write(files: &Files, directory: &Path, snapshot: &Snapshot) -> Result<Option<CommitSeq>, FileError> {
-    let bytes = encode(snapshot);
-    files.replace(&directory.join(file_name(snapshot.seq)), [bytes.as_slice()])?;
-    let found = list(files, directory)?;
-    let superseded: Vec<&Path> = found.iter().skip(KEPT).map(|(_, path)| path.as_path()).collect();
-    if !superseded.is_empty() {
-        files.remove_all(superseded)?;
-    }
-    Ok(found.get(KEPT - 1).map(|(seq, _)| *seq))
+/// Writes a snapshot durably.
+pub(crate) fn write(files: &Files, directory: &Path, snapshot: &Snapshot) -> Result<(), FileError> {
+    files.replace(&directory.join(file_name(snapshot.seq)), [encode(snapshot).as_slice()])
 }
 
 fn encode(snapshot: &Snapshot) -> Vec<u8> {
@@ -89,6 +81,15 @@ pub(crate) fn read(files: &Files, path: &Path) -> Result<Snapshot, CheckpointPro
     load(version, entries).map_err(|error| invalid(error.to_string()))
 }
 
+/// When the commit of a checkpoint was made, without reading all that it says; microseconds since 1970.
+pub(crate) fn read_time(files: &Files, path: &Path) -> Result<i64, CheckpointProblem> {
+    let bytes = files.read(path)?;
+    let invalid = |reason: &str| CheckpointProblem::Invalid { path: path.to_path_buf(), reason: reason.to_string() };
+    let (_, body) = checked_body(&bytes).map_err(invalid)?;
+    let (_, first, _) = split_entry(&body[HEADER_BYTES..]).ok_or_else(|| invalid("its first entry is damaged"))?;
+    meta_time(&first).map_err(|error| invalid(&error.to_string()))
+}
+
 /// The header and the entries of a file whose checksum fits and whose version is known.
 fn checked_body(bytes: &[u8]) -> Result<(Version, &[u8]), &'static str> {
     let (body, checksum) = bytes.split_last_chunk::<4>().ok_or("it is cut short")?;
@@ -110,17 +111,21 @@ fn split_entries(body: &[u8]) -> Option<Vec<(Key, Vec<u8>)>> {
     let count = u64::from_le_bytes(header[20..28].try_into().ok()?);
     let mut entries = Vec::new();
     for _ in 0..count {
-        let (lengths, tail) = rest.split_first_chunk::<12>()?;
-        let number = |at: usize| u32::from_le_bytes([lengths[at], lengths[at + 1], lengths[at + 2], lengths[at + 3]]);
-        let (key, tail) = tail.split_at_checked(number(0) as usize)?;
-        let (value, tail) = tail.split_at_checked(number(4) as usize)?;
-        if crc32c::crc32c_append(crc32c::crc32c(key), value) != number(8) {
-            return None;
-        }
-        entries.push((Key::from_bytes(key)?, value.to_vec()));
+        let (key, value, tail) = split_entry(rest)?;
+        entries.push((key, value));
         rest = tail;
     }
     rest.is_empty().then_some(entries)
+}
+
+/// The first entry of some bytes, and what follows it.
+fn split_entry(bytes: &[u8]) -> Option<(Key, Vec<u8>, &[u8])> {
+    let (lengths, tail) = bytes.split_first_chunk::<12>()?;
+    let number = |at: usize| u32::from_le_bytes([lengths[at], lengths[at + 1], lengths[at + 2], lengths[at + 3]]);
+    let (key, tail) = tail.split_at_checked(number(0) as usize)?;
+    let (value, tail) = tail.split_at_checked(number(4) as usize)?;
+    let fits = crc32c::crc32c_append(crc32c::crc32c(key), value) == number(8);
+    fits.then_some((Key::from_bytes(key)?, value.to_vec(), tail))
 }
 
 #[cfg(test)]

@@ -10,20 +10,22 @@
 //! Two threads stand behind the door; see `committer` and `applier`. This file knows what a caller may do, not how.
 
 use crate::applier::{Applier, Event};
+use crate::archive::{Archive, PastError};
 use crate::backup::{self, BackupError, BackupReport};
 use crate::committer::{Committer, Waiting};
 use crate::directory::DataDirectory;
 use crate::draft::{CommitDraft, Conflict};
-use crate::files::Files;
+use crate::files::{FileError, Files};
 use crate::history::{CommitSummary, History};
 use crate::ids::{CommitSeq, ObjectId, RecentId};
 use crate::log::{FILE_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::recovery::{OpenError, RecoveryReport, recover};
+use crate::segment::SegmentMeta;
 use crate::segment_files::{ReapReport, Reaper, named_segments};
 use crate::snapshot::Snapshot;
 use crate::stored::encode_ops;
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -76,12 +78,27 @@ pub struct CheckpointError {
     pub reason: String,
 }
 
+/// What is known of checkpoints since the start. Times are microseconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub struct CheckpointWork {
+    /// Since when one is written; `None` while none is.
+    pub running_since: Option<i64>,
+    pub last_at: Option<i64>,
+    pub last_micros: Option<u64>,
+    /// Why the last one was not written.
+    pub last_error: Option<String>,
+}
+
 /// What the catalog's threads and its callers share.
 pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) published: watch::Sender<CommitSeq>,
     pub(crate) reaper: Reaper,
     pub(crate) history: History,
+    pub(crate) archive: Archive,
+    /// When the first commit was made that is on its way to the disk; nobody can tell yet whether it will be there.
+    pub(crate) flying: Flying,
+    pub(crate) checkpoint_work: Mutex<CheckpointWork>,
     /// Why no more commits are taken.
     stopped: Mutex<Option<String>>,
     pub(crate) directory: DataDirectory,
@@ -95,6 +112,34 @@ impl Shared {
 
     pub(crate) fn stopped(&self) -> Option<String> {
         self.stopped.lock().clone()
+    }
+}
+
+/// The time of the oldest commit that is not published yet.
+#[derive(Default)]
+pub(crate) struct Flying {
+    since: Mutex<Option<i64>>,
+    landed: Condvar,
+}
+
+impl Flying {
+    /// Takes a commit's time from a clock; from then on whoever waits for that time waits for the commit.
+    pub(crate) fn take_off(&self, clock: impl FnOnce() -> i64) -> i64 {
+        let mut since = self.since.lock();
+        let at_micros = clock();
+        since.get_or_insert(at_micros);
+        at_micros
+    }
+
+    pub(crate) fn land(&self) {
+        *self.since.lock() = None;
+        self.landed.notify_all();
+    }
+
+    /// Waits until no commit of that time or before is on its way.
+    fn wait(&self, micros: i64) {
+        let mut since = self.since.lock();
+        self.landed.wait_while(&mut since, |since| since.is_some_and(|since| since <= micros));
     }
 }
 
@@ -118,7 +163,7 @@ impl Default for Options {
     }
 }
 
-fn wall_micros() -> i64 {
+pub(crate) fn wall_micros() -> i64 {
     // A clock before 1970 counts as 1970; commits never go back in time anyway.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
@@ -151,6 +196,9 @@ impl Catalog {
             published: watch::Sender::new(snapshot.seq),
             reaper,
             history: History::default(),
+            archive: Archive::of(&directory.files, &directory.root),
+            flying: Flying::default(),
+            checkpoint_work: Mutex::default(),
             stopped: Mutex::default(),
             directory,
         });
@@ -179,6 +227,35 @@ impl Catalog {
     /// The last published snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.snapshot.load_full()
+    }
+
+    /// The database as it was at a time, in microseconds since 1970: after all commits that were made then or before. Views of it
+    /// have no states. The time must not be in the future, or the answer is not the last word. Blocks while it reads.
+    pub fn snapshot_at(&self, micros: i64) -> Result<Arc<Snapshot>, PastError> {
+        self.shared.flying.wait(micros);
+        let held = |meta: &SegmentMeta| self.shared.reaper.held(meta.id);
+        self.shared.archive.at(&self.snapshot(), micros, &held)
+    }
+
+    /// From when on [`Self::snapshot_at`] can answer; microseconds since 1970, 0 for the first commit.
+    pub fn past_from(&self) -> Result<i64, FileError> {
+        self.shared.archive.earliest(&self.snapshot())
+    }
+
+    /// The time to forget the past before, where that frees something: `before_micros`, or later where the archived log has more than
+    /// so many bytes. What is to be forgotten is said by a commit of [`Op::Forget`](crate::draft::Op::Forget). Reads directories.
+    pub fn forgettable(&self, before_micros: i64, log_bytes_max: u64) -> Result<Option<i64>, FileError> {
+        let archive = &self.shared.archive;
+        let before = archive.excess(log_bytes_max)?.map_or(before_micros, |excess| excess.max(before_micros));
+        let snapshot = self.snapshot();
+        let removed = snapshot.past.removed().next().is_some_and(|oldest| oldest.at_micros <= before);
+        let frees = removed || !archive.spare(before)?.is_empty();
+        Ok((frees && before > snapshot.past.from_micros).then_some(before))
+    }
+
+    /// Removes the files of the archive that only serve what was forgotten. Gives their number.
+    pub fn prune_archive(&self) -> Result<usize, FileError> {
+        self.shared.archive.prune(self.snapshot().past.from_micros)
     }
 
     /// The seq of the last published snapshot, and whenever it grows.
@@ -238,6 +315,11 @@ impl Catalog {
         answered.await.map_err(|_| closed())?
     }
 
+    /// The checkpoint that is being written, and the last one.
+    pub fn checkpoint_work(&self) -> CheckpointWork {
+        self.shared.checkpoint_work.lock().clone()
+    }
+
     /// Takes no more commits, finishes those that wait, writes a checkpoint and ends both threads. What the checkpoint misses
     /// is in the log, so a failure here costs time at the next start and nothing else.
     pub async fn shutdown(&self) {
@@ -258,8 +340,14 @@ impl Catalog {
     pub fn backup(&self, target: &Path, cancelled: &AtomicBool) -> Result<BackupReport, BackupError> {
         let DataDirectory { files, root, .. } = &self.shared.directory;
         let snapshot = self.snapshot();
-        let source =
-            backup::Source { files, data_dir: root, snapshot: &snapshot, now_micros: wall_micros(), cancelled };
+        let source = backup::Source {
+            files,
+            data_dir: root,
+            snapshot: &snapshot,
+            archive: &self.shared.archive,
+            now_micros: wall_micros(),
+            cancelled,
+        };
         backup::make(&source, target)
     }
 

@@ -88,6 +88,7 @@ impl Committer {
             }
         }));
         if ended.is_err() {
+            shared.flying.land();
             tracing::error!("the committer failed; no more commits are accepted");
             shared.stop("internal error in the committer".to_string());
         }
@@ -102,6 +103,7 @@ impl Committer {
             next = if room { self.drafts.try_recv().ok() } else { None };
         }
         if round.accepted.is_empty() {
+            self.shared.flying.land();
             return;
         }
         match self.log.append_staged() {
@@ -109,11 +111,13 @@ impl Committer {
             Err(AppendError::DiskFull(error)) => {
                 self.head = self.shared.snapshot.load_full();
                 self.keys.roll_back(self.head.seq);
+                self.shared.flying.land();
                 let (path, reason) = (error.path.clone(), error.to_string());
                 round.fail(&CommitError::DiskFull { path, reason });
             }
             Err(AppendError::Broken(error)) => {
                 let reason = self.stop_for_good(&error);
+                self.shared.flying.land();
                 round.fail(&CommitError::InDoubt { reason });
             }
         }
@@ -145,7 +149,7 @@ impl Committer {
             return Err(CommitError::Stopped { reason });
         }
         let seq = self.head.seq.next();
-        let at_micros = (self.clock)().max(self.head.at_micros);
+        let at_micros = self.shared.flying.take_off(|| (self.clock)().max(self.head.at_micros));
         self.keys.check(&self.head, keys)?;
         let next = self.head.apply(seq, at_micros, ops)?;
         let staged = self.log.stage(seq, &[&at_micros.to_le_bytes(), payload]);
@@ -173,6 +177,7 @@ impl Committer {
             });
         }
         self.shared.snapshot.store(Arc::clone(&self.head));
+        self.shared.flying.land();
         self.keys.published(&self.head);
         self.shared.published.send_replace(self.head.seq);
         let mut events = Vec::with_capacity(accepted.len());

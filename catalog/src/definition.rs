@@ -7,7 +7,7 @@
 use crate::ids::{ColumnId, CommitSeq, ObjectId};
 use crate::missing::MissingValue;
 use crate::sequence::next_number;
-use crate::sql_type::{FIELD_ID_KEY, SqlType};
+use crate::sql_type::{FIELD_ID_KEY, MODIFIER_KEY, SqlType};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -56,6 +56,9 @@ pub struct Column {
     /// Whether dead rows may hold NULLs although the column has become NOT NULL, so that its batches are nullable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nulls_before: bool,
+    /// Digits behind the second's point, to which times and timestamps are rounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digits: Option<u8>,
 }
 
 /// Whether values may be given for an identity column.
@@ -79,6 +82,10 @@ impl Column {
         !self.not_null || self.nulls_before
     }
 
+    fn column_type(&self) -> ColumnType {
+        (self.id, self.sql_type.clone(), self.digits)
+    }
+
     /// A column that may be NULL and has no default.
     pub fn new(id: ColumnId, name: impl Into<String>, sql_type: SqlType) -> Self {
         Self {
@@ -91,7 +98,22 @@ impl Column {
             identity: None,
             missing: None,
             nulls_before: false,
+            digits: None,
         }
+    }
+
+    /// `pg_attribute.atttypmod`; -1 for none.
+    pub fn typmod(&self) -> i32 {
+        self.digits.map_or(self.sql_type.typmod(), i32::from)
+    }
+
+    /// The field of the column's values.
+    pub fn field(&self, nullable: bool) -> Field {
+        let field = self.sql_type.field(&self.name, nullable);
+        let Some(digits) = self.digits else { return field };
+        let mut metadata = field.metadata().clone();
+        metadata.insert(MODIFIER_KEY.to_string(), digits.to_string());
+        field.with_metadata(metadata)
     }
 
     /// The SQL text of the value that a row without one gets; `None` for NULL.
@@ -154,6 +176,14 @@ pub struct Key {
     pub index: bool,
 }
 
+/// An age by the calendar, above zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    pub months: u32,
+    pub days: u32,
+}
+
 /// The version of a definition that was never altered.
 pub const FIRST_VERSION: u32 = 1;
 
@@ -181,22 +211,27 @@ pub struct TableDefinition {
     /// The greatest id of a column that was dropped; ids are never given twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_dropped: Option<ColumnId>,
+    /// How old rows may get before they are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// Not a part of what the definition says.
     #[serde(skip)]
     pub known_schema: KnownSchema,
 }
 
+/// What a schema says of a column beside its name.
+type ColumnType = (ColumnId, SqlType, Option<u8>);
+
 /// The Arrow schema of a definition's columns once somebody asked for it, beside what it says of each of them.
 #[derive(Debug, Default)]
-pub struct KnownSchema(OnceLock<(Vec<(ColumnId, SqlType)>, SchemaRef)>);
+pub struct KnownSchema(OnceLock<(Vec<ColumnType>, SchemaRef)>);
 
 impl KnownSchema {
     /// The schema, if it still is that of `columns`: a definition may change until it is committed.
     fn of(&self, columns: &[Column]) -> Option<SchemaRef> {
         let (types, schema) = self.0.get()?;
-        let same = |((column, field), (id, sql_type)): ((&Column, &Arc<Field>), &(ColumnId, SqlType))| {
-            column.id == *id
-                && column.sql_type == *sql_type
+        let same = |((column, field), known): ((&Column, &Arc<Field>), &ColumnType)| {
+            column.column_type() == *known
                 && column.name == *field.name()
                 && column.is_nullable() == field.is_nullable()
         };
@@ -240,6 +275,7 @@ impl TableDefinition {
             keys: Vec::new(),
             rows_fit_from: 0,
             last_dropped: None,
+            retention: None,
             known_schema: KnownSchema::default(),
         }
     }
@@ -248,7 +284,7 @@ impl TableDefinition {
     /// gives the same one, and so every batch of the table shares it.
     pub fn schema(&self) -> SchemaRef {
         self.known_schema.of(&self.columns).unwrap_or_else(|| {
-            let types = self.columns.iter().map(|column| (column.id, column.sql_type.clone())).collect();
+            let types = self.columns.iter().map(Column::column_type).collect();
             let schema = self.new_schema();
             // Where one of other columns is known already, it stays.
             let _ = self.known_schema.0.set((types, Arc::clone(&schema)));
@@ -261,7 +297,7 @@ impl TableDefinition {
             .columns
             .iter()
             .map(|column| {
-                let field = column.sql_type.field(&column.name, column.is_nullable());
+                let field = column.field(column.is_nullable());
                 let mut metadata = field.metadata().clone();
                 metadata.insert(FIELD_ID_KEY.to_string(), column.id.0.to_string());
                 field.with_metadata(metadata)

@@ -11,11 +11,12 @@
 
 use crate::draft::Op;
 use crate::entries::{
-    Key, change_value, load_value, meta_value, recent_value, schema_value, segment_value, sequence_value, table_value,
-    view_value,
+    Key, change_value, load_value, meta_value, past_value, recent_value, removed_value, schema_value, segment_value,
+    sequence_value, table_value, type_value, view_value,
 };
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::Loads;
+use crate::past::Past;
 use crate::segment::LiveSegment;
 use crate::snapshot::{RecentBatch, Snapshot, TableVersion, ViewVersion};
 use hashbrown::HashMap;
@@ -44,6 +45,9 @@ pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIte
     if !Arc::ptr_eq(&before.loads, &after.loads) {
         push_loads(&mut changes, &before.loads, &after.loads);
     }
+    if !Arc::ptr_eq(&before.past, &after.past) {
+        push_past(&mut changes, &before.past, &after.past, before.seq);
+    }
     for_each_pair(&before.tables, &after.tables, Arc::ptr_eq, |id, old, new| {
         let parts = touched.get(id).unwrap_or(&untouched);
         push_table(&mut changes, *id, (old.map(|old| &**old), new.map(|new| &**new)), before.seq, parts);
@@ -53,6 +57,9 @@ pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIte
     });
     for_each_difference(&before.sequences, &after.sequences, Arc::ptr_eq, |id, new| {
         changes.push((Key::Sequence(*id), new.map(|sequence| sequence_value(sequence))));
+    });
+    for_each_difference(&before.types, &after.types, Arc::ptr_eq, |id, new| {
+        changes.push((Key::Type(*id), new.map(|known| type_value(known))));
     });
     changes
 }
@@ -64,6 +71,18 @@ fn push_loads(changes: &mut Changes, before: &Loads, after: &Loads) {
     let start = before.records.last_key_value().map_or(Bound::Unbounded, |(last, _)| Bound::Excluded(*last));
     let new = after.records.range((start, Bound::Unbounded));
     changes.extend(new.map(|((seq, index), record)| (Key::Load(*seq, *index), Some(load_value(record)))));
+}
+
+/// What is removed comes at the end, in the order of commits, and what is forgotten goes from the front.
+fn push_past(changes: &mut Changes, before: &Past, after: &Past, before_seq: CommitSeq) {
+    if before.from_micros != after.from_micros {
+        changes.push((Key::Past, Some(past_value(after))));
+    }
+    let kept_from = after.removed.first_key_value().map_or(Bound::Unbounded, |(first, _)| Bound::Excluded(*first));
+    let gone = before.removed.range((Bound::Unbounded, kept_from));
+    changes.extend(gone.map(|((seq, id), _)| (Key::Removed(*seq, *id), None)));
+    let new = after.removed.range((before_seq.next(), SegmentId(0))..);
+    changes.extend(new.map(|((seq, id), removed)| (Key::Removed(*seq, *id), Some(removed_value(removed)))));
 }
 
 /// The parts of a table that operations named.
@@ -119,7 +138,11 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
             | Op::DropSequence(_)
             | Op::RecordLoad(_)
             | Op::AlterTable(_)
-            | Op::Expect { .. } => {}
+            | Op::Expect { .. }
+            | Op::Forget { .. }
+            | Op::CreateType(_)
+            | Op::AlterType(_)
+            | Op::DropType(_) => {}
         }
     }
     touched

@@ -5,6 +5,7 @@
 //!     log/         the authority on what was committed
 //!     checkpoint/  the catalog as of a commit
 //!     index/       the same in sled, derived
+//!     history/     what log/ and checkpoint/ do not need any more, for reading the past
 //!     segments/    the rows; paths in segment metadata are relative to the data directory
 //!
 //! A directory that has anything in it and no FORMAT belongs to somebody else: nothing in it is touched.
@@ -26,6 +27,7 @@ pub(crate) const LOCK_NAME: &str = "LOCK";
 pub(crate) const LOG_NAME: &str = "log";
 pub(crate) const CHECKPOINTS_NAME: &str = "checkpoint";
 pub(crate) const SEGMENTS_NAME: &str = "segments";
+pub(crate) const HISTORY_NAME: &str = "history";
 
 /// A data directory that this process holds.
 #[derive(Debug)]
@@ -83,10 +85,10 @@ impl DataDirectory {
     }
 
     fn prepare(&self) -> Result<(), FileError> {
-        for path in [self.log(), self.checkpoints(), self.segments()] {
+        for path in [self.log(), self.checkpoints(), self.history(), self.segments()] {
             self.files.create_directory(&path)?;
         }
-        for path in [self.root.clone(), self.log(), self.checkpoints()] {
+        for path in [self.root.clone(), self.log(), self.checkpoints(), self.history()] {
             self.files.remove_unfinished(&path)?;
         }
         Ok(())
@@ -98,6 +100,10 @@ impl DataDirectory {
 
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.root.join(CHECKPOINTS_NAME)
+    }
+
+    pub(crate) fn history(&self) -> PathBuf {
+        self.root.join(HISTORY_NAME)
     }
 
     pub(crate) fn index(&self) -> PathBuf {

@@ -18,6 +18,7 @@ use crate::loads::LoadRecord;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{RecentBatch, Relation, Snapshot, TableChange, TableVersion, ViewVersion};
+use crate::user_type::TypeDefinition;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 mod sequences;
+mod types;
 
 /// The most changes that a table keeps for views that are behind; beyond it the oldest go and those views are rebuilt.
 pub const CHANGES_MAX: usize = 100_000;
@@ -108,6 +110,14 @@ pub enum Op {
         relation: ObjectId,
         that: Expectation,
     },
+    /// Nobody will ask for what was before a time, in microseconds since 1970; see [`crate::past`].
+    Forget {
+        before_micros: i64,
+    },
+    CreateType(Arc<TypeDefinition>),
+    /// Replaces a type's definition by its next version. Operations before it have put it into the columns of that type.
+    AlterType(Arc<TypeDefinition>),
+    DropType(ObjectId),
 }
 
 /// What the maker of a draft relied on, beyond what its operations show by themselves.
@@ -178,7 +188,9 @@ impl Snapshot {
         self.seq = seq;
         self.at_micros = self.at_micros.max(at_micros);
         for op in ops {
+            let removable = self.removable(op);
             self.apply_one(seq, op)?;
+            self.note_removed(removable, ops);
         }
         Ok(self)
     }
@@ -228,6 +240,13 @@ impl Snapshot {
             Op::RecordLoad(record) => Arc::make_mut(&mut self.loads).add(seq, record),
             Op::AlterTable(definition) => self.alter_table(seq, definition),
             Op::Expect { relation, that } => self.expect(*relation, that),
+            Op::Forget { before_micros } => {
+                Arc::make_mut(&mut self.past).forget(*before_micros);
+                Ok(())
+            }
+            Op::CreateType(definition) => self.create_type(definition),
+            Op::AlterType(definition) => self.alter_type(definition),
+            Op::DropType(id) => self.drop_type(*id),
         }
     }
 
@@ -249,7 +268,8 @@ impl Snapshot {
     }
 
     fn drop_schema(&mut self, name: &str) -> Result<(), Conflict> {
-        let used = self.names.keys().any(|object| object.schema == name);
+        let used = self.names.keys().any(|object| object.schema == name)
+            || self.types.values().any(|known| known.name.schema == name);
         if used || Arc::make_mut(&mut self.schemas).remove(name).is_none() {
             return Err(Conflict::SchemaChanged(name.to_string()));
         }
@@ -271,6 +291,7 @@ impl Snapshot {
     fn create_table(&mut self, seq: CommitSeq, definition: &Arc<TableDefinition>) -> Result<(), Conflict> {
         self.take_name(&definition.name, definition.id)?;
         self.take_rules(definition)?;
+        self.check_types(definition)?;
         let version = TableVersion::empty(Arc::clone(definition), seq);
         Arc::make_mut(&mut self.tables).insert(definition.id, Arc::new(version));
         Ok(())
@@ -298,6 +319,7 @@ impl Snapshot {
         }
         version.changed_at = seq;
         let old = Arc::clone(&version.definition);
+        self.check_known_types(definition)?;
         if old.keys != definition.keys || old.checks != definition.checks || old.name.schema != definition.name.schema {
             self.take_rules(definition)?;
         }
@@ -543,7 +565,8 @@ impl Snapshot {
     }
 }
 
-fn empty_state(definition: &ViewDefinition, seq: CommitSeq) -> Option<TableVersion> {
+/// A state without rows, for the views that have one.
+pub(crate) fn empty_state(definition: &ViewDefinition, seq: CommitSeq) -> Option<TableVersion> {
     let state = definition.state.as_ref()?;
     Some(TableVersion::empty(Arc::new(state.clone()), seq))
 }

@@ -14,12 +14,14 @@ use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::{LoadRecord, Loads};
+use crate::past::{Past, Removed};
 use crate::segment::{LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue, SequenceVersion};
 use crate::snapshot::{RecentBatch, Snapshot, TableChange, TableVersion, ViewVersion};
 use crate::stored::{
     Blob, Document, SchemaPool, StoredError, decode, decode_vector, encode, encode_batch, encode_vector,
 };
+use crate::user_type::TypeDefinition;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -46,6 +48,11 @@ pub(crate) enum Key {
     Sequence(ObjectId),
     /// A load by its commit and its place in it.
     Load(CommitSeq, u32),
+    /// From when on the past is kept; absent where nothing was forgotten.
+    Past,
+    /// A segment by the commit that removed it.
+    Removed(CommitSeq, SegmentId),
+    Type(ObjectId),
 }
 
 impl Key {
@@ -61,6 +68,9 @@ impl Key {
             Self::Change(table, seq) => (7, Some(*table), seq.0.to_be_bytes().to_vec()),
             Self::Sequence(id) => (8, Some(*id), Vec::new()),
             Self::Load(seq, index) => (9, None, [seq.0.to_be_bytes().as_slice(), &index.to_be_bytes()].concat()),
+            Self::Past => (10, None, Vec::new()),
+            Self::Removed(seq, id) => (11, None, [seq.0.to_be_bytes().as_slice(), &id.0.to_be_bytes()].concat()),
+            Self::Type(id) => (12, Some(*id), Vec::new()),
         };
         let mut bytes = vec![tag];
         bytes.extend(object.iter().flat_map(|object| object.0.to_be_bytes()));
@@ -98,6 +108,13 @@ impl Key {
                 let index = u32::from_be_bytes(index.try_into().ok()?);
                 Self::Load(CommitSeq(u64::from_be_bytes(*seq)), index)
             }
+            10 if rest.is_empty() => Self::Past,
+            11 => {
+                let (seq, id) = rest.split_first_chunk::<8>()?;
+                let id = SegmentId(u128::from_be_bytes(id.try_into().ok()?));
+                Self::Removed(CommitSeq(u64::from_be_bytes(*seq)), id)
+            }
+            12 => object().filter(|(_, rest)| rest.is_empty()).map(|(id, _)| Self::Type(id))?,
             _ => return None,
         })
     }
@@ -180,11 +197,22 @@ struct StoredChange<'a> {
     removed_rows: Vec<Blob>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredRemoved<'a> {
+    meta: Cow<'a, SegmentMeta>,
+    at_micros: i64,
+}
+
 /// A snapshot as keys and values, ordered by key.
 pub(crate) fn entries(snapshot: &Snapshot) -> Vec<(Key, Vec<u8>)> {
     let mut all = vec![(Key::Meta, meta_value(snapshot))];
     all.extend(snapshot.schemas.iter().map(|(name, id)| (Key::Schema(name.clone()), schema_value(*id))));
     all.extend(snapshot.loads.iter().map(|((seq, index), record)| (Key::Load(*seq, *index), load_value(record))));
+    if snapshot.past.from_micros != 0 {
+        all.push((Key::Past, past_value(&snapshot.past)));
+    }
+    let removed = snapshot.past.removed.iter();
+    all.extend(removed.map(|((seq, id), removed)| (Key::Removed(*seq, *id), removed_value(removed))));
     for table in snapshot.tables.values() {
         all.push((Key::Table(table.definition.id), table_value(table)));
         push_contents(&mut all, table);
@@ -195,6 +223,7 @@ pub(crate) fn entries(snapshot: &Snapshot) -> Vec<(Key, Vec<u8>)> {
     }
     let sequences = snapshot.sequences.values();
     all.extend(sequences.map(|sequence| (Key::Sequence(sequence.definition.id), sequence_value(sequence))));
+    all.extend(snapshot.types.values().map(|known| (Key::Type(known.id), type_value(known))));
     all.sort_by(|left, right| left.0.cmp(&right.0));
     all
 }
@@ -215,12 +244,25 @@ pub(crate) fn meta_value(snapshot: &Snapshot) -> Vec<u8> {
     })
 }
 
+/// When the snapshot's commit was made, from [`meta_value`].
+pub(crate) fn meta_time(value: &[u8]) -> Result<i64, StoredError> {
+    decode::<StoredMeta>("the catalog's counters", value).map(|meta| meta.at_micros)
+}
+
 pub(crate) fn schema_value(id: ObjectId) -> Vec<u8> {
     encode(&id)
 }
 
 pub(crate) fn load_value(record: &LoadRecord) -> Vec<u8> {
     encode(&Document::from(record))
+}
+
+pub(crate) fn past_value(past: &Past) -> Vec<u8> {
+    encode(&past.from_micros)
+}
+
+pub(crate) fn removed_value(removed: &Removed) -> Vec<u8> {
+    encode(&StoredRemoved { meta: Cow::Borrowed(&removed.meta), at_micros: removed.at_micros })
 }
 
 fn store_table(table: &TableVersion) -> StoredTable<'_> {
@@ -245,6 +287,10 @@ pub(crate) fn view_value(view: &ViewVersion) -> Vec<u8> {
 
 pub(crate) fn sequence_value(sequence: &SequenceVersion) -> Vec<u8> {
     encode(&StoredSequence { definition: Document::from(&*sequence.definition), value: sequence.value })
+}
+
+pub(crate) fn type_value(known: &TypeDefinition) -> Vec<u8> {
+    encode(&Document::from(known))
 }
 
 pub(crate) fn segment_value(segment: &LiveSegment) -> Vec<u8> {
@@ -298,6 +344,8 @@ struct Loader {
     metas: HashMap<SegmentId, Arc<SegmentMeta>>,
     batches: SchemaPool,
     loads: Loads,
+    past: Past,
+    types: BTreeMap<ObjectId, Arc<TypeDefinition>>,
 }
 
 impl Loader {
@@ -313,6 +361,8 @@ impl Loader {
             metas: HashMap::new(),
             batches: SchemaPool::default(),
             loads: Loads::default(),
+            past: Past::default(),
+            types: BTreeMap::new(),
         }
     }
 
@@ -351,6 +401,16 @@ impl Loader {
             Key::Load(seq, index) => {
                 let record: Document<'_, LoadRecord> = decode("a load", value)?;
                 self.loads.insert((seq, index), record.shared());
+            }
+            Key::Past => self.past.from_micros = decode("the beginning of the past", value)?,
+            Key::Removed(seq, id) => {
+                let stored: StoredRemoved<'_> = decode("a removed segment", value)?;
+                let removed = Removed { meta: self.share(stored.meta), at_micros: stored.at_micros };
+                self.past.removed.insert((seq, id), removed);
+            }
+            Key::Type(id) => {
+                let known: Document<'_, TypeDefinition> = decode("a type", value)?;
+                self.types.insert(id, known.shared());
             }
         }
         Ok(())
@@ -408,6 +468,8 @@ impl Loader {
             views: Arc::new(views),
             sequences: Arc::new(sequences),
             loads: Arc::new(self.loads),
+            past: Arc::new(self.past),
+            types: Arc::new(self.types),
         })
     }
 

@@ -7,6 +7,7 @@
 //!     fitted    1 as zone, 2 as amount, 4 from its missing value;  3 was dropped and is left out
 
 use crate::definition::{Column, TableDefinition};
+use crate::enum_type::retagged;
 use crate::ids::ColumnId;
 use crate::sql_type::FIELD_ID_KEY;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -28,7 +29,7 @@ impl Column {
     /// What so many rows have in this column that were written before there was one.
     pub fn missing_rows(&self, rows: usize) -> ArrayRef {
         match &self.missing {
-            Some(value) => value.repeated(rows),
+            Some(value) => retagged(&value.repeated(rows), &self.sql_type.data_type()),
             None => new_null_array(&self.sql_type.data_type(), rows),
         }
     }
@@ -37,7 +38,7 @@ impl Column {
 /// Columns of a table from a batch of its rows, whichever definition the batch was written under.
 pub fn fitted_columns(batch: &RecordBatch, columns: &[Column]) -> Vec<ArrayRef> {
     let fitted = columns.iter().map(|column| match position_in(batch.schema_ref(), column.id) {
-        Some(position) => Arc::clone(batch.column(position)),
+        Some(position) => retagged(batch.column(position), &column.sql_type.data_type()),
         None => column.missing_rows(batch.num_rows()),
     });
     fitted.collect()

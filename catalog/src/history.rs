@@ -101,6 +101,13 @@ fn summarize_one(op: &Op, name: &impl Fn(ObjectId) -> String) -> String {
         },
         Op::AlterTable(definition) => format!("alter table {}", definition.name),
         Op::Expect { relation, .. } => format!("rely on {}", name(*relation)),
+        Op::Forget { before_micros } => {
+            let time = arrow::temporal_conversions::timestamp_us_to_datetime(*before_micros);
+            format!("forget what was before {} UTC", time.map_or_else(|| "then".to_string(), |time| time.to_string()))
+        }
+        Op::CreateType(definition) => format!("create type {}", definition.name),
+        Op::AlterType(definition) => format!("alter type {}", definition.name),
+        Op::DropType(id) => format!("drop type {id}"),
     }
 }
 

@@ -6,17 +6,19 @@
 //! The log is the authority, sled its index, checkpoints bound the log's length. This room knows no SQL, no plan and no
 //! Parquet: a segment is a path with statistics to it.
 //!
-//!     what there is       ids, sql_type, definition, missing, segment, snapshot, fitting
+//!     what there is       ids, sql_type, definition, missing, segment, snapshot, past, fitting
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
-//!     how it is kept      files, log, stored, entries, difference, index, checkpoint
+//!     how it is kept      files, log, stored, entries, difference, index, checkpoint, archive
 //!     how it comes back   directory, recovery, segment_files
 //!     how it is copied    backup
 
+pub mod archive;
 pub mod backup;
 pub mod check;
 pub mod commit;
 pub mod definition;
 pub mod draft;
+pub mod enum_type;
 pub mod files;
 pub mod fitting;
 pub mod history;
@@ -24,12 +26,14 @@ pub mod ids;
 pub mod keys;
 pub mod loads;
 pub mod missing;
+pub mod past;
 pub mod recovery;
 pub mod segment;
 pub mod segment_files;
 pub mod sequence;
 pub mod snapshot;
 pub mod sql_type;
+pub mod user_type;
 
 mod applier;
 mod checkpoint;

@@ -56,6 +56,8 @@ pub(crate) enum LogError {
     File(#[from] FileError),
     #[error("file \"{}\" is damaged at offset {offset}: {reason}", path.display())]
     Damaged { path: PathBuf, offset: u64, reason: String },
+    #[error("the log ends before commit {expected}")]
+    Ended { expected: CommitSeq },
     #[error("file \"{}\" has version {version} of the log format, this server reads up to {VERSION}", path.display())]
     Version { path: PathBuf, version: u32 },
 }
@@ -182,20 +184,77 @@ impl LogFile {
     }
 }
 
-/// Removes the files whose every record has a seq of at most `seq`. The newest file stays.
-pub(crate) fn remove_files_through(files: &Files, directory: &Path, seq: CommitSeq) -> Result<(), FileError> {
+/// The files whose every record has a seq of at most `seq`. The newest file is never one of them.
+pub(crate) fn paths_through(files: &Files, directory: &Path, seq: CommitSeq) -> Result<Vec<PathBuf>, FileError> {
     let paths = log_paths(files, directory)?;
-    let mut removable = Vec::new();
-    for pair in paths.windows(2) {
-        // A file ends where the next one begins, and its name says where that is.
-        if first_from_name(&pair[1]).is_some_and(|first| first <= seq.next()) {
-            removable.push(pair[0].as_path());
+    // A file ends where the next one begins, and its name says where that is.
+    let ended = |pair: &&[PathBuf]| first_from_name(&pair[1]).is_some_and(|first| first <= seq.next());
+    Ok(paths.windows(2).filter(ended).map(|pair| pair[0].clone()).collect())
+}
+
+/// The files of a directory with the commits that they begin with, oldest first.
+pub(crate) fn list(files: &Files, directory: &Path) -> Result<Vec<(CommitSeq, PathBuf)>, FileError> {
+    let paths = files.list(directory)?.into_iter();
+    let mut found: Vec<_> = paths.filter_map(|path| Some((first_from_name(&path)?, path))).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// The name of the file that begins with a commit.
+pub(crate) fn file_name(first: CommitSeq) -> String {
+    format!("{:020}.log", first.0)
+}
+
+/// A file of the log: where it begins, and where it may lie.
+#[derive(Clone, Debug)]
+pub(crate) struct LogPath {
+    pub(crate) first: CommitSeq,
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// Gives the records after `after` through `through` to `each`, oldest first, until it says that it has enough. The newest file may be written
+/// to meanwhile: what is beyond `through` is not looked at.
+pub(crate) fn read_range<E: From<LogError>>(
+    files: &Files,
+    logs: &[LogPath],
+    after: CommitSeq,
+    through: CommitSeq,
+    mut each: impl FnMut(&Record<'_>) -> Result<bool, E>,
+) -> Result<(), E> {
+    let start = logs.iter().rposition(|log| log.first <= after.next()).unwrap_or(0);
+    let mut expected = after.next();
+    for (position, log) in logs.iter().enumerate().skip(start).take_while(|(_, log)| log.first <= through) {
+        // A restored directory goes on in a file of its own; what the one before it has beyond that never happened there.
+        let end = logs.get(position + 1).map_or(through.next(), |next| next.first);
+        let path = log.paths.first().cloned().unwrap_or_default();
+        let missing = |offset: usize, expected: CommitSeq| {
+            let reason = format!("commit {expected} is missing");
+            Err(LogError::Damaged { path: path.clone(), offset: offset as u64, reason }.into())
+        };
+        let read = log.paths.iter().map(|path| files.read(path));
+        let bytes = read.reduce(|found, other| found.or(other)).unwrap_or_else(|| Ok(Vec::new()));
+        let bytes = bytes.map_err(LogError::from)?;
+        let mut scanner = Scanner::open(&path, &bytes)?;
+        if log.first > expected {
+            return missing(0, expected);
+        }
+        while let Next::Record(record) = scanner.next() {
+            if record.seq < expected {
+                continue;
+            }
+            if record.seq >= end {
+                break;
+            }
+            if record.seq != expected || record.kind != KIND_COMMIT {
+                return missing(scanner.offset, expected);
+            }
+            if expected > through || !each(&record)? {
+                return Ok(());
+            }
+            expected = expected.next();
         }
     }
-    if !removable.is_empty() {
-        files.remove_all(removable)?;
-    }
-    Ok(())
+    if expected > through { Ok(()) } else { Err(LogError::Ended { expected }.into()) }
 }
 
 fn log_paths(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -464,7 +523,7 @@ impl LogWriter {
 }
 
 fn file_path(directory: &Path, first: CommitSeq) -> PathBuf {
-    directory.join(format!("{:020}.log", first.0))
+    directory.join(file_name(first))
 }
 
 /// Begins a log that goes on after a checkpoint of the commit before `first`.

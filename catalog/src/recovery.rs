@@ -4,7 +4,7 @@
 //!     2. start from the index if all of it checks out, else from the newest valid checkpoint, else from nothing
 //!     3. replay the log after that
 //!     4. check that every segment that the snapshot names is there in its size; states of views that need one that is not are
-//!        dropped by a commit of recovery's own, and built again later
+//!        dropped by a commit of recovery's own, and built again later; a past that needs one is forgotten
 //!     5. cut the torn tail, delete the files below `segments/` that nothing names, bring the index up to date
 //!
 //! Only the final snapshot's segments are checked: the log may name segments that a later commit replaced and that were reaped.
@@ -20,10 +20,9 @@ use crate::files::FileError;
 use crate::ids::{CommitSeq, ObjectId};
 use crate::index::{FoundIndex, Index, IndexProblem};
 use crate::log::{AppendError, Log, LogError, LogWriter, Record};
-use crate::segment_files::{damaged_segments, damaged_states, damaged_tables, sweep_orphans};
+use crate::segment_files::{damaged_past, damaged_segments, damaged_states, damaged_tables, sweep_orphans};
 use crate::snapshot::Snapshot;
 use crate::stored::{SchemaPool, StoredError, decode_ops, encode_ops};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Why a data directory cannot be opened. Nothing in it was changed.
@@ -89,7 +88,7 @@ impl From<LogError> for OpenError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::File(error) => error.into(),
-            LogError::Damaged { .. } => Self::damaged(error.to_string()),
+            LogError::Damaged { .. } | LogError::Ended { .. } => Self::damaged(error.to_string()),
             LogError::Version { .. } => Self::Damaged {
                 reason: error.to_string(),
                 hint: "Start the version of the server that wrote it.".to_string(),
@@ -127,6 +126,8 @@ pub struct RecoveryReport {
     pub orphan_bytes: u64,
     /// Views whose state was dropped because a file of it is missing or damaged, with what is wrong. It is built again.
     pub dropped_states: Vec<String>,
+    /// Whether a part of the past was forgotten because a file of it is missing or damaged.
+    pub forgot_past: bool,
 }
 
 /// A recovered catalog. Without `index` it runs without one.
@@ -152,13 +153,18 @@ pub(crate) fn recover(directory: &DataDirectory, log_file_bytes_max: u64) -> Res
     let log_bytes_since = log.bytes_after(newest)?;
     let mut log = log.into_writer(snapshot.seq.next(), log_file_bytes_max)?;
     let states = damaged_states(&snapshot, &damaged);
+    let forgotten = damaged_past(&snapshot, &damaged);
     let name = |id: &ObjectId| &snapshot.views[id].definition.name;
     report.dropped_states = states.iter().map(|(id, problem)| format!("view \"{}\": {problem}", name(id))).collect();
-    let snapshot = drop_states(&mut log, snapshot, &states)?;
+    report.forgot_past = forgotten.is_some();
+    let mut mending: Vec<Op> = states.keys().map(|view| Op::DropState { view: *view }).collect();
+    mending.extend(forgotten.map(|before_micros| Op::Forget { before_micros }));
+    let mended = u64::from(!mending.is_empty());
+    let snapshot = mend(&mut log, snapshot, &mending)?;
     (report.orphan_files, report.orphan_bytes) =
         sweep_orphans(files, &directory.root, &directory.segments(), &snapshot)?;
     report.seq = snapshot.seq;
-    let index = bring_index_up(directory, index, &snapshot, report.records_replayed + states.len() as u64);
+    let index = bring_index_up(directory, index, &snapshot, report.records_replayed + mended);
     Ok(Recovered { snapshot, index, log, log_bytes_since, report })
 }
 
@@ -201,24 +207,20 @@ fn examine(directory: &DataDirectory) -> Result<Examined, OpenError> {
         orphan_files: 0,
         orphan_bytes: 0,
         dropped_states: Vec::new(),
+        forgot_past: false,
     };
     Ok(Examined { log, snapshot, index, report })
 }
 
-/// Forgets states of views in one commit, which the log must have: later folds build upon it.
-fn drop_states(
-    log: &mut LogWriter,
-    snapshot: Snapshot,
-    states: &BTreeMap<ObjectId, String>,
-) -> Result<Snapshot, OpenError> {
-    if states.is_empty() {
+/// Forgets what cannot be had any more in one commit, which the log must have: later commits build upon it.
+fn mend(log: &mut LogWriter, snapshot: Snapshot, ops: &[Op]) -> Result<Snapshot, OpenError> {
+    if ops.is_empty() {
         return Ok(snapshot);
     }
-    let ops: Vec<Op> = states.keys().map(|view| Op::DropState { view: *view }).collect();
     let (seq, at_micros) = (snapshot.seq.next(), snapshot.at_micros);
-    let dropped = snapshot.apply(seq, at_micros, &ops);
+    let dropped = snapshot.apply(seq, at_micros, ops);
     let dropped = dropped.map_err(|conflict| OpenError::damaged(conflict.to_string()))?;
-    log.stage(seq, &[&at_micros.to_le_bytes(), &encode_ops(&ops)])?;
+    log.stage(seq, &[&at_micros.to_le_bytes(), &encode_ops(ops)])?;
     match log.append_staged() {
         Ok(()) => Ok(dropped),
         Err(AppendError::DiskFull(error) | AppendError::Broken(error)) => Err(error.into()),
@@ -323,9 +325,14 @@ pub(crate) fn replay(log: &Log, base: Snapshot) -> Result<(Snapshot, u64), OpenE
 }
 
 fn replay_one(before: &Snapshot, record: &Record<'_>, schemas: &mut SchemaPool) -> Result<Snapshot, String> {
-    let (at_micros, ops) = split_commit(record.payload).map_err(|error| error.to_string())?;
-    let ops = decode_ops(ops, schemas).map_err(|error| error.to_string())?;
+    let (at_micros, ops) = read_commit(record.payload, schemas).map_err(|error| error.to_string())?;
     before.apply(record.seq, at_micros, &ops).map_err(|conflict| conflict.to_string())
+}
+
+/// What a commit's payload says: when it was made, in microseconds since 1970, and what it did.
+pub(crate) fn read_commit(payload: &[u8], schemas: &mut SchemaPool) -> Result<(i64, Vec<Op>), StoredError> {
+    let (at_micros, ops) = split_commit(payload)?;
+    Ok((at_micros, decode_ops(ops, schemas)?))
 }
 
 /// A commit's payload is the time in microseconds, as an i64, and the operations.

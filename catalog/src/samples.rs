@@ -2,6 +2,7 @@
 
 use crate::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform, ViewDefinition};
 use crate::draft::Op;
+use crate::enum_type::EnumType;
 use crate::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::LoadRecord;
 use crate::missing::MissingValue;
@@ -9,6 +10,7 @@ use crate::segment::{ColumnStatistics, Datum, DeletionVector, PartitionKey, Segm
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{Snapshot, TableVersion};
 use crate::sql_type::SqlType;
+use crate::user_type::{TypeDefinition, TypeKind};
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -137,6 +139,31 @@ fn of_sequence(snapshot: &Snapshot, step: Step) -> Op {
     }
 }
 
+/// A type of two labels.
+pub(crate) fn enum_type(id: u32, name: &str) -> Arc<TypeDefinition> {
+    let labels = EnumType::declared([(ObjectId(id + 2), "low".to_string()), (ObjectId(id + 3), "high".to_string())]);
+    Arc::new(TypeDefinition {
+        id: ObjectId(id),
+        array: ObjectId(id + 1),
+        name: ObjectName::new("public", name),
+        version: 1,
+        kind: TypeKind::Enum { labels },
+    })
+}
+
+/// One of the operations on types.
+fn of_type(snapshot: &Snapshot, step: Step) -> Op {
+    let next = snapshot.next_object.0;
+    match (pick(snapshot.types.iter(), step.first), step.second % 3) {
+        (Some((id, _)), 0) => Op::DropType(*id),
+        (Some((_, known)), 1) => {
+            let name = ObjectName::new("public", format!("renamed_{next}_{}", snapshot.seq));
+            Op::AlterType(Arc::new(TypeDefinition { name, version: known.version + 1, ..(**known).clone() }))
+        }
+        _ => Op::CreateType(enum_type(next, &format!("type_{next}"))),
+    }
+}
+
 /// What a random history does next, as dice that are read against the snapshot of the moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
@@ -146,7 +173,7 @@ pub(crate) struct Step {
 }
 
 pub(crate) fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0u8..31, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
+    let step = (0u8..33, any::<u32>(), any::<u32>()).prop_map(|(kind, first, second)| Step { kind, first, second });
     prop::collection::vec(step, 1..length)
 }
 
@@ -182,8 +209,10 @@ pub(crate) fn ops_of(snapshot: &Snapshot, step: Step) -> Vec<Op> {
             vec![Op::CreateView(view(snapshot.next_object.0, &name, &[id]))]
         }
         24..28 => vec![of_sequence(snapshot, step)],
+        32.. => vec![of_type(snapshot, step)],
         17 => vec![Op::CreateSchema { id: snapshot.next_object, name: format!("schema_{}", snapshot.next_object) }],
-        28.. => vec![alter(table, step)],
+        28..31 => vec![alter(table, step)],
+        31 => vec![Op::Forget { before_micros: snapshot.at_micros - i64::from(step.second % 20) }],
         18 => pick(snapshot.schemas.keys(), step.second)
             .map(|name| Op::DropSchema { name: name.clone() })
             .into_iter()

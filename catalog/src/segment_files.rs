@@ -1,7 +1,7 @@
 //! Segment files: which of them must exist, and which may go.
 //!
-//! A file below `segments/` is in one of three states. *Named*: the recovered or a published snapshot names its segment, as live or
-//! in a change that a view still needs. *Unreadable*: no `Arc<SegmentMeta>` of it is left, so no snapshot, no draft and no
+//! A file below `segments/` is in one of three states. *Named*: the recovered or a published snapshot names its segment, as live, as
+//! removed and kept for the past, or in a change that a view still needs. *Unreadable*: no `Arc<SegmentMeta>` of it is left, so no snapshot, no draft and no
 //! delta can ever ask for it again; it is reaped. *Orphaned*: a crash came between writing it and the commit; it is
 //! swept at the next start, when no writer is at work yet.
 //!
@@ -23,7 +23,8 @@ use std::sync::{Arc, Weak};
 /// Every segment that a snapshot names, more than once if several parts of it do.
 pub(crate) fn named_segments(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<SegmentMeta>> {
     let states = snapshot.views.values().filter_map(|view| view.state.as_ref());
-    snapshot.tables.values().map(|table| &**table).chain(states).flat_map(named_by_table)
+    let kept = snapshot.past.removed().map(|removed| &removed.meta);
+    snapshot.tables.values().map(|table| &**table).chain(states).flat_map(named_by_table).chain(kept)
 }
 
 fn named_by_table(table: &TableVersion) -> impl Iterator<Item = &Arc<SegmentMeta>> {
@@ -70,6 +71,12 @@ pub(crate) fn damaged_tables(snapshot: &Snapshot, damaged: &Damaged) -> Vec<Stri
     let mut problems: Vec<String> = live.filter_map(|id| damaged.get(id).cloned()).collect();
     problems.sort();
     problems
+}
+
+/// Up to when the past cannot be read because a file that it needs is damaged.
+pub(crate) fn damaged_past(snapshot: &Snapshot, damaged: &Damaged) -> Option<i64> {
+    let lost = snapshot.past.removed().filter(|removed| damaged.contains_key(&removed.meta.id));
+    lost.map(|removed| removed.at_micros).max()
 }
 
 /// The views whose state needs a damaged segment, each with what is wrong: one of the state itself, or one that a change names
@@ -166,6 +173,11 @@ impl Reaper {
             let path = self.root.join(&meta.path);
             known.insert(meta.id, KnownFile { meta: Arc::downgrade(meta), path, bytes: meta.bytes });
         }
+    }
+
+    /// The metadata of a segment that others hold already, which keep its file; `None` where nobody does.
+    pub(crate) fn held(&self, id: SegmentId) -> Option<Arc<SegmentMeta>> {
+        self.known.lock().get(&id)?.meta.upgrade()
     }
 
     /// Removes the files that nobody can read any more.

@@ -11,8 +11,10 @@
 use crate::definition::{Key, ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::Loads;
+use crate::past::Past;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::SequenceVersion;
+use crate::user_type::TypeDefinition;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -143,6 +145,8 @@ pub struct Snapshot {
     pub views: Arc<BTreeMap<ObjectId, Arc<ViewVersion>>>,
     pub sequences: Arc<BTreeMap<ObjectId, Arc<SequenceVersion>>>,
     pub loads: Arc<Loads>,
+    pub past: Arc<Past>,
+    pub types: Arc<BTreeMap<ObjectId, Arc<TypeDefinition>>>,
 }
 
 impl Snapshot {
@@ -159,6 +163,8 @@ impl Snapshot {
             views: Arc::default(),
             sequences: Arc::default(),
             loads: Arc::default(),
+            past: Arc::default(),
+            types: Arc::default(),
         }
     }
 
@@ -171,6 +177,11 @@ impl Snapshot {
         let table = self.tables.get(&id).map(Relation::Table);
         let view = || self.views.get(&id).map(Relation::View);
         table.or_else(view).or_else(|| self.sequences.get(&id).map(Relation::Sequence))
+    }
+
+    /// The user's type of that name.
+    pub fn type_named(&self, name: &ObjectName) -> Option<&Arc<TypeDefinition>> {
+        self.types.values().find(|known| known.name == *name)
     }
 
     /// The sequences that go with a table.

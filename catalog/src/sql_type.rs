@@ -6,6 +6,7 @@
 //!
 //! This module knows no values; reading and printing them stands in `query::types`.
 
+use crate::enum_type::EnumType;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -22,6 +23,8 @@ pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 
 /// The most digits that a numeric column can hold.
 pub const NUMERIC_PRECISION_MAX: u8 = 76;
+/// The scale of numerics whose digits are not known beforehand; they are shown without zeros at their end.
+pub const NUMERIC_SCALE: i8 = 36;
 
 /// A PostgreSQL type with its modifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +82,8 @@ pub enum SqlType {
     Bpchar { length: Option<u32> },
     /// `void`, which functions answer with that have nothing to say, Arrow `Utf8View`; in results only.
     Void,
+    /// A type of `CREATE TYPE … AS ENUM`; see [`crate::enum_type`] for the Arrow type.
+    Enum(EnumType),
 }
 
 /// The aliases of `oid` that print names.
@@ -121,6 +126,7 @@ impl SqlType {
             Self::Jsonb => 3802,
             Self::Bpchar { .. } => 1042,
             Self::Void => 2278,
+            Self::Enum(known) => known.parts().id.0,
             Self::Array(element) => element.array_oid(),
         }
     }
@@ -150,6 +156,7 @@ impl SqlType {
             Self::Jsonb => 3807,
             Self::Bpchar { .. } => 1014,
             Self::Void => 0,
+            Self::Enum(known) => known.parts().array.0,
             // An array of arrays is one of more dimensions, and has the same type.
             Self::Array(element) => element.array_oid(),
             Self::Text => 1009,
@@ -196,9 +203,9 @@ impl SqlType {
         scalar.into_iter().find(|element| element.array_oid() == oid).map(|element| Self::Array(Box::new(element)))
     }
 
-    /// `numeric` without a modifier, as a parameter or a literal has it.
+    /// `numeric` without a modifier, of values whose digits are not known beforehand.
     pub fn numeric() -> Self {
-        Self::Numeric { precision: 38, scale: 16, declared: false }
+        Self::Numeric { precision: NUMERIC_PRECISION_MAX, scale: NUMERIC_SCALE, declared: false }
     }
 
     /// The type modifier of `pg_attribute.atttypmod` and RowDescription; -1 for none.
@@ -234,7 +241,7 @@ impl SqlType {
         match self {
             Self::Bool | Self::Char => 1,
             Self::Int2 => 2,
-            Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Void => 4,
+            Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Void | Self::Enum(_) => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::TimestampTz => 8,
             Self::Interval | Self::Uuid => 16,
             Self::Name => 64,
@@ -273,6 +280,7 @@ impl SqlType {
             Self::Jsonb => "jsonb".into(),
             Self::Bpchar { .. } => "character".into(),
             Self::Void => "void".into(),
+            Self::Enum(known) => known.shown_name(),
             Self::Array(element) if matches!(**element, Self::Array(_)) => element.base_name(),
             Self::Array(element) => format!("{}[]", element.base_name()),
         }
@@ -300,14 +308,23 @@ impl SqlType {
             Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::Bytea => DataType::BinaryView,
+            Self::Enum(known) => known.data_type(),
             Self::Array(element) => DataType::List(Arc::new(element.item_field())),
         }
     }
 
     /// A field of this type that remembers it in its metadata.
     pub fn field(&self, name: &str, nullable: bool) -> Field {
-        Field::new(name, self.data_type(), nullable)
-            .with_metadata(HashMap::from([(TYPE_KEY.to_string(), self.to_string())]))
+        Field::new(name, self.data_type(), nullable).with_metadata(HashMap::from([(TYPE_KEY.to_string(), self.key())]))
+    }
+
+    /// What stands under [`TYPE_KEY`]: the name, but for enums, of which it is not enough.
+    fn key(&self) -> String {
+        match self {
+            Self::Enum(known) => known.tag().to_string(),
+            Self::Array(element) => format!("{}[]", element.key()),
+            _ => self.to_string(),
+        }
     }
 
     /// The field of an array's items. It remembers the type only where its Arrow type alone does not say it, so that arrays of one
@@ -357,7 +374,7 @@ impl SqlType {
             DataType::Date32 | DataType::Date64 => Self::Date,
             DataType::Time32(_) | DataType::Time64(_) => Self::Time,
             DataType::Timestamp(_, None) => Self::Timestamp,
-            DataType::Timestamp(_, Some(_)) => Self::TimestampTz,
+            DataType::Timestamp(_, Some(_)) => EnumType::of_data_type(data_type).map_or(Self::TimestampTz, Self::Enum),
             DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
             DataType::FixedSizeBinary(16) => Self::Uuid,
             DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::Bytea,
@@ -369,7 +386,8 @@ impl SqlType {
         })
     }
 
-    /// Reads the spelling that `Display` writes. Column definitions in SQL are read by the query room, not here.
+    /// Reads the spelling under [`TYPE_KEY`], which is that of `Display` but for enums. Column definitions in SQL are read by the
+    /// query room, not here.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(element) = text.strip_suffix("[]") {
             return Some(Self::Array(Box::new(Self::parse(element)?)));
@@ -387,6 +405,9 @@ impl SqlType {
         }
         if let Some(length) = text.strip_prefix("character(").and_then(|rest| rest.strip_suffix(')')) {
             return Some(Self::Bpchar { length: Some(length.parse().ok()?) });
+        }
+        if let Some(known) = EnumType::from_tag(text) {
+            return Some(Self::Enum(known));
         }
         Some(match text {
             "boolean" => Self::Bool,

@@ -17,6 +17,7 @@ use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::LoadRecord;
 use crate::segment::{DeletionVector, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
+use crate::user_type::TypeDefinition;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
@@ -169,6 +170,12 @@ enum StoredOp<'a> {
         relation: ObjectId,
         that: Cow<'a, Expectation>,
     },
+    Forget {
+        before_micros: i64,
+    },
+    CreateType(Document<'a, TypeDefinition>),
+    AlterType(Document<'a, TypeDefinition>),
+    DropType(ObjectId),
 }
 
 /// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
@@ -228,6 +235,10 @@ fn store_op(op: &Op) -> StoredOp<'_> {
         Op::RecordLoad(record) => StoredOp::RecordLoad(Document::from(&**record)),
         Op::AlterTable(definition) => StoredOp::AlterTable(Document::from(&**definition)),
         Op::Expect { relation, that } => StoredOp::Expect { relation: *relation, that: Cow::Borrowed(that) },
+        Op::Forget { before_micros } => StoredOp::Forget { before_micros: *before_micros },
+        Op::CreateType(definition) => StoredOp::CreateType(Document::from(&**definition)),
+        Op::AlterType(definition) => StoredOp::AlterType(Document::from(&**definition)),
+        Op::DropType(id) => StoredOp::DropType(*id),
     }
 }
 
@@ -274,6 +285,10 @@ fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError
         StoredOp::RecordLoad(record) => Op::RecordLoad(record.shared()),
         StoredOp::AlterTable(definition) => Op::AlterTable(definition.shared()),
         StoredOp::Expect { relation, that } => Op::Expect { relation, that: that.into_owned() },
+        StoredOp::Forget { before_micros } => Op::Forget { before_micros },
+        StoredOp::CreateType(definition) => Op::CreateType(definition.shared()),
+        StoredOp::AlterType(definition) => Op::AlterType(definition.shared()),
+        StoredOp::DropType(id) => Op::DropType(id),
     })
 }
 

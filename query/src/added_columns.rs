@@ -50,7 +50,10 @@ impl Alter<'_> {
         }
         self.refuse_taken(&name)?;
         let id = self.next.next_column();
-        let defined = define_column(id.0 as usize - 1, column, self.statement)?;
+        let defined = {
+            let _types = self.planning.knows_types();
+            define_column(id.0 as usize - 1, column, self.statement)?
+        };
         let of_table = |option: &ColumnOption| match option {
             ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) | ColumnOption::Check(_) => true,
             ColumnOption::Generated { generation_expr, .. } => generation_expr.is_some(),

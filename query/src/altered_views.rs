@@ -19,6 +19,7 @@ use catalog::definition::{ObjectName, ViewDefinition};
 use catalog::draft::{Expectation, Op};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Snapshot, ViewVersion};
+use catalog::user_type::{TypeDefinition, with_user_type};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
@@ -103,6 +104,32 @@ fn next_definition(
     };
     let next = ViewDefinition { query: text, state, version: before.version + 1, ..ViewDefinition::clone(before) };
     Ok((next.query != before.query || next.state != before.state).then_some(next))
+}
+
+/// A view's definition after a type changed; `None` where it stays as it is.
+pub(crate) fn next_types(
+    session: &Session,
+    after: &Planning,
+    view: &ViewVersion,
+    text: String,
+    changed: &TypeDefinition,
+) -> Result<Option<ViewDefinition>, QueryError> {
+    let before = &view.definition;
+    let query = parsed(&text)?;
+    let schemas = after.with_sources(Sources::Schemas);
+    schemas.query_plan(&query, &[], None)?;
+    let state = match before.is_plain() {
+        true => None,
+        false => next_state(&session.engine, before, &compile_query(after, &query, &before.time_zone)?),
+    };
+    let mut next = ViewDefinition { query: text, state, version: before.version + 1, ..ViewDefinition::clone(before) };
+    for column in &mut next.columns {
+        if let Some(sql_type) = with_user_type(&column.sql_type, changed) {
+            column.sql_type = sql_type;
+        }
+    }
+    let same = next.query == before.query && next.state == before.state && next.columns == before.columns;
+    Ok((!same).then_some(next))
 }
 
 /// The hidden table of a view's state: the one that there is, where it still serves.

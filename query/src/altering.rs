@@ -19,6 +19,7 @@ use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::planner::Planning;
 use crate::response::Response;
+use crate::retention;
 use crate::retyping::{Retyped, is_relabelling, rewritten};
 use crate::scan::{Extra, RowSet};
 use crate::sequence_definition::moved_sequences;
@@ -26,12 +27,12 @@ use crate::session::Session;
 use crate::statement::{DropObject, Statement};
 use crate::statement_grammar::altering::{AlterAction, Alteration};
 use crate::statement_grammar::fold;
-use crate::table_definition::{check_columns, check_name, column_type};
+use crate::table_definition::{check_columns, check_name, column_digits, column_type, known_option, option_text};
 use crate::transaction;
 use crate::view_following::Change;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
-use catalog::ids::ColumnId;
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::sequence::{SequenceDefinition, SequenceValue};
 use catalog::snapshot::{Relation, TableVersion, ViewVersion};
 use datafusion::common::Column as PlanColumn;
@@ -81,6 +82,25 @@ pub(crate) async fn run(
     Ok(tag)
 }
 
+/// Drops columns of a table, and all that depends on them.
+pub(crate) async fn drop_columns(
+    session: &mut Session,
+    table: ObjectId,
+    columns: &[String],
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let planning = session.planning()?;
+    let Some(version) = planning.snapshot.tables.get(&table) else { return Ok(()) };
+    let action = |column: &String| AlterAction::DropColumn {
+        column: Ident::with_quote('"', column),
+        if_exists: false,
+        cascade: true,
+    };
+    let actions: Vec<AlterAction> = columns.iter().map(action).collect();
+    let change = Alter::new(&planning, version, statement).run(session, &actions).await?;
+    session.add_change(change)
+}
+
 /// ALTER TABLE may rename a view too; the other forms want what they name.
 fn check_kind(alteration: &Alteration, relation: &Relation<'_>) -> Result<(), QueryError> {
     let (name, is) = match relation {
@@ -128,6 +148,8 @@ fn action_name(action: &AlterAction) -> &'static str {
         AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } => "ADD CONSTRAINT",
         AlterAction::DropConstraint { .. } => "DROP CONSTRAINT",
         AlterAction::RenameConstraint { .. } => "RENAME CONSTRAINT",
+        AlterAction::SetOption { value: Some(_), .. } => "SET",
+        AlterAction::SetOption { value: None, .. } => "RESET",
     }
 }
 
@@ -281,11 +303,32 @@ impl<'a> Alter<'a> {
             }
             AlterAction::DropConstraint { name, if_exists } => self.drop_constraint(session, name, *if_exists),
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
+            AlterAction::SetOption { option, value } => self.set_option(session, option, value.as_deref()),
             AlterAction::AddIndex { name, columns, if_not_exists } => {
                 let added = self.add_index(session, name.as_ref(), columns, *if_not_exists);
                 added.map_err(QueryError::without_position)
             }
         }
+    }
+
+    fn set_option(
+        &mut self,
+        session: &mut Session,
+        option: &Ident,
+        value: Option<&ast::Expr>,
+    ) -> Result<(), QueryError> {
+        if known_option(option)? != "retention" {
+            return Err(QueryError::unsupported("changing order_by of a table")
+                .hint("Make a table with it and INSERT INTO … SELECT."));
+        }
+        self.next.retention = match value {
+            Some(value) => Some(retention::option(&self.next, &option_text(option, value)?)?),
+            None => None,
+        };
+        if let Some(notice) = retention::notice(&self.planning.snapshot, &self.next) {
+            session.push_notice(notice);
+        }
+        Ok(())
     }
 
     pub(crate) fn position(&self, column: &Ident) -> Result<usize, QueryError> {
@@ -408,8 +451,12 @@ impl<'a> Alter<'a> {
     ) -> Result<(), QueryError> {
         let position = self.position(column)?;
         let known = self.next.columns[position].clone();
-        let sql_type = column_type(data_type, &known.name, self.statement)?;
-        if sql_type == known.sql_type && using.is_none() {
+        let sql_type = {
+            let _types = self.planning.knows_types();
+            column_type(data_type, &known.name, self.statement)?
+        };
+        let digits = column_digits(data_type);
+        if sql_type == known.sql_type && digits == known.digits && using.is_none() {
             return Ok(());
         }
         if self.next.partition_by.iter().any(|item| item.column == known.id) {
@@ -418,8 +465,10 @@ impl<'a> Alter<'a> {
                 .hint("Create a table with other partitions and fill it with INSERT INTO … SELECT."));
         }
         refuse_retyping(&self.planning.snapshot, &self.next, known.id)?;
-        let keeps_bytes = using.is_none() && is_relabelling(&known.sql_type, &sql_type);
+        let loses_digits = digits.is_some_and(|digits| known.digits.is_none_or(|before| digits < before));
+        let keeps_bytes = using.is_none() && is_relabelling(&known.sql_type, &sql_type) && !loses_digits;
         self.next.columns[position].sql_type = sql_type;
+        self.next.columns[position].digits = digits;
         let changed = vec![self.next.columns[position].clone()];
         check_defaults(self.planning, &TableDefinition::new(self.next.id, self.next.name.clone(), changed)).await?;
         self.retyped.push(Retyped { id: known.id, name: known.name, using: using.cloned(), keeps_bytes });

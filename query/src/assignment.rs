@@ -7,6 +7,7 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
 use crate::statement_grammar::fold;
+use crate::user_types::spelling;
 use arrow::datatypes::{DataType, Field};
 use catalog::definition::Column;
 use catalog::sql_type::SqlType;
@@ -59,7 +60,7 @@ pub(crate) fn type_value(value: &mut ast::Expr, column: &Column) -> Result<(), Q
 
 /// `value::type` as syntax.
 pub(crate) fn cast_syntax(value: ast::Expr, sql_type: &SqlType) -> Result<ast::Expr, QueryError> {
-    let text = sql_type.to_string();
+    let text = spelling(sql_type);
     let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
     let data_type = parser.and_then(|mut parser| parser.parse_data_type());
     let data_type = data_type.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;

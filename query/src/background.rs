@@ -4,13 +4,16 @@
 //! kind of work makes a draft from one snapshot; the draft is committed through the same door as a user's, and loses against a user's
 //! where they conflict.
 
+use crate::background_tasks::{TaskKind, TaskLog};
 use crate::engine::{Engine, commit_error, now_micros, storage_error};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::response::{CommandTag, Response};
+use crate::retention;
 use crate::session::Session;
 use crate::view_folding::{dropped_state, fold, outdated_states};
 use crate::view_folds::{FoldLog, FoldOutcome, FoldRecord};
+use catalog::FileError;
 use catalog::commit::{Commit, CommitError};
 use catalog::draft::{CommitDraft, Op};
 use catalog::ids::{CommitSeq, ObjectId, RecentId};
@@ -36,6 +39,13 @@ const FOLD_PAUSE_MAX: Duration = Duration::from_secs(300);
 const RECENT_AGE_MAX: Duration = Duration::from_secs(30);
 /// Memory for one rewrite.
 const REWRITE_BYTES: usize = 256 * 1024 * 1024;
+/// How often the history is looked through in the time that it is kept for, and the longest pause in between.
+const FORGETS_PER_RETENTION: u32 = 100;
+const FORGET_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often rows that are older than their table's retention are looked for.
+const RETENTION_PAUSE: Duration = Duration::from_secs(60);
+/// The most log that is kept to read the past from, however young it is.
+const HISTORY_LOG_BYTES_MAX: u64 = 16 << 30;
 /// How often a build is tried when others commit in between.
 const BUILD_TRIES_MAX: usize = 100;
 
@@ -49,6 +59,7 @@ enum Event {
 #[derive(Debug, Default)]
 struct Shared {
     folds: FoldLog,
+    tasks: TaskLog,
     /// Views whose last fold failed.
     failed: Mutex<HashMap<ObjectId, FailedFold>>,
     /// One fold of a view at a time.
@@ -115,6 +126,11 @@ impl Background {
         if self.events.send(event(answer)).await.is_ok() {
             let _ = answered.await;
         }
+    }
+
+    /// What it works on, and what it did.
+    pub(crate) fn tasks(&self) -> &TaskLog {
+        &self.shared.tasks
     }
 
     /// What the last folds did.
@@ -220,6 +236,10 @@ struct Rounds {
     recent_since: HashMap<ObjectId, (RecentId, Instant)>,
     /// Whether the states that the start found were read.
     states_checked: bool,
+    /// When old rows of tables with a retention were last looked for.
+    looked_for_old_rows: Option<Instant>,
+    /// When the history was last looked through for what is too old.
+    forgot: Option<Instant>,
 }
 
 impl Rounds {
@@ -231,6 +251,7 @@ impl Rounds {
             drop_damaged_states(engine).await;
             begin_outdated_states(engine).await;
         }
+        self.drop_old_rows(engine, force).await;
         fold_views(engine).await;
         let snapshot = engine.catalog.snapshot();
         self.recent_since.retain(|id, _| snapshot.tables.contains_key(id));
@@ -240,12 +261,39 @@ impl Rounds {
                 rewrite(engine, &snapshot, plan).await;
             }
         }
+        self.forget(engine, force).await;
         engine.programs.retain(|id| snapshot.views.contains_key(&id));
         engine.kept_states.retain(|id| snapshot.views.contains_key(&id));
         engine.background.shared.folds.retain(|id| snapshot.views.contains_key(&id));
+        engine.background.shared.tasks.retain(|id| snapshot.relation_by_id(id).is_some());
         engine.rules.retain(|id| snapshot.tables.contains_key(&id));
         drop(snapshot);
         reap(engine).await;
+    }
+
+    /// Drops the rows of tables with a retention that are too old.
+    async fn drop_old_rows(&mut self, engine: &Arc<Engine>, force: bool) {
+        let looked = self.looked_for_old_rows.is_some_and(|looked| looked.elapsed() < RETENTION_PAUSE);
+        if (looked && !force) || !retention::is_due(&engine.catalog.snapshot()) {
+            return;
+        }
+        self.looked_for_old_rows = Some(Instant::now());
+        retention::drop_old_rows(engine).await;
+    }
+
+    /// Forgets what was before the history that is kept, where that frees something.
+    async fn forget(&mut self, engine: &Arc<Engine>, force: bool) {
+        let pause = (engine.history_retention / FORGETS_PER_RETENTION).min(FORGET_PAUSE_MAX);
+        if !force && self.forgot.is_some_and(|forgot| forgot.elapsed() < pause) {
+            return;
+        }
+        self.forgot = Some(Instant::now());
+        let task = engine.background.tasks().begin(TaskKind::Forget, None);
+        let forgotten = forget(engine).await;
+        task.end(None, None, forgotten.as_ref().err().map(ToString::to_string));
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "the history that is too old could not be removed");
+        }
     }
 
     fn is_old(&mut self, version: &TableVersion) -> bool {
@@ -260,6 +308,24 @@ impl Rounds {
         }
         seen.1.elapsed() > RECENT_AGE_MAX
     }
+}
+
+async fn forget(engine: &Arc<Engine>) -> Result<(), QueryError> {
+    let kept = engine.history_retention.as_micros().try_into().unwrap_or(i64::MAX);
+    let before = now_micros().saturating_sub(kept);
+    let worker = Arc::clone(engine);
+    let look = move || worker.catalog.forgettable(before, HISTORY_LOG_BYTES_MAX).map_err(file_error);
+    if let Some(before_micros) = joined(engine.compute().spawn_blocking(look).await)? {
+        let draft = CommitDraft::new(engine.catalog.snapshot(), vec![Op::Forget { before_micros }]);
+        note_outcome(engine.commit(draft, Vec::new()).await.map(drop))?;
+    }
+    let worker = Arc::clone(engine);
+    let prune = move || worker.catalog.prune_archive().map_err(file_error);
+    joined(engine.compute().spawn_blocking(prune).await).map(drop)
+}
+
+fn file_error(error: FileError) -> QueryError {
+    QueryError::new(ErrorKind::IoError, error.to_string())
 }
 
 async fn fold_views(engine: &Arc<Engine>) {
@@ -282,6 +348,7 @@ async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError>
         return Ok(());
     }
     let started = Instant::now();
+    let task = engine.background.tasks().begin(TaskKind::FoldView, Some(id));
     let from = view.frontier;
     let note = |to, rows, outcome| {
         let micros = started.elapsed().as_micros() as u64;
@@ -291,13 +358,17 @@ async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError>
         Ok(None) => Ok(()),
         Ok(Some(folded)) => {
             let outcome = engine.commit(folded.draft, folded.change.staged).await;
-            note(folded.to, folded.rows, fold_outcome(&outcome, from, folded.to));
+            let ended = fold_outcome(&outcome, from, folded.to);
+            let error = if let FoldOutcome::Failed(error) = &ended { Some(error.clone()) } else { None };
+            task.end(Some(folded.rows), None, error);
+            note(folded.to, folded.rows, ended);
             note_outcome(outcome.map(drop))?;
             shared.failed.lock().remove(&id);
             Ok(())
         }
         Err(error) => {
             note(snapshot.seq, 0, FoldOutcome::Failed(error.to_string()));
+            task.end(None, None, Some(error.to_string()));
             shared.note_failure(id, snapshot.seq);
             if view.frontier.is_some() {
                 note_outcome(engine.commit(dropped_state(&snapshot, id), Vec::new()).await.map(drop))?;
@@ -334,24 +405,34 @@ async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePl
     let table = plan.definition.id;
     let Some(mark) = engine.holds.begin_rewrite(table) else { return };
     let (removed_segments, removed_recent) = (plan.remove_segments(), plan.remove_recent());
+    let kind = if removed_segments.is_empty() { TaskKind::FoldRows } else { TaskKind::Compact };
+    let running = engine.background.tasks().begin(kind, Some(table));
     let worker = Arc::clone(engine);
     let task = engine
         .compute()
         .spawn_blocking(move || storage::rewrite::fold(&worker.store, &plan, REWRITE_BYTES).map_err(storage_error));
     let staged = match joined(task.await) {
         Ok(staged) => staged,
-        Err(error) => return tracing::warn!(%table, %error, "segments could not be rewritten"),
+        Err(error) => {
+            running.end(None, None, Some(error.to_string()));
+            return tracing::warn!(%table, %error, "segments could not be rewritten");
+        }
     };
+    let metas = staged.metas();
+    let rows = metas.iter().map(|meta| u64::from(meta.rows)).sum();
+    let bytes = metas.iter().map(|meta| meta.bytes).sum();
     let Some(_commit) = engine.holds.may_commit(table, mark) else { return };
-    let rewrite =
-        Op::Rewrite { table, remove_segments: removed_segments, remove_recent: removed_recent, add: staged.metas() };
+    let rewrite = Op::Rewrite { table, remove_segments: removed_segments, remove_recent: removed_recent, add: metas };
     let draft = CommitDraft::new(Arc::clone(snapshot), vec![rewrite]);
-    if let Err(error) = note_outcome(engine.commit(draft, vec![staged]).await.map(drop)) {
+    let committed = note_outcome(engine.commit(draft, vec![staged]).await.map(drop));
+    running.end(Some(rows), Some(bytes), committed.as_ref().err().map(ToString::to_string));
+    if let Err(error) = committed {
         tracing::warn!(%table, %error, "a rewrite could not be committed");
     }
 }
 
 async fn reap(engine: &Arc<Engine>) {
+    let running = engine.background.tasks().begin(TaskKind::Reap, None);
     let worker = Arc::clone(engine);
     let task = engine.compute().spawn_blocking(move || {
         let report = worker.catalog.reap();
@@ -361,9 +442,15 @@ async fn reap(engine: &Arc<Engine>) {
         Ok(report)
     });
     match joined(task.await) {
-        Ok(report) if report.files > 0 => tracing::debug!(files = report.files, bytes = report.bytes, "reaped"),
+        Ok(report) if report.files > 0 || !report.problems.is_empty() => {
+            tracing::debug!(files = report.files, bytes = report.bytes, "reaped");
+            running.end(None, Some(report.bytes), report.problems.into_iter().next());
+        }
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "files could not be reaped"),
+        Err(error) => {
+            running.end(None, None, Some(error.to_string()));
+            tracing::warn!(%error, "files could not be reaped");
+        }
     }
 }
 

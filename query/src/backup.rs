@@ -47,7 +47,7 @@ pub(crate) async fn run(session: &mut Session, directory: &str) -> Result<Respon
 
 fn row(report: &BackupReport) -> Vec<String> {
     let BackupReport { backup, copied_segments, copied_bytes } = report;
-    let numbers = [backup.seq.0, backup.segments(), backup.bytes, *copied_segments, *copied_bytes];
+    let numbers = [backup.seq.0, backup.segments, backup.bytes, *copied_segments, *copied_bytes];
     std::iter::once(backup.name.clone()).chain(numbers.iter().map(u64::to_string)).collect()
 }
 

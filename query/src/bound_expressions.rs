@@ -13,8 +13,9 @@ use crate::query_places::{call_in, place_of};
 use crate::returning::{select, target_factor};
 use crate::statement::{Statement, StatementKind};
 use crate::statement_grammar::fold;
+use crate::user_types::{for_each_type_name, is_kept_from_folding, rename};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use catalog::definition::{BoundExpression, Column, TableDefinition};
+use catalog::definition::{BoundExpression, Column, ObjectName, TableDefinition};
 use catalog::ids::ObjectId;
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -374,11 +375,23 @@ impl VisitorMut for RelationNames<'_> {
     }
 }
 
+/// An expression's text with casts to a type that has got another name.
+pub(crate) fn with_type_renamed(text: &str, from: &ObjectName, to: &ObjectName) -> Result<String, QueryError> {
+    if from == to {
+        return Ok(text.to_string());
+    }
+    let mut expression = parse(text)?;
+    for_each_type_name(&mut expression, &mut |name| rename(name, from, to));
+    Ok(expression.to_string())
+}
+
 /// The least that all functions of a planned expression promise.
 pub(crate) fn volatility(value: &Expr) -> Volatility {
     let mut least = Volatility::Immutable;
     let _ = value.apply(|part| {
-        if let Expr::ScalarFunction(call) = part {
+        if let Expr::ScalarFunction(call) = part
+            && !is_kept_from_folding(call)
+        {
             least = match (least, call.func.signature().volatility) {
                 (Volatility::Volatile, _) | (_, Volatility::Volatile) => Volatility::Volatile,
                 (Volatility::Stable, _) | (_, Volatility::Stable) => Volatility::Stable,

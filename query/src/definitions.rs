@@ -10,13 +10,16 @@ use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
 use crate::response::{CommandTag, Response};
+use crate::retention;
 use crate::sequence_definition::{column_sequences, restart_owned, serial_type};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, Statement};
 use crate::statement_grammar::fold;
-use crate::table_definition::define;
+use crate::table_definition::{define, digits_of_modifier};
 use crate::table_rules::add_rules;
 use crate::transaction::Change;
+use crate::types::shown_digits::QUOTIENT_SCALE;
+use crate::user_types::{is_kept_from_folding, qualify, spelling};
 use crate::view_reading;
 use catalog::definition::{Column, FIRST_VERSION, ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
@@ -74,14 +77,21 @@ pub(crate) async fn create_table(
     let id = session.engine.catalog.allocate_object();
     let copied = like_columns(&planning, &create.likes, statement)?;
     refuse_numbers_beside(create)?;
+    refuse_type_name(&planning, &name)?;
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
-    let mut definition = define(create, copied, id, name, &new_keys, statement)?;
+    let mut definition = {
+        let _types = planning.knows_types();
+        define(create, copied, id, name, &new_keys, statement)?
+    };
     let new_id = || session.engine.catalog.allocate_object();
     let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
     check_defaults(&planning, &definition).await?;
     if let Some(method) = create.partition_method {
         declared_partitions::announce(session, method, &create.partition_by, &definition);
+    }
+    if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
+        session.push_notice(notice);
     }
     let created = sequences.into_iter().map(|sequence| Op::CreateSequence(Arc::new(sequence)));
     let ops = std::iter::once(Op::CreateTable(Arc::new(definition))).chain(created);
@@ -98,7 +108,22 @@ pub(crate) fn new_table(
     let planning = session.planning()?;
     let name = new_name(&planning, &create.definition.name)?;
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
+    let _types = planning.knows_types();
     define(create, Vec::new(), session.engine.catalog.allocate_object(), name, &new_keys, statement)
+}
+
+/// A relation's rows have a type of its name.
+fn refuse_type_name(planning: &Planning, name: &ObjectName) -> Result<(), QueryError> {
+    match planning.snapshot.type_named(name) {
+        None => Ok(()),
+        Some(_) => {
+            let message = format!("type \"{}\" already exists", name.name);
+            Err(QueryError::new(ErrorKind::DuplicateObject, message).hint(
+                "A relation has an associated type of the same name, so you must use a name that doesn't conflict \
+                 with any existing type.",
+            ))
+        }
+    }
 }
 
 /// The rules of computed columns count the statement's own columns, so none may stand between them.
@@ -117,7 +142,7 @@ fn refuse_numbers_beside(create: &CreateTable) -> Result<(), QueryError> {
 pub(crate) async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Result<(), QueryError> {
     for column in &definition.columns {
         let Some(default) = &column.default else { continue };
-        let text = format!("SELECT CAST(({default}) AS {})", column.sql_type);
+        let text = format!("SELECT CAST(({default}) AS {})", spelling(&column.sql_type));
         let parsed = crate::statement::parse(&text)?.into_iter().next().map(|statement| statement.kind);
         if let Some(crate::statement::StatementKind::Query(query)) = parsed {
             let plan =
@@ -386,6 +411,7 @@ pub(crate) fn volatile_function(plan: &datafusion::logical_expr::LogicalPlan) ->
             expression.apply(|part| {
                 if let Expr::ScalarFunction(call) = part
                     && call.func.signature().volatility == Volatility::Volatile
+                    && !is_kept_from_folding(call)
                 {
                     found = Some(call.func.name().to_string());
                 }
@@ -415,7 +441,8 @@ pub(crate) fn view_columns(
             let message = format!("column \"{name}\" has pseudo-type void");
             return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message));
         }
-        defined.push(Column::new(ColumnId(index as i32 + 1), name, sql_type));
+        let digits = digits_of_modifier(&sql_type, column.modifier);
+        defined.push(Column { digits, ..Column::new(ColumnId(index as i32 + 1), name, sql_type) });
     }
     Ok(defined)
 }
@@ -429,10 +456,10 @@ pub(crate) fn state_definition(id: ObjectId, view: ObjectId, columns: &[StateCol
     TableDefinition { order_by, state_of: Some(view), ..TableDefinition::new(id, name, columns.collect()) }
 }
 
-/// A numeric's digits are part of the stored type.
+/// A numeric's digits are part of the stored type, but where they are told from the size of each value.
 pub(crate) fn stored_type(sql_type: &SqlType) -> SqlType {
     match sql_type {
-        SqlType::Numeric { precision, scale, .. } => {
+        SqlType::Numeric { precision, scale, .. } if *scale < QUOTIENT_SCALE => {
             SqlType::Numeric { precision: *precision, scale: *scale, declared: true }
         }
         other => other.clone(),
@@ -446,6 +473,7 @@ fn bind_names(
     statement: &Statement,
 ) -> Result<(ast::Query, Vec<ObjectId>), QueryError> {
     let mut bound = query.clone();
+    qualify(&mut bound, &planning.known_types());
     let mut binder = Binder { planning, statement, inputs: Vec::new(), error: None, ctes: Vec::new() };
     let _ = VisitMut::visit(&mut bound, &mut binder);
     match binder.error {

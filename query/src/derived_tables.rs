@@ -9,6 +9,7 @@ use crate::keys::definition::NewKeys;
 use crate::keys::upsert::Sink;
 use crate::planner::{Planning, result_columns};
 use crate::response::{CommandTag, Response};
+use crate::retention;
 use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::Statement;
@@ -43,6 +44,9 @@ pub(crate) async fn create_table_as(
     let id = session.engine.catalog.allocate_object();
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
     let definition = Arc::new(define(&create.table, vec![(0, columns)], id, name, &new_keys, statement)?);
+    if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
+        session.push_notice(notice);
+    }
     let mut change = Change::of(vec![Op::CreateTable(Arc::clone(&definition))]);
     let tag = if create.with_data {
         let rules = Arc::new(RowRules::compile(&planning, &definition)?);
@@ -89,7 +93,7 @@ pub(crate) fn like_columns(
             storable(&sql_type, &column.name)?;
             let default = column.default.clone().filter(|_| like.includes("defaults"));
             let plain = Column::new(column.id, &column.name, sql_type);
-            Ok(Column { not_null: column.not_null, default, ..plain })
+            Ok(Column { not_null: column.not_null, digits: column.digits, default, ..plain })
         };
         Ok((like.position, columns.iter().map(copy).collect::<Result<_, QueryError>>()?))
     });

@@ -15,7 +15,7 @@ use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    dropped_partitions, explain, insert, modify, sequence_definition,
+    dropped_partitions, explain, insert, modify, plain_indexes, sequence_definition, type_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -62,7 +62,8 @@ pub(crate) async fn run(
             true => definitions::create_view(session, create, statement, alone).await,
             false => definitions::create_plain_view(session, create, statement),
         },
-        StatementKind::Drop(drop) => crate::dropping::drop_objects(session, drop),
+        StatementKind::Drop(drop) => crate::dropping::drop_objects(session, drop, statement).await,
+        StatementKind::CreatePlainIndex(index) => plain_indexes::run(session, index),
         StatementKind::Alter(alteration) => altering::run(session, alteration, statement).await,
         StatementKind::Truncate { tables, restart_identity } => {
             definitions::truncate(session, tables, *restart_identity)
@@ -76,6 +77,11 @@ pub(crate) async fn run(
         }
         StatementKind::AlterSequence { name, if_exists, change } => {
             sequence_definition::alter_sequence(session, name, *if_exists, change).await
+        }
+        StatementKind::CreateEnum { name, labels } => type_definition::create_enum(session, name, labels),
+        StatementKind::AlterType { name, change } => type_definition::alter_type(session, name, change).await,
+        StatementKind::DropType { names, if_exists, cascade } => {
+            type_definition::drop_types(session, statement, (names, *if_exists, *cascade)).await
         }
         StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
         StatementKind::Explain { options, statement } => explain::run(session, *options, statement).await,
@@ -167,9 +173,6 @@ fn unsupported(what: &str) -> QueryError {
     let error = QueryError::unsupported(what);
     match what {
         "MERGE" => error.hint("UPDATE and INSERT in one transaction do the same."),
-        "CREATE INDEX" => {
-            error.hint("Rows are found by partition and sort order: see PARTITION BY and order_by of CREATE TABLE.")
-        }
         "GRANT" | "REVOKE" | "CREATE ROLE" | "CREATE USER" => {
             error.hint("Every user may do everything; restrict who can connect by a password.")
         }
@@ -322,7 +325,10 @@ async fn run_prepare(
         ));
     }
     session.check_room(session.prepared.len())?;
-    let declared = types.iter().map(|data_type| sql_type_of(data_type).map(Some)).collect::<Result<Vec<_>, _>>()?;
+    let declared = {
+        let _types = session.planning()?.knows_types();
+        types.iter().map(|data_type| sql_type_of(data_type).map(Some)).collect::<Result<Vec<_>, _>>()?
+    };
     let prepared = Arc::new(Prepared::plan(session, statement, &declared).await?);
     let text = statement.text().to_string();
     let prepared = SqlPrepared { prepared, text, prepared_at_micros: crate::engine::now_micros() };

@@ -133,7 +133,7 @@ fn comparison(column: &Column, transform: Transform, operator: &BinaryOperator, 
 }
 
 /// The first day of a period, and of the one after it: `2024`, `2024-Q1`, `2024-01` or `2024-01-31`, or a day inside of it.
-fn period(text: &str, transform: Transform) -> Option<(NaiveDate, NaiveDate)> {
+pub(crate) fn period(text: &str, transform: Transform) -> Option<(NaiveDate, NaiveDate)> {
     let mut parts = text.trim().split('-');
     let year: i32 = parts.next()?.parse().ok()?;
     let month = parts.next();
@@ -176,7 +176,7 @@ fn rank(transform: Transform) -> u8 {
 }
 
 /// The beginning of a day as partitions see it, which is in UTC.
-fn instant(day: NaiveDate, sql_type: &SqlType) -> String {
+pub(crate) fn instant(day: NaiveDate, sql_type: &SqlType) -> String {
     match sql_type {
         SqlType::TimestampTz => format!("TIMESTAMP WITH TIME ZONE '{day} 00:00:00+00'"),
         SqlType::Timestamp => format!("TIMESTAMP '{day}'"),

@@ -6,18 +6,24 @@ use crate::planner::Planning;
 use crate::response::Response;
 use crate::sequence_definition::lost_defaults;
 use crate::session::Session;
-use crate::statement::{DropObject, DropStatement};
+use crate::statement::{DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use crate::type_definition::drop_with_dependents;
 use catalog::definition::TableDefinition;
 use catalog::draft::Op;
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, Snapshot};
+use catalog::user_type::TypeDefinition;
 use datafusion::sql::sqlparser::ast;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Result<Response, QueryError> {
+pub(crate) async fn drop_objects(
+    session: &mut Session,
+    drop: &DropStatement,
+    statement: &Statement,
+) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let snapshot = Arc::clone(&planning.snapshot);
     if drop.object == DropObject::Index {
@@ -28,7 +34,7 @@ pub(crate) fn drop_objects(session: &mut Session, drop: &DropStatement) -> Resul
     let mut doomed = Vec::new();
     for name in &drop.names {
         if drop.object == DropObject::Schema {
-            return drop_schema(session, &snapshot, name, drop);
+            return drop_schema(session, &snapshot, name, drop, statement).await;
         }
         match to_drop(&planning, name, drop.object) {
             Ok(id) => doomed.push(id),
@@ -216,11 +222,12 @@ pub(crate) fn shown(snapshot: &Snapshot, id: ObjectId) -> String {
     }
 }
 
-fn drop_schema(
+async fn drop_schema(
     session: &mut Session,
     snapshot: &Snapshot,
     name: &ast::ObjectName,
     drop: &DropStatement,
+    statement: &Statement,
 ) -> Result<Response, QueryError> {
     let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
     if !snapshot.schemas.contains_key(&name) {
@@ -232,13 +239,20 @@ fn drop_schema(
     }
     let inside: Vec<ObjectId> =
         snapshot.names.iter().filter(|(object, _)| object.schema == name).map(|(_, id)| *id).collect();
-    if !inside.is_empty() && !drop.cascade {
+    let types: Vec<Arc<TypeDefinition>> =
+        snapshot.types.values().filter(|known| known.name.schema == name).cloned().collect();
+    let is_empty = inside.is_empty() && types.is_empty();
+    if !is_empty && !drop.cascade {
         let message = format!("cannot drop schema {name} because other objects depend on it");
         return Err(QueryError::new(ErrorKind::DependentObjects, message)
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
     }
-    let mut ops = drop_ops(session, snapshot, inside, true)?;
-    ops.push(Op::DropSchema { name });
+    let ops = drop_ops(session, snapshot, inside, true)?;
     session.add_change(Change::of(ops))?;
+    for doomed in &types {
+        tell_cascade(session, vec![format!("type {}", catalog::enum_type::shown_name(&doomed.name))]);
+        drop_with_dependents(session, statement, doomed).await?;
+    }
+    session.add_change(Change::of(vec![Op::DropSchema { name }]))?;
     Ok(done("DROP SCHEMA"))
 }

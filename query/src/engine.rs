@@ -5,6 +5,7 @@
 
 use crate::activity::{Activity, Registry};
 use crate::background::Background;
+use crate::equal_conditions::{self, EqualConditions};
 use crate::error::{ErrorKind, QueryError};
 use crate::filter_moves::physical_rules;
 use crate::filter_places::{self, FilterPlaces};
@@ -33,6 +34,7 @@ use datafusion::prelude::SessionConfig;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use storage::reader::SegmentStore;
 use storage::staging::StagedSegments;
 use tokio::runtime::Runtime;
@@ -60,7 +62,12 @@ pub struct EngineConfig {
     pub sqlstate: fn(ErrorKind) -> &'static str,
     /// The directory whose files COPY may read and write; none where there is none.
     pub copy_dir: Option<PathBuf>,
+    /// How far back tables can be read as they were.
+    pub history_retention: Duration,
 }
+
+/// How far back tables can be read as they were where nothing is said.
+pub const HISTORY_RETENTION: Duration = Duration::from_secs(24 * 3600);
 
 /// Who connects.
 #[derive(Clone, Debug)]
@@ -118,6 +125,7 @@ pub struct Engine {
     pub(crate) background: Background,
     pub(crate) channels: Channels,
     pub(crate) started_at_micros: i64,
+    pub(crate) history_retention: Duration,
     sqlstate: fn(ErrorKind) -> &'static str,
     copy_dir: Option<PathBuf>,
     /// What every session's state is cloned from.
@@ -158,6 +166,7 @@ impl Engine {
             registry: Registry::default(),
             holds: WriteHolds::default(),
             started_at_micros: now_micros(),
+            history_retention: config.history_retention,
             sqlstate: config.sqlstate,
             copy_dir,
             procedures: Arc::new(template.scalar_functions().clone()),
@@ -325,19 +334,20 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(|error| OpenError::Spill(error.to_string()))?;
-    let state = SessionStateBuilder::new()
+    let mut state = SessionStateBuilder::new()
         .with_config(session_config())
         .with_runtime_env(environment)
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical_rules())
-        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
-        .build();
-    Ok(with_own_functions(state))
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins));
+    // The first that takes an expression plans it, and DataFusion's takes every subscript for that of an array.
+    state.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::json::JsonbSubscripts));
+    Ok(with_own_functions(state.build()))
 }
 
 /// DataFusion's rules, but for the one that sums sums: a sum's type depends on its argument's. Those that find the keys of joins and
-/// the places of filters are our own.
+/// the places of filters are our own, and one of ours takes equal conditions together before they are simplified.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
     let rules = rules.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
@@ -346,7 +356,11 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         filter_places::REPLACED => Arc::new(FilterPlaces::new()) as _,
         _ => rule,
     };
-    rules.map(own).collect()
+    let before = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
+        equal_conditions::FOLLOWED_BY => vec![Arc::new(EqualConditions) as _, rule],
+        _ => vec![rule],
+    };
+    rules.map(own).flat_map(before).collect()
 }
 
 /// The state with our functions beside and in the place of DataFusion's.
@@ -358,7 +372,10 @@ pub(crate) fn with_own_functions(mut state: SessionState) -> SessionState {
     for function in functions::windows::functions() {
         let _ = state.register_udwf(function);
     }
-    let scalar = functions::aggregates::arithmetic_functions().into_iter().chain(functions::typed_functions());
+    let scalar = functions::quotients::quotient_functions()
+        .into_iter()
+        .chain([functions::products::product_function()])
+        .chain(functions::typed_functions());
     for function in scalar.chain(crate::row_counts::functions()) {
         let _ = state.register_udf(function);
     }

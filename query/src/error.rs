@@ -10,6 +10,8 @@ use std::fmt;
 pub enum ErrorKind {
     Syntax,
     UndefinedTable,
+    /// What is asked for was before the past that is kept.
+    SnapshotTooOld,
     UndefinedColumn,
     UndefinedFunction,
     UndefinedObject,

@@ -8,7 +8,7 @@
 //!     the door         session, response, error, copy_in      what the server drives
 //!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
-//!                      subqueries, join_keys, filter_places, filter_moves, unknown_function, query_places, engine_error
+//!                      subqueries, join_keys, filter_places, filter_moves, equal_conditions, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
@@ -35,6 +35,7 @@ mod altered_views;
 mod altering;
 mod assignment;
 mod background;
+mod background_tasks;
 mod backup;
 mod bound_expressions;
 mod column_defaults;
@@ -55,6 +56,7 @@ mod dropped_partitions;
 mod dropping;
 mod engine;
 mod engine_error;
+mod equal_conditions;
 mod execution;
 mod explain;
 mod filter_moves;
@@ -73,12 +75,14 @@ mod notifications;
 mod operators;
 mod output_names;
 mod parameter_types;
+mod plain_indexes;
 mod plan_constants;
 mod planner;
 mod planning_state;
 mod precedence;
 mod prepared;
 mod query_places;
+mod retention;
 mod returning;
 mod retyping;
 mod row_counts;
@@ -103,7 +107,9 @@ mod table_definition;
 mod table_rules;
 mod transaction;
 mod turns;
+mod type_definition;
 mod unknown_function;
+mod user_types;
 mod view_folding;
 mod view_folds;
 mod view_following;
@@ -117,8 +123,9 @@ mod yielding;
 pub use storage::external as files;
 
 pub use activity::CancelHandle;
-pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, OpenError};
+pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, HISTORY_RETENTION, OpenError};
 pub use notifications::Notification;
 pub use prepared::Prepared;
 pub use session::Session;
+pub use settings::duration_ms;
 pub use statement::Statement;

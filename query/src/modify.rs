@@ -10,7 +10,7 @@
 //! by the first that comes.
 
 use crate::assignment::{assigned, is_default, type_value};
-use crate::engine_error::translate;
+use crate::engine_error::{position_of_word, translate};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::{always_computed, named_column, written_table};
@@ -209,6 +209,10 @@ pub(crate) fn written_factor(
     statement: &Statement,
 ) -> Result<(Arc<TableDefinition>, Ident), QueryError> {
     match factor {
+        Some(TableFactor::Table { version: Some(_), .. }) => {
+            let error = QueryError::new(ErrorKind::Syntax, "syntax error at or near \"SYSTEM_TIME\"");
+            Err(error.position(position_of_word(statement, "SYSTEM_TIME")))
+        }
         Some(TableFactor::Table { name, alias, args: None, .. }) => {
             let table = written_table(planning, name, statement)?;
             let bare = || Ident::with_quote('"', &table.name.name);

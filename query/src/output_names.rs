@@ -200,7 +200,7 @@ impl VisitorMut for AverageRewriter {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(part)))
         };
         let mut average = function.clone();
-        average.name = ObjectName::from(vec![Ident::new(crate::functions::aggregates::AVERAGE)]);
+        average.name = ObjectName::from(vec![Ident::new(crate::functions::quotients::AVERAGE)]);
         average.args = FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
             args: vec![part(crate::functions::aggregates::AVERAGED), part("count")],

@@ -1,5 +1,5 @@
 //! Parameters that the planner reads: arguments of functions in FROM, offsets of window frames, percentages of
-//! TABLESAMPLE.
+//! TABLESAMPLE, times of FOR SYSTEM_TIME AS OF.
 //!
 //! A plan keeps a place for most parameters until a value is bound. In these places it needs a constant, so the value
 //! is put into the syntax tree and the statement is planned for it:
@@ -19,8 +19,8 @@ use crate::statement_grammar::fold;
 use crate::types::{OutputStyle, decode_parameter, value_text};
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, NamedWindowExpr, Select, TableFactor, TableSampleKind, Value,
-    ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
+    Expr, Function, FunctionArg, FunctionArgExpr, NamedWindowExpr, Select, TableFactor, TableSampleKind, TableVersion,
+    Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 use std::ops::ControlFlow;
 
@@ -39,8 +39,9 @@ pub(crate) fn reads_parameters<T: VisitMut + Clone>(tree: &T) -> bool {
     found
 }
 
-/// Puts samples where the planner reads parameters.
+/// Puts samples where the planner reads parameters. The sample of a time of the past is now, of which there is always something.
 pub(crate) fn fill_samples<T: VisitMut>(tree: &mut T, types: &[Option<SqlType>]) -> Result<(), QueryError> {
+    let _ = VisitMut::visit(tree, &mut Present);
     fill(tree, |number| {
         let Some(Some(sql_type)) = types.get(number - 1) else { return Ok(None) };
         constant(Some(sample(sql_type)), sql_type).map(Some)
@@ -105,7 +106,7 @@ fn text_of(value: &ParameterValue, sql_type: &SqlType, style: &OutputStyle) -> R
 }
 
 /// For finding out types: what the offsets of frames are to be is asked by calls beside the frames, which are taken
-/// away. The percentages of TABLESAMPLE get a sample and are returned with their type.
+/// away. The percentages of TABLESAMPLE and times of the past get a sample and are returned with their type.
 pub(crate) fn open<T: VisitMut>(tree: &mut T) -> Vec<(usize, SqlType)> {
     let mut opener = Opener { percentages: Vec::new() };
     let _ = VisitMut::visit(tree, &mut opener);
@@ -152,6 +153,9 @@ impl<F: FnMut(&mut Expr) -> Result<(), QueryError>> VisitorMut for Filler<F> {
         if let Some(percentage) = percentage(factor) {
             self.inside(percentage)?;
         }
+        if let Some(time) = past_time(factor) {
+            self.inside(time)?;
+        }
         arguments(factor).into_iter().try_for_each(|argument| self.inside(argument))
     }
 }
@@ -197,6 +201,12 @@ impl VisitorMut for Opener {
         {
             self.percentages.push((number, SqlType::Float4));
             *percentage = Expr::value(Value::Number("1".into(), false));
+        }
+        if let Some(time) = past_time(factor)
+            && let Some(number) = number(time)
+        {
+            self.percentages.push((number, SqlType::TimestampTz));
+            *time = call("now", Vec::new());
         }
         ControlFlow::Continue(())
     }
@@ -258,6 +268,29 @@ fn percentage(factor: &mut TableFactor) -> Option<&mut Expr> {
     let TableFactor::Table { sample: Some(sample), .. } = factor else { return None };
     let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample;
     sample.quantity.as_mut().map(|quantity| &mut quantity.value)
+}
+
+fn past_time(factor: &mut TableFactor) -> Option<&mut Expr> {
+    match factor {
+        TableFactor::Table { version: Some(TableVersion::ForSystemTimeAsOf(time)), .. } => Some(time),
+        _ => None,
+    }
+}
+
+/// Puts now where a parameter says what time is read.
+struct Present;
+
+impl VisitorMut for Present {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(time) = past_time(factor)
+            && mentions_parameter(time)
+        {
+            *time = call("now", Vec::new());
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// The arguments of a function in FROM; `unnest` takes them from rows.

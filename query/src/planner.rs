@@ -19,6 +19,7 @@ use crate::merged_joins::{self, MergePlanner, Merges};
 use crate::operators::averaged_sums::lower_averaged_sums;
 use crate::operators::call::{Places, Procedures, SiteKind};
 use crate::operators::casts::{CastContext, expression_field};
+use crate::operators::float_order::compare_zeros;
 use crate::operators::inference::Inference;
 use crate::operators::interval_order::compare_by_length;
 use crate::operators::lowering::{Argument, lower, lower_expression};
@@ -45,12 +46,13 @@ use crate::subqueries::{ARRAY_OF_ROWS, decorrelate, name_subqueries, naming_func
 use crate::system_facts::SystemSource;
 use crate::transaction::Reads;
 use crate::unknown_function::{UnknownFunction, types_of};
+use crate::user_types::{KnownTypes, TypeScope};
 use crate::view_reading;
 use crate::view_verification::{self, VERIFY};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use catalog::definition::ObjectName;
-use catalog::ids::ObjectId;
+use catalog::ids::{CommitSeq, ObjectId};
 use catalog::sequence::SequenceVersion;
 use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
@@ -65,6 +67,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What tables of a plan are to be.
@@ -109,9 +112,14 @@ pub(crate) struct Planning {
     parameters: Mutex<Vec<Option<SqlType>>>,
     /// While a query is planned only to find out the types of its parameters: what is known of them.
     inference: Mutex<Option<Inference>>,
+    /// The snapshots of earlier times that the statement reads too.
+    pasts: Arc<Mutex<BTreeMap<CommitSeq, Arc<Snapshot>>>>,
     /// Errors of name resolution, which DataFusion would wrap.
     depth: Mutex<usize>,
 }
+
+/// Between a relation's name and the commit after which it is read.
+const PAST: &str = "@commit ";
 
 /// The deepest nesting of views over views.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -141,6 +149,7 @@ impl Planning {
             merges,
             parameters: Mutex::default(),
             inference: Mutex::default(),
+            pasts: Arc::default(),
             depth: Mutex::new(0),
         }
     }
@@ -158,8 +167,8 @@ impl Planning {
     pub(crate) fn with_sources(&self, sources: Sources) -> Self {
         let (engine, snapshot) = (Arc::clone(&self.engine), Arc::clone(&self.snapshot));
         let same = Self::new(engine, self.state.clone(), snapshot, Arc::clone(&self.facts), Arc::clone(&self.system));
-        let (log, reads) = (Arc::clone(&self.log), Arc::clone(&self.reads));
-        Self { log, reads, sources, committed: self.committed, ..same }
+        let (log, reads, pasts) = (Arc::clone(&self.log), Arc::clone(&self.reads), Arc::clone(&self.pasts));
+        Self { log, reads, pasts, sources, committed: self.committed, ..same }
     }
 
     /// The same for a transaction, which is told what is read.
@@ -189,6 +198,23 @@ impl Planning {
         Self { parameters: Mutex::new(self.parameters.lock().clone()), ..self.with_sources(self.sources.clone()) }
     }
 
+    /// The same over a snapshot of an earlier time, of which nothing is noted: it never changes.
+    pub(crate) fn at(&self, past: Arc<Snapshot>) -> Self {
+        let sources = if self.needs_no_rows() { Sources::Schemas } else { Sources::Rows };
+        let same = self.with_sources(sources);
+        Self { snapshot: past, reads: Reads::default(), committed: false, ..same }
+    }
+
+    /// Lets relations be named as they were in a snapshot.
+    pub(crate) fn add_past(&self, past: Arc<Snapshot>) {
+        self.pasts.lock().insert(past.seq, past);
+    }
+
+    /// What a relation is called as it was after a commit.
+    pub(crate) fn past_name(name: &str, seq: CommitSeq) -> String {
+        format!("{name}{PAST}{seq}")
+    }
+
     /// Whether what is planned is a view's definition.
     pub(crate) fn defines_view(&self) -> bool {
         matches!(self.sources, Sources::Schemas)
@@ -205,6 +231,17 @@ impl Planning {
         self
     }
 
+    /// The user's types and where their names are looked for.
+    pub(crate) fn known_types(&self) -> KnownTypes {
+        let (types, relations) = (Arc::clone(&self.snapshot.types), Arc::clone(&self.snapshot.names));
+        KnownTypes { types, relations, path: self.facts.effective_path(false) }
+    }
+
+    /// Lets the user's types be known on this thread while planning lasts.
+    pub(crate) fn knows_types(&self) -> TypeScope {
+        self.known_types().enter()
+    }
+
     /// The types of `$1`, `$2`, … in a query: those that the client declared, the others as PostgreSQL infers them.
     pub(crate) fn parameter_types(
         &self,
@@ -212,6 +249,7 @@ impl Planning {
         declared: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<Vec<SqlType>, QueryError> {
+        let _types = self.knows_types();
         let parameters = Parameters::of(query, statement)?;
         let count = parameters.count().max(declared.len());
         if count == declared.len()
@@ -245,6 +283,7 @@ impl Planning {
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
+        let _types = self.knows_types();
         let source = query;
         let inherited = self.parameters.lock().clone();
         let parameters = if parameters.is_empty() { inherited.as_slice() } else { parameters };
@@ -308,6 +347,7 @@ impl Planning {
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
+        let _types = self.knows_types();
         let mut tree = tree;
         name_subqueries(&mut tree);
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
@@ -327,6 +367,7 @@ impl Planning {
             .and_then(exact_set_operations)
             .and_then(row_counts::with_ties)
             .and_then(|plan| compare_by_length(plan, self.procedures(), &self.cast_context()))
+            .and_then(compare_zeros)
             .and_then(compute_keys)
             .and_then(decorrelate)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
@@ -433,6 +474,9 @@ impl Planning {
         if let Some(relation) = system {
             return self.system_relation(relation);
         }
+        if let Some((table, seq)) = name.rsplit_once(PAST) {
+            return self.past_source(schema.as_deref(), table, seq);
+        }
         let (name, with_places) = name.strip_suffix(PLACES).map_or((name.as_str(), false), |table| (table, true));
         let object = match &schema {
             Some(schema) => ObjectName::new(schema, name),
@@ -445,6 +489,14 @@ impl Planning {
             Some(Relation::Sequence(sequence)) => self.sequence_source(sequence),
             None => Err(external(self.no_relation(&reference.to_string()))),
         }
+    }
+
+    /// A relation as it was after a commit.
+    fn past_source(&self, schema: Option<&str>, name: &str, seq: &str) -> Result<Arc<dyn TableSource>> {
+        let past = seq.parse().ok().and_then(|seq| self.pasts.lock().get(&CommitSeq(seq)).cloned());
+        let past = past.ok_or_else(|| external(self.no_relation(name)))?;
+        let reference = TableReference::partial(schema.unwrap_or("public"), name);
+        self.at(past).resolve(&reference)
     }
 
     fn system_relation(&self, relation: &'static pg_catalog::CatalogRelation) -> Result<Arc<dyn TableSource>> {
@@ -527,8 +579,7 @@ impl Planning {
 
 /// The schema that readers of a view see.
 pub(crate) fn view_schema(view: &ViewVersion) -> SchemaRef {
-    let fields: Vec<_> =
-        view.definition.columns.iter().map(|column| column.sql_type.field(&column.name, true)).collect();
+    let fields: Vec<_> = view.definition.columns.iter().map(|column| column.field(true)).collect();
     Arc::new(arrow::datatypes::Schema::new(fields))
 }
 

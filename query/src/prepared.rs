@@ -9,6 +9,7 @@ use crate::row_inserts::KnownRowInsert;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
+use crate::user_types::is_enum_array;
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -159,6 +160,18 @@ impl Prepared {
     }
 }
 
+/// An array of an enum cannot be a constant of a plan; see `user_types::is_enum_array`.
+fn refuse_constant(sql_type: &SqlType) -> Result<(), QueryError> {
+    match is_enum_array(sql_type) {
+        false => Ok(()),
+        true => {
+            let name = sql_type.base_name();
+            Err(QueryError::unsupported(format!("a parameter of type {name}"))
+                .hint(format!("Send text[] and cast it: $1::text[]::{name}.")))
+        }
+    }
+}
+
 /// Decodes the values of Bind.
 pub(crate) fn decode_parameters(
     types: &[SqlType],
@@ -174,6 +187,7 @@ pub(crate) fn decode_parameters(
         return Err(QueryError::new(ErrorKind::ProtocolViolation, message));
     }
     let decoded = types.iter().zip(values).enumerate().map(|(index, (sql_type, value))| {
+        refuse_constant(sql_type)?;
         let scalar = decode_parameter(value, sql_type, style).map_err(|error| {
             let context = format!("unnamed portal parameter ${}", index + 1);
             error.within(context)

@@ -1,7 +1,7 @@
 //! Row rules: what a table demands of its rows, compiled once and held against whole batches.
 //!
 //! ```text
-//! columns ─▶ lengths of text ─▶ generated columns ─▶ NOT NULL ─▶ CHECK ─▶ batch in the table's schema
+//! columns ─▶ lengths, digits ─▶ generated columns ─▶ NOT NULL ─▶ CHECK ─▶ batch in the table's schema
 //! ```
 //!
 //! PostgreSQL checks row by row. So of several rows that break a rule the first is told, and of several rules that a row breaks the
@@ -10,6 +10,7 @@
 use crate::bound_expressions::{nullable_schema, plan_bound, volatility};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::moments::rounded_moments;
 use crate::planner::Planning;
 use crate::types::{OutputStyle, value_text};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
@@ -222,12 +223,15 @@ fn evaluated(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<A
     Err(Violation { row: fails.saturating_sub(1), error: translate(error, None) })
 }
 
-/// What the column's type says of the length of texts.
+/// What the column's type says of the length of texts and of the digits of times.
 fn fit_length(column: &Column, array: &mut ArrayRef) -> Result<(), Violation> {
     match &column.sql_type {
         SqlType::Varchar { length_max: Some(limit) } => *array = within_length(column, array, *limit)?,
         SqlType::Bpchar { length } => *array = without_padding(column, array, *length)?,
         _ => {}
+    }
+    if let Some(digits) = column.digits {
+        *array = rounded_moments(array, digits);
     }
     Ok(())
 }

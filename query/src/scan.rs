@@ -20,9 +20,9 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use catalog::definition::{FIRST_VERSION, TableDefinition};
+use catalog::enum_type::retagged;
 use catalog::segment::{DeletionVector, SegmentMeta};
 use catalog::snapshot::{TableChange, TableVersion};
-use catalog::sql_type::SqlType;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
@@ -49,7 +49,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use storage::intervals::segment_schema;
+use storage::intervals::{is_stored_otherwise, segment_schema};
 use storage::reader::SegmentStore;
 
 /// The column of a delta that says whether a row came (+1) or went (−1); `Int8`, not null.
@@ -492,7 +492,8 @@ fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows
     let known = known_of(segment, column);
     let nulls = known.nulls as usize;
     statistics.null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
-    if column.sql_type == SqlType::Interval {
+    // These are of the rows' values, and a segment has other ones in their place.
+    if is_stored_otherwise(&column.sql_type.data_type()) {
         return statistics;
     }
     if let Some((least, greatest)) = known.bounds {
@@ -547,7 +548,7 @@ fn known_of(segment: &SegmentRows, column: &catalog::definition::Column) -> Know
         None => match &column.missing {
             None => Known { nulls: u64::from(segment.meta.rows), bounds: None },
             Some(value) => {
-                let value = ScalarValue::try_from_array(value.value(), 0).ok();
+                let value = ScalarValue::try_from_array(&retagged(value.value(), &data_type), 0).ok();
                 // No order is known of a NaN, nor of an array.
                 let ordered = value.filter(|_| !data_type.is_floating() && !data_type.is_nested());
                 Known { nulls: 0, bounds: ordered.map(|value| (value.clone(), value)) }

@@ -31,6 +31,7 @@ use crate::turns::Turn;
 use crate::types::OutputStyle;
 use catalog::definition::TableDefinition;
 use catalog::snapshot::Snapshot;
+use catalog::sql_type::SqlType;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(engine: Arc<Engine>, options: ConnectOptions) -> Result<Self, QueryError> {
-        let settings = Settings::new(&options.user, engine.catalog.data_dir(), &options.settings)?;
+        let settings = Settings::new(&options.user, &engine, &options.settings)?;
         let cancel = CancelHandle::default();
         let activity = Activity {
             process_id: options.process_id,
@@ -118,7 +119,7 @@ impl Session {
     pub async fn prepare(
         &mut self,
         statement: &Statement,
-        parameter_types: &[Option<catalog::sql_type::SqlType>],
+        parameter_types: &[Option<SqlType>],
     ) -> Result<Arc<Prepared>, QueryError> {
         self.refuse_when_failed(&statement.kind)?;
         if !matches!(statement.kind, StatementKind::Insert(..)) {
@@ -301,6 +302,15 @@ impl Session {
 
     pub fn output_style(&self) -> OutputStyle {
         self.settings.output_style()
+    }
+
+    /// The type that a client means by an OID; `None` for one that there is not.
+    pub fn type_of_oid(&mut self, oid: u32) -> Result<Option<SqlType>, QueryError> {
+        if let Some(known) = SqlType::from_oid(oid) {
+            return Ok(Some(known));
+        }
+        let _types = self.planning()?.knows_types();
+        Ok(crate::user_types::type_of_oid(oid))
     }
 
     /// The columns of an open SQL cursor, for Describe of a portal by its name.

@@ -3,6 +3,7 @@
 //! One table names every setting with its default, kind and whether clients are told of changes. A name that is not in it is an error,
 //! except for customised ones with a dot in them (`app.user`), which PostgreSQL also takes as they come.
 
+use crate::engine::Engine;
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionSettings;
@@ -10,7 +11,6 @@ use crate::statement::Isolation;
 use crate::types::{ByteaOutput, OutputStyle, Zone};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The PostgreSQL release whose behaviour is matched; clients choose their catalog queries by it.
@@ -79,6 +79,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("lock_timeout", "0", Kind::Number, "Accepted for compatibility; nothing waits for locks."),
     setting("max_identifier_length", "63", Kind::Fixed, "The longest name."),
     setting("max_index_keys", "32", Kind::Fixed, "Accepted for compatibility."),
+    setting("meridian.history_retention", "1d", Kind::Fixed, "How far back FOR SYSTEM_TIME AS OF can read."),
     setting("row_security", "on", Kind::Bool, "Accepted for compatibility."),
     setting("search_path", "\"$user\", public", Kind::Text, "Where unqualified names are looked up."),
     setting("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),
@@ -108,8 +109,8 @@ pub(crate) struct Settings(Arc<Mutex<Values>>);
 
 impl Settings {
     /// Settings of a new session; `start_up` holds what the client asked for. Unknown names are errors as in PostgreSQL.
-    pub(crate) fn new(user: &str, data_dir: &Path, start_up: &[(String, String)]) -> Result<Self, QueryError> {
-        Ok(Self(Arc::new(Mutex::new(Values::new(user, data_dir, start_up)?))))
+    pub(crate) fn new(user: &str, engine: &Engine, start_up: &[(String, String)]) -> Result<Self, QueryError> {
+        Ok(Self(Arc::new(Mutex::new(Values::new(user, engine, start_up)?))))
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<String, QueryError> {
@@ -221,9 +222,12 @@ struct Values {
 }
 
 impl Values {
-    fn new(user: &str, data_dir: &Path, start_up: &[(String, String)]) -> Result<Self, QueryError> {
+    fn new(user: &str, engine: &Engine, start_up: &[(String, String)]) -> Result<Self, QueryError> {
         let mut settings = Self::default();
+        let data_dir = engine.catalog.data_dir();
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
+        let retention = duration_text(engine.history_retention.as_secs());
+        settings.base.insert("meridian.history_retention".into(), retention);
         settings.base.insert("data_directory".into(), data_dir.display().to_string());
         settings.base.insert("session_authorization".into(), user.into());
         for (name, value) in start_up {
@@ -334,7 +338,8 @@ impl Values {
     }
 }
 
-fn duration_ms(text: &str) -> Option<u64> {
+/// Milliseconds from a length of time as PostgreSQL writes it: `30s`, `24h`, `7d`; a number without a unit is milliseconds.
+pub fn duration_ms(text: &str) -> Option<u64> {
     let digits = text.trim().trim_end_matches(|character: char| character.is_alphabetic() || character == ' ');
     let number: u64 = digits.parse().ok()?;
     let factor = match text.trim()[digits.len()..].trim() {
@@ -345,7 +350,14 @@ fn duration_ms(text: &str) -> Option<u64> {
         "d" => 86_400_000,
         _ => return None,
     };
-    Some(number * factor)
+    number.checked_mul(factor)
+}
+
+/// Seconds in the largest unit that has no rest, as PostgreSQL shows settings of time.
+fn duration_text(seconds: u64) -> String {
+    let units = [("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)];
+    let fits = units.into_iter().find(|(_, length)| seconds > 0 && seconds.is_multiple_of(*length));
+    fits.map_or_else(|| "0".to_string(), |(unit, length)| format!("{}{unit}", seconds / length))
 }
 
 fn find(name: &str) -> Option<&'static Setting> {

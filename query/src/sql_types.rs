@@ -2,11 +2,14 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
+use crate::user_types::{is_row_type, missing, type_named};
 use arrow::datatypes::{Field, FieldRef};
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::Result;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    self, ArrayElemTypeDef, CharacterLength, DataType, ExactNumberInfo, TimezoneInfo,
+};
 use std::sync::Arc;
 
 /// Types of casts and typed literals for DataFusion's planner.
@@ -49,7 +52,7 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
         DataType::JSON => SqlType::Json,
         DataType::JSONB => SqlType::Jsonb,
         DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => SqlType::Array(Box::new(sql_type_of(element)?)),
-        DataType::Custom(name, _) => custom(&name.to_string())?,
+        DataType::Custom(name, _) => custom(name)?,
         DataType::Char(length) | DataType::Character(length) => {
             SqlType::Bpchar { length: Some(length_of(length.as_ref(), "char")?.unwrap_or(1)) }
         }
@@ -57,10 +60,29 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
     })
 }
 
-fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
-    let bare = name.to_lowercase();
-    let bare = bare.strip_prefix("pg_catalog.").unwrap_or(&bare).trim_matches('"');
-    Ok(match bare {
+fn custom(name: &ast::ObjectName) -> std::result::Result<SqlType, QueryError> {
+    if let Some(known) = built_in(name).or_else(|| type_named(name)) {
+        return Ok(known);
+    }
+    if is_row_type(name) {
+        return Err(QueryError::unsupported(format!("the row type of \"{name}\""))
+            .hint("Use json_to_record(…) AS x(a integer, …) in FROM, or a column for each value."));
+    }
+    match bare_name(name).as_str() {
+        "money" => Err(QueryError::unsupported("type money").hint("Use numeric(19,2).")),
+        other => Err(unknown(other)),
+    }
+}
+
+/// The name without the schema of PostgreSQL's own types.
+fn bare_name(name: &ast::ObjectName) -> String {
+    let shown = name.to_string().to_lowercase();
+    shown.strip_prefix("pg_catalog.").unwrap_or(&shown).replace('"', "")
+}
+
+/// PostgreSQL's own type of a name.
+pub(crate) fn built_in(name: &ast::ObjectName) -> Option<SqlType> {
+    Some(match bare_name(name).as_str() {
         "name" => SqlType::Name,
         "oid" => SqlType::Oid,
         "char" => SqlType::Char,
@@ -83,8 +105,7 @@ fn custom(name: &str) -> std::result::Result<SqlType, QueryError> {
         "time" => SqlType::Time,
         "json" => SqlType::Json,
         "jsonb" => SqlType::Jsonb,
-        "money" => return Err(QueryError::unsupported("type money").hint("Use numeric(19,2).")),
-        other => return Err(unknown(other)),
+        _ => return None,
     })
 }
 
@@ -130,7 +151,7 @@ fn unknown(name: &str) -> QueryError {
     let bare = name.split('(').next().unwrap_or(name);
     match REFUSED.iter().find(|(names, _)| names.contains(&bare)) {
         Some((_, hint)) => QueryError::unsupported(format!("type {bare}")).hint(*hint),
-        None => QueryError::new(ErrorKind::UndefinedObject, format!("type \"{bare}\" does not exist")),
+        None => missing(bare),
     }
 }
 

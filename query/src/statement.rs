@@ -69,6 +69,19 @@ pub(crate) enum StatementKind {
         if_exists: bool,
         change: AlterSequence,
     },
+    CreateEnum {
+        name: ast::ObjectName,
+        labels: Vec<String>,
+    },
+    AlterType {
+        name: ast::ObjectName,
+        change: TypeAlteration,
+    },
+    DropType {
+        names: Vec<ast::ObjectName>,
+        if_exists: bool,
+        cascade: bool,
+    },
     /// ALTER TABLE … DROP PARTITION.
     DropPartition {
         table: ast::ObjectName,
@@ -78,6 +91,8 @@ pub(crate) enum StatementKind {
         table: ast::ObjectName,
         partition: ast::ObjectName,
     },
+    /// CREATE INDEX that is not UNIQUE.
+    CreatePlainIndex(Box<ast::CreateIndex>),
     Alter(Box<Alteration>),
     Truncate {
         tables: Vec<ast::ObjectName>,
@@ -161,6 +176,22 @@ pub(crate) enum AlterSequence {
     Options(Box<SequenceOptions>),
     Rename(String),
     SetSchema(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TypeAlteration {
+    AddValue { label: String, if_not_exists: bool, place: ValuePlace },
+    RenameValue { from: String, to: String },
+    Rename(String),
+    SetSchema(String),
+}
+
+/// Where ADD VALUE puts a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ValuePlace {
+    Last,
+    Before(String),
+    After(String),
 }
 
 #[derive(Clone, Debug)]
@@ -276,12 +307,16 @@ impl StatementKind {
             Self::CreateSchema { .. } => "CREATE SCHEMA",
             Self::CreateSequence { .. } => "CREATE SEQUENCE",
             Self::AlterSequence { .. } => "ALTER SEQUENCE",
+            Self::CreateEnum { .. } => "CREATE TYPE",
+            Self::AlterType { .. } => "ALTER TYPE",
+            Self::DropType { .. } => "DROP TYPE",
             Self::AttachPartition { .. } | Self::DropPartition { .. } => "ALTER TABLE",
             Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",
             Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
             Self::Drop(drop) => drop.object.command(),
             Self::Alter(alteration) => alteration.command(),
+            Self::CreatePlainIndex(_) => "CREATE INDEX",
             _ => return None,
         })
     }
@@ -403,7 +438,7 @@ pub(crate) fn is_blank(token: &Token) -> bool {
 }
 
 /// sqlparser says where in words: `Expected: x, found: y at Line: 1, Column: 8`. The found token is the one PostgreSQL names.
-fn syntax_error(source: &str, error: ParserError) -> QueryError {
+pub(crate) fn syntax_error(source: &str, error: ParserError) -> QueryError {
     match error {
         ParserError::RecursionLimitExceeded => {
             QueryError::new(ErrorKind::StatementTooComplex, "stack depth limit exceeded")

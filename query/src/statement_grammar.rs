@@ -30,6 +30,7 @@ mod merging;
 mod partitions;
 mod sequences;
 mod sessions;
+mod types;
 
 struct Words<'a> {
     source: &'a Arc<str>,
@@ -69,8 +70,11 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "unlisten" => words.unlisten()?,
         "notify" => words.notify()?,
         "create" if words.creates_sequence() => words.create_sequence()?,
+        "create" if words.word_at(1).as_deref() == Some("type") => words.create_type()?,
         "create" => return words.create(),
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
+        "alter" if words.word_at(1).as_deref() == Some("type") => words.alter_type()?,
+        "drop" if words.word_at(1).as_deref() == Some("type") => words.drop_type()?,
         "alter" if words.drops_partition() => words.drop_partition()?,
         "alter" if words.attaches_partition() => words.attach_partition()?,
         "alter" => return words.alter(),
@@ -411,6 +415,7 @@ impl Words<'_> {
                 Ok(StatementKind::CreateSchema { name, if_not_exists })
             }
             Ast::CreateIndex(index) if index.unique => create_unique_index(index),
+            Ast::CreateIndex(index) => Ok(StatementKind::CreatePlainIndex(Box::new(index))),
             _ => {
                 let what = self.word_at(1).unwrap_or_default().to_uppercase();
                 Ok(StatementKind::Unsupported(format!("CREATE {what}")))

@@ -1,4 +1,4 @@
-//! Intervals as scans of segments show them: what is 16 bytes in a file is an interval to everybody else.
+//! Intervals and enums as scans of segments show them: what is 16 bytes in a file is an interval to everybody else.
 
 use arrow::datatypes::{DataType, SchemaRef};
 use catalog::sql_type::SqlType;
@@ -10,29 +10,29 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::expressions::Column;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::sync::{Arc, LazyLock};
+use storage::intervals::{is_stored_otherwise, shown as shown_array};
 
-static STORED_INTERVAL: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+static SHOWN: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     let signature = Signature::any(1, Volatility::Immutable);
-    Arc::new(ScalarUDF::new_from_impl(StoredInterval { signature }))
+    Arc::new(ScalarUDF::new_from_impl(Shown { signature }))
 });
 
-/// The rows of a scan in the schema that is `wanted`, which differs in intervals alone.
+/// The rows of a scan in the schema that is `wanted`, which differs in intervals and enums alone.
 pub(crate) fn shown(
     scan: Arc<dyn ExecutionPlan>,
     wanted: &SchemaRef,
     state: &dyn Session,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
-    if !wanted.fields().iter().any(|field| is_interval(field.data_type())) {
+    if !wanted.fields().iter().any(|field| is_stored_otherwise(field.data_type())) {
         return Ok(scan);
     }
     let options = Arc::new(state.config_options().clone());
     let columns = wanted.fields().iter().enumerate().map(|(index, field)| {
         let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
-        let shown = match is_interval(field.data_type()) {
+        let shown = match is_stored_otherwise(field.data_type()) {
             true => Arc::new(ScalarFunctionExpr::new(
-                STORED_INTERVAL.name(),
-                Arc::clone(&STORED_INTERVAL),
+                SHOWN.name(),
+                Arc::clone(&SHOWN),
                 vec![column],
                 Arc::clone(field),
                 Arc::clone(&options),
@@ -44,15 +44,15 @@ pub(crate) fn shown(
     Ok(Arc::new(ProjectionExec::try_new(columns.collect::<Vec<_>>(), scan)?))
 }
 
-/// Reads 16 bytes as an interval.
+/// Reads a column of a segment as the type that its field in the plan has.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct StoredInterval {
+struct Shown {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for StoredInterval {
+impl ScalarUDFImpl for Shown {
     fn name(&self) -> &str {
-        "stored_interval"
+        "shown"
     }
 
     fn signature(&self) -> &Signature {
@@ -64,7 +64,7 @@ impl ScalarUDFImpl for StoredInterval {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let bytes = args.args[0].to_array(args.number_rows)?;
-        Ok(ColumnarValue::Array(storage::intervals::intervals_of(&bytes)))
+        let stored = args.args[0].to_array(args.number_rows)?;
+        Ok(ColumnarValue::Array(shown_array(&stored, args.return_field.data_type())))
     }
 }

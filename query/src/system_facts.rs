@@ -1,6 +1,7 @@
 //! What the system catalog and the session functions are told of the server and the session.
 
 use crate::activity::Activity;
+use crate::background_tasks::{TaskKey, TaskKind, TaskState};
 use crate::engine::{DATABASE, Engine};
 use crate::functions::{Backends, SequenceNumbers, SessionFacts};
 use crate::pg_catalog::{
@@ -138,6 +139,7 @@ impl SystemSource {
             commits: self.commits(),
             view_classes: self.view_classes(snapshot),
             view_folds: self.engine.background.folds().all(),
+            tasks: self.tasks(),
             sequence_values: self.sequence_values(snapshot),
             prepared: self.prepared.clone(),
             cursors: self.cursors.clone(),
@@ -161,6 +163,23 @@ impl SystemSource {
                 bytes: commit.bytes,
             })
             .collect()
+    }
+
+    /// Checkpoints are the catalog's own work.
+    fn tasks(&self) -> Vec<(TaskKey, TaskState)> {
+        let mut tasks = self.engine.background.tasks().all();
+        let work = self.engine.catalog.checkpoint_work();
+        if work.running_since.is_some() || work.last_at.is_some() {
+            let state = TaskState {
+                running_since: work.running_since,
+                last_at: work.last_at,
+                last_micros: work.last_micros,
+                last_error: work.last_error,
+                ..TaskState::default()
+            };
+            tasks.push(((TaskKind::Checkpoint, None), state));
+        }
+        tasks
     }
 
     fn view_classes(&self, snapshot: &Arc<Snapshot>) -> Vec<ViewClassRow> {

@@ -7,6 +7,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::keys::definition::{self as key_definition, NewKeys};
 use crate::operators::json_operators::is_document;
 use crate::operators::modifiers::modifier_of;
+use crate::retention;
 use crate::sequence_definition::serial_type;
 use crate::sql_types::sql_type_of;
 use crate::statement::{CreateTable, Statement};
@@ -22,7 +23,7 @@ use datafusion::sql::sqlparser::ast::{
 const COLUMNS_MAX: usize = 1_600;
 /// The longest name in bytes, as in PostgreSQL, which cuts where this refuses.
 pub(crate) const NAME_LENGTH_MAX: usize = 63;
-const OPTIONS: [&str; 1] = ["order_by"];
+const OPTIONS: [&str; 2] = ["order_by", "retention"];
 
 /// The definition that a CREATE TABLE asks for. `copied` are columns from elsewhere, each with the number of the statement's own
 /// that stand before them.
@@ -54,7 +55,7 @@ pub(crate) fn define(
     }
     key_definition::add(&mut definition, keys, new_keys, statement)?;
     definition.partition_by = partition_by(&definition, create)?;
-    definition.order_by = order_by(&definition, &create.definition.table_options)?;
+    set_options(&mut definition, &create.definition.table_options)?;
     Ok(definition)
 }
 
@@ -130,14 +131,29 @@ pub(crate) fn column_type(
         Some(sql_type) => sql_type,
         None => sql_type_of(data_type).map_err(|error| error.position(position))?,
     };
+    refuse_open_numeric(&sql_type, column)?;
     storable(&sql_type, column)?;
-    if modifier_of(data_type).is_some() {
+    if modifier_of(data_type).is_some() && sql_type == SqlType::Interval {
         let shown = data_type.to_string().to_lowercase();
         return Err(QueryError::unsupported(format!("a column of type {shown}"))
             .hint(format!("Use {}, which keeps microseconds; a cast to {shown} rounds.", sql_type.base_name()))
             .position(position));
     }
     Ok(sql_type)
+}
+
+/// The digits behind the second's point that a column of such a type keeps, where it says so.
+pub(crate) fn column_digits(data_type: &ast::DataType) -> Option<u8> {
+    let digits = modifier_of(data_type).filter(|_| !matches!(data_type, ast::DataType::Interval { .. }))?;
+    u8::try_from(digits.number()).ok()
+}
+
+/// The same from a result's column.
+pub(crate) fn digits_of_modifier(sql_type: &SqlType, modifier: i32) -> Option<u8> {
+    match sql_type {
+        SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => u8::try_from(modifier).ok(),
+        _ => None,
+    }
 }
 
 /// The column at `index` of a definition, counted from zero.
@@ -148,7 +164,8 @@ pub(crate) fn define_column(
 ) -> Result<Column, QueryError> {
     let name = fold(&column.name);
     let sql_type = column_type(&column.data_type, &name, statement)?;
-    let mut defined = Column::new(ColumnId(index as i32 + 1), name, sql_type);
+    let digits = column_digits(&column.data_type);
+    let mut defined = Column { digits, ..Column::new(ColumnId(index as i32 + 1), name, sql_type) };
     for option in &column.options {
         match &option.option {
             ColumnOption::NotNull => defined.not_null = true,
@@ -167,14 +184,22 @@ pub(crate) fn define_column(
     Ok(defined)
 }
 
-/// A type is on disk for ever; the ones that are not settled are refused.
-/// Refuses types that no column can have.
-pub(crate) fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
+/// A column that is declared keeps its values' display scale, for which its type has to say one.
+fn refuse_open_numeric(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
     match sql_type {
         SqlType::Numeric { declared: false, .. } => {
             Err(QueryError::unsupported(format!("column \"{column}\" of type numeric without a precision"))
                 .hint("Give it a precision and scale, such as numeric(12,2)."))
         }
+        SqlType::Array(element) => refuse_open_numeric(element, column),
+        _ => Ok(()),
+    }
+}
+
+/// A type is on disk for ever; the ones that are not settled are refused.
+/// Refuses types that no column can have.
+pub(crate) fn storable(sql_type: &SqlType, column: &str) -> Result<(), QueryError> {
+    match sql_type {
         SqlType::Array(element) => match element.as_ref() {
             SqlType::Array(_) => {
                 let message = format!("column \"{column}\" of arrays of more than one dimension");
@@ -269,36 +294,42 @@ fn transform_named(unit: &str) -> Option<Transform> {
     })
 }
 
-/// `WITH (order_by = 'a, b')`; without it the first partitioned or declared date or timestamp column.
-fn order_by(definition: &TableDefinition, options: &CreateTableOptions) -> Result<Vec<ColumnId>, QueryError> {
+/// `WITH (order_by = 'a, b', retention = '24 months')`.
+fn set_options(definition: &mut TableDefinition, options: &CreateTableOptions) -> Result<(), QueryError> {
     let listed = match options {
         CreateTableOptions::None => &[][..],
         CreateTableOptions::With(options) => options.as_slice(),
         other => return Err(QueryError::unsupported(format!("table option {other}"))),
     };
-    let mut order = None;
+    definition.order_by = default_order(definition).into_iter().collect();
     for option in listed {
         let SqlOption::KeyValue { key, value } = option else {
             return Err(QueryError::unsupported(format!("table option {option}")));
         };
-        let name = fold(key);
-        if name != "order_by" {
-            let error = QueryError::new(ErrorKind::InvalidParameterValue, format!("unrecognized parameter \"{name}\""));
-            return Err(match nearest(&name, OPTIONS.into_iter()) {
-                Some(near) => error.hint(format!("Perhaps you meant \"{near}\".")),
-                None => error.hint(format!("Known parameters: {}.", OPTIONS.join(", "))),
-            });
+        match known_option(key)? {
+            "retention" => definition.retention = Some(retention::option(definition, &option_text(key, value)?)?),
+            _ => definition.order_by = order_by(definition, &option_text(key, value)?)?,
         }
-        order = Some(option_text(value)?);
     }
-    match order {
-        Some(text) => {
-            let names =
-                text.split(',').map(|name| name.trim().trim_matches('"').to_string()).filter(|name| !name.is_empty());
-            names.map(|name| sortable(find_column(definition, &name, "order_by")?)).collect()
+    Ok(())
+}
+
+/// The table option of a name.
+pub(crate) fn known_option(key: &ast::Ident) -> Result<&'static str, QueryError> {
+    let name = fold(key);
+    OPTIONS.into_iter().find(|known| *known == name).ok_or_else(|| {
+        let error = QueryError::new(ErrorKind::InvalidParameterValue, format!("unrecognized parameter \"{name}\""));
+        match nearest(&name, OPTIONS.into_iter()) {
+            Some(near) => error.hint(format!("Perhaps you meant \"{near}\".")),
+            None => error.hint(format!("Known parameters: {}.", OPTIONS.join(", "))),
         }
-        None => Ok(default_order(definition).into_iter().collect()),
-    }
+    })
+}
+
+/// The sort key of `'a, b'`; without the option it is the first partitioned or declared date or timestamp column.
+fn order_by(definition: &TableDefinition, text: &str) -> Result<Vec<ColumnId>, QueryError> {
+    let names = text.split(',').map(|name| name.trim().trim_matches('"').to_string()).filter(|name| !name.is_empty());
+    names.map(|name| sortable(find_column(definition, &name, "order_by")?)).collect()
 }
 
 fn sortable(column: &Column) -> Result<ColumnId, QueryError> {
@@ -311,13 +342,13 @@ fn sortable(column: &Column) -> Result<ColumnId, QueryError> {
     }
 }
 
-fn option_text(value: &Expr) -> Result<String, QueryError> {
+pub(crate) fn option_text(key: &ast::Ident, value: &Expr) -> Result<String, QueryError> {
     match value {
         Expr::Value(value) => Ok(value.value.clone().into_string().unwrap_or_default()),
         Expr::Identifier(name) => Ok(fold(name)),
         other => Err(QueryError::new(
             ErrorKind::InvalidParameterValue,
-            format!("invalid value for parameter \"order_by\": {other}"),
+            format!("invalid value for parameter \"{}\": {other}", fold(key)),
         )),
     }
 }

@@ -11,6 +11,7 @@ use crate::query_places::place_of;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::table_definition::{NAME_LENGTH_MAX, check_name};
+use crate::user_types::qualify;
 use catalog::definition::{BoundExpression, CheckConstraint, TableDefinition};
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
@@ -30,6 +31,7 @@ pub(crate) fn add_rules(
         if let Some(default) = &mut column.default {
             let mut expression = parse(default)?;
             bind_relations(&mut expression, |name| planning.facts.class_named(name))?;
+            qualify(&mut expression, &planning.known_types());
             *default = expression.to_string();
         }
     }
@@ -114,6 +116,8 @@ pub(crate) fn new_check(
 
 fn bound(planning: &Planning, expression: &Expr) -> BoundExpression {
     let time_zone = planning.state.config_options().execution.time_zone.clone();
+    let mut expression = expression.clone();
+    qualify(&mut expression, &planning.known_types());
     BoundExpression { text: expression.to_string(), time_zone: time_zone.unwrap_or_else(|| "UTC".into()) }
 }
 

@@ -59,8 +59,9 @@ Examples:
   meridian restore /mnt/backups --data-dir /var/lib/meridian
   meridian restore /mnt/backups --to-time '2026-03-01 12:00' --data-dir ./as-of-noon
 
-The newest backup is restored, or with --to-time the newest whose last commit was made at or before that time. What was
-committed between that backup and the time is not restored: back up as often as you can afford to lose.")]
+The newest backup is restored, or with --to-time what was committed at that time or before. A backup has its own time and
+the history that its server kept then, 24 hours where history_retention says nothing else; meridian backup DIR --list shows
+from when to when. With a backup at least as often as that, TIME may be any time from the first backup on, and up to the last.")]
 pub(crate) struct RestoreOptions {
     /// The directory of the backups
     #[arg(value_name = "DIR")]
@@ -68,7 +69,7 @@ pub(crate) struct RestoreOptions {
     /// Where to restore to: a new or empty directory [env: MERIDIAN_DATA_DIR] [default: ./meridian-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Restore the newest backup at or before this time, as in '2026-03-01 12:00:00+01'; UTC without a zone
+    /// Restore what was committed at this time or before, as in '2026-03-01 12:00:00+01'; UTC without a zone
     #[arg(long, value_name = "TIME")]
     to_time: Option<String>,
 }
@@ -95,7 +96,7 @@ pub(crate) async fn run_backup(options: BackupOptions) -> anyhow::Result<()> {
     match tokio::task::spawn_blocking(copying).await.context("the backup failed")? {
         Ok(report) => {
             let made = &report.backup;
-            let numbers = [made.seq.0, made.segments(), made.bytes, report.copied_segments, report.copied_bytes];
+            let numbers = [made.seq.0, made.segments, made.bytes, report.copied_segments, report.copied_bytes];
             print_made(&directory, &made.name, numbers);
             Ok(())
         }
@@ -122,7 +123,13 @@ pub(crate) fn run_restore(options: &RestoreOptions) -> anyhow::Result<()> {
         options.directory.join(&backup.name).display(),
         contents(&backup)
     );
-    println!("The backup was made at {}; what was committed later is not in it.", time_text(backup.made_at_micros));
+    match time {
+        Some(time) => println!("What was committed after {} is left out.", time_text(time)),
+        None => println!(
+            "The backup was made at {}; what was committed later is not in it.",
+            time_text(backup.made_at_micros)
+        ),
+    }
     println!("Serve it with: meridian serve --data-dir {data_dir}");
     Ok(())
 }
@@ -131,8 +138,16 @@ pub(crate) fn run_restore(options: &RestoreOptions) -> anyhow::Result<()> {
 fn refused(error: BackupError) -> anyhow::Error {
     let hint = match &error {
         BackupError::NoneBefore { oldest_micros, .. } if *oldest_micros < i64::MAX => {
-            Some(format!("The oldest one has what was committed until {}.", time_text(*oldest_micros)))
+            Some(format!("The oldest time that they have is {}.", time_text(*oldest_micros)))
         }
+        BackupError::NotCovered { before_micros, after_micros, .. } => Some(match after_micros {
+            Some(after) => format!(
+                "They have times until {} and again from {} on; more than the history that the server keeps lies in between.",
+                time_text(*before_micros),
+                time_text(*after)
+            ),
+            None => format!("The newest was made at {}. Leave out --to-time to restore it.", time_text(*before_micros)),
+        }),
         BackupError::NoDataDirectory { .. } => Some("Name the one to back up with --data-dir DIR.".to_string()),
         error => error.hint(),
     };
@@ -147,11 +162,12 @@ fn print_list(directory: &Path) -> anyhow::Result<()> {
     for entry in listed {
         match entry {
             Listed::Complete(backup) => println!(
-                "{}  commit {} of {}: {}",
+                "{}  commit {} of {}: {}, with every time from {} on",
                 backup.name,
                 backup.seq,
                 time_text(backup.committed_at_micros),
-                contents(&backup)
+                contents(&backup),
+                time_text(backup.from_micros)
             ),
             Listed::Damaged { name, reason } => println!("{name}  cannot be restored: {reason}"),
             Listed::Unfinished => {
@@ -173,7 +189,7 @@ fn print_made(directory: &Path, name: &str, [commit, segments, bytes, copied_seg
 }
 
 fn contents(backup: &BackupSummary) -> String {
-    format!("{} segments, {} in all", backup.segments(), size_text(backup.bytes))
+    format!("{} segments, {} in all", backup.segments, size_text(backup.bytes))
 }
 
 fn size_text(bytes: u64) -> String {

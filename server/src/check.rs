@@ -25,7 +25,13 @@ pub(crate) struct CheckOptions {
 pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
     let config = ServeConfig::load(&ServeOptions { data_dir: options.data_dir, ..ServeOptions::default() })?;
     let scratch = tempfile::tempdir().context("could not make a temporary directory")?;
-    let engine_config = EngineConfig { data_dir: config.data_dir, memory_bytes: None, sqlstate, copy_dir: None };
+    let engine_config = EngineConfig {
+        data_dir: config.data_dir,
+        memory_bytes: None,
+        sqlstate,
+        copy_dir: None,
+        history_retention: config.history_retention,
+    };
     let report = query::check::check(engine_config, scratch.path()).await.map_err(StartError::from)?;
     for checked in &report.checked {
         println!("{:<18}{}", checked.kind, checked.counts);

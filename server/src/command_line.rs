@@ -28,8 +28,10 @@ Examples:
   psql -h 127.0.0.1 -p 5433 -U meridian
 
 Settings come from flags, then from the environment (MERIDIAN_DATA_DIR, MERIDIAN_LISTEN, MERIDIAN_CONFIG,
-MERIDIAN_MEMORY, MERIDIAN_PASSWORD, MERIDIAN_PASSWORD_FILE, MERIDIAN_COPY_DIR), then from the configuration file
-(data_dir, listen, memory, password_file, max_connections, copy_dir), then from defaults. MERIDIAN_LOG says what is logged, as in \"info,meridian=debug\".";
+MERIDIAN_MEMORY, MERIDIAN_PASSWORD, MERIDIAN_PASSWORD_FILE, MERIDIAN_COPY_DIR,
+MERIDIAN_HISTORY_RETENTION), then from the configuration file
+(data_dir, listen, memory, password_file, max_connections, copy_dir,
+history_retention), then from defaults. MERIDIAN_LOG says what is logged, as in \"info,meridian=debug\".";
 
 /// An analytical database that speaks Postgres and keeps its materialized views fresh.
 #[derive(Debug, Parser)]

@@ -2,15 +2,18 @@
 
 use crate::start_error::StartError;
 use clap::Args;
+use query::{HISTORY_RETENTION, duration_ms};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 pub(crate) const DEFAULT_DATA_DIR: &str = "./meridian-data";
 const DEFAULT_LISTEN: &str = "127.0.0.1:5433";
 const DEFAULT_CONNECTIONS_MAX: usize = 200;
 /// What the configuration file may say.
-const KEYS: [&str; 6] = ["data_dir", "listen", "memory", "password_file", "max_connections", "copy_dir"];
+const KEYS: [&str; 7] =
+    ["data_dir", "listen", "memory", "password_file", "max_connections", "copy_dir", "history_retention"];
 /// A misspelt key is shown the nearest known one if it is at least this similar.
 const SIMILARITY_MIN: f64 = 0.6;
 
@@ -36,6 +39,10 @@ pub(crate) struct ServeOptions {
     /// Let COPY read and write files of the server below this directory [env: MERIDIAN_COPY_DIR] [default: none]
     #[arg(long, value_name = "DIR")]
     pub(crate) copy_dir: Option<PathBuf>,
+    /// How far back FOR SYSTEM_TIME AS OF can read, as in 36h or 7d; 0 for not at all [env: MERIDIAN_HISTORY_RETENTION]
+    /// [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) history_retention: Option<String>,
 }
 
 /// What a server needs to know.
@@ -51,6 +58,7 @@ pub(crate) struct ServeConfig {
     pub(crate) connections_max: usize,
     /// `None` keeps COPY from files of the server.
     pub(crate) copy_dir: Option<PathBuf>,
+    pub(crate) history_retention: Duration,
 }
 
 impl ServeConfig {
@@ -73,6 +81,8 @@ impl ServeConfig {
             None => FileLayer::default(),
         };
         let memory = options.memory.clone().or(text("MERIDIAN_MEMORY")?).or(file.memory);
+        let retention = options.history_retention.clone().or(text("MERIDIAN_HISTORY_RETENTION")?);
+        let retention = retention.or(file.history_retention);
         let data_dir = options.data_dir.clone().or_else(|| path("MERIDIAN_DATA_DIR")).or(file.data_dir);
         let listen = options.listen.clone().or(text("MERIDIAN_LISTEN")?).or(file.listen);
         let password = match (&options.password_file, text("MERIDIAN_PASSWORD")?) {
@@ -90,6 +100,7 @@ impl ServeConfig {
             password,
             connections_max: file.connections_max.unwrap_or(DEFAULT_CONNECTIONS_MAX),
             copy_dir: options.copy_dir.clone().or_else(|| path("MERIDIAN_COPY_DIR")).or(file.copy_dir),
+            history_retention: retention.as_deref().map_or(Ok(HISTORY_RETENTION), parse_retention)?,
         })
     }
 }
@@ -103,6 +114,7 @@ struct FileLayer {
     password_file: Option<PathBuf>,
     connections_max: Option<usize>,
     copy_dir: Option<PathBuf>,
+    history_retention: Option<String>,
 }
 
 impl FileLayer {
@@ -143,6 +155,9 @@ impl FileLayer {
         match key {
             "data_dir" => self.data_dir = Some(text().ok_or("a path in quotes")?.into()),
             "copy_dir" => self.copy_dir = Some(text().ok_or("a path in quotes")?.into()),
+            "history_retention" => {
+                self.history_retention = Some(text().ok_or("a length of time in quotes, as in \"36h\"")?);
+            }
             "password_file" => self.password_file = Some(text().ok_or("a path in quotes")?.into()),
             "listen" => self.listen = Some(text().ok_or("an address in quotes, as in \"127.0.0.1:5433\"")?),
             "memory" => self.memory = Some(text().ok_or("a size in quotes, as in \"8GB\"")?),
@@ -190,6 +205,17 @@ pub(crate) fn parse_memory(text: &str) -> Result<u64, StartError> {
     };
     let number: u64 = number.parse().map_err(|_| invalid_memory(text))?;
     number.checked_mul(1 << (10 * exponent)).filter(|bytes| *bytes > 0).ok_or_else(|| invalid_memory(text))
+}
+
+/// A length of time as PostgreSQL writes it, a number without a unit being seconds.
+fn parse_retention(text: &str) -> Result<Duration, StartError> {
+    let with_unit =
+        if text.trim().bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s") } else { text.into() };
+    let milliseconds = duration_ms(&with_unit).filter(|milliseconds| *milliseconds < i64::MAX as u64 / 1_000);
+    milliseconds.map(Duration::from_millis).ok_or_else(|| {
+        StartError::new(format!("invalid value for history_retention: \"{text}\""))
+            .hint("Give a time with a unit of s, min, h or d, as in 36h; 0 keeps no history.")
+    })
 }
 
 fn invalid_memory(text: &str) -> StartError {

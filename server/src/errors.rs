@@ -184,6 +184,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::AdminShutdown => "57P01",
         ErrorKind::IoError => "58030",
         ErrorKind::UndefinedFile => "58P01",
+        ErrorKind::SnapshotTooOld => "72000",
         ErrorKind::Internal => "XX000",
         ErrorKind::DataCorrupted => "XX001",
     }

@@ -54,6 +54,7 @@ pub(crate) async fn serve(
         memory_bytes: config.memory_bytes,
         sqlstate,
         copy_dir: config.copy_dir.clone(),
+        history_retention: config.history_retention,
     };
     let (engine, report) = Engine::open(engine_config).await?;
     log_recovery(&config, &report);

@@ -29,6 +29,7 @@ impl TestServer {
             memory_bytes: None,
             sqlstate: crate::errors::sqlstate,
             copy_dir: None,
+            history_retention: query::HISTORY_RETENTION,
         };
         let (engine, _) = Engine::open(config).await.unwrap();
         let house = House {

@@ -4,9 +4,11 @@
 //!
 //! Every transaction writes under its own marker: a known number of rows with a known total in `ledger`, and for some
 //! one row in `receipts`, over two tables. An acknowledged transaction must be there whole, one whose outcome the kill
-//! left unknown wholly or not at all, and nothing else may be there. Every view must equal its query.
+//! left unknown wholly or not at all, and nothing else may be there. Every view must equal its query. What was there after earlier
+//! kills is read again as of then.
 
 mod ledger;
+mod moments;
 mod writer;
 
 use crate::meridian::{FREE_PORT, Meridian, Starting};
@@ -15,6 +17,7 @@ use crate::session::Session;
 use crate::view_check;
 use anyhow::{Context, Result, bail, ensure};
 use ledger::Ledger;
+use moments::Moments;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::fmt;
@@ -84,6 +87,7 @@ pub struct Summary {
     pub unknown_kept: u64,
     pub unknown_lost: u64,
     pub rows_verified: u64,
+    pub moments_verified: u64,
 }
 
 impl fmt::Display for Summary {
@@ -91,14 +95,15 @@ impl fmt::Display for Summary {
         write!(
             f,
             "{} kills, {} of them during recovery, {} with the index deleted: {} acknowledged transactions all there, \
-             {} of unknown outcome whole, {} not at all, {} rows verified, every view equal to its query",
+             {} of unknown outcome whole, {} not at all, {} rows verified, every view equal to its query, {} earlier moments as they were",
             self.kills,
             self.kills_in_recovery,
             self.indexes_deleted,
             self.acknowledged,
             self.unknown_kept,
             self.unknown_lost,
-            self.rows_verified
+            self.rows_verified,
+            self.moments_verified
         )
     }
 }
@@ -125,6 +130,7 @@ async fn kill_again_and_again(settings: &Settings, data_dir: &Path, summary: &mu
     let mut random = StdRng::seed_from_u64(settings.seed);
     let mut server = Meridian::start(data_dir)?;
     let mut ledger = Ledger::default();
+    let mut moments = Moments::default();
     create(server.address()).await?;
     let mut writers: Vec<Writer> =
         (0..WRITERS).map(|number| Writer::new(number, StdRng::seed_from_u64(random.random()))).collect();
@@ -141,8 +147,13 @@ async fn kill_again_and_again(settings: &Settings, data_dir: &Path, summary: &mu
         }
         server = Meridian::start(data_dir)?;
         verify(server.address(), &mut writers, &mut ledger, summary).await?;
+        let session = Session::connect(server.address()).await?;
+        summary.moments_verified += moments.verify(&session, &mut random).await?;
+        moments.note(&session).await?;
+        if random.random_bool(0.3) {
+            session.run("CHECKPOINT").await?;
+        }
         if summary.kills.is_multiple_of(KILLS_PER_TRUNCATE) {
-            let session = Session::connect(server.address()).await?;
             session.run("TRUNCATE ledger").await?;
             session.run("TRUNCATE receipts").await?;
             ledger = Ledger::default();

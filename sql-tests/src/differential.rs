@@ -62,10 +62,10 @@ pub async fn run(settings: &Settings, targets: &Targets) -> Result<Report> {
     tally.candidates.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut report = Report::of(&tally);
     report.unexamined = tally.candidates.len().saturating_sub(settings.examined);
-    for (_, candidate) in tally.candidates.iter().take(settings.examined) {
+    for (kind, candidate) in tally.candidates.iter().take(settings.examined) {
         match shrink::shrink(&mut servers, candidate).await? {
             Some(shrunk) => report.add(shrunk),
-            None => report.gone += 1,
+            None => report.gone.push((kind.to_string(), candidate.sql())),
         }
     }
     report.sort();

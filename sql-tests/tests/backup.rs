@@ -197,7 +197,69 @@ async fn a_second_backup_copies_what_is_new_and_both_can_be_restored() {
     }
     let refusal =
         refused(&["restore", &place.text("backups"), "--data-dir", &place.text("x"), "--to-time", "2020-01-01"]);
-    assert!(refusal.contains("there is no backup of that time or before") && refusal.contains("until 20"), "{refusal}");
+    assert!(
+        refusal.contains("there is no backup of that time or before")
+            && refusal.contains("The oldest time that they have is 20"),
+        "{refusal}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_time_of_the_history_can_be_restored() {
+    let place = Place::new();
+    let server = Meridian::start(&place.at("data")).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    let before_all = rows(&session, "SELECT clock_timestamp()").await[0][0].clone().unwrap();
+    let steps = [
+        SALES,
+        "DELETE FROM sales WHERE region = 'region 1'",
+        "CHECKPOINT",
+        "UPDATE sales SET amount = amount + 1 WHERE region = 'region 2'",
+        "CHECKPOINT",
+        "INSERT INTO sales VALUES ('2026-05-05', 'new', 7)",
+        "DELETE FROM sales",
+        "CHECKPOINT",
+        "DROP TABLE sales CASCADE",
+    ];
+    let mut moments = Vec::new();
+    for step in steps {
+        session.run(step).await.unwrap();
+        if !step.starts_with("DROP") {
+            moments
+                .push((rows(&session, "SELECT clock_timestamp()").await[0][0].clone().unwrap(), totals(&server).await));
+        }
+    }
+    // The second one has the log that the first one has not.
+    for _ in 0..2 {
+        rows(&session, &format!("BACKUP TO '{}'", place.text("backups"))).await;
+    }
+    server.stop().unwrap();
+    std::fs::remove_dir_all(place.at("data")).unwrap();
+    let restore_to = |time: &str| {
+        done(&["restore", &place.text("backups"), "--data-dir", &place.text("restored"), "--to-time", time])
+    };
+    for (time, expected) in moments {
+        let said = restore_to(&time);
+        assert!(said.contains("is left out"), "{said}");
+        let checked = done(&["check", "--data-dir", &place.text("restored")]);
+        assert!(checked.contains("No problems were found"), "{checked}");
+        let server = Meridian::start(&place.at("restored")).unwrap();
+        assert_eq!(totals(&server).await, expected, "at {time}");
+        let session = Session::connect(server.address()).await.unwrap();
+        assert!(first_difference(&session).await.unwrap().is_none());
+        session.run("INSERT INTO sales VALUES ('2026-05-06', 'after', 1)").await.unwrap();
+        server.stop().unwrap();
+        std::fs::remove_dir_all(place.at("restored")).unwrap();
+    }
+    let refused_at =
+        |time: &str| refused(&["restore", &place.text("backups"), "--data-dir", &place.text("x"), "--to-time", time]);
+    let early = refused_at(&before_all);
+    assert!(
+        early.contains("there is no backup of that time or before") && early.contains("The oldest time"),
+        "{early}"
+    );
+    let late = refused_at("2999-01-01");
+    assert!(late.contains("do not have that time") && late.contains("The newest was made at"), "{late}");
 }
 
 #[test]

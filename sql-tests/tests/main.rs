@@ -14,4 +14,5 @@ mod oracle;
 mod parameters;
 mod slt;
 mod tidy;
+mod time_travel;
 mod wire;

@@ -3,7 +3,9 @@
 use crate::wire::Fixture;
 use bytes::Buf;
 use sql_tests::wire::Wire;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
+
+type Failure = Box<dyn std::error::Error + Sync + Send>;
 
 const TABLES: &str = "CREATE TABLE t (b boolean, i2 smallint, i integer, l bigint, r real, d double precision, \
                       n numeric(12,2), s text, v varchar(10), day date, tm time, ts timestamp, tz timestamptz, u uuid, \
@@ -417,4 +419,55 @@ async fn what_the_planner_reads_can_be_a_parameter() {
     assert_eq!(rows.iter().map(|row| row.get(0)).collect::<Vec<String>>(), ["4", "5"]);
     let all = client.query(page, &[&None::<i64>, &0_i64]).await.unwrap();
     assert_eq!(all.len(), 9);
+}
+
+/// A label as drivers send and read one: its text.
+#[derive(Debug, PartialEq)]
+struct Label(String);
+
+impl ToSql for Label {
+    fn to_sql(&self, _: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Failure> {
+        out.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(known: &Type) -> bool {
+        matches!(known.kind(), Kind::Enum(_))
+    }
+
+    to_sql_checked!();
+}
+
+impl FromSql<'_> for Label {
+    fn from_sql(_: &Type, raw: &[u8]) -> Result<Self, Failure> {
+        Ok(Self(std::str::from_utf8(raw)?.to_string()))
+    }
+
+    fn accepts(known: &Type) -> bool {
+        matches!(known.kind(), Kind::Enum(_))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn enums_bind_and_answer_in_binary() {
+    let fixture = Fixture::start();
+    let client = fixture.client().await;
+    client
+        .batch_execute("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE TABLE m (i int, m mood)")
+        .await
+        .unwrap();
+    let insert = client.prepare("INSERT INTO m VALUES ($1, $2)").await.unwrap();
+    let labels = vec!["sad".to_string(), "ok".into(), "happy".into()];
+    assert_eq!(insert.params()[1].kind(), &Kind::Enum(labels));
+    for (number, label) in [(1, "ok"), (2, "sad"), (3, "happy")] {
+        client.execute(&insert, &[&number, &Label(label.into())]).await.unwrap();
+    }
+    let refused = client.execute(&insert, &[&4, &Label("angry".into())]).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("22P02"));
+    let rows = client.query("SELECT i, m FROM m WHERE m >= $1 ORDER BY m", &[&Label("ok".into())]).await.unwrap();
+    let found: Vec<(i32, Label)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(found, [(1, Label("ok".into())), (3, Label("happy".into()))]);
+    let typed = client.prepare_typed("SELECT $1::text, $1", &[insert.params()[1].clone()]).await.unwrap();
+    let row = client.query_one(&typed, &[&Label("sad".into())]).await.unwrap();
+    assert_eq!((row.get::<_, String>(0), row.get::<_, Label>(1)), ("sad".into(), Label("sad".into())));
 }

@@ -18,6 +18,7 @@ use arrow::datatypes::{
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
 };
 use catalog::definition::{TableDefinition, Transform};
+use catalog::enum_type::stored_array;
 use catalog::ids::ObjectId;
 use catalog::segment::{Datum, PartitionKey};
 use hashbrown::HashMap;
@@ -174,6 +175,9 @@ impl Interner {
                 self.integers(array, |row| i64::from(values[row]), Datum::Int)
             }};
         }
+        // The partitions of an enum are called as its values are in segments.
+        let stored = stored_array(array);
+        let array = &stored;
         Ok(match array.data_type() {
             DataType::Int16 => integers!(Int16Type),
             DataType::Int32 => integers!(Int32Type),

@@ -18,6 +18,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use catalog::definition::Column;
+use catalog::enum_type::retagged;
 use catalog::fitting::position_in;
 use catalog::ids::SegmentId;
 use catalog::segment::{DeletionVector, LiveSegment, SegmentMeta};
@@ -173,7 +174,7 @@ impl SegmentStore {
             let batch = batch?;
             let mut read = batch.columns().iter();
             let fitted = columns.iter().zip(&places).map(|(column, place)| match place.and_then(|_| read.next()) {
-                Some(array) => Arc::clone(array),
+                Some(array) => retagged(array, &column.sql_type.data_type()),
                 None => column.missing_rows(batch.num_rows()),
             });
             Ok(fitted.collect())

@@ -15,7 +15,7 @@
 
 use crate::blocks::WrittenBlocks;
 use crate::error::StorageError;
-use crate::intervals::{segment_schema, to_segment};
+use crate::intervals::{is_stored_otherwise, segment_schema, to_segment};
 use crate::partition::partition_directory;
 use crate::statistics::{OwnStatistics, column_statistics};
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
@@ -281,8 +281,10 @@ fn writer_properties(
     definition: &TableDefinition,
     sample: &RecordBatch,
 ) -> Result<WriterProperties, Box<dyn std::error::Error>> {
-    let sorting = definition.order_by.iter().filter_map(|column| definition.position(*column));
-    let sorting = sorting
+    // Rows are sorted by values, and what an enum's are stored as does not sort as they do.
+    let keys = definition.order_by.iter().filter_map(|column| definition.position(*column));
+    let sorting = keys
+        .take_while(|position| !is_stored_otherwise(&definition.columns[*position].sql_type.data_type()))
         .map(|position| SortingColumn { column_idx: position as i32, descending: false, nulls_first: false })
         .collect();
     let mut builder = WriterProperties::builder()

@@ -2,12 +2,13 @@
 //!
 //! The Parquet writer already looks at every value, so its row group statistics are used where they are exact. Some
 //! are not: long text and bytes (cut to [`BOUND_BYTES_MAX`] and marked), floats (NaN is left out in silence),
-//! decimals above 38 digits (they fit no `Datum`) and the nulls of arrays (an empty array counts as one).
-//! [`OwnStatistics`] looks at floats and arrays itself.
+//! decimals above 38 digits (they fit no `Datum`) and the nulls of arrays (an empty array counts as one). Enums are stored as
+//! texts, which sort otherwise. [`OwnStatistics`] looks at floats, arrays and enums itself.
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, TimestampMicrosecondType};
 use catalog::definition::TableDefinition;
+use catalog::enum_type::EnumType;
 use catalog::segment::{ColumnStatistics, Datum};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
@@ -15,10 +16,16 @@ use parquet::file::statistics::Statistics;
 /// The longest text or bytes that serve as a bound; a longer bound is unknown.
 pub(crate) const BOUND_BYTES_MAX: usize = 64;
 
-/// Bounds of the float columns and nulls of the array columns of a segment while it is being written.
+/// Bounds of the columns of floats and enums and nulls of the array columns of a segment while it is being written.
 pub(crate) struct OwnStatistics {
     floats: Vec<FloatColumn>,
     arrays: Vec<ArrayColumn>,
+    enums: Vec<EnumColumn>,
+}
+
+struct EnumColumn {
+    position: usize,
+    bounds: Option<(i64, i64)>,
 }
 
 struct ArrayColumn {
@@ -46,12 +53,21 @@ impl OwnStatistics {
             has_nan: false,
         });
         let arrays = positions(DataType::is_nested).map(|position| ArrayColumn { position, nulls: 0 });
-        Self { floats: floats.collect(), arrays: arrays.collect() }
+        let enums = positions(|data_type| EnumType::of_data_type(data_type).is_some())
+            .map(|position| EnumColumn { position, bounds: None });
+        Self { floats: floats.collect(), arrays: arrays.collect(), enums: enums.collect() }
     }
 
     pub(crate) fn add(&mut self, batch: &RecordBatch) {
         for column in &mut self.arrays {
             column.nulls += batch.column(column.position).null_count() as u64;
+        }
+        for column in &mut self.enums {
+            let values = batch.column(column.position).as_primitive::<TimestampMicrosecondType>();
+            for value in values.iter().flatten() {
+                let (least, greatest) = column.bounds.unwrap_or((value, value));
+                column.bounds = Some((least.min(value), greatest.max(value)));
+            }
         }
         for column in &mut self.floats {
             let array = batch.column(column.position);
@@ -69,6 +85,9 @@ impl OwnStatistics {
     }
 
     fn bounds(&self, position: usize) -> Option<(Datum, Datum)> {
+        if let Some(column) = self.enums.iter().find(|column| column.position == position) {
+            return column.bounds.map(|(least, greatest)| (Datum::Int(least), Datum::Int(greatest)));
+        }
         let column = self.floats.iter().find(|column| column.position == position)?;
         let known = !column.has_nan && column.least <= column.greatest;
         known.then_some((Datum::Float(column.least), Datum::Float(column.greatest)))
@@ -113,6 +132,7 @@ pub(crate) fn column_statistics(
             }
             let bounds = match field.data_type() {
                 DataType::Float32 | DataType::Float64 => own.bounds(position),
+                other if EnumType::of_data_type(other).is_some() => own.bounds(position),
                 _ => bounds.filter(|_| known),
             };
             ColumnStatistics { column: column.id, null_count, bounds }

@@ -1,14 +1,16 @@
 //! The manifest: what a backup consists of, written when all of it is on disk.
 //!
-//!     meridian backup 1
+//!     meridian backup 2
 //!     commit 42
+//!     from 1763751545000000
 //!     committed 1763755145000000
 //!     made 1763755146000000
 //!     file 1a2b3c4d 6590 checkpoint/00000000000000000042.ckpt
 //!     file …
 //!     checksum 89abcdef
 //!
-//! Times are microseconds since 1970. A file has the CRC-32C of its bytes, their number and its path in the backup; the last
+//! Times are microseconds since 1970. `from` is the earliest time that can be restored, from the history in the backup; version 1
+//! had neither. A file has the CRC-32C of its bytes, their number and its path in the backup; the last
 //! line has the CRC-32C of all lines before it. Everything is text, so that a person can read it and `crc32c` can check it.
 //!
 //! *Adding a new version.* Raise the number in [`HEAD`], and let [`Manifest::parse`] choose by the first line; version 1 stays
@@ -17,7 +19,8 @@
 use crate::ids::CommitSeq;
 use std::fmt::Write;
 
-const HEAD: &str = "meridian backup 1";
+const HEAD: &str = "meridian backup 2";
+const HEAD_V1: &str = "meridian backup 1";
 
 /// One file of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(super) struct ManifestFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
     pub(super) seq: CommitSeq,
+    /// The earliest time that can be restored.
+    pub(super) from_micros: i64,
     pub(super) committed_at_micros: i64,
     pub(super) made_at_micros: i64,
     pub(super) files: Vec<ManifestFile>,
@@ -39,8 +44,8 @@ pub(super) struct Manifest {
 impl Manifest {
     pub(super) fn to_text(&self) -> String {
         let mut text = format!(
-            "{HEAD}\ncommit {}\ncommitted {}\nmade {}\n",
-            self.seq, self.committed_at_micros, self.made_at_micros
+            "{HEAD}\ncommit {}\nfrom {}\ncommitted {}\nmade {}\n",
+            self.seq, self.from_micros, self.committed_at_micros, self.made_at_micros
         );
         for file in &self.files {
             writeln!(text, "file {:08x} {} {}", file.checksum, file.bytes, file.path).expect("a string grows");
@@ -54,7 +59,7 @@ impl Manifest {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
         let (head, _) = text.split_once('\n').ok_or("it is cut short")?;
-        if head != HEAD {
+        if head != HEAD && head != HEAD_V1 {
             return Err(match head.starts_with("meridian backup ") {
                 true => "it is of a version that this server does not read",
                 false => "it does not begin like a manifest",
@@ -66,15 +71,16 @@ impl Manifest {
         if u32::from_str_radix(checksum, 16) != Ok(crc32c::crc32c(body.as_bytes())) {
             return Err("its checksum does not fit");
         }
-        Self::parse_lines(body.lines().skip(1)).ok_or("a line of it makes no sense")
+        Self::parse_lines(body.lines().skip(1), head == HEAD).ok_or("a line of it makes no sense")
     }
 
-    fn parse_lines<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Self> {
+    fn parse_lines<'a>(mut lines: impl Iterator<Item = &'a str>, has_history: bool) -> Option<Self> {
         let seq = CommitSeq(lines.next()?.strip_prefix("commit ")?.parse().ok()?);
+        let from = if has_history { Some(lines.next()?.strip_prefix("from ")?.parse().ok()?) } else { None };
         let committed_at_micros = lines.next()?.strip_prefix("committed ")?.parse().ok()?;
         let made_at_micros = lines.next()?.strip_prefix("made ")?.parse().ok()?;
         let files = lines.map(parse_file).collect::<Option<_>>()?;
-        Some(Self { seq, committed_at_micros, made_at_micros, files })
+        Some(Self { seq, from_micros: from.unwrap_or(committed_at_micros), committed_at_micros, made_at_micros, files })
     }
 
     pub(super) fn bytes(&self) -> u64 {

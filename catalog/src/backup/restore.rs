@@ -1,21 +1,27 @@
 //! Restore: a backup becomes a data directory again.
 //!
+//!     --to-time T: a backup whose history has T ──replay──▶ the snapshot at T ──▶ its segments and a checkpoint of it
+//!
 //! It goes into an empty directory only. Each file is compared with the manifest while it is copied; then the catalog is read from
 //! the checkpoint, to see that it is whole and names no segment that is missing. `FORMAT` is written last, so a restore
 //! that was interrupted leaves nothing that a server would open.
 
-use super::manifest::Manifest;
+use super::manifest::{Manifest, ManifestFile};
 use super::{BackupError, BackupSummary, read_all, refuse_inside, stamp, summary};
+use crate::archive::{Archive, PastError};
 use crate::checkpoint;
-use crate::directory::{CHECKPOINTS_NAME, LOCK_NAME, finish_catalog};
+use crate::directory::{CHECKPOINTS_NAME, HISTORY_NAME, LOCK_NAME, finish_catalog, write_catalog};
 use crate::files::Files;
 use crate::recovery::OpenError;
-use crate::segment_files::damaged_segments;
+use crate::segment::SegmentMeta;
+use crate::segment_files::{damaged_segments, named_segments};
+use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Restores the newest backup in `source` whose last commit was made at or before a time, or the newest of all, into `data_dir`.
-/// Gives the one that it took.
+/// Restores what was committed at or before a time from a backup in `source` that has it, or the newest of all as it is, into
+/// `data_dir`. Gives the backup that it took, with the last commit that was restored.
 pub fn restore(source: &Path, to_time_micros: Option<i64>, data_dir: &Path) -> Result<BackupSummary, BackupError> {
     restore_with(&Files::default(), source, to_time_micros, data_dir)
 }
@@ -36,38 +42,101 @@ pub(super) fn restore_with(
     }
     let lock = files.lock(&data_dir.join(LOCK_NAME))?;
     let _lock = lock.map_err(|holder| OpenError::Locked { path: data_dir.into(), process: holder.parse().ok() })?;
-    copy_all(files, &backup, &manifest, data_dir)?;
-    check_catalog(files, &backup, &manifest, data_dir)?;
-    finish_catalog(files, data_dir, manifest.seq)?;
-    Ok(summary(name, &manifest))
+    let restored = summary(name, &manifest);
+    match to_time_micros.filter(|time| *time < manifest.committed_at_micros) {
+        Some(time) => restore_past(files, &backup, &manifest, time, data_dir, restored),
+        None => {
+            copy_all(files, &backup, manifest.files.iter(), data_dir)?;
+            check_catalog(files, &backup, &manifest, data_dir)?;
+            finish_catalog(files, data_dir, manifest.seq)?;
+            Ok(restored)
+        }
+    }
 }
 
-/// The newest backup at or before a time. A damaged one that could be it is refused rather than passed over in silence.
+/// Restores what a backup's database was at a time before its last commit.
+fn restore_past(
+    files: &Files,
+    backup: &Path,
+    manifest: &Manifest,
+    time_micros: i64,
+    data_dir: &Path,
+    restored: BackupSummary,
+) -> Result<BackupSummary, BackupError> {
+    let damaged = |reason: String| BackupError::DamagedBackup { path: backup.to_path_buf(), reason };
+    let checkpoints = backup.join(CHECKPOINTS_NAME);
+    let head = checkpoint::read(files, &checkpoints.join(checkpoint::file_name(manifest.seq)));
+    let head = Arc::new(head.map_err(|problem| damaged(problem.to_string()))?);
+    let archive = Archive::of_backup(files, &backup.join(HISTORY_NAME), &checkpoints);
+    let held = |meta: &SegmentMeta| Some(Arc::new(meta.clone()));
+    let past = archive.at(&head, time_micros, &held).map_err(|error| match error {
+        PastError::File(error) => BackupError::File(error),
+        PastError::Damaged(reason) => damaged(reason),
+        PastError::TooEarly { .. } => {
+            damaged("its history does not reach back as far as its MANIFEST says".to_string())
+        }
+    })?;
+    let wanted: HashSet<&str> = named_segments(&past).map(|meta| meta.path.as_str()).collect();
+    let segments = manifest.files.iter().filter(|file| wanted.contains(file.path.as_str()));
+    copy_all(files, backup, segments, data_dir)?;
+    if let Some(missing) = damaged_segments(files, data_dir, &past)?.into_values().min() {
+        return Err(damaged(missing));
+    }
+    write_catalog(files, data_dir, &past)?;
+    let (segments, bytes) = (wanted.len() as u64, named_segments(&past).map(|meta| meta.bytes).sum());
+    Ok(BackupSummary { seq: past.seq, committed_at_micros: past.at_micros, segments, bytes, ..restored })
+}
+
+/// The backup that has a time, or the newest. A damaged one that could be it is refused rather than passed over in silence.
 fn choose(files: &Files, source: &Path, to_time_micros: Option<i64>) -> Result<(String, Manifest), BackupError> {
     let found = read_all(files, source)?;
     let path = source.to_path_buf();
     if found.backups.is_empty() {
         return Err(BackupError::NoBackup { path, unfinished: found.unfinished });
     }
-    let mut oldest = i64::MAX;
+    let mut damaged = None;
+    let mut good = Vec::new();
     for (name, manifest) in found.backups.into_iter().rev() {
-        let manifest = match manifest {
-            Ok(manifest) => manifest,
-            // Its name says that it was made later.
-            Err(_) if to_time_micros.is_some_and(|time| name > stamp(time)) => continue,
-            Err(reason) => return Err(BackupError::DamagedBackup { path: source.join(name), reason }),
-        };
-        if to_time_micros.is_none_or(|time| manifest.committed_at_micros <= time) {
-            return Ok((name, manifest));
+        match manifest {
+            Ok(manifest) => {
+                // A history never begins earlier than that of a backup before it.
+                damaged = damaged.filter(|_| to_time_micros.is_none_or(|time| manifest.from_micros <= time));
+                good.push((name, manifest));
+            }
+            Err(reason) if to_time_micros.is_none() && good.is_empty() => {
+                return Err(BackupError::DamagedBackup { path: source.join(name), reason });
+            }
+            Err(reason) => damaged = Some((name, reason)),
         }
-        oldest = oldest.min(manifest.committed_at_micros);
     }
-    Err(BackupError::NoneBefore { path, oldest_micros: oldest })
+    let Some(time) = to_time_micros else {
+        return good.into_iter().next().ok_or(BackupError::NoBackup { path, unfinished: false });
+    };
+    let has = |(_, manifest): &(String, Manifest)| (manifest.from_micros..=manifest.made_at_micros).contains(&time);
+    if let Some(found) = good.iter().position(has) {
+        return Ok(good.swap_remove(found));
+    }
+    // One that was made later may have it.
+    if let Some((name, reason)) = damaged.filter(|(name, _)| *name >= stamp(time)) {
+        return Err(BackupError::DamagedBackup { path: source.join(name), reason });
+    }
+    let manifests = good.iter().map(|(_, manifest)| manifest);
+    let before = manifests.clone().map(|manifest| manifest.made_at_micros).filter(|made| *made < time).max();
+    let after = manifests.map(|manifest| manifest.from_micros).filter(|from| *from > time).min();
+    Err(match (before, after) {
+        (Some(before_micros), after_micros) => BackupError::NotCovered { path, before_micros, after_micros },
+        (None, oldest) => BackupError::NoneBefore { path, oldest_micros: oldest.unwrap_or(i64::MAX) },
+    })
 }
 
-fn copy_all(files: &Files, backup: &Path, manifest: &Manifest, data_dir: &Path) -> Result<(), BackupError> {
+fn copy_all<'a>(
+    files: &Files,
+    backup: &Path,
+    wanted: impl Iterator<Item = &'a ManifestFile>,
+    data_dir: &Path,
+) -> Result<(), BackupError> {
     let mut directories = BTreeSet::new();
-    for file in &manifest.files {
+    for file in wanted {
         let (from, to) = (backup.join(&file.path), data_dir.join(&file.path));
         let parent = to.parent().unwrap_or(data_dir);
         if directories.insert(parent.to_path_buf()) {

@@ -10,6 +10,7 @@ fn manifest() -> Manifest {
     let file = |path: &str| ManifestFile { path: path.to_string(), bytes: 12, checksum: 0x0a0b_0c0d };
     Manifest {
         seq: CommitSeq(42),
+        from_micros: 1_763_751_545_000_000,
         committed_at_micros: 1_763_755_145_000_001,
         made_at_micros: 1_763_755_146_000_000,
         files: vec![file("checkpoint/00000000000000000042.ckpt"), file("segments/16384/region=EMEA/x.parquet")],
@@ -17,13 +18,22 @@ fn manifest() -> Manifest {
 }
 
 #[test]
-fn the_text_of_a_manifest_is_that_of_version_1() {
+fn the_text_of_a_manifest_is_that_of_version_2() {
     let expected = String::from_utf8(crate::samples::format_block("text", "manifest")).unwrap();
     let text = manifest().to_text();
     let (body, last) = text.split_at(expected.len());
     assert_eq!(body, expected, "FORMAT.md has it so");
     assert_eq!(last, format!("checksum {:08x}\n", crc32c::crc32c(expected.as_bytes())));
     assert_eq!(Manifest::parse(text.as_bytes()), Ok(manifest()));
+}
+
+#[test]
+fn a_manifest_of_version_1_is_read() {
+    let body = String::from_utf8(crate::samples::format_block("text", "manifest")).unwrap();
+    let body = body.replace("backup 2", "backup 1").replace("from 1763751545000000\n", "");
+    let text = format!("{body}checksum {:08x}\n", crc32c::crc32c(body.as_bytes()));
+    let expected = Manifest { from_micros: manifest().committed_at_micros, ..manifest() };
+    assert_eq!(Manifest::parse(text.as_bytes()), Ok(expected));
 }
 
 #[test]

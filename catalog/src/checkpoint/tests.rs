@@ -20,10 +20,11 @@ fn sample() -> Snapshot {
 fn a_snapshot_comes_back() {
     let directory = tempfile::tempdir().unwrap();
     let files = Files::default();
-    assert_eq!(write(&files, directory.path(), &sample()).unwrap(), None);
+    write(&files, directory.path(), &sample()).unwrap();
     let [(seq, path)] = list(&files, directory.path()).unwrap().try_into().unwrap();
     assert_eq!(seq, CommitSeq(2));
     assert_eq!(entries(&read(&files, &path).unwrap()), entries(&sample()));
+    assert_eq!(read_time(&files, &path).unwrap(), sample().at_micros);
 }
 
 #[test]
@@ -41,20 +42,6 @@ fn a_flipped_bit_or_a_cut_anywhere_is_noticed() {
         fs::write(&path, &whole[..at]).unwrap();
         assert!(read(&files, &path).is_err(), "a cut at {at} went unnoticed");
     }
-}
-
-#[test]
-fn the_newest_two_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let files = Files::default();
-    let mut snapshot = with_table();
-    for (written, older) in [(2, None), (3, Some(2)), (4, Some(3))] {
-        let id = RecentId(written);
-        snapshot = commit(&snapshot, &[Op::AddRecent { table: ObjectId(16384), id, batch: rows(0, 1) }]);
-        assert_eq!(write(&files, directory.path(), &snapshot).unwrap(), older.map(CommitSeq));
-    }
-    let kept: Vec<u64> = list(&files, directory.path()).unwrap().iter().map(|(seq, _)| seq.0).collect();
-    assert_eq!(kept, [4, 3]);
 }
 
 #[test]

@@ -55,6 +55,12 @@ async fn with_table(directory: &Path) -> Arc<Catalog> {
     catalog
 }
 
+/// Nobody will ask for what was before this moment.
+async fn forget(catalog: &Catalog) {
+    let before_micros = catalog.snapshot().at_micros;
+    commit(catalog, vec![Op::Forget { before_micros }]).await.unwrap();
+}
+
 fn assert_same(left: &Snapshot, right: &Snapshot) {
     assert_eq!(entries(left), entries(right));
     assert_eq!(left.names, right.names);
@@ -328,6 +334,7 @@ async fn reaping_waits_for_the_last_snapshot() {
         add: vec![segment(3)],
     };
     commit(&catalog, vec![rewrite]).await.unwrap();
+    forget(&catalog).await;
     // The applier holds snapshots too; a checkpoint answers after everything before it was applied.
     catalog.checkpoint().await.unwrap();
     assert_eq!(catalog.reap(), ReapReport::default());
@@ -352,12 +359,13 @@ async fn a_segment_that_a_change_names_is_not_reaped_until_the_view_has_folded_i
     commit(&catalog, vec![Op::AddSegments { table: SALES, segments: vec![segment(1)] }]).await.unwrap();
     let delete = Op::Delete { table: SALES, segments: vec![(SegmentId(1), dead(0..10))], recent: vec![] };
     commit(&catalog, vec![delete]).await.unwrap();
+    forget(&catalog).await;
     catalog.checkpoint().await.unwrap();
     assert_eq!(catalog.reap().files, 0);
     drop(catalog);
     let (catalog, _) = open(directory.path());
     assert_eq!(catalog.reap().files, 0, "nor after a restart");
-    let (from, to) = (None, CommitSeq(4));
+    let (from, to) = (None, CommitSeq(5));
     let fold = Op::Fold { view: ObjectId(20000), from, to, replace: false, segments: vec![], recent: vec![] };
     commit(&catalog, vec![fold]).await.unwrap();
     // The applier may hold the last snapshot for a moment after it answered; a second checkpoint comes after that moment.

@@ -4,6 +4,7 @@
 
 use super::FailAt;
 use super::crash_disk::{Dice, Journal};
+use crate::archive::Archive;
 use crate::backup;
 use crate::commit::{Catalog, Commit, Options};
 use crate::draft::{CommitDraft, Op};
@@ -329,6 +330,7 @@ fn a_backup_whose_any_step_fails_is_no_backup_and_the_next_one_is() {
             files: &files,
             data_dir: &root,
             snapshot: &snapshot,
+            archive: &Archive::of(&files, &root),
             now_micros: 1_700_000_000_000_000,
             cancelled: &AtomicBool::new(false),
         };

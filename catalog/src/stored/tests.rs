@@ -4,10 +4,11 @@ use super::*;
 use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
 use crate::ids::ColumnId;
 use crate::missing::MissingValue;
-use crate::samples::{dead, load, rows, segment, sequence, table, view};
+use crate::samples::{dead, enum_type, load, rows, segment, sequence, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
 use crate::sequence::SequenceOwner;
 use crate::sql_type::{RegType, SqlType};
+use crate::user_type::TypeDefinition;
 use arrow::array::*;
 use arrow::datatypes::{Field, Schema, i256};
 use std::collections::HashMap;
@@ -246,6 +247,26 @@ fn the_bytes_of_altering_operations_stay() {
     ];
     let hex: String = encode_ops(&ops).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, include_str!("version_2_altered.hex").replace(['\n', '\r'], ""));
+}
+
+#[test]
+fn operations_on_types_come_back_and_their_bytes_stay() {
+    let known = enum_type(16400, "mood");
+    let sql_type = known.sql_type();
+    let column = Column { digits: Some(3), ..Column::new(ColumnId(1), "m", sql_type.clone()) };
+    let list = Column::new(ColumnId(2), "ms", SqlType::Array(Box::new(sql_type)));
+    let definition = TableDefinition::new(ObjectId(16500), ObjectName::new("public", "t"), vec![column, list]);
+    let ops = [
+        Op::CreateType(Arc::clone(&known)),
+        Op::CreateTable(Arc::new(definition)),
+        Op::AlterType(Arc::new(TypeDefinition { version: 2, ..(*known).clone() })),
+        Op::DropType(ObjectId(16400)),
+    ];
+    let bytes = encode_ops(&ops);
+    let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{ops:?}"));
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("version_2_types.hex").replace(['\n', '\r'], ""));
 }
 
 #[test]

@@ -93,17 +93,6 @@ pub(super) fn sum_type(data_type: &DataType) -> Option<DataType> {
     })
 }
 
-/// Digits before the point that an average can have whose sum has a type of [`sum_type`].
-pub(super) fn average_digits(sum: &DataType) -> i32 {
-    match sum {
-        DataType::Decimal128(precision, scale) => {
-            i32::from(*precision) - i32::from(HEADROOM_DIGITS) - i32::from(*scale)
-        }
-        DataType::Decimal256(precision, scale) => i32::from(*precision) - i32::from(*scale),
-        _ => 19,
-    }
-}
-
 pub(super) fn state_field(name: String, sum: &DataType) -> FieldRef {
     Arc::new(Field::new(name, sum.clone(), true))
 }
@@ -138,12 +127,12 @@ pub(super) fn groups(from: &DataType, sum: &DataType) -> Result<Box<dyn GroupsAc
 }
 
 fn overflow(sum: &DataType) -> DataFusionError {
-    let message = match sum {
-        DataType::Int64 => "bigint out of range",
-        DataType::Interval(_) => "interval out of range",
-        _ => "value overflows numeric format",
+    let (kind, message) = match sum {
+        DataType::Int64 => (ErrorKind::NumericOutOfRange, "bigint out of range"),
+        DataType::Interval(_) => (ErrorKind::DatetimeOutOfRange, "interval out of range"),
+        _ => (ErrorKind::NumericOutOfRange, "value overflows numeric format"),
     };
-    external(QueryError::new(ErrorKind::NumericOutOfRange, message))
+    external(QueryError::new(kind, message))
 }
 
 /// Sums with the digits of their type, of which the integer that holds them may have a few more.

@@ -56,7 +56,7 @@ impl fmt::Debug for DistinctAccumulator {
 }
 
 /// Floating-point values of which equal ones have equal bits.
-fn canonical(values: &ArrayRef) -> ArrayRef {
+pub(super) fn canonical(values: &ArrayRef) -> ArrayRef {
     fn with<T: ArrowPrimitiveType>(values: &ArrayRef, change: impl Fn(T::Native) -> T::Native) -> ArrayRef {
         let changed: PrimitiveArray<T> = values.as_primitive::<T>().unary(change);
         Arc::new(changed)

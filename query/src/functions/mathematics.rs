@@ -10,6 +10,7 @@
 use super::overload::{Function, Kind, Overload};
 use super::strings::{Answer, present};
 use crate::error::{ErrorKind, QueryError};
+use crate::types::shown_digits_of;
 use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, AsArray, Decimal128Array, Float64Array, Int32Array, PrimitiveArray,
 };
@@ -58,7 +59,7 @@ fn whole_numbers() -> Vec<Function> {
         ),
         Function::immutable("factorial", vec![Overload::new(&[Int8], NumericOfScale(0), |c, _| factorial(c))]),
         Function::immutable("div", vec![Overload::new(&[Numeric, Numeric], NumericOfScale(0), |c, _| quotient(c))]),
-        Function::immutable("scale", vec![Overload::new(&[Numeric], Int4, |c, _| scales(c, |_, scale| scale))]),
+        Function::immutable("scale", vec![Overload::new(&[Numeric], Int4, |c, _| scales(c, shown_scale))]),
         Function::immutable("min_scale", vec![Overload::new(&[Numeric], Int4, |c, _| scales(c, least_scale))]),
         Function::immutable(
             "width_bucket",
@@ -392,6 +393,11 @@ fn scales(columns: &[ArrayRef], body: fn(i256, i32) -> i32) -> Answer {
     let numbers = Numerics::new(&columns[0]);
     let of_row = |row| columns[0].is_valid(row).then(|| body(numbers.value(row), numbers.scale));
     Ok(Arc::new((0..columns[0].len()).map(of_row).collect::<Int32Array>()))
+}
+
+/// Digits after the point that are shown.
+fn shown_scale(value: i256, scale: i32) -> i32 {
+    i32::from(shown_digits_of(value, scale as i8))
 }
 
 /// Digits after the point without trailing zeros.

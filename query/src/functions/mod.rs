@@ -9,7 +9,7 @@
 //!     names.rs     regclass and its kin: names to OIDs and back
 //!     sequences.rs nextval and its kin
 //!     plain.rs     empty arrays, types and collations of values
-//!     aggregates.rs, statistics/   sums, averages, quotients, variances as PostgreSQL has them; extrema.rs, ordered_sets.rs
+//!     aggregates.rs, quotients.rs, statistics/   sums, averages, quotients, variances as PostgreSQL has them; extrema.rs, ordered_sets.rs
 //!
 //! Errors leave as `DataFusionError::External` around a [`QueryError`].
 
@@ -26,9 +26,11 @@ pub(crate) mod coalescing;
 pub(crate) mod concatenation;
 mod distinct;
 mod encodings;
+mod enums;
 pub(crate) mod excluded_frames;
 mod extrema;
 mod float_digits;
+pub(crate) mod float_keys;
 mod float_sum;
 mod float_sums;
 mod formatting;
@@ -47,6 +49,8 @@ mod patterns;
 mod percentiles;
 pub(crate) mod percentiles_at;
 mod plain;
+pub(crate) mod products;
+pub(crate) mod quotients;
 mod quoting;
 pub(crate) mod random;
 pub(crate) mod rounding;
@@ -79,6 +83,7 @@ use crate::types::Zone;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use arrow::util::display::array_value_to_string;
+use catalog::enum_type::EnumType;
 use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::{SqlType, TYPE_KEY};
@@ -325,7 +330,13 @@ fn value_at(array: &ArrayRef, row: usize) -> Value {
         DataType::UInt64 => Value::Int(primitive!(t::UInt64Type) as i64),
         DataType::Float32 => Value::Float(primitive!(t::Float32Type).into()),
         DataType::Float64 => Value::Float(primitive!(t::Float64Type)),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Value::Int(primitive!(t::TimestampMicrosecondType)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let number = primitive!(t::TimestampMicrosecondType);
+            match EnumType::of_data_type(array.data_type()) {
+                Some(known) => known.label_at(number).map_or(Value::Null, |label| label.name.as_str().into()),
+                None => Value::Int(number),
+            }
+        }
         DataType::Utf8 => array.as_string::<i32>().value(row).into(),
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).into(),
         DataType::Utf8View => array.as_string_view().value(row).into(),
@@ -376,7 +387,11 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
     let typed = by_name.into_values().map(overload::Function::into_udf);
     let generic = rounding::functions().into_iter().chain(concatenation::functions()).chain(json::generic_functions());
 
-    let of_any = values::variadic_functions().into_iter().chain(clocks::sleeps()).chain(quoting::functions());
+    let of_any = values::variadic_functions()
+        .into_iter()
+        .chain(clocks::sleeps())
+        .chain(quoting::functions())
+        .chain(enums::functions());
     typed
         .chain(generic)
         .chain(of_any)

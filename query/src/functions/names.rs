@@ -5,9 +5,10 @@
 use super::{CatalogFunction, Definition, SessionFacts, result_field};
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::{
-    Value, format_type, function_by_oid, functions_by_name, namespace_name, namespace_oid, relation_name, relation_oid,
-    role_name, role_oid, type_by_name, type_by_oid,
+    self, Value, function_by_oid, functions_by_name, namespace_name, namespace_oid, relation_name, relation_oid,
+    role_name, role_oid, type_by_name, type_by_oid, user_type,
 };
+use catalog::definition::ObjectName;
 use catalog::sql_type::{RegType, SqlType};
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ impl RegisteredKind {
 pub fn registered_name(kind: RegisteredKind, facts: &Arc<SessionFacts>) -> ScalarUDF {
     let (name, body): (_, super::Body) = match kind {
         RegisteredKind::Class => ("regclass_name", |facts, args| Ok(class_name(facts, oid_of(&args[0])).into())),
-        RegisteredKind::Type => ("regtype_name", |_, args| Ok(type_name(oid_of(&args[0])).into())),
+        RegisteredKind::Type => ("regtype_name", |facts, args| Ok(type_name(facts, oid_of(&args[0])).into())),
         RegisteredKind::Proc => ("regproc_name", |_, args| Ok(function_name(oid_of(&args[0])).into())),
         RegisteredKind::Namespace => ("regnamespace_name", |facts, args| {
             let oid = oid_of(&args[0]);
@@ -120,21 +121,21 @@ pub(super) fn definitions() -> Vec<Definition> {
     let reg = |kind: RegType| SqlType::Reg(kind);
     vec![
         Definition::new("regclass", 1..=1, reg(RegType::Class), |facts, args| read_class(facts, &args[0])),
-        Definition::new("regtype", 1..=1, reg(RegType::Type), |_, args| read_type(&args[0])),
+        Definition::new("regtype", 1..=1, reg(RegType::Type), |facts, args| read_type(facts, &args[0])),
         Definition::new("regproc", 1..=1, reg(RegType::Proc), |_, args| read_function(&args[0])),
         Definition::new("regprocedure", 1..=1, reg(RegType::Proc), |_, args| read_function(&args[0])),
         Definition::new("regoper", 1..=1, SqlType::Oid, |_, args| read_number(&args[0])),
         Definition::new("regnamespace", 1..=1, reg(RegType::Namespace), |facts, args| read_namespace(facts, &args[0])),
         Definition::new("regrole", 1..=1, SqlType::Name, print_role),
-        Definition::new("regtypes", 1..=1, SqlType::Array(Box::new(SqlType::Text)), |_, args| {
+        Definition::new("regtypes", 1..=1, SqlType::Array(Box::new(SqlType::Text)), |facts, args| {
             let Value::List(items) = &args[0] else { return Ok(Value::Null) };
-            Ok(Value::List(items.iter().map(|item| type_name(oid_of(item)).into()).collect()))
+            Ok(Value::List(items.iter().map(|item| type_name(facts, oid_of(item)).into()).collect()))
         }),
         Definition::new("to_regclass", 1..=1, reg(RegType::Class), |facts, args| {
             Ok(read_class(facts, &args[0]).unwrap_or(Value::Null))
         }),
-        Definition::new("to_regtype", 1..=1, reg(RegType::Type), |_, args| {
-            Ok(read_type(&args[0]).unwrap_or(Value::Null))
+        Definition::new("to_regtype", 1..=1, reg(RegType::Type), |facts, args| {
+            Ok(read_type(facts, &args[0]).unwrap_or(Value::Null))
         }),
         Definition::new("to_regproc", 1..=1, reg(RegType::Proc), |_, args| {
             Ok(read_function(&args[0]).unwrap_or(Value::Null))
@@ -277,13 +278,26 @@ pub(super) fn read_class(facts: &SessionFacts, value: &Value) -> Answer {
     found.map(Value::from).ok_or_else(missing)
 }
 
-fn read_type(value: &Value) -> Answer {
+/// The user's type of a name, or of arrays where `[]` stands behind it.
+fn user_type_oid(facts: &SessionFacts, text: &str) -> Option<i64> {
+    let (name, is_array) = text.trim().strip_suffix("[]").map_or((text, false), |name| (name, true));
+    let parts = split_identifier(name)?;
+    let find = |schema: &str, name: &str| facts.snapshot.type_named(&ObjectName::new(schema, name));
+    let found = match parts.as_slice() {
+        [name] => facts.effective_path(false).iter().find_map(|schema| find(schema, name)),
+        [schema, name] => find(schema, name),
+        _ => None,
+    }?;
+    Some(i64::from(if is_array { found.array.0 } else { found.id.0 }))
+}
+
+fn read_type(facts: &SessionFacts, value: &Value) -> Answer {
     if let Some(oid) = already_oid(value) {
         return Ok(oid.into());
     }
     let text = text_of(value);
-    match type_by_name(&text) {
-        Some(row) => Ok(row.oid.into()),
+    match type_by_name(&text).map(|row| row.oid).or_else(|| user_type_oid(facts, &text)) {
+        Some(oid) => Ok(oid.into()),
         None => Err(QueryError::new(ErrorKind::UndefinedObject, format!("type \"{text}\" does not exist"))),
     }
 }
@@ -354,10 +368,10 @@ pub(super) fn is_class_visible(facts: &SessionFacts, oid: i64) -> Option<bool> {
     Some(first == Some(oid))
 }
 
-fn type_name(oid: i64) -> String {
-    match type_by_oid(oid) {
-        Some(_) => format_type(oid, None),
-        None => number_text(oid),
+fn type_name(facts: &SessionFacts, oid: i64) -> String {
+    match type_by_oid(oid).is_some() || user_type(&facts.snapshot, oid).is_some() {
+        true => pg_catalog::type_name(&facts.snapshot, oid, None),
+        false => number_text(oid),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Powers, roots and logarithms of numerics.
 //!
-//! Results have the digits after the point that quotients have, and are right in all of them: the library computes as
+//! Results have 16 digits after the point, and are right in all of them: the library computes as
 //! many digits as that needs, correctly rounded. PostgreSQL shows more digits of small results and fewer of large ones.
 
-use super::aggregates::QUOTIENT_SCALE;
 use super::mathematics::{Numerics, division_by_zero, failed, numeric_overflow};
 use super::overload::{Function, Kind, Overload};
 use super::strings::{Answer, present};
@@ -16,12 +15,14 @@ use dashu_float::{ConstCache, Context, FBig, Repr};
 use dashu_int::IBig;
 use std::sync::Arc;
 
+/// Digits after the point of results.
+const POWER_SCALE: i8 = 16;
 const NARROW_DIGITS: u8 = 38;
 const WIDE_DIGITS: u8 = 76;
 /// The power of ten that no result reaches.
-const EXPONENT_MAX: f64 = (WIDE_DIGITS as i32 - QUOTIENT_SCALE as i32) as f64;
+const EXPONENT_MAX: f64 = (WIDE_DIGITS as i32 - POWER_SCALE as i32) as f64;
 /// The power of ten below which a result shows no digit.
-const EXPONENT_MIN: f64 = -(QUOTIENT_SCALE as f64) - 1.0;
+const EXPONENT_MIN: f64 = -(POWER_SCALE as f64) - 1.0;
 /// Digits that are computed beyond those that are shown.
 const GUARD_DIGITS: usize = 12;
 
@@ -29,8 +30,8 @@ type Number = Result<Decimal, QueryError>;
 
 pub(super) fn functions() -> Vec<Function> {
     use Kind::{Numeric, NumericOfScale, WideNumericOfScale};
-    const NARROW: Kind = NumericOfScale(QUOTIENT_SCALE);
-    const WIDE: Kind = WideNumericOfScale(QUOTIENT_SCALE);
+    const NARROW: Kind = NumericOfScale(POWER_SCALE);
+    const WIDE: Kind = WideNumericOfScale(POWER_SCALE);
     let of_one = |name, result, kernel| Function::immutable(name, vec![Overload::new(&[Numeric], result, kernel)]);
     let power = |name| {
         let overload = Overload::new(&[Numeric, Numeric], WIDE, |columns, _| wide_column(columns, power));
@@ -79,9 +80,9 @@ impl Decimal {
         format!("{}e{}", self.digits, self.exponent).parse().unwrap_or(f64::NAN)
     }
 
-    /// In units of 10^-[`QUOTIENT_SCALE`], rounded half away from zero; `None` for more than 76 digits.
+    /// In units of 10^-[`POWER_SCALE`], rounded half away from zero; `None` for more than 76 digits.
     fn shown(&self) -> Option<i256> {
-        let exponent = self.exponent + isize::from(QUOTIENT_SCALE);
+        let exponent = self.exponent + isize::from(POWER_SCALE);
         let power = power_of_ten(exponent.unsigned_abs());
         narrow(&if exponent >= 0 { &self.digits * power } else { rounded_quotient(&self.digits, &power) })
     }
@@ -97,7 +98,7 @@ impl From<FBig<HalfAway, 10>> for Decimal {
 /// How many digits a result about `10^exponent` is computed to.
 fn context(exponent: f64) -> Context<HalfAway> {
     let whole = exponent.clamp(0.0, EXPONENT_MAX) as usize + 1;
-    Context::new(whole + QUOTIENT_SCALE as usize + GUARD_DIGITS)
+    Context::new(whole + POWER_SCALE as usize + GUARD_DIGITS)
 }
 
 type Body = fn(&[Decimal], &mut ConstCache) -> Number;
@@ -125,13 +126,13 @@ fn narrow_column(columns: &[ArrayRef], body: Body) -> Answer {
         Some(_) => Err(numeric_overflow()),
     });
     let column = narrowed.collect::<Result<Decimal128Array, QueryError>>()?;
-    let column = column.with_precision_and_scale(NARROW_DIGITS, QUOTIENT_SCALE);
+    let column = column.with_precision_and_scale(NARROW_DIGITS, POWER_SCALE);
     Ok(Arc::new(column.map_err(|_| numeric_overflow())?))
 }
 
 fn wide_column(columns: &[ArrayRef], body: Body) -> Answer {
     let column: Decimal256Array = values(columns, body)?.into_iter().collect();
-    let column = column.with_precision_and_scale(WIDE_DIGITS, QUOTIENT_SCALE);
+    let column = column.with_precision_and_scale(WIDE_DIGITS, POWER_SCALE);
     Ok(Arc::new(column.map_err(|_| numeric_overflow())?))
 }
 
@@ -141,7 +142,7 @@ fn square_root(arguments: &[Decimal], _: &mut ConstCache) -> Number {
         return Err(failed(ErrorKind::InvalidPowerArgument, "cannot take square root of a negative number"));
     }
     // Half as many digits after the point as the value has, or as many as are shown.
-    let scale = exponent.unsigned_abs().div_ceil(2).max(QUOTIENT_SCALE as usize);
+    let scale = exponent.unsigned_abs().div_ceil(2).max(POWER_SCALE as usize);
     let scaled = digits * power_of_ten(2 * scale - exponent.unsigned_abs());
     let root = rounded_root(scaled.try_into().expect("negative numbers are refused"));
     Ok(Decimal { digits: root.into(), exponent: -(scale as isize) })

@@ -7,32 +7,44 @@ use crate::error::QueryError;
 use crate::operators::resolution::as_decimal;
 use crate::scan::external;
 use crate::types::numeric_overflow;
+use crate::types::shown_digits::QUOTIENT_SCALE;
 use arrow::array::{ArrayRef, AsArray, Decimal256Array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Decimal256Type, Field, FieldRef, i256};
 use catalog::sql_type::SqlType;
-use datafusion::common::{Result, ScalarValue, internal_err};
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::sync::Arc;
 
 const TRIM_SCALE: &str = "trim_scale";
 
 pub(super) fn functions() -> Vec<Function> {
-    use Kind::{Numeric, NumericOfArguments};
+    use Kind::{Numeric, NumericOfArguments, WideNumericOfArguments};
     let of_two =
         |name, kernel| Function::immutable(name, vec![Overload::new(&[Numeric, Numeric], NumericOfArguments, kernel)]);
+    let lcm = Overload::new(&[Numeric, Numeric], WideNumericOfArguments, |columns, _| {
+        of_pairs(columns, DataType::Decimal256(76, scale_of(columns)), least_common_multiple)
+    });
     vec![
-        of_two("gcd", |columns, _| of_pairs(columns, |left, right| Some(greatest_common_divisor(left, right)))),
-        of_two("lcm", |columns, _| of_pairs(columns, least_common_multiple)),
+        of_two("gcd", |columns, _| {
+            of_pairs(columns, value_type(columns), |left, right| Some(greatest_common_divisor(left, right)))
+        }),
+        Function::immutable("lcm", vec![lcm]),
     ]
 }
 
+/// The common scale of some numerics.
+fn scale_of(columns: &[ArrayRef]) -> i8 {
+    match value_type(columns) {
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => scale,
+        _ => 0,
+    }
+}
+
 /// Computes on unscaled values of the common scale.
-fn of_pairs(columns: &[ArrayRef], body: fn(i256, i256) -> Option<i256>) -> Answer {
-    let result_type = value_type(columns);
+fn of_pairs(columns: &[ArrayRef], result_type: DataType, body: fn(i256, i256) -> Option<i256>) -> Answer {
     let (DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)) = result_type else {
         unreachable!("{result_type} is no numeric");
     };
@@ -69,37 +81,14 @@ fn least_common_multiple(left: i256, right: i256) -> Option<i256> {
     left.wrapping_div(divisor).checked_mul(right).map(i256::wrapping_abs)
 }
 
-/// `trim_scale(x)`: a constant loses the zeros at its end. The values of a column keep the digits that their type has, because all
-/// of them have the same number.
+/// `trim_scale(x)`: a numeric of a type that shows no zeros at its end.
 pub(super) fn trim_scale() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(TrimScale::new(false)))
-}
-
-/// A call as it is after lowering: a constant, or a function that leaves the type as it is, whatever the optimiser finds out about
-/// its argument. `None` for another function.
-pub(crate) fn lowered_trim_scale(call: &ScalarFunction) -> Option<Expr> {
-    call.func.inner().downcast_ref::<TrimScale>()?;
-    if let [Expr::Literal(value, _)] = call.args.as_slice()
-        && value.data_type().is_decimal()
-        && let Ok(value) = value.cast_to(&trimmed(value, &value.data_type()))
-    {
-        return Some(Expr::Literal(value, None));
-    }
-    let function = Arc::new(ScalarUDF::new_from_impl(TrimScale::new(true)));
-    Some(Expr::ScalarFunction(ScalarFunction::new_udf(function, call.args.clone())))
+    Arc::new(ScalarUDF::new_from_impl(TrimScale { signature: Signature::any(1, Volatility::Immutable) }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct TrimScale {
-    /// Whether the argument is taken for no constant.
-    varies: bool,
     signature: Signature,
-}
-
-impl TrimScale {
-    fn new(varies: bool) -> Self {
-        Self { varies, signature: Signature::any(1, Volatility::Immutable) }
-    }
 }
 
 impl ScalarUDFImpl for TrimScale {
@@ -124,9 +113,7 @@ impl ScalarUDFImpl for TrimScale {
             }
             _ => return Err(external(no_function(TRIM_SCALE, &[known]))),
         };
-        let constant = args.scalar_arguments.first().copied().flatten().filter(|_| !self.varies);
-        let result = constant.map_or(number.clone(), |value| trimmed(value, &number));
-        Ok(Arc::new(Field::new(TRIM_SCALE, result, true)))
+        Ok(Arc::new(Field::new(TRIM_SCALE, trimmed(&number), true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -134,22 +121,16 @@ impl ScalarUDFImpl for TrimScale {
     }
 }
 
-/// The type without the zeros at the end of a constant.
-fn trimmed(value: &ScalarValue, number: &DataType) -> DataType {
-    let (mut unscaled, scale) = match value {
-        ScalarValue::Decimal128(Some(unscaled), _, scale) => (i256::from_i128(*unscaled), *scale),
-        ScalarValue::Decimal256(Some(unscaled), _, scale) => (*unscaled, *scale),
-        _ => return number.clone(),
+/// The type that shows no zeros at the end, where it has room for the values of another, or that is a quotient's.
+fn trimmed(number: &DataType) -> DataType {
+    let trimmed = SqlType::numeric().data_type();
+    let whole_digits = |data_type: &DataType| match data_type {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            (i32::from(*precision) - i32::from(*scale), *scale)
+        }
+        _ => (0, 0),
     };
-    let ten = i256::from_i128(10);
-    let mut kept = scale;
-    while kept > 0 && unscaled.wrapping_rem(ten) == i256::ZERO {
-        unscaled = unscaled.wrapping_div(ten);
-        kept -= 1;
-    }
-    match number {
-        DataType::Decimal256(precision, _) => DataType::Decimal256(*precision, kept),
-        DataType::Decimal128(precision, _) => DataType::Decimal128(*precision, kept),
-        other => other.clone(),
-    }
+    let ((whole, scale), (whole_max, scale_max)) = (whole_digits(number), whole_digits(&trimmed));
+    let is_quotient = (QUOTIENT_SCALE..=scale_max).contains(&scale);
+    if is_quotient || (whole <= whole_max && scale <= scale_max) { trimmed } else { number.clone() }
 }

@@ -6,7 +6,7 @@ use crate::bound_expressions::shown;
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::{
     FunctionRow, Value, constraint_text, description, format_type, function_by_oid, index_statement, key_by_oid,
-    namespace_name, partition_expression, relation_name, role_name, type_by_oid, view_text,
+    namespace_name, partition_expression, relation_name, role_name, type_by_oid, type_name, user_type, view_text,
 };
 use catalog::definition::ObjectName;
 use catalog::ids::ObjectId;
@@ -29,9 +29,9 @@ const NULL: Body = |_, _| Ok(Value::Null);
 fn texts() -> Vec<Definition> {
     let text = |name, arguments, body: Body| Definition::new(name, arguments, SqlType::Text, body);
     vec![
-        text("format_type", 2..=2, |_, args| {
+        text("format_type", 2..=2, |facts, args| {
             let oid = args[0].as_int();
-            Ok(oid.map(|oid| format_type(oid, args[1].as_int())).into())
+            Ok(oid.map(|oid| type_name(&facts.snapshot, oid, args[1].as_int())).into())
         })
         .called_on_null(),
         text("pg_get_expr", 2..=3, |_, args| {
@@ -242,8 +242,11 @@ fn visibility() -> Vec<Definition> {
             Ok(args[0].as_int().and_then(|oid| is_class_visible(facts, oid)).into())
         }),
         Definition::new("pg_type_is_visible", 1..=1, SqlType::Bool, |facts, args| {
-            let row = args[0].as_int().and_then(type_by_oid);
-            Ok(row.map(|row| is_in_path(facts, row.namespace)).into())
+            let Some(oid) = args[0].as_int() else { return Ok(Value::Null) };
+            if let Some((known, _)) = user_type(&facts.snapshot, oid) {
+                return Ok(facts.effective_path(false).contains(&known.name.schema).into());
+            }
+            Ok(type_by_oid(oid).map(|row| is_in_path(facts, row.namespace)).into())
         }),
         Definition::new("pg_function_is_visible", 1..=1, SqlType::Bool, |facts, args| {
             let row = args[0].as_int().and_then(function_by_oid);

@@ -17,10 +17,11 @@ use crate::operators::resolution::{as_decimal, implicit_cost, oid_of, unknown_fi
 use crate::pg_catalog::format_type;
 use crate::scan::external;
 use crate::types::Zone;
+use crate::user_types::type_of_oid;
 use arrow::array::ArrayRef;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, FieldRef};
-use catalog::sql_type::SqlType;
+use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -67,6 +68,8 @@ pub(crate) enum Kind {
     ListOf(&'static Kind),
     /// As a result: a numeric of the largest scale that an argument has.
     NumericOfArguments,
+    /// The same with all the digits that a numeric may have.
+    WideNumericOfArguments,
 }
 
 impl Kind {
@@ -95,6 +98,7 @@ impl Kind {
             Self::Float8 => SqlType::Float8,
             Self::Numeric => SqlType::numeric(),
             Self::NumericOfArguments => widest_numeric(arguments),
+            Self::WideNumericOfArguments => with_all_digits(widest_numeric(arguments)),
             Self::NumericOfScale(scale) => SqlType::Numeric { precision: 38, scale, declared: false },
             Self::WideNumericOfScale(scale) => SqlType::Numeric { precision: 76, scale, declared: false },
             Self::Text => SqlType::Text,
@@ -144,6 +148,16 @@ fn widest_numeric(arguments: &[Option<SqlType>]) -> SqlType {
     });
     let (precision, scale) = parts.fold((38, 0), |(precision, scale), part| (part.0.max(precision), part.1.max(scale)));
     SqlType::Numeric { precision, scale, declared: false }
+}
+
+/// A numeric of the same scale with all the digits that there are.
+fn with_all_digits(numeric: SqlType) -> SqlType {
+    match numeric {
+        SqlType::Numeric { scale, declared, .. } => {
+            SqlType::Numeric { precision: NUMERIC_PRECISION_MAX, scale, declared }
+        }
+        other => other,
+    }
 }
 
 /// The type that values of both types have in an array.
@@ -338,8 +352,19 @@ impl Function {
             return Ok(only);
         }
         let settled = settled(self.name, arguments)?;
+        self.refuse_several(&settled)?;
         let best = self.cheapest(&settled).or_else(|| self.cheapest(arguments));
         best.ok_or_else(|| self.unresolved(arguments))
+    }
+
+    /// Of several overloads that are as near as another, PostgreSQL may take none.
+    fn refuse_several(&self, arguments: &[Option<SqlType>]) -> std::result::Result<(), QueryError> {
+        let costs = || self.overloads.iter().filter_map(|overload| overload.cost(arguments));
+        let least = costs().min().unwrap_or_default();
+        if least > 0 && costs().filter(|cost| *cost == least).count() > 1 {
+            known_function(self.name, &arguments.iter().map(oid_of).collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     fn cheapest(&self, arguments: &[Option<SqlType>]) -> Option<&Overload> {
@@ -393,7 +418,7 @@ fn settled(name: &str, arguments: &[Option<SqlType>]) -> std::result::Result<Vec
     let settled = arguments
         .iter()
         .enumerate()
-        .map(|(index, argument)| argument.clone().or_else(|| types.get(index).and_then(|oid| SqlType::from_oid(*oid))));
+        .map(|(index, argument)| argument.clone().or_else(|| types.get(index).and_then(|oid| type_of_oid(*oid))));
     Ok(settled.collect())
 }
 

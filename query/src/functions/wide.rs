@@ -4,6 +4,8 @@ use arrow::datatypes::i256;
 use dashu_int::ops::{Abs, DivRem, SquareRoot};
 use dashu_int::{IBig, Sign, UBig};
 
+/// Decimal digits of one of PostgreSQL's digits.
+const GROUP_DIGITS: i64 = 4;
 /// The most digits of a numeric.
 const DIGITS_MAX: usize = 76;
 
@@ -48,4 +50,31 @@ pub(super) fn rounded_root(value: UBig) -> UBig {
     let root = value.sqrt();
     // The root is above the half where the value is above root² + root.
     if value > &root * &root + &root { root + UBig::ONE } else { root }
+}
+
+/// The first four decimal digits that stand together, counted from the point, and their place in such groups.
+pub(super) fn leading_group(value: &UBig, scale: i64) -> (i64, u64) {
+    let text = value.to_string();
+    let weight = (text.len() as i64 - 1 - scale).div_euclid(GROUP_DIGITS);
+    // Digits before the end of the group; a group that reaches below the last digit is filled up with zeros.
+    let length = text.len() as i64 - scale - weight * GROUP_DIGITS;
+    let digits = text.bytes().chain(std::iter::repeat(b'0')).take(length as usize);
+    (weight, digits.fold(0, |group, digit| group * 10 + u64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_four_start_at_the_point() {
+        let group = |digits: u64, scale| leading_group(&UBig::from(digits), scale);
+        assert_eq!(group(1, 0), (0, 1));
+        assert_eq!(group(12_345, 0), (1, 1));
+        assert_eq!(group(99_999_999, 0), (1, 9999));
+        assert_eq!(group(12_345, 2), (0, 123));
+        assert_eq!(group(5, 1), (-1, 5000));
+        assert_eq!(group(5, 4), (-1, 5));
+        assert_eq!(group(15, 6), (-2, 1500));
+    }
 }

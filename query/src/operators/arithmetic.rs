@@ -5,6 +5,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
+use crate::set_operations::opaque;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum};
 use arrow::compute::kernels::numeric;
 use arrow::compute::{CastOptions, cast_with_options};
@@ -14,7 +15,7 @@ use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::num::FpCategory;
 use std::sync::Arc;
@@ -29,6 +30,12 @@ pub(crate) fn arithmetic_call(operator: Operator, left: Expr, right: Expr, resul
 pub(crate) fn negation_call(value: Expr, result: DataType) -> Expr {
     let function = Negation { result, signature: Signature::any(1, Volatility::Immutable) };
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![value]))
+}
+
+/// `left # right`. The optimiser knows that what is in it twice leaves it again, and forgets that it may be NULL.
+pub(crate) fn exclusive_or(left: Expr, right: Expr) -> Expr {
+    let right = if left == right { opaque(right) } else { right };
+    opaque(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::BitwiseXor, Box::new(right))))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

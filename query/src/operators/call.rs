@@ -156,7 +156,9 @@ impl SiteCall {
     ) -> std::result::Result<Field, QueryError> {
         let data_type = match resolve(operator, left, right)? {
             Resolved::Comparison { .. } | Resolved::Keyed(_) | Resolved::Pattern(_) => DataType::Boolean,
-            Resolved::Arithmetic { result, .. } | Resolved::Quotient { result, .. } => result,
+            Resolved::Arithmetic { result, .. }
+            | Resolved::Quotient { result, .. }
+            | Resolved::Product { result, .. } => result,
             Resolved::Concatenation => DataType::Utf8View,
             Resolved::Procedure { name, swapped } => {
                 let (left, right) = settled(operator, left, right);

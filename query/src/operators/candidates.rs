@@ -9,7 +9,8 @@
 //!     function_types("date_trunc", [unknown, date])   [text, timestamptz]
 //!     common_type([unknown, integer, numeric])        numeric
 
-use crate::pg_catalog::{function_by_oid, functions_by_name, is_implicit_cast, operators_by_name, type_traits};
+use crate::pg_catalog::{function_by_oid, functions_by_name, is_implicit_cast, operators_by_name};
+use crate::user_types::{is_enum, traits_of as type_traits};
 
 /// A type by its OID.
 pub(crate) type Oid = u32;
@@ -25,8 +26,10 @@ const ANY_NON_ARRAY: Oid = 2776;
 const ANY_COMPATIBLE: Oid = 5077;
 const ANY_COMPATIBLE_ARRAY: Oid = 5078;
 const ANY_COMPATIBLE_NON_ARRAY: Oid = 5079;
-/// `anyenum` and the ranges: no value of Meridian is one of these.
-const ABSENT_FAMILIES: [Oid; 5] = [3500, 3831, 4537, 5080, 4538];
+/// `anyenum`.
+const ANY_ENUM: Oid = 3500;
+/// The ranges: no value of Meridian is one of these.
+const ABSENT_FAMILIES: [Oid; 4] = [3831, 4537, 5080, 4538];
 /// `pg_type.typcategory` of text and its kin.
 const STRINGS: u8 = b'S';
 
@@ -128,6 +131,7 @@ fn is_family(oid: Oid) -> bool {
             | ANY_COMPATIBLE
             | ANY_COMPATIBLE_ARRAY
             | ANY_COMPATIBLE_NON_ARRAY
+            | ANY_ENUM
     ) || ABSENT_FAMILIES.contains(&oid)
 }
 
@@ -147,6 +151,8 @@ impl Families {
         for (declared, operand) in declared.iter().zip(operands).filter(|(_, operand)| **operand != UNKNOWN) {
             match *declared {
                 ANY_ELEMENT | ANY_NON_ARRAY => elements.push(*operand),
+                ANY_ENUM if !is_enum(*operand) => return None,
+                ANY_ENUM => elements.push(*operand),
                 ANY_ARRAY => elements.push(element_of(*operand)?),
                 ANY_COMPATIBLE | ANY_COMPATIBLE_NON_ARRAY => compatible.push(*operand),
                 ANY_COMPATIBLE_ARRAY => compatible.push(element_of(*operand)?),
@@ -171,7 +177,7 @@ fn without_families(declared: &[Oid], operands: &[Oid]) -> Result<Vec<Oid>, Fail
     let families = Families::of(declared, operands).ok_or(Failure::Missing)?;
     let compatible = families.compatible.unwrap_or(TEXT);
     let resolved = declared.iter().map(|declared| match *declared {
-        ANY_ELEMENT | ANY_NON_ARRAY => families.element,
+        ANY_ELEMENT | ANY_NON_ARRAY | ANY_ENUM => families.element,
         ANY_ARRAY => families.element.and_then(array_of),
         ANY_COMPATIBLE | ANY_COMPATIBLE_NON_ARRAY => Some(compatible),
         ANY_COMPATIBLE_ARRAY => array_of(compatible),

@@ -11,6 +11,7 @@ use crate::functions::overload::innermost;
 use crate::response::Format;
 use crate::scan::external;
 use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
+use crate::user_types::is_enum_array;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray,
     ListArray, PrimitiveArray, StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray,
@@ -21,6 +22,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Field, FieldRef, Float32Type, Float64Type, Int16Type,
     Int32Type, Int64Type, IntervalMonthDayNano, Time64MicrosecondType, TimestampMicrosecondType, i256,
 };
+use catalog::enum_type::retagged;
 use catalog::sql_type::SqlType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
@@ -89,6 +91,9 @@ pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
     if is_text(from) || is_text(to) || (number(from) && number(to)) || (*from == Jsonb && is_scalar_target(to)) {
         return true;
     }
+    if let (SqlType::Enum(from), SqlType::Enum(to)) = (from, to) {
+        return from.parts().id == to.parts().id;
+    }
     matches!(
         (from, to),
         (Bool, Bool | Int4)
@@ -117,6 +122,7 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
     // Operators may give another layout or unit of the same type.
     let array = &match from {
         SqlType::Numeric { .. } | SqlType::Array(_) => Arc::clone(array),
+        SqlType::Enum(_) => retagged(array, &from.data_type()),
         _ => native_cast(array, &from.data_type()).map_err(|_| out_of_range(from))?,
     };
     match (from, to) {
@@ -523,7 +529,8 @@ impl CastFunction {
     fn new(from: SqlType, to: SqlType, zone: Zone) -> Self {
         let zoned = from == SqlType::TimestampTz || to == SqlType::TimestampTz;
         let zone = if zoned { zone } else { Zone::UTC };
-        Self { from, to, zone, is_clamped: false, signature: Signature::any(1, Volatility::Immutable) }
+        let volatility = if is_enum_array(&to) { Volatility::Volatile } else { Volatility::Immutable };
+        Self { from, to, zone, is_clamped: false, signature: Signature::any(1, volatility) }
     }
 }
 

@@ -22,8 +22,9 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::arrays::ITEMS;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
-use crate::pg_catalog::{format_type, type_by_name};
+use crate::pg_catalog::type_by_name;
 use crate::unknown_function::UnknownFunction;
+use crate::user_types::{shown, type_of_oid};
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, ScalarUDF};
@@ -119,7 +120,7 @@ fn scalar_call(called: &ScalarUDF, operands: &[Oid]) -> Result<Vec<Oid>, QueryEr
         None if VALUES_MEET.contains(&called.name()) => Ok(meeting(operands)),
         None => match called.inner().downcast_ref::<UnknownFunction>() {
             Some(unknown) => {
-                let types: Vec<_> = operands.iter().map(|operand| SqlType::from_oid(*operand)).collect();
+                let types: Vec<_> = operands.iter().map(|operand| type_of_oid(*operand)).collect();
                 Err(unknown.error(&types))
             }
             None => function(called.name(), operands),
@@ -323,5 +324,5 @@ fn undetermined() -> QueryError {
 }
 
 fn name(oid: Oid) -> String {
-    format_type(i64::from(oid), None)
+    shown(oid)
 }

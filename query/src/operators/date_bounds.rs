@@ -26,7 +26,7 @@ pub(super) fn compared_dates(
     let is_left = *left_type == SqlType::Date;
     let (date, moment) = if is_left { (&left, &right) } else { (&right, &left) };
     let seen = if is_left { Some(operator) } else { operator.swap() };
-    if let (Some(seen), Some(moment)) = (seen, constant_moment(moment))
+    if let (Some(seen), Some(moment)) = (seen, constant_moment(moment, moments))
         && let Some(bounded) = bounded(date, seen, moment, moments, context)
     {
         return bounded;
@@ -46,16 +46,26 @@ pub(super) fn compared_casts(
     moments: &SqlType,
     context: &CastContext,
 ) -> Option<Expr> {
-    match (cast_date(left, moments), constant_moment(right), cast_date(right, moments), constant_moment(left)) {
+    match (
+        cast_date(left, moments),
+        constant_moment(right, moments),
+        cast_date(right, moments),
+        constant_moment(left, moments),
+    ) {
         (Some(date), Some(moment), ..) => bounded(date, operator, moment, moments, context),
         (_, _, Some(date), Some(moment)) => bounded(date, operator.swap()?, moment, moments, context),
         _ => None,
     }
 }
 
-fn constant_moment(value: &Expr) -> Option<i64> {
+/// A literal of the moments' type: an instant is no local time.
+fn constant_moment(value: &Expr, moments: &SqlType) -> Option<i64> {
     match value {
-        Expr::Literal(ScalarValue::TimestampMicrosecond(moment, _), _) => *moment,
+        Expr::Literal(ScalarValue::TimestampMicrosecond(moment, zone), _)
+            if zone.is_some() == (*moments == SqlType::TimestampTz) =>
+        {
+            *moment
+        }
         _ => None,
     }
 }

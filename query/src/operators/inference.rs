@@ -19,6 +19,7 @@ use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_
 use crate::pg_catalog::format_type;
 use crate::scan::external;
 use crate::set_operations::is_set_operation;
+use crate::user_types::type_of_oid;
 use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::SqlType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeRewriter};
@@ -218,7 +219,7 @@ impl Inference {
             self.contextless.insert(number);
             return Ok(expression);
         }
-        let sql_type = SqlType::from_oid(to).ok_or_else(|| {
+        let sql_type = type_of_oid(to).ok_or_else(|| {
             external(QueryError::unsupported(format!("a parameter of type {}", format_type(i64::from(to), None))))
         })?;
         match &self.types[number - 1] {
@@ -443,8 +444,7 @@ fn value_types(values: &Values) -> Vec<Oid> {
 /// A schema with the types that its columns are known to have now.
 fn with_types(schema: &DFSchema, types: &[Oid]) -> Result<DFSchemaRef> {
     let fields = schema.iter().zip(types).map(|((qualifier, field), to)| {
-        let known =
-            SqlType::from_oid(*to).filter(|known| column_type(field) != known.oid() || field.data_type().is_null());
+        let known = type_of_oid(*to).filter(|known| column_type(field) != known.oid() || field.data_type().is_null());
         let field = match known {
             Some(known) => Arc::new(super::casts::expression_field(&known).with_name(field.name())),
             None => Arc::clone(field),

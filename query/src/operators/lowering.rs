@@ -4,7 +4,7 @@
 //! becomes a checked kernel, operators over dates and intervals the procedure of PostgreSQL's name. A literal beside a typed operand
 //! is read by that type's reader here, once, and what cannot be read is an error at the literal.
 
-use super::arithmetic::arithmetic_call;
+use super::arithmetic::{arithmetic_call, exclusive_or};
 use super::array_items::{subquery_with_item_types, with_item_types};
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
 use super::casts::{CastContext, cast_call, cast_call_clamped, expression_field, is_text, literal};
@@ -17,14 +17,14 @@ use super::modifiers::{modified_value, unmodified};
 use super::prefixes::Prefix;
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
-use crate::functions::aggregates::AVERAGE;
 use crate::functions::moments::INTERVAL_LENGTH;
-use crate::functions::numerics::lowered_trim_scale;
 use crate::functions::overload::{Function, innermost};
+use crate::functions::quotients::AVERAGE;
 use crate::functions::{constant_value, in_zone};
 use crate::scan::external;
-use crate::set_operations::{is_set_operation, opaque};
+use crate::set_operations::is_set_operation;
 use crate::types::Zone;
+use crate::user_types::is_enum_array;
 use arrow::datatypes::DataType;
 use catalog::sql_type::{MODIFIER_KEY, SqlType, TYPE_KEY};
 use datafusion::common::metadata::FieldMetadata;
@@ -153,11 +153,6 @@ impl Lowering<'_> {
     }
 
     fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        if let Expr::ScalarFunction(call) = &expression
-            && let Some(trimmed) = lowered_trim_scale(call)
-        {
-            return Ok(Transformed::yes(trimmed));
-        }
         match expression {
             Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<SiteCall>().is_some() => {
                 self.site(call, schema).map(Transformed::yes)
@@ -342,7 +337,12 @@ impl Lowering<'_> {
             Resolved::Quotient { operands, .. } => {
                 let left = self.to_number(left, &left_type, &operands.0);
                 let right = self.to_number(right, &right_type, &operands.1);
-                crate::functions::aggregates::quotient(left, right)
+                crate::functions::quotients::quotient(left, right)
+            }
+            Resolved::Product { operands, .. } => {
+                let left = self.to_number(left, &left_type, &operands.0);
+                let right = self.to_number(right, &right_type, &operands.1);
+                crate::functions::products::product(left, right)
             }
             Resolved::Procedure { name, swapped } => {
                 let function = self.procedures.get(name).cloned();
@@ -388,9 +388,9 @@ impl Lowering<'_> {
         if matches!(operator, Operator::BitwiseShiftLeft | Operator::BitwiseShiftRight) {
             return Ok(shift(operator, left, right, left_type));
         }
-        // The optimiser would make 0 of `x # x`, also where x is NULL.
-        let same = operator == Operator::BitwiseXor && left == right;
-        let right = if same { opaque(right) } else { right };
+        if operator == Operator::BitwiseXor {
+            return Ok(exclusive_or(left, right));
+        }
         Ok(binary_expression(left, operator, right))
     }
 
@@ -488,7 +488,15 @@ impl Lowering<'_> {
                     other => other.clone(),
                 };
                 let value = literal(&text, &to, self.context).map_err(|error| error.position(argument.place))?;
+                if is_enum_array(&to) {
+                    let text = Expr::Literal(ScalarValue::Utf8View(Some(text)), None);
+                    return Ok(cast_call(text, SqlType::Text, to, self.context));
+                }
                 Ok(Expr::Literal(value, metadata_of(&to)))
+            }
+            Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) if is_enum_array(to) => {
+                let null = Expr::Literal(ScalarValue::Utf8View(None), None);
+                Ok(cast_call(null, SqlType::Text, to.clone(), self.context))
             }
             Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) => {
                 let null = ScalarValue::try_from(&to.data_type()).unwrap_or(ScalarValue::Null);
@@ -546,6 +554,7 @@ impl Lowering<'_> {
     pub(super) fn converted(&self, value: Expr, from: &SqlType, to: &SqlType) -> Expr {
         if let Expr::Literal(literal, _) = &value
             && to.data_type() != DataType::Null
+            && !is_enum_array(to)
             && let Ok(array) = literal.to_array()
             && let Ok(cast) = super::casts::cast_array(&array, from, to, self.context)
             && let Ok(folded) = constant_value(&cast)

@@ -17,8 +17,9 @@ use super::resolution::{Operand, as_decimal, is_float, resolve, settled};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::best_of_two::best_of;
 use crate::functions::coalescing::computed_once;
-use crate::functions::overload::innermost;
+use crate::functions::overload::{dimensions, innermost};
 use crate::types::natural_type;
+use crate::user_types::{is_enum_array, type_of_oid};
 use arrow::datatypes::DataType;
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::ScalarValue;
@@ -119,7 +120,7 @@ impl Meeting {
 /// The type that a value becomes where it is compared with one of another, if it is a number that becomes another number.
 fn compared_as(value: &SqlType, beside: &SqlType) -> Option<SqlType> {
     let types = operator_operands("=", &[value.oid(), beside.oid()]).ok()?;
-    match SqlType::from_oid(*types.first()?)? {
+    match type_of_oid(*types.first()?)? {
         same if same.oid() == value.oid() => None,
         SqlType::Numeric { .. } => SqlType::from_data_type(&as_decimal(value)),
         SqlType::Float8 => Some(SqlType::Float8),
@@ -153,11 +154,11 @@ pub(crate) fn common(construct: &str, guests: &[Guest<'_>]) -> Result<SqlType> {
     if let Some(guest) = guests.iter().zip(&oids).find_map(|(guest, from)| (!is_coercible(*from, oid)).then_some(guest))
     {
         let name = |sql_type: Option<SqlType>| sql_type.map_or_else(|| "unknown".into(), |known| known.base_name());
-        let (from, to) = (name(guest.known.clone()), name(SqlType::from_oid(oid)));
+        let (from, to) = (name(guest.known.clone()), name(type_of_oid(oid)));
         let message = format!("{construct} could not convert type {from} to {to}");
         return Err(QueryError::new(ErrorKind::CannotCoerce, message).position(guest.place));
     }
-    match SqlType::from_oid(oid) {
+    match type_of_oid(oid) {
         Some(SqlType::Numeric { .. }) => numeric_of_all(guests),
         Some(sql_type) => Ok(sql_type),
         None => Err(mismatch(construct, guests, &oids)),
@@ -192,7 +193,7 @@ fn char_of_all(guests: &[Guest<'_>]) -> Option<SqlType> {
 fn mismatch(construct: &str, guests: &[Guest<'_>], oids: &[u32]) -> QueryError {
     let fits = |count: &usize| common_type(&oids[..*count]).is_none();
     let count = (1..=oids.len()).find(fits).unwrap_or(oids.len());
-    let before = common_type(&oids[..count - 1]).and_then(SqlType::from_oid);
+    let before = common_type(&oids[..count - 1]).and_then(type_of_oid);
     let name = |sql_type: Option<&SqlType>| sql_type.map_or_else(|| "unknown".to_string(), SqlType::base_name);
     let (before, next) = (name(before.as_ref()), name(guests[count - 1].known.as_ref()));
     QueryError::new(ErrorKind::DatatypeMismatch, format!("{construct} types {before} and {next} cannot be matched"))
@@ -284,6 +285,9 @@ impl Lowering<'_> {
                 if is_left_to_arrow(item) {
                     return Ok(make_array(arguments.into_iter().map(Argument::into_expression).collect()));
                 }
+                if is_enum_array(&common) {
+                    return self.enum_array(arguments, item, common.clone());
+                }
                 let values = arguments.into_iter().map(|argument| self.met(argument, item));
                 let array = make_array(values.collect::<Result<Vec<Expr>>>()?);
                 Ok(match item.item_field().metadata().is_empty() {
@@ -306,6 +310,18 @@ impl Lowering<'_> {
                 Ok(self.with_type(met, &common))
             }
         }
+    }
+
+    /// An array of an enum: one of its labels, cast.
+    fn enum_array(&self, arguments: Vec<Argument>, item: &SqlType, array: SqlType) -> Result<Expr> {
+        let (inner, depth) = (innermost(item).clone(), dimensions(item));
+        let texts = (0..depth).fold(SqlType::Text, |inner, _| SqlType::Array(Box::new(inner)));
+        let values = arguments.into_iter().map(|argument| {
+            let value = self.met(argument, item)?;
+            Ok(self.converted(value, if depth == 0 { &inner } else { item }, &texts))
+        });
+        let labels = make_array(values.collect::<Result<Vec<Expr>>>()?);
+        Ok(cast_call(labels, SqlType::Array(Box::new(texts)), array, self.context))
     }
 
     /// The best of some values by a function that tells of two.

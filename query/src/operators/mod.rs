@@ -8,8 +8,8 @@
 //!                  sites.rs                  call.rs                       lowering.rs
 //!
 //! `resolution.rs` holds PostgreSQL's rules of operand types, `casts.rs` its casts over columns, `arithmetic.rs` arithmetic that
-//! fails instead of wrapping, `meetings.rs` the values that become one. `averaged_sums.rs` and `interval_order.rs` go over the lowered plan once more: sums below averages, and
-//! whatever compares intervals. What these rules do not cover (arrays, names and OIDs of the catalog) is left to DataFusion.
+//! fails instead of wrapping, `meetings.rs` the values that become one. `averaged_sums.rs`, `interval_order.rs` and `float_order.rs` go over the lowered plan once
+//! more: sums below averages, whatever compares intervals, and whatever tells -0 from 0. What these rules do not cover (arrays, names and OIDs of the catalog) is left to DataFusion.
 //!
 //! Parameters that the client declared no type for get one before that: the statement is planned once more with calls that forgive
 //! everything (`open_call.rs`), and `inference.rs` looks at what surrounds each parameter (`contexts.rs`, `candidates.rs`).
@@ -28,6 +28,7 @@ mod date_bounds;
 mod document_lowering;
 mod elements;
 mod equal_filters;
+pub(crate) mod float_order;
 mod frames;
 mod grouping_sets;
 mod in_lists;

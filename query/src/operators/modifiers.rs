@@ -81,6 +81,11 @@ fn of_interval(fields: Option<&IntervalFields>, digits: Option<u64>) -> Option<M
 }
 
 impl Modifier {
+    /// As `pg_attribute.atttypmod` has it.
+    pub(crate) fn number(self) -> i32 {
+        self.number
+    }
+
     /// An interval's text, with the unit of a number that stands last without one: `interval '1 day 5' day to hour`.
     pub(super) fn with_unit(self, text: &str) -> String {
         let last = text.split_ascii_whitespace().next_back().unwrap_or_default();

@@ -1,13 +1,14 @@
 //! Prefix operators: `- x`, `+ x`, `~ x`, `@ x`, `|/ x` and `||/ x`, over the operand types that `pg_operator` has.
 
-use super::arithmetic::negation_call;
+use super::arithmetic::{exclusive_or, negation_call};
 use super::contexts::operator_operands;
-use super::lowering::{Argument, Lowering, binary_expression};
+use super::lowering::{Argument, Lowering};
 use super::resolution::{Operand, oid_of};
 use crate::error::QueryError;
+use crate::user_types::type_of_oid;
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, Operator};
+use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::UnaryOperator;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +51,7 @@ impl Prefix {
         let types = operator_operands(self.symbol(), &[oid_of(operand)])?;
         match operand {
             Some(known) if known.oid() == types[0] => Ok(known.clone()),
-            _ => Ok(SqlType::from_oid(types[0]).unwrap_or(SqlType::Float8)),
+            _ => Ok(type_of_oid(types[0]).unwrap_or(SqlType::Float8)),
         }
     }
 
@@ -83,7 +84,7 @@ impl Lowering<'_> {
         }
         Ok(match prefix {
             Prefix::Minus => negation_call(value, sql_type.data_type()),
-            Prefix::BitwiseNot => binary_expression(value, Operator::BitwiseXor, all_ones(&sql_type)),
+            Prefix::BitwiseNot => exclusive_or(value, all_ones(&sql_type)),
             _ => value,
         })
     }

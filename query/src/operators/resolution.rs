@@ -10,7 +10,11 @@ use super::json_operators;
 use super::meetings::Guest;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::{common_element, innermost};
+use crate::functions::products::{PRODUCT_SCALE, product_type};
+use crate::functions::quotients::quotient_type;
 use crate::types::natural_type;
+use crate::types::shown_digits::QUOTIENT_SCALE;
+use crate::user_types::type_of_oid;
 use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
@@ -59,6 +63,8 @@ pub(crate) enum Resolved {
     Arithmetic { operator: Operator, operands: (DataType, DataType), result: DataType },
     /// `/` of numerics or doubles.
     Quotient { operands: (DataType, DataType), result: DataType },
+    /// `*` of numerics whose scales together leave no room before the point.
+    Product { operands: (DataType, DataType), result: DataType },
     /// A function of the registry, with its arguments swapped where the operator was declared the other way round.
     Procedure { name: &'static str, swapped: bool },
     /// A comparison of jsonb values, which is one of their sort keys.
@@ -98,6 +104,7 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Uuid => Class::Uuid,
         SqlType::Bytea => Class::Bytea,
         SqlType::Json | SqlType::Jsonb => Class::Document,
+        SqlType::Enum(_) => Class::Enum,
         SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) | SqlType::Void => Class::Other,
     }
 }
@@ -118,6 +125,7 @@ enum Class {
     Bytea,
     /// json and jsonb.
     Document,
+    Enum,
     Other,
 }
 
@@ -137,7 +145,7 @@ pub(crate) fn settled(operator: &BinaryOperator, left: &Operand, right: &Operand
     }
     let types = unknown_operands(operator, left, right).unwrap_or_default();
     let known = |operand: &Operand, index: usize| {
-        let wanted = || types.get(index).and_then(|oid| SqlType::from_oid(*oid)).unwrap_or(SqlType::Text);
+        let wanted = || types.get(index).and_then(|oid| type_of_oid(*oid)).unwrap_or(SqlType::Text);
         operand.clone().unwrap_or_else(wanted)
     };
     (known(left, 0), known(right, 1))
@@ -320,7 +328,7 @@ fn bits(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Re
 fn converted(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Option<Resolved> {
     let types = operator_operands(&symbol(operator), &[left.oid(), right.oid()]).ok()?;
     let [to_left, to_right] = types.as_slice() else { return None };
-    let becomes = |from: &SqlType, to: Oid| if from.oid() == to { Some(from.clone()) } else { SqlType::from_oid(to) };
+    let becomes = |from: &SqlType, to: Oid| if from.oid() == to { Some(from.clone()) } else { type_of_oid(to) };
     let (new_left, new_right) = (becomes(left, *to_left)?, becomes(right, *to_right)?);
     (new_left != *left || new_right != *right).then_some(Resolved::Converted(new_left, new_right))
 }
@@ -386,11 +394,8 @@ fn comparison(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Opt
         (Class::Interval, Class::Interval) => {
             Some(Resolved::Procedure { name: interval_procedure(operator), swapped: false })
         }
-        (same, other) if same == other => match same {
-            Class::Text => compare(None, None),
-            _ if left.data_type() == right.data_type() => compare(None, None),
-            _ => compare(None, None),
-        },
+        (Class::Enum, Class::Enum) if left.oid() != right.oid() => None,
+        (same, other) if same == other => compare(None, None),
         (Class::Float, number) | (number, Class::Float) if number.is_number() => {
             compare(Some(DataType::Float64), Some(SqlType::Float8))
         }
@@ -440,10 +445,7 @@ fn number_arithmetic(operator: &BinaryOperator, left: &SqlType, right: &SqlType)
         _ => {
             let (left, right) = (as_decimal(left), as_decimal(right));
             if divides {
-                return Some(Resolved::Quotient {
-                    operands: (left, right),
-                    result: DataType::Decimal128(38, crate::functions::aggregates::QUOTIENT_SCALE),
-                });
+                return Some(Resolved::Quotient { operands: (left, right), result: quotient_type() });
             }
             decimal_arithmetic(native, left, right)
         }
@@ -467,9 +469,17 @@ fn decimal_arithmetic(operator: Operator, left: DataType, right: DataType) -> Op
         other => other,
     };
     let operands = (widened(left), widened(right));
+    if operator == Operator::Multiply && is_rounded_product(left_scale, right_scale) {
+        return Some(Resolved::Product { operands, result: product_type() });
+    }
     let coercer = BinaryTypeCoercer::new(&operands.0, &operator, &operands.1);
     let result = narrowed(coercer.get_result_type().ok()?);
     Some(Resolved::Arithmetic { operator, operands, result })
+}
+
+/// Whether a quotient is among the factors, and the sum of both scales is more than a product of quotients has.
+fn is_rounded_product(left_scale: i8, right_scale: i8) -> bool {
+    left_scale.max(right_scale) >= QUOTIENT_SCALE && left_scale + right_scale > PRODUCT_SCALE
 }
 
 /// The decimal that a numeric of so many digits is kept in.

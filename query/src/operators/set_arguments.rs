@@ -15,6 +15,7 @@ use super::sites::Annotator;
 use crate::error::QueryError;
 use crate::functions::aggregates::AVERAGED;
 use crate::pg_catalog::{function_by_oid, functions_by_name};
+use crate::user_types::type_of_oid;
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::{
@@ -32,7 +33,7 @@ impl SetArgument {
     /// The type of the literal; `None` where the function takes it as it is, or does not exist.
     pub(super) fn literal_type(&self, operands: &[Operand]) -> Result<Option<SqlType>, QueryError> {
         let types: Vec<Oid> = operands[1..].iter().map(oid_of).collect();
-        self.chosen(&types).map(|chosen| chosen.and_then(SqlType::from_oid))
+        self.chosen(&types).map(|chosen| chosen.and_then(type_of_oid))
     }
 
     /// The function's name, as [`known_function`] takes it.

@@ -20,6 +20,7 @@ use crate::functions::unicode::NORMAL_FORMS;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
 use crate::sql_types::sql_type_of;
+use crate::standard_spellings::trees::bare;
 use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
@@ -75,7 +76,7 @@ impl Sites {
 /// Rewrites a statement's tree in place.
 pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>) -> Result<Sites> {
     let source = statement.map(|statement| statement.source.as_ref());
-    let mut annotator = Annotator { sites: Sites::default(), source, in_filters: HashMap::new() };
+    let mut annotator = Annotator { sites: Sites::default(), source, in_calls: HashMap::new() };
     match VisitMut::visit(tree, &mut annotator) {
         ControlFlow::Break(error) => Err(external(error)),
         ControlFlow::Continue(()) => Ok(annotator.sites),
@@ -85,8 +86,8 @@ pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>)
 pub(super) struct Annotator<'a> {
     pub(super) sites: Sites,
     pub(super) source: Option<&'a str>,
-    /// The sites in FILTER clauses by what they are and their operands.
-    pub(super) in_filters: HashMap<(SiteKind, Vec<Expr>), ObjectName>,
+    /// The sites in FILTER clauses and the orders of aggregates by what they are and their operands.
+    pub(super) in_calls: HashMap<(SiteKind, Vec<Expr>), ObjectName>,
 }
 
 impl VisitorMut for Annotator<'_> {
@@ -274,6 +275,7 @@ impl Annotator<'_> {
                     **filter = self.condition("FILTER", condition);
                     self.unify(filter);
                 }
+                self.unify_orders(&mut function);
                 window_syntax::name_exclusion(&mut function)?;
                 match variadic_argument(&mut function) {
                     Some(array) => self.variadic(function, array),
@@ -432,11 +434,12 @@ impl Annotator<'_> {
 
     fn prefixed(&mut self, prefix: Prefix, operand: Expr) -> Expr {
         if prefix == Prefix::Minus {
-            if let Some((digits, span)) = integer_literal(&operand) {
-                return self.number(format!("-{digits}"), false, span);
+            let literal = bare(&operand);
+            if let Some((digits, span)) = integer_literal(literal) {
+                return self.number(negated(digits), false, span);
             }
-            if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = &operand {
-                return self.number(format!("-{digits}"), *long, *span);
+            if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = literal {
+                return self.number(negated(digits), *long, *span);
             }
         }
         let place = self.place(&operand);
@@ -587,6 +590,11 @@ fn is_marker(data_type: &DataType) -> bool {
 pub(super) fn marked(expr: Expr, marker: &str) -> Expr {
     let data_type = DataType::Custom(ObjectName::from(vec![Ident::new(marker)]), Vec::new());
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+/// A literal of the other sign.
+fn negated(digits: &str) -> String {
+    digits.strip_prefix('-').map_or_else(|| format!("-{digits}"), str::to_string)
 }
 
 /// The digits of a literal that was given its type here.

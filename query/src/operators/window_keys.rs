@@ -1,23 +1,25 @@
-//! Keys of windows that are computed below them, where each is one column.
+//! Keys of windows and sorts that are computed below them, where each is one column.
 //!
 //! A subquery, `OVER (PARTITION BY EXISTS (…))`, becomes a join, once for each place where it stands. Several functions of one window
 //! would come to have keys of their own, while the executor sorts the rows once for all of them.
 //!
-//! An operator over a call, `OVER (PARTITION BY length(name) > 5)`, is sorted by, and then DataFusion does not know it again: it
+//! An operator over a call or a cast, `OVER (PARTITION BY length(name) > 5)`, is sorted by, and then DataFusion does not know it again: it
 //! compares the bounds of the operands, and those of a call have no type.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Window};
+use datafusion::logical_expr::expr::Sort as SortExpr;
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Sort, Window};
 use std::sync::Arc;
 
 /// Before the number of a key; cannot be typed in SQL.
 const KEY: &str = "window\u{1}key";
 
-/// Computes the keys of a plan's windows below them, where the executor needs it.
+/// Computes the keys of a plan's windows and sorts below them, where the executor needs it.
 pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
     let computed = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Window(window) => window_with_columns(window),
+        LogicalPlan::Sort(sort) => sort_with_columns(sort),
         other => Ok(Transformed::no(other)),
     })?;
     Ok(computed.data)
@@ -53,6 +55,27 @@ fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Window(window)))
 }
 
+fn sort_with_columns(sort: Sort) -> Result<Transformed<LogicalPlan>> {
+    if !sort.expr.iter().any(|key| holds_operator_over_call(&key.expr)) {
+        return Ok(Transformed::no(LogicalPlan::Sort(sort)));
+    }
+    let shown: Vec<Expr> = sort.input.schema().iter().map(Expr::from).collect();
+    let mut columns = shown.clone();
+    let keys = sort.expr.into_iter().enumerate().map(|(number, key)| {
+        if !holds_operator_over_call(&key.expr) {
+            return key;
+        }
+        let name = format!("{KEY}{number}");
+        columns.push(key.expr.alias(&name));
+        SortExpr { expr: Expr::Column(Column::from_name(name)), ..key }
+    });
+    let expr = keys.collect();
+    let below = Projection::try_new(columns, sort.input)?;
+    let sorted = Sort { expr, input: Arc::new(LogicalPlan::Projection(below)), fetch: sort.fetch };
+    let shown = Projection::try_new(shown, Arc::new(LogicalPlan::Sort(sorted)))?;
+    Ok(Transformed::yes(LogicalPlan::Projection(shown)))
+}
+
 /// What a window function's rows are divided and ordered by.
 fn keys_of(function: &Expr) -> Vec<Expr> {
     match function {
@@ -73,7 +96,7 @@ fn holds_subquery(key: &Expr) -> bool {
 }
 
 fn holds_operator_over_call(key: &Expr) -> bool {
-    let is_call = |part: &Expr| Ok(matches!(part, Expr::ScalarFunction(_)));
+    let is_call = |part: &Expr| Ok(matches!(part, Expr::ScalarFunction(_) | Expr::Cast(_)));
     let is_operator = |part: &Expr| matches!(part, Expr::BinaryExpr(_) | Expr::Not(_) | Expr::Negative(_));
     key.exists(|part| Ok(is_operator(part) && part.exists(is_call)?)).unwrap_or(false)
 }

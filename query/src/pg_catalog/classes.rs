@@ -178,7 +178,12 @@ pub fn sort_expression(definition: &TableDefinition) -> String {
 }
 
 fn table_options(definition: &TableDefinition) -> Value {
-    let options = [("partition_by", partition_expression(definition)), ("order_by", sort_expression(definition))];
+    let retention = definition.retention.map(crate::retention::shown).unwrap_or_default();
+    let options = [
+        ("partition_by", partition_expression(definition)),
+        ("order_by", sort_expression(definition)),
+        ("retention", retention),
+    ];
     let named: Vec<String> = options
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
@@ -237,6 +242,7 @@ fn push_system_attributes(rows: &mut Rows) {
                 name: column.name,
                 number: column.number,
                 type_oid: column.type_oid,
+                length: type_by_oid(column.type_oid).map_or(-1, |row| row.length),
                 typmod: column.typmod,
                 dimensions: column.dimensions,
                 not_null: column.not_null,
@@ -267,7 +273,8 @@ fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
     }
     for (version, key) in keys::keys(&context.snapshot) {
         for (column, number) in keys::key_columns(&version.definition, key).zip(1..) {
-            let plain = Column::new(column.id, &column.name, column.sql_type.clone());
+            let plain =
+                Column { digits: column.digits, ..Column::new(column.id, &column.name, column.sql_type.clone()) };
             push_column(rows, key.id.0.into(), number, &plain);
         }
     }
@@ -305,7 +312,8 @@ fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
             name: &column.name,
             number,
             type_oid: sql_type.oid().into(),
-            typmod: sql_type.typmod().into(),
+            length: sql_type.typlen().into(),
+            typmod: column.typmod().into(),
             dimensions: i64::from(matches!(sql_type, SqlType::Array(_))),
             not_null: column.not_null,
             has_default: column.default.is_some() || column.generated.is_some(),
@@ -325,6 +333,8 @@ struct Attribute<'a> {
     name: &'a str,
     number: i64,
     type_oid: i64,
+    /// `pg_type.typlen`.
+    length: i64,
     typmod: i64,
     dimensions: i64,
     not_null: bool,
@@ -341,14 +351,14 @@ fn push_attribute(rows: &mut Rows, attribute: &Attribute) {
         ("attname", attribute.name.into()),
         ("atttypid", attribute.type_oid.into()),
         ("attstattarget", (-1).into()),
-        ("attlen", row.map_or(-1, |row| row.length).into()),
+        ("attlen", attribute.length.into()),
         ("attnum", attribute.number.into()),
         ("attndims", attribute.dimensions.into()),
         ("attcacheoff", (-1).into()),
         ("atttypmod", attribute.typmod.into()),
-        ("attbyval", row.is_some_and(|row| row.by_value).into()),
+        ("attbyval", row.map_or(attribute.length > 0, |row| row.by_value).into()),
         ("attalign", row.map_or("i", |row| row.align).into()),
-        ("attstorage", row.map_or("p", |row| row.storage).into()),
+        ("attstorage", row.map_or(if attribute.length < 0 { "x" } else { "p" }, |row| row.storage).into()),
         ("attnotnull", attribute.not_null.into()),
         ("atthasdef", attribute.has_default.into()),
         ("attgenerated", attribute.generated.into()),

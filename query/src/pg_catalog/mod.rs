@@ -16,6 +16,7 @@
 //!     rewrite.rs     catalog SQL that DataFusion cannot plan   registered_names.rs  OIDs that print as names
 //!     sets.rs        functions that return sets                values.rs            rows to Arrow
 //!     signatures.rs  operators, casts, type categories         keys.rs           keys as constraints and indexes
+//!     types.rs       the user's types
 //!
 //! This module does not know how a statement is planned or who may see what: every object is visible to every role.
 
@@ -33,6 +34,7 @@ mod set_places;
 mod sets;
 mod signatures;
 mod standard;
+mod types;
 mod values;
 
 #[cfg(test)]
@@ -53,9 +55,11 @@ pub use rewrite::rewrite;
 pub(crate) use rewrite::{is_known_collation, select_query};
 pub use server_state::{DATABASE_OID, role_name, role_oid};
 pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
-pub(crate) use signatures::{is_implicit_cast, operators_by_name, type_traits};
+pub(crate) use signatures::{TypeTraits, is_implicit_cast, operators_by_name, type_traits};
+pub(crate) use types::{type_name, user_type};
 pub use values::{Value, array_from_text, to_array};
 
+use crate::background_tasks::{TaskKey, TaskState};
 use crate::copy_progress::CopyProgressRow;
 use crate::view_folds::FoldRecord;
 use arrow::array::RecordBatch;
@@ -79,6 +83,7 @@ pub struct CatalogContext {
     pub commits: Vec<CommitRow>,
     pub view_classes: Vec<ViewClassRow>,
     pub view_folds: Vec<FoldRecord>,
+    pub tasks: Vec<(TaskKey, TaskState)>,
     /// How far each sequence has come, where it has given a number.
     pub sequence_values: BTreeMap<ObjectId, i64>,
     pub prepared: Vec<PreparedRow>,
@@ -101,6 +106,7 @@ impl CatalogContext {
             commits: Vec::new(),
             view_classes: Vec::new(),
             view_folds: Vec::new(),
+            tasks: Vec::new(),
             sequence_values: BTreeMap::new(),
             prepared: Vec::new(),
             cursors: Vec::new(),
@@ -239,6 +245,11 @@ impl CatalogRelation {
     }
 }
 
+/// The OID of the function of a name that only one has; 0 where none has.
+fn function_oid(name: &str) -> i64 {
+    functions_by_name(name).first().copied().unwrap_or(0)
+}
+
 type Registry = BTreeMap<(&'static str, &'static str), CatalogRelation>;
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
@@ -265,7 +276,7 @@ fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
     let other = match schema {
         "pg_catalog" => {
             let classes = classes::live_rows(name).or_else(|| keys::live_rows(name));
-            classes.or_else(|| server_state::live_rows(name))
+            classes.or_else(|| server_state::live_rows(name)).or_else(|| types::live_rows(name))
         }
         "information_schema" => standard::live_rows(name).or_else(|| keys::standard_rows(name)),
         "meridian" => own::live_rows(name),

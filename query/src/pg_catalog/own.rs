@@ -2,11 +2,12 @@
 
 use super::values::{CatalogColumn, Rows, Value};
 use super::{CatalogContext, LiveRows};
+use crate::background_tasks::{TaskKey, TaskKind, TaskState};
 use crate::view_folds::FoldOutcome;
 use catalog::definition::TableDefinition;
 use catalog::ids::ColumnId;
 use catalog::segment::Datum;
-use catalog::snapshot::TableVersion;
+use catalog::snapshot::{Relation, Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ const NAME: SqlType = SqlType::Name;
 type Columns = &'static [(&'static str, SqlType)];
 
 /// Names and columns. New relations go to the end, so that OIDs stay.
-const RELATIONS: [(&str, Columns); 7] = [
+const RELATIONS: [(&str, Columns); 8] = [
     (
         "views",
         &[
@@ -54,6 +55,7 @@ const RELATIONS: [(&str, Columns); 7] = [
             ("recent_rows", BIGINT),
             ("bytes", BIGINT),
             ("changed_at", BIGINT),
+            ("retention", TEXT),
         ],
     ),
     (
@@ -116,6 +118,21 @@ const RELATIONS: [(&str, Columns); 7] = [
             ("error", TEXT),
         ],
     ),
+    (
+        "background",
+        &[
+            ("task", TEXT),
+            ("schema", NAME),
+            ("name", NAME),
+            ("state", TEXT),
+            ("since", SqlType::TimestampTz),
+            ("rows", BIGINT),
+            ("bytes", BIGINT),
+            ("last_run_at", SqlType::TimestampTz),
+            ("last_milliseconds", SqlType::Float8),
+            ("last_error", TEXT),
+        ],
+    ),
 ];
 
 pub(super) fn relation_oids() -> impl Iterator<Item = (&'static str, i64)> {
@@ -169,6 +186,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "commits" => push_commits,
         "loads" => push_loads,
         "view_folds" => push_view_folds,
+        "background" => push_background,
         _ => return None,
     })
 }
@@ -218,6 +236,55 @@ fn push_view_folds(context: &CatalogContext, rows: &mut Rows) {
     }
 }
 
+/// Work that runs, that waits, and what was done since the start. Rows and bytes are those that wait, or that the last run had.
+fn push_background(context: &CatalogContext, rows: &mut Rows) {
+    let mut tasks: BTreeMap<TaskKey, TaskState> = context.tasks.iter().cloned().collect();
+    let waiting = waiting_work(&context.snapshot);
+    for key in waiting.keys() {
+        tasks.entry(*key).or_default();
+    }
+    for (key @ (kind, object), state) in tasks {
+        let name = object.and_then(|id| context.snapshot.relation_by_id(id)).map(|relation| match relation {
+            Relation::Table(table) => &table.definition.name,
+            Relation::View(view) => &view.definition.name,
+            Relation::Sequence(sequence) => &sequence.definition.name,
+        });
+        let pending = waiting.get(&key);
+        let word = match (state.running_since, pending) {
+            (Some(_), _) => "running",
+            (None, Some(_)) => "waiting",
+            (None, None) => "idle",
+        };
+        rows.push([
+            ("task", kind.name().into()),
+            ("schema", name.map(|name| &name.schema).into()),
+            ("name", name.map(|name| &name.name).into()),
+            ("state", word.into()),
+            ("since", state.running_since.or(state.last_at.filter(|_| pending.is_none())).into()),
+            ("rows", pending.copied().or(state.rows).into()),
+            ("bytes", state.bytes.filter(|_| pending.is_none()).into()),
+            ("last_run_at", state.last_at.into()),
+            ("last_milliseconds", state.last_micros.map_or(Value::Null, |micros| Value::Float(micros as f64 / 1e3))),
+            ("last_error", state.last_error.into()),
+        ]);
+    }
+}
+
+/// What is there to be done, and how many rows it is about.
+fn waiting_work(snapshot: &Snapshot) -> BTreeMap<TaskKey, u64> {
+    let recent = snapshot.tables.values().map(|table| {
+        let rows: u64 = table.recent.iter().map(|recent| recent.rows_live()).sum();
+        ((TaskKind::FoldRows, Some(table.definition.id)), rows)
+    });
+    let views = snapshot.views.values().filter(|view| view.frontier.is_some()).map(|view| {
+        let frontier = view.frontier.unwrap_or_default();
+        let inputs = view.definition.inputs.iter().filter_map(|input| snapshot.tables.get(input));
+        let changes = inputs.filter_map(|table| table.changes_since(frontier)).flatten();
+        ((TaskKind::FoldView, Some(view.definition.id)), changes.map(|change| change.rows()).sum())
+    });
+    recent.chain(views).filter(|(_, rows)| *rows > 0).collect()
+}
+
 /// Segments of one partition, summed.
 #[derive(Default)]
 struct PartitionSum {
@@ -265,6 +332,7 @@ fn bound_text(definition: &TableDefinition, bound: Option<&Datum>) -> Value {
         (Datum::Int(micros), SqlType::Timestamp | SqlType::TimestampTz) => {
             chrono::DateTime::from_timestamp_micros(*micros).map(|at| at.format("%Y-%m-%d %H:%M:%S%.f").to_string())
         }
+        (Datum::Int(position), SqlType::Enum(known)) => known.label_at(*position).map(|label| label.name.clone()),
         (Datum::Decimal(unscaled), SqlType::Numeric { scale, .. }) => Some(decimal_text(*unscaled, *scale)),
         _ => None,
     };
@@ -296,6 +364,7 @@ fn push_tables(context: &CatalogContext, rows: &mut Rows) {
             ("recent_rows", recent.into()),
             ("bytes", table.bytes().into()),
             ("changed_at", table.changed_at.0.into()),
+            ("retention", table.definition.retention.map(crate::retention::shown).into()),
         ]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::classes::{SYSTEM_ROLE, columns_of, named_relations, shown_default, view_text};
 use super::exported::type_by_oid;
+use super::types::{bare_name, user_type};
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows};
 use crate::bound_expressions::shown;
@@ -98,14 +99,18 @@ fn push_column(
     let (precision, radix, scale) = numeric_facts(&column.sql_type);
     let time_precision = match &column.sql_type {
         SqlType::Date => Some(0),
-        SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => Some(6),
+        SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => {
+            Some(column.digits.map_or(6, i64::from))
+        }
         _ => None,
     };
     let data_type = match &column.sql_type {
         SqlType::Array(_) => "ARRAY".to_string(),
+        SqlType::Enum(_) => "USER-DEFINED".to_string(),
         other => other.base_name(),
     };
     let oid = i64::from(column.sql_type.oid());
+    let user = user_type(&context.snapshot, oid);
     rows.push([
         ("table_catalog", database.into()),
         ("table_schema", schema.into()),
@@ -125,8 +130,11 @@ fn push_column(
         ("numeric_scale", scale),
         ("datetime_precision", time_precision.into()),
         ("udt_catalog", database.into()),
-        ("udt_schema", "pg_catalog".into()),
-        ("udt_name", type_by_oid(oid).map(|row| row.name).into()),
+        ("udt_schema", user.map_or("pg_catalog", |(known, _)| known.name.schema.as_str()).into()),
+        (
+            "udt_name",
+            type_by_oid(oid).map(|row| row.name.to_string()).or_else(|| bare_name(&context.snapshot, oid)).into(),
+        ),
         ("dtd_identifier", number.to_string().into()),
         ("is_self_referencing", "NO".into()),
         ("is_identity", if column.identity.is_some() { "YES" } else { "NO" }.into()),

@@ -78,6 +78,7 @@ fn snapshot() -> Snapshot {
         keys: Vec::new(),
         rows_fit_from: 0,
         last_dropped: None,
+        retention: None,
         known_schema: Default::default(),
     };
     let columns = vec![column(1, "id", SqlType::Int8, false, None), column(2, "at", SqlType::TimestampTz, false, None)];

@@ -10,6 +10,7 @@
 //!     windows              OVER w, offsets of frames
 //!     limits               LIMIT (SELECT …), FETCH FIRST … WITH TIES
 //!     samples              TABLESAMPLE
+//!     past                 FOR SYSTEM_TIME AS OF
 //!     records              json_to_recordset(j) AS x(a int)
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
@@ -23,6 +24,7 @@ pub(crate) mod direct_arguments;
 mod limits;
 mod names;
 mod open_outputs;
+mod past;
 mod quantified;
 mod records;
 mod recursion;
@@ -30,7 +32,7 @@ mod rows;
 mod samples;
 mod syntax;
 mod tokens;
-mod trees;
+pub(crate) mod trees;
 pub(crate) mod whole_rows;
 mod windows;
 
@@ -139,7 +141,7 @@ impl VisitorMut for Speller<'_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
         open_outputs::in_factor(factor);
         let context = self.context;
-        for spell in [samples::spelt_out, records::spelt_out] {
+        for spell in [past::spelt_out, samples::spelt_out, records::spelt_out] {
             match spell(factor, context) {
                 Ok(Some(spelt)) => *factor = spelt,
                 Ok(None) => {}

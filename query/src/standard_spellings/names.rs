@@ -45,6 +45,17 @@ pub(super) fn hide_outputs(query: &mut Query) {
             *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
             continue;
         }
+        if let SelectItem::UnnamedExpr(expression) = item
+            && !is_name(expression)
+        {
+            let name = output_name(expression);
+            if used.contains(&name) {
+                let alias = quoted(&hidden_name(&name));
+                *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
+                hidden.insert(name);
+            }
+            continue;
+        }
         let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
         let name = fold(alias);
         let itself = matches!(bare(expr), Expr::Identifier(column) if fold(column) == name);
@@ -93,13 +104,21 @@ pub(super) fn misplaced_constant(query: &Query) -> Option<(&'static str, &Expr)>
         GroupByExpr::Expressions(items, _) => items.as_slice(),
         GroupByExpr::All(_) => &[],
     });
-    let mut all = ordered.chain(grouped.map(|item| ("GROUP BY", item)));
+    let distinct = select.into_iter().flat_map(|select| match &select.distinct {
+        Some(Distinct::On(items)) => items.as_slice(),
+        _ => &[],
+    });
+    let named = |clause| move |item| (clause, item);
+    let mut all = ordered.chain(grouped.map(named("GROUP BY"))).chain(distinct.map(named("DISTINCT ON")));
     all.find(|(_, item)| is_misplaced(item))
 }
 
 fn is_misplaced(item: &Expr) -> bool {
     match item {
         Expr::Nested(inner) => is_misplaced(inner),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            matches!(bare(expr), Expr::Value(ValueWithSpan { value: Value::Number(..), .. })) && is_misplaced(expr)
+        }
         Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i32>().is_err(),
         Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Placeholder(_)),
         _ => false,

@@ -17,6 +17,7 @@ use crate::output_names::shown_name;
 use crate::query_places::output_place;
 use crate::returning;
 use crate::statement_grammar::fold;
+use crate::user_types::type_of_oid;
 use arrow::datatypes::Field;
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
@@ -143,7 +144,7 @@ fn compare(name: &str, column: usize, first: &SqlType, second: &SqlType) -> Resu
 
 /// The type of a union of two types, if there is one.
 fn overall(first: &SqlType, second: &SqlType) -> Option<String> {
-    SqlType::from_oid(common_type(&[first.oid(), second.oid()])?).map(|common| common.base_name())
+    type_of_oid(common_type(&[first.oid(), second.oid()])?).map(|common| common.base_name())
 }
 
 /// `SELECT c1::type AS name, … FROM (body) AS t(c1, …)`

@@ -3,13 +3,14 @@
 //! BETWEEN SYMMETRIC and WITH TIES come from the tokens as calls and become trees that print as standard SQL, because
 //! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here.
 
-use super::tokens::{IN_LIST, SYMMETRIC, WITH_TIES};
+use super::tokens::{IN_LIST, SYMMETRIC, SYSTEM_TIME, WITH_TIES};
 use crate::error::{ErrorKind, QueryError};
 use crate::statement::{byte_offset, position_of};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Delete, Expr, Fetch, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     GroupByExpr, Join, JoinOperator, LimitClause, Query, Select, SelectItem, Spanned, Statement, TableFactor,
-    TableSample, TableSampleKind, TableSampleMethod, TableSampleModifier, TableWithJoins, VisitMut, VisitorMut,
+    TableSample, TableSampleKind, TableSampleMethod, TableSampleModifier, TableVersion, TableWithJoins, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
@@ -35,8 +36,9 @@ impl VisitorMut for Mender<'_> {
             Statement::Update(update) => Some(&update.table),
             _ => None,
         };
-        let sampled = target.is_some_and(|target| sample_of(&target.relation).is_some());
-        self.refuse(sampled.then(|| self.syntax_error_at_word("TABLESAMPLE")))
+        let sample = target.and_then(|target| sample_of(&target.relation));
+        let word = |sample: &TableSample| if time_of(sample).is_some() { "SYSTEM_TIME" } else { "TABLESAMPLE" };
+        self.refuse(sample.map(|sample| self.syntax_error_at_word(word(sample))))
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
@@ -57,6 +59,9 @@ impl VisitorMut for Mender<'_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
         let Some(sample) = sample_of(factor) else { return ControlFlow::Continue(()) };
         let table = matches!(factor, TableFactor::Table { args: None, .. });
+        if let Some(time) = time_of(sample).cloned() {
+            return self.past(factor, time);
+        }
         let problem = if !table || sample.modifier != TableSampleModifier::TableSample {
             Some(self.syntax_error_at_word("TABLESAMPLE"))
         } else {
@@ -181,6 +186,14 @@ impl Mender<'_> {
         foreign.then(|| self.syntax_error(select.select_token.0.span))
     }
 
+    fn past(&self, factor: &mut TableFactor, time: Expr) -> ControlFlow<QueryError> {
+        let TableFactor::Table { version, sample, args: None, .. } = factor else {
+            return ControlFlow::Break(QueryError::unsupported("FOR SYSTEM_TIME of anything but tables and views"));
+        };
+        (*version, *sample) = (Some(TableVersion::ForSystemTimeAsOf(time)), None);
+        ControlFlow::Continue(())
+    }
+
     fn sample_problem(&self, sample: &TableSample) -> Option<QueryError> {
         let plain = sample.bucket.is_none()
             && sample.offset.is_none()
@@ -211,6 +224,19 @@ fn sample_of(factor: &TableFactor) -> Option<&TableSample> {
             let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample;
             Some(sample)
         }
+        _ => None,
+    }
+}
+
+/// The time of what is FOR SYSTEM_TIME AS OF in the client's text.
+fn time_of(sample: &TableSample) -> Option<&Expr> {
+    let Some(Expr::Function(call)) = sample.quantity.as_ref().map(|quantity| &quantity.value) else { return None };
+    let is_time = call.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| name.value == SYSTEM_TIME);
+    match &call.args {
+        FunctionArguments::List(list) if is_time => match list.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(time))] => Some(time),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -13,6 +13,7 @@
 //!     OVER (… EXCLUDE TIES)               OVER ("exclude ties" …)
 //!     ROWS FROM (f(), g())                "rows from"(f(), g())
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
+//!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
 //!
 //!     x::text COLLATE "C"                 x::text
 //!
@@ -25,9 +26,11 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
 use crate::functions::variadic::VARIADIC;
 use crate::pg_catalog::is_known_collation;
-use crate::statement::{near, position_of};
+use crate::statement::{near, position_of, syntax_error};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// The call around the count of FETCH FIRST … WITH TIES.
@@ -38,6 +41,8 @@ pub(crate) const ROWS_FROM: &str = "rows from";
 pub(super) const SYMMETRIC: &str = "between symmetric";
 /// The call around a subquery that is the first of several items.
 pub(super) const IN_LIST: &str = "in list";
+/// The call around the time of FOR SYSTEM_TIME AS OF.
+pub(super) const SYSTEM_TIME: &str = "system time";
 /// The farthest that the end of a cast may be from a window frame's offset, in tokens.
 const OFFSET_TOKENS_MAX: usize = 8;
 
@@ -62,6 +67,9 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::ONLY if is_only_table(tokens, index) => {
                 tokens.remove(index);
                 continue;
+            }
+            Keyword::FOR if keyword(tokens, index + 1) == Keyword::SYSTEM_TIME => {
+                index += system_time(tokens, index, source)?;
             }
             Keyword::USING => order_operator(tokens, index),
             Keyword::COLLATE if is_collation_of_cast(tokens, index) => {
@@ -239,6 +247,35 @@ fn order_operator(tokens: &mut Vec<TokenWithSpan>, index: usize) {
     replace(tokens, index..index + 2, vec![Token::make_keyword(direction)]);
 }
 
+/// `t FOR SYSTEM_TIME AS OF x a` is `t a SAMPLE BLOCK ("system time"(x))`: PostgreSQL has nothing like it, and the parser reads this
+/// behind every table. Gives how many tokens come before the time.
+fn system_time(tokens: &mut Vec<TokenWithSpan>, index: usize, source: &str) -> Result<usize, QueryError> {
+    if (keyword(tokens, index + 2), keyword(tokens, index + 3)) != (Keyword::AS, Keyword::OF) {
+        let error = QueryError::unsupported("FOR SYSTEM_TIME with anything but AS OF");
+        return Err(error.position(position_of(source, tokens[index].span.start)));
+    }
+    let start = index + 4;
+    let (dialect, rest) = (PostgreSqlDialect {}, tokens[start..].to_vec());
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(rest);
+    if let Err(error) = parser.parse_expr() {
+        return Err(syntax_error(source, error));
+    }
+    let alias_start = start + parser.index();
+    // What is no alias is for the parser of the whole statement to judge.
+    let end = if parser.maybe_parse_table_alias().is_ok() { start + parser.index() } else { alias_start };
+    let (time, alias) = (&tokens[start..alias_start], &tokens[alias_start..end]);
+    let span = tokens[index].span;
+    let own = |token: Token| TokenWithSpan { token, span };
+    let mut spelt = alias.to_vec();
+    spelt.extend([own(Token::make_keyword("SAMPLE")), own(Token::make_keyword("BLOCK")), own(Token::LParen)]);
+    spelt.extend([own(Token::make_word(SYSTEM_TIME, Some('"'))), own(Token::LParen)]);
+    let before_time = spelt.len();
+    spelt.extend_from_slice(time);
+    spelt.extend([own(Token::RParen), own(Token::RParen)]);
+    tokens.splice(index..end, spelt);
+    Ok(before_time - 1)
+}
+
 fn is_group_by(tokens: &[TokenWithSpan], index: usize) -> bool {
     keyword(tokens, index) == Keyword::GROUP && keyword(tokens, index + 1) == Keyword::BY
 }
@@ -359,13 +396,14 @@ fn is_foreign(word: Keyword, next: Keyword) -> bool {
     match word {
         Keyword::QUALIFY
         | Keyword::TOP
-        | Keyword::SAMPLE
         | Keyword::PIVOT
         | Keyword::UNPIVOT
         | Keyword::MATCH_RECOGNIZE
         | Keyword::APPLY
         | Keyword::PREWHERE
         | Keyword::STRAIGHT_JOIN => true,
+        // `SAMPLE BLOCK` is what FOR SYSTEM_TIME became, in a statement inside of another one.
+        Keyword::SAMPLE => next != Keyword::BLOCK,
         Keyword::SEMI | Keyword::ANTI | Keyword::ASOF | Keyword::GLOBAL => next == Keyword::JOIN,
         _ => false,
     }

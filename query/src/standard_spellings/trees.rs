@@ -49,7 +49,7 @@ pub(super) fn joined(mut conditions: Vec<Expr>, op: &BinaryOperator) -> Expr {
 }
 
 /// An expression without the parentheses around it.
-pub(super) fn bare(expression: &Expr) -> &Expr {
+pub(crate) fn bare(expression: &Expr) -> &Expr {
     match expression {
         Expr::Nested(inner) => bare(inner),
         other => other,

@@ -71,6 +71,11 @@ pub(crate) enum AlterAction {
         from: Ident,
         to: Ident,
     },
+    /// SET and RESET of table options; `None` is the latter.
+    SetOption {
+        option: Ident,
+        value: Option<Box<ast::Expr>>,
+    },
     /// CREATE UNIQUE INDEX.
     AddIndex {
         name: Option<Ident>,
@@ -154,6 +159,13 @@ impl Words<'_> {
         if self.take_all(&["set", "schema"]) {
             return Ok(Some(AlterAction::SetSchema(self.ident()?)));
         }
+        if object == DropObject::Table && self.tokens.get(self.next + 1).is_some_and(|next| next.token == Token::LParen)
+        {
+            let sets = self.take("set");
+            if sets || self.take("reset") {
+                return self.option(sets).map(Some);
+            }
+        }
         if object == DropObject::Table && self.take_all(&["rename", "constraint"]) {
             let from = self.ident()?;
             self.expect("to")?;
@@ -170,6 +182,28 @@ impl Words<'_> {
             true => self.column_action(),
             false => self.no_action(),
         }
+    }
+
+    /// `(retention = '24 months')` or `(retention)`: one option, as there is one that can be set.
+    fn option(&mut self, sets: bool) -> Result<AlterAction, QueryError> {
+        let _ = self.take_token(&Token::LParen);
+        let option = self.ident()?;
+        let value = if sets {
+            if !self.take_token(&Token::Eq) {
+                return Err(self.unexpected());
+            }
+            let rest = &self.tokens[self.next..];
+            let length = rest.iter().position(|token| token.token == Token::RParen).unwrap_or(rest.len());
+            let value = parse_with(self.source, &rest[..length], |parser| parser.parse_expr())?;
+            self.next += length;
+            Some(Box::new(value))
+        } else {
+            None
+        };
+        if !self.take_token(&Token::RParen) {
+            return Err(self.unexpected());
+        }
+        Ok(AlterAction::SetOption { option, value })
     }
 
     fn no_action(&self) -> Result<Option<AlterAction>, QueryError> {

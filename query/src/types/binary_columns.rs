@@ -3,7 +3,7 @@
 use super::binary_in::{boolean, date, exactly, from_binary, interval, jsonb, moment, time};
 use super::numeric::{Digits, binary_decimal128};
 use super::text_in::{
-    ColumnDecoder, FieldError, NAME_BYTES_MAX, booleans, byteas, checked_text, cut_bytes, documents, fit_bpchar,
+    ColumnDecoder, FieldError, NAME_BYTES_MAX, booleans, byteas, checked_text, cut_bytes, documents, enums, fit_bpchar,
     fit_varchar, primitive, primitive_array, strings, uuids,
 };
 use super::{OutputStyle, json};
@@ -44,6 +44,7 @@ impl ColumnDecoder {
             SqlType::Uuid => uuids(fields, exactly),
             SqlType::Bytea => byteas(fields, Ok),
             SqlType::Array(element) => arrays(fields, element, &self.sql_type, &self.style),
+            SqlType::Enum(known) => enums(fields, known, checked_text),
             _ => self.decode_texts(fields),
         }
     }

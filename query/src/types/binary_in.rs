@@ -128,6 +128,7 @@ pub(super) fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle)
         | SqlType::Bpchar { .. }
         | SqlType::Name
         | SqlType::Char
+        | SqlType::Enum(_)
         | SqlType::Json => from_text(checked_text(bytes)?, sql_type, style)?,
         SqlType::Jsonb => from_text(jsonb(bytes)?, sql_type, style)?,
         SqlType::Date => ScalarValue::Date32(Some(date(i32::from_be_bytes(exactly(bytes)?))?)),

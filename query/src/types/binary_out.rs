@@ -1,15 +1,16 @@
 //! Columns in PostgreSQL's binary format: big-endian numbers, days and microseconds from 2000-01-01.
 
 use super::datetime::{DAY_MICROS, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
-use super::numeric::{push_binary128, push_binary256};
-use super::text_out::{bytes_of, duration_micros, padded, text, unexpected};
+use super::numeric::{push_binary_shown, push_binary128, push_binary256};
+use super::shown_digits::QUOTIENT_SCALE;
+use super::text_out::{bytes_of, duration_micros, labels, padded, text, unexpected};
 use super::{EncodedColumn, OutputStyle, encode_column};
 use crate::error::{ErrorKind, QueryError};
 use crate::response::Format;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, i256,
 };
 use catalog::sql_type::SqlType;
 
@@ -48,6 +49,14 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType) -> Result<EncodedColu
             let values = array.as_primitive::<Float64Type>().values();
             fixed(array, |row| values[row].to_be_bytes())
         }
+        (SqlType::Numeric { declared: false, .. }, DataType::Decimal256(_, scale)) if *scale >= QUOTIENT_SCALE => {
+            let values = array.as_primitive::<Decimal256Type>().values();
+            EncodedColumn::build(array, 20, |out, row| push_binary_shown(out, values[row], *scale))
+        }
+        (SqlType::Numeric { declared: false, .. }, DataType::Decimal128(_, scale)) if *scale >= QUOTIENT_SCALE => {
+            let values = array.as_primitive::<Decimal128Type>().values();
+            EncodedColumn::build(array, 20, |out, row| push_binary_shown(out, i256::from_i128(values[row]), *scale))
+        }
         (_, DataType::Decimal128(_, scale)) => {
             let values = array.as_primitive::<Decimal128Type>().values();
             EncodedColumn::build(array, 14, |out, row| push_binary128(out, values[row], *scale))
@@ -69,6 +78,7 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType) -> Result<EncodedColu
         }
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element),
+        (SqlType::Enum(known), _) => labels(array, known),
         _ => temporal(array),
     }
 }

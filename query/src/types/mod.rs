@@ -19,8 +19,10 @@ mod datetime_in;
 mod datetime_words;
 mod float;
 mod interval;
+mod interval_in;
 pub(crate) mod json;
 mod numeric;
+pub(crate) mod shown_digits;
 mod text_in;
 mod text_out;
 pub mod zone;
@@ -34,10 +36,10 @@ pub(crate) use datetime::{
 };
 pub(crate) use datetime_in::{DATE_END, DAY_MIN};
 pub(crate) use interval::push_interval;
-pub(crate) use numeric::{natural_type, overflow as numeric_overflow};
-pub(crate) use text_in::natural_item_type;
+pub(crate) use numeric::{natural_type, overflow as numeric_overflow, shown_digits_of};
 pub use text_in::{ColumnDecoder, FieldError};
 pub(crate) use text_in::{checked_text, parse_boolean};
+pub(crate) use text_in::{enum_values, natural_item_type};
 pub use zone::Zone;
 pub(crate) use zone::{ABBREVIATIONS, OffsetCache};
 

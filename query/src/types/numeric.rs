@@ -5,6 +5,7 @@
 
 use super::binary_in::{insufficient, malformed};
 use super::float::is_space;
+use super::shown_digits::{QUOTIENT_SCALE, shown_digits};
 use crate::error::{ErrorKind, QueryError};
 use arrow::datatypes::i256;
 use catalog::sql_type::NUMERIC_PRECISION_MAX;
@@ -56,6 +57,43 @@ fn halves(value: i256) -> (u128, u128) {
     let power = i256::from_i128(LOW_POWER as i128);
     let half = |part: i256| part.to_i128().map_or(0, i128::unsigned_abs);
     (half(value.wrapping_div(power)), half(value.wrapping_rem(power)))
+}
+
+/// The digits after the point that PostgreSQL shows of a value of a decimal of this scale without modifier.
+pub(crate) fn shown_digits_of(value: i256, scale: i8) -> i8 {
+    if scale < QUOTIENT_SCALE {
+        return scale;
+    }
+    let (high, low) = halves(value);
+    let mut buffer = [0; 2 * LOW_DIGITS + 4];
+    let start = write_digits(&mut buffer, high, low);
+    shown_digits(&buffer[start..], scale)
+}
+
+/// A value of a type without modifier as text, with the digits that PostgreSQL shows of it.
+pub(super) fn push_shown(out: &mut Vec<u8>, value: i256, scale: i8) {
+    if value.is_negative() {
+        out.push(b'-');
+    }
+    with_shown_digits(value, scale, |digits, shown| push_scaled(out, digits, shown));
+}
+
+/// The same in binary form.
+pub(super) fn push_binary_shown(out: &mut Vec<u8>, value: i256, scale: i8) {
+    with_shown_digits(value, scale, |digits, shown| push_binary_digits(out, value.is_negative(), digits, shown));
+}
+
+/// The digits of a magnitude without the zeros at its end that are not shown, and how many stand after the point.
+fn with_shown_digits(value: i256, scale: i8, push: impl FnOnce(&[u8], i8)) {
+    let (high, low) = halves(value);
+    let mut buffer = [0; 2 * LOW_DIGITS + 4];
+    let start = write_digits(&mut buffer, high, low);
+    let digits = &buffer[start..];
+    let shown = shown_digits(digits, scale);
+    match digits.len().checked_sub((scale - shown) as usize) {
+        None | Some(0) => push(b"0", shown),
+        Some(length) => push(&digits[..length], shown),
+    }
 }
 
 fn push_magnitude(out: &mut Vec<u8>, high: u128, low: u128, scale: i8) {

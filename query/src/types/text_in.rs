@@ -4,7 +4,7 @@ use super::OutputStyle;
 use super::array_text::split_elements;
 use super::datetime_in::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
 use super::float::{is_space, parse_double, parse_real};
-use super::interval::parse_interval;
+use super::interval_in::parse_interval;
 use super::json;
 use super::numeric::{parse_decimal128, parse_decimal256};
 use crate::error::{ErrorKind, QueryError};
@@ -18,9 +18,11 @@ use arrow::datatypes::{
     Int32Type, Int64Type, IntervalMonthDayNanoType, LargeBinaryType, LargeUtf8Type, Time64MicrosecondType,
     TimestampMicrosecondType,
 };
+use catalog::enum_type::EnumType;
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::ScalarValue;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A guess of the bytes of a JSON value.
@@ -94,8 +96,35 @@ impl ColumnDecoder {
             SqlType::Uuid => uuids(fields, parse_uuid),
             SqlType::Bytea => byteas(fields, parse_bytea),
             SqlType::Array(element) => arrays(fields, element, style),
+            SqlType::Enum(known) => enums(fields, known, Ok),
         }
     }
+}
+
+/// Labels as the values that they stand for.
+pub(super) fn enums<'a, V>(
+    fields: impl ExactSizeIterator<Item = Option<V>>,
+    known: &EnumType,
+    text: impl Fn(V) -> Result<&'a str, QueryError>,
+) -> Result<ArrayRef, FieldError> {
+    let labels = &known.parts().labels;
+    let positions: HashMap<&str, i64> = labels.iter().map(|label| (label.name.as_str(), label.position)).collect();
+    let array = primitive_array::<TimestampMicrosecondType, _>(fields, |field| {
+        let label = text(field)?;
+        positions.get(label).copied().ok_or_else(|| {
+            let message = format!("invalid input value for enum {}: \"{label}\"", known.shown_name());
+            QueryError::new(ErrorKind::InvalidTextRepresentation, message)
+        })
+    })?;
+    Ok(Arc::new(array.with_timezone(Arc::clone(known.tag()))))
+}
+
+/// The values that labels stand for.
+pub(crate) fn enum_values<'a>(
+    labels: impl ExactSizeIterator<Item = Option<&'a str>>,
+    known: &EnumType,
+) -> Result<ArrayRef, QueryError> {
+    enums(labels, known, Ok).map_err(|failure| failure.error)
 }
 
 /// One value, as [`ColumnDecoder::decode`] reads it; `None` for types whose values are read by the column only.

@@ -4,7 +4,8 @@ use super::array_text::push_element;
 use super::datetime::{DAY_MICROS, push_date, push_time, push_timestamp, push_timestamptz};
 use super::float::{push_double, push_real};
 use super::interval::push_interval;
-use super::numeric::{push_decimal128, push_decimal256};
+use super::numeric::{push_decimal128, push_decimal256, push_shown};
+use super::shown_digits::QUOTIENT_SCALE;
 use super::zone::OffsetCache;
 use super::{ByteaOutput, EncodedColumn, OutputStyle, encode_column};
 use crate::error::{ErrorKind, QueryError};
@@ -13,8 +14,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, DurationMillisecondType,
     DurationNanosecondType, DurationSecondType, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, i256,
 };
+use catalog::enum_type::EnumType;
 use catalog::sql_type::SqlType;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -37,6 +39,14 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
             let values = array.as_primitive::<Float64Type>().values();
             EncodedColumn::build(array, 16, |out, row| push_double(out, values[row], style.extra_float_digits))
         }
+        (SqlType::Numeric { declared: false, .. }, DataType::Decimal256(_, scale)) if *scale >= QUOTIENT_SCALE => {
+            let values = array.as_primitive::<Decimal256Type>().values();
+            EncodedColumn::build(array, 24, |out, row| push_shown(out, values[row], *scale))
+        }
+        (SqlType::Numeric { declared: false, .. }, DataType::Decimal128(_, scale)) if *scale >= QUOTIENT_SCALE => {
+            let values = array.as_primitive::<Decimal128Type>().values();
+            EncodedColumn::build(array, 24, |out, row| push_shown(out, i256::from_i128(values[row]), *scale))
+        }
         (_, DataType::Decimal128(_, scale)) => {
             let values = array.as_primitive::<Decimal128Type>().values();
             EncodedColumn::build(array, 12, |out, row| push_decimal128(out, values[row], *scale))
@@ -50,8 +60,17 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
         (SqlType::Bpchar { length: Some(length) }, _) => padded(array, *length as usize),
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element, style),
+        (SqlType::Enum(known), _) => labels(array, known),
         _ => temporal(array, style),
     }
+}
+
+/// The labels of an enum's values, which are their binary form too.
+pub(super) fn labels(array: &ArrayRef, known: &EnumType) -> Result<EncodedColumn, QueryError> {
+    let values = array.as_primitive::<TimestampMicrosecondType>().values();
+    EncodedColumn::build(array, 12, |out, row| {
+        out.extend(known.label_at(values[row]).into_iter().flat_map(|label| label.name.bytes()));
+    })
 }
 
 fn integers<N: itoa::Integer + Copy>(array: &ArrayRef, values: &[N]) -> Result<EncodedColumn, QueryError> {

@@ -75,7 +75,7 @@ fn an_unknown_key_is_told_its_line_and_the_nearest_key() {
     assert_eq!(
         refused("quux = 1"),
         "unrecognized setting \"quux\" in file \"meridian.toml\" line 1\n\
-         Known settings are: data_dir, listen, memory, password_file, max_connections, copy_dir."
+         Known settings are: data_dir, listen, memory, password_file, max_connections, copy_dir, history_retention."
     );
 }
 

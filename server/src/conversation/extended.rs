@@ -44,7 +44,7 @@ impl Conversation<'_> {
             self.statements.remove("");
         }
         self.statements.check_free(&name)?;
-        let types = parameter_types(&parse.type_oids)?;
+        let types = self.parameter_types(&parse.type_oids)?;
         self.session.statement_started(&parse.query);
         let statements = self.wire.run(async { self.session.parse(&parse.query) }).await??;
         let prepared = match statements.as_slice() {
@@ -61,6 +61,23 @@ impl Conversation<'_> {
         self.statements.insert(name, PreparedStatement { text: Arc::from(parse.query), prepared });
         self.wire.put(&ParseComplete::new())?;
         Ok(())
+    }
+
+    /// The types that a client declares for parameters, where it does.
+    fn parameter_types(&mut self, oids: &[u32]) -> Result<Vec<Option<SqlType>>, QueryError> {
+        let mut types = Vec::with_capacity(oids.len());
+        for (index, oid) in oids.iter().enumerate() {
+            if UNSPECIFIED_OIDS.contains(oid) {
+                types.push(None);
+                continue;
+            }
+            let known = self.session.type_of_oid(*oid)?.ok_or_else(|| {
+                let error = QueryError::unsupported(format!("the type with OID {oid} of parameter ${}", index + 1));
+                error.hint("Leave the type open, or cast the parameter in the statement.")
+            })?;
+            types.push(Some(known));
+        }
+        Ok(types)
     }
 
     fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
@@ -194,21 +211,6 @@ impl Conversation<'_> {
 
 fn undefined_portal(name: &str) -> QueryError {
     QueryError::new(ErrorKind::UndefinedCursor, format!("portal \"{name}\" does not exist"))
-}
-
-/// The types that a client declares for parameters, where it does.
-fn parameter_types(oids: &[u32]) -> Result<Vec<Option<SqlType>>, QueryError> {
-    let read = |(index, oid): (usize, &u32)| {
-        if UNSPECIFIED_OIDS.contains(oid) {
-            return Ok(None);
-        }
-        let sql_type = SqlType::from_oid(*oid).ok_or_else(|| {
-            let error = QueryError::unsupported(format!("the type with OID {oid} of parameter ${}", index + 1));
-            error.hint("Leave the type open, or cast the parameter in the statement.")
-        })?;
-        Ok(Some(sql_type))
-    };
-    oids.iter().enumerate().map(read).collect()
 }
 
 fn read_formats(codes: &[i16]) -> Result<Vec<Format>, QueryError> {

@@ -23,10 +23,10 @@ const AGGREGATES: &[(&str, Mark)] = &[
     ("sum({float4})", RealSum),
     ("avg({float8})", FloatSum),
     ("avg({float4})", FloatSum),
-    ("avg({int2})", Scale),
-    ("avg({int4})", Scale),
-    ("avg({int8})", Scale),
-    ("avg({numeric})", Scale),
+    ("avg({int2})", Exact),
+    ("avg({int4})", Exact),
+    ("avg({int8})", Exact),
+    ("avg({numeric})", Exact),
     ("avg({interval})", Exact),
     ("min({A})", Exact),
     ("max({A})", Exact),
@@ -208,11 +208,10 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     if is(&["sum("]) && types.contains(&Type::Float4) {
         return RealSum;
     }
-    if is(&["sum(", "avg("]) && types.iter().any(|of| of.is_float()) {
+    // A double anywhere in the argument may make one of it.
+    let has_float = || tree.all().iter().any(|(_, part)| part.value_type().is_some_and(Type::is_float));
+    if is(&["sum(", "avg("]) && has_float() {
         return FloatSum;
-    }
-    if is(&["avg("]) && types.iter().any(|of| of.is_number()) {
-        return Scale;
     }
     if is(&["stddev", "var", "regr", "corr"]) { Variance } else { Exact }
 }

@@ -147,9 +147,6 @@ impl<'a> Generator<'a> {
 
 /// The mark of a template, and the template without it.
 fn mark_of(template: &'static str, of: Type) -> (Mark, &'static str) {
-    if let Some(template) = template.strip_prefix('~') {
-        return (Mark::Scale, template);
-    }
     // A template that begins with an equals sign is no operator: those begin with a slot.
     if let Some(template) = template.strip_prefix('=') {
         return (Mark::Double, template);
@@ -177,7 +174,7 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     if label.contains('^') || doubles.iter().any(|function| label.starts_with(function)) {
         return Mark::Double;
     }
-    if label.contains(" / ") { Mark::Scale } else { Mark::None }
+    Mark::None
 }
 
 /// Whether values meet in an array.

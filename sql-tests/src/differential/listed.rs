@@ -17,6 +17,8 @@ const TIMESTAMP_OID: u32 = 1114;
 const TIMESTAMPTZ_OID: u32 = 1184;
 const INTERVAL_OID: u32 = 1186;
 const NUMERIC_OID: u32 = 1700;
+const NUMERIC_ARRAY_OID: u32 = 1231;
+const VARCHAR_ARRAY_OID: u32 = 1015;
 /// char(n) and its array.
 const PADDED_OIDS: &[u32] = &[1042, 1014];
 
@@ -26,6 +28,9 @@ const NOT_SUPPORTED: &str = "0A000";
 const ARRAY_SUBSCRIPT: &str = "2202E";
 const TIME_SUMS: [&str; 2] =
     ["function sum(time without time zone) does not exist", "function avg(time without time zone) does not exist"];
+const INTERVAL_CODES: [&str; 2] = ["22007", "22015"];
+const UNDEFINED_FUNCTION: &str = "42883";
+const AMBIGUOUS_COLUMN: &str = "42702";
 const INVALID_ESCAPE: &str = "22025";
 const SYNTAX_ERROR: &str = "42601";
 /// The classes of errors that a value causes rather than a statement.
@@ -33,8 +38,10 @@ const DATA_ERROR_CLASSES: &[&str] = &["22", "54"];
 
 /// Numerics beyond so many digits are refused; "numeric has at most 76 digits".
 const NUMERIC_DIGITS_MAX: usize = 76;
-/// "Beyond 22 digits before the point they are errors", of averages and quotients.
-const QUOTIENT_WHOLE_DIGITS_MAX: usize = 22;
+/// "Beyond 36 digits before the point they are errors", of products of quotients.
+const QUOTIENT_WHOLE_DIGITS_MAX: usize = 36;
+/// Digits after the point that a quotient keeps.
+const QUOTIENT_DIGITS_MAX: usize = 32;
 /// "Timestamps end in January 294247": what is in the year before may come to lie beyond.
 const TIMESTAMP_YEAR_MAX: i64 = 294_245;
 /// "Intervals hold at most 292 years of hours, minutes and seconds".
@@ -49,7 +56,7 @@ const DOUBLE_TOLERANCE: f64 = 1e-12;
 /// Two doubles, relative to their size.
 const LAST_DIGIT: f64 = 4.5e-16;
 /// What is computed from a cube root, as a part of its size.
-const OF_LAST_DIGIT: f64 = 1e-14;
+const OF_LAST_DIGIT: f64 = 1e-10;
 const VARIANCE_TOLERANCE: f64 = 1e-9;
 
 /// What a mark is called in the summary.
@@ -57,7 +64,7 @@ pub(crate) fn rule_of(mark: Mark) -> &'static str {
     match mark {
         Mark::None => "none",
         Mark::CubeRoot | Mark::OfCubeRoot => "Numbers: cube roots are rounded to the nearest",
-        Mark::Scale => "Numbers: the scale of quotients, averages and numerics that meet",
+        Mark::Scale => "Numbers: the scale of numerics that meet, and of what is computed from quotients",
         Mark::Double => "Numbers: power, sqrt, ln, log, exp of numeric are double precision",
         Mark::Variance => "Numbers: variances depend on the order of rows, or are double precision",
         Mark::FloatSum => "Numbers: sums of doubles are rounded once",
@@ -152,6 +159,10 @@ pub(crate) struct Traits {
     pub takes_first: bool,
     /// It groups by sets, an item of which begins with a parenthesis.
     pub has_open_set: bool,
+    /// It compares with ANY or ALL of an array.
+    pub has_quantified: bool,
+    /// Numerics meet in it, or it computes with quotients.
+    pub has_meeting: bool,
 }
 
 /// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, over all rows and over
@@ -177,7 +188,7 @@ pub(crate) fn explanation(
     {
         return Some("Messages: a statement with several errors may end with another of them");
     }
-    if let Kind::OnlyMeridianFails { code, message } = kind
+    if let Kind::OnlyMeridianFails { code, message } | Kind::Code { meridian: code, message, .. } = kind
         && code == INVALID_PARAMETER
         && message == "time zone \"\" not recognized"
     {
@@ -192,6 +203,9 @@ pub(crate) fn explanation(
     let is_special = |value: &str| matches!(value, "NaN" | "Infinity" | "-Infinity");
     if any(&[NUMERIC_OID], &is_special) {
         return Some("Numbers: numeric has no NaN and no infinity");
+    }
+    if *kind == Kind::Value && any(&[NUMERIC_OID], &is_finer_than_numeric) {
+        return Some("Numbers: quotients keep 32 digits after the point, other numerics without a type 36");
     }
     if meridian_code(kind) == Some(OUT_OF_RANGE) && any(&[NUMERIC_OID], &is_beyond_numeric) {
         return Some("Numbers: numeric has at most 76 digits, a quotient 22 before the point");
@@ -221,12 +235,15 @@ fn explanation_of_form(
     traits: Traits,
 ) -> Option<&'static str> {
     let has_negative_zero = parts.iter().any(|part| values_of(part, &[FLOAT4_OID, FLOAT8_OID]).contains(&"-0"));
-    let is_padded = [answer, meridian].into_iter().flatten().any(|answer| has_column_of(answer, PADDED_OIDS));
+    let is_padded = parts.iter().chain(meridian).any(|answer| has_column_of(answer, PADDED_OIDS));
     match kind {
         Kind::Modifier if traits.is_decided => Some("Modifiers: those of branches that need no row"),
         Kind::Modifier if is_padded => Some("char(n): beside NULL alone it keeps its length"),
         Kind::Value if is_padded && answer.map(without_blanks) == meridian.map(without_blanks) => {
             Some("char(n): values of different lengths that meet lose their blanks")
+        }
+        Kind::Value if traits.has_meeting && answer.map(without_zeros) == meridian.map(without_zeros) => {
+            Some(rule_of(Mark::Scale))
         }
         Kind::OnlyPostgresFails { code } if code == INVALID_ESCAPE => {
             Some("Text: a LIKE pattern may end with a backslash")
@@ -242,6 +259,32 @@ fn explanation_of_form(
         }
         Kind::OnlyMeridianFails { message, .. } if TIME_SUMS.contains(&message.as_str()) => {
             Some("Missing: sum and avg of time")
+        }
+        Kind::Code { postgres, meridian, .. }
+            if INTERVAL_CODES.contains(&postgres.as_str()) && INTERVAL_CODES.contains(&meridian.as_str()) =>
+        {
+            Some("Messages: a text that is no interval may be one out of range")
+        }
+        Kind::Type { .. } | Kind::OnlyPostgresFails { .. }
+            if parts.iter().any(|part| has_column_of(part, &[VARCHAR_ARRAY_OID])) =>
+        {
+            Some("Arrays: the items of varchar[] are texts")
+        }
+        Kind::Code { postgres, .. } | Kind::OnlyPostgresFails { code: postgres }
+            if postgres == SYNTAX_ERROR && traits.has_quantified =>
+        {
+            Some("Queries: comparisons in a row are read from the left")
+        }
+        Kind::Code { postgres, meridian, .. } if postgres == UNDEFINED_FUNCTION && meridian == SYNTAX_ERROR => {
+            Some("Messages: an operator that nobody has may be a syntax error")
+        }
+        Kind::Code { meridian, message, .. }
+            if TIME_SUMS.contains(&message.as_str()) && meridian == UNDEFINED_FUNCTION =>
+        {
+            Some("Missing: sum and avg of time")
+        }
+        Kind::OnlyPostgresFails { code } if code == AMBIGUOUS_COLUMN => {
+            Some("Queries: ORDER BY of a name that several columns have takes the first")
         }
         _ if meridian_code(kind) == Some(SYNTAX_ERROR) && traits.has_open_set => {
             Some("Queries: parentheses around an item of grouping sets")
@@ -264,6 +307,28 @@ fn without_blanks(outcome: &Outcome) -> Vec<Vec<Option<String>>> {
     let Outcome::Rows { rows, .. } = outcome else { return Vec::new() };
     let plain = |value: &Option<String>| value.as_ref().map(|text| text.replace([' ', '"'], ""));
     let mut rows: Vec<Vec<Option<String>>> = rows.iter().map(|row| row.iter().map(plain).collect()).collect();
+    rows.sort();
+    rows
+}
+
+/// An answer's rows in any order, numerics without the zeros at their end.
+fn without_zeros(outcome: &Outcome) -> Vec<Vec<Option<String>>> {
+    let Outcome::Rows { columns, rows } = outcome else { return Vec::new() };
+    let plain = |(value, column): (&Option<String>, &ColumnDescription)| {
+        let text = value.as_ref()?;
+        let is_numeric = [NUMERIC_OID, NUMERIC_ARRAY_OID].contains(&column.type_oid);
+        let trimmed = |number: &str| match number.contains('.') {
+            true => number.trim_end_matches('0').trim_end_matches('.').to_string(),
+            false => number.to_string(),
+        };
+        Some(if is_numeric {
+            text.split(',').map(|part| trimmed(part.trim_end_matches('}'))).collect()
+        } else {
+            text.clone()
+        })
+    };
+    let mut rows: Vec<Vec<Option<String>>> =
+        rows.iter().map(|row| row.iter().zip(columns).map(plain).collect()).collect();
     rows.sort();
     rows
 }
@@ -300,6 +365,10 @@ fn values_of<'a>(outcome: &'a Outcome, oids: &[u32]) -> Vec<&'a str> {
     let Outcome::Rows { columns, rows } = outcome else { return Vec::new() };
     let wanted: Vec<usize> = (0..columns.len()).filter(|column| oids.contains(&columns[*column].type_oid)).collect();
     rows.iter().flat_map(|row| wanted.iter().filter_map(|column| row[*column].as_deref())).collect()
+}
+
+fn is_finer_than_numeric(value: &str) -> bool {
+    value.split_once('.').is_some_and(|(_, fraction)| fraction.len() > QUOTIENT_DIGITS_MAX)
 }
 
 fn is_beyond_numeric(value: &str) -> bool {

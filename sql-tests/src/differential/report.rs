@@ -39,8 +39,8 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// Statements that differ and were not shrunk, because there were too many.
     pub unexamined: usize,
-    /// Statements that differed once and not again.
-    pub gone: usize,
+    /// Statements that differed once and not again: how, and what.
+    pub gone: Vec<(String, String)>,
 }
 
 impl Report {
@@ -111,7 +111,7 @@ impl Report {
             self.both_failed,
             self.differences.len(),
             self.unexamined,
-            self.gone
+            self.gone.len()
         )
     }
 }
@@ -120,6 +120,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for difference in &self.differences {
             writeln!(f, "{difference}")?;
+        }
+        for (kind, sql) in &self.gone {
+            writeln!(f, "--- differed once and not again: {kind}\n{sql};\n")?;
         }
         if !self.refused.is_empty() {
             writeln!(f, "refused by Meridian:")?;

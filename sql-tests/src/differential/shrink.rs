@@ -177,6 +177,11 @@ impl Search<'_> {
             // Either server may come to another row first.
             scopes.extend(best.statement.scope.single_rows());
         }
+        let sql = best.statement.sql();
+        if is_set_operation(&sql) {
+            let tables = ["far", "near", "plain"].into_iter().filter(|table| sql.contains(&format!(" FROM {table}")));
+            scopes.extend(tables.map(|table| Scope::Table(table).clauses()));
+        }
         let texts = scopes.iter().flat_map(|scope| values.iter().map(move |value| format!("SELECT {value}{scope}")));
         let texts: Vec<String> = texts.collect();
         self.servers.set_zone(best.statement.zone).await?;
@@ -184,12 +189,13 @@ impl Search<'_> {
         let mut parts: Vec<Outcome> = self.servers.postgres.ask_all(&texts).await;
         parts.push(best.comparison.postgres.clone());
         meridian.push(best.comparison.meridian.clone());
-        let sql = best.statement.sql();
         let traits = Traits {
             has_summer_time: has_summer_time(best.statement.zone) || names_summer_time(&sql),
             is_ordered: best.statement.ordered,
             takes_first: ["DISTINCT ON (", " OVER ("].iter().any(|form| sql.contains(form)),
             is_decided: best.statement.all().iter().any(|(_, _, tree)| is_decided(tree)),
+            has_quantified: [" ANY(", " ALL("].iter().any(|form| sql.contains(form)),
+            has_meeting: best.statement.all().iter().any(|(_, _, tree)| is_meeting(tree)) || is_set_operation(&sql),
             has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
         };
         Ok(listed::explanation(&best.kind, &parts, &meridian, traits))
@@ -205,6 +211,32 @@ fn is_decided(tree: &Tree) -> bool {
     }
     let asks = tree.label.starts_with("CASE ") || tree.label == "WHERE";
     asks && tree.children().next().is_some_and(is_constant)
+}
+
+/// Whether numerics may meet in a part, or are quotients.
+fn is_meeting(tree: &Tree) -> bool {
+    const MEETINGS: [&str; 14] = [
+        "lag(",
+        "lead(",
+        "least(",
+        "greatest(",
+        "coalesce(",
+        "nullif(",
+        "CASE ",
+        "ARRAY[",
+        "[]",
+        "::numeric",
+        " / ",
+        "avg(",
+        "VALUES",
+        "array_",
+    ];
+    let label = tree.label.as_str();
+    label.matches("{T}").count() > 1 || MEETINGS.iter().any(|form| label.contains(form))
+}
+
+fn is_set_operation(sql: &str) -> bool {
+    [" UNION ", " INTERSECT ", " EXCEPT "].iter().any(|operation| sql.contains(operation))
 }
 
 /// Statements that are simpler in one place, those first that leave out most.

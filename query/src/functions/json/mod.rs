@@ -1,6 +1,7 @@
 //! Functions of json and jsonb.
 //!
 //!     access.rs, paths.rs    parts of a value: `->`, `#>`, types, lengths, `?`
+//!     subscripts.rs          `doc['a']`
 //!     containment.rs         `@>`
 //!     editing.rs             `||`, `-`, `#-`, jsonb_set and what changes values
 //!     writing.rs             SQL values as JSON, for
@@ -22,9 +23,11 @@ mod objects;
 mod path;
 mod paths;
 mod sets;
+mod subscripts;
 mod writing;
 
 pub(crate) use building::bound;
+pub(crate) use subscripts::JsonbSubscripts;
 
 use super::overload::{Function, Kind, Overload};
 use super::strings::Answer;

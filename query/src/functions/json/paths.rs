@@ -10,8 +10,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, FieldRef};
 use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::sync::Arc;
 
@@ -29,6 +30,13 @@ pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::new_from_impl(ExtractPath { name, form, as_text, signature }))
     })
     .collect()
+}
+
+/// What a jsonb has at a step.
+pub(super) fn extract_path(document: Expr, step: Expr) -> Expr {
+    let signature = Signature::variadic_any(Volatility::Immutable);
+    let function = ExtractPath { name: "jsonb_extract_path", form: Form::Jsonb, as_text: false, signature };
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![document, step]))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -40,6 +40,7 @@ use Kind::{
 use arithmetic::Direction::{Earlier, Later};
 use arithmetic::{combine_spans, compare_spans, count_days, map_spans, scale_spans, swapped};
 use parts::{Source, float_part, numeric_part};
+pub(crate) use precision::rounded_moments;
 use span::Span;
 use std::cmp::Ordering;
 

@@ -3,8 +3,8 @@
 use super::columns::{Column, fill, integers, intervals, moments, spans, texts, times};
 use super::failure::Failure;
 use crate::functions::overload::Call;
-use arrow::array::ArrayRef;
-use arrow::datatypes::{Time64MicrosecondType, TimestampMicrosecondType};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -32,6 +32,24 @@ fn rounded_moment(micros: i64, digits: i32) -> i64 {
     match micros.checked_sub(POSTGRES_EPOCH_MICROS) {
         Some(since) => rounded(since, digits).saturating_add(POSTGRES_EPOCH_MICROS),
         None => micros,
+    }
+}
+
+/// Times or timestamps with so many digits, as a column of them keeps them; other arrays as they are.
+pub(crate) fn rounded_moments(array: &ArrayRef, digits: u8) -> ArrayRef {
+    let digits = i32::from(digits);
+    match array.data_type() {
+        DataType::Time64(TimeUnit::Microsecond) => Arc::new(
+            array
+                .as_primitive::<Time64MicrosecondType>()
+                .unary::<_, Time64MicrosecondType>(|micros| rounded(micros, digits)),
+        ),
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let moments = array.as_primitive::<TimestampMicrosecondType>();
+            let rounded = moments.unary::<_, TimestampMicrosecondType>(|micros| rounded_moment(micros, digits));
+            Arc::new(rounded.with_timezone_opt(zone.clone()))
+        }
+        _ => Arc::clone(array),
     }
 }
 

@@ -3,11 +3,11 @@
 use super::accumulators::{Many, One};
 use super::floats::{FloatSums, PairSums, Relation, Spread};
 use super::numerics::{self, NumericSums};
-use crate::functions::aggregates::QUOTIENT_SCALE;
 use crate::functions::distinct::{self, DistinctAccumulator};
 use crate::functions::overload::no_function;
 use crate::operators::resolution::as_decimal;
 use crate::scan::external;
+use crate::types::shown_digits::{DEVIATION_SCALE, QUOTIENT_SCALE, VARIANCE_SCALE};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
@@ -19,8 +19,10 @@ use datafusion::logical_expr::{
 use std::sync::Arc;
 
 /// Digits of the numerics that 128 bits hold, and of all.
-const NARROW_DIGITS: i32 = 38;
+const NARROW_DIGITS: u8 = 38;
 const WIDE_DIGITS: u8 = 76;
+/// Digits after the point where the values leave no room for those of a variance.
+const CRAMPED_SCALE: i8 = 16;
 
 /// The aggregates of this folder under their SQL names.
 pub(in crate::functions) fn statistics() -> Vec<Arc<AggregateUDF>> {
@@ -135,11 +137,10 @@ impl AggregateUDFImpl for Statistic {
             Kind::Spread { deviation, .. } => {
                 let (precision, scale) = digits(&types[0]);
                 let whole = (i32::from(precision) - i32::from(scale)).max(1) * if deviation { 1 } else { 2 };
-                if whole + i32::from(QUOTIENT_SCALE) <= NARROW_DIGITS {
-                    DataType::Decimal128(NARROW_DIGITS as u8, QUOTIENT_SCALE)
-                } else {
-                    DataType::Decimal256(WIDE_DIGITS, QUOTIENT_SCALE)
-                }
+                // The variance of a sample may be twice the square of its values.
+                let has_room = |kept: &&i8| whole + 1 + i32::from(**kept) <= i32::from(WIDE_DIGITS);
+                let scales: &[i8] = if deviation { &[DEVIATION_SCALE] } else { &[VARIANCE_SCALE, QUOTIENT_SCALE] };
+                DataType::Decimal256(WIDE_DIGITS, *scales.iter().find(has_room).unwrap_or(&CRAMPED_SCALE))
             }
         })
     }
@@ -213,6 +214,6 @@ fn digits(data_type: &DataType) -> (u8, i8) {
     };
     match decimal {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => (precision, scale),
-        _ => (NARROW_DIGITS as u8, 0),
+        _ => (NARROW_DIGITS, 0),
     }
 }

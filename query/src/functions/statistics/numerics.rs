@@ -3,19 +3,17 @@
 
 use super::Sums;
 use crate::error::{ErrorKind, QueryError};
-use crate::functions::aggregates::QUOTIENT_SCALE;
-use crate::functions::wide::{narrow, power_of_ten, rounded_quotient, rounded_root, wide};
+use crate::functions::wide::{leading_group, narrow, power_of_ten, rounded_quotient, rounded_root, wide};
 use crate::scan::external;
+use crate::types::shown_digits::{GROUP_DIGITS, SIGNIFICANT_DIGITS};
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Int16Type, Int32Type, Int64Type, i256};
 use dashu_int::ops::{DivRem, UnsignedAbs};
 use dashu_int::{IBig, UBig};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 
-/// Digits of a quotient that PostgreSQL sees to.
-const SIGNIFICANT_DIGITS: i64 = 16;
-/// Decimal digits of one of PostgreSQL's digits.
-const GROUP_DIGITS: i64 = 4;
+/// Digits of a result.
+const WIDE_DIGITS: u8 = 76;
 
 /// What is asked of the sums.
 #[derive(Clone, Debug)]
@@ -26,7 +24,7 @@ pub(super) struct Spread {
     pub deviation: bool,
     /// Digits after the point of the values.
     pub scale: i8,
-    /// `Decimal128` or `Decimal256` of scale [`QUOTIENT_SCALE`].
+    /// `Decimal256` of the scale that the result is kept at.
     pub result_type: DataType,
 }
 
@@ -115,16 +113,12 @@ impl Sums for NumericSums {
         let sum = wide(self.sum);
         let numerator = (wide(self.squares) * &count - &sum * &sum).unsigned_abs();
         let denominator = (count * IBig::from(divisor)).unsigned_abs();
-        let shown = spread_of(numerator, denominator, spread.deviation, i64::from(spread.scale));
+        let DataType::Decimal256(_, kept) = spread.result_type else {
+            return exec_err!("a variance is no {}", spread.result_type);
+        };
+        let shown = spread_of(numerator, denominator, spread, i64::from(kept));
         let value = narrow(&shown).ok_or_else(overflow)?;
-        match spread.result_type {
-            DataType::Decimal128(precision, scale) => {
-                let value = value.to_i128().filter(|value| value.unsigned_abs() < 10_u128.pow(precision.into()));
-                Ok(ScalarValue::Decimal128(Some(value.ok_or_else(overflow)?), precision, scale))
-            }
-            DataType::Decimal256(precision, scale) => Ok(ScalarValue::Decimal256(Some(value), precision, scale)),
-            ref other => exec_err!("a variance is no {other}"),
-        }
+        Ok(ScalarValue::Decimal256(Some(value), WIDE_DIGITS, kept))
     }
 }
 
@@ -141,19 +135,20 @@ fn each_value<T: ArrowPrimitiveType>(
     { rows }.try_for_each(|row| each(row, widened(column.value(row))))
 }
 
-/// The variance `numerator / denominator · 10^(−2 · scale)`, or its root, in units of 10^-[`QUOTIENT_SCALE`].
-fn spread_of(numerator: UBig, denominator: UBig, deviation: bool, scale: i64) -> IBig {
+/// The variance `numerator / denominator · 10^(−2 · scale)`, or its root, in units of `10^-kept`.
+fn spread_of(numerator: UBig, denominator: UBig, spread: &Spread, kept: i64) -> IBig {
     if numerator.is_zero() {
         return IBig::ZERO;
     }
-    let shown = i64::from(QUOTIENT_SCALE);
+    let scale = i64::from(spread.scale);
     // PostgreSQL rounds the variance to so many digits before it takes the root: large ones have none after the point.
     let digits = quotient_scale(&numerator, 2 * scale, &denominator).max(2 * scale).max(0);
     let variance = scaled_quotient(&numerator, &denominator, digits - 2 * scale);
-    let value = if deviation { rounded_root(variance * UBig::from(10u8).pow(digits as usize)) } else { variance };
-    match usize::try_from(digits - shown) {
+    let value =
+        if spread.deviation { rounded_root(variance * UBig::from(10u8).pow(digits as usize)) } else { variance };
+    match usize::try_from(digits - kept) {
         Ok(more) => rounded_quotient(&value.into(), &power_of_ten(more)),
-        Err(_) => IBig::from(value) * power_of_ten((shown - digits) as usize),
+        Err(_) => IBig::from(value) * power_of_ten((kept - digits) as usize),
     }
 }
 
@@ -172,17 +167,7 @@ fn quotient_scale(numerator: &UBig, scale: i64, denominator: &UBig) -> i64 {
     let (weight, first) = leading_group(numerator, scale);
     let (divisor_weight, divisor_first) = leading_group(denominator, 0);
     let quotient_weight = weight - divisor_weight - i64::from(first <= divisor_first);
-    SIGNIFICANT_DIGITS - quotient_weight * GROUP_DIGITS
-}
-
-/// The first four decimal digits that stand together, counted from the point, and their place in such groups.
-fn leading_group(value: &UBig, scale: i64) -> (i64, u64) {
-    let text = value.to_string();
-    let weight = (text.len() as i64 - 1 - scale).div_euclid(GROUP_DIGITS);
-    // Digits before the end of the group; a group that reaches below the last digit is filled up with zeros.
-    let length = text.len() as i64 - scale - weight * GROUP_DIGITS;
-    let digits = text.bytes().chain(std::iter::repeat(b'0')).take(length as usize);
-    (weight, digits.fold(0, |group, digit| group * 10 + u64::from(digit - b'0')))
+    i64::from(SIGNIFICANT_DIGITS) - quotient_weight * i64::from(GROUP_DIGITS)
 }
 
 #[cfg(test)]
@@ -190,31 +175,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_of_four_start_at_the_point() {
-        let group = |digits: u64, scale| leading_group(&UBig::from(digits), scale);
-        assert_eq!(group(1, 0), (0, 1));
-        assert_eq!(group(12_345, 0), (1, 1));
-        assert_eq!(group(99_999_999, 0), (1, 9999));
-        assert_eq!(group(12_345, 2), (0, 123));
-        assert_eq!(group(5, 1), (-1, 5000));
-        assert_eq!(group(5, 4), (-1, 5));
-        assert_eq!(group(15, 6), (-2, 1500));
-    }
-
-    #[test]
     fn variances_have_postgresql_s_digits() {
-        let spread = |deviation| Spread {
-            sample: true,
-            deviation,
-            scale: 2,
-            result_type: DataType::Decimal128(38, QUOTIENT_SCALE),
-        };
+        let spread =
+            |deviation| Spread { sample: true, deviation, scale: 2, result_type: DataType::Decimal256(76, 16) };
         let mut sums = NumericSums::default();
         for value in [110, 220, 350] {
             sums.add(i256::from_i128(value), &spread(false)).unwrap();
         }
         let shown = |deviation| sums.result(&spread(deviation)).unwrap();
-        let expected = |digits| ScalarValue::Decimal128(Some(digits), 38, QUOTIENT_SCALE);
+        let expected = |digits| ScalarValue::Decimal256(Some(i256::from_i128(digits)), 76, 16);
         // SELECT variance(x), stddev(x) FROM (VALUES (1.10), (2.20), (3.50)) v(x)
         assert_eq!(shown(false), expected(1_4433333333333333));
         assert_eq!(shown(true), expected(1_2013880860626733));
@@ -222,12 +191,8 @@ mod tests {
 
     #[test]
     fn large_variances_are_whole() {
-        let spread = |deviation| Spread {
-            sample: true,
-            deviation,
-            scale: 0,
-            result_type: DataType::Decimal256(76, QUOTIENT_SCALE),
-        };
+        let spread =
+            |deviation| Spread { sample: true, deviation, scale: 0, result_type: DataType::Decimal256(76, 16) };
         let mut sums = NumericSums::default();
         for value in [12, -5, 4_000_000_000, 12] {
             sums.add(i256::from_i128(value), &spread(false)).unwrap();

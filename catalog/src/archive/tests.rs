@@ -1,0 +1,226 @@
+//! Tests of the archive: every commit that is not forgotten can be read as it was, whatever came after it.
+
+use super::*;
+use crate::commit::{Catalog, Options};
+use crate::draft::CommitDraft;
+use crate::entries::{Key, entries};
+use crate::ids::ObjectId;
+use crate::samples::{Step, ops_of, rows, segment, steps, table};
+use crate::segment_files::added_segments;
+use proptest::prelude::*;
+use std::fs;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+const SALES: ObjectId = ObjectId(16384);
+/// Between two commits.
+const SECOND: i64 = 1_000_000;
+
+/// A catalog whose clock is advanced by hand, with small files.
+struct Bench {
+    directory: TempDir,
+    runtime: Runtime,
+    clock: Arc<AtomicI64>,
+    catalog: Option<Arc<Catalog>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (directory, clock) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(SECOND)));
+        let mut bench =
+            Self { directory, runtime: Builder::new_current_thread().build().unwrap(), clock, catalog: None };
+        bench.restart();
+        bench
+    }
+
+    fn restart(&mut self) {
+        self.catalog = None;
+        let clock = Arc::clone(&self.clock);
+        let options = Options {
+            clock: Box::new(move || clock.load(SeqCst)),
+            log_file_bytes_max: 3_000,
+            checkpoint_log_bytes: 6_000,
+            ..Options::default()
+        };
+        self.catalog = Some(Catalog::open_with(self.directory.path(), options).unwrap().0);
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.catalog.as_ref().unwrap()
+    }
+
+    /// A commit a second after the one before; `None` where it does not fit.
+    fn commit(&self, ops: Vec<Op>) -> Option<Arc<Snapshot>> {
+        self.clock.fetch_add(SECOND, SeqCst);
+        for meta in added_segments(&ops) {
+            let path = self.directory.path().join(&meta.path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, vec![0; meta.bytes as usize]).unwrap();
+        }
+        let draft = CommitDraft::new(self.catalog().snapshot(), ops);
+        self.runtime.block_on(self.catalog().commit(draft)).ok().map(|done| done.snapshot)
+    }
+
+    fn checkpoint(&self) {
+        self.runtime.block_on(self.catalog().checkpoint()).unwrap();
+    }
+
+    fn forget(&self, before_micros: i64) {
+        self.commit(vec![Op::Forget { before_micros }]).unwrap();
+        self.catalog().prune_archive().unwrap();
+    }
+
+    fn insert(&self) -> Arc<Snapshot> {
+        let id = self.catalog().allocate_recent();
+        self.commit(vec![Op::AddRecent { table: SALES, id, batch: rows(0, 5) }]).unwrap()
+    }
+
+    fn history(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.path().join("history")).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// What a reader sees of a snapshot: without states, changes and what is kept for the past.
+fn readable(snapshot: &Snapshot) -> Vec<(Key, Vec<u8>)> {
+    let settled = settled(snapshot.clone(), &|meta| Some(Arc::new(meta.clone()))).unwrap();
+    // How far numbers were given is of no use to readers.
+    entries(&settled).into_iter().filter(|(key, _)| *key != Key::Meta).collect()
+}
+
+fn run(bench: &mut Bench, steps: &[Step]) -> Vec<Arc<Snapshot>> {
+    let mut committed = Vec::new();
+    for (position, step) in steps.iter().enumerate() {
+        let ops = ops_of(&bench.catalog().snapshot(), *step);
+        let ops: Vec<Op> = ops.into_iter().filter(|op| !matches!(op, Op::Forget { .. })).collect();
+        committed.extend(bench.commit(ops).map(|snapshot| Arc::new(Snapshot::clone(&snapshot))));
+        match position % 10 {
+            3 => bench.checkpoint(),
+            5 => drop(bench.catalog().reap()),
+            9 => bench.restart(),
+            _ => {}
+        }
+    }
+    committed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn every_commit_can_be_read_as_it_was(steps in steps(60), forgotten in 0usize..40) {
+        let mut bench = Bench::new();
+        let committed = run(&mut bench, &steps);
+        let from = committed.get(forgotten).map_or(0, |snapshot| snapshot.at_micros);
+        bench.forget(from);
+        let expected: Vec<_> =
+            committed.iter().map(|snapshot| (snapshot.at_micros, readable(snapshot))).collect();
+        drop(committed);
+        bench.checkpoint();
+        bench.catalog().reap();
+        for restarted in [false, true] {
+            for (at_micros, expected) in expected.iter().rev() {
+                let found = bench.catalog().snapshot_at(at_micros + SECOND / 2);
+                if *at_micros < from {
+                    let earliest = bench.catalog().past_from().unwrap();
+                    let refused = matches!(found, Err(PastError::TooEarly { earliest_micros }) if earliest_micros == earliest);
+                    prop_assert!(refused && earliest >= from);
+                } else {
+                    let found = found.unwrap_or_else(|error| panic!("{error}, restarted: {restarted}"));
+                    prop_assert_eq!(found.at_micros, *at_micros);
+                    prop_assert!(readable(&found) == *expected, "commit {}", found.seq);
+                }
+            }
+            bench.restart();
+        }
+    }
+}
+
+#[test]
+fn the_files_of_the_past_go_when_it_is_forgotten() {
+    let bench = Bench::new();
+    bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    let added = bench.commit(vec![Op::AddSegments { table: SALES, segments: vec![segment(1)] }]).unwrap().at_micros;
+    bench.commit(vec![Op::Truncate { table: SALES }]).unwrap();
+    for _ in 0..20 {
+        bench.insert();
+        bench.checkpoint();
+    }
+    assert_eq!(bench.catalog().reap().files, 0, "the past needs it");
+    let past = bench.catalog().snapshot_at(added).unwrap();
+    assert_eq!(past.tables[&SALES].segments.len(), 1);
+    assert!(bench.history().len() > 4, "{:?}", bench.history());
+    let checkpoints = bench.history().iter().filter(|name| name.ends_with(".ckpt")).count();
+    let logs = bench.history().len() - checkpoints;
+    assert!(checkpoints <= logs + 1, "one for each log file: {:?}", bench.history());
+
+    let limit = bench.catalog().snapshot().at_micros;
+    assert_eq!(bench.catalog().forgettable(added, u64::MAX).unwrap(), None, "nothing would be freed");
+    assert_eq!(bench.catalog().forgettable(limit, u64::MAX).unwrap(), Some(limit));
+    bench.forget(limit);
+    bench.checkpoint();
+    bench.checkpoint();
+    assert_eq!(bench.catalog().reap().files, 0, "a reader holds it");
+    assert_eq!(bench.catalog().forgettable(limit, u64::MAX).unwrap(), None);
+    drop(past);
+    assert_eq!(bench.catalog().reap().files, 1);
+    assert!(matches!(bench.catalog().snapshot_at(added), Err(PastError::TooEarly { .. })));
+    assert!(bench.history().len() <= 3, "{:?}", bench.history());
+    assert!(bench.catalog().snapshot_at(limit).is_ok());
+}
+
+#[test]
+fn too_much_log_moves_the_beginning_of_the_past() {
+    let bench = Bench::new();
+    bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    for _ in 0..20 {
+        bench.insert();
+        bench.checkpoint();
+    }
+    let before = bench.catalog().forgettable(0, 5_000).unwrap().unwrap();
+    bench.forget(before);
+    let logs = bench.history().into_iter().filter(|name| name.ends_with(".log"));
+    let bytes = logs.map(|name| fs::metadata(bench.directory.path().join("history").join(name)).unwrap().len());
+    assert!(bytes.sum::<u64>() <= 5_000);
+    assert_eq!(bench.catalog().past_from().unwrap(), before);
+    assert!(bench.catalog().snapshot_at(before).is_ok());
+}
+
+#[test]
+fn a_lost_history_is_said_and_costs_nothing_else() {
+    let mut bench = Bench::new();
+    bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    let first = bench.insert().at_micros;
+    for _ in 0..20 {
+        bench.insert();
+        bench.checkpoint();
+    }
+    let last = bench.catalog().snapshot();
+    for name in bench.history() {
+        fs::remove_file(bench.directory.path().join("history").join(name)).unwrap();
+    }
+    bench.restart();
+    assert_eq!(entries(&bench.catalog().snapshot()), entries(&last));
+    assert!(
+        matches!(bench.catalog().snapshot_at(first), Err(PastError::TooEarly { earliest_micros }) if earliest_micros > first)
+    );
+    assert!(bench.catalog().snapshot_at(last.at_micros - SECOND).is_ok());
+}
+
+#[test]
+fn a_removed_file_that_is_missing_at_a_start_makes_that_past_forgotten() {
+    let mut bench = Bench::new();
+    bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    let added = bench.commit(vec![Op::AddSegments { table: SALES, segments: vec![segment(1)] }]).unwrap().at_micros;
+    let emptied = bench.commit(vec![Op::Truncate { table: SALES }]).unwrap().at_micros;
+    bench.insert();
+    fs::remove_file(bench.directory.path().join(&segment(1).path)).unwrap();
+    bench.restart();
+    assert!(
+        matches!(bench.catalog().snapshot_at(added), Err(PastError::TooEarly { earliest_micros }) if earliest_micros == emptied)
+    );
+    assert_eq!(bench.catalog().snapshot_at(emptied).unwrap().tables[&SALES].rows_live(), 0);
+}

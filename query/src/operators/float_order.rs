@@ -1,0 +1,104 @@
+//! -0 and 0 are equal, though Arrow's order tells them apart.
+//!
+//! Grouping and comparisons know that. Where a plan divides or orders rows by doubles, or counts different ones, a
+//! [`float_key`] stands for them: the keys of windows, DISTINCT ON, the arguments of distinct aggregates and of mode,
+//! and the keys of a sort but for the last, whose ties have no order anyway.
+
+use crate::functions::float_keys::float_key;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::{AggregateFunction, Sort as SortExpr, WindowFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Distinct, DistinctOn, Expr, ExprSchemable, LogicalPlan};
+
+/// Lets a plan hold zeros of either sign for equal.
+pub(crate) fn compare_zeros(plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(plan.transform_up_with_subqueries(node)?.data)
+}
+
+fn node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Sort(mut sort) => {
+            let schema = sort.input.schema().clone();
+            let changed = sort_keys(&mut sort.expr, &schema);
+            Ok(Transformed::new_transformed(LogicalPlan::Sort(sort), changed))
+        }
+        LogicalPlan::Distinct(Distinct::On(on)) => distinct_on(on),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
+            let schema = merge_schema(&node.inputs());
+            let preserver = NamePreserver::new(&node);
+            node.map_expressions(|expression| {
+                let name = preserver.save(&expression);
+                let keyed = expression.transform_up(|part| Ok(call(part, &schema)))?;
+                Ok(if keyed.transformed { keyed.update_data(|expression| name.restore(expression)) } else { keyed })
+            })
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+/// What has no type yet, such as a parameter, is no double.
+fn is_float(expression: &Expr, schema: &DFSchema) -> bool {
+    expression.get_type(schema).is_ok_and(|data_type| data_type.is_floating())
+}
+
+fn make_key(expression: &mut Expr, schema: &DFSchema) -> bool {
+    let is_float = is_float(expression, schema);
+    if is_float {
+        *expression = float_key(std::mem::take(expression).unalias());
+    }
+    is_float
+}
+
+fn make_keys<'a>(expressions: impl IntoIterator<Item = &'a mut Expr>, schema: &DFSchema) -> bool {
+    let changed: Vec<bool> = expressions.into_iter().map(|expression| make_key(expression, schema)).collect();
+    changed.contains(&true)
+}
+
+/// The keys of a sort but for the last.
+fn sort_keys(keys: &mut [SortExpr], schema: &DFSchema) -> bool {
+    let before_last = keys.len().saturating_sub(1);
+    make_keys(keys[..before_last].iter_mut().map(|key| &mut key.expr), schema)
+}
+
+fn call(expression: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match expression {
+        Expr::WindowFunction(mut call) => {
+            let changed = window_function(&mut call, schema);
+            Transformed::new_transformed(Expr::WindowFunction(call), changed)
+        }
+        Expr::AggregateFunction(mut call) => {
+            let changed = aggregate_function(&mut call, schema);
+            Transformed::new_transformed(Expr::AggregateFunction(call), changed)
+        }
+        other => Transformed::no(other),
+    }
+}
+
+fn window_function(call: &mut WindowFunction, schema: &DFSchema) -> bool {
+    let orders = call.params.order_by.iter_mut().map(|key| &mut key.expr);
+    make_keys(call.params.partition_by.iter_mut().chain(orders), schema)
+}
+
+fn aggregate_function(call: &mut AggregateFunction, schema: &DFSchema) -> bool {
+    let parameters = &mut call.params;
+    // The order of distinct values is over the arguments, and mode counts what it is ordered by.
+    if parameters.distinct || call.func.name() == "mode" {
+        let orders = parameters.order_by.iter_mut().map(|key| &mut key.expr);
+        return make_keys(parameters.args.iter_mut().chain(orders), schema);
+    }
+    sort_keys(&mut parameters.order_by, schema)
+}
+
+fn distinct_on(mut on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
+    let schema = on.input.schema().clone();
+    let mut changed = make_keys(&mut on.on_expr, &schema);
+    let sorts = on.sort_expr.iter_mut().flatten().map(|key| &mut key.expr);
+    changed |= make_keys(sorts, &schema);
+    if !changed {
+        return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::On(on))));
+    }
+    let keyed = DistinctOn::try_new(on.on_expr, on.select_expr, on.sort_expr, on.input)?;
+    Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(keyed))))
+}
