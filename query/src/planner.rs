@@ -8,67 +8,55 @@
 //!                                       views:  their read plan, inlined
 //!                                       pg_catalog: batches computed from the snapshot
 
-use crate::engine::{DATABASE, Engine};
-use crate::engine_error::{nearest, translate};
+use crate::engine::Engine;
+use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
-use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
-use crate::functions::series::GENERATE_SERIES;
-use crate::functions::series_table::SeriesTable;
-use crate::functions::{self, SessionFacts, excluded_frames, variadic};
+use crate::functions::SessionFacts;
 use crate::merged_joins::{self, MergePlanner, Merges};
 use crate::operators::averaged_sums::lower_averaged_sums;
-use crate::operators::call::{Places, Procedures, SiteKind};
-use crate::operators::casts::{CastContext, expression_field};
+use crate::operators::call::{Places, SiteKind};
+use crate::operators::casts::expression_field;
 use crate::operators::float_order::compare_zeros;
 use crate::operators::inference::Inference;
 use crate::operators::interval_order::compare_by_length;
-use crate::operators::lowering::{Argument, lower, lower_expression};
-use crate::operators::open_call::opened;
+use crate::operators::lowering::{Argument, lower};
 use crate::operators::sites::{Sites, annotate};
 use crate::operators::value_lists::{Cells, settle_values};
 use crate::operators::window_keys::compute_keys;
 use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::Parameters;
-use crate::pg_catalog;
-use crate::plan_constants;
 use crate::planning_state::PlanningState;
 use crate::precedence::mend_precedence;
 use crate::query_places::refined;
 use crate::response::ResultColumn;
-use crate::row_counts;
-use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
+use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
 use crate::standard_spellings::whole_rows::with_rows;
 use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
-use crate::subqueries::{ARRAY_OF_ROWS, decorrelate, name_subqueries, naming_function, of_rows};
+use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
 use crate::transaction::Reads;
-use crate::unknown_function::{UnknownFunction, types_of};
 use crate::user_types::{KnownTypes, TypeScope};
-use crate::view_reading;
-use crate::view_verification::{self, VERIFY};
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use crate::{pg_catalog, plan_constants, row_counts};
+use arrow::datatypes::FieldRef;
 use catalog::definition::ObjectName;
 use catalog::ids::{CommitSeq, ObjectId};
-use catalog::sequence::SequenceVersion;
-use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
+use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
-use datafusion::catalog::TableProvider;
-use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
-use datafusion::config::ConfigOptions;
-use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
-use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::common::{DFSchema, TableReference};
+use datafusion::logical_expr::planner::RelationPlanner;
+use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+mod context;
+mod relations;
 
 /// What tables of a plan are to be.
 #[derive(Clone)]
@@ -120,9 +108,6 @@ pub(crate) struct Planning {
 
 /// Between a relation's name and the commit after which it is read.
 const PAST: &str = "@commit ";
-
-/// The deepest nesting of views over views.
-const VIEW_DEPTH_MAX: usize = 32;
 
 impl Planning {
     pub(crate) fn new(
@@ -430,164 +415,6 @@ impl Planning {
             .cloned()
             .unwrap_or_else(|| "public".into())
     }
-
-    fn visible(&self, name: &str) -> Option<ObjectName> {
-        let candidates = self.facts.effective_path(false).into_iter().map(|schema| ObjectName::new(schema, name));
-        { candidates }.find(|candidate| self.snapshot.names.contains_key(candidate))
-    }
-
-    /// A table or view of the user's; an error names the nearest one.
-    pub(crate) fn relation(&self, name: &ObjectName, shown: &str) -> std::result::Result<Relation<'_>, QueryError> {
-        self.snapshot.relation(name).ok_or_else(|| self.no_relation(shown))
-    }
-
-    fn no_relation(&self, shown: &str) -> QueryError {
-        let bare = shown.rsplit('.').next().unwrap_or(shown);
-        let error =
-            QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{shown}\" does not exist")).table(shown);
-        let known = self.snapshot.names.keys().map(|name| name.name.as_str());
-        match nearest(bare, known) {
-            Some(name) if name != bare => error.hint(format!("Perhaps you meant the relation \"{name}\".")),
-            _ => error,
-        }
-    }
-
-    fn resolve(&self, reference: &TableReference) -> Result<Arc<dyn TableSource>> {
-        let (schema, name) = match reference {
-            TableReference::Bare { table } => (None, table.to_string()),
-            TableReference::Partial { schema, table } => (Some(schema.to_string()), table.to_string()),
-            TableReference::Full { catalog, schema, table } if **catalog == *DATABASE => {
-                (Some(schema.to_string()), table.to_string())
-            }
-            TableReference::Full { .. } => return Err(external(cross_database(&reference.to_string()))),
-        };
-        match &self.sources {
-            Sources::Target(rows) | Sources::Upsert { target: rows, .. } if schema.is_none() && name == TARGET => {
-                return Ok(Arc::clone(rows));
-            }
-            Sources::Upsert { excluded, .. } if schema.is_none() && name == EXCLUDED => {
-                return Ok(Arc::clone(excluded));
-            }
-            _ => {}
-        }
-        let system = pg_catalog::relation(schema.as_deref().unwrap_or("pg_catalog"), &name);
-        if let Some(relation) = system {
-            return self.system_relation(relation);
-        }
-        if let Some((table, seq)) = name.rsplit_once(PAST) {
-            return self.past_source(schema.as_deref(), table, seq);
-        }
-        let (name, with_places) = name.strip_suffix(PLACES).map_or((name.as_str(), false), |table| (table, true));
-        let object = match &schema {
-            Some(schema) => ObjectName::new(schema, name),
-            None => self.visible(name).ok_or_else(|| external(self.no_relation(name)))?,
-        };
-        match self.snapshot.relation(&object) {
-            Some(Relation::Table(version)) if with_places => Ok(self.places_source(version)),
-            Some(Relation::Table(version)) => Ok(self.table_source(version)),
-            Some(Relation::View(view)) => self.view_source(view),
-            Some(Relation::Sequence(sequence)) => self.sequence_source(sequence),
-            None => Err(external(self.no_relation(&reference.to_string()))),
-        }
-    }
-
-    /// A relation as it was after a commit.
-    fn past_source(&self, schema: Option<&str>, name: &str, seq: &str) -> Result<Arc<dyn TableSource>> {
-        let past = seq.parse().ok().and_then(|seq| self.pasts.lock().get(&CommitSeq(seq)).cloned());
-        let past = past.ok_or_else(|| external(self.no_relation(name)))?;
-        let reference = TableReference::partial(schema.unwrap_or("public"), name);
-        self.at(past).resolve(&reference)
-    }
-
-    fn system_relation(&self, relation: &'static pg_catalog::CatalogRelation) -> Result<Arc<dyn TableSource>> {
-        if self.needs_no_rows() {
-            return Ok(Arc::new(LogicalTableSource::new(relation.schema())));
-        }
-        let batch = relation.batch(self.system.context(&self.snapshot));
-        Ok(provider_as_source(Arc::new(MemTable::try_new(relation.schema(), vec![vec![batch]])?)))
-    }
-
-    fn table_source(&self, version: &Arc<TableVersion>) -> Arc<dyn TableSource> {
-        let definition = &version.definition;
-        if self.needs_no_rows() {
-            return Arc::new(LogicalTableSource::new(definition.schema()));
-        }
-        self.note_read(definition.id);
-        self.rows_source(&definition.name.name, RowSet::of_table(version, Extra::None))
-    }
-
-    /// The rows of a table with their places.
-    pub(crate) fn places_source(&self, version: &TableVersion) -> Arc<dyn TableSource> {
-        self.note_read(version.definition.id);
-        self.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place))
-    }
-
-    /// A row set as a source; `name` is what EXPLAIN calls it.
-    pub(crate) fn rows_source(&self, name: &str, rows: RowSet) -> Arc<dyn TableSource> {
-        let table: Arc<dyn TableProvider> =
-            Arc::new(ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log)));
-        provider_as_source(table)
-    }
-
-    fn view_source(&self, view: &Arc<ViewVersion>) -> Result<Arc<dyn TableSource>> {
-        if self.needs_no_rows() {
-            return Ok(Arc::new(LogicalTableSource::new(view_schema(view))));
-        }
-        if !view.definition.populated {
-            let message = format!("materialized view \"{}\" has not been populated", view.definition.name.name);
-            let error = QueryError::new(ErrorKind::ObjectNotReady, message);
-            return Err(external(error.hint("Use the REFRESH MATERIALIZED VIEW command.")));
-        }
-        self.note_read(view.definition.id);
-        let plan = self.nested(|| view_reading::read_plan(self, view))?;
-        Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
-    }
-
-    /// The one row of a sequence.
-    fn sequence_source(&self, sequence: &SequenceVersion) -> Result<Arc<dyn TableSource>> {
-        let fields = pg_catalog::SEQUENCE_COLUMNS.iter().map(|column| column.sql_type.field(&column.name, false));
-        let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-        if self.needs_no_rows() {
-            return Ok(Arc::new(LogicalTableSource::new(schema)));
-        }
-        let value = self.facts.sequences.value(sequence.definition.id);
-        let (value, reserved) = value.unwrap_or((sequence.value, 0));
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::from(vec![value.last])),
-            Arc::new(Int64Array::from(vec![reserved as i64])),
-            Arc::new(BooleanArray::from(vec![value.called])),
-        ];
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-        Ok(provider_as_source(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?)))
-    }
-
-    fn nested<T>(&self, body: impl FnOnce() -> Result<T>) -> Result<T> {
-        let depth = {
-            let mut depth = self.depth.lock();
-            *depth += 1;
-            *depth
-        };
-        let result = if depth > VIEW_DEPTH_MAX {
-            Err(external(QueryError::new(ErrorKind::StatementTooComplex, "views are nested too deeply")))
-        } else {
-            body()
-        };
-        *self.depth.lock() -= 1;
-        result
-    }
-}
-
-/// The schema that readers of a view see.
-pub(crate) fn view_schema(view: &ViewVersion) -> SchemaRef {
-    let fields: Vec<_> = view.definition.columns.iter().map(|column| column.field(true)).collect();
-    Arc::new(arrow::datatypes::Schema::new(fields))
-}
-
-fn cross_database(name: &str) -> QueryError {
-    QueryError::new(
-        ErrorKind::FeatureNotSupported,
-        format!("cross-database references are not implemented: \"{name}\""),
-    )
 }
 
 /// The columns of a plan's result as the client sees them.
@@ -627,142 +454,6 @@ fn origin_of(
     };
     let column = columns.iter().find(|known| known.name == column)?;
     Some((id, column.id.0 as i16))
-}
-
-impl ContextProvider for Planning {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        self.resolve(&name)
-    }
-
-    fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        if name == VERIFY && args.len() == 1 {
-            if self.needs_no_rows() {
-                return Ok(Arc::new(LogicalTableSource::new(view_verification::schema())));
-            }
-            let plan = self.nested(|| match self.constants(args)?.first() {
-                Some((argument, _)) => view_verification::plan(self, argument),
-                None => view_verification::plan(self, &ScalarValue::Null),
-            })?;
-            return Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))));
-        }
-        if name != GENERATE_SERIES {
-            return Err(external(functions::overload::no_function(name, &types_of(&args)?)));
-        }
-        let args = match self.inference.lock().as_mut() {
-            Some(inference) => inference.constants(name, args)?,
-            None => args,
-        };
-        let table = SeriesTable::new(&self.constants(args)?, self.cast_context()).map_err(external)?;
-        Ok(provider_as_source(Arc::new(table)))
-    }
-
-    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
-        Ok(provider_as_source(Arc::new(datafusion::datasource::cte_worktable::CteWorkTable::new(name, schema))))
-    }
-
-    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
-    }
-
-    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        &self.relation_planners
-    }
-
-    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        Some(Arc::new(crate::sql_types::PostgresTypes))
-    }
-
-    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if let Some(naming) = naming_function(name) {
-            return Some(naming);
-        }
-        let function = self.scalar_function(name)?;
-        Some(if self.infers() { opened(function) } else { function })
-    }
-
-    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.state.higher_order_functions().get(name).cloned()
-    }
-
-    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        if name == ARRAY_OF_ROWS {
-            return self.state.aggregate_functions().get("array_agg").map(of_rows);
-        }
-        if name == ARRAY_OF_VALUES {
-            return self.state.aggregate_functions().get("array_agg").map(of_values);
-        }
-        self.state.aggregate_functions().get(name).cloned()
-    }
-
-    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        let known = self.state.window_functions().get(name).cloned();
-        known.or_else(|| excluded_frames::function(name, |aggregate| self.get_aggregate_meta(aggregate)))
-    }
-
-    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
-        None
-    }
-
-    fn options(&self) -> &ConfigOptions {
-        self.state.config_options()
-    }
-
-    fn udf_names(&self) -> Vec<String> {
-        self.state.scalar_functions().keys().cloned().collect()
-    }
-
-    fn higher_order_function_names(&self) -> Vec<String> {
-        self.state.higher_order_functions().keys().cloned().collect()
-    }
-
-    fn udaf_names(&self) -> Vec<String> {
-        self.state.aggregate_functions().keys().cloned().collect()
-    }
-
-    fn udwf_names(&self) -> Vec<String> {
-        self.state.window_functions().keys().cloned().collect()
-    }
-}
-
-impl Planning {
-    /// What a name means that is called: a site, a function, or the error that there is none.
-    fn scalar_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        if let Some(site) = self.sites.lock().function(name, self.procedures()) {
-            return Some(site);
-        }
-        if let Some(variadic) = variadic::function(name, |inner| self.scalar_function(inner)) {
-            return Some(variadic);
-        }
-        let own = functions::session_function(name, &self.facts);
-        let known = own.or_else(|| self.state.scalar_functions().get(name).cloned());
-        known.or_else(|| UnknownFunction::for_name(name, &self.state))
-    }
-
-    /// The functions that operators over dates and intervals are.
-    fn procedures(&self) -> &Procedures {
-        &self.engine.procedures
-    }
-
-    pub(crate) fn cast_context(&self) -> CastContext {
-        CastContext::from_options(self.state.config_options())
-    }
-
-    /// The values of constant expressions, with their types.
-    fn constants(&self, expressions: Vec<Expr>) -> Result<Vec<(ScalarValue, Option<SqlType>)>> {
-        let (schema, context) = (DFSchema::empty(), self.cast_context());
-        let no_columns = RecordBatch::try_new_with_options(
-            Arc::new(arrow::datatypes::Schema::empty()),
-            Vec::new(),
-            &RecordBatchOptions::new().with_row_count(Some(1)),
-        )?;
-        let values = expressions.into_iter().map(|expression| {
-            let lowered = lower_expression(expression, self.procedures(), &context)?;
-            let known = types_of(std::slice::from_ref(&lowered))?.remove(0);
-            let value = self.state.create_physical_expr(lowered, &schema)?.evaluate(&no_columns)?;
-            Ok((ScalarValue::try_from_array(&value.into_array(1)?, 0)?, known))
-        });
-        values.collect()
-    }
 }
 
 fn parser_options() -> ParserOptions {
