@@ -34,7 +34,6 @@ use crate::set_operations::exact_set_operations;
 use crate::standard_spellings::whole_rows::with_rows;
 use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
-use crate::statement_grammar::fold;
 use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
 use crate::transaction::Reads;
@@ -46,7 +45,7 @@ use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, TableReference};
-use datafusion::logical_expr::planner::RelationPlanner;
+use datafusion::logical_expr::planner::{ContextProvider, RelationPlanner};
 use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
@@ -382,38 +381,6 @@ impl Planning {
         let options = self.state.config_options();
         let analyzed = self.state.analyzer().execute_and_check(plan, options, |_, _| {});
         analyzed.map_err(|error| translate(error, statement))
-    }
-
-    /// The tables, views and system relations that a reference may mean, resolved.
-    pub(crate) fn object_name(&self, name: &ast::ObjectName) -> std::result::Result<ObjectName, QueryError> {
-        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
-        match parts.as_slice() {
-            [name] => Ok(self.visible(name).unwrap_or_else(|| ObjectName::new(self.creation_schema(), name))),
-            [schema, name] => Ok(ObjectName::new(schema, name)),
-            [database, schema, name] if database == DATABASE => Ok(ObjectName::new(schema, name)),
-            [..] => Err(cross_database(&parts.join("."))),
-        }
-    }
-
-    /// What a name can mean, the first of the search path first.
-    pub(crate) fn candidates(&self, name: &ast::ObjectName) -> std::result::Result<Vec<ObjectName>, QueryError> {
-        match name.0.as_slice() {
-            [only] => {
-                let name = only.as_ident().map(fold).unwrap_or_default();
-                let path = self.facts.effective_path(false);
-                Ok(path.into_iter().map(|schema| ObjectName::new(schema, &name)).collect())
-            }
-            _ => Ok(vec![self.object_name(name)?]),
-        }
-    }
-
-    /// The schema that CREATE uses for an unqualified name: the first of the search path that exists.
-    pub(crate) fn creation_schema(&self) -> String {
-        let path = self.facts.effective_path(false);
-        path.iter()
-            .find(|schema| self.snapshot.schemas.contains_key(*schema))
-            .cloned()
-            .unwrap_or_else(|| "public".into())
     }
 }
 

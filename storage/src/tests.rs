@@ -10,6 +10,7 @@ use catalog::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
 use catalog::segment::{Datum, DeletionVector, LiveSegment, PartitionKey, SegmentMeta};
 use catalog::snapshot::{RecentBatch, TableVersion};
 use catalog::sql_type::SqlType;
+use futures::TryStreamExt;
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::async_reader::AsyncFileReader;

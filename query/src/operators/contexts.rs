@@ -21,6 +21,7 @@ use super::resolution::symbol;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::arrays::ITEMS;
+use crate::functions::moments::{EXTRACT_BIGINT, EXTRACT_INTEGER, EXTRACT_SMALLINT, EXTRACT_WHOLE};
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
 use crate::pg_catalog::type_by_name;
 use crate::unknown_function::UnknownFunction;
@@ -43,8 +44,11 @@ const MOMENTS: [Oid; 4] = [1082, 1083, 1114, 1184];
 const INTERVAL: Oid = 1186;
 
 /// Functions that go by another name while a statement is planned.
-const RENAMED: [(&str, &str); 8] = [
-    ("extract_whole", "extract"),
+const RENAMED: [(&str, &str); 11] = [
+    (EXTRACT_WHOLE, "extract"),
+    (EXTRACT_SMALLINT, "extract"),
+    (EXTRACT_INTEGER, "extract"),
+    (EXTRACT_BIGINT, "extract"),
     ("extract_seconds", "extract"),
     ("extract_milliseconds", "extract"),
     ("extract_julian", "extract"),

@@ -5,7 +5,11 @@
 //!     GROUP BY ROLLUP (a, a::its type)          GROUP BY GROUPING SETS ((a, a'), (a, a'), ())
 
 use super::casts::without_own_casts;
+use super::lowering::Lowering;
 use super::sites::integer_literal;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr as Planned, GroupingSet};
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem};
 
@@ -67,7 +71,7 @@ fn distinct(set: Vec<Expr>) -> Vec<Expr> {
 
 /// Sets in which items that are the same value under two names, such as a column and a cast of it to its own type, stand
 /// together, as PostgreSQL takes them for one.
-pub(super) fn with_equal_items(sets: GroupingSet) -> GroupingSet {
+fn with_equal_items(sets: GroupingSet) -> GroupingSet {
     let bare = |item: &Planned| without_own_casts(item.clone().unalias());
     let items: Vec<Planned> = sets.distinct_expr().into_iter().cloned().collect();
     let has_equals = items
@@ -96,4 +100,50 @@ pub(super) fn with_equal_items(sets: GroupingSet) -> GroupingSet {
         set.extend(equals);
     }
     GroupingSet::GroupingSets(sets)
+}
+
+impl Lowering<'_> {
+    /// What is grouped by keeps its name, under which other nodes mean it.
+    pub(super) fn grouping_set(
+        &self,
+        sets: GroupingSet,
+        preserver: &NamePreserver,
+        schema: &DFSchema,
+    ) -> Result<Transformed<Planned>> {
+        let lowered = |items: Vec<Planned>| self.grouped(items, preserver, schema);
+        Ok(Transformed::yes(Planned::GroupingSet(with_equal_items(match sets {
+            GroupingSet::Rollup(items) => GroupingSet::Rollup(lowered(items)?),
+            GroupingSet::Cube(items) => GroupingSet::Cube(lowered(items)?),
+            GroupingSet::GroupingSets(sets) => {
+                GroupingSet::GroupingSets(sets.into_iter().map(lowered).collect::<Result<_>>()?)
+            }
+        }))))
+    }
+
+    /// `grouping(x)` names what is grouped by as the sets do.
+    pub(super) fn grouping_call(
+        &self,
+        expression: Planned,
+        preserver: &NamePreserver,
+        schema: &DFSchema,
+    ) -> Result<Planned> {
+        match expression {
+            Planned::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+                let name = call.params.args.iter().map(|argument| argument.schema_name().to_string());
+                let name = format!("grouping({})", name.collect::<Vec<_>>().join(","));
+                call.params.args = self.grouped(call.params.args, preserver, schema)?;
+                let call = Planned::AggregateFunction(call);
+                Ok(if call.schema_name().to_string() == name { call } else { call.alias(name) })
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn grouped(&self, items: Vec<Planned>, preserver: &NamePreserver, schema: &DFSchema) -> Result<Vec<Planned>> {
+        let items = items.into_iter().map(|item| {
+            let name = preserver.save(&item);
+            Ok(name.restore(item.transform_up(|part| self.expression(part, schema))?.data))
+        });
+        items.collect()
+    }
 }

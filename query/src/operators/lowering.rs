@@ -11,7 +11,6 @@ use super::casts::{CastContext, cast_call, cast_call_clamped, expression_field, 
 use super::date_bounds::{compared_casts, compared_dates};
 use super::document_lowering::{check_documents, refuse_grouped_json};
 use super::frames;
-use super::grouping_sets::with_equal_items;
 use super::in_lists::keep_lists_apart;
 use super::modifiers::{modified_value, unmodified};
 use super::prefixes::Prefix;
@@ -33,9 +32,7 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, Like, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, GroupingSet, LogicalPlan, Operator, ScalarUDF, Sort, lit, when,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, Sort, lit, when};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::sync::Arc;
 
@@ -106,45 +103,6 @@ impl Lowering<'_> {
         })
     }
 
-    /// What is grouped by keeps its name, under which other nodes mean it.
-    fn grouping_set(
-        &self,
-        sets: GroupingSet,
-        preserver: &NamePreserver,
-        schema: &DFSchema,
-    ) -> Result<Transformed<Expr>> {
-        let lowered = |items: Vec<Expr>| self.grouped(items, preserver, schema);
-        Ok(Transformed::yes(Expr::GroupingSet(with_equal_items(match sets {
-            GroupingSet::Rollup(items) => GroupingSet::Rollup(lowered(items)?),
-            GroupingSet::Cube(items) => GroupingSet::Cube(lowered(items)?),
-            GroupingSet::GroupingSets(sets) => {
-                GroupingSet::GroupingSets(sets.into_iter().map(lowered).collect::<Result<_>>()?)
-            }
-        }))))
-    }
-
-    /// `grouping(x)` names what is grouped by as the sets do.
-    fn grouping_call(&self, expression: Expr, preserver: &NamePreserver, schema: &DFSchema) -> Result<Expr> {
-        match expression {
-            Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
-                let name = call.params.args.iter().map(|argument| argument.schema_name().to_string());
-                let name = format!("grouping({})", name.collect::<Vec<_>>().join(","));
-                call.params.args = self.grouped(call.params.args, preserver, schema)?;
-                let call = Expr::AggregateFunction(call);
-                Ok(if call.schema_name().to_string() == name { call } else { call.alias(name) })
-            }
-            other => Ok(other),
-        }
-    }
-
-    fn grouped(&self, items: Vec<Expr>, preserver: &NamePreserver, schema: &DFSchema) -> Result<Vec<Expr>> {
-        let items = items.into_iter().map(|item| {
-            let name = preserver.save(&item);
-            Ok(name.restore(item.transform_up(|part| self.expression(part, schema))?.data))
-        });
-        items.collect()
-    }
-
     /// Intervals sort by their length, a month having thirty days.
     fn interval_key(&self, interval: Expr) -> Result<Transformed<Expr>> {
         let Some(function) = self.procedures.get(INTERVAL_LENGTH) else { return Ok(Transformed::no(interval)) };
@@ -152,7 +110,7 @@ impl Lowering<'_> {
         Ok(Transformed::yes(key))
     }
 
-    fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    pub(super) fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         match expression {
             Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<SiteCall>().is_some() => {
                 self.site(call, schema).map(Transformed::yes)
@@ -196,7 +154,7 @@ impl Lowering<'_> {
     }
 
     /// A function is bound to the overload that its arguments choose and to the session's time zone.
-    fn function(&self, call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
+    pub(super) fn function(&self, call: ScalarFunction, schema: &DFSchema) -> Result<Expr> {
         let ScalarFunction { func, args } = call;
         let types = args.iter().map(|argument| Ok(Argument::new(argument.clone(), None, schema)?.known));
         let types = types.collect::<Result<Vec<Operand>>>()?;
@@ -274,7 +232,13 @@ impl Lowering<'_> {
             SiteKind::Condition(construct) => self.condition(construct, next()),
             SiteKind::Checked(_) => Ok(next().expression),
             SiteKind::Modified(modifier) => return modified_value(next().expression, *modifier, schema),
-            SiteKind::Cast(to) => self.cast(next(), to),
+            SiteKind::Cast(to) => {
+                let operand = next();
+                match self.extracted_integer(&operand, to, schema)? {
+                    Some(integer) => Ok(integer),
+                    None => self.cast(operand, to),
+                }
+            }
             SiteKind::Elements { operator, all } => self.elements(operator, *all, next(), next()),
             SiteKind::Meeting(_) | SiteKind::SetArgument(_) => unreachable!("handled above"),
         };

@@ -28,6 +28,7 @@ mod date_bounds;
 mod document_lowering;
 mod elements;
 mod equal_filters;
+mod extractions;
 pub(crate) mod float_order;
 mod frames;
 mod grouping_sets;

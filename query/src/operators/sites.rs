@@ -15,6 +15,7 @@ use super::prefixes::Prefix;
 use super::variadic_calls::variadic_argument;
 use super::window_syntax;
 use crate::functions::json;
+use crate::functions::moments::EXTRACT_WHOLE;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
 use crate::functions::unicode::NORMAL_FORMS;
 use crate::pg_catalog::is_known_collation;
@@ -611,7 +612,7 @@ fn extract(field: &DateTimeField, from: Expr) -> Expr {
         "second" | "seconds" | "sec" | "secs" | "s" | "epoch" => "extract_seconds",
         "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" | "mseconds" => "extract_milliseconds",
         "julian" | "j" | "jd" => "extract_julian",
-        _ => "extract_whole",
+        _ => EXTRACT_WHOLE,
     };
     call(function, vec![Expr::Value(Value::SingleQuotedString(name).into()), from])
 }

@@ -5,6 +5,7 @@ use crate::engine::DATABASE;
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::{Extra, RowSet, ScanTable, external};
+use crate::statement_grammar::fold;
 use crate::{pg_catalog, view_reading};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
@@ -17,13 +18,46 @@ use datafusion::common::{Result, TableReference};
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::logical_expr::TableSource;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
+use datafusion::sql::sqlparser::ast;
 use std::sync::Arc;
 
 /// The deepest nesting of views over views.
 const VIEW_DEPTH_MAX: usize = 32;
 
 impl Planning {
-    pub(super) fn visible(&self, name: &str) -> Option<ObjectName> {
+    /// The tables, views and system relations that a reference may mean, resolved.
+    pub(crate) fn object_name(&self, name: &ast::ObjectName) -> std::result::Result<ObjectName, QueryError> {
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+        match parts.as_slice() {
+            [name] => Ok(self.visible(name).unwrap_or_else(|| ObjectName::new(self.creation_schema(), name))),
+            [schema, name] => Ok(ObjectName::new(schema, name)),
+            [database, schema, name] if database == DATABASE => Ok(ObjectName::new(schema, name)),
+            [..] => Err(cross_database(&parts.join("."))),
+        }
+    }
+
+    /// What a name can mean, the first of the search path first.
+    pub(crate) fn candidates(&self, name: &ast::ObjectName) -> std::result::Result<Vec<ObjectName>, QueryError> {
+        match name.0.as_slice() {
+            [only] => {
+                let name = only.as_ident().map(fold).unwrap_or_default();
+                let path = self.facts.effective_path(false);
+                Ok(path.into_iter().map(|schema| ObjectName::new(schema, &name)).collect())
+            }
+            _ => Ok(vec![self.object_name(name)?]),
+        }
+    }
+
+    /// The schema that CREATE uses for an unqualified name: the first of the search path that exists.
+    pub(crate) fn creation_schema(&self) -> String {
+        let path = self.facts.effective_path(false);
+        path.iter()
+            .find(|schema| self.snapshot.schemas.contains_key(*schema))
+            .cloned()
+            .unwrap_or_else(|| "public".into())
+    }
+
+    fn visible(&self, name: &str) -> Option<ObjectName> {
         let candidates = self.facts.effective_path(false).into_iter().map(|schema| ObjectName::new(schema, name));
         { candidates }.find(|candidate| self.snapshot.names.contains_key(candidate))
     }

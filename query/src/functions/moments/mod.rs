@@ -35,15 +35,23 @@ pub(super) use series::{MomentSeries, interpolated, span_micros};
 
 use super::overload::{Function, Kernel, Kind, Overload};
 use Kind::{
-    Bool, Date, Float8, Int4, Interval, Numeric, NumericOfScale, Text, Time, Timestamp, TimestampTz, WideNumericOfScale,
+    Bool, Date, Float8, Int2, Int4, Int8, Interval, Numeric, NumericOfScale, Text, Time, Timestamp, TimestampTz,
+    WideNumericOfScale,
 };
 use arithmetic::Direction::{Earlier, Later};
 use arithmetic::{combine_spans, compare_spans, count_days, map_spans, scale_spans, swapped};
-use parts::{Source, float_part, numeric_part};
+use arrow::datatypes::{ArrowPrimitiveType, Int16Type, Int32Type, Int64Type};
+use parts::{Source, float_part, integer_part, numeric_part};
 pub(crate) use precision::rounded_moments;
 use span::Span;
 use std::cmp::Ordering;
 
+/// EXTRACT of fields without fractions.
+pub(crate) const EXTRACT_WHOLE: &str = "extract_whole";
+/// Such an EXTRACT and a cast to an integer in one.
+pub(crate) const EXTRACT_SMALLINT: &str = "extract@smallint";
+pub(crate) const EXTRACT_INTEGER: &str = "extract@integer";
+pub(crate) const EXTRACT_BIGINT: &str = "extract@bigint";
 /// The function that an interval's order goes by: its microseconds, a month having thirty days.
 pub(crate) const INTERVAL_LENGTH: &str = "interval_length";
 /// The function that rounds a moment or an interval to some digits of a second.
@@ -253,7 +261,10 @@ fn extractions() -> Vec<Function> {
         Overload::new(&[Text, Interval], Float8, |columns, call| float_part(columns, call, Source::Interval)),
     ];
     vec![
-        Function::stable("extract_whole", extraction::<0>(NumericOfScale(0))),
+        Function::stable(EXTRACT_WHOLE, extraction::<0>(NumericOfScale(0))),
+        Function::stable(EXTRACT_SMALLINT, whole_extraction::<Int16Type>(Int2)),
+        Function::stable(EXTRACT_INTEGER, whole_extraction::<Int32Type>(Int4)),
+        Function::stable(EXTRACT_BIGINT, whole_extraction::<Int64Type>(Int8)),
         Function::stable("extract_milliseconds", extraction::<3>(NumericOfScale(3))),
         Function::stable("extract_seconds", seconds()),
         // The Julian day of a timestamp: PostgreSQL divides to twenty decimals, and to more in the first seconds of a day.
@@ -284,6 +295,21 @@ fn extraction<const SCALE: u8>(result: Kind) -> Vec<Overload> {
         Overload::new(&[Text, Interval], result, |columns, call| {
             numeric_part::<SCALE>(columns, call, Source::Interval)
         }),
+    ]
+}
+
+fn whole_extraction<R: ArrowPrimitiveType>(result: Kind) -> Vec<Overload>
+where
+    R::Native: TryFrom<i128>,
+{
+    vec![
+        Overload::new(&[Text, TimestampTz], result, |columns, call| {
+            integer_part::<R>(columns, call, Source::TimestampTz)
+        }),
+        Overload::new(&[Text, Timestamp], result, |columns, call| integer_part::<R>(columns, call, Source::Timestamp)),
+        Overload::new(&[Text, Date], result, |columns, call| integer_part::<R>(columns, call, Source::Date)),
+        Overload::new(&[Text, Time], result, |columns, call| integer_part::<R>(columns, call, Source::Time)),
+        Overload::new(&[Text, Interval], result, |columns, call| integer_part::<R>(columns, call, Source::Interval)),
     ]
 }
 

@@ -15,7 +15,7 @@ use super::zones::{NamedClocks, ZoneClock};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::Call;
 use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringViewArray};
-use arrow::datatypes::{Decimal128Type, Float64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Decimal128Type, Float64Type, TimestampMicrosecondType};
 use std::sync::Arc;
 
 const NUMERIC_PRECISION: u8 = 38;
@@ -118,6 +118,24 @@ pub(super) fn numeric_part<const SCALE: u8>(arguments: &[ArrayRef], call: &Call,
     let column = part::<Decimal128Type>(arguments, call, source, |part| part.unscaled(u32::from(SCALE)))?;
     let column = column.with_precision_and_scale(NUMERIC_PRECISION, SCALE as i8);
     Ok(Arc::new(column.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?))
+}
+
+/// EXTRACT of a field without fractions as an integer.
+pub(super) fn integer_part<R: ArrowPrimitiveType>(arguments: &[ArrayRef], call: &Call, source: Source) -> Column
+where
+    R::Native: TryFrom<i128>,
+{
+    let integer =
+        |whole: i128| R::Native::try_from(whole).map_err(|_| Failure::IntegerRange(integer_name(&R::DATA_TYPE)));
+    Ok(Arc::new(part::<R>(arguments, call, source, |part| part.unscaled(0)?.map(integer).transpose())?))
+}
+
+fn integer_name(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Int16 => "smallint",
+        DataType::Int32 => "integer",
+        _ => "bigint",
+    }
 }
 
 /// date_part.
