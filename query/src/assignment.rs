@@ -131,6 +131,9 @@ fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
         Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Jsonb, Numeric, Time, Timestamp, TimestampTz,
     };
     let number = |sql_type: &SqlType| matches!(sql_type, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric { .. });
+    if let (SqlType::Array(from), SqlType::Array(to)) = (from, to) {
+        return is_assignable(from, to);
+    }
     from.oid() == to.oid()
         || is_text(to)
         || (number(from) && number(to))

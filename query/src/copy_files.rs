@@ -108,10 +108,6 @@ pub(crate) fn new_path(engine: &Engine, name: &str) -> Result<PathBuf, QueryErro
     if path.is_dir() {
         return Err(QueryError::new(ErrorKind::WrongObjectType, format!("\"{}\" is a directory", full.display())));
     }
-    if Packing::of(&path) == Packing::Parquet {
-        return Err(QueryError::unsupported("COPY to a Parquet file")
-            .hint("The files that meridian.segments names are Parquet; or write csv."));
-    }
     Ok(path)
 }
 

@@ -80,6 +80,12 @@ pub(crate) async fn start(
         CopyEndpoint::File(pattern) => Some(copy_files::files(&session.engine, pattern)?),
         CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY from a program")),
     };
+    if files.is_none() && copy.options.format == CopyFileFormat::Parquet {
+        let error = QueryError::unsupported("COPY FROM STDIN of a Parquet file");
+        return Err(
+            error.hint("A Parquet file is read from its end: name a file of the server, or use meridian import.")
+        );
+    }
     let for_parquet = files.as_deref().map(|files| parquet_statement(copy, files)).transpose()?.flatten();
     let copy = for_parquet.as_ref().unwrap_or(copy);
     let mut planning = session.planning()?;
@@ -103,7 +109,15 @@ pub(crate) async fn start(
 
 /// The statement that loads Parquet files: their columns by name, as lines of the text format.
 fn parquet_statement(copy: &CopyStatement, files: &[PathBuf]) -> Result<Option<CopyStatement>, QueryError> {
-    let Some(first) = files.iter().find(|path| copy_files::is_parquet(path)) else { return Ok(None) };
+    let Some(first) = files.iter().find(|path| copy_files::is_parquet(path)) else {
+        return match copy.options.format {
+            CopyFileFormat::Parquet => {
+                let message = "the name of a Parquet file ends in .parquet";
+                Err(QueryError::new(ErrorKind::InvalidParameterValue, message))
+            }
+            _ => Ok(None),
+        };
+    };
     if !files.iter().all(|path| copy_files::is_parquet(path)) {
         let message = "COPY takes either Parquet files or others";
         return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));

@@ -1,6 +1,5 @@
-//! COPY TO: a table, view, query or the rows that a writer returns, as lines of text or csv or as binary records.
+//! COPY TO: a table, view, query or the rows that a writer returns, as lines of text or csv, as binary records or as Parquet.
 
-use crate::copy_files;
 use crate::copy_format::{
     CopyDirection, CopyEncoder, CopyEndpoint, CopyFileFormat, CopySource, CopyStatement, EncodedLines,
 };
@@ -11,10 +10,11 @@ use crate::execution::joined;
 use crate::insert::named_columns;
 use crate::planner::Planning;
 use crate::prepared::Prepared;
-use crate::response::{CommandTag, CopyOutChunk, Format, Response};
+use crate::response::{CommandTag, CopyOutChunk, Format, Response, ResultColumn};
 use crate::row_filter::alone_at;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind, parse};
+use crate::{copy_files, copy_parquet};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
 use catalog::ids::ObjectId;
@@ -42,7 +42,13 @@ pub(crate) async fn run(
 ) -> Result<Response, QueryError> {
     let file = match &copy.endpoint {
         CopyEndpoint::Stdout | CopyEndpoint::Stdin => None,
-        CopyEndpoint::File(name) => Some(copy_files::new_path(&session.engine, name)?),
+        CopyEndpoint::File(name) => {
+            let path = copy_files::new_path(&session.engine, name)?;
+            if copy_files::is_parquet(&path) {
+                check_parquet_format(copy.options.format)?;
+            }
+            Some(path)
+        }
         CopyEndpoint::Program(_) => return Err(QueryError::unsupported("COPY to a program")),
     };
     let planning = session.planning()?;
@@ -65,9 +71,48 @@ pub(crate) async fn run(
     let Response::Rows { columns, stream: rows, .. } = answer else {
         return Err(QueryError::new(ErrorKind::Internal, "a query of COPY gave no rows"));
     };
-    let encoder = CopyEncoder::new(&columns, &copy.options, session.output_style())?;
     let kind = if file.is_some() { "FILE" } else { "PIPE" };
     let progress = session.begin_copy(CopyProgress::new("COPY TO", kind, relation));
+    let is_parquet =
+        copy.options.format == CopyFileFormat::Parquet || file.as_deref().is_some_and(copy_files::is_parquet);
+    let pieces = if is_parquet {
+        let context = planning.cast_context();
+        copy_parquet::file_of(session, &columns, rows, context)?
+    } else {
+        lines_of(session, copy, &columns, rows)?
+    };
+    let stream = pieces.inspect_ok(move |piece| {
+        progress.add_bytes(piece.bytes.len());
+        progress.add_rows(piece.rows as usize);
+    });
+    let stream = stream.boxed();
+    if let Some(path) = file {
+        return Ok(Response::Command(CommandTag::Rows("COPY", write(session, &path, stream).await?)));
+    }
+    let is_binary = matches!(copy.options.format, CopyFileFormat::Binary | CopyFileFormat::Parquet);
+    let format = if is_binary { Format::Binary } else { Format::Text };
+    Ok(Response::CopyOut { columns: columns.len(), format, stream })
+}
+
+/// The name of a file says that it is Parquet; the options must not say that it is something else.
+fn check_parquet_format(format: CopyFileFormat) -> Result<(), QueryError> {
+    match format {
+        CopyFileFormat::Text | CopyFileFormat::Parquet => Ok(()),
+        CopyFileFormat::Csv | CopyFileFormat::Binary => {
+            let message = "the name of a Parquet file ends in .parquet, and other formats are not written into one";
+            Err(QueryError::new(ErrorKind::InvalidParameterValue, message))
+        }
+    }
+}
+
+/// Rows as lines of text or csv, or as binary records.
+fn lines_of(
+    session: &Session,
+    copy: &CopyStatement,
+    columns: &[ResultColumn],
+    rows: BoxStream<'static, Result<RecordBatch, QueryError>>,
+) -> Result<BoxStream<'static, Result<CopyOutChunk, QueryError>>, QueryError> {
+    let encoder = CopyEncoder::new(columns, &copy.options, session.output_style())?;
     let around = |bytes: Option<Vec<u8>>| {
         bytes.map(|bytes| Ok(CopyOutChunk { ends: vec![bytes.len()], bytes: Bytes::from(bytes), rows: 0 }))
     };
@@ -78,16 +123,8 @@ pub(crate) async fn run(
         let work = engine.compute().spawn(async move { encoded(&encoder, &batch?) });
         async move { joined(work.await) }
     });
-    let lines = lines.buffered(BATCHES_AHEAD_MAX).inspect_ok(move |chunk| {
-        progress.add_bytes(chunk.bytes.len());
-        progress.add_rows(chunk.rows as usize);
-    });
-    let stream = futures::stream::iter(header).chain(lines).chain(futures::stream::iter(trailer)).boxed();
-    if let Some(path) = file {
-        return Ok(Response::Command(CommandTag::Rows("COPY", write(session, &path, stream).await?)));
-    }
-    let format = if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text };
-    Ok(Response::CopyOut { columns: columns.len(), format, stream })
+    let lines = lines.buffered(BATCHES_AHEAD_MAX);
+    Ok(futures::stream::iter(header).chain(lines).chain(futures::stream::iter(trailer)).boxed())
 }
 
 fn encoded(encoder: &CopyEncoder, batch: &RecordBatch) -> Result<CopyOutChunk, QueryError> {

@@ -14,6 +14,7 @@ use crate::join_keys::{self, JoinKeys};
 use crate::kept_states::KeptStates;
 use crate::keys::index::KeyIndexes;
 use crate::notifications::{Channels, watch_views};
+use crate::null_calls::NullCalls;
 use crate::operators::call::Procedures;
 use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
@@ -347,7 +348,8 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
 }
 
 /// DataFusion's rules, but for the one that sums sums: a sum's type depends on its argument's. Those that find the keys of joins and
-/// the places of filters are our own, and one of ours takes equal conditions together before they are simplified.
+/// the places of filters are our own, and two of ours go before they are simplified: one takes equal conditions together, one knows what is
+/// NULL without being computed.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
     let rules = rules.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
@@ -357,7 +359,7 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         _ => rule,
     };
     let before = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
-        equal_conditions::FOLLOWED_BY => vec![Arc::new(EqualConditions) as _, rule],
+        equal_conditions::FOLLOWED_BY => vec![Arc::new(NullCalls) as _, Arc::new(EqualConditions) as _, rule],
         _ => vec![rule],
     };
     rules.map(own).flat_map(before).collect()

@@ -6,11 +6,11 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
+//!     statements       statement, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
-//!                      subqueries, join_keys, filter_places, filter_moves, equal_conditions, unknown_function, query_places, engine_error
+//!                      subqueries, join_keys, filter_places, filter_moves, equal_conditions, null_calls, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
-//!                      copy_labels, copy_lines, copy_files, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
+//!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading
 //!     background       background, view_folding
@@ -23,6 +23,7 @@ pub mod copy_format;
 pub mod copy_in;
 pub mod error;
 pub mod functions;
+pub mod operators;
 pub mod pg_catalog;
 pub mod response;
 pub mod types;
@@ -43,6 +44,7 @@ mod copy_files;
 mod copy_labels;
 mod copy_lines;
 mod copy_out;
+mod copy_parquet;
 mod copy_progress;
 mod copy_rejects;
 mod copy_target;
@@ -51,6 +53,7 @@ mod datum;
 mod declared_partitions;
 mod definitions;
 mod derived_tables;
+mod dialect;
 mod dispatch;
 mod dropped_partitions;
 mod dropping;
@@ -72,7 +75,7 @@ mod merge;
 mod merged_joins;
 mod modify;
 mod notifications;
-mod operators;
+mod null_calls;
 mod output_names;
 mod parameter_types;
 mod plain_indexes;

@@ -6,6 +6,7 @@
 
 use crate::copy_format::{CopyStatement, parse_copy};
 use crate::declared_partitions::PartitionMethod;
+use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::merge::Merge;
 use crate::modify::Modification;
@@ -14,7 +15,6 @@ use crate::statement_grammar as grammar;
 use crate::statement_grammar::altering::Alteration;
 use crate::statement_grammar::deriving::{CreateTableAs, Like};
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::sync::Arc;
@@ -368,7 +368,7 @@ pub(crate) fn parse_with<T>(
     tokens: &[TokenWithSpan],
     body: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, QueryError> {
-    let dialect = PostgreSqlDialect {};
+    let dialect = StatementDialect;
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens.to_vec());
     let parsed = body(&mut parser).map_err(|error| syntax_error(source, error))?;
@@ -414,7 +414,7 @@ fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
         )
         .position(Some(source[..zero].chars().count() + 1)));
     }
-    let dialect = PostgreSqlDialect {};
+    let dialect = StatementDialect;
     Tokenizer::new(&dialect, source).tokenize_with_location().map_err(|error| {
         let position = position_of(source, error.location);
         let rest = position.map_or("", |position| tail(source, position));

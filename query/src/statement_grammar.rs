@@ -3,6 +3,7 @@
 //! A [`Words`] walks over the tokens of one statement without its white space. Each rule either takes a statement whole or
 //! leaves it to sqlparser; nothing is matched as text.
 
+use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_tokens};
@@ -11,7 +12,6 @@ use crate::statement::{
     StatementKind, is_blank, near, parse_piece, parse_with,
 };
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use deriving::{create_from, take_into};
@@ -547,7 +547,7 @@ impl Words<'_> {
 
 /// `VALUES (DEFAULT)`
 fn default_row() -> Result<Box<ast::Query>, QueryError> {
-    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql("VALUES (DEFAULT)");
+    let parser = Parser::new(&StatementDialect).try_with_sql("VALUES (DEFAULT)");
     parser
         .and_then(|mut parser| parser.parse_query())
         .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))

@@ -69,6 +69,26 @@ async fn of_two_loads_with_one_label_one_wins() {
     }
 }
 
+/// A table of every kind of column, written as Parquet and loaded again.
+async fn parquet_comes_back(session: &Session) {
+    let columns = "n bigint, d numeric(12,2), v varchar(5), c char(3), at timestamptz, i interval, u uuid, b bytea, j jsonb, a int[]";
+    session.run(&format!("CREATE TABLE kinds ({columns})")).await.unwrap();
+    let row = "1, 12.34, 'v', 'c', '2025-01-02 03:04:05.678+02', '1 mon 2 days', '550e8400-e29b-41d4-a716-446655440000', \
+               '\\xdead', '{\"a\": 1}', '{1,NULL}'";
+    session.run(&format!("INSERT INTO kinds VALUES ({row}), (2)")).await.unwrap();
+    assert_eq!(session.run("COPY kinds TO 'kinds.parquet'").await.unwrap().count(), 2);
+    session.run("CREATE TABLE back (LIKE kinds)").await.unwrap();
+    assert_eq!(session.run("COPY back FROM 'kinds.parquet'").await.unwrap().count(), 2);
+    let difference = session.rows("SELECT * FROM kinds EXCEPT ALL SELECT * FROM back").await.unwrap();
+    assert!(difference.is_empty(), "{difference:?}");
+    session.run("DROP TABLE back").await.unwrap();
+    let twice = session.run("COPY (SELECT 1 AS a, 2 AS a) TO 'twice.parquet'").await.unwrap_err();
+    assert!(twice.has_code("42701"), "{twice}");
+    let csv = session.run("COPY kinds TO 'kinds.parquet' (FORMAT csv)").await.unwrap_err();
+    assert!(csv.has_code("22023"), "{csv}");
+    assert!(session.run("COPY kinds FROM STDIN (FORMAT parquet)").await.unwrap_err().has_code("0A000"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn files_of_the_server_stay_below_their_directory() {
     let folder = TempDir::new().unwrap();
@@ -106,6 +126,7 @@ async fn files_of_the_server_stay_below_their_directory() {
         assert!(difference.is_empty(), "{name}: {difference:?}");
         session.run("DROP TABLE back").await.unwrap();
     }
+    parquet_comes_back(&session).await;
     let escaped = session.run("COPY t TO '../out.csv'").await.unwrap_err();
     assert!(escaped.has_code("42501"), "{escaped}");
     let failed = session.run("COPY (SELECT 1 / (a - 8) FROM t) TO 'failed.csv'").await.unwrap_err();

@@ -7,14 +7,20 @@ use arrow::datatypes::SchemaRef;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::ZstdLevel;
+use parquet::file::properties::WriterProperties;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 const BATCH_ROWS: usize = 8192;
 const ZSTD_LEVEL: i32 = 3;
+/// The most rows and bytes of a row group of a Parquet file that is written.
+const ROW_GROUP_ROWS: usize = 122_880;
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// How a file is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +83,38 @@ impl ParquetRows {
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns.iter().copied());
         let reader: ParquetRecordBatchReader = self.builder.with_projection(mask).build().map_err(io::Error::other)?;
         Ok(reader.map(|batch| batch.map_err(io::Error::other)))
+    }
+}
+
+/// Encodes batches as one Parquet file, of which bytes come out as they are complete.
+pub struct ParquetBytes {
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl ParquetBytes {
+    /// Begins a file with these columns. Nested and plain Arrow types that Parquet has a logical type for are taken.
+    pub fn new(schema: SchemaRef) -> io::Result<Self> {
+        let properties = WriterProperties::builder()
+            .set_compression(parquet::basic::Compression::ZSTD(
+                ZstdLevel::try_new(ZSTD_LEVEL).map_err(io::Error::other)?,
+            ))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+        // Other readers go by the types of Parquet alone.
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(io::Error::other)?;
+        Ok(Self { writer })
+    }
+
+    /// Adds rows and takes the bytes that are complete, none for most batches.
+    pub fn write(&mut self, batch: &RecordBatch) -> io::Result<Vec<u8>> {
+        self.writer.write(batch).map_err(io::Error::other)?;
+        Ok(std::mem::take(self.writer.inner_mut()))
+    }
+
+    /// The bytes of the file's end.
+    pub fn finish(self) -> io::Result<Vec<u8>> {
+        self.writer.into_inner().map_err(io::Error::other)
     }
 }
 

@@ -60,7 +60,9 @@ impl CopyEncoder {
             match self.options.format {
                 CopyFileFormat::Csv if self.needs_quotes(name, single) => self.push_quoted(&mut line, name),
                 CopyFileFormat::Csv => line.extend_from_slice(name),
-                CopyFileFormat::Text | CopyFileFormat::Binary => self.push_text(&mut line, name),
+                CopyFileFormat::Text | CopyFileFormat::Binary | CopyFileFormat::Parquet => {
+                    self.push_text(&mut line, name)
+                }
             }
         }
         line.push(b'\n');
@@ -156,7 +158,7 @@ impl CopyEncoder {
                 self.push_quoted(out, value)
             }
             CopyFileFormat::Csv => out.extend_from_slice(value),
-            CopyFileFormat::Text | CopyFileFormat::Binary => self.push_text(out, value),
+            CopyFileFormat::Text | CopyFileFormat::Binary | CopyFileFormat::Parquet => self.push_text(out, value),
         }
     }
 
@@ -170,7 +172,7 @@ impl CopyEncoder {
     fn is_plain(&self, column: &EncodedColumn) -> bool {
         let bytes = &column.bytes;
         match self.options.format {
-            CopyFileFormat::Text | CopyFileFormat::Binary => {
+            CopyFileFormat::Text | CopyFileFormat::Binary | CopyFileFormat::Parquet => {
                 bytes.iter().all(|byte| self.escapes[usize::from(*byte)] == 0)
             }
             CopyFileFormat::Csv => {

@@ -18,6 +18,8 @@ pub enum CopyFileFormat {
     Text,
     Csv,
     Binary,
+    /// A Parquet file.
+    Parquet,
 }
 
 /// What the first line is.
@@ -192,7 +194,7 @@ impl Said {
         match option.name.as_str() {
             "format" => {
                 let format = text_of(option)?;
-                if !matches!(format.as_str(), "text" | "csv" | "binary") {
+                if !matches!(format.as_str(), "text" | "csv" | "binary" | "parquet") {
                     return Err(at(
                         option,
                         ErrorKind::InvalidParameterValue,
@@ -223,8 +225,9 @@ impl Said {
 
     fn check(self, direction: CopyDirection) -> Result<CopyOptions, QueryError> {
         let binary = self.format.as_deref() == Some("binary");
-        if binary {
-            self.check_binary()?;
+        let parquet = self.format.as_deref() == Some("parquet");
+        if binary || parquet {
+            self.check_binary(if binary { "BINARY" } else { "PARQUET" })?;
         }
         let csv = self.format.as_deref() == Some("csv");
         let delimiter = self.check_delimiter(csv)?;
@@ -253,9 +256,10 @@ impl Said {
             return Err(unsupported("cannot use \"match\" with HEADER in COPY TO"));
         }
         Ok(CopyOptions {
-            format: match (csv, binary) {
-                (true, _) => CopyFileFormat::Csv,
-                (_, true) => CopyFileFormat::Binary,
+            format: match self.format.as_deref() {
+                Some("csv") => CopyFileFormat::Csv,
+                Some("binary") => CopyFileFormat::Binary,
+                Some("parquet") => CopyFileFormat::Parquet,
                 _ => CopyFileFormat::Text,
             },
             freeze: self.freeze.unwrap_or(false),
@@ -280,18 +284,21 @@ impl Said {
         })
     }
 
-    fn check_binary(&self) -> Result<(), QueryError> {
+    /// Formats that are no lines have none of their options.
+    fn check_binary(&self, mode: &str) -> Result<(), QueryError> {
+        let refused =
+            |option: &str| QueryError::new(ErrorKind::Syntax, format!("cannot specify {option} in {mode} mode"));
         if self.delimiter.is_some() {
-            return Err(QueryError::new(ErrorKind::Syntax, "cannot specify DELIMITER in BINARY mode"));
+            return Err(refused("DELIMITER"));
         }
         if self.null.is_some() {
-            return Err(QueryError::new(ErrorKind::Syntax, "cannot specify NULL in BINARY mode"));
+            return Err(refused("NULL"));
         }
         if self.default.is_some() {
-            return Err(QueryError::new(ErrorKind::Syntax, "cannot specify DEFAULT in BINARY mode"));
+            return Err(refused("DEFAULT"));
         }
         if self.header.is_some_and(|header| header != CopyHeader::Absent) {
-            return Err(unsupported("cannot specify HEADER in BINARY mode"));
+            return Err(unsupported(format!("cannot specify HEADER in {mode} mode")));
         }
         Ok(())
     }

@@ -164,7 +164,8 @@ fn summed(data_type: &DataType) -> Option<DataType> {
         | DataType::Float32
         | DataType::Float64
         | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => data_type.clone(),
+        | DataType::Decimal256(..)
+        | DataType::Time64(_) => data_type.clone(),
         _ => return None,
     })
 }

@@ -88,7 +88,8 @@ pub(super) fn sum_type(data_type: &DataType) -> Option<DataType> {
         DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
             DataType::Decimal256(WIDE_DIGITS_MAX, *scale)
         }
-        DataType::Interval(IntervalUnit::MonthDayNano) => data_type.clone(),
+        // Lowering makes intervals of times.
+        DataType::Interval(_) | DataType::Time64(_) => DataType::Interval(IntervalUnit::MonthDayNano),
         _ => return None,
     })
 }

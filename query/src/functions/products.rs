@@ -17,6 +17,8 @@ use std::sync::{Arc, LazyLock};
 
 /// The digits after the point that a product of quotients keeps: those of two quotients below one.
 pub(crate) const PRODUCT_SCALE: i8 = 40;
+/// The function that `*` of such numerics becomes.
+pub(crate) const PRODUCT: &str = "meridian_multiply";
 const WIDE_DIGITS: u8 = 76;
 
 static MULTIPLY_FUNCTION: LazyLock<Arc<ScalarUDF>> =
@@ -50,7 +52,7 @@ impl RoundedProduct {
 
 impl ScalarUDFImpl for RoundedProduct {
     fn name(&self) -> &str {
-        "meridian_multiply"
+        PRODUCT
     }
 
     fn signature(&self) -> &Signature {

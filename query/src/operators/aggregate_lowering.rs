@@ -5,6 +5,7 @@ use super::lowering::{Argument, Lowering};
 use super::modifiers::unmodified;
 use super::resolution::{Operand, oid_of};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::aggregates::AVERAGED;
 use crate::functions::array_aggregates::of_arrays;
 use crate::functions::overload::{common_element, no_function};
 use crate::functions::string_aggregate;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 
 /// Window functions that give back a value of their first argument.
 const VALUES_GIVEN_BACK: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
+
+/// Aggregates of intervals that take times too.
+const TIMES_AS_INTERVALS: [&str; 3] = ["percentile_cont", "sum", AVERAGED];
 
 /// The array_agg of arrays, where the arguments are some.
 fn array_aggregate(
@@ -39,15 +43,20 @@ impl Lowering<'_> {
         if let Some(chosen) = array_aggregate(&call.func, &call.params.args, schema)? {
             call.func = chosen;
         }
-        if call.func.name() == "percentile_cont"
-            && let Some(value) = call.params.args.first_mut()
-        {
-            let times = Argument::new(value.clone(), None, schema)?;
-            if times.known == Some(SqlType::Time) {
-                *value = self.met(times, &SqlType::Interval).map_err(external)?;
-            }
+        if TIMES_AS_INTERVALS.contains(&call.func.name()) {
+            self.times_as_intervals(&mut call.params.args, schema)?;
         }
         Ok(call)
+    }
+
+    /// Aggregates that know intervals and not times take a time for one.
+    fn times_as_intervals(&self, arguments: &mut [Expr], schema: &DFSchema) -> Result<()> {
+        let Some(value) = arguments.first_mut() else { return Ok(()) };
+        let times = Argument::new(value.clone(), None, schema)?;
+        if matches!(times.known, Some(SqlType::Time)) {
+            *value = self.met(times, &SqlType::Interval).map_err(external)?;
+        }
+        Ok(())
     }
 
     pub(super) fn chosen_window(
@@ -64,6 +73,9 @@ impl Lowering<'_> {
             && let Some(value) = call.params.args.first_mut()
         {
             *value = unmodified(std::mem::take(value), schema)?;
+        }
+        if TIMES_AS_INTERVALS.contains(&call.fun.name()) {
+            self.times_as_intervals(&mut call.params.args, schema)?;
         }
         let moves = !call.params.window_frame.start_bound.is_unbounded();
         if let WindowFunctionDefinition::AggregateUDF(function) = &call.fun

@@ -21,7 +21,7 @@ use std::num::FpCategory;
 use std::sync::Arc;
 
 /// `left operator right` over operands of the types it was resolved for.
-pub(crate) fn arithmetic_call(operator: Operator, left: Expr, right: Expr, result: DataType) -> Expr {
+pub fn arithmetic_call(operator: Operator, left: Expr, right: Expr, result: DataType) -> Expr {
     let function = Arithmetic { operator, result, signature: Signature::any(2, Volatility::Immutable) };
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![left, right]))
 }

@@ -4,6 +4,7 @@
 //! So these compute with arrays of text, and what they give is named again:
 //!
 //!     max(varchar[])     max(varchar[]::text[])::varchar[]
+//!     varchar[][2:]      (varchar[]::text[])[2:]::varchar[]
 //!     array_agg(char(3)) array_agg(char(3))::char(3)[]
 
 use super::casts::{CastContext, cast_call};
@@ -12,6 +13,7 @@ use arrow::datatypes::Field;
 use catalog::sql_type::SqlType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, Subquery};
 use std::sync::Arc;
@@ -63,6 +65,19 @@ pub(super) fn subquery_with_item_types(subquery: Subquery, context: &CastContext
     let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).project(vec![shown])?.build()?;
     let inner = Expr::ScalarSubquery(subquery.with_plan(Arc::new(plan)));
     Ok(cast_call(inner, plain, array, context))
+}
+
+/// A slice of an array; of one whose items are named, it is taken from texts.
+pub(super) fn slice_with_item_types(
+    mut slice: ScalarFunction,
+    schema: &DFSchema,
+    context: &CastContext,
+) -> Result<Expr> {
+    let (_, field) = slice.args[0].to_field(schema)?;
+    let Some(item) = named_item(&field) else { return Ok(Expr::ScalarFunction(slice)) };
+    let (plain, array) = (SqlType::Array(Box::new(SqlType::Text)), SqlType::Array(Box::new(item)));
+    slice.args[0] = cast_call(std::mem::take(&mut slice.args[0]), array.clone(), plain.clone(), context);
+    Ok(cast_call(Expr::ScalarFunction(slice), plain, array, context))
 }
 
 /// The type of the items of an array that says it in their metadata.

@@ -578,6 +578,8 @@ impl ScalarUDFImpl for CastFunction {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let context = CastContext { zone: self.zone, ..CastContext::from_options(&args.config_options) };
         let convert = |array: &ArrayRef| match (&self.from, self.is_clamped) {
+            // The optimiser asks what becomes of columns that hold nothing.
+            _ if *array.data_type() == DataType::Null => Ok(new_null_array(&self.to.data_type(), array.len())),
             (SqlType::Timestamp, true) => Ok(with_utc(&map_moments(array, |local| to_instant(local, &context.zone)))),
             (_, true) => cast_array(&within_timestamps(array), &self.from, &self.to, &context).map_err(external),
             (_, false) => cast_array(array, &self.from, &self.to, &context).map_err(external),

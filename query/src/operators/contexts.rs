@@ -208,9 +208,14 @@ pub(super) fn function(called: &str, arguments: &[Oid]) -> Result<Vec<Oid>, Quer
     Ok(known_function(called, arguments)?.unwrap_or_else(|| vec![TEXT; arguments.len()]))
 }
 
+/// The name that the user gave a function which is planned under another one.
+pub(crate) fn shown_name(planned: &str) -> &str {
+    RENAMED.iter().find(|(name, _)| *name == planned).map_or(planned, |(_, known)| known)
+}
+
 /// The same; `None` for a function that PostgreSQL does not have.
 pub(crate) fn known_function(called: &str, arguments: &[Oid]) -> Result<Option<Vec<Oid>>, QueryError> {
-    let known = RENAMED.iter().find(|(planned, _)| *planned == called).map_or(called, |(_, known)| known);
+    let known = shown_name(called);
     // The name of a type, called with one value, casts it.
     if arguments == [UNKNOWN]
         && let Some(cast) = type_by_name(known)

@@ -5,7 +5,7 @@
 //! is read by that type's reader here, once, and what cannot be read is an error at the literal.
 
 use super::arithmetic::{arithmetic_call, exclusive_or};
-use super::array_items::{subquery_with_item_types, with_item_types};
+use super::array_items::{slice_with_item_types, subquery_with_item_types, with_item_types};
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
 use super::casts::{CastContext, cast_call, cast_call_clamped, expression_field, is_text, literal};
 use super::date_bounds::{compared_casts, compared_dates};
@@ -126,7 +126,13 @@ impl Lowering<'_> {
                 self.function(call, schema).map(Transformed::yes)
             }
             Expr::ScalarFunction(call) if matches!(call.func.name(), "array_element" | "array_slice") => {
-                Ok(Transformed::yes(subscripted(call)?))
+                let is_slice = call.func.name() == "array_slice";
+                let subscripted = subscripted(call)?;
+                Ok(Transformed::yes(if is_slice {
+                    slice_with_item_types(subscripted, schema, self.context)?
+                } else {
+                    Expr::ScalarFunction(subscripted)
+                }))
             }
             Expr::ScalarFunction(call) => {
                 check_documents(&call, schema)?;
@@ -599,7 +605,7 @@ fn with_distinct_keys(mut sort: Sort) -> Sort {
 }
 
 /// Subscripts are positions from 1: what is before the first is not there, while DataFusion counts it from the end.
-fn subscripted(call: ScalarFunction) -> Result<Expr> {
+fn subscripted(call: ScalarFunction) -> Result<ScalarFunction> {
     let ScalarFunction { func, mut args } = call;
     let is_element = func.name() == "array_element";
     for (position, argument) in args.iter_mut().enumerate().skip(1).take(2) {
@@ -612,7 +618,7 @@ fn subscripted(call: ScalarFunction) -> Result<Expr> {
             _ => when(before, lit(0_i64)).otherwise(place)?,
         };
     }
-    Ok(Expr::ScalarFunction(ScalarFunction { func, args }))
+    Ok(ScalarFunction { func, args })
 }
 
 /// Functions that lowering gives their overload and time zone.

@@ -117,13 +117,15 @@ impl Meeting {
     }
 }
 
-/// The type that a value becomes where it is compared with one of another, if it is a number that becomes another number.
+/// The type that a value becomes where it is compared with one of another, if it becomes one.
 fn compared_as(value: &SqlType, beside: &SqlType) -> Option<SqlType> {
     let types = operator_operands("=", &[value.oid(), beside.oid()]).ok()?;
     match type_of_oid(*types.first()?)? {
         same if same.oid() == value.oid() => None,
         SqlType::Numeric { .. } => SqlType::from_data_type(&as_decimal(value)),
         SqlType::Float8 => Some(SqlType::Float8),
+        SqlType::Interval => Some(SqlType::Interval),
+        SqlType::Text if matches!(value, SqlType::Bpchar { .. }) => Some(SqlType::Text),
         _ => None,
     }
 }
@@ -352,9 +354,12 @@ impl Lowering<'_> {
             values.push(Box::new(self.met(value, common)?));
         }
         // CASE and nullif of DataFusion tell 0 from -0, which are equal.
-        let has_two_zeros = base.as_ref().is_some_and(|(_, known)| is_float(known));
+        // It finds no type for the widest numerics beside others.
+        let stays_apart =
+            |known: &SqlType| is_float(known) || matches!(known, SqlType::Numeric { precision: 39.., .. });
+        let stays_apart = base.as_ref().is_some_and(|(_, known)| stays_apart(known));
         let base = base.map(|(base, _)| base);
-        let compared = base.as_ref().filter(|_| !has_two_zeros).and_then(|base| compared_with(base, &conditions));
+        let compared = base.as_ref().filter(|_| !stays_apart).and_then(|base| compared_with(base, &conditions));
         let (base, conditions) = match compared {
             Some(compared) => (base, compared),
             None => (None, conditions),
@@ -376,7 +381,8 @@ impl Lowering<'_> {
     fn null_if(&self, arguments: Vec<Argument>, result: &SqlType) -> Result<Expr> {
         let [value, other] = <[Argument; 2]>::try_from(arguments)
             .map_err(|_| QueryError::new(ErrorKind::Syntax, "NULLIF takes two values"))?;
-        let modifier = value.modifier();
+        let modifier =
+            if value.known.as_ref().is_none_or(|known| known.oid() == result.oid()) { value.modifier() } else { -1 };
         let has_one_type = other.known.as_ref().is_none_or(|known| known.data_type() == result.data_type());
         let value = self.met(value, result)?;
         let left = Argument::known(value.clone(), result.clone());

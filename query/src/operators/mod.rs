@@ -15,7 +15,7 @@
 //! everything (`open_call.rs`), and `inference.rs` looks at what surrounds each parameter (`contexts.rs`, `candidates.rs`).
 
 mod aggregate_lowering;
-pub(crate) mod arithmetic;
+pub mod arithmetic;
 mod array_items;
 pub(crate) mod averaged_sums;
 pub(crate) mod call;

@@ -15,7 +15,7 @@ use crate::functions::quotients::quotient_type;
 use crate::types::natural_type;
 use crate::types::shown_digits::QUOTIENT_SCALE;
 use crate::user_types::type_of_oid;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DECIMAL256_MAX_PRECISION, DataType, Field};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
@@ -395,6 +395,13 @@ fn comparison(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Opt
             Some(Resolved::Procedure { name: interval_procedure(operator), swapped: false })
         }
         (Class::Enum, Class::Enum) if left.oid() != right.oid() => None,
+        (number, other)
+            if number.is_number()
+                && other.is_number()
+                && let Some(wide) = widest_numeric(left, right) =>
+        {
+            compare(Some(wide.data_type()), Some(wide))
+        }
         (same, other) if same == other => compare(None, None),
         (Class::Float, number) | (number, Class::Float) if number.is_number() => {
             compare(Some(DataType::Float64), Some(SqlType::Float8))
@@ -408,6 +415,20 @@ fn comparison(operator: &BinaryOperator, left: &SqlType, right: &SqlType) -> Opt
         }
         _ => None,
     }
+}
+
+/// The numeric in which two numbers are compared that have more digits together than one can have.
+fn widest_numeric(left: &SqlType, right: &SqlType) -> Option<SqlType> {
+    let digits = |number: &SqlType| match as_decimal(number) {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            Some((i32::from(precision) - i32::from(scale), scale))
+        }
+        _ => None,
+    };
+    let ((left_whole, left_scale), (right_whole, right_scale)) = (digits(left)?, digits(right)?);
+    let (whole, scale) = (left_whole.max(right_whole), left_scale.max(right_scale));
+    let precision = DECIMAL256_MAX_PRECISION;
+    (whole + i32::from(scale) > i32::from(precision)).then_some(SqlType::Numeric { precision, scale, declared: true })
 }
 
 fn interval_procedure(operator: &BinaryOperator) -> &'static str {

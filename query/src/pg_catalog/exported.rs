@@ -323,6 +323,8 @@ pub struct FunctionRow {
     pub namespace: i64,
     pub kind: &'static str,
     pub returns_set: bool,
+    /// Whether it is NULL where an argument is.
+    pub is_strict: bool,
     pub result: i64,
     pub variadic: i64,
     /// How many of the last arguments may be left out.
@@ -355,6 +357,7 @@ static FUNCTIONS_BY_OID: LazyLock<BTreeMap<i64, FunctionRow>> = LazyLock::new(||
             namespace: table.number(row, "pronamespace"),
             kind: table.text(row, "prokind"),
             returns_set: table.text(row, "proretset") == "t",
+            is_strict: table.text(row, "proisstrict") == "t",
             result: table.number(row, "prorettype"),
             variadic: table.number(row, "provariadic"),
             defaults: table.number(row, "pronargdefaults") as usize,

@@ -132,23 +132,35 @@ impl Statement {
         if highest == Mark::CubeRoot && item.mark != Mark::CubeRoot { Mark::OfCubeRoot } else { highest }
     }
 
-    /// The query that gives Σ|x| in place of each sum or average of doubles; `None` where there is none.
+    /// The query that gives Σ|x| in place of each sum or average of doubles, and Σ|xy| in place of a covariance; `None` where
+    /// there is none.
     pub(crate) fn magnitudes(&self) -> Option<String> {
-        let is_sum = |mark: Mark| matches!(mark, Mark::FloatSum | Mark::RealSum);
-        if !(0..self.items.len()).any(|item| is_sum(self.mark(item))) {
+        let sized = |mark: Mark| matches!(mark, Mark::FloatSum | Mark::RealSum | Mark::Variance);
+        let magnitude = |index: usize| if sized(self.mark(index)) { magnitude(self.items.get(index)?) } else { None };
+        let magnitudes: Vec<Option<String>> = (0..self.items.len()).map(magnitude).collect();
+        if magnitudes.iter().all(Option::is_none) {
             return None;
         }
-        Some(self.sql_with(|index, item| {
-            let magnitude = if is_sum(self.mark(index)) { magnitude(item) } else { None };
-            magnitude.unwrap_or_else(|| item.text())
-        }))
+        Some(self.sql_with(|index, item| magnitudes.get(index).cloned().flatten().unwrap_or_else(|| item.text())))
     }
 }
 
-/// `sum(abs(x))` with the clauses of `sum(x)` or `avg(x)`.
+/// `sum(abs(x))` with the clauses of `sum(x)` or `avg(x)`, `sum(abs(y * x))` with those of `covar_pop(y, x)`.
 fn magnitude(item: &Tree) -> Option<String> {
     let sum = item.all().into_iter().map(|(_, tree)| tree).find(|tree| tree.mark != Mark::None)?;
-    let [Piece::Text(_), Piece::Tree(argument, _), rest @ ..] = sum.pieces.as_slice() else { return None };
+    let (summed, rest) = match sum.pieces.as_slice() {
+        [Piece::Text(name), Piece::Tree(y, _), Piece::Text(_), Piece::Tree(x, _), rest @ ..] if is_covariance(name) => {
+            (format!("({})::float8 * ({})::float8", y.text(), x.text()), rest)
+        }
+        [Piece::Text(_), Piece::Tree(argument, _), rest @ ..] if sum.mark != Mark::Variance => {
+            (format!("({})::float8", argument.text()), rest)
+        }
+        _ => return None,
+    };
     let rest = Tree { role: Role::Fixed, label: String::new(), mark: Mark::None, pieces: rest.to_vec() };
-    Some(format!("sum(abs(({})::float8){}", argument.text(), rest.text()))
+    Some(format!("sum(abs({summed}){}", rest.text()))
+}
+
+fn is_covariance(call: &str) -> bool {
+    ["covar_pop(", "covar_samp(", "regr_sxy("].contains(&call)
 }

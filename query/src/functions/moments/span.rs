@@ -153,7 +153,8 @@ fn to_millionths(value: f64) -> f64 {
 
 /// Rounds towards zero; NaN is out of range like any value that does not fit.
 fn whole_i32(value: f64) -> Result<i32, Failure> {
-    let fits = value >= f64::from(i32::MIN) && value <= f64::from(i32::MAX);
+    // What is cut off may lie beyond.
+    let fits = (f64::from(i32::MIN)..-f64::from(i32::MIN)).contains(&value);
     if fits { Ok(value as i32) } else { Err(INTERVAL_RANGE) }
 }
 

@@ -1,0 +1,129 @@
+//! The dialect that statements are parsed in: sqlparser's for PostgreSQL, with what it reads otherwise than PostgreSQL mended.
+//!
+//! `~` and its kin bind like other operators, closer than IN and the comparisons; the first item of an IN list may begin with a
+//! subquery in parentheses, `x IN ((SELECT 1) + 1, 2)`.
+
+use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+use std::any::TypeId;
+
+const BASE: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// PostgreSQL's SQL.
+#[derive(Debug)]
+pub(crate) struct StatementDialect;
+
+macro_rules! as_in_base {
+    ($($name:ident)*) => {
+        $(fn $name(&self) -> bool {
+            BASE.$name()
+        })*
+    };
+}
+
+impl Dialect for StatementDialect {
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<PostgreSqlDialect>()
+    }
+
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
+        BASE.identifier_quote_style(identifier)
+    }
+
+    fn is_delimited_identifier_start(&self, first: char) -> bool {
+        BASE.is_delimited_identifier_start(first)
+    }
+
+    fn is_identifier_start(&self, first: char) -> bool {
+        BASE.is_identifier_start(first)
+    }
+
+    fn is_identifier_part(&self, part: char) -> bool {
+        BASE.is_identifier_part(part)
+    }
+
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        BASE.is_reserved_for_identifier(keyword)
+    }
+
+    fn is_custom_operator_part(&self, part: char) -> bool {
+        BASE.is_custom_operator_part(part)
+    }
+
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        BASE.prec_value(precedence)
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        match &parser.peek_token_ref().token {
+            Token::Tilde
+            | Token::TildeAsterisk
+            | Token::ExclamationMarkTilde
+            | Token::ExclamationMarkTildeAsterisk
+            | Token::DoubleTilde
+            | Token::DoubleTildeAsterisk
+            | Token::ExclamationMarkDoubleTilde
+            | Token::ExclamationMarkDoubleTildeAsterisk => Some(Ok(self.prec_value(Precedence::PgOther))),
+            Token::Word(word) if word.keyword == Keyword::OPERATOR => Some(Ok(self.prec_value(Precedence::PgOther))),
+            _ => BASE.get_next_precedence(parser),
+        }
+    }
+
+    fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+        let negated = is_keyword(parser, 0, Keyword::NOT);
+        let first = usize::from(negated);
+        let opens = |place| parser.peek_nth_token_ref(place).token == Token::LParen;
+        let in_list = is_keyword(parser, first, Keyword::IN) && opens(first + 1) && opens(first + 2);
+        in_list.then(|| {
+            (0..first + 1).for_each(|_| parser.advance_token());
+            // What is no subquery alone is a list.
+            let subquery = parser.try_parse(|parser| parser.parse_in(expr.clone(), negated));
+            subquery.or_else(|_| {
+                parser.expect_token(&Token::LParen)?;
+                let list = parser.parse_comma_separated(Parser::parse_expr)?;
+                parser.expect_token(&Token::RParen)?;
+                Ok(Expr::InList { expr: Box::new(expr.clone()), list, negated })
+            })
+        })
+    }
+
+    as_in_base! {
+        supports_unicode_string_literal
+        supports_filter_during_aggregation
+        supports_group_by_expr
+        allow_extract_custom
+        allow_extract_single_quotes
+        supports_create_index_with_clause
+        supports_explain_with_utility_options
+        supports_listen_notify
+        supports_factorial_operator
+        supports_bitwise_shift_operators
+        supports_comment_on
+        supports_load_extension
+        supports_named_fn_args_with_colon_operator
+        supports_named_fn_args_with_expr_name
+        supports_empty_projections
+        supports_nested_comments
+        supports_string_escape_constant
+        supports_numeric_literal_underscores
+        supports_array_typedef_with_brackets
+        supports_geometric_types
+        supports_set_names
+        supports_alter_column_type_using
+        supports_notnull_operator
+        supports_interval_options
+        supports_insert_table_alias
+        supports_create_table_like_parenthesized
+        supports_select_wildcard_with_alias
+        supports_comma_separated_trim
+        supports_xml_expressions
+        supports_comment_optimizer_hint
+    }
+}
+
+fn is_keyword(parser: &Parser, place: usize, keyword: Keyword) -> bool {
+    matches!(&parser.peek_nth_token_ref(place).token, Token::Word(word) if word.keyword == keyword)
+}
