@@ -7,7 +7,8 @@
 use crate::ids::{ColumnId, CommitSeq, ObjectId};
 use crate::missing::MissingValue;
 use crate::sequence::next_number;
-use crate::sql_type::{FIELD_ID_KEY, MODIFIER_KEY, SqlType};
+use crate::sql_type::{DOMAIN_KEY, FIELD_ID_KEY, MODIFIER_KEY, SqlType};
+use crate::user_type::DomainUse;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -59,6 +60,9 @@ pub struct Column {
     /// Digits behind the second's point, to which times and timestamps are rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digits: Option<u8>,
+    /// The domain that values belong to; `sql_type` and `digits` are those of its base type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DomainUse>,
 }
 
 /// Whether values may be given for an identity column.
@@ -83,7 +87,7 @@ impl Column {
     }
 
     fn column_type(&self) -> ColumnType {
-        (self.id, self.sql_type.clone(), self.digits)
+        (self.id, self.sql_type.clone(), self.digits, self.domain.as_ref().map(|domain| domain.id))
     }
 
     /// A column that may be NULL and has no default.
@@ -99,6 +103,7 @@ impl Column {
             missing: None,
             nulls_before: false,
             digits: None,
+            domain: None,
         }
     }
 
@@ -110,16 +115,21 @@ impl Column {
     /// The field of the column's values.
     pub fn field(&self, nullable: bool) -> Field {
         let field = self.sql_type.field(&self.name, nullable);
-        let Some(digits) = self.digits else { return field };
+        if self.digits.is_none() && self.domain.is_none() {
+            return field;
+        }
         let mut metadata = field.metadata().clone();
-        metadata.insert(MODIFIER_KEY.to_string(), digits.to_string());
+        metadata.extend(self.digits.map(|digits| (MODIFIER_KEY.to_string(), digits.to_string())));
+        metadata.extend(self.domain.as_ref().map(|domain| (DOMAIN_KEY.to_string(), domain.id.to_string())));
         field.with_metadata(metadata)
     }
 
     /// The SQL text of the value that a row without one gets; `None` for NULL.
     pub fn missing_value(&self) -> Option<Cow<'_, str>> {
         let number = |identity: &Identity| Cow::Owned(next_number(identity.sequence));
-        self.identity.as_ref().map(number).or_else(|| self.default.as_deref().map(Cow::Borrowed))
+        let of_domain = || self.domain.as_ref().and_then(|domain| domain.default.as_deref());
+        let default = || self.default.as_deref().or_else(of_domain);
+        self.identity.as_ref().map(number).or_else(|| default().map(Cow::Borrowed))
     }
 }
 
@@ -220,7 +230,7 @@ pub struct TableDefinition {
 }
 
 /// What a schema says of a column beside its name.
-type ColumnType = (ColumnId, SqlType, Option<u8>);
+type ColumnType = (ColumnId, SqlType, Option<u8>, Option<ObjectId>);
 
 /// The Arrow schema of a definition's columns once somebody asked for it, beside what it says of each of them.
 #[derive(Debug, Default)]

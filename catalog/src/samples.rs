@@ -1,6 +1,8 @@
 //! Samples: small tables, rows, segments and random histories for the tests of this crate.
 
-use crate::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform, ViewDefinition};
+use crate::definition::{
+    BoundExpression, Column, ObjectName, PartitionColumn, TableDefinition, Transform, ViewDefinition,
+};
 use crate::draft::Op;
 use crate::enum_type::EnumType;
 use crate::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
@@ -10,7 +12,7 @@ use crate::segment::{ColumnStatistics, Datum, DeletionVector, PartitionKey, Segm
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{Snapshot, TableVersion};
 use crate::sql_type::SqlType;
-use crate::user_type::{TypeDefinition, TypeKind};
+use crate::user_type::{DomainCheck, DomainDefinition, TypeDefinition, TypeKind};
 use arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, StringViewArray};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -149,6 +151,26 @@ pub(crate) fn enum_type(id: u32, name: &str) -> Arc<TypeDefinition> {
         version: 1,
         kind: TypeKind::Enum { labels },
     })
+}
+
+/// A domain over another.
+pub(crate) fn domain(id: u32, name: &str, over: &TypeDefinition) -> Arc<TypeDefinition> {
+    let check = DomainCheck {
+        id: ObjectId(id + 2),
+        name: format!("{name}_check"),
+        expression: BoundExpression { text: "VALUE > 0".into(), time_zone: "UTC".into() },
+        not_valid: true,
+    };
+    let kind = TypeKind::Domain(DomainDefinition {
+        sql_type: over.sql_type(),
+        digits: Some(3),
+        over: over.domain_use(),
+        not_null: true,
+        default: Some("1".into()),
+        checks: vec![check],
+    });
+    let name = ObjectName::new("public", name);
+    Arc::new(TypeDefinition { id: ObjectId(id), array: ObjectId(id + 1), name, version: 1, kind })
 }
 
 /// One of the operations on types.

@@ -18,6 +18,8 @@ pub const TYPE_KEY: &str = "meridian.type";
 /// The metadata key of a modifier that is no part of the type here: the digits of `timestamp(3)`, the units of
 /// `interval day to hour`.
 pub const MODIFIER_KEY: &str = "meridian.modifier";
+/// The metadata key of the domain that values belong to: its OID.
+pub const DOMAIN_KEY: &str = "meridian.domain";
 /// The metadata key that Parquet readers and writers use for a column's stable id.
 pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 

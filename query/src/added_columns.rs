@@ -68,7 +68,10 @@ impl Alter<'_> {
             let (value, last) = numbers.unzip();
             self.computed.push(Computed { id, value });
             self.sequences.push((sequence, last));
-        } else if added.default.is_some() {
+        } else if added.domain.is_some() && generated.is_empty() && self.version.rows_live() == 0 {
+            // No row has a value that the domain could refuse.
+            self.depend_on_rows();
+        } else if added.missing_value().is_some() || (added.domain.is_some() && generated.is_empty()) {
             match is_volatile(&default_value(self.planning, &added)?) {
                 true => self.computed.push(Computed { id, value: Some(default_of(&added)?) }),
                 false => added.missing = self.value_now(session, &added).await?,

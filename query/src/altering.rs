@@ -27,7 +27,7 @@ use crate::session::Session;
 use crate::statement::{DropObject, Statement};
 use crate::statement_grammar::altering::{AlterAction, Alteration};
 use crate::statement_grammar::fold;
-use crate::table_definition::{check_columns, check_name, column_digits, column_type, known_option, option_text};
+use crate::table_definition::{DeclaredType, check_columns, check_name, known_option, option_text};
 use crate::transaction;
 use crate::view_following::Change;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
@@ -451,14 +451,16 @@ impl<'a> Alter<'a> {
     ) -> Result<(), QueryError> {
         let position = self.position(column)?;
         let known = self.next.columns[position].clone();
-        let sql_type = {
+        let declared = {
             let _types = self.planning.knows_types();
-            column_type(data_type, &known.name, self.statement)?
+            DeclaredType::of(data_type, &known.name, self.statement)?
         };
-        let digits = column_digits(data_type);
-        if sql_type == known.sql_type && digits == known.digits && using.is_none() {
+        let mut retyped = known.clone();
+        declared.give(&mut retyped);
+        if retyped == known && using.is_none() {
             return Ok(());
         }
+        let (sql_type, digits) = (&retyped.sql_type, retyped.digits);
         if self.next.partition_by.iter().any(|item| item.column == known.id) {
             let message = format!("altering the type of column \"{}\", by which the table is partitioned,", known.name);
             return Err(QueryError::unsupported(message)
@@ -466,9 +468,10 @@ impl<'a> Alter<'a> {
         }
         refuse_retyping(&self.planning.snapshot, &self.next, known.id)?;
         let loses_digits = digits.is_some_and(|digits| known.digits.is_none_or(|before| digits < before));
-        let keeps_bytes = using.is_none() && is_relabelling(&known.sql_type, &sql_type) && !loses_digits;
-        self.next.columns[position].sql_type = sql_type;
-        self.next.columns[position].digits = digits;
+        let joins_domain = retyped.domain.is_some() && retyped.domain != known.domain;
+        let same_values = is_relabelling(&known.sql_type, sql_type) && !loses_digits && !joins_domain;
+        let keeps_bytes = using.is_none() && same_values;
+        self.next.columns[position] = retyped;
         let changed = vec![self.next.columns[position].clone()];
         check_defaults(self.planning, &TableDefinition::new(self.next.id, self.next.name.clone(), changed)).await?;
         self.retyped.push(Retyped { id: known.id, name: known.name, using: using.cloned(), keeps_bytes });
@@ -526,7 +529,7 @@ pub(crate) async fn has_rows(session: &Session, planning: &Planning, plan: Logic
 }
 
 /// That nobody else has changed the table since the statement looked at it; nothing where the transaction made the table.
-fn unchanged(session: &Session, definition: &TableDefinition) -> Option<Op> {
+pub(crate) fn unchanged(session: &Session, definition: &TableDefinition) -> Option<Op> {
     let changed_at = session.committed()?.tables.get(&definition.id)?.changed_at;
     Some(Op::Expect { relation: definition.id, that: Expectation::Unchanged(changed_at) })
 }

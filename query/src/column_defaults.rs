@@ -41,7 +41,7 @@ pub(crate) fn is_computed(column: &Column) -> bool {
 impl DefaultValue {
     pub(crate) fn of(planning: &Planning, column: &Column, style: &OutputStyle) -> Result<Self, QueryError> {
         if !is_computed(column) {
-            let value = constant_default_value(column.default.as_deref(), &column.sql_type, style)?;
+            let value = constant_default_value(column.missing_value().as_deref(), &column.sql_type, style)?;
             return Ok(Self::Constant(value));
         }
         let sequence = column.missing_value().and_then(|text| numbering_sequence(&text));

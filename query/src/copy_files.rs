@@ -186,7 +186,7 @@ fn send_parquet(path: &Path, columns: &[String], style: OutputStyle, sender: &Se
                 field.data_type()
             ))
         })?;
-        Ok(ResultColumn { name: field.name().clone(), sql_type, modifier: -1, origin: None })
+        Ok(ResultColumn { name: field.name().clone(), sql_type, modifier: -1, domain: None, origin: None })
     });
     let listed = listed.collect::<Result<Vec<_>, QueryError>>()?;
     let encoder = CopyEncoder::new(&listed, &CopyOptions::default(), style)?;

@@ -75,6 +75,10 @@ impl CopyTarget {
             Err(violation) if self.decoder.rejects_all() => {
                 rows.records = Some(self.check_around(chunk, &rows, violation, &mut sound, &mut rejected)?);
             }
+            Err(Violation { row, domain: Some(position), error }) => {
+                let column = &self.rules.definition().columns[position].name;
+                return Err(error.context(self.decoder.context_of_field(chunk, rows.record_of(row), column)));
+            }
             Err(violation) => return Err(self.in_context(violation.error, chunk, rows.record_of(violation.row))),
         }
         self.skips.note(&rejected)?;

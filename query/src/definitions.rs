@@ -26,6 +26,7 @@ use catalog::draft::{Expectation, Op};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
+use catalog::user_type::DomainUse;
 use datafusion::logical_expr::Volatility;
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, Spanned, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
@@ -442,7 +443,9 @@ pub(crate) fn view_columns(
             return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message));
         }
         let digits = digits_of_modifier(&sql_type, column.modifier);
-        defined.push(Column { digits, ..Column::new(ColumnId(index as i32 + 1), name, sql_type) });
+        // Which version of it a table's column has is up to who makes the table.
+        let domain = column.domain.map(|id| DomainUse { id, version: 0, default: None });
+        defined.push(Column { digits, domain, ..Column::new(ColumnId(index as i32 + 1), name, sql_type) });
     }
     Ok(defined)
 }

@@ -40,6 +40,7 @@ pub(crate) async fn create_table_as(
     for column in &mut columns {
         column.sql_type = stored_type(&column.sql_type);
         storable(&column.sql_type, &column.name)?;
+        follow_domain(&planning, column);
     }
     let id = session.engine.catalog.allocate_object();
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
@@ -93,11 +94,20 @@ pub(crate) fn like_columns(
             storable(&sql_type, &column.name)?;
             let default = column.default.clone().filter(|_| like.includes("defaults"));
             let plain = Column::new(column.id, &column.name, sql_type);
-            Ok(Column { not_null: column.not_null, digits: column.digits, default, ..plain })
+            let (digits, domain) = (column.digits, column.domain.clone());
+            let mut copied = Column { not_null: column.not_null, digits, domain, default, ..plain };
+            follow_domain(planning, &mut copied);
+            Ok(copied)
         };
         Ok((like.position, columns.iter().map(copy).collect::<Result<_, QueryError>>()?))
     });
     copied.collect()
+}
+
+/// Gives a column the domain as it is now.
+fn follow_domain(planning: &Planning, column: &mut Column) {
+    let domain = column.domain.as_ref().and_then(|domain| planning.snapshot.types.get(&domain.id));
+    column.domain = domain.and_then(|known| known.domain_use());
 }
 
 /// Rules that LIKE should copy and cannot are refused, not forgotten.

@@ -15,7 +15,8 @@ use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    dropped_partitions, explain, insert, modify, plain_indexes, sequence_definition, type_definition,
+    domain_definition, dropped_partitions, explain, insert, modify, plain_indexes, sequence_definition,
+    type_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -79,9 +80,17 @@ pub(crate) async fn run(
             sequence_definition::alter_sequence(session, name, *if_exists, change).await
         }
         StatementKind::CreateEnum { name, labels } => type_definition::create_enum(session, name, labels),
-        StatementKind::AlterType { name, change } => type_definition::alter_type(session, name, change).await,
-        StatementKind::DropType { names, if_exists, cascade } => {
-            type_definition::drop_types(session, statement, (names, *if_exists, *cascade)).await
+        StatementKind::AlterType { name, change } => {
+            type_definition::alter_type(session, statement, name, change).await
+        }
+        StatementKind::CreateDomain { name, definition } => {
+            let created = domain_definition::create(session, statement, name, definition).await;
+            // PostgreSQL tells no place.
+            created.map_err(QueryError::without_position)
+        }
+        StatementKind::AlterDomain { name, change } => domain_definition::alter(session, statement, name, change).await,
+        StatementKind::DropType { domains, names, if_exists, cascade } => {
+            type_definition::drop_types(session, statement, *domains, (names, *if_exists, *cascade)).await
         }
         StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
         StatementKind::Explain { options, statement } => explain::run(session, *options, statement).await,
@@ -208,6 +217,7 @@ fn text_columns(names: &[&str]) -> Vec<ResultColumn> {
         name: (*name).to_string(),
         sql_type: SqlType::Text,
         modifier: SqlType::Text.typmod(),
+        domain: None,
         origin: None,
     };
     names.iter().map(column).collect()

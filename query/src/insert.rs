@@ -553,7 +553,7 @@ impl CellReader<'_> {
                 })?;
                 assigned_scalar(decode_parameter(value, &self.types[number - 1], self.style)?, sql_type, self.style)
             }
-            Cell::Default => constant_default_value(column.default.as_deref(), sql_type, self.style),
+            Cell::Default => constant_default_value(column.missing_value().as_deref(), sql_type, self.style),
         }
     }
 }

@@ -55,6 +55,8 @@ mod definitions;
 mod derived_tables;
 mod dialect;
 mod dispatch;
+mod domain_definition;
+mod domains;
 mod dropped_partitions;
 mod dropping;
 mod engine;

@@ -523,6 +523,8 @@ struct Writer {
     version: Arc<TableVersion>,
     found: BTreeMap<u32, RoaringBitmap>,
     rules: Arc<RowRules>,
+    /// What the clauses for rows with a partner hold against the rows that they change, by the clauses' numbers.
+    update_rules: BTreeMap<i32, Arc<RowRules>>,
     intake: Intake,
     inserted: u64,
 }
@@ -539,7 +541,16 @@ impl Writer {
             intake = intake.with_keys_of(&changed.flatten().collect::<BTreeSet<_>>());
         }
         let (table, version) = (Arc::clone(&planned.table), Arc::clone(&planned.version));
-        Ok(Self { table, version, found: BTreeMap::new(), rules, intake, inserted: 0 })
+        let matched = merge.clauses.iter().filter(|clause| clause.matched);
+        let update_rules = matched.zip(1..).filter_map(|(clause, number)| match &clause.action {
+            MergeAction::Update(set) => {
+                let changed = changed_columns(&table, set);
+                Some((number, rules.of_changed(|column| changed.contains(&column))))
+            }
+            _ => None,
+        });
+        let update_rules = update_rules.collect();
+        Ok(Self { table, version, found: BTreeMap::new(), rules, update_rules, intake, inserted: 0 })
     }
 
     /// Takes a batch of one of the queries. CPU-bound.
@@ -564,7 +575,11 @@ impl Writer {
             });
             let values = values.collect::<Result<Vec<ArrayRef>, _>>();
             let values = values.map_err(|error| translate(error.into(), None))?;
-            let rows = self.rules.checked(values).map_err(|violation| violation.error)?;
+            let rules = match effect {
+                Effect::Update => self.update_rules.get(number).unwrap_or(&self.rules),
+                _ => &self.rules,
+            };
+            let rows = rules.checked(values).map_err(|violation| violation.error)?;
             self.inserted += if *effect == Effect::Insert { rows.num_rows() as u64 } else { 0 };
             self.intake.push(rows)?;
         }

@@ -168,6 +168,7 @@ pub(crate) async fn run(
     .await?;
     let updates = modification.assignments.is_some();
     let rules = updates.then(|| RowRules::of(&planning, &planned.table)).transpose()?;
+    let rules = rules.map(|rules| rules.of_changed(|column| planned.changed.contains(&column)));
     let mut writer = Writer { found, ..Writer::new(session, &planned, rules)? };
     let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
     while let Some(batch) = rows.next().await {

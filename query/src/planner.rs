@@ -8,6 +8,7 @@
 //!                                       views:  their read plan, inlined
 //!                                       pg_catalog: batches computed from the snapshot
 
+use crate::domains::domain_of;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -400,7 +401,8 @@ pub(crate) fn result_columns(
             .hint("Cast it to text.")
         })?;
         let modifier = sql_type.typmod_of(field);
-        Ok(ResultColumn { origin: origin_of(qualifier, field.name(), snapshot), name, sql_type, modifier })
+        let domain = domain_of(field).filter(|id| snapshot.types.contains_key(id));
+        Ok(ResultColumn { origin: origin_of(qualifier, field.name(), snapshot), name, sql_type, modifier, domain })
     });
     columns.collect()
 }

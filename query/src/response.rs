@@ -16,6 +16,8 @@ pub struct ResultColumn {
     pub sql_type: SqlType,
     /// The type's modifier; -1 for none.
     pub modifier: i32,
+    /// The domain that the values belong to, whose base type is `sql_type`.
+    pub domain: Option<ObjectId>,
     /// The table and 1-based column that the value comes from unchanged, where there is one.
     pub origin: Option<(ObjectId, i16)>,
 }

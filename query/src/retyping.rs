@@ -56,6 +56,9 @@ pub(crate) async fn rewritten(
     // What held before holds still: no column of an older rule changes its type.
     let checked = TableDefinition { checks: alter.new_checks(), ..TableDefinition::clone(next) };
     let rules = Arc::new(RowRules::compile(alter.planning, &Arc::new(checked))?);
+    let is_new =
+        |id| alter.retyped.iter().any(|retyped| retyped.id == id) || alter.version.definition.column(id).is_none();
+    let rules = rules.of_changed(is_new);
     let keyed = Arc::new(TableDefinition { keys: alter.new_keys(), ..TableDefinition::clone(next) });
     let planning = Arc::new(alter.planning.again());
     let mut rows = crate::dispatch::run_plan(session, &planning, plan, Some(alter.statement.clone())).await?;
@@ -92,7 +95,8 @@ fn is_read(alter: &Alter<'_>, id: ColumnId) -> bool {
 
 /// A value that was computed is told as one that was there.
 fn in_words_of_alter(mut error: QueryError, table: &TableDefinition) -> QueryError {
-    if let (ErrorKind::CheckViolation, Some(name)) = (error.kind, &error.constraint) {
+    let of_table = error.table.is_some();
+    if let (ErrorKind::CheckViolation, Some(name), true) = (error.kind, &error.constraint, of_table) {
         error.message =
             format!("check constraint \"{name}\" of relation \"{}\" is violated by some row", table.name.name);
         error.detail = None;

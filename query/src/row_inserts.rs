@@ -98,7 +98,7 @@ impl RowInsert {
             if is_computed(column) {
                 return Ok(None);
             }
-            let value = constant_default_value(column.default.as_deref(), &column.sql_type, &style)?;
+            let value = constant_default_value(column.missing_value().as_deref(), &column.sql_type, &style)?;
             defaults.insert(position, value);
         }
         let by_column = |cells: Vec<Cell>| {

@@ -1,13 +1,14 @@
 //! Row rules: what a table demands of its rows, compiled once and held against whole batches.
 //!
 //! ```text
-//! columns ─▶ lengths, digits ─▶ generated columns ─▶ NOT NULL ─▶ CHECK ─▶ batch in the table's schema
+//! columns ─▶ lengths, digits, domains ─▶ generated columns ─▶ NOT NULL ─▶ CHECK ─▶ batch in the table's schema
 //! ```
 //!
 //! PostgreSQL checks row by row. So of several rows that break a rule the first is told, and of several rules that a row breaks the
 //! first in this order: NOT NULL by column, then CHECK by name. Keys are not checked here; they need other rows.
 
 use crate::bound_expressions::{nullable_schema, plan_bound, volatility};
+use crate::domains::DomainRules;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::moments::rounded_moments;
@@ -16,12 +17,13 @@ use crate::types::{OutputStyle, value_text};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::SchemaRef;
 use catalog::definition::{Column, TableDefinition};
-use catalog::ids::ObjectId;
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::sql_type::SqlType;
+use catalog::user_type::TypeDefinition;
 use datafusion::logical_expr::Volatility;
 use datafusion::physical_plan::PhysicalExpr;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A value in a message is cut to so many bytes, as in PostgreSQL.
@@ -31,6 +33,8 @@ const SHOWN_BYTES_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Violation {
     pub row: usize,
+    /// The position of the column whose domain is broken, where it is one.
+    pub domain: Option<usize>,
     pub error: QueryError,
 }
 
@@ -38,6 +42,10 @@ pub(crate) struct Violation {
 #[derive(Debug)]
 pub(crate) struct RowRules {
     definition: Arc<TableDefinition>,
+    /// The types that the rules mean.
+    types: Arc<BTreeMap<ObjectId, Arc<TypeDefinition>>>,
+    /// What the domains of columns demand, by position.
+    domains: BTreeMap<usize, Arc<DomainRules>>,
     /// Columns that are computed from the others, by position.
     generated: Vec<(usize, Arc<dyn PhysicalExpr>)>,
     /// By name.
@@ -65,12 +73,12 @@ impl RowRules {
         let known = &planning.engine.rules.0;
         if let Some(rules) = known.lock().get(&definition.id)
             && Arc::ptr_eq(&rules.definition, definition)
+            && Arc::ptr_eq(&rules.types, &planning.snapshot.types)
         {
             return Ok(Arc::clone(rules));
         }
         let rules = Arc::new(Self::compile(planning, definition)?);
-        let has_any = !rules.generated.is_empty() || !rules.checks.is_empty();
-        if rules.is_immutable && has_any {
+        if rules.is_immutable && rules.has_expressions() {
             known.lock().insert(definition.id, Arc::clone(&rules));
         }
         Ok(rules)
@@ -78,6 +86,15 @@ impl RowRules {
 
     pub(crate) fn compile(planning: &Planning, definition: &Arc<TableDefinition>) -> Result<Self, QueryError> {
         let mut is_immutable = true;
+        let mut domains = BTreeMap::new();
+        for (position, column) in definition.columns.iter().enumerate() {
+            let Some(domain) = &column.domain else { continue };
+            let rules = DomainRules::compile(planning, domain.id)?;
+            is_immutable &= rules.is_immutable();
+            if !rules.is_empty() {
+                domains.insert(position, Arc::new(rules));
+            }
+        }
         let mut generated = Vec::new();
         for (position, column) in definition.columns.iter().enumerate() {
             let Some(bound) = &column.generated else { continue };
@@ -93,12 +110,34 @@ impl RowRules {
         let mut checks = checks.collect::<Result<Vec<_>, QueryError>>()?;
         checks.sort_by(|left, right| left.0.cmp(&right.0));
         let (definition, nullable) = (Arc::clone(definition), nullable_schema(definition));
-        Ok(Self { definition, generated, checks, nullable, is_immutable })
+        let types = Arc::clone(&planning.snapshot.types);
+        Ok(Self { definition, types, domains, generated, checks, nullable, is_immutable })
+    }
+
+    /// The same for rows of which only these columns are new: a domain demands nothing of what was there before.
+    pub(crate) fn of_changed(self: &Arc<Self>, changed: impl Fn(ColumnId) -> bool) -> Arc<Self> {
+        let is_changed = |position: &usize| {
+            let column = &self.definition.columns[*position];
+            column.generated.is_some() || changed(column.id)
+        };
+        if self.domains.keys().all(is_changed) {
+            return Arc::clone(self);
+        }
+        let domains = self.domains.iter().filter(|(position, _)| is_changed(position));
+        Arc::new(Self {
+            definition: Arc::clone(&self.definition),
+            types: Arc::clone(&self.types),
+            domains: domains.map(|(position, rules)| (*position, Arc::clone(rules))).collect(),
+            generated: self.generated.clone(),
+            checks: self.checks.clone(),
+            nullable: Arc::clone(&self.nullable),
+            is_immutable: self.is_immutable,
+        })
     }
 
     /// Whether something is computed for each row.
     pub(crate) fn has_expressions(&self) -> bool {
-        !self.generated.is_empty() || !self.checks.is_empty()
+        !self.domains.is_empty() || !self.generated.is_empty() || !self.checks.is_empty()
     }
 
     /// Whether they mean the same to every statement.
@@ -124,8 +163,11 @@ impl RowRules {
     }
 
     fn checked_in_order(&self, mut columns: Vec<ArrayRef>) -> Result<RecordBatch, Violation> {
-        for (column, array) in self.definition.columns.iter().zip(&mut columns) {
+        for (position, (column, array)) in self.definition.columns.iter().zip(&mut columns).enumerate() {
             fit_length(column, array)?;
+            if column.generated.is_none() {
+                self.check_domain(position, array)?;
+            }
         }
         let batch = |columns: &[ArrayRef]| {
             RecordBatch::try_new(Arc::clone(&self.nullable), columns.to_vec()).map_err(|error| mistyped(&error))
@@ -133,6 +175,7 @@ impl RowRules {
         for (position, expression) in &self.generated {
             let mut values = evaluated(expression, &batch(&columns)?)?;
             fit_length(&self.definition.columns[*position], &mut values)?;
+            self.check_domain(*position, &values)?;
             columns[*position] = values;
         }
         self.check_nulls(&columns)?;
@@ -142,11 +185,18 @@ impl RowRules {
                 let passes = evaluated(expression, &rows)?;
                 let passes = passes.as_boolean();
                 if let Some(row) = (0..passes.len()).find(|row| passes.is_valid(*row) && !passes.value(*row)) {
-                    return Err(Violation { row, error: self.check_violation(name, &columns, row) });
+                    return Err(Violation { row, domain: None, error: self.check_violation(name, &columns, row) });
                 }
             }
         }
         RecordBatch::try_new(self.definition.schema(), columns).map_err(|error| mistyped(&error))
+    }
+
+    fn check_domain(&self, position: usize, values: &ArrayRef) -> Result<(), Violation> {
+        match self.domains.get(&position) {
+            Some(rules) => rules.check(values).map_err(|violation| Violation { domain: Some(position), ..violation }),
+            None => Ok(()),
+        }
     }
 
     /// The first row with a NULL where none may be, and of its columns the first.
@@ -156,7 +206,9 @@ impl RowRules {
         let refused = refused.filter(|(_, (column, array))| column.not_null && array.null_count() > 0);
         match refused.map(|(position, (_, array))| (first_null(array), position)).min() {
             None => Ok(()),
-            Some((row, position)) => Err(Violation { row, error: self.null_violation(position, columns, row) }),
+            Some((row, position)) => {
+                Err(Violation { row, domain: None, error: self.null_violation(position, columns, row) })
+            }
         }
     }
 
@@ -200,12 +252,12 @@ pub(crate) fn shown_row(definition: &TableDefinition, columns: &[ArrayRef], row:
     values.collect::<Vec<_>>().join(", ")
 }
 
-fn mistyped(error: &arrow::error::ArrowError) -> Violation {
-    Violation { row: 0, error: QueryError::new(ErrorKind::DatatypeMismatch, error.to_string()) }
+pub(crate) fn mistyped(error: &arrow::error::ArrowError) -> Violation {
+    Violation { row: 0, domain: None, error: QueryError::new(ErrorKind::DatatypeMismatch, error.to_string()) }
 }
 
 /// The values of an expression; where it fails, the first row that it fails for.
-fn evaluated(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef, Violation> {
+pub(crate) fn evaluated(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef, Violation> {
     let compute = |rows: &RecordBatch| expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
     let mut error = match compute(rows) {
         Ok(values) => return Ok(values),
@@ -220,7 +272,7 @@ fn evaluated(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<A
             Err(earlier) => (fails, error) = (middle, earlier),
         }
     }
-    Err(Violation { row: fails.saturating_sub(1), error: translate(error, None) })
+    Err(Violation { row: fails.saturating_sub(1), domain: None, error: translate(error, None) })
 }
 
 /// What the column's type says of the length of texts and of the digits of times.
@@ -247,7 +299,11 @@ fn within_length(column: &Column, array: &ArrayRef, limit: u32) -> Result<ArrayR
     let too_long = |text: &str| end(text).is_some_and(|end| !text[end..].bytes().all(|byte| byte == b' '));
     if let Some(row) = (first..texts.len()).find(|row| texts.is_valid(*row) && too_long(texts.value(*row))) {
         let message = format!("value too long for type character varying({limit})");
-        return Err(Violation { row, error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name) });
+        return Err(Violation {
+            row,
+            domain: None,
+            error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name),
+        });
     }
     let cut = texts.iter().map(|text| text.map(|text| &text[..end(text).unwrap_or(text.len())]));
     Ok(Arc::new(cut.collect::<StringViewArray>()))
@@ -263,7 +319,11 @@ fn without_padding(column: &Column, array: &ArrayRef, length: Option<u32>) -> Re
         None => Ok(Arc::new(kept)),
         Some(row) => {
             let message = format!("value too long for type character({limit})");
-            Err(Violation { row, error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name) })
+            Err(Violation {
+                row,
+                domain: None,
+                error: QueryError::new(ErrorKind::StringTooLong, message).column(&column.name),
+            })
         }
     }
 }

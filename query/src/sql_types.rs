@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
-use crate::user_types::{is_row_type, missing, type_named};
+use crate::user_types::{domain_named, is_row_type, missing, type_named};
 use arrow::datatypes::{Field, FieldRef};
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::Result;
@@ -63,6 +63,10 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
 fn custom(name: &ast::ObjectName) -> std::result::Result<SqlType, QueryError> {
     if let Some(known) = built_in(name).or_else(|| type_named(name)) {
         return Ok(known);
+    }
+    if domain_named(&DataType::Custom(name.clone(), Vec::new()))?.is_some() {
+        return Err(QueryError::unsupported(format!("domain {name} here"))
+            .hint("Domains are types of columns and of casts; use the domain's base type here."));
     }
     if is_row_type(name) {
         return Err(QueryError::unsupported(format!("the row type of \"{name}\""))

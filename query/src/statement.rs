@@ -77,7 +77,18 @@ pub(crate) enum StatementKind {
         name: ast::ObjectName,
         change: TypeAlteration,
     },
+    CreateDomain {
+        name: ast::ObjectName,
+        /// Read as that of a column.
+        definition: Box<ast::ColumnDef>,
+    },
+    AlterDomain {
+        name: ast::ObjectName,
+        change: DomainAlteration,
+    },
     DropType {
+        /// Whether only domains are meant.
+        domains: bool,
         names: Vec<ast::ObjectName>,
         if_exists: bool,
         cascade: bool,
@@ -174,6 +185,19 @@ pub(crate) enum Overriding {
 #[derive(Clone, Debug)]
 pub(crate) enum AlterSequence {
     Options(Box<SequenceOptions>),
+    Rename(String),
+    SetSchema(String),
+}
+
+/// What ALTER DOMAIN does.
+#[derive(Clone, Debug)]
+pub(crate) enum DomainAlteration {
+    SetDefault(Option<Box<ast::Expr>>),
+    SetNotNull(bool),
+    AddCheck { name: Option<ast::Ident>, expression: Box<ast::Expr>, not_valid: bool },
+    DropConstraint { name: String, if_exists: bool },
+    ValidateConstraint(String),
+    RenameConstraint { from: String, to: String },
     Rename(String),
     SetSchema(String),
 }
@@ -309,6 +333,9 @@ impl StatementKind {
             Self::AlterSequence { .. } => "ALTER SEQUENCE",
             Self::CreateEnum { .. } => "CREATE TYPE",
             Self::AlterType { .. } => "ALTER TYPE",
+            Self::CreateDomain { .. } => "CREATE DOMAIN",
+            Self::AlterDomain { .. } => "ALTER DOMAIN",
+            Self::DropType { domains: true, .. } => "DROP DOMAIN",
             Self::DropType { .. } => "DROP TYPE",
             Self::AttachPartition { .. } | Self::DropPartition { .. } => "ALTER TABLE",
             Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",

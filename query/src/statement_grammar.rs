@@ -25,6 +25,7 @@ const UNSUPPORTED: [&str; 12] = [
 
 pub(crate) mod altering;
 pub(crate) mod deriving;
+mod domains;
 mod indexes;
 mod merging;
 mod partitions;
@@ -71,10 +72,13 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "notify" => words.notify()?,
         "create" if words.creates_sequence() => words.create_sequence()?,
         "create" if words.word_at(1).as_deref() == Some("type") => words.create_type()?,
+        "create" if words.word_at(1).as_deref() == Some("domain") => words.create_domain()?,
         "create" => return words.create(),
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
         "alter" if words.word_at(1).as_deref() == Some("type") => words.alter_type()?,
         "drop" if words.word_at(1).as_deref() == Some("type") => words.drop_type()?,
+        "alter" if words.word_at(1).as_deref() == Some("domain") => words.alter_domain()?,
+        "drop" if words.word_at(1).as_deref() == Some("domain") => words.drop_domain()?,
         "alter" if words.drops_partition() => words.drop_partition()?,
         "alter" if words.attaches_partition() => words.attach_partition()?,
         "alter" => return words.alter(),

@@ -12,9 +12,11 @@ use crate::sequence_definition::serial_type;
 use crate::sql_types::sql_type_of;
 use crate::statement::{CreateTable, Statement};
 use crate::statement_grammar::fold;
+use crate::user_types::domain_named;
 use catalog::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::sql_type::SqlType;
+use catalog::user_type::DomainUse;
 use datafusion::sql::sqlparser::ast::{
     self, ColumnOption, CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SqlOption,
 };
@@ -121,11 +123,7 @@ pub(crate) fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
 }
 
 /// The type of a column, if it can be one.
-pub(crate) fn column_type(
-    data_type: &ast::DataType,
-    column: &str,
-    statement: &Statement,
-) -> Result<SqlType, QueryError> {
+fn column_type(data_type: &ast::DataType, column: &str, statement: &Statement) -> Result<SqlType, QueryError> {
     let position = crate::engine_error::position_of_word(statement, &data_type.to_string());
     let sql_type = match serial_type(data_type) {
         Some(sql_type) => sql_type,
@@ -142,8 +140,41 @@ pub(crate) fn column_type(
     Ok(sql_type)
 }
 
+/// The type that a column is declared with.
+#[derive(Debug)]
+pub(crate) struct DeclaredType {
+    pub sql_type: SqlType,
+    pub digits: Option<u8>,
+    pub domain: Option<DomainUse>,
+}
+
+impl DeclaredType {
+    pub(crate) fn of(data_type: &ast::DataType, column: &str, statement: &Statement) -> Result<Self, QueryError> {
+        let domain = domain_named(data_type).map_err(|error| {
+            error.position(crate::engine_error::position_of_word(statement, &data_type.to_string()))
+        })?;
+        Ok(match domain.as_ref().and_then(|known| known.domain()) {
+            Some(base) => Self {
+                sql_type: base.sql_type.clone(),
+                digits: base.digits,
+                domain: domain.as_ref().and_then(|known| known.domain_use()),
+            },
+            None => Self {
+                sql_type: column_type(data_type, column, statement)?,
+                digits: column_digits(data_type),
+                domain: None,
+            },
+        })
+    }
+
+    /// Gives it to a column.
+    pub(crate) fn give(self, column: &mut Column) {
+        (column.sql_type, column.digits, column.domain) = (self.sql_type, self.digits, self.domain);
+    }
+}
+
 /// The digits behind the second's point that a column of such a type keeps, where it says so.
-pub(crate) fn column_digits(data_type: &ast::DataType) -> Option<u8> {
+fn column_digits(data_type: &ast::DataType) -> Option<u8> {
     let digits = modifier_of(data_type).filter(|_| !matches!(data_type, ast::DataType::Interval { .. }))?;
     u8::try_from(digits.number()).ok()
 }
@@ -163,9 +194,9 @@ pub(crate) fn define_column(
     statement: &Statement,
 ) -> Result<Column, QueryError> {
     let name = fold(&column.name);
-    let sql_type = column_type(&column.data_type, &name, statement)?;
-    let digits = column_digits(&column.data_type);
-    let mut defined = Column { digits, ..Column::new(ColumnId(index as i32 + 1), name, sql_type) };
+    let declared = DeclaredType::of(&column.data_type, &name, statement)?;
+    let mut defined = Column::new(ColumnId(index as i32 + 1), name, SqlType::Text);
+    declared.give(&mut defined);
     for option in &column.options {
         match &option.option {
             ColumnOption::NotNull => defined.not_null = true,

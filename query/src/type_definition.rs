@@ -1,4 +1,4 @@
-//! Types: CREATE, ALTER and DROP TYPE.
+//! Types: CREATE, ALTER and DROP TYPE, and what enums and domains have in common.
 //!
 //! A column has its whole type in its table's definition, and a view in those of its columns and of its state. So a type that
 //! changes gives all of them their next definitions, in one commit. No row changes: the values of labels stay what they are.
@@ -16,16 +16,16 @@ use crate::planner::Planning;
 use crate::response::Response;
 use crate::session::Session;
 use crate::sql_types::built_in;
-use crate::statement::{Statement, TypeAlteration, ValuePlace};
+use crate::statement::{DomainAlteration, Statement, TypeAlteration, ValuePlace};
 use crate::transaction::Change;
-use crate::user_types::{missing, renamed_in, uses};
-use catalog::definition::{BoundExpression, ObjectName, TableDefinition};
+use crate::user_types::{missing, renamed_in, uses, uses_type};
+use catalog::definition::{BoundExpression, Column, ObjectName, TableDefinition};
 use catalog::draft::Op;
-use catalog::enum_type::{EnumParts, EnumType, LABELS_MAX, LabelPlace, LabelRefused};
-use catalog::ids::ObjectId;
+use catalog::enum_type::{EnumParts, EnumType, LABELS_MAX, LabelPlace, LabelRefused, shown_name};
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
-use catalog::user_type::{TypeDefinition, TypeKind, user_type_of, with_user_type};
+use catalog::user_type::{TypeDefinition, TypeKind};
 use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -82,17 +82,19 @@ pub(crate) fn create_enum(
 }
 
 /// The type that a statement names.
-fn find(planning: &Planning, name: &ast::ObjectName) -> Result<Arc<TypeDefinition>, QueryError> {
+pub(crate) fn find(planning: &Planning, name: &ast::ObjectName) -> Result<Arc<TypeDefinition>, QueryError> {
     planning.known_types().find(name).cloned().ok_or_else(|| missing(&name.to_string().replace('"', "")))
 }
 
 pub(crate) async fn alter_type(
     session: &mut Session,
+    statement: &Statement,
     name: &ast::ObjectName,
     change: &TypeAlteration,
 ) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let before = find(&planning, name)?;
+    let TypeKind::Enum { .. } = before.kind else { return alter_domain(session, statement, name, change).await };
     let SqlType::Enum(known) = before.sql_type() else { return Err(missing(&before.name.name)) };
     let exists = |label: &str| duplicate(format!("enum label \"{label}\" already exists"));
     let parts = match change {
@@ -120,13 +122,7 @@ pub(crate) async fn alter_type(
             known.with_renamed_label(from, to).ok_or_else(|| no_label(from))?
         }
         TypeAlteration::Rename(to) => with_name(&planning, &known, ObjectName::new(&before.name.schema, to))?,
-        TypeAlteration::SetSchema(schema) => {
-            if !planning.snapshot.schemas.contains_key(schema) {
-                let message = format!("schema \"{schema}\" does not exist");
-                return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
-            }
-            with_name(&planning, &known, ObjectName::new(schema, &before.name.name))?
-        }
+        TypeAlteration::SetSchema(schema) => with_name(&planning, &known, ObjectName::new(schema, &before.name.name))?,
     };
     let next = TypeDefinition {
         name: parts.name,
@@ -134,8 +130,28 @@ pub(crate) async fn alter_type(
         kind: TypeKind::Enum { labels: parts.labels },
         ..TypeDefinition::clone(&before)
     };
-    let ops = altered(session, &planning, &before, next).await?;
+    let all = followers(&planning.snapshot, &before.name, next);
+    let ops = altered(session, &planning, &before.name, &all, false).await?;
     session.add_change(Change::of(ops))?;
+    Ok(done("ALTER TYPE"))
+}
+
+/// What ALTER TYPE does to a domain.
+async fn alter_domain(
+    session: &mut Session,
+    statement: &Statement,
+    name: &ast::ObjectName,
+    change: &TypeAlteration,
+) -> Result<Response, QueryError> {
+    let change = match change {
+        TypeAlteration::Rename(to) => DomainAlteration::Rename(to.clone()),
+        TypeAlteration::SetSchema(to) => DomainAlteration::SetSchema(to.clone()),
+        TypeAlteration::AddValue { .. } | TypeAlteration::RenameValue { .. } => {
+            let message = format!("{name} is not an enum");
+            return Err(QueryError::new(ErrorKind::WrongObjectType, message));
+        }
+    };
+    crate::domain_definition::alter(session, statement, name, &change).await?;
     Ok(done("ALTER TYPE"))
 }
 
@@ -162,28 +178,74 @@ fn with_label(session: &Session, known: &EnumType, label: &str, place: &ValuePla
 }
 
 fn with_name(planning: &Planning, known: &EnumType, name: ObjectName) -> Result<EnumParts, QueryError> {
-    crate::table_definition::check_name(&name.name)?;
-    refuse_taken(&planning.snapshot, &name)?;
-    Ok(EnumParts { name, ..known.parts().clone() })
+    Ok(EnumParts { name: next_name(planning, name)?, ..known.parts().clone() })
 }
 
-/// The operations that change a type with all that has it.
-async fn altered(
+/// The name that a type gets, if it can have it.
+pub(crate) fn next_name(planning: &Planning, name: ObjectName) -> Result<ObjectName, QueryError> {
+    if !planning.snapshot.schemas.contains_key(&name.schema) {
+        let message = format!("schema \"{}\" does not exist", name.schema);
+        return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
+    }
+    crate::table_definition::check_name(&name.name)?;
+    refuse_taken(&planning.snapshot, &name)?;
+    Ok(name)
+}
+
+/// A type's next definition, and behind it those of the domains over it, each behind what it is over.
+pub(crate) fn followers(snapshot: &Snapshot, from: &ObjectName, next: TypeDefinition) -> Vec<Arc<TypeDefinition>> {
+    let to = next.name.clone();
+    let mut all = vec![Arc::new(next)];
+    loop {
+        let is_new = |known: &&Arc<TypeDefinition>| all.iter().all(|next| next.id != known.id);
+        let others = snapshot.types.values().filter(is_new);
+        let found: Vec<_> = others.filter_map(|known| next_domain(known, &all, (from, &to))).map(Arc::new).collect();
+        if found.is_empty() {
+            return all;
+        }
+        all.extend(found);
+    }
+}
+
+/// A domain's next definition where it is over a type that changes or names one that gets another name.
+fn next_domain(
+    known: &TypeDefinition,
+    changed: &[Arc<TypeDefinition>],
+    (from, to): (&ObjectName, &ObjectName),
+) -> Option<TypeDefinition> {
+    let mut domain = known.domain()?.clone();
+    let mut base = Column { domain: domain.over.clone(), ..Column::new(ColumnId(0), "", domain.sql_type.clone()) };
+    changed.iter().for_each(|next| base.follow_type(next));
+    (domain.sql_type, domain.over) = (base.sql_type, base.domain);
+    let rename = |text: &mut String| {
+        if let Ok(renamed) = crate::bound_expressions::with_type_renamed(text, from, to) {
+            *text = renamed;
+        }
+    };
+    domain.checks.iter_mut().for_each(|check| rename(&mut check.expression.text));
+    domain.default.iter_mut().for_each(rename);
+    let kind = TypeKind::Domain(domain);
+    (kind != known.kind).then(|| TypeDefinition { version: known.version + 1, kind, ..known.clone() })
+}
+
+/// The operations that change types with all that has them. `refits` says that values of the older ones need not belong to them.
+pub(crate) async fn altered(
     session: &mut Session,
     planning: &Planning,
-    before: &TypeDefinition,
-    next: TypeDefinition,
+    from: &ObjectName,
+    all: &[Arc<TypeDefinition>],
+    refits: bool,
 ) -> Result<Vec<Op>, QueryError> {
     let snapshot = &planning.snapshot;
-    let next = Arc::new(next);
+    let Some(next) = all.first() else { return Ok(Vec::new()) };
     let tables: Vec<Arc<TableDefinition>> = snapshot
         .tables
         .values()
-        .filter_map(|table| next_table(&table.definition, &before.name, &next))
+        .filter_map(|table| next_table(&table.definition, from, all, refits))
         .map(Arc::new)
         .collect();
     let mut ops: Vec<Op> = tables.iter().map(|table| Op::AlterTable(Arc::clone(table))).collect();
-    ops.push(Op::AlterType(Arc::clone(&next)));
+    ops.extend(all.iter().map(|next| Op::AlterType(Arc::clone(next))));
     let apply = |ops: &[Op]| snapshot.apply(snapshot.seq.next(), 0, ops).map(Arc::new).map_err(conflict_error);
     let after = session.planning_at(apply(&ops)?);
     for table in &tables {
@@ -192,16 +254,22 @@ async fn altered(
     for view in views_in_order(snapshot) {
         let after = session.planning_at(apply(&ops)?);
         let Some(view) = snapshot.views.get(&view) else { continue };
-        let text = renamed_in(&view.definition.query, &before.name, &next.name)?;
-        let altered = next_types(session, &after, view, text, &next);
+        let text = renamed_in(&view.definition.query, from, &next.name)?;
+        let altered = next_types(session, &after, view, text, next);
         let altered = altered.map_err(|error| in_use(error, &shown(snapshot, view.definition.id)))?;
         ops.extend(altered.map(|next| Op::AlterView(Arc::new(next))));
     }
     Ok(ops)
 }
 
-/// A table's definition with the next version of a type; `None` where it has nothing of it.
-fn next_table(table: &TableDefinition, from: &ObjectName, next: &TypeDefinition) -> Option<TableDefinition> {
+/// A table's definition with the next versions of types, of which the first may get another name; `None` where it has nothing of them.
+fn next_table(
+    table: &TableDefinition,
+    from: &ObjectName,
+    all: &[Arc<TypeDefinition>],
+    refits: bool,
+) -> Option<TableDefinition> {
+    let next = all.first()?;
     let mut altered = table.clone();
     let rename = |text: &mut String| {
         // What cannot be read as an expression is told when it is planned.
@@ -211,15 +279,16 @@ fn next_table(table: &TableDefinition, from: &ObjectName, next: &TypeDefinition)
     };
     let bound = |expression: &mut BoundExpression| rename(&mut expression.text);
     for column in &mut altered.columns {
-        if let Some(sql_type) = with_user_type(&column.sql_type, next) {
-            column.sql_type = sql_type;
-        }
+        all.iter().for_each(|next| column.follow_type(next));
         column.default.iter_mut().for_each(rename);
         column.generated.iter_mut().for_each(bound);
     }
     altered.checks.iter_mut().for_each(|check| bound(&mut check.expression));
     altered.version = table.version + 1;
     let same = altered.columns == table.columns && altered.checks == table.checks;
+    if refits {
+        altered.rows_fit_from = altered.version;
+    }
     (!same).then_some(altered)
 }
 
@@ -253,11 +322,16 @@ fn views_in_order(snapshot: &Snapshot) -> Vec<ObjectId> {
 pub(crate) async fn drop_types(
     session: &mut Session,
     statement: &Statement,
+    domains: bool,
     (names, if_exists, cascade): (&[ast::ObjectName], bool, bool),
 ) -> Result<Response, QueryError> {
     for name in names {
         let planning = session.planning()?;
         let doomed = match find(&planning, name) {
+            Ok(doomed) if domains && doomed.domain().is_none() => {
+                let message = format!("\"{}\" is not a domain", name.to_string().replace('"', ""));
+                return Err(QueryError::new(ErrorKind::WrongObjectType, message));
+            }
             Ok(doomed) => doomed,
             Err(_) if let Some(known) = built_in(name) => {
                 let known = known.base_name();
@@ -275,13 +349,13 @@ pub(crate) async fn drop_types(
         }
         drop_with_dependents(session, statement, &doomed).await?;
     }
-    Ok(done("DROP TYPE"))
+    Ok(done(if domains { "DROP DOMAIN" } else { "DROP TYPE" }))
 }
 
 /// The tables with columns of a type, and those columns.
 fn columns_of(snapshot: &Snapshot, id: ObjectId) -> Vec<(ObjectId, Vec<String>)> {
     let of_table = |table: &TableDefinition| -> Vec<String> {
-        let columns = table.columns.iter().filter(|column| user_type_of(&column.sql_type) == Some(id));
+        let columns = table.columns.iter().filter(|column| column.user_types().any(|used| used == id));
         columns.map(|column| column.name.clone()).collect()
     };
     let tables = snapshot.tables.values().map(|table| (table.definition.id, of_table(&table.definition)));
@@ -292,19 +366,61 @@ fn columns_of(snapshot: &Snapshot, id: ObjectId) -> Vec<(ObjectId, Vec<String>)>
 fn views_of(snapshot: &Snapshot, doomed: &TypeDefinition) -> Vec<ObjectId> {
     let has = |view: &catalog::definition::ViewDefinition| {
         let mut columns = view.columns.iter();
-        columns.any(|column| user_type_of(&column.sql_type) == Some(doomed.id)) || uses(&view.query, &doomed.name)
+        let has_columns = columns.any(|column| column.user_types().any(|used| used == doomed.id));
+        has_columns || uses(&view.query, &doomed.name)
     };
     snapshot.views.values().filter(|view| has(&view.definition)).map(|view| view.definition.id).collect()
 }
 
+/// The domains over a type.
+fn domains_over(snapshot: &Snapshot, id: ObjectId) -> Vec<Arc<TypeDefinition>> {
+    snapshot.types.values().filter(|known| known.is_over(id)).cloned().collect()
+}
+
+/// The rules of tables and domains whose text has a type, but for those of its own columns.
+fn rules_of(snapshot: &Snapshot, doomed: &TypeDefinition) -> Vec<String> {
+    let has = |text: &str| uses_type(text, &doomed.name);
+    let mut found = Vec::new();
+    for table in snapshot.tables.values().map(|table| &table.definition) {
+        let what = shown(snapshot, table.id);
+        for column in table.columns.iter().filter(|column| column.user_types().all(|used| used != doomed.id)) {
+            let generated = column.generated.as_ref().map(|bound| &bound.text);
+            if column.default.as_ref().or(generated).is_some_and(|text| has(text)) {
+                found.push(format!("default value for column {} of {what}", column.name));
+            }
+        }
+        let checks = table.checks.iter().filter(|check| has(&check.expression.text));
+        found.extend(checks.map(|check| format!("constraint {} on {what}", check.name)));
+    }
+    for (known, domain) in snapshot.types.values().filter_map(|known| known.domain().map(|domain| (known, domain))) {
+        let checks = domain.checks.iter().filter(|check| known.id != doomed.id && has(&check.expression.text));
+        found.extend(checks.map(|check| format!("constraint {}", check.name)));
+    }
+    found
+}
+
 fn refuse_dependents(snapshot: &Snapshot, doomed: &TypeDefinition) -> Result<(), QueryError> {
-    let what = format!("type {}", catalog::enum_type::shown_name(&doomed.name));
-    let columns = columns_of(snapshot, doomed.id).into_iter().flat_map(|(table, columns)| {
-        let table = shown(snapshot, table);
-        columns.into_iter().map(move |column| format!("column {column} of {table}"))
-    });
-    let views = views_of(snapshot, doomed).into_iter().map(|view| shown(snapshot, view));
-    let lines: Vec<String> = columns.chain(views).map(|dependent| format!("{dependent} depends on {what}")).collect();
+    let what = format!("type {}", shown_name(&doomed.name));
+    let mut lines = Vec::new();
+    let (mut pending, mut seen) = (vec![(what.clone(), Arc::new(doomed.clone()))], BTreeSet::new());
+    while let Some((below, known)) = pending.pop() {
+        for (table, columns) in columns_of(snapshot, known.id) {
+            let table = shown(snapshot, table);
+            let columns = columns.into_iter().filter(|column| seen.insert(format!("{table}.{column}")));
+            lines.extend(columns.map(|column| format!("column {column} of {table} depends on {below}")));
+        }
+        for view in views_of(snapshot, &known).into_iter().map(|view| shown(snapshot, view)) {
+            if seen.insert(view.clone()) {
+                lines.push(format!("{view} depends on {below}"));
+            }
+        }
+        lines.extend(rules_of(snapshot, &known).into_iter().map(|rule| format!("{rule} depends on {below}")));
+        for over in domains_over(snapshot, known.id) {
+            let above = format!("type {}", shown_name(&over.name));
+            lines.push(format!("{above} depends on {below}"));
+            pending.push((above, over));
+        }
+    }
     if lines.is_empty() {
         return Ok(());
     }
@@ -313,22 +429,54 @@ fn refuse_dependents(snapshot: &Snapshot, doomed: &TypeDefinition) -> Result<(),
         .hint("Use DROP ... CASCADE to drop the dependent objects too."))
 }
 
-/// Drops a type, and the views and columns that have it.
+/// Drops a type, and the views, columns and domains that have it.
 pub(crate) async fn drop_with_dependents(
     session: &mut Session,
     statement: &Statement,
-    doomed: &TypeDefinition,
+    doomed: &Arc<TypeDefinition>,
 ) -> Result<(), QueryError> {
     let snapshot = Arc::clone(&session.planning()?.snapshot);
-    let views = views_of(&snapshot, doomed);
-    let ops = cascades(session, &snapshot, &views);
+    // Each behind what it is over.
+    let mut all = vec![Arc::clone(doomed)];
+    let mut next = 0;
+    while next < all.len() {
+        let over = domains_over(&snapshot, all[next].id);
+        all.extend(over);
+        next += 1;
+    }
+    for (place, known) in all.iter().enumerate().rev() {
+        let snapshot = Arc::clone(&session.planning()?.snapshot);
+        if !snapshot.types.contains_key(&known.id) {
+            continue;
+        }
+        if place > 0 {
+            let name = shown_name(&known.name);
+            session.notice(NoticeSeverity::Notice, format!("drop cascades to type {name}"));
+        }
+        drop_one(session, statement, known, &snapshot).await?;
+    }
+    Ok(())
+}
+
+async fn drop_one(
+    session: &mut Session,
+    statement: &Statement,
+    doomed: &TypeDefinition,
+    snapshot: &Snapshot,
+) -> Result<(), QueryError> {
+    let views = views_of(snapshot, doomed);
+    let ops = cascades(session, snapshot, &views);
     session.add_change(Change::of(ops))?;
-    for (table, columns) in columns_of(&snapshot, doomed.id) {
-        let what = shown(&snapshot, table);
+    for (table, columns) in columns_of(snapshot, doomed.id) {
+        let what = shown(snapshot, table);
         for column in &columns {
             session.notice(NoticeSeverity::Notice, format!("drop cascades to column {column} of {what}"));
         }
         drop_columns(session, table, &columns, statement).await?;
+    }
+    if let Some(rule) = rules_of(&session.planning()?.snapshot, doomed).first() {
+        let what = format!("dropping type \"{}\", which {rule} uses,", doomed.name.name);
+        return Err(QueryError::unsupported(what).hint("Drop the rule first."));
     }
     session.add_change(Change::of(vec![Op::DropType(doomed.id)]))
 }

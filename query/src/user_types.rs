@@ -13,6 +13,7 @@ use crate::pg_catalog::{self, TypeTraits};
 use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
 use catalog::definition::ObjectName;
+use catalog::enum_type::shown_name;
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
 use catalog::user_type::TypeDefinition;
@@ -77,9 +78,25 @@ fn in_scope<T>(look: impl FnOnce(&KnownTypes) -> Option<T>) -> Option<T> {
     KNOWN.with_borrow(|known| known.last().and_then(look))
 }
 
-/// The user's type of that name.
+/// The user's type of that name, which is no domain.
 pub(crate) fn type_named(name: &ast::ObjectName) -> Option<SqlType> {
-    in_scope(|known| known.find(name).map(|found| found.sql_type()))
+    in_scope(|known| known.find(name).filter(|found| found.domain().is_none()).map(|found| found.sql_type()))
+}
+
+/// The domain that a type's name means.
+pub(crate) fn domain_named(data_type: &DataType) -> Result<Option<Arc<TypeDefinition>>, QueryError> {
+    let DataType::Custom(name, modifiers) = data_type else { return Ok(None) };
+    if is_built_in(name) {
+        return Ok(None);
+    }
+    let found = in_scope(|known| known.find(name).filter(|found| found.domain().is_some()).cloned());
+    match found {
+        Some(found) if !modifiers.is_empty() => {
+            let message = format!("type modifier is not allowed for type \"{}\"", found.name.name);
+            Err(QueryError::new(ErrorKind::Syntax, message))
+        }
+        found => Ok(found),
+    }
 }
 
 /// Whether a name is that of a relation, whose rows are of a type of its name.
@@ -105,7 +122,7 @@ pub(crate) fn traits_of(oid: u32) -> Option<TypeTraits> {
     pg_catalog::type_traits(oid).or_else(|| {
         in_scope(|known| {
             let plain = TypeTraits { category: ENUMS, is_preferred: false, element: None, array: None };
-            if let Some(found) = known.types.get(&ObjectId(oid)) {
+            if let Some(found) = known.types.get(&ObjectId(oid)).filter(|found| found.domain().is_none()) {
                 return Some(TypeTraits { array: Some(found.array.0), ..plain });
             }
             let element = known.types.values().find(|found| found.array.0 == oid)?;
@@ -116,15 +133,16 @@ pub(crate) fn traits_of(oid: u32) -> Option<TypeTraits> {
 
 /// Whether an OID is that of an enum.
 pub(crate) fn is_enum(oid: u32) -> bool {
-    in_scope(|known| known.types.get(&ObjectId(oid)).map(|_| ())).is_some()
+    in_scope(|known| known.types.get(&ObjectId(oid)).filter(|found| found.domain().is_none()).map(|_| ())).is_some()
 }
 
 /// The name of a type as errors show it.
 pub(crate) fn shown(oid: u32) -> String {
     let of_user =
         in_scope(|known| known.types.values().find(|found| [found.id.0, found.array.0].contains(&oid)).cloned());
-    match of_user.and_then(|_| type_of_oid(oid)) {
-        Some(known) => known.base_name(),
+    match of_user {
+        Some(known) if known.id.0 == oid => shown_name(&known.name),
+        Some(known) => format!("{}[]", shown_name(&known.name)),
         None => pg_catalog::format_type(i64::from(oid), None),
     }
 }
@@ -168,6 +186,14 @@ pub(crate) fn qualify<T: VisitMut>(tree: &mut T, known: &KnownTypes) {
 pub(crate) fn uses(query: &str, name: &ObjectName) -> bool {
     let mut found = false;
     let _ = with_type_names(query, &mut |named| found |= is_called(named, name));
+    found
+}
+
+/// Whether an expression's text has casts to a type.
+pub(crate) fn uses_type(text: &str, name: &ObjectName) -> bool {
+    let Ok(mut expression) = crate::bound_expressions::parse(text) else { return false };
+    let mut found = false;
+    for_each_type_name(&mut expression, &mut |named| found |= is_called(named, name));
     found
 }
 

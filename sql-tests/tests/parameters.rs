@@ -471,3 +471,25 @@ async fn enums_bind_and_answer_in_binary() {
     let row = client.query_one(&typed, &[&Label("sad".into())]).await.unwrap();
     assert_eq!((row.get::<_, String>(0), row.get::<_, Label>(1)), ("sad".into(), Label("sad".into())));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_told_the_base_type_of_a_domain() {
+    let fixture = Fixture::start();
+    let client = fixture.client().await;
+    client
+        .batch_execute("CREATE DOMAIN odd AS int CHECK (VALUE % 2 = 1); CREATE TABLE t (n odd, m odd DEFAULT 7)")
+        .await
+        .unwrap();
+    let insert = client.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
+    assert_eq!(insert.params(), [Type::INT4]);
+    client.execute(&insert, &[&3]).await.unwrap();
+    let refused = client.execute(&insert, &[&4]).await.unwrap_err();
+    let error = refused.as_db_error().unwrap();
+    assert_eq!((error.code().code(), error.constraint()), ("23514", Some("odd_check")));
+    let select = client.prepare("SELECT n, m, $1::odd FROM t WHERE n = $2").await.unwrap();
+    assert!(select.columns().iter().all(|column| *column.type_() == Type::INT4));
+    let row = client.query_one(&select, &[&5, &3]).await.unwrap();
+    assert_eq!((0..3).map(|index| row.get::<_, i32>(index)).collect::<Vec<_>>(), [3, 7, 5]);
+    let refused = client.query(&select, &[&6, &3]).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("23514"));
+}

@@ -1,7 +1,11 @@
 //! Tests of what operations do to a snapshot, and of when they conflict.
 
 use super::*;
-use crate::samples::{commit, dead, rows, segment, sequence, table, view, with_table};
+use crate::definition::{Column, ObjectName, TableDefinition};
+use crate::ids::ColumnId;
+use crate::samples::{commit, dead, domain, enum_type, rows, segment, sequence, table, view, with_table};
+use crate::sql_type::SqlType;
+use crate::user_type::{DomainDefinition, TypeDefinition, TypeKind};
 
 const SALES: ObjectId = ObjectId(16384);
 const DAILY: ObjectId = ObjectId(20000);
@@ -337,4 +341,33 @@ fn a_view_keeps_its_state_with_its_hidden_table() {
     assert_eq!(begun.views[&DAILY].frontier, None);
     assert_eq!(begun.views[&DAILY].state.as_ref().map(|state| state.definition.id), Some(ObjectId(30000)));
     assert!(begun.next_object > ObjectId(30000));
+}
+
+#[test]
+fn a_domain_changes_with_all_that_has_it() {
+    let base = domain(16500, "positive", &enum_type(16490, "mood"));
+    let base = with_base(&base, SqlType::Int4);
+    let table = |id: u32, version: u32, of: &TypeDefinition| {
+        let column = Column { domain: of.domain_use(), ..Column::new(ColumnId(1), "n", of.sql_type()) };
+        let name = ObjectName::new("public", format!("t{id}"));
+        Arc::new(TableDefinition { version, ..TableDefinition::new(ObjectId(id), name, vec![column]) })
+    };
+    let snapshot = commit(&with_table(), &[Op::CreateType(Arc::clone(&base)), Op::CreateTable(table(16600, 1, &base))]);
+    let next = Arc::new(TypeDefinition { version: 2, ..TypeDefinition::clone(&base) });
+    let changed = Conflict::ObjectChanged(base.id);
+    assert_eq!(conflict(&snapshot, Op::AlterType(Arc::clone(&next))), changed);
+    let after = commit(&snapshot, &[Op::AlterTable(table(16600, 2, &next)), Op::AlterType(Arc::clone(&next))]);
+    assert_eq!(conflict(&after, Op::CreateTable(table(16700, 1, &base))), changed);
+    assert_eq!(conflict(&after, Op::AlterTable(table(16600, 3, &base))), changed);
+    commit(&after, &[Op::CreateTable(table(16700, 1, &next))]);
+    assert_eq!(conflict(&after, Op::DropType(base.id)), changed);
+    let above = domain(16800, "small", &next);
+    let with_two = commit(&after, &[Op::DropTable(ObjectId(16600)), Op::CreateType(above)]);
+    assert_eq!(conflict(&with_two, Op::DropType(base.id)), changed);
+    commit(&with_two, &[Op::DropType(ObjectId(16800)), Op::DropType(base.id)]);
+}
+
+fn with_base(known: &TypeDefinition, sql_type: SqlType) -> Arc<TypeDefinition> {
+    let domain = known.domain().expect("a domain").clone();
+    Arc::new(TypeDefinition { kind: TypeKind::Domain(DomainDefinition { sql_type, ..domain }), ..known.clone() })
 }

@@ -1,15 +1,16 @@
 //! What operations do to types.
 
 use super::Conflict;
-use crate::definition::TableDefinition;
+use crate::definition::{Column, TableDefinition};
 use crate::ids::ObjectId;
 use crate::snapshot::Snapshot;
-use crate::user_type::{TypeDefinition, user_type_of, with_user_type};
+use crate::user_type::{DomainUse, TypeDefinition};
 use std::sync::Arc;
 
 impl Snapshot {
     pub(super) fn create_type(&mut self, definition: &Arc<TypeDefinition>) -> Result<(), Conflict> {
         self.check_type_name(definition)?;
+        self.check_below(definition)?;
         self.note_object(definition.last_object());
         Arc::make_mut(&mut self.types).insert(definition.id, Arc::clone(definition));
         Ok(())
@@ -26,22 +27,33 @@ impl Snapshot {
         }
     }
 
-    /// All tables have it in their definitions already.
+    /// What a domain is made of is there, as the domain has it.
+    fn check_below(&self, definition: &TypeDefinition) -> Result<(), Conflict> {
+        let Some(domain) = definition.domain() else { return Ok(()) };
+        let base =
+            Column { domain: domain.over.clone(), ..Column::new(crate::ids::ColumnId(0), "", domain.sql_type.clone()) };
+        self.check_column_types(&base)
+    }
+
+    /// All tables and domains have it in their definitions already.
     pub(super) fn alter_type(&mut self, definition: &Arc<TypeDefinition>) -> Result<(), Conflict> {
         let id = definition.id;
         let before = self.types.get(&id).map(|known| known.version + 1);
-        let columns = self.tables.values().flat_map(|table| &table.definition.columns);
-        let mut outdated = columns.filter(|column| {
-            with_user_type(&column.sql_type, definition).is_some_and(|wanted| wanted != column.sql_type)
-        });
-        if before != Some(definition.version) || outdated.next().is_some() {
+        let mut columns = self.tables.values().flat_map(|table| &table.definition.columns);
+        let is_outdated = |column: &Column| {
+            let mut next = column.clone();
+            next.follow_type(definition);
+            next != *column
+        };
+        if before != Some(definition.version) || columns.any(is_outdated) {
             return Err(Conflict::ObjectChanged(id));
         }
         self.create_type(definition)
     }
 
     pub(super) fn drop_type(&mut self, id: ObjectId) -> Result<(), Conflict> {
-        let used = self.tables.values().any(|table| table.definition.user_types().any(|used| used == id));
+        let in_tables = self.tables.values().any(|table| table.definition.user_types().any(|used| used == id));
+        let used = in_tables || self.types.values().any(|known| known.is_over(id));
         if used || Arc::make_mut(&mut self.types).remove(&id).is_none() {
             return Err(Conflict::ObjectChanged(id));
         }
@@ -50,19 +62,28 @@ impl Snapshot {
 
     /// A new table's types are there, as the table has them.
     pub(super) fn check_types(&self, definition: &TableDefinition) -> Result<(), Conflict> {
-        for column in &definition.columns {
-            let Some(id) = user_type_of(&column.sql_type) else { continue };
+        definition.columns.iter().try_for_each(|column| self.check_column_types(column))
+    }
+
+    fn check_column_types(&self, column: &Column) -> Result<(), Conflict> {
+        for id in column.user_types() {
             let known = self.types.get(&id).ok_or(Conflict::ObjectChanged(id))?;
-            if with_user_type(&column.sql_type, known).as_ref() != Some(&column.sql_type) {
+            let mut now = column.clone();
+            now.follow_type(known);
+            if now != *column {
                 return Err(Conflict::ObjectChanged(id));
             }
         }
         Ok(())
     }
 
-    /// The types of an altered table are there.
+    /// The types of an altered table are there. One that the same commit changes may be newer than it is yet.
     pub(super) fn check_known_types(&self, definition: &TableDefinition) -> Result<(), Conflict> {
         let missing = definition.user_types().find(|id| !self.types.contains_key(id));
-        missing.map_or(Ok(()), |id| Err(Conflict::ObjectChanged(id)))
+        let is_older =
+            |domain: &&DomainUse| self.types.get(&domain.id).is_some_and(|known| domain.version < known.version);
+        let older = || definition.columns.iter().filter_map(|column| column.domain.as_ref()).find(is_older);
+        let changed = missing.or_else(|| older().map(|domain| domain.id));
+        changed.map_or(Ok(()), |id| Err(Conflict::ObjectChanged(id)))
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
 use crate::ids::ColumnId;
 use crate::missing::MissingValue;
-use crate::samples::{dead, enum_type, load, rows, segment, sequence, table, view};
+use crate::samples::{dead, domain, enum_type, load, rows, segment, sequence, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
 use crate::sequence::SequenceOwner;
 use crate::sql_type::{RegType, SqlType};
@@ -267,6 +267,20 @@ fn operations_on_types_come_back_and_their_bytes_stay() {
     assert_eq!(format!("{found:?}"), format!("{ops:?}"));
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, include_str!("version_2_types.hex").replace(['\n', '\r'], ""));
+}
+
+#[test]
+fn operations_on_domains_come_back_and_their_bytes_stay() {
+    let base = domain(16400, "positive", &enum_type(16390, "mood"));
+    let above = domain(16410, "small", &base);
+    let column = Column { domain: above.domain_use(), ..Column::new(ColumnId(1), "n", above.sql_type()) };
+    let definition = TableDefinition::new(ObjectId(16500), ObjectName::new("public", "t"), vec![column]);
+    let ops = [Op::CreateType(base), Op::CreateType(above), Op::CreateTable(Arc::new(definition))];
+    let bytes = encode_ops(&ops);
+    let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{ops:?}"));
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("version_2_domains.hex").replace(['\n', '\r'], ""));
 }
 
 #[test]

@@ -240,6 +240,24 @@ impl CopyDecoder {
         format!("COPY {}, line {}: \"{}\"", self.table, chunk.first_line + line, displayed(&text))
     }
 
+    /// The context line of an error that belongs to a column's value: `COPY sales, line 3, column amount: "x"`. A value that does not
+    /// come from the file has that of its record.
+    pub fn context_of_field(&self, chunk: &Chunk, record: usize, column: &str) -> String {
+        let whole = self.context_of(chunk, record);
+        let Some(index) = self.names.iter().position(|name| name == column) else { return whole };
+        let Layout::Lines(syntax) = &self.layout else { return format!("{whole}, column {column}") };
+        let (line, range) = syntax.record(&chunk.bytes, chunk.line_ending, record);
+        let text = self.raw_text(&chunk.bytes[range]);
+        let located = syntax.locate(&text, chunk.line_ending, &self.names);
+        let field = located.fields.get(index).map(|field| field.text_in(&text, &located.rewritten));
+        let line = chunk.first_line + line;
+        match field {
+            Some(Some(value)) => self.value_context(line, index, value),
+            Some(None) => format!("COPY {}, line {line}, column {column}: null input", self.table),
+            None => whole,
+        }
+    }
+
     /// The error of a record that has not the right shape.
     pub(super) fn shape_error(&self, chunk: &Chunk, failure: ShapeError) -> QueryError {
         let context = self.context_of(chunk, failure.row);

@@ -235,7 +235,13 @@ fn columns_that_an_option_names_must_be_copied() {
 
 fn written(options: &CopyOptions, values: &[[Option<&str>; 2]]) -> String {
     let columns: Vec<ResultColumn> = ["a", "b,c"]
-        .map(|name| ResultColumn { name: name.to_string(), sql_type: SqlType::Text, modifier: -1, origin: None })
+        .map(|name| ResultColumn {
+            name: name.to_string(),
+            sql_type: SqlType::Text,
+            modifier: -1,
+            domain: None,
+            origin: None,
+        })
         .to_vec();
     let column = |index: usize| Arc::new(values.iter().map(|row| row[index]).collect::<StringViewArray>()) as _;
     let batch = RecordBatch::try_from_iter([("a", column(0)), ("b", column(1))]).unwrap();

@@ -2,6 +2,7 @@
 
 use super::names::text_of;
 use super::{Definition, result_field};
+use crate::domains::domain_of;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::resolution::unknown_field;
 use crate::pg_catalog::Value;
@@ -179,7 +180,8 @@ impl ScalarUDFImpl for TypeOf {
         let oid = if literal.is_some() && unknown_field(&args.arg_fields[0], literal) {
             Some(UNKNOWN_OID)
         } else {
-            SqlType::from_field(&args.arg_fields[0]).map(|sql_type| i64::from(sql_type.oid()))
+            let domain = domain_of(&args.arg_fields[0]).map(|domain| domain.0);
+            domain.or_else(|| SqlType::from_field(&args.arg_fields[0]).map(|known| known.oid())).map(i64::from)
         };
         Ok(ColumnarValue::Scalar(ScalarValue::Int64(oid)))
     }

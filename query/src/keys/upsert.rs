@@ -24,7 +24,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::Written;
 use crate::intake::Intake;
-use crate::modify::{delete_op, in_column_types, new_values};
+use crate::modify::{changed_columns, delete_op, in_column_types, new_values};
 use crate::plan_constants::fill_values;
 use crate::planner::{EXCLUDED, Planning, Sources};
 use crate::prepared::Prepared;
@@ -344,6 +344,8 @@ impl Upsert {
         let batches: Vec<RecordBatch> = batches.try_collect().await?;
         let mut updated = Updated::none(definition);
         let (mut rows, rules) = (Vec::new(), RowRules::of(&over, definition)?);
+        let changed = changed_columns(definition, &update.assignments);
+        let rules = rules.of_changed(|column| changed.contains(&column));
         for batch in &batches {
             updated
                 .ordinals

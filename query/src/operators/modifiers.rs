@@ -6,8 +6,13 @@
 use super::call::{Places, SiteKind};
 use super::casts::expression_field;
 use super::sites::{Annotator, LITERAL_INT4, call_quoted, marked};
+use crate::domains::{cast_name, domain_of};
+use crate::error::QueryError;
 use crate::functions::moments::{INTERVAL_CUT, MOMENT_ROUNDED};
+use crate::sql_types::sql_type_of;
+use crate::user_types::domain_named;
 use arrow::datatypes::Field;
+use catalog::ids::ObjectId;
 use catalog::sql_type::{MODIFIER_KEY, SqlType};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::ExprSchemable;
@@ -81,6 +86,11 @@ fn of_interval(fields: Option<&IntervalFields>, digits: Option<u64>) -> Option<M
 }
 
 impl Modifier {
+    /// The modifier of a time or timestamp with so many digits behind the second's point.
+    pub(super) fn of_digits(digits: u8) -> Self {
+        Self { digits: kept(Some(u64::from(digits))), unit: None, number: i32::from(digits) }
+    }
+
     /// As `pg_attribute.atttypmod` has it.
     pub(crate) fn number(self) -> i32 {
         self.number
@@ -148,7 +158,39 @@ fn units_of(fields: &IntervalFields) -> i32 {
     }
 }
 
+/// What a cast's type means.
+pub(super) struct TypeOfCast {
+    pub to: SqlType,
+    pub modifier: Option<Modifier>,
+    pub domain: Option<ObjectId>,
+}
+
+impl TypeOfCast {
+    pub(super) fn named(data_type: &DataType) -> std::result::Result<Self, QueryError> {
+        let domain = domain_named(data_type)?;
+        Ok(match domain.as_ref().and_then(|known| known.domain().map(|domain| (known.id, domain))) {
+            Some((id, domain)) => {
+                let modifier = domain.digits.map(Modifier::of_digits);
+                Self { to: domain.sql_type.clone(), modifier, domain: Some(id) }
+            }
+            None => Self { to: sql_type_of(data_type)?, modifier: modifier_of(data_type), domain: None },
+        })
+    }
+}
+
 impl Annotator<'_> {
+    /// A value that was cast, with what its type's modifier and domain make of it.
+    pub(super) fn of_type(&mut self, cast: Expr, modifier: Option<Modifier>, domain: Option<ObjectId>) -> Expr {
+        let modified = match modifier {
+            Some(modifier) => self.modified(cast, modifier),
+            None => cast,
+        };
+        match domain {
+            Some(domain) => call_quoted(&cast_name(domain), vec![modified]),
+            None => modified,
+        }
+    }
+
     /// The value as a modifier leaves it.
     pub(super) fn modified(&mut self, value: Expr, modifier: Modifier) -> Expr {
         let cut = match modifier.unit {
@@ -198,7 +240,8 @@ pub(super) fn unmodified(
     schema: &DFSchema,
 ) -> Result<datafusion::logical_expr::Expr> {
     let (_, field) = value.to_field(schema)?;
-    if SqlType::from_field(&field).is_none_or(|known| known.typmod_of(&field) == -1) {
+    let has_modifier = SqlType::from_field(&field).is_some_and(|known| known.typmod_of(&field) != -1);
+    if !has_modifier && domain_of(&field).is_none() {
         return Ok(value);
     }
     let field = Arc::new(unmodified_field(&field));

@@ -5,7 +5,7 @@ use super::sites::{Annotator, PREFIX};
 use crate::statement::{byte_offset, position_of};
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
 };
 
 impl Annotator<'_> {
@@ -80,6 +80,12 @@ impl Annotator<'_> {
     pub(super) fn after_symbol(&self, place: usize) -> Option<usize> {
         let behind = self.source?.chars().skip(place + 1);
         Some(place + 2 + behind.take_while(|character| character.is_whitespace()).count())
+    }
+
+    /// Where the name of a type stands that is not the parser's.
+    pub(super) fn name_place(&self, data_type: &DataType) -> Option<usize> {
+        let DataType::Custom(name, _) = data_type else { return None };
+        position_of(self.source?, name.span().start)
     }
 
     /// Where a symbol before an operand stands.

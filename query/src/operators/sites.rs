@@ -9,7 +9,7 @@ use super::checks::Check;
 use super::elements::is_query;
 use super::json_syntax::{aggregate_of_array, order_distinct};
 use super::meetings::Meeting;
-use super::modifiers::{Modifier, literal_modifier, modifier_of};
+use super::modifiers::{Modifier, TypeOfCast, literal_modifier};
 use super::ordinals::{restore_in_window, restore_ordinals};
 use super::prefixes::Prefix;
 use super::variadic_calls::variadic_argument;
@@ -20,7 +20,6 @@ use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
 use crate::functions::unicode::NORMAL_FORMS;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
-use crate::sql_types::sql_type_of;
 use crate::standard_spellings::trees::bare;
 use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
@@ -160,13 +159,12 @@ impl Annotator<'_> {
                 let site = self.cast_place(&expr, &kind);
                 let type_place = match kind {
                     CastKind::DoubleColon => site.and_then(|place| self.after_symbol(place)),
-                    _ => None,
+                    _ => self.name_place(&data_type),
                 };
-                let to = sql_type_of(&data_type).map_err(|error| {
+                let TypeOfCast { to, modifier, domain } = TypeOfCast::named(&data_type).map_err(|error| {
                     let place = error.position.or(type_place);
                     error.position(place)
                 })?;
-                let modifier = modifier_of(&data_type);
                 let operands = vec![self.place(&expr)];
                 let site = site.or(operands[0]);
                 let expr = match (&to, modifier) {
@@ -175,18 +173,12 @@ impl Annotator<'_> {
                     _ => expr,
                 };
                 let cast = self.add(SiteKind::Cast(to), Places { site, operands }, vec![*expr]);
-                match modifier {
-                    Some(modifier) => self.modified(cast, modifier),
-                    None => cast,
-                }
+                self.of_type(cast, modifier, domain)
             }
             Expr::TypedString(typed) => {
-                let to = sql_type_of(&typed.data_type)?;
+                let TypeOfCast { to, modifier, domain } = TypeOfCast::named(&typed.data_type)?;
                 let cast = self.cast(Expr::Value(typed.value), to);
-                match modifier_of(&typed.data_type) {
-                    Some(modifier) => self.modified(cast, modifier),
-                    None => cast,
-                }
+                self.of_type(cast, modifier, domain)
             }
             Expr::Interval(interval) => self.interval(interval)?,
             Expr::AnyOp { left, compare_op, right, .. } if !is_query(&right) => {

@@ -9,8 +9,10 @@ use super::lowering::{Argument, Lowering};
 use super::meetings::{Guest, common};
 use super::modifiers::unmodified;
 use super::resolution::{Operand, unknown_field};
+use crate::domains::domain_of;
 use crate::error::QueryError;
 use crate::scan::external;
+use catalog::ids::ObjectId;
 use catalog::sql_type::{MODIFIER_KEY, SqlType};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::Alias;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 struct Item {
     known: Operand,
     modifier: i32,
+    domain: Option<ObjectId>,
     literal: Option<ScalarValue>,
 }
 
@@ -29,7 +32,7 @@ struct Item {
 struct Shared {
     /// `None` where it stays what it is.
     to: Option<SqlType>,
-    /// Whether sides have modifiers, and not all the same.
+    /// Whether sides have modifiers or domains, and not all the same.
     without_modifier: bool,
 }
 
@@ -66,7 +69,8 @@ impl Lowering<'_> {
             }
             let guests: Vec<Guest<'_>> = items.iter().map(Item::guest).collect();
             let common = common(construct, &guests).map_err(external)?;
-            let without_modifier = items.windows(2).any(|pair| pair[0].modifier != pair[1].modifier);
+            let differs = |pair: &[Item]| (pair[0].modifier, pair[0].domain) != (pair[1].modifier, pair[1].domain);
+            let without_modifier = items.windows(2).any(differs);
             differ |= without_modifier || items.iter().any(|item| item.known.as_ref() != Some(&common));
             types.push(Shared { to: Some(common), without_modifier });
         }
@@ -153,7 +157,7 @@ fn item(side: &LogicalPlan, column: usize) -> Item {
     };
     let known = if unknown_field(field, literal.as_ref()) { None } else { SqlType::from_field(field) };
     let modifier = field.metadata().get(MODIFIER_KEY).and_then(|text| text.parse().ok()).unwrap_or(-1);
-    Item { known, modifier, literal }
+    Item { known, modifier, domain: domain_of(field), literal }
 }
 
 /// What computes a side's columns.

@@ -242,6 +242,7 @@ fn push_system_attributes(rows: &mut Rows) {
                 name: column.name,
                 number: column.number,
                 type_oid: column.type_oid,
+                base: column.type_oid,
                 length: type_by_oid(column.type_oid).map_or(-1, |row| row.length),
                 typmod: column.typmod,
                 dimensions: column.dimensions,
@@ -311,9 +312,11 @@ fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
             relation,
             name: &column.name,
             number,
-            type_oid: sql_type.oid().into(),
+            base: sql_type.oid().into(),
+            type_oid: column.domain.as_ref().map_or_else(|| sql_type.oid(), |domain| domain.id.0).into(),
             length: sql_type.typlen().into(),
-            typmod: column.typmod().into(),
+            // A domain's modifier is its own.
+            typmod: if column.domain.is_some() { -1 } else { column.typmod().into() },
             dimensions: i64::from(matches!(sql_type, SqlType::Array(_))),
             not_null: column.not_null,
             has_default: column.default.is_some() || column.generated.is_some(),
@@ -333,6 +336,8 @@ struct Attribute<'a> {
     name: &'a str,
     number: i64,
     type_oid: i64,
+    /// The type below a domain.
+    base: i64,
     /// `pg_type.typlen`.
     length: i64,
     typmod: i64,
@@ -345,7 +350,7 @@ struct Attribute<'a> {
 }
 
 fn push_attribute(rows: &mut Rows, attribute: &Attribute) {
-    let row = type_by_oid(attribute.type_oid);
+    let row = type_by_oid(attribute.base);
     rows.push([
         ("attrelid", attribute.relation.into()),
         ("attname", attribute.name.into()),

@@ -4,9 +4,11 @@ use super::classes::{PG_CLASS, PG_CONSTRAINT, named_relations, namespace_oid};
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows, keys};
 use crate::bound_expressions::{columns_of, parse, shown};
+use crate::domains::with_value_in_capitals;
 use catalog::definition::{CheckConstraint, TableDefinition};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, Snapshot};
+use catalog::user_type::{DomainCheck, TypeDefinition};
 use std::sync::Arc;
 
 pub(super) fn live_rows(schema: &str, name: &str) -> Option<LiveRows> {
@@ -40,14 +42,49 @@ pub fn constraint_text(snapshot: &Snapshot, id: ObjectId, pretty: bool) -> Optio
     if let Some((table, key)) = keys::key_by_oid(snapshot, id.0.into()).filter(|(_, key)| !key.index) {
         return Some(keys::key_clause(&table.definition, key));
     }
+    if let Some((_, check)) = domain_checks(snapshot).find(|(_, check)| check.id == id) {
+        let suffix = if check.not_valid { " NOT VALID" } else { "" };
+        return Some(format!("CHECK ({}){suffix}", shown(&domain_text(check), pretty)));
+    }
     let mut checks = snapshot.tables.values().flat_map(|table| &table.definition.checks);
     let check = checks.find(|check| check.id == id)?;
     let text = &check.expression.text;
     Some(format!("CHECK ({})", shown(text, pretty)))
 }
 
+/// The constraints of domains.
+pub(super) fn domain_checks(snapshot: &Snapshot) -> impl Iterator<Item = (&Arc<TypeDefinition>, &DomainCheck)> {
+    let domains = snapshot.types.values().filter_map(|known| known.domain().map(|domain| (known, domain)));
+    domains.flat_map(|(known, domain)| domain.checks.iter().map(move |check| (known, check)))
+}
+
+/// A domain's constraint with VALUE in capitals, as PostgreSQL shows it.
+fn domain_text(check: &DomainCheck) -> String {
+    let text = &check.expression.text;
+    parse(text).map_or_else(|_| text.clone(), |expression| with_value_in_capitals(expression).to_string())
+}
+
+fn push_domain_checks(context: &CatalogContext, rows: &mut Rows) {
+    for (known, check) in domain_checks(&context.snapshot) {
+        rows.push([
+            ("oid", check.id.into()),
+            ("conname", (&check.name).into()),
+            ("connamespace", namespace_oid(&context.snapshot, &known.name.schema).into()),
+            ("contype", "c".into()),
+            ("convalidated", (!check.not_valid).into()),
+            ("contypid", known.id.into()),
+            ("confupdtype", " ".into()),
+            ("confdeltype", " ".into()),
+            ("confmatchtype", " ".into()),
+            ("conislocal", true.into()),
+            ("conbin", (&check.expression.text).into()),
+        ]);
+    }
+}
+
 fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
     keys::push_constraints(context, rows);
+    push_domain_checks(context, rows);
     for definition in tables(&context.snapshot) {
         for check in &definition.checks {
             rows.push([
@@ -97,6 +134,14 @@ fn not_null_names(context: &CatalogContext, definition: &TableDefinition) -> Vec
 }
 
 fn push_check_clauses(context: &CatalogContext, rows: &mut Rows) {
+    for (known, check) in domain_checks(&context.snapshot) {
+        rows.push([
+            ("constraint_catalog", (&context.database).into()),
+            ("constraint_schema", (&known.name.schema).into()),
+            ("constraint_name", (&check.name).into()),
+            ("check_clause", format!("({})", shown(&domain_text(check), false)).into()),
+        ]);
+    }
     for definition in tables(&context.snapshot) {
         let mut push = |name: String, clause: String| {
             rows.push([

@@ -1,21 +1,27 @@
 //! information_schema: the same objects in the SQL standard's words.
 
 use super::classes::{SYSTEM_ROLE, columns_of, named_relations, shown_default, view_text};
+use super::constraints::domain_checks;
 use super::exported::type_by_oid;
-use super::types::{bare_name, user_type};
+use super::types::{bare_name, base_oid, user_type};
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows};
 use crate::bound_expressions::shown;
 use catalog::definition::{Column, IdentityKind};
+use catalog::ids::ColumnId;
 use catalog::sequence::SequenceDefinition;
 use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
+use catalog::user_type::{DomainDefinition, TypeDefinition};
 
 pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
     Some(match name {
         "tables" => push_tables,
         "columns" => push_columns,
         "schemata" => push_schemata,
+        "domains" => push_domains,
+        "domain_constraints" => push_domain_constraints,
+        "column_domain_usage" => push_domain_columns,
         "views" => push_views,
         "information_schema_catalog_name" => |context: &CatalogContext, rows: &mut Rows| {
             rows.push([("catalog_name", (&context.database).into())]);
@@ -85,31 +91,13 @@ fn push_column(
     let number_of = |value: fn(&SequenceDefinition) -> i64| {
         Value::from(sequence.map(|sequence| value(&sequence.definition).to_string()))
     };
-    let length = match &column.sql_type {
-        SqlType::Varchar { length_max } | SqlType::Bpchar { length: length_max } => length_max.map(i64::from),
-        _ => None,
+    let domain = column.domain.as_ref().and_then(|domain| context.snapshot.types.get(&domain.id));
+    let base = domain.and_then(|known| known.domain());
+    let facts = match base.and_then(|base| base.over.as_ref()) {
+        Some(_) => TypeFacts::of_user(),
+        None => TypeFacts::of(column),
     };
-    let octets = match &column.sql_type {
-        SqlType::Varchar { length_max: Some(length) } | SqlType::Bpchar { length: Some(length) } => {
-            Some(i64::from(*length) * 4)
-        }
-        SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name => Some(1 << 30),
-        _ => None,
-    };
-    let (precision, radix, scale) = numeric_facts(&column.sql_type);
-    let time_precision = match &column.sql_type {
-        SqlType::Date => Some(0),
-        SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => {
-            Some(column.digits.map_or(6, i64::from))
-        }
-        _ => None,
-    };
-    let data_type = match &column.sql_type {
-        SqlType::Array(_) => "ARRAY".to_string(),
-        SqlType::Enum(_) => "USER-DEFINED".to_string(),
-        other => other.base_name(),
-    };
-    let oid = i64::from(column.sql_type.oid());
+    let oid = base.map_or_else(|| i64::from(column.sql_type.oid()), base_oid);
     let user = user_type(&context.snapshot, oid);
     rows.push([
         ("table_catalog", database.into()),
@@ -122,13 +110,16 @@ fn push_column(
             column.default.as_deref().map(|default| shown(&shown_default(context, default), false)).into(),
         ),
         ("is_nullable", if column.not_null { "NO" } else { "YES" }.into()),
-        ("data_type", data_type.into()),
-        ("character_maximum_length", length.into()),
-        ("character_octet_length", octets.into()),
-        ("numeric_precision", precision),
-        ("numeric_precision_radix", radix),
-        ("numeric_scale", scale),
-        ("datetime_precision", time_precision.into()),
+        ("data_type", facts.data_type.into()),
+        ("character_maximum_length", facts.length.into()),
+        ("character_octet_length", facts.octets.into()),
+        ("numeric_precision", facts.numeric.0),
+        ("numeric_precision_radix", facts.numeric.1),
+        ("numeric_scale", facts.numeric.2),
+        ("datetime_precision", facts.time_precision.into()),
+        ("domain_catalog", domain.map(|_| database).into()),
+        ("domain_schema", domain.map(|known| known.name.schema.as_str()).into()),
+        ("domain_name", domain.map(|known| known.name.name.as_str()).into()),
         ("udt_catalog", database.into()),
         ("udt_schema", user.map_or("pg_catalog", |(known, _)| known.name.schema.as_str()).into()),
         (
@@ -161,6 +152,128 @@ fn push_column(
         ("generation_expression", column.generated.as_ref().map(|generated| shown(&generated.text, false)).into()),
         ("is_updatable", updatable.into()),
     ]);
+}
+
+fn push_domains(context: &CatalogContext, rows: &mut Rows) {
+    let database = context.database.as_str();
+    for (known, domain) in domains_of(context) {
+        // A domain's facts are those of a column of its base type.
+        let column = Column { digits: domain.digits, ..Column::new(ColumnId(0), "", domain.sql_type.clone()) };
+        let facts = match (&domain.over, &domain.sql_type) {
+            (Some(_), _) => TypeFacts::of_user(),
+            (None, SqlType::Array(_)) => TypeFacts { data_type: column.sql_type.base_name(), ..TypeFacts::of(&column) },
+            _ => TypeFacts::of(&column),
+        };
+        let oid = base_oid(domain);
+        let user = user_type(&context.snapshot, oid);
+        rows.push([
+            ("domain_catalog", database.into()),
+            ("domain_schema", (&known.name.schema).into()),
+            ("domain_name", (&known.name.name).into()),
+            ("data_type", facts.data_type.into()),
+            ("character_maximum_length", facts.length.into()),
+            ("character_octet_length", facts.octets.into()),
+            ("numeric_precision", facts.numeric.0),
+            ("numeric_precision_radix", facts.numeric.1),
+            ("numeric_scale", facts.numeric.2),
+            ("datetime_precision", facts.time_precision.into()),
+            (
+                "domain_default",
+                domain.default.as_deref().map(|default| shown(&shown_default(context, default), false)).into(),
+            ),
+            ("udt_catalog", database.into()),
+            ("udt_schema", user.map_or("pg_catalog", |(known, _)| known.name.schema.as_str()).into()),
+            (
+                "udt_name",
+                type_by_oid(oid).map(|row| row.name.to_string()).or_else(|| bare_name(&context.snapshot, oid)).into(),
+            ),
+            ("dtd_identifier", "1".into()),
+        ]);
+    }
+}
+
+fn domains_of(context: &CatalogContext) -> impl Iterator<Item = (&TypeDefinition, &DomainDefinition)> {
+    context.snapshot.types.values().filter_map(|known| known.domain().map(|domain| (known.as_ref(), domain)))
+}
+
+fn push_domain_constraints(context: &CatalogContext, rows: &mut Rows) {
+    for (known, check) in domain_checks(&context.snapshot) {
+        rows.push([
+            ("constraint_catalog", (&context.database).into()),
+            ("constraint_schema", (&known.name.schema).into()),
+            ("constraint_name", (&check.name).into()),
+            ("domain_catalog", (&context.database).into()),
+            ("domain_schema", (&known.name.schema).into()),
+            ("domain_name", (&known.name.name).into()),
+            ("is_deferrable", "NO".into()),
+            ("initially_deferred", "NO".into()),
+        ]);
+    }
+}
+
+fn push_domain_columns(context: &CatalogContext, rows: &mut Rows) {
+    for (_, name, relation) in named_relations(&context.snapshot) {
+        if matches!(relation, Relation::Sequence(_)) {
+            continue;
+        }
+        for column in columns_of(&relation) {
+            let domain = column.domain.as_ref().and_then(|domain| context.snapshot.types.get(&domain.id));
+            let Some(known) = domain else { continue };
+            rows.push([
+                ("domain_catalog", (&context.database).into()),
+                ("domain_schema", (&known.name.schema).into()),
+                ("domain_name", (&known.name.name).into()),
+                ("table_catalog", (&context.database).into()),
+                ("table_schema", (&name.schema).into()),
+                ("table_name", (&name.name).into()),
+                ("column_name", (&column.name).into()),
+            ]);
+        }
+    }
+}
+
+/// What information_schema says of a type.
+struct TypeFacts {
+    data_type: String,
+    length: Option<i64>,
+    octets: Option<i64>,
+    numeric: (Value, Value, Value),
+    time_precision: Option<i64>,
+}
+
+impl TypeFacts {
+    /// Of a type of the user's, of which nothing else is said.
+    fn of_user() -> Self {
+        let numeric = (Value::Null, Value::Null, Value::Null);
+        Self { data_type: "USER-DEFINED".to_string(), length: None, octets: None, numeric, time_precision: None }
+    }
+
+    fn of(column: &Column) -> Self {
+        let length = match &column.sql_type {
+            SqlType::Varchar { length_max } | SqlType::Bpchar { length: length_max } => length_max.map(i64::from),
+            _ => None,
+        };
+        let octets = match &column.sql_type {
+            SqlType::Varchar { length_max: Some(length) } | SqlType::Bpchar { length: Some(length) } => {
+                Some(i64::from(*length) * 4)
+            }
+            SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name => Some(1 << 30),
+            _ => None,
+        };
+        let time_precision = match &column.sql_type {
+            SqlType::Date => Some(0),
+            SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => {
+                Some(column.digits.map_or(6, i64::from))
+            }
+            _ => None,
+        };
+        let data_type = match &column.sql_type {
+            SqlType::Array(_) => "ARRAY".to_string(),
+            SqlType::Enum(_) => "USER-DEFINED".to_string(),
+            other => other.base_name(),
+        };
+        Self { data_type, length, octets, numeric: numeric_facts(&column.sql_type), time_precision }
+    }
 }
 
 /// Precision, its radix, and scale.

@@ -1,6 +1,7 @@
 //! What DataFusion asks of a [`Planning`]: functions, types, options and the sources behind names.
 
 use super::Planning;
+use crate::domains::cast_function;
 use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
 use crate::functions::series::GENERATE_SERIES;
 use crate::functions::series_table::SeriesTable;
@@ -127,6 +128,9 @@ impl Planning {
         }
         if let Some(variadic) = variadic::function(name, |inner| self.scalar_function(inner)) {
             return Some(variadic);
+        }
+        if let Some(cast) = cast_function(self, name) {
+            return Some(cast);
         }
         let own = functions::session_function(name, &self.facts);
         let known = own.or_else(|| self.state.scalar_functions().get(name).cloned());

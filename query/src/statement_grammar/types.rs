@@ -69,7 +69,7 @@ impl Words<'_> {
         }
         let cascade = self.take("cascade");
         let _ = !cascade && self.take("restrict");
-        Ok(StatementKind::DropType { names, if_exists, cascade })
+        Ok(StatementKind::DropType { domains: false, names, if_exists, cascade })
     }
 
     fn label(&mut self) -> Result<String, QueryError> {

@@ -175,8 +175,9 @@ fn send_parquet(path: &Path, total: u64, read: &AtomicU64, sender: &Sender) -> i
 }
 
 fn encoder(columns: impl Iterator<Item = (String, SqlType)>) -> io::Result<CopyEncoder> {
-    let columns: Vec<ResultColumn> =
-        columns.map(|(name, sql_type)| ResultColumn { name, sql_type, modifier: -1, origin: None }).collect();
+    let columns: Vec<ResultColumn> = columns
+        .map(|(name, sql_type)| ResultColumn { name, sql_type, modifier: -1, domain: None, origin: None })
+        .collect();
     CopyEncoder::new(&columns, &CopyOptions::default(), OutputStyle::default()).map_err(io::Error::other)
 }
 

@@ -37,7 +37,13 @@ fn rows(count: usize) -> RecordBatch {
 }
 
 fn written(batch: &RecordBatch) -> Vec<u8> {
-    let column = |name: &str, sql_type| ResultColumn { name: name.to_string(), sql_type, modifier: -1, origin: None };
+    let column = |name: &str, sql_type| ResultColumn {
+        name: name.to_string(),
+        sql_type,
+        modifier: -1,
+        domain: None,
+        origin: None,
+    };
     let columns = [column("a", SqlType::Int4), column("b", SqlType::Text)];
     let encoder = CopyEncoder::new(&columns, &options(), OutputStyle::default()).unwrap();
     let mut bytes = encoder.header().unwrap().unwrap();
