@@ -4,7 +4,7 @@
 
 use super::values::CatalogColumn;
 use catalog::sql_type::{RegType, SqlType};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
 const COLUMNS: &str = include_str!("data/columns.tsv");
@@ -118,6 +118,15 @@ impl Table {
     pub fn number(&self, row: &[&'static str], column: &str) -> i64 {
         self.text(row, column).parse().unwrap_or(0)
     }
+}
+
+/// Whether a word in lower case is one of PostgreSQL's keywords.
+pub(crate) fn is_keyword(word: &str) -> bool {
+    static WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+        let rows = include_str!("data/keywords.tsv").lines().skip(1);
+        rows.filter_map(|row| row.split('\t').next()).collect()
+    });
+    WORDS.contains(word)
 }
 
 /// A column of a catalog relation as `pg_attribute` shows it.

@@ -46,6 +46,7 @@ pub use classes::{
 };
 pub use constraints::constraint_text;
 pub use exported::description;
+pub(crate) use exported::is_keyword;
 pub use exported::{
     FunctionRow, TypeRow, encodings, format_type, function_by_oid, functions_by_name, type_by_name, type_by_oid,
 };

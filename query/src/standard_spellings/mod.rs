@@ -33,6 +33,7 @@ mod samples;
 mod syntax;
 mod tokens;
 pub(crate) mod trees;
+mod typed_literals;
 pub(crate) mod whole_rows;
 mod windows;
 

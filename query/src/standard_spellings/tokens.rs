@@ -14,6 +14,7 @@
 //!     ROWS FROM (f(), g())                "rows from"(f(), g())
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
 //!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
+//!     mood 'ok'                           CAST('ok' AS mood)
 //!
 //!     x::text COLLATE "C"                 x::text
 //!
@@ -22,6 +23,7 @@
 //! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
 //! are names again.
 
+use super::typed_literals;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
 use crate::functions::variadic::VARIADIC;
@@ -83,7 +85,13 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             }
             other if is_foreign(other, keyword(tokens, index + 1)) => forget_keyword(tokens, index),
             _ => match tokens[index].token {
-                Token::SingleQuotedString(_) => cast_offset(tokens, index),
+                Token::SingleQuotedString(_) => match typed_literals::spell_out(tokens, index) {
+                    0 => cast_offset(tokens, index),
+                    more => index += more,
+                },
+                Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) | Token::UnicodeStringLiteral(_) => {
+                    index += typed_literals::spell_out(tokens, index);
+                }
                 Token::LParen => row_in_parentheses(tokens, index),
                 Token::Period => row_as_value(tokens, index),
                 _ => {}
