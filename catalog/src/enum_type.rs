@@ -13,8 +13,9 @@
 
 use crate::definition::ObjectName;
 use crate::ids::ObjectId;
+use crate::zoned_time::{self, is_zoned_time};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringViewArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit, TimestampMicrosecondType};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -230,21 +231,25 @@ fn quoted(name: &str) -> String {
     if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// The Arrow type of a column in segments, where its own holds an enum.
+/// The Arrow type of a column in segments, where its own holds an enum or a time with a zone, which is its integer there.
 pub fn stored_type(data_type: &DataType) -> Option<DataType> {
     match data_type {
         DataType::List(item) => {
             let stored = stored_type(item.data_type())?;
             Some(DataType::List(Arc::new(Field::clone(item).with_data_type(stored))))
         }
+        other if is_zoned_time(other) => Some(DataType::Int64),
         other => EnumType::of_data_type(other).map(|_| DataType::Utf8View),
     }
 }
 
-/// A column of enums, or of arrays of them, as segments have it.
+/// A column of such values, or of arrays of them, as segments have it.
 pub fn stored_array(array: &ArrayRef) -> ArrayRef {
     match (array.data_type(), array.as_list_opt::<i32>()) {
         (DataType::List(item), Some(lists)) => with_items(lists, item, stored_array(lists.values())),
+        (other, _) if is_zoned_time(other) => {
+            Arc::new(array.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>())
+        }
         (other, _) => match EnumType::of_data_type(other) {
             Some(known) => known.stored_values(array),
             None => Arc::clone(array),
@@ -257,6 +262,10 @@ pub fn array_of_stored(array: &ArrayRef, wanted: &DataType) -> ArrayRef {
     match (wanted, array.as_list_opt::<i32>()) {
         (DataType::List(item), Some(lists)) => {
             with_items(lists, item, array_of_stored(lists.values(), item.data_type()))
+        }
+        (wanted, _) if is_zoned_time(wanted) && *array.data_type() == DataType::Int64 => {
+            let moments = array.as_primitive::<Int64Type>().reinterpret_cast::<TimestampMicrosecondType>();
+            Arc::new(moments.with_timezone(zoned_time::TAG))
         }
         (wanted, _) => match (EnumType::of_data_type(wanted), array.data_type()) {
             (Some(known), DataType::Utf8View) => known.values_of(array),

@@ -34,6 +34,7 @@ pub mod sequence;
 pub mod snapshot;
 pub mod sql_type;
 pub mod user_type;
+pub mod zoned_time;
 
 mod applier;
 mod checkpoint;

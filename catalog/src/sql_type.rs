@@ -7,6 +7,7 @@
 //! This module knows no values; reading and printing them stands in `query::types`.
 
 use crate::enum_type::EnumType;
+use crate::zoned_time;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -86,6 +87,8 @@ pub enum SqlType {
     Void,
     /// A type of `CREATE TYPE … AS ENUM`; see [`crate::enum_type`] for the Arrow type.
     Enum(EnumType),
+    /// `timetz`; see [`crate::zoned_time`] for the Arrow type.
+    TimeTz,
 }
 
 /// The aliases of `oid` that print names.
@@ -112,6 +115,7 @@ impl SqlType {
             Self::Varchar { .. } => 1043,
             Self::Date => 1082,
             Self::Time => 1083,
+            Self::TimeTz => 1266,
             Self::Timestamp => 1114,
             Self::TimestampTz => 1184,
             Self::Interval => 1186,
@@ -146,6 +150,7 @@ impl SqlType {
             Self::Varchar { .. } => 1015,
             Self::Date => 1182,
             Self::Time => 1183,
+            Self::TimeTz => 1270,
             Self::Timestamp => 1115,
             Self::TimestampTz => 1185,
             Self::Interval => 1187,
@@ -183,6 +188,7 @@ impl SqlType {
             Self::Varchar { length_max: None },
             Self::Date,
             Self::Time,
+            Self::TimeTz,
             Self::Timestamp,
             Self::TimestampTz,
             Self::Interval,
@@ -233,7 +239,8 @@ impl SqlType {
     fn may_differ(&self) -> bool {
         match self {
             Self::Array(item) => item.may_differ(),
-            Self::Time | Self::Timestamp | Self::TimestampTz | Self::Interval | Self::Bpchar { .. } => true,
+            Self::Time | Self::TimeTz | Self::Timestamp | Self::TimestampTz => true,
+            Self::Interval | Self::Bpchar { .. } => true,
             _ => false,
         }
     }
@@ -245,6 +252,7 @@ impl SqlType {
             Self::Int2 => 2,
             Self::Int4 | Self::Float4 | Self::Date | Self::Oid | Self::Reg(_) | Self::Void | Self::Enum(_) => 4,
             Self::Int8 | Self::Float8 | Self::Time | Self::Timestamp | Self::TimestampTz => 8,
+            Self::TimeTz => 12,
             Self::Interval | Self::Uuid => 16,
             Self::Name => 64,
             Self::Numeric { .. } | Self::Text | Self::Varchar { .. } | Self::Bytea | Self::Array(_) => -1,
@@ -266,6 +274,7 @@ impl SqlType {
             Self::Varchar { .. } => "character varying".into(),
             Self::Date => "date".into(),
             Self::Time => "time without time zone".into(),
+            Self::TimeTz => "time with time zone".into(),
             Self::Timestamp => "timestamp without time zone".into(),
             Self::TimestampTz => "timestamp with time zone".into(),
             Self::Interval => "interval".into(),
@@ -305,6 +314,7 @@ impl SqlType {
             Self::Jsonb => DataType::LargeUtf8,
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time64(TimeUnit::Microsecond),
+            Self::TimeTz => zoned_time::data_type(),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             Self::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Self::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
@@ -376,6 +386,7 @@ impl SqlType {
             DataType::Date32 | DataType::Date64 => Self::Date,
             DataType::Time32(_) | DataType::Time64(_) => Self::Time,
             DataType::Timestamp(_, None) => Self::Timestamp,
+            other if zoned_time::is_zoned_time(other) => Self::TimeTz,
             DataType::Timestamp(_, Some(_)) => EnumType::of_data_type(data_type).map_or(Self::TimestampTz, Self::Enum),
             DataType::Interval(_) | DataType::Duration(_) => Self::Interval,
             DataType::FixedSizeBinary(16) => Self::Uuid,
@@ -423,6 +434,7 @@ impl SqlType {
             "character varying" => Self::Varchar { length_max: None },
             "date" => Self::Date,
             "time without time zone" => Self::Time,
+            "time with time zone" => Self::TimeTz,
             "timestamp without time zone" => Self::Timestamp,
             "timestamp with time zone" => Self::TimestampTz,
             "interval" => Self::Interval,

@@ -60,17 +60,20 @@ pub(crate) fn type_value(value: &mut ast::Expr, column: &Column) -> Result<(), Q
 
 /// `value::type` as syntax.
 pub(crate) fn cast_syntax(value: ast::Expr, sql_type: &SqlType) -> Result<ast::Expr, QueryError> {
-    let text = spelling(sql_type);
-    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
-    let data_type = parser.and_then(|mut parser| parser.parse_data_type());
-    let data_type = data_type.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
     Ok(ast::Expr::Cast {
         kind: ast::CastKind::DoubleColon,
         expr: Box::new(value),
-        data_type,
+        data_type: parsed_type(&spelling(sql_type))?,
         array: false,
         format: None,
     })
+}
+
+/// The name of a type as syntax.
+pub(crate) fn parsed_type(text: &str) -> Result<ast::DataType, QueryError> {
+    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
+    let data_type = parser.and_then(|mut parser| parser.parse_data_type());
+    data_type.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
 }
 
 /// Whether a value is the word DEFAULT.
@@ -128,7 +131,7 @@ fn is_text(sql_type: &SqlType) -> bool {
 /// PostgreSQL's assignment casts.
 fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
     use SqlType::{
-        Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Jsonb, Numeric, Time, Timestamp, TimestampTz,
+        Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Jsonb, Numeric, Time, TimeTz, Timestamp, TimestampTz,
     };
     let number = |sql_type: &SqlType| matches!(sql_type, Int2 | Int4 | Int8 | Float4 | Float8 | Numeric { .. });
     if let (SqlType::Array(from), SqlType::Array(to)) = (from, to) {
@@ -142,6 +145,8 @@ fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
             (Date, Timestamp | TimestampTz)
                 | (Timestamp, Date | Time | TimestampTz)
                 | (TimestampTz, Date | Time | Timestamp)
+                | (Time | TimestampTz, TimeTz)
+                | (TimeTz, Time)
                 | (Time, Interval)
                 | (Interval, Time)
                 | (Json | Jsonb, Json | Jsonb)

@@ -172,6 +172,7 @@ fn type_name(data_type: &ast::DataType) -> String {
         DataType::Boolean | DataType::Bool => "bool".into(),
         DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => "timestamptz".into(),
         DataType::Timestamp(..) => "timestamp".into(),
+        DataType::Time(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => "timetz".into(),
         DataType::Time(..) => "time".into(),
         DataType::Interval { .. } => "interval".into(),
         DataType::Array(

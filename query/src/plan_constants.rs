@@ -88,6 +88,7 @@ fn sample(sql_type: &SqlType) -> String {
     let text = match sql_type {
         SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz => "2000-01-01",
         SqlType::Time => "00:00",
+        SqlType::TimeTz => "00:00+00",
         SqlType::Interval => "1 day",
         SqlType::Uuid => "00000000-0000-0000-0000-000000000000",
         SqlType::Array(_) => "{}",

@@ -9,7 +9,7 @@ use crate::row_inserts::KnownRowInsert;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
-use crate::user_types::is_enum_array;
+use crate::user_types::is_tagged_array;
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -160,9 +160,9 @@ impl Prepared {
     }
 }
 
-/// An array of an enum cannot be a constant of a plan; see `user_types::is_enum_array`.
+/// An array of an enum cannot be a constant of a plan; see `user_types::is_tagged_array`.
 fn refuse_constant(sql_type: &SqlType) -> Result<(), QueryError> {
-    match is_enum_array(sql_type) {
+    match is_tagged_array(sql_type) {
         false => Ok(()),
         true => {
             let name = sql_type.base_name();

@@ -44,6 +44,7 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
         }
         DataType::Date => SqlType::Date,
         DataType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => SqlType::Time,
+        DataType::Time(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => SqlType::TimeTz,
         DataType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => SqlType::Timestamp,
         DataType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => SqlType::TimestampTz,
         DataType::Interval { .. } => SqlType::Interval,
@@ -107,6 +108,7 @@ pub(crate) fn built_in(name: &ast::ObjectName) -> Option<SqlType> {
         "uuid" => SqlType::Uuid,
         "interval" => SqlType::Interval,
         "time" => SqlType::Time,
+        "timetz" => SqlType::TimeTz,
         "json" => SqlType::Json,
         "jsonb" => SqlType::Jsonb,
         _ => return None,
@@ -114,7 +116,7 @@ pub(crate) fn built_in(name: &ast::ObjectName) -> Option<SqlType> {
 }
 
 /// The types of PostgreSQL that are not kept, with what to use.
-const REFUSED: [(&[&str], &str); 5] = [
+const REFUSED: [(&[&str], &str); 4] = [
     (
         &["int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"],
         "Use two columns, for the lower and the upper bound.",
@@ -124,7 +126,6 @@ const REFUSED: [(&[&str], &str); 5] = [
         "Use a table with a row for each range.",
     ),
     (&["bit", "bit varying", "varbit"], "Use text, or an integer and its operators & and |."),
-    (&["timetz", "time with time zone"], "Use time, or timestamptz."),
     (
         &[
             "xml",

@@ -182,7 +182,7 @@ fn column_digits(data_type: &ast::DataType) -> Option<u8> {
 /// The same from a result's column.
 pub(crate) fn digits_of_modifier(sql_type: &SqlType, modifier: i32) -> Option<u8> {
     match sql_type {
-        SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz => u8::try_from(modifier).ok(),
+        SqlType::Time | SqlType::TimeTz | SqlType::Timestamp | SqlType::TimestampTz => u8::try_from(modifier).ok(),
         _ => None,
     }
 }
@@ -309,7 +309,9 @@ fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<Partition
     if matches!(column.sql_type, SqlType::Float4 | SqlType::Float8) {
         return Err(QueryError::unsupported("partitioning by a floating-point column"));
     }
-    if is_document(&column.sql_type) || matches!(column.sql_type, SqlType::Array(_) | SqlType::Interval) {
+    if is_document(&column.sql_type)
+        || matches!(column.sql_type, SqlType::Array(_) | SqlType::Interval | SqlType::TimeTz)
+    {
         return Err(QueryError::unsupported(format!("partitioning by a column of type {}", column.sql_type)));
     }
     Ok(PartitionColumn { column: column.id, transform })

@@ -147,10 +147,10 @@ pub(crate) fn shown(oid: u32) -> String {
     }
 }
 
-/// Whether a type is that of arrays of an enum. Constants of it are computed by each execution: DataFusion cannot show one, which it
-/// does with every constant of a plan.
-pub(crate) fn is_enum_array(sql_type: &SqlType) -> bool {
-    matches!(sql_type, SqlType::Array(_)) && matches!(innermost(sql_type), SqlType::Enum(_))
+/// Whether a type is that of arrays of an enum or of times with a zone. Constants of it are computed by each execution: DataFusion
+/// cannot show one, which it does with every constant of a plan.
+pub(crate) fn is_tagged_array(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Array(_)) && matches!(innermost(sql_type), SqlType::Enum(_) | SqlType::TimeTz)
 }
 
 /// Whether a call is one of the functions that only claim to be volatile, so that arrays of enums are no constants of a plan.

@@ -473,6 +473,78 @@ async fn enums_bind_and_answer_in_binary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn arrays_of_enums_bind_and_answer_in_binary() {
+    let fixture = Fixture::start();
+    let client = fixture.client().await;
+    client
+        .batch_execute("CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE TABLE m (i int, ms mood[])")
+        .await
+        .unwrap();
+    let labels = |names: &[&str]| names.iter().map(|name| Label((*name).into())).collect::<Vec<_>>();
+    let insert = client.prepare("INSERT INTO m VALUES ($1, $2)").await.unwrap();
+    client.execute(&insert, &[&1, &labels(&["ok", "sad"])]).await.unwrap();
+    client.execute(&insert, &[&2, &labels(&["happy"])]).await.unwrap();
+    let select = client.prepare("SELECT ms, $1 FROM m WHERE 'sad' = ANY (ms) AND ms[1] = ANY ($1)").await.unwrap();
+    let row = client.query_one(&select, &[&labels(&["ok", "happy"])]).await.unwrap();
+    assert_eq!(
+        (row.get::<_, Vec<Label>>(0), row.get::<_, Vec<Label>>(1)),
+        (labels(&["ok", "sad"]), labels(&["ok", "happy"]))
+    );
+    let refused = client.query(&select, &[&labels(&["angry"])]).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("22P02"));
+}
+
+/// A time with a zone in PostgreSQL's binary form: microseconds, and seconds west of Greenwich.
+#[derive(Debug, PartialEq)]
+struct ZonedTime(i64, i32);
+
+impl FromSql<'_> for ZonedTime {
+    fn from_sql(_: &Type, mut raw: &[u8]) -> Result<Self, Failure> {
+        Ok(Self(raw.get_i64(), raw.get_i32()))
+    }
+
+    fn accepts(known: &Type) -> bool {
+        *known == Type::TIMETZ
+    }
+}
+
+impl ToSql for ZonedTime {
+    fn to_sql(&self, _: &Type, out: &mut bytes::BytesMut) -> Result<IsNull, Failure> {
+        out.extend_from_slice(&self.0.to_be_bytes());
+        out.extend_from_slice(&self.1.to_be_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(known: &Type) -> bool {
+        *known == Type::TIMETZ
+    }
+
+    to_sql_checked!();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_with_a_zone_bind_and_answer_in_binary() {
+    let fixture = Fixture::start();
+    let client = fixture.client().await;
+    client.batch_execute("CREATE TABLE t (i int, z timetz)").await.unwrap();
+    let insert = client.prepare("INSERT INTO t VALUES ($1, $2)").await.unwrap();
+    let noon = 43_200_000_000;
+    for (number, west) in [(1, -7200), (2, 0), (3, 57_599)] {
+        client.execute(&insert, &[&number, &ZonedTime(noon, west)]).await.unwrap();
+    }
+    let wrong = [ZonedTime(noon, 57_600), ZonedTime(86_400_000_001, 0), ZonedTime(-1, 0)];
+    for (value, code) in wrong.iter().zip(["22009", "22008", "22008"]) {
+        let refused = client.execute(&insert, &[&4, value]).await.unwrap_err();
+        assert_eq!(refused.code().map(|code| code.code()), Some(code), "{value:?}");
+    }
+    let rows =
+        client.query("SELECT i, z, z::text FROM t WHERE z >= $1 ORDER BY z", &[&ZonedTime(noon, 0)]).await.unwrap();
+    let found: Vec<(i32, ZonedTime, String)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    let last = (3, ZonedTime(noon, 57_599), "12:00:00-15:59:59".into());
+    assert_eq!(found, [(2, ZonedTime(noon, 0), "12:00:00+00".into()), last]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clients_are_told_the_base_type_of_a_domain() {
     let fixture = Fixture::start();
     let client = fixture.client().await;

@@ -1,5 +1,5 @@
-//! Intervals and enums in segments. Parquet has no interval that keeps microseconds, so each is 16 bytes; a value of an enum is the
-//! text by which its label is stored (see `catalog::enum_type`).
+//! Intervals, enums and times with a zone in segments. Parquet has no interval that keeps microseconds, so each is 16 bytes; a value of an enum is the
+//! text by which its label is stored (see `catalog::enum_type`), a time with a zone its integer (`catalog::zoned_time`).
 //!
 //!     months: i32 │ days: i32 │ microseconds: i64      big-endian, two's complement
 //!

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, TimestampM
 use catalog::definition::TableDefinition;
 use catalog::enum_type::EnumType;
 use catalog::segment::{ColumnStatistics, Datum};
+use catalog::zoned_time::is_zoned_time;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::statistics::Statistics;
 
@@ -53,8 +54,7 @@ impl OwnStatistics {
             has_nan: false,
         });
         let arrays = positions(DataType::is_nested).map(|position| ArrayColumn { position, nulls: 0 });
-        let enums = positions(|data_type| EnumType::of_data_type(data_type).is_some())
-            .map(|position| EnumColumn { position, bounds: None });
+        let enums = positions(is_position).map(|position| EnumColumn { position, bounds: None });
         Self { floats: floats.collect(), arrays: arrays.collect(), enums: enums.collect() }
     }
 
@@ -132,12 +132,17 @@ pub(crate) fn column_statistics(
             }
             let bounds = match field.data_type() {
                 DataType::Float32 | DataType::Float64 => own.bounds(position),
-                other if EnumType::of_data_type(other).is_some() => own.bounds(position),
+                other if is_position(other) => own.bounds(position),
                 _ => bounds.filter(|_| known),
             };
             ColumnStatistics { column: column.id, null_count, bounds }
         })
         .collect()
+}
+
+/// Whether the values of a type are integers in memory that segments have in another form.
+fn is_position(data_type: &DataType) -> bool {
+    is_zoned_time(data_type) || EnumType::of_data_type(data_type).is_some()
 }
 
 fn widen(bounds: Option<(Datum, Datum)>, own: (Datum, Datum)) -> (Datum, Datum) {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
     let function = |which| {
-        // See `user_types::is_enum_array`.
+        // See `user_types::is_tagged_array`.
         let volatility = if which == Which::Range { Volatility::Volatile } else { Volatility::Immutable };
         let signature = Signature::variadic_any(volatility);
         Arc::new(ScalarUDF::new_from_impl(OfLabels { which, signature }))

@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     Bytea,
     Date,
     Time,
+    /// See `catalog::zoned_time`.
+    TimeTz,
     /// Microseconds.
     Timestamp,
     /// Microseconds, UTC.
@@ -105,6 +107,7 @@ impl Kind {
             Self::Bytea => SqlType::Bytea,
             Self::Date => SqlType::Date,
             Self::Time => SqlType::Time,
+            Self::TimeTz => SqlType::TimeTz,
             Self::Timestamp => SqlType::Timestamp,
             Self::TimestampTz => SqlType::TimestampTz,
             Self::Interval => SqlType::Interval,

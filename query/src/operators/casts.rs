@@ -11,7 +11,7 @@ use crate::functions::overload::innermost;
 use crate::response::Format;
 use crate::scan::external;
 use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
-use crate::user_types::is_enum_array;
+use crate::user_types::is_tagged_array;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray,
     ListArray, PrimitiveArray, StringViewArray, StringViewBuilder, Time64MicrosecondArray, TimestampMicrosecondArray,
@@ -24,6 +24,7 @@ use arrow::datatypes::{
 };
 use catalog::enum_type::retagged;
 use catalog::sql_type::SqlType;
+use catalog::zoned_time::{self, ZonedTime};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::config::ConfigOptions;
@@ -78,7 +79,9 @@ pub(crate) fn cast_type(from: &SqlType, to: &SqlType) -> SqlType {
 
 /// Whether there is a cast between two types at all.
 pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
-    use SqlType::{Bool, Bytea, Date, Int2, Int4, Int8, Interval, Json, Jsonb, Time, Timestamp, TimestampTz, Uuid};
+    use SqlType::{
+        Bool, Bytea, Date, Int2, Int4, Int8, Interval, Json, Jsonb, Time, TimeTz, Timestamp, TimestampTz, Uuid,
+    };
     match (from, to) {
         (SqlType::Array(_), SqlType::Array(_)) => return is_castable(innermost(from), innermost(to)),
         (SqlType::Array(_), to) => return is_text(to) && *to != SqlType::Name,
@@ -103,6 +106,8 @@ pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
             | (Json | Jsonb, Json | Jsonb)
             | (Date, Date | Timestamp | TimestampTz)
             | (Timestamp | TimestampTz, Date | Time | Timestamp | TimestampTz)
+            | (Time | TimeTz | TimestampTz, TimeTz)
+            | (TimeTz, Time)
             | (Time, Time | Interval)
             | (Interval, Interval | Time)
     )
@@ -162,6 +167,9 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
         (SqlType::TimestampTz, SqlType::Time) => {
             Ok(moments_to_times(array, |instant| to_local(instant, &context.zone)))
         }
+        (SqlType::TimeTz, SqlType::Time) => Ok(without_zones(array)),
+        (SqlType::Time, SqlType::TimeTz) => Ok(times_in_zone(array, context)),
+        (SqlType::TimestampTz, SqlType::TimeTz) => Ok(clocks_in_zone(array, context)),
         (SqlType::Time, SqlType::Interval) => Ok(times_to_intervals(array)),
         (SqlType::Interval, SqlType::Time) => Ok(intervals_to_times(array)),
         _ => native_cast(array, &to.data_type()).map_err(|_| out_of_range(to)),
@@ -450,6 +458,33 @@ fn moments_to_times(array: &ArrayRef, local: impl Fn(i64) -> i64) -> ArrayRef {
     Arc::new(times)
 }
 
+fn without_zones(array: &ArrayRef) -> ArrayRef {
+    let times: Time64MicrosecondArray =
+        array.as_primitive::<TimestampMicrosecondType>().unary(|packed| ZonedTime::unpacked(packed).micros);
+    Arc::new(times)
+}
+
+/// Times in the session's zone as it is today.
+fn times_in_zone(array: &ArrayRef, context: &CastContext) -> ArrayRef {
+    let today = to_local(context.now_micros, &context.zone).div_euclid(DAY_MICROS) * DAY_MICROS;
+    zoned_times(array.as_primitive::<Time64MicrosecondType>().unary(|micros| {
+        let east = context.zone.offset_of_local((today + micros).div_euclid(SECOND_MICROS));
+        ZonedTime { micros, east }.packed()
+    }))
+}
+
+/// What the session's clocks show at moments.
+fn clocks_in_zone(array: &ArrayRef, context: &CastContext) -> ArrayRef {
+    zoned_times(array.as_primitive::<TimestampMicrosecondType>().unary(|instant| {
+        let east = context.zone.offset_at(instant.div_euclid(SECOND_MICROS));
+        ZonedTime { micros: to_local(instant, &context.zone).rem_euclid(DAY_MICROS), east }.packed()
+    }))
+}
+
+fn zoned_times(packed: TimestampMicrosecondArray) -> ArrayRef {
+    Arc::new(packed.with_timezone(zoned_time::TAG))
+}
+
 fn times_to_intervals(array: &ArrayRef) -> ArrayRef {
     let times = array.as_primitive::<Time64MicrosecondType>();
     let intervals: IntervalMonthDayNanoArray = times.unary(|micros| IntervalMonthDayNano::new(0, 0, micros * 1000));
@@ -527,9 +562,14 @@ struct CastFunction {
 
 impl CastFunction {
     fn new(from: SqlType, to: SqlType, zone: Zone) -> Self {
-        let zoned = from == SqlType::TimestampTz || to == SqlType::TimestampTz;
-        let zone = if zoned { zone } else { Zone::UTC };
-        let volatility = if is_enum_array(&to) { Volatility::Volatile } else { Volatility::Immutable };
+        let is_zoned = |known: &SqlType| matches!(innermost(known), SqlType::TimestampTz | SqlType::TimeTz);
+        let zone = if is_zoned(&from) || is_zoned(&to) { zone } else { Zone::UTC };
+        let depends_on_today = *innermost(&to) == SqlType::TimeTz && !is_zoned(&from);
+        let volatility = match is_tagged_array(&to) {
+            true => Volatility::Volatile,
+            false if depends_on_today => Volatility::Stable,
+            false => Volatility::Immutable,
+        };
         Self { from, to, zone, is_clamped: false, signature: Signature::any(1, volatility) }
     }
 }

@@ -23,7 +23,7 @@ use crate::functions::{constant_value, in_zone};
 use crate::scan::external;
 use crate::set_operations::is_set_operation;
 use crate::types::Zone;
-use crate::user_types::is_enum_array;
+use crate::user_types::is_tagged_array;
 use arrow::datatypes::DataType;
 use catalog::sql_type::{MODIFIER_KEY, SqlType, TYPE_KEY};
 use datafusion::common::metadata::FieldMetadata;
@@ -458,13 +458,13 @@ impl Lowering<'_> {
                     other => other.clone(),
                 };
                 let value = literal(&text, &to, self.context).map_err(|error| error.position(argument.place))?;
-                if is_enum_array(&to) {
+                if is_tagged_array(&to) {
                     let text = Expr::Literal(ScalarValue::Utf8View(Some(text)), None);
                     return Ok(cast_call(text, SqlType::Text, to, self.context));
                 }
                 Ok(Expr::Literal(value, metadata_of(&to)))
             }
-            Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) if is_enum_array(to) => {
+            Expr::Literal(ScalarValue::Utf8(None) | ScalarValue::Null, _) if is_tagged_array(to) => {
                 let null = Expr::Literal(ScalarValue::Utf8View(None), None);
                 Ok(cast_call(null, SqlType::Text, to.clone(), self.context))
             }
@@ -524,7 +524,7 @@ impl Lowering<'_> {
     pub(super) fn converted(&self, value: Expr, from: &SqlType, to: &SqlType) -> Expr {
         if let Expr::Literal(literal, _) = &value
             && to.data_type() != DataType::Null
-            && !is_enum_array(to)
+            && !is_tagged_array(to)
             && let Ok(array) = literal.to_array()
             && let Ok(cast) = super::casts::cast_array(&array, from, to, self.context)
             && let Ok(folded) = constant_value(&cast)

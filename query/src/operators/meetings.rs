@@ -19,7 +19,7 @@ use crate::functions::best_of_two::best_of;
 use crate::functions::coalescing::computed_once;
 use crate::functions::overload::{dimensions, innermost};
 use crate::types::natural_type;
-use crate::user_types::{is_enum_array, type_of_oid};
+use crate::user_types::{is_tagged_array, type_of_oid};
 use arrow::datatypes::DataType;
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::common::ScalarValue;
@@ -287,7 +287,7 @@ impl Lowering<'_> {
                 if is_left_to_arrow(item) {
                     return Ok(make_array(arguments.into_iter().map(Argument::into_expression).collect()));
                 }
-                if is_enum_array(&common) {
+                if is_tagged_array(&common) {
                     return self.enum_array(arguments, item, common.clone());
                 }
                 let values = arguments.into_iter().map(|argument| self.met(argument, item));

@@ -98,6 +98,7 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Bool => Class::Bool,
         SqlType::Date => Class::Date,
         SqlType::Time => Class::Time,
+        SqlType::TimeTz => Class::TimeTz,
         SqlType::Timestamp => Class::Timestamp,
         SqlType::TimestampTz => Class::TimestampTz,
         SqlType::Interval => Class::Interval,
@@ -118,6 +119,7 @@ enum Class {
     Bool,
     Date,
     Time,
+    TimeTz,
     Timestamp,
     TimestampTz,
     Interval,
@@ -535,7 +537,7 @@ fn rank(sql_type: &SqlType) -> u8 {
 
 /// Dates, times and intervals, by the procedures that PostgreSQL's `pg_operator` names.
 fn moment_arithmetic(operator: &BinaryOperator, left: Class, right: Class) -> Option<Resolved> {
-    use Class::{Date, Integer, Interval, Time, Timestamp, TimestampTz};
+    use Class::{Date, Integer, Interval, Time, TimeTz, Timestamp, TimestampTz};
     let procedure = |name| Some(Resolved::Procedure { name, swapped: false });
     let swapped = |name| Some(Resolved::Procedure { name, swapped: true });
     match operator {
@@ -546,6 +548,10 @@ fn moment_arithmetic(operator: &BinaryOperator, left: Class, right: Class) -> Op
             (Interval, Date) => swapped("date_pl_interval"),
             (Date, Time) => procedure("datetime_pl"),
             (Time, Date) => swapped("datetime_pl"),
+            (Date, TimeTz) => procedure("datetimetz_pl"),
+            (TimeTz, Date) => swapped("datetimetz_pl"),
+            (TimeTz, Interval) => procedure("timetz_pl_interval"),
+            (Interval, TimeTz) => swapped("timetz_pl_interval"),
             (Timestamp, Interval) => procedure("timestamp_pl_interval"),
             (Interval, Timestamp) => swapped("timestamp_pl_interval"),
             (TimestampTz, Interval) => procedure("timestamptz_pl_interval"),
@@ -567,6 +573,7 @@ fn moment_arithmetic(operator: &BinaryOperator, left: Class, right: Class) -> Op
             }
             (Time, Time) => procedure("time_mi_time"),
             (Time, Interval) => procedure("time_mi_interval"),
+            (TimeTz, Interval) => procedure("timetz_mi_interval"),
             (Interval, Interval) => procedure("interval_mi"),
             _ => None,
         },

@@ -401,27 +401,35 @@ impl Annotator<'_> {
 
     /// The names of the statement's time; those without a zone are what the session's clocks show then.
     fn clock(&mut self, name: &str, span: Span, arguments: &FunctionArguments) -> Option<Expr> {
-        let bare = match arguments {
-            FunctionArguments::None => true,
-            FunctionArguments::List(list) => list.args.is_empty(),
-            FunctionArguments::Subquery(_) => false,
+        let digits = match arguments {
+            FunctionArguments::None => None,
+            FunctionArguments::List(list) => match plain_values(&list.args) {
+                None if list.args.is_empty() => None,
+                Some(values) if has_digits(name) && values.len() == 1 => {
+                    Some(integer_literal(&values[0])?.0.parse::<u8>().ok()?.min(6))
+                }
+                _ => return None,
+            },
+            FunctionArguments::Subquery(_) => return None,
         };
-        if !bare {
-            return None;
-        }
         let shown = match name {
             "now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" => None,
             "localtimestamp" => Some(SqlType::Timestamp),
             "current_date" => Some(SqlType::Date),
             "localtime" => Some(SqlType::Time),
+            "current_time" => Some(SqlType::TimeTz),
             _ => return None,
         };
         let mut named = Ident::new("now");
         named.span = span;
         let instant = marked(call_named(named, Vec::new()), INSTANT);
-        Some(match shown {
+        let value = match shown {
             Some(to) => self.cast(instant, to),
             None => instant,
+        };
+        Some(match digits {
+            Some(digits) => self.modified(value, Modifier::of_digits(digits)),
+            None => value,
         })
     }
 
@@ -499,6 +507,11 @@ fn with_unit(literal: Expr, modifier: Modifier) -> Expr {
         Expr::Nested(inner) => Expr::Nested(Box::new(with_unit(*inner, modifier))),
         other => other,
     }
+}
+
+/// Whether a name of the statement's time takes the digits of its seconds.
+fn has_digits(name: &str) -> bool {
+    ["current_timestamp", "current_time", "localtimestamp", "localtime"].contains(&name)
 }
 
 fn is_text_literal(value: &Expr) -> bool {

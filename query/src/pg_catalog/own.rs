@@ -3,6 +3,8 @@
 use super::values::{CatalogColumn, Rows, Value};
 use super::{CatalogContext, LiveRows};
 use crate::background_tasks::{TaskKey, TaskKind, TaskState};
+use crate::datum::scalar_of;
+use crate::types::{OutputStyle, value_text};
 use crate::view_folds::FoldOutcome;
 use catalog::definition::TableDefinition;
 use catalog::ids::ColumnId;
@@ -333,6 +335,11 @@ fn bound_text(definition: &TableDefinition, bound: Option<&Datum>) -> Value {
             chrono::DateTime::from_timestamp_micros(*micros).map(|at| at.format("%Y-%m-%d %H:%M:%S%.f").to_string())
         }
         (Datum::Int(position), SqlType::Enum(known)) => known.label_at(*position).map(|label| label.name.clone()),
+        (Datum::Int(packed), SqlType::TimeTz) => {
+            let value = scalar_of(&Datum::Int(*packed), &column.sql_type.data_type());
+            let value = value.and_then(|value| value.to_array().ok());
+            value.and_then(|value| value_text(&value, 0, &column.sql_type, &OutputStyle::default()))
+        }
         (Datum::Decimal(unscaled), SqlType::Numeric { scale, .. }) => Some(decimal_text(*unscaled, *scale)),
         _ => None,
     };

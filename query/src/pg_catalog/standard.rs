@@ -262,7 +262,7 @@ impl TypeFacts {
         };
         let time_precision = match &column.sql_type {
             SqlType::Date => Some(0),
-            SqlType::Time | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => {
+            SqlType::Time | SqlType::TimeTz | SqlType::Timestamp | SqlType::TimestampTz | SqlType::Interval => {
                 Some(column.digits.map_or(6, i64::from))
             }
             _ => None,

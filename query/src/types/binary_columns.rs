@@ -1,6 +1,6 @@
 //! Columns from PostgreSQL's binary format: one loop for each type, chosen once per column, into the builders of text.
 
-use super::binary_in::{boolean, date, exactly, from_binary, interval, jsonb, moment, time};
+use super::binary_in::{boolean, date, exactly, from_binary, interval, jsonb, moment, time, zoned_time};
 use super::numeric::{Digits, binary_decimal128};
 use super::text_in::{
     ColumnDecoder, FieldError, NAME_BYTES_MAX, booleans, byteas, checked_text, cut_bytes, documents, enums, fit_bpchar,
@@ -35,6 +35,10 @@ impl ColumnDecoder {
             SqlType::Numeric { precision, scale, .. } => numerics(fields, *precision, *scale),
             SqlType::Date => primitive::<Date32Type, _>(fields, |bytes| date(i32::from_be_bytes(exactly(bytes)?))),
             SqlType::Time => primitive::<Time64MicrosecondType, _>(fields, time),
+            SqlType::TimeTz => {
+                let array = primitive_array::<TimestampMicrosecondType, _>(fields, zoned_time)?;
+                Ok(Arc::new(array.with_timezone(catalog::zoned_time::TAG)))
+            }
             SqlType::Timestamp => primitive::<TimestampMicrosecondType, _>(fields, micros),
             SqlType::TimestampTz => {
                 let array = primitive_array::<TimestampMicrosecondType, _>(fields, micros)?;

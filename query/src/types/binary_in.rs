@@ -16,6 +16,7 @@ use arrow::array::{ArrayRef, ListArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use catalog::sql_type::SqlType;
+use catalog::zoned_time::{ZONE_END_SECONDS, ZonedTime};
 use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
@@ -133,6 +134,9 @@ pub(super) fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle)
         SqlType::Jsonb => from_text(jsonb(bytes)?, sql_type, style)?,
         SqlType::Date => ScalarValue::Date32(Some(date(i32::from_be_bytes(exactly(bytes)?))?)),
         SqlType::Time => ScalarValue::Time64Microsecond(Some(time(bytes)?)),
+        SqlType::TimeTz => {
+            ScalarValue::TimestampMicrosecond(Some(zoned_time(bytes)?), Some(catalog::zoned_time::TAG.into()))
+        }
         SqlType::Timestamp => {
             ScalarValue::TimestampMicrosecond(Some(moment(i64::from_be_bytes(exactly(bytes)?))?), None)
         }
@@ -164,6 +168,20 @@ pub(super) fn time(bytes: &[u8]) -> Result<i64, QueryError> {
     match i64::from_be_bytes(exactly(bytes)?) {
         micros @ 0..=DAY_MICROS => Ok(micros),
         _ => Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "time out of range")),
+    }
+}
+
+/// Microseconds, and seconds west of Greenwich.
+pub(super) fn zoned_time(bytes: &[u8]) -> Result<i64, QueryError> {
+    let bytes: [u8; 12] = exactly(bytes)?;
+    let micros = time(&bytes[..8])?;
+    let mut west = [0; 4];
+    west.copy_from_slice(&bytes[8..]);
+    match i32::from_be_bytes(west) {
+        west if (-ZONE_END_SECONDS + 1..ZONE_END_SECONDS).contains(&west) => {
+            Ok(ZonedTime { micros, east: -west }.packed())
+        }
+        _ => Err(QueryError::new(ErrorKind::DisplacementOutOfRange, "time zone displacement out of range")),
     }
 }
 

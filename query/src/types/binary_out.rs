@@ -13,6 +13,7 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, i256,
 };
 use catalog::sql_type::SqlType;
+use catalog::zoned_time::ZonedTime;
 
 /// The first byte of a jsonb, before its text.
 pub(super) const JSONB_VERSION: u8 = 1;
@@ -79,6 +80,15 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType) -> Result<EncodedColu
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element),
         (SqlType::Enum(known), _) => labels(array, known),
+        (SqlType::TimeTz, _) => {
+            let values = array.as_primitive::<TimestampMicrosecondType>().values();
+            fixed(array, |row| {
+                let (time, mut bytes) = (ZonedTime::unpacked(values[row]), [0; 12]);
+                bytes[..8].copy_from_slice(&time.micros.to_be_bytes());
+                bytes[8..].copy_from_slice(&(-time.east).to_be_bytes());
+                bytes
+            })
+        }
         _ => temporal(array),
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn push_fraction(out: &mut Vec<u8>, micros: u32) {
 }
 
 /// `+00`, `+05:30`, `-04:56:02`.
-fn push_offset(out: &mut Vec<u8>, offset: i32) {
+pub(super) fn push_offset(out: &mut Vec<u8>, offset: i32) {
     let seconds = offset.unsigned_abs();
     out.push(if offset < 0 { b'-' } else { b'+' });
     out.extend_from_slice(&TWO_DIGITS[(seconds / 3600) as usize % 100]);

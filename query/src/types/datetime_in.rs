@@ -5,8 +5,10 @@
 
 use super::OutputStyle;
 use super::datetime::{DAY_MICROS, SECOND_MICROS, days_from_civil, days_in_month};
-use super::datetime_words::{Failure, Moment, read_clock, read_fields};
+use super::datetime_words::{Failure, Moment, read_clock, read_fields, read_zoned_clock};
+use super::zone::Zone;
 use crate::error::{ErrorKind, QueryError};
+use catalog::zoned_time::ZonedTime;
 
 /// Julian day 0, where PostgreSQL's calendar begins, as days from 1970.
 pub(crate) const DAY_MIN: i64 = -2_440_588;
@@ -62,6 +64,25 @@ pub(super) fn parse_time(text: &str, style: &OutputStyle) -> Result<i64, QueryEr
     }
     let slow = || read_clock(text, style)?.ok_or(Failure::Syntax);
     slow().map_err(|failure| failed(failure, "time", "time", text))
+}
+
+/// A time of day in its zone, or in the session's as it is on the day that is told or today; as `catalog::zoned_time` packs it.
+pub(super) fn parse_zoned_time(text: &str, style: &OutputStyle) -> Result<i64, QueryError> {
+    let slow = || -> Result<i64, Failure> {
+        let moment = read_zoned_clock(text, style)?;
+        let micros = moment.time.ok_or(Failure::Syntax)?;
+        let zone = moment.zone.unwrap_or(style.time_zone);
+        let days = moment.days.unwrap_or_else(|| today(&style.time_zone));
+        let east = zone.offset_of_local(days * DAY_MICROS / SECOND_MICROS + micros / SECOND_MICROS);
+        Ok(ZonedTime { micros, east }.packed())
+    };
+    slow().map_err(|failure| failed(failure, "time with time zone", "time", text))
+}
+
+/// The day in a zone, counted from 1970.
+fn today(zone: &Zone) -> i64 {
+    let seconds = crate::engine::now_micros() / SECOND_MICROS;
+    (seconds + i64::from(zone.offset_at(seconds))).div_euclid(DAY_MICROS / SECOND_MICROS)
 }
 
 /// `2024-01-31` and nothing else; `None` sends the text to the slow path, which also words the error.

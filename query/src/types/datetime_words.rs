@@ -67,6 +67,11 @@ pub(super) fn read_clock(text: &str, style: &OutputStyle) -> Result<Option<i64>,
     read(text, style, true).map(|moment| moment.time)
 }
 
+/// The same with its zone and day, where they are told.
+pub(super) fn read_zoned_clock(text: &str, style: &OutputStyle) -> Result<Moment, Failure> {
+    read(text, style, true)
+}
+
 fn read(text: &str, style: &OutputStyle, is_clock: bool) -> Result<Moment, Failure> {
     let fields = cut(text)?;
     let mut reader = Reader { order: style.date_order, is_clock, ..Reader::default() };

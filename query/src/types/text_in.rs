@@ -2,7 +2,7 @@
 
 use super::OutputStyle;
 use super::array_text::split_elements;
-use super::datetime_in::{parse_date, parse_time, parse_timestamp, parse_timestamptz};
+use super::datetime_in::{parse_date, parse_time, parse_timestamp, parse_timestamptz, parse_zoned_time};
 use super::float::{is_space, parse_double, parse_real};
 use super::interval_in::parse_interval;
 use super::json;
@@ -20,6 +20,7 @@ use arrow::datatypes::{
 };
 use catalog::enum_type::EnumType;
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
+use catalog::zoned_time;
 use datafusion::common::ScalarValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -86,6 +87,11 @@ impl ColumnDecoder {
             SqlType::Jsonb => documents::<LargeUtf8Type, _, _>(fields, json::canonical),
             SqlType::Date => primitive::<Date32Type, _>(fields, |text| parse_date(text, style)),
             SqlType::Time => primitive::<Time64MicrosecondType, _>(fields, |text| parse_time(text, style)),
+            SqlType::TimeTz => {
+                let array =
+                    primitive_array::<TimestampMicrosecondType, _>(fields, |text| parse_zoned_time(text, style))?;
+                Ok(Arc::new(array.with_timezone(zoned_time::TAG)))
+            }
             SqlType::Timestamp => primitive::<TimestampMicrosecondType, _>(fields, |text| parse_timestamp(text, style)),
             SqlType::TimestampTz => {
                 let array =

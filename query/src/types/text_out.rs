@@ -1,7 +1,7 @@
 //! Columns as PostgreSQL's text: one loop for each Arrow layout.
 
 use super::array_text::push_element;
-use super::datetime::{DAY_MICROS, push_date, push_time, push_timestamp, push_timestamptz};
+use super::datetime::{DAY_MICROS, push_date, push_offset, push_time, push_timestamp, push_timestamptz};
 use super::float::{push_double, push_real};
 use super::interval::push_interval;
 use super::numeric::{push_decimal128, push_decimal256, push_shown};
@@ -18,6 +18,7 @@ use arrow::datatypes::{
 };
 use catalog::enum_type::EnumType;
 use catalog::sql_type::SqlType;
+use catalog::zoned_time::ZonedTime;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
@@ -61,6 +62,14 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element, style),
         (SqlType::Enum(known), _) => labels(array, known),
+        (SqlType::TimeTz, _) => {
+            let values = array.as_primitive::<TimestampMicrosecondType>().values();
+            EncodedColumn::build(array, 18, |out, row| {
+                let time = ZonedTime::unpacked(values[row]);
+                push_time(out, time.micros);
+                push_offset(out, time.east);
+            })
+        }
         _ => temporal(array, style),
     }
 }

@@ -26,7 +26,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    fn of(self, span: Span) -> Span {
+    pub(super) fn of(self, span: Span) -> Span {
         match self {
             Self::Later => span,
             Self::Earlier => span.opposite(),

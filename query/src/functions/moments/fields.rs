@@ -9,6 +9,7 @@ use super::failure::Failure;
 use super::span::{Span, YEAR_MONTHS};
 use super::units::Unit;
 use crate::types::{DAY_MICROS, SECOND_MICROS, civil_from_days, days_from_civil};
+use catalog::zoned_time::ZonedTime;
 
 /// The Julian day of 1970-01-01.
 const EPOCH_JULIAN_DAY: i64 = 2_440_588;
@@ -146,6 +147,18 @@ pub(super) fn of_timestamptz(unit: Unit, micros: i64, clock: &mut impl Clock) ->
 pub(super) fn of_time(unit: Unit, micros: i64) -> Result<Part, Failure> {
     let part = if unit == Unit::Epoch { Some(Part::Epoch(micros)) } else { of_clock(unit, micros) };
     part.ok_or(Failure::UnsupportedUnit)
+}
+
+/// A field of a time with a zone. Its epoch is that of Greenwich.
+pub(super) fn of_zoned_time(unit: Unit, time: ZonedTime) -> Result<Part, Failure> {
+    let east = i64::from(time.east);
+    match unit {
+        Unit::Epoch => Ok(Part::Epoch(time.micros - east * SECOND_MICROS)),
+        Unit::Timezone => Ok(Part::Whole(east)),
+        Unit::TimezoneHour => Ok(Part::Whole(east / 3600)),
+        Unit::TimezoneMinute => Ok(Part::Whole(east / 60 % 60)),
+        _ => of_time(unit, time.micros),
+    }
 }
 
 /// A field of an interval. Each comes from the months, the days or the time alone.

@@ -26,6 +26,7 @@ mod series;
 mod span;
 mod truncation;
 mod units;
+mod zoned_times;
 mod zones;
 
 #[cfg(test)]
@@ -35,7 +36,7 @@ pub(super) use series::{MomentSeries, interpolated, span_micros};
 
 use super::overload::{Function, Kernel, Kind, Overload};
 use Kind::{
-    Bool, Date, Float8, Int2, Int4, Int8, Interval, Numeric, NumericOfScale, Text, Time, Timestamp, TimestampTz,
+    Bool, Date, Float8, Int2, Int4, Int8, Interval, Numeric, NumericOfScale, Text, Time, TimeTz, Timestamp, TimestampTz,
     WideNumericOfScale,
 };
 use arithmetic::Direction::{Earlier, Later};
@@ -88,6 +89,7 @@ fn modifications() -> Vec<Function> {
         Overload::new(&[Timestamp, Int4], Timestamp, precision::round_timestamps),
         Overload::new(&[TimestampTz, Int4], TimestampTz, precision::round_timestamptzs),
         Overload::new(&[Time, Int4], Time, precision::round_times),
+        Overload::new(&[TimeTz, Int4], TimeTz, zoned_times::round),
         Overload::new(&[Interval, Int4], Interval, precision::round_intervals),
     ];
     vec![
@@ -138,6 +140,13 @@ fn shifts() -> Vec<Function> {
         single("interval_pl_time", &[Interval, Time], Time, |columns, call| {
             shift_times(&swapped(columns), call, Later)
         }),
+        single("timetz_pl_interval", &[TimeTz, Interval], TimeTz, |columns, call| {
+            zoned_times::shift(columns, call, Later)
+        }),
+        single("timetz_mi_interval", &[TimeTz, Interval], TimeTz, |columns, call| {
+            zoned_times::shift(columns, call, Earlier)
+        }),
+        single("datetimetz_pl", &[Date, TimeTz], TimestampTz, zoned_times::join_with_date),
         single("date_pli", &[Date, Int4], Date, |columns, call| count_days(columns, call, 1)),
         single("date_mii", &[Date, Int4], Date, |columns, call| count_days(columns, call, -1)),
         single("integer_pl_date", &[Int4, Date], Date, |columns, call| count_days(&swapped(columns), call, 1)),
@@ -244,6 +253,7 @@ fn overlaps() -> Vec<Overload> {
         overlaps(&[Timestamp, Interval, Timestamp, Interval], |columns, call| timestamps_with(columns, call, &[1, 3])),
         overlaps(&[Timestamp, Timestamp, Timestamp, Interval], |columns, call| timestamps_with(columns, call, &[3])),
         overlaps(&[Timestamp, Interval, Timestamp, Timestamp], |columns, call| timestamps_with(columns, call, &[1])),
+        overlaps(&[TimeTz, TimeTz, TimeTz, TimeTz], overlapping_moments),
         overlaps(&[Time, Time, Time, Time], overlapping_times),
         overlaps(&[Time, Interval, Time, Interval], |columns, call| times_with(columns, call, &[1, 3])),
         overlaps(&[Time, Time, Time, Interval], |columns, call| times_with(columns, call, &[3])),
@@ -258,6 +268,7 @@ fn extractions() -> Vec<Function> {
         Overload::new(&[Text, Timestamp], Float8, |columns, call| float_part(columns, call, Source::Timestamp)),
         Overload::new(&[Text, Date], Float8, |columns, call| float_part(columns, call, Source::Midnight)),
         Overload::new(&[Text, Time], Float8, |columns, call| float_part(columns, call, Source::Time)),
+        Overload::new(&[Text, TimeTz], Float8, |columns, call| float_part(columns, call, Source::TimeTz)),
         Overload::new(&[Text, Interval], Float8, |columns, call| float_part(columns, call, Source::Interval)),
     ];
     vec![
@@ -292,6 +303,7 @@ fn extraction<const SCALE: u8>(result: Kind) -> Vec<Overload> {
         }),
         Overload::new(&[Text, Date], result, |columns, call| numeric_part::<SCALE>(columns, call, Source::Date)),
         Overload::new(&[Text, Time], result, |columns, call| numeric_part::<SCALE>(columns, call, Source::Time)),
+        Overload::new(&[Text, TimeTz], result, |columns, call| numeric_part::<SCALE>(columns, call, Source::TimeTz)),
         Overload::new(&[Text, Interval], result, |columns, call| {
             numeric_part::<SCALE>(columns, call, Source::Interval)
         }),
@@ -309,6 +321,7 @@ where
         Overload::new(&[Text, Timestamp], result, |columns, call| integer_part::<R>(columns, call, Source::Timestamp)),
         Overload::new(&[Text, Date], result, |columns, call| integer_part::<R>(columns, call, Source::Date)),
         Overload::new(&[Text, Time], result, |columns, call| integer_part::<R>(columns, call, Source::Time)),
+        Overload::new(&[Text, TimeTz], result, |columns, call| integer_part::<R>(columns, call, Source::TimeTz)),
         Overload::new(&[Text, Interval], result, |columns, call| integer_part::<R>(columns, call, Source::Interval)),
     ]
 }
@@ -334,8 +347,10 @@ fn zone_changes() -> Vec<Function> {
         Overload::new(&[Text, Timestamp], TimestampTz, zones::utc_by_name),
         Overload::new(&[Interval, TimestampTz], Timestamp, zones::local_by_offset),
         Overload::new(&[Interval, Timestamp], TimestampTz, zones::utc_by_offset),
+        Overload::new(&[Text, TimeTz], TimeTz, zoned_times::in_named_zone).of_today(),
+        Overload::new(&[Interval, TimeTz], TimeTz, zoned_times::displaced),
     ];
-    vec![Function::immutable("timezone", timezone)]
+    vec![Function::stable("timezone", timezone)]
 }
 
 fn constructions() -> Vec<Function> {

@@ -16,6 +16,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::Call;
 use arrow::array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringViewArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, TimestampMicrosecondType};
+use catalog::zoned_time::ZonedTime;
 use std::sync::Arc;
 
 const NUMERIC_PRECISION: u8 = 38;
@@ -29,6 +30,7 @@ pub(super) enum Source {
     Timestamp,
     TimestampTz,
     Time,
+    TimeTz,
     Interval,
 }
 
@@ -39,13 +41,14 @@ impl Source {
             Self::Midnight | Self::Timestamp => "timestamp without time zone",
             Self::TimestampTz => "timestamp with time zone",
             Self::Time => "time without time zone",
+            Self::TimeTz => "time with time zone",
             Self::Interval => "interval",
         }
     }
 
     /// The unit of a name. A few words are units to dates and timestamps only, which then do not have them.
     fn extracted(self, name: &str) -> Option<Unit> {
-        let has_words = !matches!(self, Self::Time | Self::Interval);
+        let has_words = !matches!(self, Self::Time | Self::TimeTz | Self::Interval);
         Unit::of_extraction(name).filter(|unit| *unit != Unit::Reserved || has_words)
     }
 }
@@ -187,6 +190,10 @@ fn part<R: ArrowPrimitiveType>(
         Source::Time => {
             let micros = times(column);
             each(&mut |unit, row| fields::of_time(unit, micros[row]))
+        }
+        Source::TimeTz => {
+            let packed = moments(column);
+            each(&mut |unit, row| fields::of_zoned_time(unit, ZonedTime::unpacked(packed[row])))
         }
         Source::Interval => {
             let values = spans(column);

@@ -2,9 +2,11 @@
 
 use super::columns::{Column, fill, integers, intervals, moments, spans, texts, times};
 use super::failure::Failure;
+use super::zoned_times::rounded_packed;
 use crate::functions::overload::Call;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType};
+use catalog::zoned_time::{TAG, is_zoned_time};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ impl From<Infallible> for crate::error::QueryError {
 }
 
 /// Microseconds with some digits behind the second's point, rounded half away from zero.
-fn rounded(micros: i64, digits: i32) -> i64 {
+pub(super) fn rounded(micros: i64, digits: i32) -> i64 {
     let unit = 10_i64.pow((6 - digits).clamp(0, 6) as u32);
     let towards = if micros < 0 { -(unit / 2) } else { unit / 2 };
     micros.saturating_add(towards) / unit * unit
@@ -44,6 +46,11 @@ pub(crate) fn rounded_moments(array: &ArrayRef, digits: u8) -> ArrayRef {
                 .as_primitive::<Time64MicrosecondType>()
                 .unary::<_, Time64MicrosecondType>(|micros| rounded(micros, digits)),
         ),
+        zoned if is_zoned_time(zoned) => {
+            let packed = array.as_primitive::<TimestampMicrosecondType>();
+            let rounded = packed.unary::<_, TimestampMicrosecondType>(|packed| rounded_packed(packed, digits));
+            Arc::new(rounded.with_timezone(TAG))
+        }
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             let moments = array.as_primitive::<TimestampMicrosecondType>();
             let rounded = moments.unary::<_, TimestampMicrosecondType>(|micros| rounded_moment(micros, digits));

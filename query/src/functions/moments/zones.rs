@@ -109,6 +109,11 @@ fn displaced(micros: i64, zone: Span, sign: i64) -> Result<i64, Failure> {
     if !is_finite(micros) {
         return Ok(micros);
     }
+    in_range(micros.checked_add(sign * whole_displacement(zone)?))
+}
+
+/// The microseconds of an interval that is a displacement, in whole seconds.
+pub(super) fn whole_displacement(zone: Span) -> Result<i64, Failure> {
     if zone.months != 0 || zone.days != 0 {
         let mut shown = Vec::new();
         push_interval(&mut shown, zone.months, zone.days, zone.micros);
@@ -116,7 +121,7 @@ fn displaced(micros: i64, zone: Span, sign: i64) -> Result<i64, Failure> {
         let message = format!("interval time zone \"{shown}\" must not include months or days");
         return Err(Failure::InvalidParameter(message.into()));
     }
-    in_range(micros.checked_add(sign * (zone.micros / SECOND_MICROS * SECOND_MICROS)))
+    Ok(zone.micros / SECOND_MICROS * SECOND_MICROS)
 }
 
 /// A zone as expressions name it.
