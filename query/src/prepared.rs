@@ -1,6 +1,9 @@
 //! Prepared statements: what is known of a statement before it runs.
 
+use crate::engine::now_micros;
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::array_parameters::bound;
+use crate::operators::casts::CastContext;
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
 use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, result_columns};
@@ -9,7 +12,6 @@ use crate::row_inserts::KnownRowInsert;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
-use crate::user_types::is_tagged_array;
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -160,18 +162,6 @@ impl Prepared {
     }
 }
 
-/// An array of an enum cannot be a constant of a plan; see `user_types::is_tagged_array`.
-fn refuse_constant(sql_type: &SqlType) -> Result<(), QueryError> {
-    match is_tagged_array(sql_type) {
-        false => Ok(()),
-        true => {
-            let name = sql_type.base_name();
-            Err(QueryError::unsupported(format!("a parameter of type {name}"))
-                .hint(format!("Send text[] and cast it: $1::text[]::{name}.")))
-        }
-    }
-}
-
 /// Decodes the values of Bind.
 pub(crate) fn decode_parameters(
     types: &[SqlType],
@@ -187,8 +177,9 @@ pub(crate) fn decode_parameters(
         return Err(QueryError::new(ErrorKind::ProtocolViolation, message));
     }
     let decoded = types.iter().zip(values).enumerate().map(|(index, (sql_type, value))| {
-        refuse_constant(sql_type)?;
-        let scalar = decode_parameter(value, sql_type, style).map_err(|error| {
+        let context = CastContext { zone: style.time_zone, now_micros: now_micros() };
+        let decoded = decode_parameter(value, sql_type, style);
+        let scalar = decoded.and_then(|value| bound(value, sql_type, &context)).map_err(|error| {
             let context = format!("unnamed portal parameter ${}", index + 1);
             error.within(context)
         })?;

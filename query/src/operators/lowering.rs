@@ -6,6 +6,7 @@
 
 use super::arithmetic::{arithmetic_call, exclusive_or};
 use super::array_items::{slice_with_item_types, subquery_with_item_types, with_item_types};
+use super::array_parameters;
 use super::call::{Procedures, SiteCall, SiteKind, cast_result, is_left_to_arrow};
 use super::casts::{CastContext, cast_call, cast_call_clamped, expression_field, is_text, literal};
 use super::date_bounds::{compared_casts, compared_dates};
@@ -125,6 +126,7 @@ impl Lowering<'_> {
             Expr::ScalarFunction(call) if is_bound_here(&call.func) => {
                 self.function(call, schema).map(Transformed::yes)
             }
+            Expr::Placeholder(placeholder) => Ok(array_parameters::lowered(placeholder, self.context)),
             Expr::ScalarFunction(call) if matches!(call.func.name(), "array_element" | "array_slice") => {
                 let is_slice = call.func.name() == "array_slice";
                 let subscripted = subscripted(call)?;
@@ -472,9 +474,7 @@ impl Lowering<'_> {
                 let null = ScalarValue::try_from(&to.data_type()).unwrap_or(ScalarValue::Null);
                 Ok(Expr::Literal(null, metadata_of(to)))
             }
-            Expr::Placeholder(Placeholder { id, field: None }) => {
-                Ok(Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(to.field("", true))))))
-            }
+            Expr::Placeholder(Placeholder { id, field: None }) => Ok(array_parameters::parameter(id, to, self.context)),
             other => Ok(cast_call(other, SqlType::Text, to.clone(), self.context)),
         }
     }

@@ -17,6 +17,7 @@
 mod aggregate_lowering;
 pub mod arithmetic;
 mod array_items;
+pub(crate) mod array_parameters;
 pub(crate) mod averaged_sums;
 pub(crate) mod call;
 pub(crate) mod candidates;
