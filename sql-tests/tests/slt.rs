@@ -44,6 +44,7 @@ files! {
     intervals_are_kept_as_postgres_keeps_them: "interval_columns.slt",
     domains_hold_their_values_to_their_rules: "domains.slt",
     times_with_a_zone_go_by_greenwich: "zoned_times.slt",
+    records_of_json_have_the_columns_of_relations: "json_records.slt",
     enums_are_ordered_as_they_were_declared: "enums.slt",
     moments_have_the_digits_of_their_columns: "moment_digits.slt",
     subscripts_find_what_postgres_finds: "subscripts.slt",

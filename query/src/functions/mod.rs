@@ -64,6 +64,7 @@ mod sliding;
 mod statistics;
 pub(crate) mod string_aggregate;
 mod strings;
+pub(crate) mod typed_input;
 pub(crate) mod unicode;
 pub(crate) mod values;
 pub(crate) mod variadic;

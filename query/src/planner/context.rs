@@ -132,6 +132,9 @@ impl Planning {
         if let Some(cast) = cast_function(self, name) {
             return Some(cast);
         }
+        if let Some(input) = functions::typed_input::function(name) {
+            return Some(input);
+        }
         let own = functions::session_function(name, &self.facts);
         let known = own.or_else(|| self.state.scalar_functions().get(name).cloned());
         known.or_else(|| UnknownFunction::for_name(name, &self.state))

@@ -11,7 +11,7 @@
 //!     limits               LIMIT (SELECT …), FETCH FIRST … WITH TIES
 //!     samples              TABLESAMPLE
 //!     past                 FOR SYSTEM_TIME AS OF
-//!     records              json_to_recordset(j) AS x(a int)
+//!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     recursion            the types of WITH RECURSIVE
@@ -26,6 +26,7 @@ mod names;
 mod open_outputs;
 mod past;
 mod quantified;
+mod record_values;
 mod records;
 mod recursion;
 mod rows;

@@ -27,6 +27,7 @@ mod subscripts;
 mod writing;
 
 pub(crate) use building::bound;
+pub(crate) use sets::{ITEMS_AS_DOCUMENTS, ITEMS_AS_TEXTS};
 pub(crate) use subscripts::JsonbSubscripts;
 
 use super::overload::{Function, Kind, Overload};

@@ -6,11 +6,16 @@ use super::super::overload::{Function, Kind, Overload};
 use super::super::strings::{Answer, invalid};
 use super::access::write_part;
 use super::columns::{Column, Documents, Form, Present, lists};
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 use crate::types::json::document::{self, Kind as ValueKind};
-use arrow::array::ArrayRef;
+use crate::types::{ColumnDecoder, OutputStyle};
+use arrow::array::{Array, ArrayRef, AsArray};
 use catalog::sql_type::SqlType;
 use std::sync::Arc;
+
+/// The functions that give the items of a member as texts, and as documents that are texts.
+pub(crate) const ITEMS_AS_TEXTS: &str = "json_items@";
+pub(crate) const ITEMS_AS_DOCUMENTS: &str = "json_documents@";
 
 pub(super) fn functions() -> Vec<Function> {
     use Kind::{Json, Jsonb, ListOf, Text};
@@ -21,6 +26,25 @@ pub(super) fn functions() -> Vec<Function> {
     vec![
         one("json_to_recordset@", Overload::new(&[Json], OF_JSON, |c, _| records(c, "json_to_recordset"))),
         one("jsonb_to_recordset@", Overload::new(&[Jsonb], OF_JSONB, |c, _| records(c, "jsonb_to_recordset"))),
+        one("json_populate_recordset@", Overload::new(&[Json], OF_JSON, |c, _| records(c, "json_populate_recordset"))),
+        one(
+            "jsonb_populate_recordset@",
+            Overload::new(&[Jsonb], OF_JSONB, |c, _| records(c, "jsonb_populate_recordset")),
+        ),
+        Function::immutable(
+            ITEMS_AS_TEXTS,
+            vec![
+                Overload::new(&[Json, Text], OF_TEXT, |c, _| items(c, true)),
+                Overload::new(&[Jsonb, Text], OF_TEXT, |c, _| items(c, true)),
+            ],
+        ),
+        Function::immutable(
+            ITEMS_AS_DOCUMENTS,
+            vec![
+                Overload::new(&[Json, Text], OF_TEXT, |c, _| items(c, false)),
+                Overload::new(&[Jsonb, Text], OF_TEXT, |c, _| items(c, false)),
+            ],
+        ),
         one("json_to_record@", Overload::new(&[Json], Json, |c, _| record(c))),
         one("jsonb_to_record@", Overload::new(&[Jsonb], Jsonb, |c, _| record(c))),
         one("json_array_elements", Overload::new(&[Json], OF_JSON, |c, _| elements(c, "json_array_elements", false))),
@@ -111,6 +135,45 @@ fn records(columns: &[ArrayRef], name: &str) -> Answer {
         }
         Ok(length)
     })
+}
+
+/// The items of a member that becomes an array, which the second column names; `null` is NULL.
+fn items(columns: &[ArrayRef], as_text: bool) -> Answer {
+    let (documents, keys) = (Documents::new(&columns[0]), columns[1].as_string_view());
+    let (mut values, mut text) = (Column::text(), String::new());
+    let present = Present::new(&columns[..1]);
+    let lengths = present.rows().map(|row| {
+        let Some(row) = row else { return Ok(None) };
+        let member = documents.value(row);
+        match ValueKind::of(member) {
+            ValueKind::Null => return Ok(None),
+            ValueKind::Array => {}
+            // A text is read as an array's is.
+            ValueKind::String => {
+                text.clear();
+                write_part(Some(member), true, &mut text)?;
+                let read = ColumnDecoder::new(SqlType::Array(Box::new(SqlType::Text)), OutputStyle::default());
+                let read = read.decode([Some(text.as_str())].into_iter()).map_err(|failure| failure.error)?;
+                let list = read.as_list::<i32>().value(0);
+                list.as_string_view().iter().for_each(|item| values.push(item));
+                return Ok(Some(list.len()));
+            }
+            _ => {
+                let hint = format!("See the value of key \"{}\".", keys.value(row));
+                return Err(QueryError::new(ErrorKind::InvalidTextRepresentation, "expected JSON array").hint(hint));
+            }
+        }
+        let mut length = 0;
+        for item in document::items(member) {
+            text.clear();
+            let given = write_part(Some(item), as_text, &mut text)? && ValueKind::of(item) != ValueKind::Null;
+            values.push(given.then_some(text.as_str()));
+            length += 1;
+        }
+        Ok(Some(length))
+    });
+    let lengths = lengths.collect::<Result<Vec<_>, QueryError>>()?;
+    Ok(lists(&SqlType::Text, &lengths, values.finish()))
 }
 
 /// An object as it is, for json_to_record.
