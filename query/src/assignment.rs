@@ -7,7 +7,7 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
 use crate::statement_grammar::fold;
-use crate::user_types::spelling;
+use crate::user_types::{domain_name, spelling};
 use arrow::datatypes::{DataType, Field};
 use catalog::definition::Column;
 use catalog::sql_type::SqlType;
@@ -155,7 +155,8 @@ fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
 
 fn not_assignable(column: &Column, from: Option<&SqlType>) -> QueryError {
     let shown = from.map_or_else(|| "unknown".into(), SqlType::base_name);
-    let to = column.sql_type.base_name();
+    let domain = column.domain.as_ref().and_then(|domain| domain_name(domain.id));
+    let to = domain.unwrap_or_else(|| column.sql_type.base_name());
     let message = format!("column \"{}\" is of type {to} but expression is of type {shown}", column.name);
     QueryError::new(ErrorKind::DatatypeMismatch, message)
         .column(&column.name)

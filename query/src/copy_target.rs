@@ -72,7 +72,7 @@ impl CopyTarget {
         let mut sound = Vec::new();
         match self.rules.checked(rows.columns.clone()) {
             Ok(batch) => sound.push(batch),
-            Err(violation) if self.decoder.rejects_all() => {
+            Err(violation) if self.is_rejected(&violation) => {
                 rows.records = Some(self.check_around(chunk, &rows, violation, &mut sound, &mut rejected)?);
             }
             Err(Violation { row, domain: Some(position), error }) => {
@@ -154,6 +154,9 @@ impl CopyTarget {
                     kept.extend((start..start + length).map(|row| rows.record_of(row) as u32));
                     pieces.push(batch);
                 }
+                Err(violation) if length == 1 && !self.is_rejected(&violation) => {
+                    return Err(self.in_context(violation.error, chunk, rows.record_of(start)));
+                }
                 Err(violation) if length == 1 => {
                     rejected.push(self.decoder.reject(chunk, rows.record_of(start), violation.error));
                 }
@@ -167,6 +170,11 @@ impl CopyTarget {
         let schema = self.rules.definition().schema();
         sound.push(concat_batches(&schema, &pieces).map_err(|error| translate(error.into(), None))?);
         Ok(kept)
+    }
+
+    /// Whether a row that breaks a rule is left out: a value that is none of its domain is like one that cannot be read.
+    fn is_rejected(&self, violation: &Violation) -> bool {
+        self.decoder.rejects_all() || (violation.domain.is_some() && self.decoder.ignores_errors())
     }
 
     fn in_context(&self, error: QueryError, chunk: &Chunk, record: usize) -> QueryError {

@@ -615,6 +615,7 @@ fn source_plan(
     let plan = planning.query_plan(&source, &types, Some(statement))?;
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
+    let _types = planning.knows_types();
     let context = planning.cast_context();
     let is_query = !matches!(source.body.as_ref(), SetExpr::Values(_));
     let values = definition.columns.iter().enumerate().map(|(position, column)| {

@@ -387,6 +387,7 @@ impl Clauses {
         table: &TableDefinition,
         statement: &Statement,
     ) -> Result<LogicalPlan, QueryError> {
+        let _types = planning.knows_types();
         let context = planning.cast_context();
         let given: Vec<&Expr> = self.values.iter().flat_map(|(_, values)| values).collect();
         let columns = plan.schema().columns();

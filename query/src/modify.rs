@@ -420,6 +420,7 @@ pub(crate) fn in_column_types(
     if values.is_empty() {
         return Ok(plan);
     }
+    let _types = planning.knows_types();
     let context = planning.cast_context();
     let columns = plan.schema().columns();
     let projected = columns.iter().enumerate().map(|(index, column)| {

@@ -104,6 +104,11 @@ pub(crate) fn is_row_type(name: &ast::ObjectName) -> bool {
     in_scope(|known| known.look(name, |name| known.relations.get(name).copied())).is_some()
 }
 
+/// The name of a domain as errors show it, where types are known.
+pub(crate) fn domain_name(id: ObjectId) -> Option<String> {
+    in_scope(|known| known.types.get(&id).map(|found| shown_name(&found.name)))
+}
+
 /// The type with an OID, PostgreSQL's or the user's.
 pub(crate) fn type_of_oid(oid: u32) -> Option<SqlType> {
     SqlType::from_oid(oid).or_else(|| {

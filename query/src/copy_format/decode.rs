@@ -120,6 +120,11 @@ impl CopyDecoder {
         &self.schema
     }
 
+    /// Whether rows with values that cannot be read are left out.
+    pub fn ignores_errors(&self) -> bool {
+        self.on_error == OnError::Ignore
+    }
+
     /// Whether rows that break a rule of their table are rejected too.
     pub fn rejects_all(&self) -> bool {
         self.rejects_all
