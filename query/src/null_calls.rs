@@ -8,7 +8,7 @@ use crate::functions::quotients::DIVIDE;
 use crate::operators::contexts::shown_name;
 use crate::pg_catalog::{function_by_oid, functions_by_name};
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -36,10 +36,14 @@ impl OptimizerRule for NullCalls {
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        // The filters of a scan were conditions before, and its columns are not those of an input.
+        if matches!(plan, LogicalPlan::TableScan(_)) {
+            return Ok(Transformed::no(plan));
+        }
         let mut found = false;
         plan.apply_expressions(|expression| {
             found = found || expression.exists(|part| Ok(is_null_call(part)))?;
-            Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+            Ok(TreeNodeRecursion::Continue)
         })?;
         if !found {
             return Ok(Transformed::no(plan));
