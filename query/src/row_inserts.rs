@@ -119,6 +119,7 @@ impl RowInsert {
         let version = snapshot.tables.get(&self.definition.id);
         Arc::ptr_eq(&self.names, &snapshot.names)
             && self.settings_revision == settings_revision
+            && self.rules.mean_types(&snapshot.types)
             && version.is_some_and(|version| Arc::ptr_eq(&version.definition, &self.definition))
     }
 

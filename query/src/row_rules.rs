@@ -73,7 +73,7 @@ impl RowRules {
         let known = &planning.engine.rules.0;
         if let Some(rules) = known.lock().get(&definition.id)
             && Arc::ptr_eq(&rules.definition, definition)
-            && Arc::ptr_eq(&rules.types, &planning.snapshot.types)
+            && rules.mean_types(&planning.snapshot.types)
         {
             return Ok(Arc::clone(rules));
         }
@@ -133,6 +133,11 @@ impl RowRules {
             nullable: Arc::clone(&self.nullable),
             is_immutable: self.is_immutable,
         })
+    }
+
+    /// Whether they were compiled for these types.
+    pub(crate) fn mean_types(&self, types: &Arc<BTreeMap<ObjectId, Arc<TypeDefinition>>>) -> bool {
+        Arc::ptr_eq(&self.types, types)
     }
 
     /// Whether something is computed for each row.
