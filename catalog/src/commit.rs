@@ -361,6 +361,11 @@ impl Catalog {
         self.shared.history.list()
     }
 
+    /// Lets the files of segments go, which no commit names, when nobody can read them any more.
+    pub fn adopt<'a>(&self, segments: impl IntoIterator<Item = &'a Arc<SegmentMeta>>) {
+        self.shared.reaper.register(segments);
+    }
+
     /// Why commits are refused; `None` while they are not.
     pub fn stopped_reason(&self) -> Option<String> {
         self.shared.stopped()

@@ -470,6 +470,7 @@ impl Loader {
             loads: Arc::new(self.loads),
             past: Arc::new(self.past),
             types: Arc::new(self.types),
+            temporary: None,
         })
     }
 

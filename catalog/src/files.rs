@@ -111,11 +111,18 @@ pub trait Watcher: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     watcher: Option<Arc<dyn Watcher>>,
+    /// Whether what is written may be lost in a power cut.
+    unsynced: bool,
 }
 
 impl Files {
     pub fn watched_by(watcher: Arc<dyn Watcher>) -> Self {
-        Self { watcher: Some(watcher) }
+        Self { watcher: Some(watcher), unsynced: false }
+    }
+
+    /// For files that no start will ask for.
+    pub fn unsynced() -> Self {
+        Self { unsynced: true, ..Self::default() }
     }
 
     fn before(&self, step: &Step<'_>) -> Result<(), Fault> {
@@ -221,6 +228,9 @@ impl Files {
     }
 
     pub fn sync_directory(&self, path: &Path) -> Result<(), FileError> {
+        if self.unsynced {
+            return Ok(());
+        }
         let synced = self.step(&Step::SyncDirectory(path), || File::open(path)?.sync_all());
         synced.map_err(|error| FileError::new("sync directory", path, error))
     }
@@ -448,6 +458,9 @@ impl AppendFile {
     }
 
     fn sync(&mut self, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), FileError> {
+        if self.files.unsynced {
+            return Ok(());
+        }
         let synced = self.files.step(&Step::SyncFile(&self.path), || sync(&self.file));
         synced.map_err(|error| FileError::new("sync file", &self.path, error))
     }

@@ -7,6 +7,7 @@
 //! Parquet: a segment is a path with statistics to it.
 //!
 //!     what there is       ids, sql_type, definition, missing, segment, snapshot, past, fitting
+//!     what nobody else sees  temporary
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
 //!     how it is kept      files, log, stored, entries, difference, index, checkpoint, archive
 //!     how it comes back   directory, recovery, segment_files
@@ -33,6 +34,7 @@ pub mod segment_files;
 pub mod sequence;
 pub mod snapshot;
 pub mod sql_type;
+pub mod temporary;
 pub mod user_type;
 pub mod zoned_time;
 

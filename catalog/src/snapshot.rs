@@ -14,6 +14,7 @@ use crate::loads::Loads;
 use crate::past::Past;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::SequenceVersion;
+use crate::temporary::TemporarySchema;
 use crate::user_type::TypeDefinition;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
@@ -147,6 +148,8 @@ pub struct Snapshot {
     pub loads: Arc<Loads>,
     pub past: Arc<Past>,
     pub types: Arc<BTreeMap<ObjectId, Arc<TypeDefinition>>>,
+    /// The schema of the objects that only one session sees, where its are among the others.
+    pub temporary: Option<Arc<TemporarySchema>>,
 }
 
 impl Snapshot {
@@ -165,6 +168,7 @@ impl Snapshot {
             loads: Arc::default(),
             past: Arc::default(),
             types: Arc::default(),
+            temporary: None,
         }
     }
 

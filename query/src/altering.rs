@@ -28,6 +28,7 @@ use crate::statement::{DropObject, Statement};
 use crate::statement_grammar::altering::{AlterAction, Alteration};
 use crate::statement_grammar::fold;
 use crate::table_definition::{DeclaredType, check_columns, check_name, known_option, option_text};
+use crate::temporary::{self, refuse_move};
 use crate::transaction;
 use crate::view_following::Change;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
@@ -325,6 +326,9 @@ impl<'a> Alter<'a> {
             Some(value) => Some(retention::option(&self.next, &option_text(option, value)?)?),
             None => None,
         };
+        if self.next.retention.is_some() && self.planning.snapshot.is_temporary(&self.next.name) {
+            return Err(temporary::refused_retention());
+        }
         if let Some(notice) = retention::notice(&self.planning.snapshot, &self.next) {
             session.push_notice(notice);
         }
@@ -553,6 +557,7 @@ fn renamed(planning: &Planning, name: &ObjectName, to: &Ident) -> Result<ObjectN
 /// The name after SET SCHEMA.
 fn moved(planning: &Planning, name: &ObjectName, schema: &Ident) -> Result<ObjectName, QueryError> {
     let to = ObjectName::new(fold(schema), &name.name);
+    refuse_move(&planning.snapshot, name, &to)?;
     if crate::pg_catalog::is_system_schema(&to.schema) {
         let message = format!("permission denied for schema {}", to.schema);
         return Err(QueryError::new(ErrorKind::InsufficientPrivilege, message));

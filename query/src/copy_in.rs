@@ -90,7 +90,13 @@ pub(crate) async fn start(
     let copy = for_parquet.as_ref().unwrap_or(copy);
     let mut planning = session.planning()?;
     let (definition, columns) = target(&planning, copy, statement)?;
-    session.refuse_when_read_only("COPY FROM")?;
+    let is_temporary = planning.snapshot.is_temporary(&definition.name);
+    if is_temporary && copy.options.label.is_some() {
+        return Err(QueryError::unsupported("LABEL for a temporary table").hint("Load without a label."));
+    }
+    if !is_temporary {
+        session.refuse_when_read_only("COPY FROM")?;
+    }
     if let Some(name) = &copy.options.reject_table {
         copy_rejects::ensure_table(session, name, alone).await?;
         planning = session.planning()?;
@@ -378,9 +384,13 @@ impl CopyIn {
         let token = session.token.clone();
         let Loaded { taken, lines, rejects, rejected } = token.guard(async { joined(intake.await) }).await?;
         let planning = session.planning()?;
+        let name = taken.definition.name.clone();
         let checked = taken.enforced(session, &planning.snapshot).await;
         let (rows, mut change) = checked.map_err(|failure| lines.located(&self.table, failure))?;
-        change.ops.push(self.note.record(rows, rejected, &change));
+        // Whoever looks for the load would not find its table.
+        if !planning.snapshot.is_temporary(&name) {
+            change.ops.push(self.note.record(rows, rejected, &change));
+        }
         change.ops.extend(rejects.ops);
         change.staged.extend(rejects.staged);
         let added = session.add_change(change);

@@ -49,8 +49,9 @@ pub(crate) async fn ensure_table(session: &mut Session, name: &str, alone: bool)
         return Err(QueryError::new(ErrorKind::Internal, "a table of rejects is not a table"));
     };
     let definition = crate::definitions::new_table(session, &create, &statement)?;
+    let is_temporary = session.planning()?.snapshot.is_temporary(&definition.name);
     let op = Op::CreateTable(Arc::new(definition));
-    if !alone {
+    if !alone || is_temporary {
         return session.add_change(Change::of(vec![op]));
     }
     let draft = CommitDraft::new(Arc::clone(&planning.snapshot), vec![op]);

@@ -17,6 +17,7 @@ use crate::statement::{CreateTable, CreateView, Statement};
 use crate::statement_grammar::fold;
 use crate::table_definition::{define, digits_of_modifier};
 use crate::table_rules::add_rules;
+use crate::temporary::{self, new_relation, reads_temporary, temporary_name, warn_global};
 use crate::transaction::Change;
 use crate::types::shown_digits::QUOTIENT_SCALE;
 use crate::user_types::{is_kept_from_folding, qualify, spelling};
@@ -70,8 +71,12 @@ pub(crate) async fn create_table(
     if let Some(parent) = &create.definition.partition_of {
         return create_partition(session, &create.definition, parent);
     }
-    let planning = session.planning()?;
-    let name = new_name(&planning, &create.definition.name)?;
+    warn_global(session, &create.definition);
+    let new = new_relation(session, &create.definition.name, create.definition.temporary);
+    let (planning, name) = new.map_err(|error| match error.kind {
+        ErrorKind::InvalidTableDefinition => error.position(statement.place_of(create.definition.name.span())),
+        _ => error,
+    })?;
     if taken(session, &planning, &name, create.definition.if_not_exists)? {
         return Ok(done("CREATE TABLE"));
     }
@@ -84,6 +89,7 @@ pub(crate) async fn create_table(
         let _types = planning.knows_types();
         define(create, copied, id, name, &new_keys, statement)?
     };
+    temporary::settle(session, &planning, &create.definition, &definition)?;
     let new_id = || session.engine.catalog.allocate_object();
     let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
@@ -106,8 +112,7 @@ pub(crate) fn new_table(
     create: &CreateTable,
     statement: &Statement,
 ) -> Result<TableDefinition, QueryError> {
-    let planning = session.planning()?;
-    let name = new_name(&planning, &create.definition.name)?;
+    let (planning, name) = new_relation(session, &create.definition.name, false)?;
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
     let _types = planning.knows_types();
     define(create, Vec::new(), session.engine.catalog.allocate_object(), name, &new_keys, statement)
@@ -221,11 +226,18 @@ pub(crate) async fn create_view(
 ) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let name = new_name(&planning, &create.name)?;
+    if planning.snapshot.is_temporary(&name) {
+        return Err(QueryError::unsupported("a temporary materialized view").hint("Make a temporary table."));
+    }
     if taken(session, &planning, &name, create.if_not_exists)? {
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
     refuse_parameters(&create.query, statement)?;
     let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
+    if reads_temporary(&planning.snapshot, &inputs) {
+        let message = "materialized views must not use temporary tables or views";
+        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
+    }
     let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
     let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
     refuse_volatile(&planning.query_plan(&bound, &[], Some(statement))?)?;
@@ -271,8 +283,13 @@ pub(crate) fn create_plain_view(
     create: &CreateView,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
-    let planning = session.planning()?;
-    let name = new_name(&planning, &create.name)?;
+    let (planning, mut name) = new_relation(session, &create.name, create.temporary)?;
+    refuse_parameters(&create.query, statement)?;
+    let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
+    if !create.temporary && reads_temporary(&planning.snapshot, &inputs) {
+        session.notice(NoticeSeverity::Notice, format!("view \"{}\" will be a temporary view", name.name));
+        name = temporary_name(&planning, &create.name)?;
+    }
     let replaced = match planning.snapshot.relation(&name) {
         Some(Relation::View(view)) if create.or_replace && view.definition.is_plain() => {
             Some(Arc::clone(&view.definition))
@@ -286,8 +303,6 @@ pub(crate) fn create_plain_view(
     if replaced.is_none() && taken(session, &planning, &name, create.if_not_exists)? {
         return Ok(done("CREATE VIEW"));
     }
-    refuse_parameters(&create.query, statement)?;
-    let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
     let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
     let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
     let id = match &replaced {

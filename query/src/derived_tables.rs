@@ -1,6 +1,6 @@
 //! Derived tables: CREATE TABLE … AS, SELECT … INTO, and the columns of LIKE.
 
-use crate::definitions::{done, new_name, refuse_parameters, stored_type, taken, view_columns};
+use crate::definitions::{done, refuse_parameters, stored_type, taken, view_columns};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::insert::from_query;
@@ -16,6 +16,7 @@ use crate::statement::Statement;
 use crate::statement_grammar::deriving::{CreateTableAs, Like};
 use crate::statement_grammar::fold;
 use crate::table_definition::{define, storable};
+use crate::temporary::{self, new_relation, warn_global};
 use crate::transaction::Change;
 use catalog::definition::{Column, TableDefinition};
 use catalog::draft::Op;
@@ -29,8 +30,8 @@ pub(crate) async fn create_table_as(
     create: &CreateTableAs,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
-    let planning = session.planning()?;
-    let name = new_name(&planning, &create.table.definition.name)?;
+    warn_global(session, &create.table.definition);
+    let (planning, name) = new_relation(session, &create.table.definition.name, create.table.definition.temporary)?;
     if taken(session, &planning, &name, create.table.definition.if_not_exists)? {
         return Ok(done("CREATE TABLE AS"));
     }
@@ -45,6 +46,7 @@ pub(crate) async fn create_table_as(
     let id = session.engine.catalog.allocate_object();
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
     let definition = Arc::new(define(&create.table, vec![(0, columns)], id, name, &new_keys, statement)?);
+    temporary::settle(session, &planning, &create.table.definition, &definition)?;
     if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
         session.push_notice(notice);
     }

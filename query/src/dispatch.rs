@@ -8,14 +8,13 @@ use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
 use crate::prepared::{Prepared, SqlPrepared};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
-use crate::sequences::SessionNumbers;
 use crate::session::Session;
 use crate::settings::SETTINGS;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    domain_definition, dropped_partitions, explain, insert, modify, plain_indexes, sequence_definition,
+    domain_definition, dropped_partitions, explain, insert, modify, plain_indexes, sequence_definition, temporary,
     type_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
@@ -35,7 +34,9 @@ pub(crate) async fn run(
     alone: bool,
 ) -> Result<Response, QueryError> {
     let statement = &prepared.statement;
-    if let Some(command) = statement.kind.writing_command() {
+    if let Some(command) = statement.kind.writing_command()
+        && !temporary::writes_temporary(session, &statement.kind)?
+    {
         session.refuse_when_read_only(command)?;
     }
     match &statement.kind {
@@ -73,8 +74,8 @@ pub(crate) async fn run(
         StatementKind::AttachPartition { table, partition } => {
             declared_partitions::attach_partition(session, table, partition)
         }
-        StatementKind::CreateSequence { name, if_not_exists, options } => {
-            sequence_definition::create_sequence(session, name, *if_not_exists, options)
+        StatementKind::CreateSequence { name, temporary, if_not_exists, options } => {
+            sequence_definition::create_sequence(session, (name, *temporary), *if_not_exists, options)
         }
         StatementKind::AlterSequence { name, if_exists, change } => {
             sequence_definition::alter_sequence(session, name, *if_exists, change).await
@@ -147,20 +148,7 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             session.settings.reset_all();
             Ok(PLAIN("RESET"))
         }
-        StatementKind::DiscardAll => {
-            if session.in_transaction_block() {
-                return Err(QueryError::new(
-                    ErrorKind::ActiveTransaction,
-                    "DISCARD ALL cannot run inside a transaction block",
-                ));
-            }
-            session.settings.reset_all();
-            session.cursors.clear();
-            session.prepared.clear();
-            *session.numbers.lock() = SessionNumbers::default();
-            session.announcements.lock().unlisten(None);
-            Ok(PLAIN("DISCARD ALL"))
-        }
+        StatementKind::Discard(what) => temporary::discard(session, *what),
         StatementKind::Listen(channel) => {
             session.announcements.lock().listen(channel);
             Ok(PLAIN("LISTEN"))

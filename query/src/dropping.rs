@@ -149,12 +149,7 @@ fn drop_ops(
     tell_cascade(session, lost.collect());
     let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
     let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
-    let drop = |id| match snapshot.relation_by_id(id) {
-        Some(Relation::Table(_)) => Op::DropTable(id),
-        Some(Relation::Sequence(_)) => Op::DropSequence(id),
-        _ => Op::DropView(id),
-    };
-    ops.extend(order.into_iter().chain(owned).map(drop));
+    ops.extend(order.into_iter().chain(owned).map(|id| drop_op(snapshot, id)));
     Ok(ops)
 }
 
@@ -174,6 +169,24 @@ pub(crate) fn cascades(session: &mut Session, snapshot: &Snapshot, views: &[Obje
     views.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
     tell_cascade(session, order.iter().map(|id| shown(snapshot, *id)).collect());
     order.into_iter().map(Op::DropView).collect()
+}
+
+/// Drops of relations with the views over them, dependents first, and the sequences that go with them.
+pub(crate) fn drops_of(snapshot: &Snapshot, doomed: &[ObjectId]) -> Vec<Op> {
+    let mut order = Vec::new();
+    let mut seen = BTreeSet::new();
+    doomed.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
+    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
+    let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
+    order.into_iter().chain(owned).map(|id| drop_op(snapshot, id)).collect()
+}
+
+fn drop_op(snapshot: &Snapshot, id: ObjectId) -> Op {
+    match snapshot.relation_by_id(id) {
+        Some(Relation::Table(_)) => Op::DropTable(id),
+        Some(Relation::Sequence(_)) => Op::DropSequence(id),
+        _ => Op::DropView(id),
+    }
 }
 
 fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order: &mut Vec<ObjectId>) {
@@ -236,6 +249,9 @@ async fn drop_schema(
             return Ok(done("DROP SCHEMA"));
         }
         return Err(QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{name}\" does not exist")));
+    }
+    if snapshot.temporary.as_ref().is_some_and(|schema| schema.name == name) {
+        return Err(QueryError::unsupported("dropping the schema of temporary objects").hint("Use DISCARD TEMP."));
     }
     let inside: Vec<ObjectId> =
         snapshot.names.iter().filter(|(object, _)| object.schema == name).map(|(_, id)| *id).collect();

@@ -19,6 +19,7 @@ use crate::operators::call::Procedures;
 use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
 use crate::session::Session;
+use crate::temporary::SchemaNumbers;
 use crate::turns::Turns;
 use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
@@ -125,6 +126,7 @@ pub struct Engine {
     pub(crate) holds: WriteHolds,
     pub(crate) background: Background,
     pub(crate) channels: Channels,
+    pub(crate) temporary_schemas: SchemaNumbers,
     pub(crate) started_at_micros: i64,
     pub(crate) history_retention: Duration,
     sqlstate: fn(ErrorKind) -> &'static str,
@@ -156,6 +158,7 @@ impl Engine {
         let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
             background: Background::start(this.clone(), compute.handle(), catalog.watch()),
             channels: Channels::default(),
+            temporary_schemas: SchemaNumbers::default(),
             catalog,
             keys: KeyIndexes::new(Arc::clone(&store)),
             turns: Turns::default(),

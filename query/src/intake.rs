@@ -14,7 +14,9 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use catalog::definition::TableDefinition;
 use catalog::draft::{Expectation, Op};
+use catalog::files::Files;
 use catalog::ids::ColumnId;
+use catalog::temporary::is_temporary_schema;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -142,6 +144,9 @@ impl Intake {
 
     fn stage(&mut self) -> Result<(), QueryError> {
         let mut staging = Staging::new(Arc::clone(&self.data_dir), Arc::clone(&self.definition), STAGING_BYTES);
+        if is_temporary_schema(&self.definition.name.schema) {
+            staging = staging.through(Files::unsynced());
+        }
         for batch in self.waiting.drain(..) {
             staging.push(batch).map_err(storage_error)?;
         }

@@ -110,6 +110,7 @@ mod subqueries;
 mod system_facts;
 mod table_definition;
 mod table_rules;
+mod temporary;
 mod transaction;
 mod turns;
 mod type_definition;

@@ -98,6 +98,14 @@ impl Modification {
         })
     }
 
+    /// The name of the table that is changed.
+    pub(crate) fn table_name(&self) -> Option<&ast::ObjectName> {
+        match &self.target.relation {
+            ast::TableFactor::Table { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     pub(crate) fn verb(&self) -> &'static str {
         if self.assignments.is_some() { "UPDATE" } else { "DELETE" }
     }

@@ -39,7 +39,7 @@ use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
 use crate::transaction::Reads;
 use crate::user_types::{KnownTypes, TypeScope};
-use crate::{pg_catalog, plan_constants, row_counts};
+use crate::{plan_constants, row_counts};
 use arrow::datatypes::FieldRef;
 use catalog::definition::ObjectName;
 use catalog::ids::{CommitSeq, ObjectId};
@@ -57,6 +57,8 @@ use std::sync::Arc;
 
 mod context;
 mod relations;
+
+use relations::cross_database;
 
 /// What tables of a plan are to be.
 #[derive(Clone)]
@@ -219,7 +221,7 @@ impl Planning {
     /// The user's types and where their names are looked for.
     pub(crate) fn known_types(&self) -> KnownTypes {
         let (types, relations) = (Arc::clone(&self.snapshot.types), Arc::clone(&self.snapshot.names));
-        KnownTypes { types, relations, path: self.facts.effective_path(false) }
+        KnownTypes { types, relations, path: self.facts.lookup_path() }
     }
 
     /// Lets the user's types be known on this thread while planning lasts.

@@ -1,7 +1,7 @@
 //! Sequences from their definition's side: CREATE, ALTER, columns with one of their own, and what stands in the way of DROP.
 
 use crate::bound_expressions::takes_numbers;
-use crate::definitions::{done, new_name, taken};
+use crate::definitions::{done, taken};
 use crate::dropping::shown;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::joined;
@@ -12,6 +12,7 @@ use crate::session::Session;
 use crate::sql_types::sql_type_of;
 use crate::statement::AlterSequence;
 use crate::table_rules::object_name;
+use crate::temporary::{new_relation, refuse_move};
 use crate::transaction::Change;
 use catalog::definition::{Column, Identity, IdentityKind, ObjectName, TableDefinition};
 use catalog::draft::Op;
@@ -147,12 +148,11 @@ fn check_start(definition: &SequenceDefinition, what: &str, value: i64) -> Resul
 
 pub(crate) fn create_sequence(
     session: &mut Session,
-    name: &ast::ObjectName,
+    (name, temporary): (&ast::ObjectName, bool),
     if_not_exists: bool,
     options: &SequenceOptions,
 ) -> Result<Response, QueryError> {
-    let planning = session.planning()?;
-    let name = new_name(&planning, name)?;
+    let (planning, name) = new_relation(session, name, temporary)?;
     if taken(session, &planning, &name, if_not_exists)? {
         return Ok(done("CREATE SEQUENCE"));
     }
@@ -231,6 +231,8 @@ pub(crate) async fn alter_sequence(
         AlterSequence::Rename(name) => definition.name.name.clone_from(name),
         AlterSequence::SetSchema(schema) => {
             refuse_owned(&planning.snapshot, sequence, "cannot move an owned sequence into another schema")?;
+            let to = ObjectName::new(schema, &definition.name.name);
+            refuse_move(&planning.snapshot, &definition.name, &to)?;
             if !planning.snapshot.schemas.contains_key(schema) {
                 let message = format!("schema \"{schema}\" does not exist");
                 return Err(QueryError::new(ErrorKind::UndefinedSchema, message));

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! nextval ─▶ StatementSequences ─▶ own, not committed: the transaction's numbers, which its commit makes durable
+//!                              ├─▶ temporary: the session's numbers
 //!                              └─▶ committed: Sequences, shared by all sessions ─▶ when they run out: one commit reserves more
 //! ```
 //!
@@ -161,8 +162,8 @@ pub(crate) fn ended(definition: &SequenceDefinition) -> QueryError {
     QueryError::new(ErrorKind::SequenceLimit, message)
 }
 
-/// The numbers of sequences whose version only one transaction knows, with that version.
-pub(crate) type OwnNumbers = BTreeMap<ObjectId, (u32, SequenceValue)>;
+/// The numbers of sequences, by version of their definition, which nobody else knows.
+pub(crate) type OwnNumbers = BTreeMap<(ObjectId, u32), SequenceValue>;
 
 /// What a session was given, for `currval` and `lastval`.
 #[derive(Debug, Default)]
@@ -179,6 +180,8 @@ pub(crate) struct StatementSequences {
     /// The same without what its own transaction did.
     pub base: Arc<Snapshot>,
     pub own: Arc<Mutex<OwnNumbers>>,
+    /// Of temporary sequences, whatever becomes of the transaction.
+    pub temporary: Arc<Mutex<OwnNumbers>>,
     pub session: Arc<Mutex<SessionNumbers>>,
     pub read_only: bool,
 }
@@ -207,17 +210,22 @@ impl StatementSequences {
         committed.is_none_or(|committed| committed.definition.version != seen.definition.version)
     }
 
+    /// Where the numbers of a sequence stand that nobody else knows.
+    fn own_numbers(&self, seen: &SequenceVersion) -> &Mutex<OwnNumbers> {
+        if self.snapshot.is_temporary(&seen.definition.name) { &self.temporary } else { &self.own }
+    }
+
     fn own_value(&self, seen: &SequenceVersion) -> SequenceValue {
-        let known = self.own.lock().get(&seen.definition.id).copied();
-        known.filter(|(version, _)| *version == seen.definition.version).map_or(seen.value, |(_, value)| value)
+        let known = (seen.definition.id, seen.definition.version);
+        self.own_numbers(seen).lock().get(&known).copied().unwrap_or(seen.value)
     }
 
     fn keep_own(&self, seen: &SequenceVersion, value: SequenceValue) {
-        self.own.lock().insert(seen.definition.id, (seen.definition.version, value));
+        self.own_numbers(seen).lock().insert((seen.definition.id, seen.definition.version), value);
     }
 
-    fn refuse_when_read_only(&self, function: &str) -> Result<(), QueryError> {
-        if self.read_only {
+    fn refuse_when_read_only(&self, seen: &SequenceVersion, function: &str) -> Result<(), QueryError> {
+        if self.read_only && !self.snapshot.is_temporary(&seen.definition.name) {
             let message = format!("cannot execute {function}() in a read-only transaction");
             return Err(QueryError::new(ErrorKind::ReadOnlyTransaction, message));
         }
@@ -228,7 +236,7 @@ impl StatementSequences {
 impl SequenceNumbers for StatementSequences {
     fn next(&self, id: ObjectId, count: usize) -> Result<Vec<i64>, QueryError> {
         let seen = self.seen(id)?;
-        self.refuse_when_read_only("nextval")?;
+        self.refuse_when_read_only(seen, "nextval")?;
         let numbers = if self.knows_alone(seen) {
             let (numbers, after) = seen.definition.take(self.own_value(seen), count);
             if numbers.len() < count {
@@ -264,7 +272,7 @@ impl SequenceNumbers for StatementSequences {
 
     fn set(&self, id: ObjectId, value: SequenceValue) -> Result<(), QueryError> {
         let seen = self.seen(id)?;
-        self.refuse_when_read_only("setval")?;
+        self.refuse_when_read_only(seen, "setval")?;
         let definition = &seen.definition;
         if value.last < definition.min || value.last > definition.max {
             let (name, min, max) = (&definition.name.name, definition.min, definition.max);

@@ -26,7 +26,8 @@ use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::{Often, Settings};
 use crate::statement::{Statement, StatementKind, TransactionModes};
 use crate::system_facts::{self, SystemSource};
-use crate::transaction::{Change, Transaction};
+use crate::temporary::TemporarySpace;
+use crate::transaction::{Change, Ended, Transaction};
 use crate::turns::Turn;
 use crate::types::OutputStyle;
 use catalog::definition::TableDefinition;
@@ -36,6 +37,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use storage::staging::StagedSegments;
 
 /// How often a statement alone in its transaction is run again after a conflict.
 const RETRIES_MAX: usize = 20;
@@ -51,6 +53,7 @@ pub struct Session {
     pub(crate) process_id: i32,
     pub(crate) settings: Settings,
     pub(crate) transaction: Option<Transaction>,
+    pub(crate) temporary: Option<TemporarySpace>,
     pub(crate) cursors: BTreeMap<String, Cursor>,
     pub(crate) prepared: BTreeMap<String, SqlPrepared>,
     pub(crate) planned: Option<Planned>,
@@ -95,6 +98,7 @@ impl Session {
             process_id: options.process_id,
             settings,
             transaction: None,
+            temporary: None,
             cursors: BTreeMap::new(),
             prepared: BTreeMap::new(),
             planned: None,
@@ -358,12 +362,16 @@ impl Session {
             base: transaction.and_then(Transaction::base).unwrap_or_else(|| Arc::clone(&snapshot)),
             snapshot: Arc::clone(&snapshot),
             own: transaction.map(Transaction::numbers).unwrap_or_default(),
+            temporary: self.temporary.as_ref().map(|space| Arc::clone(&space.numbers)).unwrap_or_default(),
             session: Arc::clone(&self.numbers),
             read_only: transaction.is_some_and(|transaction| transaction.read_only),
         });
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
         let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));
-        let committed = Arc::ptr_eq(&snapshot, &sequences.base);
+        let committed = match transaction {
+            Some(transaction) => transaction.is_unchanged(&snapshot),
+            None => Arc::ptr_eq(&snapshot, &sequences.base),
+        };
         let reads = transaction.map(Transaction::reads).unwrap_or_default();
         let planning = Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system).noting_reads(reads);
         if committed { planning.over_committed() } else { planning }
@@ -419,8 +427,17 @@ impl Session {
         }
         let Often { isolation, read_only, .. } = self.settings.often();
         self.transaction = Some(Transaction::new(false, isolation, read_only));
+        self.share_temporary();
         self.settings.begin();
         true
+    }
+
+    /// Lets the open transaction see the session's temporary objects.
+    pub(crate) fn share_temporary(&mut self) {
+        self.ensure_transaction();
+        if let (Some(transaction), Some(space)) = (&mut self.transaction, &self.temporary) {
+            transaction.share(&space.current);
+        }
     }
 
     fn refuse_when_failed(&self, kind: &StatementKind) -> Result<(), QueryError> {
@@ -535,10 +552,10 @@ impl Session {
         let settled = row_inserts::settle(self).await;
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
         let announced = std::mem::take(&mut *self.announcements.lock());
-        let outcome = match settled.and_then(|()| transaction.into_draft()) {
+        let outcome = match settled.and_then(|()| transaction.into_ended()) {
             Err(error) => Err(error),
             Ok(None) => Ok(()),
-            Ok(Some((draft, change))) => self.engine.commit(draft, change.staged).await.map(drop).map_err(commit_error),
+            Ok(Some(ended)) => self.make_so(ended).await,
         };
         if outcome.is_ok() {
             self.engine.channels.publish(self.process_id, &self.mailbox, announced);
@@ -546,6 +563,25 @@ impl Session {
         self.settings.end(outcome.is_ok());
         self.close_cursors(outcome.is_ok());
         outcome
+    }
+
+    /// Commits what a transaction leaves: what everybody sees, and then what only the session does.
+    async fn make_so(&mut self, ended: Ended) -> Result<(), QueryError> {
+        let Ended { draft, staged, holds: _holds, temporary } = ended;
+        let Some(objects) = temporary else {
+            return self.engine.commit(draft, staged).await.map(drop).map_err(commit_error);
+        };
+        let added: Vec<_> = staged.iter().flat_map(StagedSegments::metas).collect();
+        if draft.ops.is_empty() {
+            staged.into_iter().for_each(StagedSegments::keep);
+        } else {
+            self.engine.commit(draft, staged).await.map_err(commit_error)?;
+        }
+        self.engine.catalog.adopt(&added);
+        match &mut self.temporary {
+            Some(space) => space.replace(objects).await,
+            None => Ok(()),
+        }
     }
 
     fn end_transaction(&mut self, committed: bool) {

@@ -61,6 +61,7 @@ pub(crate) enum StatementKind {
     Drop(DropStatement),
     CreateSequence {
         name: ast::ObjectName,
+        temporary: bool,
         if_not_exists: bool,
         options: Box<SequenceOptions>,
     },
@@ -152,7 +153,7 @@ pub(crate) enum StatementKind {
         arguments: Vec<ast::Expr>,
     },
     Deallocate(Option<String>),
-    DiscardAll,
+    Discard(Discarded),
     Checkpoint,
     /// `BACKUP TO 'directory'`, of the server's machine.
     Backup {
@@ -230,6 +231,7 @@ pub(crate) struct CreateTable {
 #[derive(Clone, Debug)]
 pub(crate) struct CreateView {
     pub materialized: bool,
+    pub temporary: bool,
     pub or_replace: bool,
     pub name: ast::ObjectName,
     pub columns: Vec<String>,
@@ -267,6 +269,15 @@ pub(crate) enum SetValue {
 pub(crate) struct TransactionModes {
     pub isolation: Option<Isolation>,
     pub read_only: Option<bool>,
+}
+
+/// What DISCARD names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discarded {
+    All,
+    Plans,
+    Sequences,
+    Temporary,
 }
 
 /// Transaction isolation as PostgreSQL names it; READ UNCOMMITTED is READ COMMITTED.

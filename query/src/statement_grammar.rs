@@ -395,13 +395,10 @@ impl Words<'_> {
                         QueryError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW").hint("Drop the view first.")
                     );
                 }
-                if view.temporary {
-                    return Err(QueryError::unsupported("CREATE TEMPORARY VIEW")
-                        .hint("Create a plain view and drop it afterwards."));
-                }
                 let columns = view.columns.iter().map(|column| fold(&column.name)).collect();
                 Ok(StatementKind::CreateView(Box::new(CreateView {
                     materialized: view.materialized,
+                    temporary: view.temporary,
                     or_replace: view.or_replace,
                     name: view.name,
                     columns,

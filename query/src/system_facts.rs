@@ -59,6 +59,7 @@ pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>)
         snapshot: Arc::clone(&snapshot),
         base: Arc::clone(&snapshot),
         own: Arc::default(),
+        temporary: Arc::default(),
         session: Arc::default(),
         read_only: true,
     };

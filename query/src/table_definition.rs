@@ -63,9 +63,6 @@ pub(crate) fn define(
 
 fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
     let refused = |what: &str, hint: &str| Err(QueryError::unsupported(what).hint(hint));
-    if create.temporary {
-        return refused("CREATE TEMPORARY TABLE", "Create a plain table and drop it afterwards.");
-    }
     if create.inherits.is_some() {
         return refused("CREATE TABLE INHERITS", "Name the columns.");
     }

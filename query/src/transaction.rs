@@ -11,11 +11,13 @@ use crate::error::{ErrorKind, QueryError};
 use crate::row_inserts::WaitingRows;
 use crate::sequences::OwnNumbers;
 use crate::statement::Isolation;
+use crate::temporary::{self, Temporary};
 use crate::write_holds::WriteHold;
 use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::keys::AddedKeys;
 use catalog::snapshot::Snapshot;
+use catalog::temporary::{OnCommit, TemporaryObjects};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -89,6 +91,23 @@ pub(crate) struct Transaction {
     reads: Reads,
     /// Numbers that were taken of sequences as only this transaction knows them.
     numbers: Arc<Mutex<OwnNumbers>>,
+    /// The session's temporary objects, if it has any, as the transaction found them.
+    temporary: Option<Arc<Temporary>>,
+    /// What becomes of the transaction's own temporary tables at its end.
+    pub on_commit: BTreeMap<ObjectId, OnCommit>,
+}
+
+/// What a transaction leaves when it ends.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// For the catalog; without operations where there is nothing for it.
+    pub draft: CommitDraft,
+    /// The segments of all that the transaction added.
+    pub staged: Vec<StagedSegments>,
+    /// What is held until the commit is there.
+    pub holds: Vec<WriteHold>,
+    /// The session's temporary objects, where the transaction changed them.
+    pub temporary: Option<TemporaryObjects>,
 }
 
 impl Transaction {
@@ -108,7 +127,31 @@ impl Transaction {
             overlay: None,
             reads: Arc::default(),
             numbers: Arc::default(),
+            temporary: None,
+            on_commit: BTreeMap::new(),
         }
+    }
+
+    /// Lets the transaction see the session's temporary objects.
+    pub(crate) fn share(&mut self, temporary: &Arc<Temporary>) {
+        if self.temporary.is_none() {
+            self.temporary = Some(Arc::clone(temporary));
+            self.overlay = None;
+        }
+    }
+
+    /// What everybody sees of a snapshot, and the session beside it.
+    fn seen(&self, committed: Arc<Snapshot>) -> Arc<Snapshot> {
+        match &self.temporary {
+            Some(temporary) => temporary.lay_over(&committed),
+            None => committed,
+        }
+    }
+
+    /// Whether a snapshot has nothing that the transaction did.
+    pub(crate) fn is_unchanged(&self, snapshot: &Arc<Snapshot>) -> bool {
+        let is_base = self.base.as_ref().is_some_and(|base| Arc::ptr_eq(base, snapshot));
+        is_base || self.temporary.as_ref().is_some_and(|temporary| temporary.is_laid(snapshot))
     }
 
     /// Where the transaction's statements note what they read.
@@ -147,7 +190,8 @@ impl Transaction {
             }
         };
         self.base = Some(Arc::clone(&committed));
-        self.lay_over(committed)
+        let seen = self.seen(committed);
+        self.lay_over(seen)
     }
 
     /// Applies only what is new since the last statement where the base is the same.
@@ -180,14 +224,18 @@ impl Transaction {
         if change.ops.is_empty() {
             return Ok(());
         }
-        if self.read_only {
+        if self.read_only && !self.changes_temporary_rows(&change.ops) {
             return Err(QueryError::new(ErrorKind::ReadOnlyTransaction, "cannot write in a read-only transaction"));
         }
         let base = Arc::clone(self.base.as_ref().expect("a statement reads before it writes"));
         self.rely(change.relies);
         let before = self.change.ops.len();
         self.change.ops.extend(change.ops);
-        if let Err(error) = self.lay_over(Arc::clone(&base)) {
+        let seen = self.seen(Arc::clone(&base));
+        let laid = self.lay_over(seen);
+        if let Err(error) =
+            laid.and_then(|after| temporary::refuse_temporary_numbers(&after, &self.change.ops[before..]))
+        {
             self.change.ops.truncate(before);
             self.overlay = None;
             return Err(error);
@@ -276,26 +324,54 @@ impl Transaction {
         committed.map(|table| Op::Expect { relation: *table, that: Expectation::Unchanged(base.seq) }).collect()
     }
 
+    /// Whether operations change rows of temporary tables and nothing else.
+    fn changes_temporary_rows(&self, ops: &[Op]) -> bool {
+        let of_rows = |op: &Op| {
+            matches!(op, Op::AddSegments { .. } | Op::AddRecent { .. } | Op::Delete { .. } | Op::Expect { .. })
+        };
+        let objects = self.temporary.as_ref().map(|temporary| &temporary.objects);
+        ops.iter().all(of_rows) && objects.is_some_and(|objects| objects.permanent(ops.to_vec()).is_empty())
+    }
+
+    /// What the transaction made of the session's temporary objects, with what its end does to them.
+    fn temporary_after(&mut self, base: &Arc<Snapshot>) -> Result<Option<TemporaryObjects>, QueryError> {
+        let Some(temporary) = self.temporary.clone() else { return Ok(None) };
+        if temporary.objects.among(&self.change.ops).is_empty() {
+            return Ok(None);
+        }
+        let seen = self.seen(Arc::clone(base));
+        let after = self.lay_over(Arc::clone(&seen))?;
+        self.change.ops.extend(temporary::ends(&temporary.objects, &self.on_commit, &after));
+        let after = self.lay_over(seen)?;
+        Ok(Some(temporary.objects.taken_from(&after, &self.on_commit)))
+    }
+
     /// What there is to commit, and what goes with it; `None` when there is nothing.
-    pub(crate) fn into_draft(mut self) -> Result<Option<(CommitDraft, Change)>, QueryError> {
+    pub(crate) fn into_ended(mut self) -> Result<Option<Ended>, QueryError> {
         let Some(base) = self.base.clone().filter(|_| !self.change.ops.is_empty()) else { return Ok(None) };
         let numbers = std::mem::take(&mut *self.numbers.lock());
         if !numbers.is_empty() {
-            let after = self.lay_over(Arc::clone(&base))?;
-            let kept = numbers.into_iter().filter(|(sequence, (version, _))| {
+            let seen = self.seen(Arc::clone(&base));
+            let after = self.lay_over(seen)?;
+            let kept = numbers.into_iter().filter(|((sequence, version), _)| {
                 after.sequences.get(sequence).is_some_and(|known| known.definition.version == *version)
             });
-            self.change.ops.extend(kept.map(|(sequence, (version, value))| Op::SetSequence {
-                sequence,
-                version,
-                value,
-            }));
+            let set = kept.map(|((sequence, version), value)| Op::SetSequence { sequence, version, value });
+            self.change.ops.extend(set);
         }
-        let unchanged = self.read_tables_unchanged(&base);
-        self.rely(unchanged);
-        let mut change = self.change;
-        let ops = merge_recent(std::mem::take(&mut change.ops));
-        Ok(Some((CommitDraft::new(base, ops).with_keys(merge_keys(self.keys)), change)))
+        let temporary = self.temporary_after(&base)?;
+        if let Some(own) = &self.temporary {
+            let temporary_tables = own.objects.among(&self.change.ops);
+            self.keys.retain(|keys| !temporary_tables.contains(&keys.table));
+            self.change.ops = own.objects.permanent(std::mem::take(&mut self.change.ops));
+        }
+        if !self.change.ops.is_empty() {
+            let unchanged = self.read_tables_unchanged(&base);
+            self.rely(unchanged);
+        }
+        let Change { ops, staged, holds, .. } = self.change;
+        let draft = CommitDraft::new(base, merge_recent(ops)).with_keys(merge_keys(self.keys));
+        Ok(Some(Ended { draft, staged, holds, temporary }))
     }
 }
 

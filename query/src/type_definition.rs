@@ -60,6 +60,9 @@ pub(crate) fn create_enum(
 ) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let name = new_name(&planning, name)?;
+    if planning.snapshot.is_temporary(&name) {
+        return Err(QueryError::unsupported("a temporary type").hint("Create it in another schema."));
+    }
     refuse_taken(&planning.snapshot, &name)?;
     if labels.len() > LABELS_MAX {
         let message = format!("an enum can have at most {LABELS_MAX} labels");

@@ -13,6 +13,7 @@ mod notifications;
 mod oracle;
 mod parameters;
 mod slt;
+mod temporary;
 mod tidy;
 mod time_travel;
 mod wire;

@@ -84,6 +84,7 @@ files! {
     catalogue_relations_answer_psql: "catalogue.slt",
     restarts_lose_nothing: "restart.slt",
     tables_are_read_as_they_were: "time_travel.slt",
+    temporary_relations_are_one_sessions: "temporary.slt",
     indexes_for_speed_come_to_nothing: "plain_indexes.slt",
     old_partitions_go_by_themselves: "retention.slt",
     keys_hold: "keys.slt",

@@ -80,6 +80,7 @@ use crate::error::QueryError;
 use crate::notifications::Announcements;
 use crate::operators::casts::expression_field;
 use crate::pg_catalog::{Value, to_array};
+use crate::temporary;
 use crate::types::Zone;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -152,13 +153,40 @@ impl SessionFacts {
         Ok(names::read_class(self, &name.into())?.as_int().unwrap_or(0))
     }
 
-    /// The schemas that unqualified names are looked up in, those that exist; `pg_catalog` first unless the path names it.
+    /// The schema of the session's temporary objects, if it has one.
+    fn temporary_schema(&self) -> Option<&str> {
+        self.snapshot.temporary.as_ref().map(|schema| schema.name.as_str())
+    }
+
+    /// The schema that a name means.
+    fn schema_named<'a>(&'a self, name: &'a str) -> &'a str {
+        self.temporary_schema().filter(|_| name == temporary::ALIAS).unwrap_or(name)
+    }
+
+    /// That schema where it is looked up without being named in the search path.
+    fn implicit_temporary_schema(&self) -> Option<&str> {
+        let own = self.temporary_schema()?;
+        let named = self.search_path.iter().any(|schema| schema == temporary::ALIAS || schema == own);
+        (!named).then_some(own)
+    }
+
+    /// The schemas that unqualified names of relations and of the user's types are looked up in.
+    pub fn lookup_path(&self) -> Vec<String> {
+        let implicit = self.implicit_temporary_schema().map(str::to_string);
+        implicit.into_iter().chain(self.effective_path(false)).collect()
+    }
+
+    /// The search path, schemas that exist; with those that stand first in it unless it names them: the session's temporary one and
+    /// `pg_catalog`.
     pub fn effective_path(&self, with_implicit: bool) -> Vec<String> {
         let mut path: Vec<String> = Vec::new();
+        path.extend(self.implicit_temporary_schema().filter(|_| with_implicit).map(str::to_string));
         let implicit = with_implicit && !self.search_path.iter().any(|schema| schema == "pg_catalog");
         path.extend(implicit.then(|| "pg_catalog".to_string()));
         for schema in &self.search_path {
             let schema = if schema == "$user" { &self.user } else { schema };
+            let own = self.temporary_schema().filter(|_| schema == temporary::ALIAS).map(str::to_string);
+            let schema = own.as_ref().unwrap_or(schema);
             // The owner's role is called like a schema of the catalog, whose relations must not hide anybody's tables.
             let own_name = *schema == self.user && crate::pg_catalog::is_system_schema(schema);
             let exists = !own_name && crate::pg_catalog::namespace_oid(&self.snapshot, schema).is_some();

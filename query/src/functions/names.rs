@@ -269,8 +269,10 @@ pub(super) fn read_class(facts: &SessionFacts, value: &Value) -> Answer {
         .ok_or_else(|| QueryError::new(ErrorKind::Syntax, format!("invalid name syntax: \"{text}\"")))?;
     let found = match parts.as_slice() {
         [name] => facts.effective_path(true).iter().find_map(|schema| relation_oid(&facts.snapshot, schema, name)),
-        [schema, name] => relation_oid(&facts.snapshot, schema, name),
-        [database, schema, name] if *database == facts.database => relation_oid(&facts.snapshot, schema, name),
+        [schema, name] => relation_oid(&facts.snapshot, facts.schema_named(schema), name),
+        [database, schema, name] if *database == facts.database => {
+            relation_oid(&facts.snapshot, facts.schema_named(schema), name)
+        }
         _ => None,
     };
     let missing =
@@ -284,7 +286,7 @@ fn user_type_oid(facts: &SessionFacts, text: &str) -> Option<i64> {
     let parts = split_identifier(name)?;
     let find = |schema: &str, name: &str| facts.snapshot.type_named(&ObjectName::new(schema, name));
     let found = match parts.as_slice() {
-        [name] => facts.effective_path(false).iter().find_map(|schema| find(schema, name)),
+        [name] => facts.lookup_path().iter().find_map(|schema| find(schema, name)),
         [schema, name] => find(schema, name),
         _ => None,
     }?;

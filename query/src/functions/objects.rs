@@ -244,7 +244,7 @@ fn visibility() -> Vec<Definition> {
         Definition::new("pg_type_is_visible", 1..=1, SqlType::Bool, |facts, args| {
             let Some(oid) = args[0].as_int() else { return Ok(Value::Null) };
             if let Some((known, _)) = user_type(&facts.snapshot, oid) {
-                return Ok(facts.effective_path(false).contains(&known.name.schema).into());
+                return Ok(facts.lookup_path().contains(&known.name.schema).into());
             }
             Ok(type_by_oid(oid).map(|row| is_in_path(facts, row.namespace)).into())
         }),

@@ -5,7 +5,7 @@
 use super::names::read_class;
 use super::{Definition, SessionFacts};
 use crate::error::{ErrorKind, QueryError};
-use crate::pg_catalog::{Value, encodings};
+use crate::pg_catalog::{Value, encodings, namespace_oid};
 use catalog::sql_type::SqlType;
 
 type Answer = Result<Value, QueryError>;
@@ -123,7 +123,10 @@ fn server() -> Vec<Definition> {
         Definition::new("pg_current_xact_id", 0..=0, SqlType::Int8, sequence),
         Definition::new("txid_current_if_assigned", 0..=0, SqlType::Int8, null),
         Definition::new("pg_current_xact_id_if_assigned", 0..=0, SqlType::Int8, null),
-        Definition::new("pg_my_temp_schema", 0..=0, SqlType::Oid, |_, _| Ok(0.into())),
+        Definition::new("pg_my_temp_schema", 0..=0, SqlType::Oid, |facts, _| {
+            let oid = facts.temporary_schema().and_then(|schema| namespace_oid(&facts.snapshot, schema));
+            Ok(oid.unwrap_or(0).into())
+        }),
         Definition::new("pg_is_other_temp_schema", 1..=1, SqlType::Bool, no),
         Definition::new("pg_advisory_unlock_all", 0..=0, SqlType::Text, |_, _| Ok("".into())),
         Definition::new("pg_blocking_pids", 1..=1, SqlType::Array(Box::new(SqlType::Int4)), |_, _| {

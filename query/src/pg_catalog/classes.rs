@@ -214,7 +214,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("relam", HEAP.into()),
             ("relfilenode", id.into()),
             ("reltuples", Value::Float(row_count.map_or(-1.0, |rows| rows as f64))),
-            ("relpersistence", "p".into()),
+            ("relpersistence", persistence(context, name).into()),
             ("relkind", kind.into()),
             ("relhasindex", has_keys(&relation).into()),
             ("relnatts", attributes_of(&relation).into()),
@@ -226,6 +226,11 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
         ]);
     }
     keys::push_classes(context, rows);
+}
+
+/// Whether a relation stays, or goes with the session.
+pub(super) fn persistence(context: &CatalogContext, name: &ObjectName) -> &'static str {
+    if context.snapshot.is_temporary(name) { "t" } else { "p" }
 }
 
 fn has_keys(relation: &Relation<'_>) -> bool {

@@ -3,7 +3,7 @@
 //! The index is what clients ask for when they look for keys. It shows as a B-tree, because that is what a key is
 //! there.
 
-use super::classes::{PG_CLASS, PG_CONSTRAINT, SYSTEM_ROLE, column_collation, namespace_oid};
+use super::classes::{PG_CLASS, PG_CONSTRAINT, SYSTEM_ROLE, column_collation, namespace_oid, persistence};
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows};
 use crate::functions::quote_identifier;
@@ -112,7 +112,7 @@ pub(super) fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("relam", BTREE.into()),
             ("relfilenode", key.id.into()),
             ("reltuples", Value::Float(version.rows_live() as f64)),
-            ("relpersistence", "p".into()),
+            ("relpersistence", persistence(context, &version.definition.name).into()),
             ("relkind", "i".into()),
             ("relnatts", key.columns.len().into()),
             ("relispopulated", true.into()),

@@ -53,6 +53,10 @@ fn push_tables(context: &CatalogContext, rows: &mut Rows) {
     };
     for (_, name, relation) in named_relations(&context.snapshot) {
         match relation {
+            Relation::Table(_) | Relation::View(_) if context.snapshot.is_temporary(name) => {
+                let insertable = if matches!(relation, Relation::Table(_)) { "YES" } else { "NO" };
+                push(&name.schema, &name.name, "LOCAL TEMPORARY", insertable);
+            }
             Relation::Table(_) => push(&name.schema, &name.name, "BASE TABLE", "YES"),
             Relation::View(_) => push(&name.schema, &name.name, "VIEW", "NO"),
             Relation::Sequence(_) => {}

@@ -6,7 +6,7 @@ use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::{Extra, RowSet, ScanTable, external};
 use crate::statement_grammar::fold;
-use crate::{pg_catalog, view_reading};
+use crate::{pg_catalog, temporary, view_reading};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use catalog::definition::ObjectName;
@@ -30,9 +30,17 @@ impl Planning {
         let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
         match parts.as_slice() {
             [name] => Ok(self.visible(name).unwrap_or_else(|| ObjectName::new(self.creation_schema(), name))),
-            [schema, name] => Ok(ObjectName::new(schema, name)),
-            [database, schema, name] if database == DATABASE => Ok(ObjectName::new(schema, name)),
+            [schema, name] => Ok(ObjectName::new(self.schema_named(schema), name)),
+            [database, schema, name] if database == DATABASE => Ok(ObjectName::new(self.schema_named(schema), name)),
             [..] => Err(cross_database(&parts.join("."))),
+        }
+    }
+
+    /// The schema that a name means, which a session may call its temporary one by.
+    fn schema_named<'a>(&'a self, name: &'a str) -> &'a str {
+        match &self.snapshot.temporary {
+            Some(schema) if name == temporary::ALIAS => &schema.name,
+            _ => name,
         }
     }
 
@@ -41,7 +49,7 @@ impl Planning {
         match name.0.as_slice() {
             [only] => {
                 let name = only.as_ident().map(fold).unwrap_or_default();
-                let path = self.facts.effective_path(false);
+                let path = self.facts.lookup_path();
                 Ok(path.into_iter().map(|schema| ObjectName::new(schema, &name)).collect())
             }
             _ => Ok(vec![self.object_name(name)?]),
@@ -58,7 +66,7 @@ impl Planning {
     }
 
     fn visible(&self, name: &str) -> Option<ObjectName> {
-        let candidates = self.facts.effective_path(false).into_iter().map(|schema| ObjectName::new(schema, name));
+        let candidates = self.facts.lookup_path().into_iter().map(|schema| ObjectName::new(schema, name));
         { candidates }.find(|candidate| self.snapshot.names.contains_key(candidate))
     }
 
@@ -105,7 +113,7 @@ impl Planning {
         }
         let (name, with_places) = name.strip_suffix(PLACES).map_or((name.as_str(), false), |table| (table, true));
         let object = match &schema {
-            Some(schema) => ObjectName::new(schema, name),
+            Some(schema) => ObjectName::new(self.schema_named(schema), name),
             None => self.visible(name).ok_or_else(|| external(self.no_relation(name)))?,
         };
         match self.snapshot.relation(&object) {
@@ -164,6 +172,10 @@ impl Planning {
             let error = QueryError::new(ErrorKind::ObjectNotReady, message);
             return Err(external(error.hint("Use the REFRESH MATERIALIZED VIEW command.")));
         }
+        let temporary = self.snapshot.temporary.as_ref();
+        if temporary.is_some_and(|schema| schema.outdated.contains(&view.definition.id)) {
+            return Err(external(temporary::outdated(&view.definition.name)));
+        }
         self.note_read(view.definition.id);
         let plan = self.nested(|| view_reading::read_plan(self, view))?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
@@ -209,7 +221,7 @@ fn view_schema(view: &ViewVersion) -> SchemaRef {
     Arc::new(arrow::datatypes::Schema::new(fields))
 }
 
-fn cross_database(name: &str) -> QueryError {
+pub(super) fn cross_database(name: &str) -> QueryError {
     QueryError::new(
         ErrorKind::FeatureNotSupported,
         format!("cross-database references are not implemented: \"{name}\""),

@@ -189,16 +189,12 @@ pub(super) fn take_into(statement: &mut Ast) -> Option<ast::SelectInto> {
 /// `SELECT … INTO table FROM …` is CREATE TABLE AS.
 pub(super) fn create_from(query: Box<ast::Query>, into: Option<ast::SelectInto>) -> Result<StatementKind, QueryError> {
     let Some(into) = into else { return Ok(StatementKind::Query(query)) };
-    if into.temporary {
-        return Err(
-            QueryError::unsupported("SELECT INTO TEMPORARY TABLE").hint("Create a plain table and drop it afterwards.")
-        );
-    }
     let bare = crate::statement::parse("CREATE TABLE t AS SELECT 1")?.into_iter().next();
     let Some(StatementKind::CreateTableAs(mut create)) = bare.map(|statement| statement.kind) else {
         return Err(QueryError::new(ErrorKind::Internal, "a template was not parsed as what it is"));
     };
     create.table.definition.name = into.name;
+    create.table.definition.temporary = into.temporary;
     create.query = query;
     Ok(StatementKind::CreateTableAs(create))
 }

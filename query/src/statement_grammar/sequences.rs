@@ -14,16 +14,14 @@ impl Words<'_> {
 
     pub(super) fn create_sequence(&mut self) -> Result<StatementKind, QueryError> {
         self.next += 1;
-        if self.take("temporary") || self.take("temp") {
-            return Err(QueryError::unsupported("CREATE TEMPORARY SEQUENCE")
-                .hint("Create a plain sequence and drop it afterwards."));
-        }
+        let _ = self.take("local") || self.take("global");
+        let temporary = self.take("temporary") || self.take("temp");
         let _ = self.take("unlogged");
         self.expect("sequence")?;
         let if_not_exists = self.take_all(&["if", "not", "exists"]);
         let name = self.object_name()?;
         let options = self.sequence_options()?;
-        Ok(StatementKind::CreateSequence { name, if_not_exists, options: Box::new(options) })
+        Ok(StatementKind::CreateSequence { name, temporary, if_not_exists, options: Box::new(options) })
     }
 
     /// Behind ALTER.

@@ -2,7 +2,7 @@
 
 use super::Words;
 use crate::error::QueryError;
-use crate::statement::{Isolation, SetValue, StatementKind, TransactionModes};
+use crate::statement::{Discarded, Isolation, SetValue, StatementKind, TransactionModes};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 impl Words<'_> {
@@ -91,15 +91,15 @@ impl Words<'_> {
 
     pub(super) fn discard(&mut self) -> Result<StatementKind, QueryError> {
         self.next += 1;
-        if self.take("all")
-            || self.take("plans")
-            || self.take("temp")
-            || self.take("temporary")
-            || self.take("sequences")
-        {
-            return Ok(StatementKind::DiscardAll);
-        }
-        Err(self.unexpected())
+        let what = match self.peek_word().as_deref() {
+            Some("all") => Discarded::All,
+            Some("plans") => Discarded::Plans,
+            Some("sequences") => Discarded::Sequences,
+            Some("temp" | "temporary") => Discarded::Temporary,
+            _ => return Err(self.unexpected()),
+        };
+        self.next += 1;
+        Ok(StatementKind::Discard(what))
     }
 
     // ---- transactions ----

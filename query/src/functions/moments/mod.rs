@@ -36,8 +36,8 @@ pub(super) use series::{MomentSeries, interpolated, span_micros};
 
 use super::overload::{Function, Kernel, Kind, Overload};
 use Kind::{
-    Bool, Date, Float8, Int2, Int4, Int8, Interval, Numeric, NumericOfScale, Text, Time, TimeTz, Timestamp, TimestampTz,
-    WideNumericOfScale,
+    Bool, Date, Float8, Int2, Int4, Int8, Interval, Numeric, NumericOfScale, Text, Time, TimeTz, Timestamp,
+    TimestampTz, WideNumericOfScale,
 };
 use arithmetic::Direction::{Earlier, Later};
 use arithmetic::{combine_spans, compare_spans, count_days, map_spans, scale_spans, swapped};
