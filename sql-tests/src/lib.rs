@@ -10,6 +10,7 @@ pub mod copy_fuzz;
 pub mod crash;
 pub mod dialect;
 pub mod differential;
+pub mod isolation;
 pub mod meridian;
 pub mod oracle;
 pub mod session;

@@ -140,3 +140,21 @@ async fn a_constraint_that_comes_and_rows_that_come_beside_it_meet() {
     assert!(failure.has_code("23505"), "{failure:?}");
     assert_eq!(alterer.value("SELECT count(*) FROM t").await.unwrap().as_deref(), Some("2"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_key_was_taken_meanwhile_is_told_to_run_again() {
+    let (fixture, session) = start("CREATE TABLE t (id integer PRIMARY KEY, v integer)").await;
+    let other = fixture.session().await;
+    let upsert = "INSERT INTO t VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET v = t.v + 1";
+    session.run("BEGIN").await.unwrap();
+    session.run(upsert).await.unwrap();
+    other.run(upsert).await.unwrap();
+    // Both rows are seen now, and only one of them can be changed.
+    let failure = session.run(upsert).await.unwrap_err();
+    assert!(failure.has_code("40001"), "{failure:?}");
+    session.run("ROLLBACK").await.unwrap();
+    session.run(upsert).await.unwrap();
+    let failure = session.run("INSERT INTO t VALUES (1, 9)").await.unwrap_err();
+    assert!(failure.has_code("23505"), "{failure:?}");
+    assert_eq!(session.value("SELECT v FROM t").await.unwrap().as_deref(), Some("2"));
+}

@@ -17,7 +17,7 @@ use crate::types::{OutputStyle, value_text};
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::{concat, filter};
 use catalog::definition::TableDefinition;
-use catalog::draft::Op;
+use catalog::draft::{Conflict, Op};
 use catalog::ids::ObjectId;
 use catalog::segment::LiveSegment;
 use catalog::snapshot::{RecentBatch, Snapshot, TableVersion};
@@ -55,15 +55,49 @@ impl Taken {
             let parts = parts_of(&version);
             let mut check =
                 Check { indexes: &engine.keys, definition: &definition, parts, style, refusal: already_exists };
-            Ok(check.all(&mut change, keys).map(|()| change))
+            let checked = check.all(&mut change, keys);
+            if checked.is_err() && has_twice(&engine.keys, &snapshot, &definition, &change.keys)? {
+                return Err(conflict_error(Conflict::KeyTaken { table: definition.name.name.clone() }));
+            }
+            Ok(checked.map(|()| change))
         });
         let checked: Result<Change, KeyFailure> = session.token.guard(async { joined(work.await) }).await?;
         checked.map(|change| (rows, change))
     }
 }
 
+/// Whether one of the keys is there twice before the statement: the transaction has added it, and so has a commit since. Then the
+/// transaction cannot commit whatever the statement does.
+fn has_twice(
+    indexes: &KeyIndexes,
+    snapshot: &Snapshot,
+    definition: &TableDefinition,
+    keys: &[NewKeys],
+) -> Result<bool, QueryError> {
+    let Some(version) = snapshot.tables.get(&definition.id) else { return Ok(false) };
+    for shape in KeyShape::of_table(definition)? {
+        let mut seen = HashSet::new();
+        let mut twice = false;
+        let of_key = keys.iter().filter(|keys| keys.constraint == shape.key.id);
+        let digests: Vec<u64> = of_key.flat_map(|keys| keys.digests.iter().copied()).collect();
+        for part in parts_of(version) {
+            indexes.of(&part, &shape)?.meet(&digests, |digest, row| {
+                twice |= part.is_live(row) && !seen.insert(digest);
+            });
+        }
+        if twice {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The table as it is for the check: without the rows that the statement deletes.
-fn version_seen(snapshot: &Arc<Snapshot>, table: ObjectId, ops: &[Op]) -> Result<Arc<TableVersion>, QueryError> {
+pub(super) fn version_seen(
+    snapshot: &Arc<Snapshot>,
+    table: ObjectId,
+    ops: &[Op],
+) -> Result<Arc<TableVersion>, QueryError> {
     let deletes: Vec<Op> = ops.iter().filter(|op| matches!(op, Op::Delete { .. })).cloned().collect();
     let after = match deletes.as_slice() {
         [] => Arc::clone(snapshot),
@@ -80,7 +114,7 @@ pub(crate) fn parts_of(version: &TableVersion) -> Vec<Part> {
 }
 
 /// The parts that a change adds to a table.
-fn parts_added(table: ObjectId, ops: &[Op]) -> Vec<Part> {
+pub(super) fn parts_added(table: ObjectId, ops: &[Op]) -> Vec<Part> {
     let of_op = |op: &Op| match op {
         Op::AddSegments { table: of, segments } if *of == table => {
             let live = segments.iter().map(|meta| LiveSegment { meta: Arc::clone(meta), deleted: None });
@@ -218,7 +252,12 @@ impl Check<'_> {
 }
 
 /// `duplicate key value violates unique constraint`; the key is the first row of its columns.
-fn already_exists(definition: &TableDefinition, shape: &KeyShape, key: &[ArrayRef], style: &OutputStyle) -> QueryError {
+pub(super) fn already_exists(
+    definition: &TableDefinition,
+    shape: &KeyShape,
+    key: &[ArrayRef],
+    style: &OutputStyle,
+) -> QueryError {
     let name = &shape.key.name;
     let message = format!("duplicate key value violates unique constraint \"{name}\"");
     let mut error = QueryError::new(ErrorKind::UniqueViolation, message)
