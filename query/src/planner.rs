@@ -39,7 +39,7 @@ use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
 use crate::transaction::Reads;
 use crate::user_types::{KnownTypes, TypeScope};
-use crate::{plan_constants, row_counts};
+use crate::{pg_catalog, plan_constants, row_counts};
 use arrow::datatypes::FieldRef;
 use catalog::definition::ObjectName;
 use catalog::ids::{CommitSeq, ObjectId};
