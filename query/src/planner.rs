@@ -58,8 +58,6 @@ use std::sync::Arc;
 mod context;
 mod relations;
 
-use relations::cross_database;
-
 /// What tables of a plan are to be.
 #[derive(Clone)]
 pub(crate) enum Sources {

@@ -221,7 +221,7 @@ fn view_schema(view: &ViewVersion) -> SchemaRef {
     Arc::new(arrow::datatypes::Schema::new(fields))
 }
 
-pub(super) fn cross_database(name: &str) -> QueryError {
+fn cross_database(name: &str) -> QueryError {
     QueryError::new(
         ErrorKind::FeatureNotSupported,
         format!("cross-database references are not implemented: \"{name}\""),
