@@ -92,6 +92,7 @@ pub(crate) async fn create(
             }
             ColumnOption::Collation(collation)
                 if ["C", "POSIX", "default"].iter().any(|known| collation.to_string().contains(known)) => {}
+            other @ ColumnOption::Collation(_) => return Err(QueryError::unsupported(other.to_string())),
             other => return Err(impossible(&other.to_string())),
         }
     }

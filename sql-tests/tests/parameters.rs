@@ -484,7 +484,8 @@ async fn arrays_of_enums_bind_and_answer_in_binary() {
     let insert = client.prepare("INSERT INTO m VALUES ($1, $2)").await.unwrap();
     client.execute(&insert, &[&1, &labels(&["ok", "sad"])]).await.unwrap();
     client.execute(&insert, &[&2, &labels(&["happy"])]).await.unwrap();
-    let select = client.prepare("SELECT ms, $1 FROM m WHERE 'sad' = ANY (ms) AND ms[1] = ANY ($1)").await.unwrap();
+    let select =
+        client.prepare("SELECT ms, $1::mood[] FROM m WHERE 'sad' = ANY (ms) AND ms[1] = ANY ($1)").await.unwrap();
     let row = client.query_one(&select, &[&labels(&["ok", "happy"])]).await.unwrap();
     assert_eq!(
         (row.get::<_, Vec<Label>>(0), row.get::<_, Vec<Label>>(1)),
