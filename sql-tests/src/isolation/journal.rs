@@ -1,6 +1,7 @@
 //! Journals: what clients asked and what they were told, in the order in which it happened.
 
-use adya::history::{History, Interner, Mop, Op, OpType, ReadValue, Scalar};
+use adya::history::{History, Id, Interner, Mop, Op, OpType, ReadValue, Scalar};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 /// One step of a transaction over lists or registers.
@@ -76,10 +77,36 @@ impl Journal {
         self.0.lock().expect("no thread panics while it writes").outcomes.clone()
     }
 
+    /// The history for the checker. A transaction of unknown outcome of which nobody has read anything counts as one that was refused:
+    /// the checker would have it commit in the end, after all that it did not see.
     pub(super) fn history(&self) -> History {
         let entries = self.0.lock().expect("no thread panics while it writes");
-        History::from_ops(entries.ops.clone(), entries.interner.clone())
+        let mut ops = entries.ops.clone();
+        let seen = seen_values(&ops);
+        let written = |mop: &Mop| match mop {
+            Mop::Append { value, .. } | Mop::Write { value, .. } => seen.contains(value),
+            Mop::Read { .. } => false,
+        };
+        for op in ops.iter_mut().filter(|op| op.kind == OpType::Info) {
+            if !op.value.iter().any(written) {
+                op.kind = OpType::Fail;
+            }
+        }
+        History::from_ops(ops, entries.interner.clone())
     }
+}
+
+/// Every value that a transaction has read which is known to have committed.
+fn seen_values(ops: &[Op]) -> HashSet<Id> {
+    let mut seen = HashSet::new();
+    for mop in ops.iter().filter(|op| op.kind == OpType::Ok).flat_map(|op| &op.value) {
+        match mop {
+            Mop::Read { value: ReadValue::List(values), .. } => seen.extend(values.iter().copied()),
+            Mop::Read { value: ReadValue::Scalar(value), .. } => drop(seen.insert(*value)),
+            _ => {}
+        }
+    }
+    seen
 }
 
 impl Entries {

@@ -71,6 +71,18 @@ fn what_may_have_happened_may_be_seen_or_not() {
 }
 
 #[test]
+fn what_nobody_has_seen_need_not_have_happened() {
+    let first = [append(1, 5)];
+    let (unknown, kept) = ([read(1, &[5]), append(2, 2)], [append(1, 1), append(2, 3)]);
+    let at_once = [(&first[..], Outcome::Committed), (&unknown[..], Outcome::Unknown), (&kept[..], Outcome::Committed)];
+    let lost = history(&at_once, &[&[read(1, &[5, 1]), read(2, &[3])]]);
+    assert_eq!(found(Kind::Lists, &lost), NOTHING);
+    let seen = history(&at_once, &[&[read(1, &[5, 1]), read(2, &[3, 2])]]);
+    let [_, snapshot, serializable] = found(Kind::Lists, &seen);
+    assert!(!snapshot.is_empty() && !serializable.is_empty(), "{snapshot:?} {serializable:?}");
+}
+
+#[test]
 fn writes_in_two_orders_are_found() {
     let (first, second) = ([append(1, 1), append(2, 1)], [append(1, 2), append(2, 2)]);
     let planted = history(
