@@ -578,10 +578,10 @@ impl Session {
             self.engine.commit(draft, staged).await.map_err(commit_error)?;
         }
         self.engine.catalog.adopt(&added);
-        match &mut self.temporary {
-            Some(space) => space.replace(objects).await,
-            None => Ok(()),
+        if let Some(space) = &mut self.temporary {
+            space.replace(objects).await;
         }
+        Ok(())
     }
 
     fn end_transaction(&mut self, committed: bool) {

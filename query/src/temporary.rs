@@ -31,6 +31,7 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
+use storage::rewrite::RewritePlan;
 
 /// The name by which a session calls its own schema.
 pub(crate) const ALIAS: &str = "pg_temp";
@@ -102,16 +103,15 @@ impl TemporarySpace {
         Self { engine: Arc::clone(engine), number, current: Temporary::new(objects), numbers: Arc::default(), memory }
     }
 
-    /// Goes on with what a transaction has made of the objects.
-    pub(crate) async fn replace(&mut self, objects: TemporaryObjects) -> Result<(), QueryError> {
+    /// Goes on with what a transaction has made of the objects. It is done by then, so what fails here waits for the next one.
+    pub(crate) async fn replace(&mut self, objects: TemporaryObjects) {
         self.numbers.lock().retain(|(sequence, _), _| objects.has_sequence(*sequence));
         self.current = Temporary::new(objects);
-        self.rewrite(false).await?;
+        self.rewrite(false).await;
         if self.memory.try_resize(self.recent_bytes()).is_err() {
-            self.rewrite(true).await?;
+            self.rewrite(true).await;
             self.memory.resize(self.recent_bytes());
         }
-        Ok(())
     }
 
     fn recent_bytes(&self) -> usize {
@@ -120,21 +120,27 @@ impl TemporarySpace {
     }
 
     /// Folds recent rows and merges segments where that is due, or all recent rows.
-    async fn rewrite(&mut self, force: bool) -> Result<(), QueryError> {
-        let plans = |table| storage::rewrite::choose(table, force);
-        let plans: Vec<_> = self.current.objects.tables().flat_map(|table| plans(table)).collect();
+    async fn rewrite(&mut self, force: bool) {
+        let tables = self.current.objects.tables();
+        let plans: Vec<_> = tables.flat_map(|table| storage::rewrite::choose(table, force)).collect();
         for plan in plans {
-            let (table, remove_segments, remove_recent) =
-                (plan.definition.id, plan.remove_segments(), plan.remove_recent());
-            let worker = Arc::clone(&self.engine);
-            let fold = move || storage::rewrite::fold(&worker.store, &plan, REWRITE_BYTES).map_err(storage_error);
-            let staged = joined(self.engine.compute().spawn_blocking(fold).await)?;
-            let add = staged.metas();
-            self.engine.catalog.adopt(&add);
-            staged.keep();
-            let rewrite = Op::Rewrite { table, remove_segments, remove_recent, add };
-            self.current = Temporary::new(self.current.objects.applied(&[rewrite]).map_err(conflict_error)?);
+            if let Err(error) = self.rewrite_one(plan).await {
+                return tracing::warn!(%error, "rows of a temporary table could not be rewritten");
+            }
         }
+    }
+
+    async fn rewrite_one(&mut self, plan: RewritePlan) -> Result<(), QueryError> {
+        let table = plan.definition.id;
+        let (remove_segments, remove_recent) = (plan.remove_segments(), plan.remove_recent());
+        let worker = Arc::clone(&self.engine);
+        let fold = move || storage::rewrite::fold(&worker.store, &plan, REWRITE_BYTES).map_err(storage_error);
+        let staged = joined(self.engine.compute().spawn_blocking(fold).await)?;
+        let add = staged.metas();
+        self.engine.catalog.adopt(&add);
+        staged.keep();
+        let rewrite = Op::Rewrite { table, remove_segments, remove_recent, add };
+        self.current = Temporary::new(self.current.objects.applied(&[rewrite]).map_err(conflict_error)?);
         Ok(())
     }
 }

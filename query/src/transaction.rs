@@ -324,13 +324,15 @@ impl Transaction {
         committed.map(|table| Op::Expect { relation: *table, that: Expectation::Unchanged(base.seq) }).collect()
     }
 
-    /// Whether operations change rows of temporary tables and nothing else.
+    /// Whether operations change rows of temporary tables, or drop what is temporary, and nothing else. Who may not write at all
+    /// is refused before.
     fn changes_temporary_rows(&self, ops: &[Op]) -> bool {
-        let of_rows = |op: &Op| {
-            matches!(op, Op::AddSegments { .. } | Op::AddRecent { .. } | Op::Delete { .. } | Op::Expect { .. })
+        let allowed = |op: &Op| {
+            let of_rows = matches!(op, Op::AddSegments { .. } | Op::AddRecent { .. } | Op::Delete { .. });
+            of_rows || matches!(op, Op::Expect { .. } | Op::DropTable(_) | Op::DropView(_) | Op::DropSequence(_))
         };
         let objects = self.temporary.as_ref().map(|temporary| &temporary.objects);
-        ops.iter().all(of_rows) && objects.is_some_and(|objects| objects.permanent(ops.to_vec()).is_empty())
+        ops.iter().all(allowed) && objects.is_some_and(|objects| objects.permanent(ops.to_vec()).is_empty())
     }
 
     /// What the transaction made of the session's temporary objects, with what its end does to them.

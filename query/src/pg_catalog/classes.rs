@@ -403,7 +403,9 @@ fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
 pub(super) fn shown_default(context: &CatalogContext, text: &str) -> String {
     with_relation_names(text, |oid| {
         let name = relation_name(&context.snapshot, oid)?;
-        let seen = context.search_path.iter().find_map(|schema| relation_oid(&context.snapshot, schema, &name.name));
+        let own = context.snapshot.temporary.iter().map(|schema| &schema.name);
+        let mut path = own.chain(&context.search_path);
+        let seen = path.find_map(|schema| relation_oid(&context.snapshot, schema, &name.name));
         let bare = quote_identifier(&name.name);
         Some(if seen == Some(oid) { bare } else { format!("{}.{bare}", quote_identifier(&name.schema)) })
     })
