@@ -11,7 +11,7 @@
 use crate::copy_files;
 use crate::copy_format::{
     Chunk, ColumnSelection, CopyColumn, CopyDecoder, CopyDirection, CopyEndpoint, CopyFileFormat, CopyOptions,
-    CopySource, CopyStatement, Decoded, LogVerbosity, Splitter,
+    CopySource, CopyStatement, Decoded, LogVerbosity, OnConflict, Splitter,
 };
 use crate::copy_labels::LoadNote;
 use crate::copy_lines::Lines;
@@ -23,6 +23,7 @@ use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::{AbortOnDrop, joined};
 use crate::insert::{named_columns, writable_table};
 use crate::intake::Intake;
+use crate::keys::loading::LoadedKeys;
 use crate::planner::Planning;
 use crate::response::{CommandTag, Format, Response};
 use crate::row_filter::RowFilter;
@@ -136,6 +137,7 @@ fn parquet_statement(copy: &CopyStatement, files: &[PathBuf]) -> Result<Option<C
         log_verbosity: copy.options.log_verbosity,
         reject_table: copy.options.reject_table.take(),
         label: copy.options.label.take(),
+        on_conflict: copy.options.on_conflict,
         ..CopyOptions::default()
     };
     if let CopySource::Table { columns, .. } = &mut copy.source
@@ -184,11 +186,13 @@ fn begin(
         Some(name) => Some(RejectTable::open(planning, name, copy.options.label.as_deref())?),
         None => None,
     };
+    let keys = copy.options.on_conflict.map(|action| LoadedKeys::new(&session.engine, planning, &definition, action));
     let target = CopyTarget {
         decoder: Arc::clone(&decoder),
         filler,
         filter: filter.transpose()?,
         intake: Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes()),
+        keys: keys.transpose()?,
         lines: Lines::new(!definition.keys.is_empty()),
         rules: RowRules::of(planning, &definition)?,
         skips: Skips::new(&copy.options, Arc::clone(&notices)),
@@ -382,11 +386,21 @@ impl CopyIn {
         self.queue = None;
         let intake = self.intake.take().expect("a COPY is finished once");
         let token = session.token.clone();
-        let Loaded { taken, lines, rejects, rejected } = token.guard(async { joined(intake.await) }).await?;
+        let Loaded { taken, keys, lines, rejects, rejected } = token.guard(async { joined(intake.await) }).await?;
+        // A load that replaces rows holds their table from before it looks for them.
+        let hold = match self.options.on_conflict {
+            Some(OnConflict::Update) => Some(session.engine.holds.hold(taken.definition.id).await),
+            _ => None,
+        };
         let planning = session.planning()?;
         let name = taken.definition.name.clone();
-        let checked = taken.enforced(session, &planning.snapshot).await;
+        let left_out = keys.as_ref().and_then(LoadedKeys::told);
+        let checked = match keys {
+            Some(keys) => keys.settled(session, &planning.snapshot, taken).await,
+            None => taken.enforced(session, &planning.snapshot).await,
+        };
         let (rows, mut change) = checked.map_err(|failure| lines.located(&self.table, failure))?;
+        change.holds.extend(hold);
         // Whoever looks for the load would not find its table.
         if !planning.snapshot.is_temporary(&name) {
             change.ops.push(self.note.record(rows, rejected, &change));
@@ -396,7 +410,7 @@ impl CopyIn {
         let added = session.add_change(change);
         let ended = match added {
             Ok(()) => {
-                self.tell(session, rejected);
+                self.tell(session, rejected, left_out);
                 self.end(session, rows).await
             }
             Err(error) => Err(error),
@@ -420,11 +434,17 @@ impl CopyIn {
         Ok(CommandTag::Rows("COPY", rows))
     }
 
-    fn tell(&self, session: &mut Session, rejected: u64) {
+    fn tell(&self, session: &mut Session, rejected: u64, left_out: Option<String>) {
         for notice in self.take_notices() {
             session.push_notice(notice);
         }
-        if rejected > 0 && self.options.log_verbosity != LogVerbosity::Silent {
+        if self.options.log_verbosity == LogVerbosity::Silent {
+            return;
+        }
+        if let Some(message) = left_out {
+            session.notice(NoticeSeverity::Notice, message);
+        }
+        if rejected > 0 {
             let rows = if rejected == 1 { "row was" } else { "rows were" };
             let message = format!("{} {rows} skipped due to data type incompatibility", rejected);
             session.notice(NoticeSeverity::Notice, message);

@@ -1,7 +1,7 @@
 //! The receiving end of a COPY: decoded chunks in the order of the data become checked rows of the table.
 //!
 //! ```text
-//! Decoded ─▶ missing columns filled ─▶ WHERE ─▶ NOT NULL and the like ─▶ Intake
+//! Decoded ─▶ missing columns filled ─▶ WHERE ─▶ NOT NULL and the like ─▶ ON_CONFLICT ─▶ Intake
 //!     └─ records that could not be read ──────────────┴─▶ skipped, or into the table of rejects
 //! ```
 //!
@@ -16,13 +16,14 @@ use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::intake::{Intake, Taken};
+use crate::keys::loading::LoadedKeys;
 use crate::planner::Planning;
 use crate::row_filter::RowFilter;
 use crate::row_rules::{RowRules, Violation};
 use crate::transaction::Change;
 use crate::types::OutputStyle;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter};
+use arrow::compute::{concat_batches, filter, filter_record_batch};
 use arrow::datatypes::{Field, Schema};
 use catalog::definition::TableDefinition;
 use parking_lot::Mutex;
@@ -39,6 +40,8 @@ pub(crate) struct CopyTarget {
     pub rules: Arc<RowRules>,
     pub lines: Lines,
     pub intake: Intake,
+    /// What it does with keys that are there already, where that is no error.
+    pub keys: Option<LoadedKeys>,
     pub skips: Skips,
     pub reject_table: Option<RejectTable>,
     pub progress: Arc<CopyProgress>,
@@ -49,6 +52,7 @@ pub(crate) struct CopyTarget {
 pub(crate) struct Loaded {
     /// The rows, whose keys are still to be checked.
     pub taken: Taken,
+    pub keys: Option<LoadedKeys>,
     pub lines: Lines,
     /// What adds the rejects to their table.
     pub rejects: Change,
@@ -87,6 +91,10 @@ impl CopyTarget {
             table.push(&rejected, &self.engine)?;
         }
         for batch in sound {
+            let batch = match &mut self.keys {
+                Some(keys) => admitted(keys, batch, &mut rows)?,
+                None => batch,
+            };
             self.progress.add_rows(batch.num_rows());
             self.lines.note(&self.decoder, chunk, batch.num_rows(), rows.records.as_deref());
             self.intake.push(batch)?;
@@ -98,7 +106,7 @@ impl CopyTarget {
     pub(crate) fn finish(self) -> Result<Loaded, QueryError> {
         let taken = self.intake.finish(&self.engine)?;
         let rejects = self.reject_table.map_or_else(|| Ok(Change::default()), |table| table.finish(&self.engine))?;
-        Ok(Loaded { taken, lines: self.lines, rejects, rejected: self.skips.skipped })
+        Ok(Loaded { taken, keys: self.keys, lines: self.lines, rejects, rejected: self.skips.skipped })
     }
 
     /// Keeps the rows that WHERE is true of.
@@ -181,6 +189,14 @@ impl CopyTarget {
         let context = self.decoder.context_of(chunk, record);
         error.context(context)
     }
+}
+
+/// The rows of a batch whose keys are free; `rows` loses the records of the others.
+fn admitted(keys: &mut LoadedKeys, batch: RecordBatch, rows: &mut Rows) -> Result<RecordBatch, QueryError> {
+    let Some(chosen) = keys.admit(&batch)? else { return Ok(batch) };
+    let records = (0..batch.num_rows()).filter(|row| chosen.value(*row)).map(|row| rows.record_of(row) as u32);
+    rows.records = Some(records.collect());
+    filter_record_batch(&batch, &chosen).map_err(|error| translate(error.into(), None))
 }
 
 /// Rows in the table's columns, before they are checked.

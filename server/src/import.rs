@@ -13,7 +13,7 @@ mod source;
 use crate::config::{ServeConfig, ServeOptions};
 use crate::serve;
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::SinkExt;
 use guess::{Guess, Shape};
 use source::Pieces;
@@ -67,9 +67,19 @@ pub(crate) struct ImportOptions {
     /// Load again what was loaded before
     #[arg(long)]
     no_label: bool,
+    /// Leave out rows whose key is there already, or put them in the place of those that have it
+    #[arg(long, value_name = "ignore|update")]
+    on_conflict: Option<OnConflict>,
     /// Write what cannot be loaded to this file, and go on
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
+}
+
+/// What becomes of rows whose key is there already.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnConflict {
+    Ignore,
+    Update,
 }
 
 /// Loads what the options name.
@@ -213,6 +223,10 @@ async fn load(
         let label = options.label.clone().unwrap_or_else(|| format!("{} {name}", options.table));
         with.push(format!("LABEL {}", literal(&label)));
     }
+    with.extend(options.on_conflict.map(|action| match action {
+        OnConflict::Ignore => "ON_CONFLICT ignore".to_string(),
+        OnConflict::Update => "ON_CONFLICT update".to_string(),
+    }));
     if options.rejects.is_some() {
         with.push(format!("REJECT_TABLE {}", literal(&reject_table(options))));
     }

@@ -136,3 +136,73 @@ async fn files_of_the_server_stay_below_their_directory() {
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with("partial"));
     assert_eq!(left.count(), 0, "nothing is left of a file that was not completed");
 }
+
+/// Lines `id,value` for the ids from the first to the last.
+fn pairs(first: usize, last: usize, value: i64) -> Vec<u8> {
+    (first..=last).flat_map(|id| format!("{id},{value}\n").into_bytes()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_stream_of_more_rows_than_stay_in_memory_is_harmless() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    session.run("CREATE TABLE k (id text PRIMARY KEY, v bigint, twice bigint UNIQUE)").await.unwrap();
+    session.run("CREATE MATERIALIZED VIEW sums AS SELECT v, count(*) AS n FROM k GROUP BY v").await.unwrap();
+    session.run("CREATE TABLE one (id bigint PRIMARY KEY, v bigint)").await.unwrap();
+    session.run("INSERT INTO one SELECT g, 0 FROM generate_series(1, 20000) g").await.unwrap();
+    session.run("INSERT INTO k SELECT g::text, 0, g * 2 FROM generate_series(1, 20000) g").await.unwrap();
+    let sums = "SELECT string_agg(v || ':' || n, ' ' ORDER BY v) FROM (SELECT v, count(*) AS n FROM one GROUP BY v) s";
+
+    let replay = [pairs(10_001, 30_000, 1), pairs(15_001, 15_100, 2), pairs(29_001, 29_010, 3)].concat();
+    let update = "COPY one FROM STDIN WITH (FORMAT csv, ON_CONFLICT update)";
+    for _ in 0..2 {
+        assert_eq!(session.copy_in(update, &replay).await.unwrap(), 20_000);
+        assert_eq!(session.value(sums).await.unwrap().as_deref(), Some("0:10000 1:19890 2:100 3:10"));
+    }
+    let ignore = "COPY one FROM STDIN WITH (FORMAT csv, ON_CONFLICT ignore)";
+    let more = [pairs(1, 40_000, 9), pairs(39_001, 39_500, 8)].concat();
+    for stored in [10_000, 0] {
+        assert_eq!(session.copy_in(ignore, &more).await.unwrap(), stored);
+        assert_eq!(session.value(sums).await.unwrap().as_deref(), Some("0:10000 1:19890 2:100 3:10 9:10000"));
+    }
+
+    // Two keys: the primary one decides, and the other is held against what is left in the end.
+    let triples = |first: usize, last: usize, value: i64, shift: usize| -> Vec<u8> {
+        (first..=last).flat_map(|id| format!("{id},{value},{}\n", id * 2 + shift).into_bytes()).collect()
+    };
+    let update = "COPY k FROM STDIN WITH (FORMAT csv, ON_CONFLICT update)";
+    let replay = [triples(1, 20_000, 1, 1), triples(1, 10, 2, 0)].concat();
+    assert_eq!(session.copy_in(update, &replay).await.unwrap(), 20_000);
+    let taken = [triples(1, 20_000, 3, 0), triples(20_000, 20_000, 4, 5)].concat();
+    assert_eq!(session.copy_in(update, &taken).await.unwrap(), 20_000);
+    let failure = session.copy_in(update, &[triples(1, 9_000, 5, 0), triples(7, 7, 5, 2)].concat()).await.unwrap_err();
+    assert!(failure.has_code("23505") && failure.message.contains("k_twice_key"), "{failure}");
+    let of_view = session.rows("SELECT v, n FROM sums ORDER BY v").await.unwrap();
+    let row = |v: &str, n: &str| vec![Some(v.to_string()), Some(n.to_string())];
+    assert_eq!(of_view, vec![row("3", "19999"), row("4", "1")]);
+    server.stop().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_comes_before_a_load_commits_is_a_conflict() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    let other = Session::connect(server.address()).await.unwrap();
+    session.run("CREATE TABLE one (id bigint PRIMARY KEY, v bigint)").await.unwrap();
+    for (action, key) in [("ignore", 1), ("update", 2)] {
+        let copy = format!("COPY one FROM STDIN WITH (FORMAT csv, ON_CONFLICT {action})");
+        let line = format!("{key},1\n");
+        session.run("BEGIN").await.unwrap();
+        assert_eq!(session.copy_in(&copy, line.as_bytes()).await.unwrap(), 1);
+        other.run(&format!("INSERT INTO one VALUES ({key}, 5)")).await.unwrap();
+        let failure = session.run("COMMIT").await.unwrap_err();
+        assert!(failure.has_code("40001"), "{action}: {failure}");
+        let stored = session.copy_in(&copy, line.as_bytes()).await.unwrap();
+        assert_eq!(stored, u64::from(action == "update"));
+    }
+    let rows = session.value("SELECT string_agg(v::text, ',' ORDER BY id) FROM one").await.unwrap();
+    assert_eq!(rows.as_deref(), Some("5,1"));
+    server.stop().unwrap();
+}

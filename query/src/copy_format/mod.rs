@@ -26,7 +26,9 @@ pub(crate) use decode::displayed;
 pub use decode::{CopyColumn, CopyDecoder, Decoded};
 pub use encode::{CopyEncoder, EncodedLines};
 pub use encoding::CopyEncoding;
-pub use options::{ColumnSelection, CopyDirection, CopyFileFormat, CopyHeader, CopyOptions, LogVerbosity, OnError};
+pub use options::{
+    ColumnSelection, CopyDirection, CopyFileFormat, CopyHeader, CopyOptions, LogVerbosity, OnConflict, OnError,
+};
 pub use rejects::Rejected;
 pub use split::{Chunk, LineEnding, RecordSplitter};
 pub use statement::{CopyEndpoint, CopySource, CopyStatement, parse_copy};

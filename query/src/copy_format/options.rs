@@ -1,7 +1,7 @@
 //! COPY's options: their checks and defaults, in the order and words of PostgreSQL's `ProcessCopyOptions`.
 //!
 //! Those of PostgreSQL 15 have its words, DEFAULT those of 16, ON_ERROR, LOG_VERBOSITY and REJECT_LIMIT those of 17 and 18.
-//! REJECT_TABLE and LABEL are Meridian's own.
+//! REJECT_TABLE, LABEL and ON_CONFLICT are Meridian's own.
 
 use super::encoding::CopyEncoding;
 use crate::error::{ErrorKind, QueryError};
@@ -37,6 +37,13 @@ pub enum OnError {
     #[default]
     Stop,
     Ignore,
+}
+
+/// What becomes of a row whose key is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnConflict {
+    Ignore,
+    Update,
 }
 
 /// How much is said of rows that were skipped.
@@ -113,6 +120,8 @@ pub struct CopyOptions {
     pub reject_table: Option<String>,
     /// What the load is known by, so that it happens once.
     pub label: Option<String>,
+    /// `None` where a key that is there already is an error.
+    pub on_conflict: Option<OnConflict>,
 }
 
 impl Default for CopyOptions {
@@ -135,6 +144,7 @@ impl Default for CopyOptions {
             log_verbosity: LogVerbosity::Default,
             reject_table: None,
             label: None,
+            on_conflict: None,
         }
     }
 }
@@ -177,6 +187,7 @@ struct Said {
     log_verbosity: Option<LogVerbosity>,
     reject_table: Option<String>,
     label: Option<String>,
+    on_conflict: Option<OnConflict>,
 }
 
 impl CopyOptions {
@@ -219,6 +230,7 @@ impl Said {
             "log_verbosity" => once(&mut self.log_verbosity, option, log_verbosity_of(option)),
             "reject_table" => once(&mut self.reject_table, option, name_of(option, direction)),
             "label" => once(&mut self.label, option, name_of(option, direction)),
+            "on_conflict" => once(&mut self.on_conflict, option, on_conflict_of(option, direction)),
             name => Err(at(option, ErrorKind::Syntax, format!("option \"{name}\" not recognized"))),
         }
     }
@@ -281,6 +293,7 @@ impl Said {
             log_verbosity: self.log_verbosity.unwrap_or_default(),
             reject_table: self.reject_table,
             label: self.label,
+            on_conflict: self.on_conflict,
         })
     }
 
@@ -459,6 +472,15 @@ fn on_error_of(option: &RawOption, direction: CopyDirection) -> Result<OnError, 
         None | Some("stop") => Ok(OnError::Stop),
         Some("ignore") => Ok(OnError::Ignore),
         Some(_) => Err(unrecognized(option)),
+    }
+}
+
+fn on_conflict_of(option: &RawOption, direction: CopyDirection) -> Result<OnConflict, QueryError> {
+    only_from(option, direction)?;
+    match choice_of(option)?.as_deref() {
+        Some("ignore") => Ok(OnConflict::Ignore),
+        Some("update") => Ok(OnConflict::Update),
+        _ => Err(unrecognized(option)),
     }
 }
 

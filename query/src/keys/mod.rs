@@ -23,6 +23,7 @@ pub(crate) mod check;
 pub(crate) mod definition;
 pub(crate) mod existing;
 pub(crate) mod index;
+pub(crate) mod loading;
 pub(crate) mod log;
 pub(crate) mod shape;
 pub(crate) mod upsert;

@@ -60,7 +60,7 @@ use std::sync::Arc;
 const ORDINAL: &str = "__ordinal";
 
 /// A key's bytes: equal for equal keys of one constraint.
-type KeyBytes = SmallVec<[u8; 16]>;
+pub(super) type KeyBytes = SmallVec<[u8; 16]>;
 
 /// What is to happen with rows whose key is taken.
 pub(crate) struct Upsert {
@@ -526,7 +526,7 @@ fn second_change() -> QueryError {
 }
 
 /// The bytes of each row's key; `None` where a NULL is in it.
-fn keys_of(shape: &KeyShape, columns: &[ArrayRef]) -> Result<Vec<Option<KeyBytes>>, QueryError> {
+pub(super) fn keys_of(shape: &KeyShape, columns: &[ArrayRef]) -> Result<Vec<Option<KeyBytes>>, QueryError> {
     let (digests, nulls) = shape.digests(columns)?;
     let valid = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
     if shape.exact {
@@ -538,7 +538,7 @@ fn keys_of(shape: &KeyShape, columns: &[ArrayRef]) -> Result<Vec<Option<KeyBytes
 }
 
 /// The places of live rows that have one of the keys, and rows that only look as if, by their keys.
-fn taken_places(
+pub(super) fn taken_places(
     engine: &Engine,
     parts: &[Part],
     shape: &Arc<KeyShape>,
