@@ -4,6 +4,7 @@
 //! an `id` on both sides, `b.id IS NULL` may become a filter of `a`. Where that may be, filters stay where the logical plan
 //! has them.
 
+use crate::float_limits::{FloatLimits, LIMITING};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::config::ConfigOptions;
@@ -17,14 +18,20 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// DataFusion's physical rules, with [`FilterMoves`] in the place of those that move filters.
+/// DataFusion's physical rules, with [`FilterMoves`] in the place of those that move filters and [`FloatLimits`] in that of the one
+/// that limits aggregations.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let moves = [FilterPushdown::new(), FilterPushdown::new_post_optimization()];
     let moves = moves.map(|rule| rule.name().to_string());
     let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules
-        .map(|rule| if moves.iter().any(|name| name == rule.name()) { Arc::new(FilterMoves { rule }) } else { rule })
-        .collect()
+    let own = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {
+        match rule.name() {
+            LIMITING => Arc::new(FloatLimits { rule }),
+            name if moves.iter().any(|moving| moving == name) => Arc::new(FilterMoves { rule }),
+            _ => rule,
+        }
+    };
+    rules.map(own).collect()
 }
 
 /// A rule that moves filters, for plans in which names tell columns apart.
