@@ -11,6 +11,7 @@ use crate::filter_moves::physical_rules;
 use crate::filter_places::{self, FilterPlaces};
 use crate::functions;
 use crate::join_keys::{self, JoinKeys};
+use crate::kept_order::KeptOrder;
 use crate::kept_states::KeptStates;
 use crate::keys::index::KeyIndexes;
 use crate::notifications::{Channels, watch_views};
@@ -344,6 +345,7 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical_rules())
+        .with_physical_optimizer_rule(Arc::new(KeptOrder))
         .with_physical_optimizer_rule(Arc::new(YieldingJoins));
     // The first that takes an expression plans it, and DataFusion's takes every subscript for that of an array.
     state.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::json::JsonbSubscripts));
