@@ -251,13 +251,18 @@ fn with_types(table: &Arc<TableVersion>, committed: &Snapshot) -> Arc<TableVersi
         let known = committed.types.get(&user_type_of(&column.sql_type)?)?;
         with_user_type(&column.sql_type, known).filter(|now| *now != column.sql_type)
     };
+    let lost = |column: &Column| column.domain.as_ref().is_some_and(|domain| !committed.types.contains_key(&domain.id));
     let definition = &table.definition;
-    if definition.columns.iter().all(|column| now(column).is_none()) {
+    if definition.columns.iter().all(|column| now(column).is_none() && !lost(column)) {
         return Arc::clone(table);
     }
     let mut next = TableDefinition { version: definition.version + 1, ..TableDefinition::clone(definition) };
     for column in &mut next.columns {
         column.sql_type = now(column).unwrap_or_else(|| column.sql_type.clone());
+        // A domain that another session dropped has no rules any more; its values stay.
+        if lost(column) {
+            column.domain = None;
+        }
     }
     Arc::new(TableVersion { definition: Arc::new(next), ..TableVersion::clone(table) })
 }

@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL compares them by what a clock in Greenwich shows then, and equal ones by their zone. A value is one integer that sorts so:
 //!
-//!     12:30:00+02    10:30:00 in Greenwich, 7200 s east     microseconds << 17 │ seconds west + 65536
+//!     12:30:00+02    10:30:00 in Greenwich, 7200 s east     microseconds << 20 │ seconds west + 524288
 //!
 //! Like an enum, it is a timestamp in Arrow whose "time zone" is what no zone is called like, so plans need to know nothing of it.
 //! In segments it is the plain integer.
@@ -15,10 +15,12 @@ pub const TAG: &str = "timetz";
 const SECOND_MICROS: i64 = 1_000_000;
 const DAY_MICROS: i64 = 86_400 * SECOND_MICROS;
 /// The bits of the displacement.
-const ZONE_BITS: u32 = 17;
+const ZONE_BITS: u32 = 20;
 /// What makes every displacement positive.
-const ZONE_BIAS: i64 = 1 << 16;
-/// The first displacement, east or west, that no zone has: 16 hours.
+const ZONE_BIAS: i64 = 1 << (ZONE_BITS - 1);
+/// The first displacement, east or west, that a value does not hold: more than six days.
+const DISPLACEMENT_END_SECONDS: i64 = ZONE_BIAS;
+/// The first displacement, east or west, that no zone has: 16 hours. Intervals may be longer displacements.
 pub const ZONE_END_SECONDS: i32 = 16 * 3600;
 
 /// A time of day with a displacement.
@@ -42,10 +44,11 @@ impl ZonedTime {
         Self { micros: (packed >> ZONE_BITS) + i64::from(east) * SECOND_MICROS, east }
     }
 
-    /// The same moment of a day in another zone.
-    pub fn at(self, east: i32) -> Self {
-        let moved = self.micros + i64::from(east - self.east) * SECOND_MICROS;
-        Self { micros: moved.rem_euclid(DAY_MICROS), east }
+    /// The same moment of a day, so many seconds east of Greenwich; `None` for a displacement that no value holds.
+    pub fn at(self, east: i64) -> Option<Self> {
+        let fits = -DISPLACEMENT_END_SECONDS < east && east < DISPLACEMENT_END_SECONDS;
+        let moved = || self.micros + (east - i64::from(self.east)) * SECOND_MICROS;
+        fits.then(|| Self { micros: moved().rem_euclid(DAY_MICROS), east: east as i32 })
     }
 }
 
@@ -71,6 +74,10 @@ mod tests {
         for value in sorted {
             assert_eq!(ZonedTime::unpacked(value.packed()), value);
         }
+        let far = at(12, 0).at(20 * 3600).unwrap();
+        assert_eq!((far.micros / hour, far.east), (8, 20 * 3600));
+        assert_eq!(ZonedTime::unpacked(far.packed()), far);
+        assert_eq!(at(12, 0).at(DISPLACEMENT_END_SECONDS), None);
         let odd = ZonedTime { micros: 1, east: -(ZONE_END_SECONDS - 1) };
         assert_eq!(ZonedTime::unpacked(odd.packed()), odd);
     }

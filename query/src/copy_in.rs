@@ -95,7 +95,8 @@ pub(crate) async fn start(
     if is_temporary && copy.options.label.is_some() {
         return Err(QueryError::unsupported("LABEL for a temporary table").hint("Load without a label."));
     }
-    if !is_temporary {
+    // The table of rejects may have to be made.
+    if !is_temporary || copy.options.reject_table.is_some() {
         session.refuse_when_read_only("COPY FROM")?;
     }
     if let Some(name) = &copy.options.reject_table {

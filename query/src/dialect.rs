@@ -79,14 +79,23 @@ impl Dialect for StatementDialect {
         let in_list = is_keyword(parser, first, Keyword::IN) && opens(first + 1) && opens(first + 2);
         in_list.then(|| {
             (0..first + 1).for_each(|_| parser.advance_token());
+            parser.expect_token(&Token::LParen)?;
             // What is no subquery alone is a list.
-            let subquery = parser.try_parse(|parser| parser.parse_in(expr.clone(), negated));
-            subquery.or_else(|_| {
-                parser.expect_token(&Token::LParen)?;
-                let list = parser.parse_comma_separated(Parser::parse_expr)?;
-                parser.expect_token(&Token::RParen)?;
-                Ok(Expr::InList { expr: Box::new(expr.clone()), list, negated })
-            })
+            let subquery = parser.maybe_parse(|parser| {
+                let query = parser.parse_query()?;
+                if parser.peek_token_ref().token == Token::RParen {
+                    Ok(query)
+                } else {
+                    parser.expected_ref(")", parser.peek_token_ref())
+                }
+            })?;
+            let expr = Box::new(expr.clone());
+            let found = match subquery {
+                Some(subquery) => Expr::InSubquery { expr, subquery, negated },
+                None => Expr::InList { expr, list: parser.parse_comma_separated(Parser::parse_expr)?, negated },
+            };
+            parser.expect_token(&Token::RParen)?;
+            Ok(found)
         })
     }
 

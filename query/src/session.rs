@@ -31,6 +31,7 @@ use crate::transaction::{Change, Ended, Transaction};
 use crate::turns::Turn;
 use crate::types::OutputStyle;
 use catalog::definition::TableDefinition;
+use catalog::draft::Op;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use parking_lot::Mutex;
@@ -385,6 +386,16 @@ impl Session {
     /// Adds what a statement changes to its transaction.
     pub(crate) fn add_change(&mut self, change: Change) -> Result<(), QueryError> {
         let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
+        for op in &change.ops {
+            // A definition that was undone may have had the same version, and numbers taken of it.
+            if let Op::AlterSequence { definition, .. } = op {
+                let undone = (definition.id, definition.version);
+                transaction.numbers().lock().remove(&undone);
+                if let Some(space) = &self.temporary {
+                    space.numbers.lock().remove(&undone);
+                }
+            }
+        }
         transaction.add(change)
     }
 

@@ -20,15 +20,17 @@ use crate::session::Session;
 use crate::statement::{Discarded, StatementKind};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
-use catalog::definition::{ObjectName, TableDefinition};
+use catalog::definition::{Column, ObjectName, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::ObjectId;
 use catalog::sequence::numbering_sequence;
 use catalog::snapshot::Snapshot;
 use catalog::temporary::{OnCommit, SCHEMA_PREFIX, TemporaryObjects};
+use catalog::user_type::TypeKind;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use storage::rewrite::RewritePlan;
@@ -245,21 +247,27 @@ pub(crate) fn warn_global(session: &mut Session, create: &ast::CreateTable) {
     }
 }
 
-/// A table that everybody sees must not take numbers of a sequence that only this session has.
+/// A table or domain that everybody sees must not take numbers of a sequence that only this session has.
 pub(crate) fn refuse_temporary_numbers(snapshot: &Snapshot, ops: &[Op]) -> Result<(), QueryError> {
     if snapshot.temporary.is_none() {
         return Ok(());
     }
     for op in ops {
-        let (Op::CreateTable(definition) | Op::AlterTable(definition)) = op else { continue };
-        if snapshot.is_temporary(&definition.name) {
-            continue;
-        }
-        let numbers = definition.columns.iter().filter_map(|column| numbering_sequence(column.default.as_deref()?));
+        let (what, defaults): (_, Vec<Cow<'_, str>>) = match op {
+            Op::CreateTable(definition) | Op::AlterTable(definition) if !snapshot.is_temporary(&definition.name) => {
+                ("table", definition.columns.iter().filter_map(Column::missing_value).collect())
+            }
+            Op::CreateType(definition) | Op::AlterType(definition) => match &definition.kind {
+                TypeKind::Domain(domain) => ("domain", domain.default.iter().map(Cow::from).collect()),
+                TypeKind::Enum { .. } => continue,
+            },
+            _ => continue,
+        };
+        let numbers = defaults.iter().filter_map(|default| numbering_sequence(default));
         let mut taken = numbers.filter_map(|sequence| snapshot.sequences.get(&sequence));
         if let Some(sequence) = taken.find(|sequence| snapshot.is_temporary(&sequence.definition.name)) {
             let name = &sequence.definition.name.name;
-            return Err(QueryError::unsupported(format!("a default of a table from temporary sequence \"{name}\""))
+            return Err(QueryError::unsupported(format!("a default of a {what} from temporary sequence \"{name}\""))
                 .hint("Create the sequence without TEMPORARY."));
         }
     }

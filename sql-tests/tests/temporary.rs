@@ -103,3 +103,19 @@ async fn rows_of_many_small_inserts_are_folded_by_the_session() {
     assert!(failure.has_code("23505"), "{failure:?}");
     server.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_that_another_session_drops_leaves_the_values() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let session = Session::connect(server.address()).await.unwrap();
+    session.run("CREATE DOMAIN positive AS integer CHECK (value > 0)").await.unwrap();
+    session.run("CREATE TEMP TABLE kept (a integer, v positive)").await.unwrap();
+    session.run("INSERT INTO kept VALUES (1, 1)").await.unwrap();
+    let other = Session::connect(server.address()).await.unwrap();
+    other.run("DROP DOMAIN positive").await.unwrap();
+    session.run("INSERT INTO kept VALUES (2, -2)").await.unwrap();
+    session.run("UPDATE kept SET a = a + 1").await.unwrap();
+    assert_eq!(number(&session, "SELECT sum(a * 100 + v) FROM kept").await, 499);
+    server.stop().unwrap();
+}

@@ -71,7 +71,7 @@ impl GroupedBatch {
 }
 
 /// The same rows with their text in order, and without the text that only other rows need.
-pub(crate) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+pub fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
     let columns = batch.columns().iter().map(|column| match column.data_type() {
         DataType::Utf8View if !column.as_string_view().data_buffers().is_empty() => {
             Arc::new(column.as_string_view().gc()) as ArrayRef

@@ -29,6 +29,7 @@ mod tests;
 
 pub use check::check_segment;
 pub use error::StorageError;
+pub use grouping::compact;
 pub use reader::{CachedReader, SegmentStore, row_selection, row_selection_of};
 pub use rewrite::{RewritePlan, choose, fold};
 pub use segment::{SegmentWriter, StagedSegment};

@@ -160,7 +160,7 @@ impl LoadedKeys {
         keys: &[Vec<Option<KeyBytes>>],
     ) -> Result<(), QueryError> {
         let others = not(admitted).map_err(internal)?;
-        let later = filter_record_batch(batch, &others).map_err(internal)?;
+        let later = filter_record_batch(batch, &others).and_then(storage::compact).map_err(internal)?;
         self.grow(later.get_array_memory_size())?;
         let number = self.later.batches.len();
         let of_others = keys[0].iter().enumerate().filter(|(row, _)| others.value(*row));
@@ -329,7 +329,7 @@ impl LaterRows {
         kept.sort_by_key(|(_, place)| *place);
         let places: Vec<(usize, usize)> = kept.iter().map(|(_, place)| *place).collect();
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        let rows = interleave_record_batch(&batches, &places).map_err(internal)?;
+        let rows = interleave_record_batch(&batches, &places).and_then(storage::compact).map_err(internal)?;
         self.last = kept.into_iter().enumerate().map(|(row, (key, _))| (key.clone(), (0, row))).collect();
         self.rows = rows.num_rows();
         self.batches = vec![rows];

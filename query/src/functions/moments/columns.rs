@@ -27,6 +27,7 @@ impl From<Failure> for QueryError {
             Failure::InvalidParameter(message) => (ErrorKind::InvalidParameterValue, message),
             Failure::Unsupported(message) => (ErrorKind::FeatureNotSupported, message),
             Failure::DivisionByZero => (ErrorKind::DivisionByZero, "division by zero".into()),
+            Failure::Displacement => (ErrorKind::DisplacementOutOfRange, "time zone displacement out of range".into()),
             Failure::IntegerRange(name) => (ErrorKind::NumericOutOfRange, format!("{name} out of range").into()),
             Failure::UnsupportedUnit => (ErrorKind::FeatureNotSupported, "unit not supported".into()),
         };

@@ -11,6 +11,8 @@ pub(super) enum Failure {
     InvalidParameter(Cow<'static, str>),
     Unsupported(Cow<'static, str>),
     DivisionByZero,
+    /// A displacement from Greenwich that no value holds.
+    Displacement,
     /// A whole field beyond the integer type of this name.
     IntegerRange(&'static str),
     /// The type has no such field. Whoever read the unit's name words it.

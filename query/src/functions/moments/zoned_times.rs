@@ -58,7 +58,7 @@ pub(super) fn in_named_zone(arguments: &[ArrayRef], call: &Call) -> Column {
     let now = call.now_micros.div_euclid(SECOND_MICROS);
     zoned(fill::<_, QueryError>(call.rows, arguments, |row| {
         let east = clocks.at(row)?.offset_at(now);
-        Ok(ZonedTime::unpacked(values[row]).at(east).packed())
+        Ok(displaced_packed(values[row], i64::from(east))?)
     }))
 }
 
@@ -67,6 +67,10 @@ pub(super) fn displaced(arguments: &[ArrayRef], call: &Call) -> Column {
     let (zones, values) = (spans(&arguments[0]), moments(&arguments[1]));
     zoned(fill::<_, Failure>(call.rows, arguments, |row| {
         let east = whole_displacement(zones.at(row))? / SECOND_MICROS;
-        Ok(ZonedTime::unpacked(values[row]).at(east as i32).packed())
+        displaced_packed(values[row], east)
     }))
+}
+
+fn displaced_packed(packed: i64, east: i64) -> Result<i64, Failure> {
+    ZonedTime::unpacked(packed).at(east).map(ZonedTime::packed).ok_or(Failure::Displacement)
 }
