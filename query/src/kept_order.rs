@@ -25,20 +25,24 @@ impl PhysicalOptimizerRule for KeptOrder {
         true
     }
 
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(spread) = plan.downcast_ref::<RepartitionExec>()
-            && matches!(spread.partitioning(), Partitioning::RoundRobinBatch(_))
-            && spread.input().output_partitioning().partition_count() == 1
-            && spread.input().output_ordering().is_some()
-        {
-            return Ok(Arc::clone(spread.input()));
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        in_one_stream(plan)
+    }
+}
+
+fn in_one_stream(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if let Some(spread) = plan.downcast_ref::<RepartitionExec>()
+        && matches!(spread.partitioning(), Partitioning::RoundRobinBatch(_))
+        && spread.input().output_partitioning().partition_count() == 1
+        && spread.input().output_ordering().is_some()
+    {
+        return Ok(Arc::clone(spread.input()));
+    }
+    match plan.downcast_ref::<ProjectionExec>() {
+        Some(projection) => {
+            let input = in_one_stream(Arc::clone(projection.input()))?;
+            replace_children_if_necessary(plan, vec![input])
         }
-        match plan.downcast_ref::<ProjectionExec>() {
-            Some(projection) => {
-                let input = self.optimize(Arc::clone(projection.input()), config)?;
-                replace_children_if_necessary(plan, vec![input])
-            }
-            None => Ok(plan),
-        }
+        None => Ok(plan),
     }
 }
