@@ -1,7 +1,7 @@
 //! The dialect that statements are parsed in: sqlparser's for PostgreSQL, with what it reads otherwise than PostgreSQL mended.
 //!
 //! `~` and its kin bind like other operators, closer than IN and the comparisons; the first item of an IN list may begin with a
-//! subquery in parentheses, `x IN ((SELECT 1) + 1, 2)`.
+//! subquery in parentheses, `x IN ((SELECT 1) + 1, 2)`; calls may be nested deeply.
 
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
@@ -72,6 +72,11 @@ impl Dialect for StatementDialect {
         }
     }
 
+    /// Names of arguments are identifiers. Where they may be expressions, each argument is parsed twice, and so 2ⁿ times below n calls.
+    fn supports_named_fn_args_with_expr_name(&self) -> bool {
+        false
+    }
+
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
         let negated = is_keyword(parser, 0, Keyword::NOT);
         let first = usize::from(negated);
@@ -113,7 +118,6 @@ impl Dialect for StatementDialect {
         supports_comment_on
         supports_load_extension
         supports_named_fn_args_with_colon_operator
-        supports_named_fn_args_with_expr_name
         supports_empty_projections
         supports_nested_comments
         supports_string_escape_constant

@@ -47,6 +47,9 @@ use tokio_util::sync::CancellationToken;
 pub const DATABASE: &str = "meridian";
 /// Stack of the computing threads; deep plans need it.
 pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
+/// What must be left of a stack where a tree is walked, and how much is added where it is not.
+const STACK_LEFT_BYTES: usize = 2 * 1024 * 1024;
+const STACK_ADDED_BYTES: usize = 16 * 1024 * 1024;
 /// The share of the machine's memory that queries may use when nothing is said.
 const MEMORY_SHARE: f64 = 0.5;
 const BATCH_ROWS: usize = 8192;
@@ -148,6 +151,8 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     /// Opens or creates the database in the data directory and starts its background work.
     pub async fn open(config: EngineConfig) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
+        recursive::set_minimum_stack_size(STACK_LEFT_BYTES);
+        recursive::set_stack_allocation_size(STACK_ADDED_BYTES);
         let copy_dir = config.copy_dir.as_deref().map(std::path::Path::canonicalize).transpose();
         let copy_dir = copy_dir.map_err(|error| OpenError::CopyDir(error.to_string()))?;
         let data_dir = config.data_dir.clone();
