@@ -1,4 +1,4 @@
-//! Systems that live inside a Python process: DuckDB and ClickHouse (chdb).
+//! Systems that live inside a Python process: DuckDB, ClickHouse (chdb) and DataFusion.
 //!
 //! The process stays alive for all of a round and times its own work, so that starting Python costs nobody anything:
 //!
@@ -57,6 +57,7 @@ impl Embedded {
         match kind {
             Kind::DuckDb => Some("duckdb"),
             Kind::ClickHouse => Some("chdb"),
+            Kind::DataFusion => Some("datafusion"),
             Kind::Meridian | Kind::PostgreSql => None,
         }
     }

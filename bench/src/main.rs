@@ -68,7 +68,8 @@ pub(crate) struct Options {
     /// Load the rows in random order instead of by date.
     #[arg(long)]
     pub(crate) shuffle: bool,
-    /// Run the same work on other systems: duckdb, postgresql, clickhouse. The first two if none is named.
+    /// Run the same work on other systems: duckdb, postgresql, clickhouse; for `query` also datafusion, which
+    /// shows what exactness costs. The first two if none is named.
     #[arg(long, value_name = "PEER", value_delimiter = ',', num_args = 0.., default_missing_value = "duckdb,postgresql")]
     pub(crate) peers: Option<Vec<Peer>>,
     /// Measure the peers alone.
@@ -96,6 +97,7 @@ pub(crate) enum Peer {
     Duckdb,
     Postgresql,
     Clickhouse,
+    Datafusion,
 }
 
 #[tokio::main]
@@ -128,6 +130,11 @@ async fn run(workload: Workload) -> anyhow::Result<bool> {
         Workload::Query(options) => ("query", options.clone()),
         Workload::Views(options) => ("views", options.clone()),
     };
+    let only_asked = options.kinds().contains(&Kind::DataFusion);
+    anyhow::ensure!(
+        !only_asked || name == "query",
+        "datafusion keeps nothing by itself; it is a peer of `query` alone"
+    );
     let workshop = Workshop::open(&options)?;
     let mut report = Report::new(name, &options);
     match workload {
@@ -150,6 +157,7 @@ impl Options {
             Peer::Duckdb => Kind::DuckDb,
             Peer::Postgresql => Kind::PostgreSql,
             Peer::Clickhouse => Kind::ClickHouse,
+            Peer::Datafusion => Kind::DataFusion,
         });
         let own = (!self.peers_only).then_some(Kind::Meridian);
         own.into_iter().chain(peers).collect()

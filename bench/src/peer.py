@@ -52,6 +52,23 @@ class ClickHouse:
         client.query(f"INSERT INTO sales VALUES ({values})")
 
 
+class DataFusion:
+    def __init__(self, directory):
+        from datafusion import SessionContext
+
+        self.context = SessionContext()
+
+    def client(self):
+        return self.context
+
+    def run(self, client, statement):
+        columns = [column.to_pylist() for column in client.sql(statement).to_arrow_table().columns]
+        return list(zip(*columns))
+
+    def insert(self, client, row):
+        raise NotImplementedError("DataFusion keeps no rows by itself")
+
+
 def as_text(value):
     if value is None or isinstance(value, str):
         return value
@@ -101,7 +118,7 @@ def insert(database, request):
 
 def main():
     package, directory = sys.argv[1:3]
-    database = {"duckdb": DuckDb, "chdb": ClickHouse}[package](directory)
+    database = {"duckdb": DuckDb, "chdb": ClickHouse, "datafusion": DataFusion}[package](directory)
     client = database.client()
     for line in sys.stdin:
         request = json.loads(line)

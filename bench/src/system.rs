@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     DuckDb,
     PostgreSql,
     ClickHouse,
+    /// The engine below Meridian, with its own SQL and arithmetic, over Parquet files of its own. It only answers queries.
+    DataFusion,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::DuckDb => "DuckDB",
             Self::PostgreSql => "PostgreSQL",
             Self::ClickHouse => "ClickHouse",
+            Self::DataFusion => "DataFusion",
         }
     }
 }
@@ -87,12 +90,12 @@ impl Workshop {
                 let server = PostgreSqlServer::start(&self.fresh_path("postgresql")).await?;
                 Backend::PostgreSql(Remote::connect(server.config(), server).await?)
             }
-            Kind::DuckDb | Kind::ClickHouse => {
+            Kind::DuckDb | Kind::ClickHouse | Kind::DataFusion => {
                 let environment = self.environment.as_ref().context("no Python environment was prepared")?;
                 Backend::Embedded(Embedded::start(environment, kind, &self.fresh_path(kind.name()))?)
             }
         };
-        let mut system = System { kind, version: String::new(), backend };
+        let mut system = System { kind, version: String::new(), definition: String::new(), backend };
         system.version = system.ask_version().await?;
         Ok(system)
     }
@@ -120,6 +123,8 @@ pub(crate) struct System {
     pub(crate) kind: Kind,
     /// As the system itself gives it.
     pub(crate) version: String,
+    /// Of the table that a load is to make, where tables are files.
+    definition: String,
     backend: Backend,
 }
 
@@ -178,6 +183,10 @@ impl System {
             }
             self.execute("DROP TABLE IF EXISTS sales, products, customers").await?;
         }
+        if self.kind == Kind::DataFusion {
+            self.definition = files.table_definition()?.to_owned();
+            return Ok(());
+        }
         self.execute(&dialect::create_table(self.kind, files.table_definition()?)).await?;
         Ok(())
     }
@@ -187,7 +196,10 @@ impl System {
         let loaded = match self.backend.road() {
             Road::Wire(wire) => wire.copy(file, CopyFormat::Csv).await,
             Road::Embedded(embedded) => {
-                let statements = dialect::load(self.kind, file, settle);
+                let statements = match self.kind {
+                    Kind::DataFusion => dialect::load_datafusion(&self.definition, file, embedded.directory()),
+                    kind => dialect::load(kind, file, settle),
+                };
                 let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
                 embedded.run(&statements).map(|answer| answer.took)
             }
@@ -277,7 +289,7 @@ impl System {
             Kind::Meridian => text.split("Meridian ").nth(1).and_then(|rest| rest.split([')', ' ', ',']).next()),
             _ => numbers.first().copied(),
         };
-        Ok(number.unwrap_or(&text).trim_start_matches('v').to_owned())
+        Ok(number.unwrap_or(&text).trim_matches(['v', ',']).to_owned())
     }
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn create_dimensions(kind: Kind, customers: u64) -> Vec<String> {
                 "INSERT INTO {table} SELECT number, concat('{word} ', toString(number % {kinds})) FROM numbers(1, {rows})"
             ),
         ],
-        Kind::Meridian | Kind::DuckDb | Kind::PostgreSql => [
+        Kind::Meridian | Kind::DuckDb | Kind::PostgreSql | Kind::DataFusion => [
             format!("CREATE TABLE {table} ({key} integer NOT NULL, {column} text NOT NULL)"),
             format!(
                 "INSERT INTO {table} SELECT n, '{word} ' || CAST(n % {kinds} AS text) \
@@ -144,7 +144,7 @@ pub(crate) fn create(kind: Kind, view: &View) -> String {
     let View { name, query, .. } = view;
     match kind {
         Kind::Meridian | Kind::PostgreSql => format!("CREATE MATERIALIZED VIEW {name} AS {query}"),
-        Kind::DuckDb => format!("CREATE VIEW {name} AS {query}"),
+        Kind::DuckDb | Kind::DataFusion => format!("CREATE VIEW {name} AS {query}"),
         // Rows without a partner have NULL, as in the other systems.
         Kind::ClickHouse => format!("CREATE VIEW {name} AS {query} SETTINGS join_use_nulls = 1"),
     }
