@@ -101,11 +101,15 @@ impl TemporaryObjects {
 
     /// A committed snapshot as the session sees it.
     pub fn lay_over(&self, committed: &Snapshot) -> Snapshot {
+        self.laid_over(committed, |table| with_types(table, committed))
+    }
+
+    fn laid_over(&self, committed: &Snapshot, shown: impl Fn(&Arc<TableVersion>) -> Arc<TableVersion>) -> Snapshot {
         let mut laid = committed.clone();
         Arc::make_mut(&mut laid.schemas).insert(self.schema().to_string(), self.schema_id);
         laid.names = self.names_over(&committed.names);
         if !self.tables.is_empty() {
-            let tables = self.tables.iter().map(|(id, table)| (*id, with_types(table, committed)));
+            let tables = self.tables.iter().map(|(id, table)| (*id, shown(table)));
             Arc::make_mut(&mut laid.tables).extend(tables);
         }
         if !self.sequences.is_empty() {
@@ -167,7 +171,7 @@ impl TemporaryObjects {
 
     /// The objects after operations that concern nothing else.
     pub fn applied(&self, ops: &[Op]) -> Result<Self, crate::draft::Conflict> {
-        let alone = self.lay_over(&Snapshot::empty());
+        let alone = self.laid_over(&Snapshot::empty(), Arc::clone);
         let seq = alone.seq;
         Ok(self.taken_from(&alone.into_applied(seq, 0, ops)?, &BTreeMap::new()))
     }

@@ -91,9 +91,11 @@ async fn rows_of_many_small_inserts_are_folded_by_the_session() {
     let folder = TempDir::new().unwrap();
     let server = Meridian::start(&folder.path().join("data")).unwrap();
     let session = Session::connect(server.address()).await.unwrap();
-    session.run("CREATE TEMP TABLE small (id integer PRIMARY KEY, n integer)").await.unwrap();
+    session.run("CREATE DOMAIN positive AS integer CHECK (value > 0)").await.unwrap();
+    session.run("CREATE TEMP TABLE small (id integer PRIMARY KEY, n integer, v positive DEFAULT 1)").await.unwrap();
+    session.run("CREATE TEMP VIEW seen AS SELECT v FROM small").await.unwrap();
     for id in 0..600 {
-        session.run(&format!("INSERT INTO small VALUES ({id}, {})", id % 5)).await.unwrap();
+        session.run(&format!("INSERT INTO small (id, n) VALUES ({id}, {})", id % 5)).await.unwrap();
     }
     session.run("DELETE FROM small WHERE n = 4").await.unwrap();
     assert_eq!(number(&session, "SELECT count(*) FROM small").await, 480);
@@ -101,6 +103,9 @@ async fn rows_of_many_small_inserts_are_folded_by_the_session() {
     assert!(number(&session, "SELECT count(*) FROM meridian.segments").await > 0);
     let failure = session.run("INSERT INTO small VALUES (0, 0)").await.unwrap_err();
     assert!(failure.has_code("23505"), "{failure:?}");
+    let failure = session.run("INSERT INTO small VALUES (1000, 0, -1)").await.unwrap_err();
+    assert!(failure.has_code("23514"), "a fold keeps the domain's rules: {failure:?}");
+    assert_eq!(number(&session, "SELECT sum(v) FROM seen").await, 480);
     server.stop().unwrap();
 }
 
