@@ -4,6 +4,8 @@
 //! A literal or parameter without a type is read by the column's own input function, so it gets the column's type before its
 //! query is planned; everything else is cast when the query's types are known.
 
+use crate::bound_expressions::parse;
+use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
 use crate::statement_grammar::fold;
@@ -13,7 +15,6 @@ use catalog::definition::Column;
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::{Expr, cast};
 use datafusion::sql::sqlparser::ast::{self, SetExpr};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 /// Gives the untyped literals and the DEFAULTs of an INSERT's source what they mean in the columns that they go into.
@@ -71,7 +72,7 @@ pub(crate) fn cast_syntax(value: ast::Expr, sql_type: &SqlType) -> Result<ast::E
 
 /// The name of a type as syntax.
 pub(crate) fn parsed_type(text: &str) -> Result<ast::DataType, QueryError> {
-    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text);
+    let parser = Parser::new(&StatementDialect).try_with_sql(text);
     let data_type = parser.and_then(|mut parser| parser.parse_data_type());
     data_type.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
 }
@@ -99,10 +100,7 @@ fn is_untyped(value: &ast::Expr) -> bool {
 /// A column's default as syntax; NULL where there is none.
 pub(crate) fn default_of(column: &Column) -> Result<ast::Expr, QueryError> {
     let Some(text) = column.missing_value() else { return Ok(ast::Expr::value(ast::Value::Null)) };
-    let parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
-    let parsed = parser.and_then(|mut parser| parser.parse_expr());
-    let parsed = parsed.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
-    Ok(ast::Expr::Nested(Box::new(parsed)))
+    Ok(ast::Expr::Nested(Box::new(parse(&text)?)))
 }
 
 /// A planned value, whose field is `from`, in the column's type. The length of text is not checked here but with the rows.

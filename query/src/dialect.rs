@@ -85,19 +85,11 @@ impl Dialect for StatementDialect {
         in_list.then(|| {
             (0..first + 1).for_each(|_| parser.advance_token());
             parser.expect_token(&Token::LParen)?;
-            // What is no subquery alone is a list.
-            let subquery = parser.maybe_parse(|parser| {
-                let query = parser.parse_query()?;
-                if parser.peek_token_ref().token == Token::RParen {
-                    Ok(query)
-                } else {
-                    parser.expected_ref(")", parser.peek_token_ref())
-                }
-            })?;
             let expr = Box::new(expr.clone());
-            let found = match subquery {
-                Some(subquery) => Expr::InSubquery { expr, subquery, negated },
-                None => Expr::InList { expr, list: parser.parse_comma_separated(Parser::parse_expr)?, negated },
+            let found = if is_query_in_parentheses(parser) {
+                Expr::InSubquery { expr, subquery: parser.parse_query()?, negated }
+            } else {
+                Expr::InList { expr, list: parser.parse_comma_separated(Parser::parse_expr)?, negated }
             };
             parser.expect_token(&Token::RParen)?;
             Ok(found)
@@ -134,6 +126,36 @@ impl Dialect for StatementDialect {
         supports_comma_separated_trim
         supports_xml_expressions
         supports_comment_optimizer_hint
+    }
+}
+
+/// Whether a query in parentheses stands here and is no operand: what follows it goes on with the query or ends it. Trying it would
+/// parse everything inside twice, and so 2ⁿ times where such lists are nested.
+fn is_query_in_parentheses(parser: &Parser) -> bool {
+    use Keyword::{EXCEPT, FETCH, FOR, INTERSECT, LIMIT, OFFSET, ORDER, UNION};
+    let tokens = || (0..).map(|place| parser.peek_nth_token_no_skip(place).token);
+    let begun = tokens().find(|token| !matches!(token, Token::LParen | Token::Whitespace(_)));
+    let queries = [Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::TABLE];
+    if !begun.is_some_and(|token| matches!(token, Token::Word(word) if queries.contains(&word.keyword))) {
+        return false;
+    }
+    let mut open = 0_usize;
+    let closing = tokens().position(|token| {
+        match token {
+            Token::LParen => open += 1,
+            Token::RParen => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open == 0 || token == Token::EOF
+    });
+    let mut behind =
+        tokens().skip(closing.unwrap_or_default() + 1).skip_while(|token| matches!(token, Token::Whitespace(_)));
+    match behind.next() {
+        Some(Token::Word(word)) => {
+            matches!(word.keyword, EXCEPT | FETCH | FOR | INTERSECT | LIMIT | OFFSET | ORDER | UNION)
+        }
+        Some(Token::RParen | Token::EOF) | None => true,
+        Some(_) => false,
     }
 }
 

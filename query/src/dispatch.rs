@@ -7,6 +7,7 @@ use crate::execution::{compute, ready, stream};
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
 use crate::prepared::{Prepared, SqlPrepared};
+use crate::query_cache::{Question, is_repeatable};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
 use crate::session::Session;
 use crate::settings::SETTINGS;
@@ -246,24 +247,32 @@ async fn run_query(
     let mut query = query.clone();
     fill_values(&mut query, &prepared.parameters, parameters, &style)?;
     let statement = prepared.statement.clone();
+    let declared: Vec<_> = prepared.parameters.iter().cloned().map(Some).collect();
+    let question = Question::of(session, &statement, &declared, Some(parameters));
     let fresh = session.planning()?;
+    if let Some(known) = session.engine.query_cache.known(question.as_ref(), &fresh) {
+        return Ok((known.columns.clone(), ready(known.rows.clone())));
+    }
     let (planning, plan) = match prepared.take_plan(session, &fresh) {
         Some((planning, plan)) => (planning, Some(plan)),
         None => (fresh, None),
     };
     let over = Arc::clone(&planning);
     let owned = statement.clone();
-    let (columns, physical) = compute(&session.engine, &session.token, async move {
+    let may_keep = question.is_some();
+    let (columns, repeatable, physical) = compute(&session.engine, &session.token, async move {
         let plan = match plan {
             Some(plan) => plan,
             None => over.query_plan(&query, &types, Some(&owned))?,
         };
         let columns = result_columns(&plan, &over.snapshot)?;
         let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
-        Ok((columns, over.physical_plan(&plan, Some(&owned)).await?))
+        let repeatable = may_keep && is_repeatable(&plan).map_err(|error| translate(error, Some(&owned)))?;
+        Ok((columns, repeatable, over.physical_plan(&plan, Some(&owned)).await?))
     })
     .await?;
     let rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement));
+    let rows = session.engine.query_cache.keep_rows(question, (&planning, repeatable), &columns, rows);
     Ok((columns, rows))
 }
 

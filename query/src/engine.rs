@@ -17,6 +17,7 @@ use crate::keys::index::KeyIndexes;
 use crate::notifications::{Channels, watch_views};
 use crate::null_calls::NullCalls;
 use crate::operators::call::Procedures;
+use crate::query_cache::QueryCache;
 use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
 use crate::session::Session;
@@ -45,11 +46,11 @@ use tokio_util::sync::CancellationToken;
 
 /// The one database.
 pub const DATABASE: &str = "meridian";
-/// Stack of the computing threads; deep plans need it.
-pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
-/// What must be left of a stack where a tree is walked, and how much is added where it is not.
-const STACK_LEFT_BYTES: usize = 2 * 1024 * 1024;
-const STACK_ADDED_BYTES: usize = 16 * 1024 * 1024;
+/// Stack of the threads that plan and compute. Walks over a chain of as many operators as are accepted need it, in a debug build too;
+/// memory that is never touched costs nothing.
+pub const STACK_BYTES: usize = 64 * 1024 * 1024;
+/// What must be left of a stack where a tree is walked by what can add to it, for the walks that cannot.
+const STACK_LEFT_BYTES: usize = STACK_BYTES / 2;
 /// The share of the machine's memory that queries may use when nothing is said.
 const MEMORY_SHARE: f64 = 0.5;
 const BATCH_ROWS: usize = 8192;
@@ -122,6 +123,7 @@ pub struct Engine {
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
     pub(crate) kept_states: KeptStates,
+    pub(crate) query_cache: Arc<QueryCache>,
     pub(crate) sequences: Sequences,
     pub(crate) rules: KnownRules,
     pub(crate) keys: KeyIndexes,
@@ -152,7 +154,7 @@ impl Engine {
     /// Opens or creates the database in the data directory and starts its background work.
     pub async fn open(config: EngineConfig) -> Result<(Arc<Self>, RecoveryReport), OpenError> {
         recursive::set_minimum_stack_size(STACK_LEFT_BYTES);
-        recursive::set_stack_allocation_size(STACK_ADDED_BYTES);
+        recursive::set_stack_allocation_size(STACK_BYTES);
         let copy_dir = config.copy_dir.as_deref().map(std::path::Path::canonicalize).transpose();
         let copy_dir = copy_dir.map_err(|error| OpenError::CopyDir(error.to_string()))?;
         let data_dir = config.data_dir.clone();
@@ -171,6 +173,7 @@ impl Engine {
             store,
             programs: Programs::default(),
             kept_states: KeptStates::default(),
+            query_cache: Arc::default(),
             sequences: Sequences::default(),
             rules: KnownRules::default(),
             registry: Registry::default(),

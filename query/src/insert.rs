@@ -4,6 +4,7 @@
 //! plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
 
 use crate::assignment::{assigned, default_value, is_default, type_source};
+use crate::bound_expressions::parse;
 use crate::column_defaults::{DefaultValue, is_computed};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -447,10 +448,7 @@ fn reads_numbers(sql_type: &SqlType, text: &str) -> bool {
 
 /// The text of a default that is a constant; `None` inside for NULL.
 pub(crate) fn constant_default(text: &str) -> Option<Option<String>> {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::parser::Parser;
-    let expression = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()?;
-    constant_text(&expression)
+    constant_text(&parse(text).ok()?)
 }
 
 fn constant_text(expression: &ast::Expr) -> Option<Option<String>> {

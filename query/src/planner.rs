@@ -13,6 +13,7 @@ use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionFacts;
+use crate::kept_order::volatile_last;
 use crate::merged_joins::{self, MergePlanner, Merges};
 use crate::operators::averaged_sums::lower_averaged_sums;
 use crate::operators::call::{Places, SiteKind};
@@ -28,6 +29,7 @@ use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::Parameters;
 use crate::planning_state::PlanningState;
 use crate::precedence::mend_precedence;
+use crate::query_cache::Dependencies;
 use crate::query_places::refined;
 use crate::response::ResultColumn;
 use crate::scan::ScanLog;
@@ -86,6 +88,8 @@ pub(crate) struct Planning {
     pub snapshot: Arc<Snapshot>,
     pub log: Arc<ScanLog>,
     reads: Reads,
+    /// What the plan is made from.
+    dependencies: Arc<Mutex<Dependencies>>,
     pub facts: Arc<SessionFacts>,
     pub system: Arc<SystemSource>,
     sources: Sources,
@@ -125,6 +129,7 @@ impl Planning {
             snapshot,
             log: Arc::default(),
             reads: Reads::default(),
+            dependencies: Arc::default(),
             facts,
             system,
             sources: Sources::Rows,
@@ -153,7 +158,8 @@ impl Planning {
         let (engine, snapshot) = (Arc::clone(&self.engine), Arc::clone(&self.snapshot));
         let same = Self::new(engine, self.state.clone(), snapshot, Arc::clone(&self.facts), Arc::clone(&self.system));
         let (log, reads, pasts) = (Arc::clone(&self.log), Arc::clone(&self.reads), Arc::clone(&self.pasts));
-        Self { log, reads, pasts, sources, committed: self.committed, ..same }
+        let dependencies = Arc::clone(&self.dependencies);
+        Self { log, reads, dependencies, pasts, sources, committed: self.committed, ..same }
     }
 
     /// The same for a transaction, which is told what is read.
@@ -168,6 +174,21 @@ impl Planning {
             Some(Relation::Table(_)) => drop(self.reads.lock().insert(id)),
             Some(Relation::Sequence(_)) | None => {}
         }
+    }
+
+    /// Notes that the plan is made from a relation.
+    pub(super) fn depend_on(&self, id: ObjectId) {
+        self.dependencies.lock().add(&self.snapshot, id);
+    }
+
+    /// Notes that the plan is made from what is no relation of the snapshot.
+    pub(crate) fn depend_on_others(&self) {
+        self.dependencies.lock().add_others();
+    }
+
+    /// What plans were made from so far.
+    pub(crate) fn dependencies(&self) -> Dependencies {
+        self.dependencies.lock().clone()
     }
 
     /// Notes what was read by a plan that another planning made.
@@ -355,6 +376,7 @@ impl Planning {
             .and_then(compare_zeros)
             .and_then(compute_keys)
             .and_then(decorrelate)
+            .and_then(volatile_last)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
         let plan = plan.map_err(|error| translate(error, statement))?;
         // Coercion settles the types of CASE, UNION and the like, which the result's columns must show.

@@ -7,6 +7,7 @@ use crate::operators::casts::CastContext;
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
 use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, result_columns};
+use crate::query_cache::Question;
 use crate::response::{ParameterValue, Response, ResultColumn};
 use crate::row_inserts::KnownRowInsert;
 use crate::session::Session;
@@ -79,7 +80,13 @@ impl Prepared {
         };
         match &statement.kind {
             StatementKind::Query(query) => {
+                let question = Question::of(session, statement, declared, None);
                 let planning = session.planning()?;
+                if let Some(known) = session.engine.query_cache.known(question.as_ref(), &planning) {
+                    prepared.parameters.clone_from(&known.parameters);
+                    prepared.columns = Some(known.columns.clone());
+                    return Ok(prepared);
+                }
                 let for_each_value = reads_parameters(query);
                 let (query, owned, declared) = (query.clone(), statement.clone(), declared.to_vec());
                 let over = Arc::clone(&planning);
@@ -91,11 +98,15 @@ impl Prepared {
                 })
                 .await?;
                 prepared.parameters = parameters;
-                prepared.columns = Some(result_columns(&plan, &planning.snapshot)?);
+                let columns = result_columns(&plan, &planning.snapshot)?;
                 // A transaction's own changes have no number yet that another commit could not take.
                 let own = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
-                let planned = Planned { statement: prepared.id, planning, plan, at: Instant::now() };
                 let depends = for_each_value || prepared.parameters.iter().any(has_free_digits);
+                if let Some(question) = question.filter(|_| !depends) {
+                    session.engine.query_cache.keep_columns(question, &planning, &prepared.parameters, &columns);
+                }
+                prepared.columns = Some(columns);
+                let planned = Planned { statement: prepared.id, planning, plan, at: Instant::now() };
                 session.planned = (!own && !depends).then_some(planned);
             }
             StatementKind::Insert(insert, overriding) => {

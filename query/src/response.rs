@@ -23,7 +23,7 @@ pub struct ResultColumn {
 }
 
 /// A wire format of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     Text,
     Binary,

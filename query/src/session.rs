@@ -388,12 +388,8 @@ impl Session {
         let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
         for op in &change.ops {
             // A definition that was undone may have had the same version, and numbers taken of it.
-            if let Op::AlterSequence { definition, .. } = op {
-                let undone = (definition.id, definition.version);
-                transaction.numbers().lock().remove(&undone);
-                if let Some(space) = &self.temporary {
-                    space.numbers.lock().remove(&undone);
-                }
+            if let (Op::AlterSequence { definition, .. }, Some(space)) = (op, &self.temporary) {
+                space.numbers.lock().remove(&(definition.id, definition.version));
             }
         }
         transaction.add(change)

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionSettings;
+use crate::query_cache::QUERY_CACHE;
 use crate::statement::Isolation;
 use crate::types::{ByteaOutput, OutputStyle, Zone};
 use parking_lot::Mutex;
@@ -80,6 +81,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("max_identifier_length", "63", Kind::Fixed, "The longest name."),
     setting("max_index_keys", "32", Kind::Fixed, "Accepted for compatibility."),
     setting("meridian.history_retention", "1d", Kind::Fixed, "How far back FOR SYSTEM_TIME AS OF can read."),
+    setting(QUERY_CACHE, "on", Kind::Bool, "Whether answers are kept until what they were computed from changes."),
     setting("row_security", "on", Kind::Bool, "Accepted for compatibility."),
     setting("search_path", "\"$user\", public", Kind::Text, "Where unqualified names are looked up."),
     setting("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),
@@ -157,6 +159,12 @@ impl Settings {
         SETTINGS.iter().map(|setting| (setting, self.get(setting.name).unwrap_or_default())).collect()
     }
 
+    /// The values that differ from the defaults; `None` while some are for one transaction only.
+    pub(crate) fn shared_values(&self) -> Option<Arc<BTreeMap<String, String>>> {
+        let values = self.0.lock();
+        values.local.is_empty().then(|| Arc::clone(&values.values))
+    }
+
     /// What each statement asks for.
     pub(crate) fn often(&self) -> Often {
         let mut values = self.0.lock();
@@ -192,6 +200,8 @@ pub(crate) struct Often {
     pub isolation: Isolation,
     /// Whether new transactions only read.
     pub read_only: bool,
+    /// Whether answers that were given before are given again.
+    pub query_cache: bool,
 }
 
 impl SessionSettings for Settings {
@@ -297,6 +307,7 @@ impl Values {
             statement_timeout_ms: duration_ms(&text("statement_timeout")).filter(|milliseconds| *milliseconds > 0),
             isolation: Isolation::named(&text("default_transaction_isolation")),
             read_only: text("default_transaction_read_only") == "on",
+            query_cache: text(QUERY_CACHE) == "on",
         }
     }
 

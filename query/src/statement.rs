@@ -8,13 +8,14 @@ use crate::copy_format::{CopyStatement, parse_copy};
 use crate::declared_partitions::PartitionMethod;
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
+use crate::long_chains::{balance, refuse_long_chains};
 use crate::merge::Merge;
 use crate::modify::Modification;
 use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
 use crate::statement_grammar::altering::Alteration;
 use crate::statement_grammar::deriving::{CreateTableAs, Like};
-use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use std::sync::Arc;
@@ -381,6 +382,7 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, QueryError> {
     let mut statements = Vec::new();
     for piece in split(&tokens) {
         if piece.iter().any(|token| !is_blank(&token.token)) {
+            refuse_long_chains(&source, piece)?;
             statements.push(parse_piece(&source, piece)?);
         }
     }
@@ -400,16 +402,20 @@ pub(crate) fn parse_piece(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result
     Ok(Statement { source: Arc::clone(source), range: start..end.max(start), kind })
 }
 
+/// A parser that nesting cannot take beyond its stack.
+pub(crate) fn statement_parser<'a>(dialect: &'a StatementDialect, tokens: &[TokenWithSpan]) -> Parser<'a> {
+    Parser::new(dialect).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens.to_vec())
+}
+
 /// Runs sqlparser over tokens of `source` and insists that it uses all of them.
-pub(crate) fn parse_with<T>(
+pub(crate) fn parse_with<T: VisitMut>(
     source: &str,
     tokens: &[TokenWithSpan],
     body: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
 ) -> Result<T, QueryError> {
-    let dialect = StatementDialect;
-    let mut parser =
-        Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH_MAX).with_tokens_with_locations(tokens.to_vec());
-    let parsed = body(&mut parser).map_err(|error| syntax_error(source, error))?;
+    let mut parser = statement_parser(&StatementDialect, tokens);
+    let mut parsed = body(&mut parser).map_err(|error| syntax_error(source, error))?;
+    balance(&mut parsed);
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(near(source, &rest));

@@ -11,7 +11,7 @@ use crate::statement::{
     CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Overriding,
     StatementKind, is_blank, near, parse_piece, parse_with,
 };
-use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast};
+use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast, VisitMut};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use deriving::{create_from, take_into};
@@ -155,7 +155,7 @@ impl Words<'_> {
         &self.tokens[self.next.min(self.tokens.len())..]
     }
 
-    fn parse_rest<T>(
+    fn parse_rest<T: VisitMut>(
         &mut self,
         body: impl FnOnce(&mut Parser<'_>) -> Result<T, datafusion::sql::sqlparser::parser::ParserError>,
     ) -> Result<T, QueryError> {

@@ -141,6 +141,7 @@ impl SystemSource {
             view_classes: self.view_classes(snapshot),
             view_folds: self.engine.background.folds().all(),
             tasks: self.tasks(),
+            query_cache: self.engine.query_cache.counts(),
             sequence_values: self.sequence_values(snapshot),
             prepared: self.prepared.clone(),
             cursors: self.cursors.clone(),

@@ -300,6 +300,8 @@ impl Transaction {
         self.change.ops.truncate(savepoint.ops);
         self.change.staged.truncate(savepoint.staged);
         self.keys.truncate(savepoint.keys);
+        let defined: BTreeSet<_> = self.change.ops.iter().filter_map(defined_sequence).collect();
+        self.numbers.lock().retain(|of, _| defined.contains(of));
         let announced = savepoint.announced;
         self.savepoints.truncate(position + 1);
         self.inline_bytes = inline_bytes(&self.change.ops);
@@ -457,4 +459,14 @@ fn inline_bytes(ops: &[Op]) -> usize {
         _ => None,
     });
     recent.sum()
+}
+
+/// The sequence that an operation defines, and the version: numbers of it are the transaction's own until it is committed.
+fn defined_sequence(op: &Op) -> Option<(ObjectId, u32)> {
+    match op {
+        Op::CreateSequence(definition) | Op::AlterSequence { definition, .. } => {
+            Some((definition.id, definition.version))
+        }
+        _ => None,
+    }
 }

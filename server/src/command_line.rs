@@ -14,8 +14,6 @@ use tokio::sync::oneshot;
 
 /// Threads for sockets. Statements run on the engine's own threads.
 const WIRE_THREADS: usize = 2;
-/// Parsing and planning a deeply nested statement needs more than the default.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,7 +96,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WIRE_THREADS)
-        .thread_stack_size(STACK_BYTES)
+        .thread_stack_size(query::STACK_BYTES)
         .thread_name("meridian-wire")
         .enable_all()
         .build()

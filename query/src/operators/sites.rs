@@ -647,8 +647,7 @@ fn positional_interval(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
     let mut parts: Vec<Option<Expr>> = vec![None; INTERVAL_PARTS.len()];
     for (position, argument) in arguments.iter().enumerate() {
         let (position, value) = match argument {
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
-            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } if name.quote_style != Some('\'') => {
                 (INTERVAL_PARTS.iter().position(|part| *part == fold(name))?, value)
             }
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (position, value),

@@ -62,6 +62,7 @@ pub use values::{Value, array_from_text, to_array};
 
 use crate::background_tasks::{TaskKey, TaskState};
 use crate::copy_progress::CopyProgressRow;
+use crate::query_cache::CacheCounts;
 use crate::view_folds::FoldRecord;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -85,6 +86,7 @@ pub struct CatalogContext {
     pub view_classes: Vec<ViewClassRow>,
     pub view_folds: Vec<FoldRecord>,
     pub tasks: Vec<(TaskKey, TaskState)>,
+    pub query_cache: CacheCounts,
     /// How far each sequence has come, where it has given a number.
     pub sequence_values: BTreeMap<ObjectId, i64>,
     pub prepared: Vec<PreparedRow>,
@@ -108,6 +110,7 @@ impl CatalogContext {
             view_classes: Vec::new(),
             view_folds: Vec::new(),
             tasks: Vec::new(),
+            query_cache: CacheCounts::default(),
             sequence_values: BTreeMap::new(),
             prepared: Vec::new(),
             cursors: Vec::new(),

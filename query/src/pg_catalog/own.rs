@@ -23,7 +23,7 @@ const NAME: SqlType = SqlType::Name;
 type Columns = &'static [(&'static str, SqlType)];
 
 /// Names and columns. New relations go to the end, so that OIDs stay.
-const RELATIONS: [(&str, Columns); 8] = [
+const RELATIONS: [(&str, Columns); 9] = [
     (
         "views",
         &[
@@ -135,6 +135,7 @@ const RELATIONS: [(&str, Columns); 8] = [
             ("last_error", TEXT),
         ],
     ),
+    ("query_cache", &[("answers", BIGINT), ("bytes", BIGINT), ("hits", BIGINT), ("misses", BIGINT)]),
 ];
 
 pub(super) fn relation_oids() -> impl Iterator<Item = (&'static str, i64)> {
@@ -189,6 +190,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "loads" => push_loads,
         "view_folds" => push_view_folds,
         "background" => push_background,
+        "query_cache" => push_query_cache,
         _ => return None,
     })
 }
@@ -270,6 +272,17 @@ fn push_background(context: &CatalogContext, rows: &mut Rows) {
             ("last_error", state.last_error.into()),
         ]);
     }
+}
+
+/// One row. A question that may be answered from the cache is a hit or a miss.
+fn push_query_cache(context: &CatalogContext, rows: &mut Rows) {
+    let counts = context.query_cache;
+    rows.push([
+        ("answers", counts.answers.into()),
+        ("bytes", counts.bytes.into()),
+        ("hits", counts.hits.into()),
+        ("misses", counts.misses.into()),
+    ]);
 }
 
 /// What is there to be done, and how many rows it is about.

@@ -1,6 +1,7 @@
 //! What DataFusion asks of a [`Planning`]: functions, types, options and the sources behind names.
 
 use super::Planning;
+use crate::bound_expressions::volatility;
 use crate::domains::cast_function;
 use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
 use crate::functions::series::GENERATE_SERIES;
@@ -22,7 +23,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, Volatility, WindowUDF};
 use std::sync::Arc;
 
 impl ContextProvider for Planning {
@@ -35,6 +36,7 @@ impl ContextProvider for Planning {
             if self.needs_no_rows() {
                 return Ok(Arc::new(LogicalTableSource::new(view_verification::schema())));
             }
+            self.depend_on_others();
             let plan = self.nested(|| match self.constants(args)?.first() {
                 Some((argument, _)) => view_verification::plan(self, argument),
                 None => view_verification::plan(self, &ScalarValue::Null),
@@ -159,6 +161,9 @@ impl Planning {
         )?;
         let values = expressions.into_iter().map(|expression| {
             let lowered = lower_expression(expression, self.procedures(), &context)?;
+            if volatility(&lowered) != Volatility::Immutable {
+                self.depend_on_others();
+            }
             let known = types_of(std::slice::from_ref(&lowered))?.remove(0);
             let value = self.state.create_physical_expr(lowered, &schema)?.evaluate(&no_columns)?;
             Ok((ScalarValue::try_from_array(&value.into_array(1)?, 0)?, known))

@@ -127,6 +127,7 @@ impl Planning {
 
     /// A relation as it was after a commit.
     fn past_source(&self, schema: Option<&str>, name: &str, seq: &str) -> Result<Arc<dyn TableSource>> {
+        self.depend_on_others();
         let past = seq.parse().ok().and_then(|seq| self.pasts.lock().get(&CommitSeq(seq)).cloned());
         let past = past.ok_or_else(|| external(self.no_relation(name)))?;
         let reference = TableReference::partial(schema.unwrap_or("public"), name);
@@ -137,6 +138,7 @@ impl Planning {
         if self.needs_no_rows() {
             return Ok(Arc::new(LogicalTableSource::new(relation.schema())));
         }
+        self.depend_on_others();
         let batch = relation.batch(self.system.context(&self.snapshot));
         Ok(provider_as_source(Arc::new(MemTable::try_new(relation.schema(), vec![vec![batch]])?)))
     }
@@ -147,12 +149,14 @@ impl Planning {
             return Arc::new(LogicalTableSource::new(definition.schema()));
         }
         self.note_read(definition.id);
+        self.depend_on(definition.id);
         self.rows_source(&definition.name.name, RowSet::of_table(version, Extra::None))
     }
 
     /// The rows of a table with their places.
     pub(crate) fn places_source(&self, version: &TableVersion) -> Arc<dyn TableSource> {
         self.note_read(version.definition.id);
+        self.depend_on_others();
         self.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place))
     }
 
@@ -177,6 +181,7 @@ impl Planning {
             return Err(external(temporary::outdated(&view.definition.name)));
         }
         self.note_read(view.definition.id);
+        self.depend_on(view.definition.id);
         let plan = self.nested(|| view_reading::read_plan(self, view))?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
     }
@@ -188,6 +193,7 @@ impl Planning {
         if self.needs_no_rows() {
             return Ok(Arc::new(LogicalTableSource::new(schema)));
         }
+        self.depend_on_others();
         let value = self.facts.sequences.value(sequence.definition.id);
         let (value, reserved) = value.unwrap_or((sequence.value, 0));
         let columns: Vec<ArrayRef> = vec![

@@ -53,6 +53,7 @@ pub(super) fn columns_of_base(
         }
     };
     let known = context.planning.object_name(name)?;
+    context.planning.depend_on_others();
     let columns = match context.planning.snapshot.relation(&known) {
         Some(Relation::Table(table)) => &table.definition.columns,
         Some(Relation::View(view)) => &view.definition.columns,

@@ -24,15 +24,14 @@
 //! are names again.
 
 use super::typed_literals;
+use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
 use crate::functions::variadic::VARIADIC;
 use crate::pg_catalog::is_known_collation;
-use crate::statement::{near, position_of, syntax_error};
+use crate::statement::{near, position_of, statement_parser, syntax_error};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 /// The call around the count of FETCH FIRST … WITH TIES.
@@ -263,8 +262,7 @@ fn system_time(tokens: &mut Vec<TokenWithSpan>, index: usize, source: &str) -> R
         return Err(error.position(position_of(source, tokens[index].span.start)));
     }
     let start = index + 4;
-    let (dialect, rest) = (PostgreSqlDialect {}, tokens[start..].to_vec());
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(rest);
+    let mut parser = statement_parser(&StatementDialect, &tokens[start..]);
     if let Err(error) = parser.parse_expr() {
         return Err(syntax_error(source, error));
     }

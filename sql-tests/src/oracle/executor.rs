@@ -219,6 +219,13 @@ pub(crate) struct Executor {
     thorough: bool,
 }
 
+/// A session that computes each answer, so that folds between two equal questions are checked too.
+async fn computing(server: &Meridian) -> Result<Session> {
+    let session = Session::connect(server.address()).await?;
+    session.run("SET meridian.query_cache = off").await.context("the query cache cannot be switched off")?;
+    Ok(session)
+}
+
 impl Executor {
     /// A `thorough` one is slower and misses nothing that a shorter history shows; the other takes turns where sessions see the same.
     pub(crate) async fn start(data_dir: &Path, postgres: Option<&str>, thorough: bool) -> Result<Self> {
@@ -228,9 +235,9 @@ impl Executor {
             None => None,
         };
         Ok(Self {
-            writing: Session::connect(server.address()).await?,
+            writing: computing(&server).await?,
             second: Session::connect(server.address()).await?,
-            older: Session::connect(server.address()).await?,
+            older: computing(&server).await?,
             server: Some(server),
             mirror,
             state: State::default(),
@@ -284,9 +291,9 @@ impl Executor {
                 server.stop()?
             }
             let server = Meridian::start(&data_dir)?;
-            self.writing = Session::connect(server.address()).await?;
+            self.writing = computing(&server).await?;
             self.second = Session::connect(server.address()).await?;
-            self.older = Session::connect(server.address()).await?;
+            self.older = computing(&server).await?;
             self.server = Some(server);
             Ok(())
         };

@@ -1,0 +1,199 @@
+//! Statements with thousands of operators in a row, which programs write: `id = 1 OR id = 2 OR …`, `a || b || …`.
+//!
+//! The tree of such a chain is as deep as the chain is long, and every walk over it takes a stack as deep. AND and OR may be grouped
+//! in any way, so their chains become balanced trees:
+//!
+//!     ((a OR b) OR c) OR d   ──▶   (a OR b) OR (c OR d)
+//!
+//! Other operators keep their order, and a chain of more than [`OPERATORS_MAX`] is refused, as PostgreSQL refuses those that are too
+//! deep for its stack.
+
+use crate::error::{ErrorKind, QueryError};
+use crate::statement::{is_blank, position_of};
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use std::ops::ControlFlow;
+
+/// As many operators may follow each other without a comma or a word of SQL between them.
+const OPERATORS_MAX: usize = 500;
+/// As many calls with a syntax of their own may be nested. sqlparser reads what is wrong inside of one twice.
+const RETRIED_MAX: usize = 16;
+/// As many NOTs or signs may follow each other, fewer than the parser follows.
+const PREFIXES_MAX: usize = 150;
+/// As many relations may be united or joined one after the other.
+const RELATIONS_MAX: usize = 1000;
+/// Chains of AND and OR up to this length stay as they were written.
+const TALL_MIN: usize = 64;
+
+/// Refuses a statement with a chain that is too long.
+///
+/// # Errors
+/// [`ErrorKind::StatementTooComplex`], at the operator that is too much.
+pub(crate) fn refuse_long_chains(source: &str, tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+    let mut open: Vec<Chain> = vec![Chain::default()];
+    let mut before = &Token::EOF;
+    for token in tokens.iter().filter(|token| !is_blank(&token.token)) {
+        match &token.token {
+            Token::LParen | Token::LBracket => {
+                let around = open.last().map_or(0, |chain| chain.retried);
+                open.push(Chain { retried: around + retries(before), ..Chain::default() });
+            }
+            Token::RParen | Token::RBracket if open.len() > 1 => drop(open.pop()),
+            found => open.last_mut().expect("the statement itself is open").take(found),
+        }
+        before = &token.token;
+        if open.last().is_some_and(Chain::is_too_long) {
+            return Err(QueryError::new(ErrorKind::StatementTooComplex, "stack depth limit exceeded")
+                .position(position_of(source, token.span.start))
+                .hint("Split the expression into smaller ones."));
+        }
+    }
+    Ok(())
+}
+
+/// What was met between two parentheses.
+#[derive(Default)]
+struct Chain {
+    operators: usize,
+    relations: usize,
+    /// NOTs and operators in a row.
+    prefixes: usize,
+    /// Calls around it that may be read twice.
+    retried: usize,
+}
+
+impl Chain {
+    fn take(&mut self, token: &Token) {
+        let negates = matches!(token, Token::Word(word) if word.keyword == Keyword::NOT);
+        self.prefixes = if negates || is_operator(token) { self.prefixes + 1 } else { 0 };
+        match token {
+            Token::Word(word) => match word.keyword {
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => {
+                    self.relations += 1;
+                    self.operators = 0;
+                }
+                Keyword::NoKeyword => {}
+                keyword if ends_operand(keyword) => self.operators = 0,
+                _ => {}
+            },
+            Token::Comma | Token::SemiColon => self.operators = 0,
+            token if is_operator(token) => self.operators += 1,
+            _ => {}
+        }
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.operators > OPERATORS_MAX
+            || self.relations > RELATIONS_MAX
+            || self.retried > RETRIED_MAX
+            || self.prefixes > PREFIXES_MAX
+    }
+}
+
+/// How often more than once the arguments of a call may be read.
+fn retries(name: &Token) -> usize {
+    match name {
+        Token::Word(word) => match word.keyword {
+            Keyword::POSITION => 2,
+            Keyword::CAST | Keyword::EXTRACT | Keyword::SUBSTRING | Keyword::OVERLAY => 1,
+            Keyword::CEIL | Keyword::FLOOR => 1,
+            _ => 0,
+        },
+        _ => 0,
+    }
+}
+
+/// Words between the operands of which no other operator reaches.
+fn ends_operand(keyword: Keyword) -> bool {
+    use Keyword::{AND, AS, BY, CASE, ELSE, END, FROM, HAVING, OR, SELECT, SET, THEN, VALUES, WHEN, WHERE};
+    matches!(
+        keyword,
+        AND | AS | BY | CASE | ELSE | END | FROM | HAVING | OR | SELECT | SET | THEN | VALUES | WHEN | WHERE
+    )
+}
+
+fn is_operator(token: &Token) -> bool {
+    !matches!(
+        token,
+        Token::Word(_)
+            | Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::NationalStringLiteral(_)
+            | Token::HexStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::SingleQuotedByteStringLiteral(_)
+            | Token::Placeholder(_)
+            | Token::Period
+            | Token::Colon
+            | Token::RParen
+            | Token::RBracket
+            | Token::EOF
+    )
+}
+
+/// Balances the long chains of AND and OR in a tree.
+pub(crate) fn balance<T: VisitMut>(node: &mut T) {
+    let _ = node.visit(&mut Balancer);
+}
+
+struct Balancer;
+
+impl VisitorMut for Balancer {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } = expression {
+            let op = op.clone();
+            if chain_length(expression, &op) >= TALL_MIN {
+                let operands = operands_of(std::mem::replace(expression, Expr::Wildcard(AttachedToken::empty())), &op);
+                *expression = balanced(operands, &op);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn chain_length(expression: &Expr, of: &BinaryOperator) -> usize {
+    let mut length = 1;
+    let mut rest = expression;
+    while let Expr::BinaryOp { left, op, .. } = rest
+        && op == of
+    {
+        rest = left;
+        length += 1;
+    }
+    length
+}
+
+/// The operands of a chain that leans to the left, in their order.
+fn operands_of(expression: Expr, of: &BinaryOperator) -> Vec<Expr> {
+    let mut operands = Vec::new();
+    let mut rest = expression;
+    loop {
+        match rest {
+            Expr::BinaryOp { left, op, right } if op == *of => {
+                operands.push(*right);
+                rest = *left;
+            }
+            first => {
+                operands.push(first);
+                operands.reverse();
+                return operands;
+            }
+        }
+    }
+}
+
+fn balanced(mut operands: Vec<Expr>, op: &BinaryOperator) -> Expr {
+    let right = operands.split_off(operands.len().div_ceil(2));
+    if right.is_empty() {
+        return operands.pop().expect("a chain has operands");
+    }
+    let (left, right) = (balanced(operands, op), balanced(right, op));
+    Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) }
+}
