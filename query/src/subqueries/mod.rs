@@ -13,6 +13,7 @@
 //!     row.rs         S of one row by its shape: expressions over P
 //!     attach.rs      S as a value: scalar, EXISTS                                   quantified.rs: IN, ANY, ALL
 //!     places.rs      where S stands: WHERE, the select list, GROUP BY, VALUES …     join_conditions.rs, lateral.rs
+//!     outer_aggregates.rs    (SELECT sum(x)) of outer x
 //!     syntax.rs      what has to be done before there is a plan
 //! ```
 //!
@@ -24,6 +25,7 @@ mod combinations;
 mod groups;
 mod join_conditions;
 mod lateral;
+mod outer_aggregates;
 mod passing;
 mod places;
 mod pull;
@@ -54,7 +56,9 @@ pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
     if !has_subquery(&plan)? {
         return Ok(plan);
     }
-    let plan = Unnesting { names: Names::default() }.plan(plan, 0)?;
+    let mut names = Names::default();
+    let plan = outer_aggregates::in_their_queries(plan, &mut names)?;
+    let plan = Unnesting { names }.plan(plan, 0)?;
     match outer_columns(&plan).first() {
         None => Ok(plan),
         Some(column) => Err(external(QueryError::new(
@@ -162,14 +166,11 @@ fn is_of_rows(function: &AggregateUDF) -> bool {
     function.aliases().iter().any(|alias| alias == ARRAY_OF_ROWS)
 }
 
-/// An aggregate of nothing but outer columns is the outer query's in PostgreSQL.
+/// What [`outer_aggregates`] left: aggregates of the columns of a query further out, or of one that has them in WHERE.
 fn refuse_outer_aggregates(aggregate: &Aggregate) -> Result<()> {
-    for expr in &aggregate.aggr_expr {
-        let is_of_rows = matches!(expr, Expr::AggregateFunction(call) if is_of_rows(&call.func));
-        if expr.contains_outer() && !expr.any_column_refs() && !is_of_rows {
-            let what = "an aggregate of an outer query's columns in a subquery";
-            return Err(external(QueryError::unsupported(what)));
-        }
+    if aggregate.aggr_expr.iter().any(outer_aggregates::is_of_outer_columns) {
+        let what = "an aggregate of an outer query's columns in a subquery";
+        return Err(external(QueryError::unsupported(what)));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuant
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, Filter, Projection, Sort, Values};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Case, Expr, LogicalPlan, Operator, SortExpr, cast, lit};
+use datafusion::logical_expr::{Case, Expr, GroupingSet, LogicalPlan, Operator, SortExpr, cast, lit};
 use std::sync::Arc;
 
 /// Whether an expression has a subquery that must go.
@@ -29,8 +29,12 @@ pub(super) fn in_expressions(node: LogicalPlan, names: &mut Names) -> Result<Log
     let preserver = NamePreserver::new(&node);
     let mut rewritten = Vec::with_capacity(exprs.len());
     for expr in exprs {
+        if let Expr::GroupingSet(sets) = expr {
+            rewritten.push(Expr::GroupingSet(in_sets(sets, &mut attachment)?));
+            continue;
+        }
         let name = preserver.save(&expr);
-        let expr = with_computed_keys(expr, &mut attachment)?;
+        let expr = in_grouping(with_computed_keys(expr, &mut attachment)?, &mut attachment)?;
         rewritten.push(name.restore(attachment.replace(expr)?));
     }
     let plan = attachment.plan;
@@ -47,6 +51,39 @@ pub(super) fn in_expressions(node: LogicalPlan, names: &mut Names) -> Result<Log
         }
         node => node.with_new_exprs(rewritten, vec![plan]),
     }
+}
+
+/// What sets group by keeps its name, under which other nodes mean it.
+fn in_sets(sets: GroupingSet, attachment: &mut Attachment<'_>) -> Result<GroupingSet> {
+    let mut replaced = |items: Vec<Expr>| named_as_before(items, attachment);
+    Ok(match sets {
+        GroupingSet::Rollup(items) => GroupingSet::Rollup(replaced(items)?),
+        GroupingSet::Cube(items) => GroupingSet::Cube(replaced(items)?),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(replaced).collect::<Result<_>>()?)
+        }
+    })
+}
+
+fn named_as_before(items: Vec<Expr>, attachment: &mut Attachment<'_>) -> Result<Vec<Expr>> {
+    let items = items.into_iter().map(|item| {
+        let name = item.schema_name().to_string();
+        let value = attachment.replace(item)?;
+        Ok(if value.schema_name().to_string() == name { value } else { value.alias(name) })
+    });
+    items.collect()
+}
+
+/// `grouping(x)` names what is grouped by as the sets do.
+fn in_grouping(expr: Expr, attachment: &mut Attachment<'_>) -> Result<Expr> {
+    let renamed = expr.transform_down(|part| match part {
+        Expr::AggregateFunction(mut call) if call.func.name() == "grouping" => {
+            call.params.args = named_as_before(call.params.args, attachment)?;
+            Ok(Transformed::yes(Expr::AggregateFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(renamed.data)
 }
 
 /// A window's keys that depend on subqueries are columns: DataFusion does not see every expression as sorted that it
