@@ -24,6 +24,7 @@ use crate::returning::{Extra, Returning, respond, select, target_factor, with_ex
 use crate::row_rules::RowRules;
 use crate::scan::{PART, ROW};
 use crate::session::Session;
+use crate::standard_spellings::assignments::{assigned_item, name_column, set_document};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
@@ -315,7 +316,24 @@ pub(crate) fn new_values(
             if !is_default(&value) {
                 refuse_update(&table.columns[position])?;
             }
-            if set.insert(position, value).is_some() {
+            let mut value = value;
+            let before = set.remove(&position);
+            let is_other = match assigned_item(&mut value) {
+                Some((item, new)) => {
+                    let target = &table.columns[position];
+                    refuse_subscript(target).map_err(|error| error.position(statement.place_of(column.span)))?;
+                    type_value(new, target)?;
+                    let old =
+                        || ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', &target.name)]);
+                    let is_other = before.as_ref().is_some_and(|before| assigned_item(&mut before.clone()).is_none());
+                    set_document(item, before.unwrap_or_else(old));
+                    name_column(&mut value, &target.name);
+                    is_other
+                }
+                None => before.is_some(),
+            };
+            set.insert(position, value);
+            if is_other {
                 let message = format!("multiple assignments to same column \"{}\"", fold(column));
                 return Err(QueryError::new(ErrorKind::Syntax, message));
             }
@@ -331,6 +349,20 @@ pub(crate) fn new_values(
         None => Ok(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', &column.name)])),
     });
     values.collect()
+}
+
+/// Fails for a column whose items cannot be assigned.
+fn refuse_subscript(column: &Column) -> Result<(), QueryError> {
+    match &column.sql_type {
+        SqlType::Jsonb => Ok(()),
+        SqlType::Array(_) => Err(QueryError::unsupported("assignment to an item of an array")
+            .hint("Assign the whole array, as in SET a = a[:1] || 5 || a[3:].")),
+        other => {
+            let message =
+                format!("cannot subscript type {} because it does not support subscripting", other.base_name());
+            Err(QueryError::new(ErrorKind::DatatypeMismatch, message))
+        }
+    }
 }
 
 /// Fails for a column that is never given a value.

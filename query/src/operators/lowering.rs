@@ -17,6 +17,7 @@ use super::modifiers::{modified_value, unmodified};
 use super::prefixes::Prefix;
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
+use crate::functions::json::{ASSIGNED_ITEM, over_document};
 use crate::functions::moments::INTERVAL_LENGTH;
 use crate::functions::overload::{Function, innermost};
 use crate::functions::quotients::AVERAGE;
@@ -135,6 +136,9 @@ impl Lowering<'_> {
                 } else {
                     Expr::ScalarFunction(subscripted)
                 }))
+            }
+            Expr::ScalarFunction(call) if call.func.name() == ASSIGNED_ITEM => {
+                Ok(Transformed::yes(Expr::ScalarFunction(over_document(call))))
             }
             Expr::ScalarFunction(call) => {
                 check_documents(&call, schema)?;

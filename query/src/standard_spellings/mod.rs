@@ -19,6 +19,7 @@
 //!
 //! A definition of a view is kept as it was before [`spell_out`].
 
+pub(crate) mod assignments;
 mod constants;
 pub(crate) mod direct_arguments;
 mod limits;

@@ -15,6 +15,7 @@
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
 //!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
 //!     mood 'ok'                           CAST('ok' AS mood)
+//!     SET doc['a'] = 1                    SET doc = "assigned item"(doc['a'], 1)
 //!
 //!     x::text COLLATE "C"                 x::text
 //!
@@ -23,7 +24,7 @@
 //! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
 //! are names again.
 
-use super::typed_literals;
+use super::{assignments, typed_literals};
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
@@ -55,6 +56,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
         match keyword(tokens, index) {
             Keyword::TABLE => commands.spell_out(tokens, index),
             Keyword::FETCH if index > 0 => fetch(tokens, index),
+            Keyword::SET => assignments::spell_out(tokens, index),
             Keyword::BETWEEN => between(tokens, index),
             Keyword::IN => in_list(tokens, index),
             Keyword::TRIM => trim(tokens, index),
@@ -102,7 +104,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
 }
 
 /// The keyword of an unquoted word; `NoKeyword` for everything else.
-fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
+pub(super) fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
     match tokens.get(index).map(|token| &token.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
@@ -119,7 +121,7 @@ fn is_collation_of_cast(tokens: &[TokenWithSpan], index: usize) -> bool {
     index >= 2 && *token(tokens, index - 2) == Token::DoubleColon && is_text(index - 1) && is_known
 }
 
-fn token(tokens: &[TokenWithSpan], index: usize) -> &Token {
+pub(super) fn token(tokens: &[TokenWithSpan], index: usize) -> &Token {
     tokens.get(index).map_or(&Token::EOF, |token| &token.token)
 }
 
@@ -131,14 +133,14 @@ fn is_word(tokens: &[TokenWithSpan], index: usize, wanted: &str) -> bool {
     }
 }
 
-fn replace(tokens: &mut Vec<TokenWithSpan>, range: std::ops::Range<usize>, with: Vec<Token>) {
+pub(super) fn replace(tokens: &mut Vec<TokenWithSpan>, range: std::ops::Range<usize>, with: Vec<Token>) {
     let span = tokens[range.start].span;
     tokens.splice(range, with.into_iter().map(|token| TokenWithSpan { token, span }));
 }
 
 /// The first token from `start` on that is `wanted` and not inside parentheses, brackets or CASE that begin after
 /// `start`.
-fn find_outside(tokens: &[TokenWithSpan], start: usize, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+pub(super) fn find_outside(tokens: &[TokenWithSpan], start: usize, wanted: impl Fn(usize) -> bool) -> Option<usize> {
     let mut depth = 0usize;
     for index in start..tokens.len() {
         if depth == 0 && wanted(index) {
@@ -156,6 +158,11 @@ fn find_outside(tokens: &[TokenWithSpan], start: usize, wanted: impl Fn(usize) -
 /// The parenthesis that closes the one at `open`.
 fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
     find_outside(tokens, open + 1, |index| tokens[index].token == Token::RParen)
+}
+
+/// The bracket that closes the one at `open`.
+pub(super) fn closing_bracket(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+    find_outside(tokens, open + 1, |index| tokens[index].token == Token::RBracket)
 }
 
 // ---- TABLE t ----

@@ -2,6 +2,7 @@
 //!
 //!     access.rs, paths.rs    parts of a value: `->`, `#>`, types, lengths, `?`
 //!     subscripts.rs          `doc['a']`
+//!     assigned_items.rs      `SET doc['a'] = …`
 //!     containment.rs         `@>`
 //!     editing.rs             `||`, `-`, `#-`, jsonb_set and what changes values
 //!     writing.rs             SQL values as JSON, for
@@ -15,6 +16,7 @@
 //! those of `array_agg`.
 
 mod access;
+mod assigned_items;
 mod building;
 mod columns;
 mod containment;
@@ -26,6 +28,7 @@ mod sets;
 mod subscripts;
 mod writing;
 
+pub(crate) use assigned_items::{ASSIGNED_ITEM, over_document};
 pub(crate) use building::bound;
 pub(crate) use sets::{ITEMS_AS_DOCUMENTS, ITEMS_AS_TEXTS};
 pub(crate) use subscripts::JsonbSubscripts;
@@ -64,7 +67,7 @@ pub(super) fn functions() -> Vec<Function> {
 
 /// Functions of any arguments.
 pub(super) fn generic_functions() -> Vec<Arc<ScalarUDF>> {
-    building::functions().into_iter().chain(paths::functions()).collect()
+    building::functions().into_iter().chain(paths::functions()).chain([assigned_items::function()]).collect()
 }
 
 /// Bytes in whose order the documents of a jsonb column are.

@@ -39,6 +39,16 @@ pub(super) fn extract_path(document: Expr, step: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(function)), vec![document, step]))
 }
 
+/// The document and the step of a call that [`extract_path`] made.
+pub(super) fn extracted_step(expression: &Expr) -> Option<(&Expr, &Expr)> {
+    let Expr::ScalarFunction(call) = expression else { return None };
+    let extracts = call.func.inner().downcast_ref::<ExtractPath>()?;
+    match call.args.as_slice() {
+        [document, step] if extracts.name == "jsonb_extract_path" => Some((document, step)),
+        _ => None,
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ExtractPath {
     name: &'static str,
