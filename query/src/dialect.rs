@@ -1,9 +1,12 @@
 //! The dialect that statements are parsed in: sqlparser's for PostgreSQL, with what it reads otherwise than PostgreSQL mended.
 //!
-//! `~` and its kin bind like other operators, closer than IN and the comparisons; the first item of an IN list may begin with a
-//! subquery in parentheses, `x IN ((SELECT 1) + 1, 2)`; calls may be nested deeply.
+//! `~` and its kin bind like other operators, closer than IN and the comparisons; prefix operators take sums, signs the least that
+//! they can: `@ 1 - 2` is 1 and `-2 ^ 2` is 4. What PostgreSQL does not chain is a syntax error where it goes on, `a < b < c`. The first
+//! item of an IN list may begin with a subquery in parentheses, `x IN ((SELECT 1) + 1, 2)`; calls may be nested deeply. Operators are
+//! cut by `operator_tokens`, so the tokeniser makes none by itself.
 
-use datafusion::sql::sqlparser::ast::Expr;
+use crate::operator_tokens::is_operator;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -11,6 +14,8 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use std::any::TypeId;
 
 const BASE: PostgreSqlDialect = PostgreSqlDialect {};
+/// How close a sign binds: closer than `^` and AT TIME ZONE, and less close than a subscript.
+const SIGN: u8 = 125;
 
 /// PostgreSQL's SQL.
 #[derive(Debug)]
@@ -46,11 +51,12 @@ impl Dialect for StatementDialect {
     }
 
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
-        BASE.is_reserved_for_identifier(keyword)
+        // What begins so and cannot be read is no name.
+        matches!(keyword, Keyword::CASE | Keyword::CAST | Keyword::NOT) || BASE.is_reserved_for_identifier(keyword)
     }
 
-    fn is_custom_operator_part(&self, part: char) -> bool {
-        BASE.is_custom_operator_part(part)
+    fn is_custom_operator_part(&self, _: char) -> bool {
+        false
     }
 
     fn prec_value(&self, precedence: Precedence) -> u8 {
@@ -77,7 +83,42 @@ impl Dialect for StatementDialect {
         false
     }
 
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let (token, span) = (parser.peek_token_ref().token.clone(), parser.peek_token_ref().span);
+        let op = match &token {
+            Token::Minus => Some(UnaryOperator::Minus),
+            Token::Plus => Some(UnaryOperator::Plus),
+            Token::Tilde => Some(UnaryOperator::BitwiseNot),
+            Token::AtSign => Some(UnaryOperator::PGAbs),
+            Token::PGSquareRoot => Some(UnaryOperator::PGSquareRoot),
+            Token::PGCubeRoot => Some(UnaryOperator::PGCubeRoot),
+            other if is_named_operator(other) => None,
+            _ => return None,
+        };
+        parser.advance_token();
+        let precedence = match op {
+            Some(UnaryOperator::Minus | UnaryOperator::Plus) => SIGN,
+            _ => self.prec_value(Precedence::PgOther),
+        };
+        Some(parser.parse_subexpr(precedence).map(|operand| match op {
+            Some(op) => Expr::UnaryOp { op, expr: Box::new(operand) },
+            None => Expr::Prefixed { prefix: Ident::with_span(span, token.to_string()), value: Box::new(operand) },
+        }))
+    }
+
     fn parse_infix(&self, parser: &mut Parser, expr: &Expr, _: u8) -> Option<Result<Expr, ParserError>> {
+        let chained = Chain::of_next(parser);
+        if chained.is_some() && chained == Chain::of(expr) {
+            return Some(parser.expected_ref("the end of the expression", parser.peek_token_ref()));
+        }
+        if let Some(negated) = is_distinct_from(parser) {
+            (0..3 + usize::from(negated)).for_each(|_| parser.advance_token());
+            let left = Box::new(expr.clone());
+            return Some(parser.parse_subexpr(self.prec_value(Precedence::Is)).map(|right| match negated {
+                true => Expr::IsNotDistinctFrom(left, Box::new(right)),
+                false => Expr::IsDistinctFrom(left, Box::new(right)),
+            }));
+        }
         let negated = is_keyword(parser, 0, Keyword::NOT);
         let first = usize::from(negated);
         let opens = |place| parser.peek_nth_token_ref(place).token == Token::LParen;
@@ -115,7 +156,6 @@ impl Dialect for StatementDialect {
         supports_string_escape_constant
         supports_numeric_literal_underscores
         supports_array_typedef_with_brackets
-        supports_geometric_types
         supports_set_names
         supports_alter_column_type_using
         supports_notnull_operator
@@ -156,6 +196,64 @@ fn is_query_in_parentheses(parser: &Parser) -> bool {
         }
         Some(Token::RParen | Token::EOF) | None => true,
         Some(_) => false,
+    }
+}
+
+/// Constructs that do not follow another one of their kind without parentheses, because their last operand would be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chain {
+    Comparison,
+    /// BETWEEN, IN, LIKE and SIMILAR TO.
+    Range,
+    /// IS and what begins with it.
+    Is,
+}
+
+impl Chain {
+    /// What a whole expression ends with; parentheses and lists close it.
+    fn of(expression: &Expr) -> Option<Self> {
+        use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+        match expression {
+            Expr::BinaryOp { op: Eq | NotEq | Lt | LtEq | Gt | GtEq, .. } => Some(Self::Comparison),
+            Expr::Between { .. } | Expr::Like { .. } | Expr::ILike { .. } | Expr::SimilarTo { .. } => Some(Self::Range),
+            Expr::IsDistinctFrom(..) | Expr::IsNotDistinctFrom(..) => Some(Self::Is),
+            _ => None,
+        }
+    }
+
+    /// What comes next in the text.
+    fn of_next(parser: &Parser) -> Option<Self> {
+        match &parser.peek_token_ref().token {
+            Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq => Some(Self::Comparison),
+            Token::Word(word) => match word.keyword {
+                Keyword::BETWEEN | Keyword::IN | Keyword::LIKE | Keyword::ILIKE | Keyword::SIMILAR | Keyword::NOT => {
+                    Some(Self::Range)
+                }
+                Keyword::IS | Keyword::NOTNULL => Some(Self::Is),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Whether `IS DISTINCT FROM` comes next, and whether it is negated.
+fn is_distinct_from(parser: &Parser) -> Option<bool> {
+    let negated = is_keyword(parser, 1, Keyword::NOT);
+    let first = 1 + usize::from(negated);
+    let found = is_keyword(parser, 0, Keyword::IS)
+        && is_keyword(parser, first, Keyword::DISTINCT)
+        && is_keyword(parser, first + 1, Keyword::FROM);
+    found.then_some(negated)
+}
+
+/// Whether a token is an operator that the grammar does not know by name, and so may be a prefix to it.
+fn is_named_operator(token: &Token) -> bool {
+    match token {
+        Token::Mul | Token::Div | Token::Mod | Token::Caret | Token::Neq | Token::RArrow => false,
+        Token::Lt | Token::LtEq | Token::Gt | Token::GtEq | Token::Eq => false,
+        Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::LParen => false,
+        other => is_operator(&other.to_string()),
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
-//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, precedence, set_operations, row_counts,
+//!     statements       statement, operator_tokens, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
+//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
 //!                      subqueries, join_keys, filter_places, filter_moves, float_limits, kept_order, equal_conditions, null_calls, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
@@ -81,13 +81,13 @@ mod merged_joins;
 mod modify;
 mod notifications;
 mod null_calls;
+mod operator_tokens;
 mod output_names;
 mod parameter_types;
 mod plain_indexes;
 mod plan_constants;
 mod planner;
 mod planning_state;
-mod precedence;
 mod prepared;
 mod query_cache;
 mod query_places;

@@ -28,7 +28,6 @@ use crate::operators::window_keys::compute_keys;
 use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::Parameters;
 use crate::planning_state::PlanningState;
-use crate::precedence::mend_precedence;
 use crate::query_cache::Dependencies;
 use crate::query_places::refined;
 use crate::response::ResultColumn;
@@ -333,7 +332,6 @@ impl Planning {
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let mut query = query.clone();
         merged_joins::settle(&mut query, merges);
-        mend_precedence(&mut query);
         pg_catalog::refuse_misplaced_sets(&query, statement)?;
         if !parameters.is_empty() {
             plan_constants::fill_samples(&mut query, parameters)?;

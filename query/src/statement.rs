@@ -11,6 +11,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::long_chains::{balance, refuse_long_chains};
 use crate::merge::Merge;
 use crate::modify::Modification;
+use crate::operator_tokens::cut_operators;
 use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
 use crate::statement_grammar::altering::Alteration;
@@ -459,13 +460,14 @@ fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
         .position(Some(source[..zero].chars().count() + 1)));
     }
     let dialect = StatementDialect;
-    Tokenizer::new(&dialect, source).tokenize_with_location().map_err(|error| {
+    let tokens = Tokenizer::new(&dialect, source).tokenize_with_location().map_err(|error| {
         let position = position_of(source, error.location);
         let rest = position.map_or("", |position| tail(source, position));
         let unterminated = error.message.starts_with("Unterminated") || error.message.contains("Unexpected EOF");
         let what = if unterminated { "unterminated quoted string" } else { "syntax error" };
         QueryError::new(ErrorKind::Syntax, format!("{what} at or near \"{}\"", rest.trim_end())).position(position)
-    })
+    })?;
+    Ok(cut_operators(tokens, source))
 }
 
 fn tail(source: &str, position: usize) -> &str {
@@ -494,8 +496,13 @@ pub(crate) fn syntax_error(source: &str, error: ParserError) -> QueryError {
             match found {
                 Some("EOF") => QueryError::new(ErrorKind::Syntax, "syntax error at end of input")
                     .position(Some(source.trim_end().trim_end_matches(';').chars().count() + 1)),
-                Some(found) => QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{found}\""))
-                    .position(position),
+                Some(found) => {
+                    // The parser has one name for `<>` and `!=`.
+                    let at = position.map_or("", |position| tail(source, position));
+                    let found = if found == "<>" && at.starts_with("!=") { "!=" } else { found };
+                    QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{found}\""))
+                        .position(position)
+                }
                 None => QueryError::new(ErrorKind::Syntax, format!("syntax error: {}", lower_first(&message)))
                     .position(position),
             }

@@ -57,6 +57,7 @@ files! {
     what_the_differential_tester_found_stays_mended: "answers.slt",
     what_it_found_later_stays_mended: "differential_finds.slt",
     what_it_found_last_stays_mended: "differential_last.slt",
+    operators_are_cut_and_bind_as_in_postgres: "operator_spellings.slt",
     items_of_documents_are_assigned: "assigned_items.slt",
     grouped_queries_have_their_subqueries_and_aggregates: "grouped_subqueries.slt",
     computed_numerics_have_their_digits: "numeric_digits.slt",

@@ -8,7 +8,7 @@ use super::casts::{CastContext, cast_type, expression_field, is_castable};
 use super::checks::Check;
 use super::meetings::{Guest, Meeting};
 use super::modifiers::with_modifier;
-use super::prefixes::Prefix;
+use super::prefixes::{Prefix, no_prefix};
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use super::set_arguments::SetArgument;
 use crate::error::{ErrorKind, QueryError};
@@ -31,6 +31,8 @@ use std::sync::Arc;
 pub(crate) enum SiteKind {
     Binary(BinaryOperator),
     Prefix(Prefix),
+    /// A prefix operator that nobody has.
+    UnknownPrefix(String),
     Cast(SqlType),
     /// `value operator ANY (array)`, or ALL.
     Elements {
@@ -101,6 +103,7 @@ impl SiteCall {
                 (Prefix::SquareRoot | Prefix::CubeRoot, _) => Ok(untyped(&SqlType::Float8)),
                 (_, same) => Ok(untyped(&same)),
             },
+            (SiteKind::UnknownPrefix(symbol), [operand]) => Err(no_prefix(symbol, operand)),
             (SiteKind::Condition(construct), [operand]) => {
                 super::conditions::check(construct, operand, literals.first().copied().flatten())?;
                 Ok(untyped(&SqlType::Bool))
@@ -299,6 +302,7 @@ impl ScalarUDFImpl for SiteCall {
         Ok(match &self.kind {
             SiteKind::Binary(operator) => format!("({} {operator} {})", shown[0], shown[1]),
             SiteKind::Prefix(prefix) => format!("({} {})", prefix.symbol(), shown[0]),
+            SiteKind::UnknownPrefix(symbol) => format!("({symbol} {})", shown[0]),
             SiteKind::Condition(_) | SiteKind::Checked(_) | SiteKind::SetArgument(_) => shown[0].clone(),
             SiteKind::Modified(modifier) => format!("{}({modifier})", shown[0]),
             SiteKind::Cast(to) => format!("{}::{to}", shown[0]),

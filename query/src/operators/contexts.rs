@@ -136,6 +136,7 @@ fn site_operands(kind: &SiteKind, operands: &[Oid]) -> Result<Vec<Oid>, QueryErr
     match kind {
         SiteKind::Binary(operator) => operator_operands(&symbol(operator), operands),
         SiteKind::Prefix(prefix) => operator_operands(prefix.symbol(), operands),
+        SiteKind::UnknownPrefix(symbol) => operator_operands(symbol, operands),
         SiteKind::Condition(_) => Ok(vec![BOOLEAN]),
         SiteKind::Modified(_) | SiteKind::Checked(_) => Ok(vec![ANY]),
         SiteKind::SetArgument(literal) => {

@@ -14,7 +14,7 @@ use super::document_lowering::{check_documents, refuse_grouped_json};
 use super::frames;
 use super::in_lists::keep_lists_apart;
 use super::modifiers::{modified_value, unmodified};
-use super::prefixes::Prefix;
+use super::prefixes::{Prefix, no_prefix};
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use crate::error::QueryError;
 use crate::functions::json::{ASSIGNED_ITEM, over_document};
@@ -241,6 +241,7 @@ impl Lowering<'_> {
                 return value.map_err(external).and_then(|value| unmodified(value, schema));
             }
             SiteKind::Prefix(prefix) => self.prefixed(*prefix, next()),
+            SiteKind::UnknownPrefix(symbol) => Err(no_prefix(symbol, &next().known)),
             SiteKind::Condition(construct) => self.condition(construct, next()),
             SiteKind::Checked(_) => Ok(next().expression),
             SiteKind::Modified(modifier) => return modified_value(next().expression, *modifier, schema),

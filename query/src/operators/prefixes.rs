@@ -4,7 +4,7 @@ use super::arithmetic::{exclusive_or, negation_call};
 use super::contexts::operator_operands;
 use super::lowering::{Argument, Lowering};
 use super::resolution::{Operand, oid_of};
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 use crate::user_types::type_of_oid;
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
@@ -63,6 +63,13 @@ impl Prefix {
             Self::Plus | Self::Minus | Self::BitwiseNot => None,
         }
     }
+}
+
+/// `operator does not exist: !! integer`
+pub(super) fn no_prefix(symbol: &str, operand: &Operand) -> QueryError {
+    let shown = operand.as_ref().map_or_else(|| "unknown".to_string(), SqlType::base_name);
+    QueryError::new(ErrorKind::UndefinedFunction, format!("operator does not exist: {symbol} {shown}"))
+        .hint("No operator matches the given name and argument type. You might need to add an explicit type cast.")
 }
 
 impl Lowering<'_> {

@@ -197,6 +197,12 @@ pub(crate) fn resolve(operator: &BinaryOperator, left: &Operand, right: &Operand
         let failure = failure.filter(|failure| !both_known || failure.kind == ErrorKind::AmbiguousFunction);
         failure.unwrap_or_else(|| no_operator(operator, left, right))
     };
+    if matches!(operator, BinaryOperator::Custom(_)) {
+        return Err(match unknown_operands(operator, left, right) {
+            Ok(_) => QueryError::unsupported(format!("operator {operator}")),
+            Err(_) => unknown(),
+        });
+    }
     // A varchar becomes a char(n) beside one, and so the blanks at its end mean nothing.
     if is_comparison(operator)
         && let (SqlType::Bpchar { .. }, SqlType::Varchar { .. }) | (SqlType::Varchar { .. }, SqlType::Bpchar { .. }) =

@@ -18,6 +18,7 @@ use crate::functions::json;
 use crate::functions::moments::EXTRACT_WHOLE;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
 use crate::functions::unicode::NORMAL_FORMS;
+use crate::operator_tokens::is_operator;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
 use crate::standard_spellings::trees::bare;
@@ -137,6 +138,11 @@ impl Annotator<'_> {
                 Some(prefix) => self.prefixed(prefix, *expr),
                 None => Expr::UnaryOp { op, expr },
             },
+            Expr::Prefixed { prefix, value } => {
+                let site = self.source.and_then(|source| position_of(source, prefix.span.start));
+                let places = Places { site, operands: vec![self.place(&value)] };
+                self.add(SiteKind::UnknownPrefix(prefix.value), places, vec![*value])
+            }
             Expr::Like { negated, expr, pattern, escape_char: None, any: false } => {
                 let operator = if negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
                 self.binary(operator, *expr, *pattern)
@@ -200,12 +206,8 @@ impl Annotator<'_> {
                 let operand = operand.into_iter().map(|operand| *operand);
                 self.meeting(meeting, operand.chain(branches).chain(else_result.map(|last| *last)).collect())
             }
-            Expr::IsDistinctFrom(left, right) => {
-                self.meeting(Meeting::Distinct { negated: false }, vec![*left, *right])
-            }
-            Expr::IsNotDistinctFrom(left, right) => {
-                self.meeting(Meeting::Distinct { negated: true }, vec![*left, *right])
-            }
+            Expr::IsDistinctFrom(left, right) => self.distinct(false, *left, *right),
+            Expr::IsNotDistinctFrom(left, right) => self.distinct(true, *left, *right),
             Expr::Array(array) if is_array_of_values(&array.elem) => self.meeting(Meeting::Array, array.elem),
             Expr::Collate { expr, collation } if is_known_collation(&collation) => {
                 let place = self.word_after(&expr, "collate").or_else(|| self.place(&expr));
@@ -311,6 +313,12 @@ impl Annotator<'_> {
         let operands: Vec<Option<usize>> = values.iter().map(|value| self.place(value)).collect();
         let places = Places { site: operands.first().copied().flatten(), operands };
         self.add(SiteKind::Meeting(meeting), places, values)
+    }
+
+    fn distinct(&mut self, negated: bool, left: Expr, right: Expr) -> Expr {
+        let site = self.word_after(&left, "is").or_else(|| self.place(&left));
+        let places = Places { site, operands: vec![self.place(&left), self.place(&right)] };
+        self.add(SiteKind::Meeting(Meeting::Distinct { negated }), places, vec![left, right])
     }
 
     /// A comparison with the elements of an array.
@@ -543,6 +551,9 @@ pub(super) fn plain_values(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
 
 /// The logic of AND and OR needs no types; what is not an operator of PostgreSQL's stays for the planner to refuse.
 fn is_site(operator: &BinaryOperator) -> bool {
+    if let BinaryOperator::Custom(name) = operator {
+        return is_operator(name);
+    }
     matches!(
         operator,
         BinaryOperator::Plus

@@ -98,12 +98,6 @@ impl VisitorMut for Mender<'_> {
         {
             *first = query;
         }
-        if let Expr::BinaryOp { left, op, .. } = expression
-            && is_comparison(op)
-            && matches!(left.as_ref(), Expr::BinaryOp { op, .. } if is_comparison(op))
-        {
-            return ControlFlow::Break(self.syntax_error_behind(left, op));
-        }
         ControlFlow::Continue(())
     }
 }
@@ -121,17 +115,6 @@ impl Mender<'_> {
         let word = if letters > 0 { &text[..letters] } else { text.get(..1).unwrap_or_default() };
         QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{word}\""))
             .position(position_of(self.source, span.start))
-    }
-
-    /// The same at the operator behind an operand.
-    fn syntax_error_behind(&self, operand: &Expr, operator: &BinaryOperator) -> QueryError {
-        let end = byte_offset(self.source, operand.span().end);
-        let rest = self.source.get(end..).unwrap_or_default();
-        let found = rest.find(['<', '=', '>', '!']);
-        let is_other = found.is_some_and(|found| rest[found..].starts_with("!="));
-        let shown = if is_other { "!=".to_string() } else { operator.to_string() };
-        let place = found.map(|found| self.source[..end + found].chars().count() + 1);
-        QueryError::new(ErrorKind::Syntax, format!("syntax error at or near \"{shown}\"")).position(place)
     }
 
     /// The same at the first place where the text has a word that the tree has lost.
@@ -201,12 +184,6 @@ impl Mender<'_> {
         let known = matches!(sample.name, Some(TableSampleMethod::Bernoulli | TableSampleMethod::System));
         (!plain || !known).then(|| self.syntax_error_at_word("TABLESAMPLE"))
     }
-}
-
-/// Comparisons do not associate: `a < b < c` needs parentheses.
-fn is_comparison(operator: &BinaryOperator) -> bool {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-    matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 fn is_star(item: &SelectItem) -> bool {

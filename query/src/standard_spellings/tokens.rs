@@ -15,6 +15,7 @@
 //!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
 //!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
 //!     mood 'ok'                           CAST('ok' AS mood)
+//!     x ISNULL                            x IS NULL
 //!     SET doc['a'] = 1                    SET doc = "assigned item"(doc['a'], 1)
 //!
 //!     x::text COLLATE "C"                 x::text
@@ -84,6 +85,9 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 tokens.remove(index);
                 continue;
             }
+            _ if is_null_test(tokens, index) => {
+                replace(tokens, index..index + 1, vec![Token::make_keyword("IS"), Token::make_keyword("NULL")]);
+            }
             other if is_foreign(other, keyword(tokens, index + 1)) => forget_keyword(tokens, index),
             _ => match tokens[index].token {
                 Token::SingleQuotedString(_) => match typed_literals::spell_out(tokens, index) {
@@ -109,6 +113,22 @@ pub(super) fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
     }
+}
+
+/// `x ISNULL`; the word may also be a function's or a label.
+fn is_null_test(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let follows = index.checked_sub(1).is_some_and(|before| {
+        let before_keyword = keyword(tokens, before);
+        let is_name = matches!(tokens[before].token, Token::Word(_)) && before_keyword == Keyword::NoKeyword;
+        let ends_operand = [Keyword::NULL, Keyword::TRUE, Keyword::FALSE, Keyword::NOTNULL, Keyword::END];
+        is_name
+            || ends_operand.contains(&before_keyword)
+            || matches!(
+                tokens[before].token,
+                Token::RParen | Token::RBracket | Token::Number(..) | Token::SingleQuotedString(_)
+            )
+    });
+    follows && is_word(tokens, index, "isnull") && *token(tokens, index + 1) != Token::LParen
 }
 
 /// Whether the collation that everything has is named behind a cast to text, where the parser takes none.

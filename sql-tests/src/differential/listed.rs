@@ -27,7 +27,6 @@ const INVALID_PARAMETER: &str = "22023";
 const NOT_SUPPORTED: &str = "0A000";
 const ARRAY_SUBSCRIPT: &str = "2202E";
 const INTERVAL_CODES: [&str; 2] = ["22007", "22015"];
-const UNDEFINED_FUNCTION: &str = "42883";
 const AMBIGUOUS_COLUMN: &str = "42702";
 const INVALID_ESCAPE: &str = "22025";
 const SYNTAX_ERROR: &str = "42601";
@@ -157,8 +156,6 @@ pub(crate) struct Traits {
     pub takes_first: bool,
     /// It groups by sets, an item of which begins with a parenthesis.
     pub has_open_set: bool,
-    /// It compares with ANY or ALL of an array.
-    pub has_quantified: bool,
     /// Numerics meet in it, or it computes with quotients.
     pub has_meeting: bool,
 }
@@ -264,14 +261,6 @@ fn explanation_of_form(
             if parts.iter().any(|part| has_column_of(part, &[VARCHAR_ARRAY_OID])) =>
         {
             Some("Arrays: the items of varchar[] are texts")
-        }
-        Kind::Code { postgres, .. } | Kind::OnlyPostgresFails { code: postgres }
-            if postgres == SYNTAX_ERROR && traits.has_quantified =>
-        {
-            Some("Queries: comparisons in a row are read from the left")
-        }
-        Kind::Code { postgres, meridian, .. } if postgres == UNDEFINED_FUNCTION && meridian == SYNTAX_ERROR => {
-            Some("Messages: an operator that nobody has may be a syntax error")
         }
         Kind::OnlyPostgresFails { code } if code == AMBIGUOUS_COLUMN => {
             Some("Queries: ORDER BY of a name that several columns have takes the first")

@@ -194,7 +194,6 @@ impl Search<'_> {
             is_ordered: best.statement.ordered,
             takes_first: ["DISTINCT ON (", " OVER ("].iter().any(|form| sql.contains(form)),
             is_decided: best.statement.all().iter().any(|(_, _, tree)| is_decided(tree)),
-            has_quantified: [" ANY(", " ALL("].iter().any(|form| sql.contains(form)),
             has_meeting: best.statement.all().iter().any(|(_, _, tree)| is_meeting(tree)) || is_set_operation(&sql),
             has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
         };

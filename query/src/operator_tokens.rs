@@ -1,0 +1,198 @@
+//! Operators as PostgreSQL's lexer cuts them out of the text.
+//!
+//! Letters of operators that stand together are one operator, but for a `+` or `-` at its end, which belongs to what follows where the
+//! operator has none of the letters that only PostgreSQL's own operators have (`scan.l`, rule `operator`):
+//!
+//!     2*-1     * -          2^-1     ^-, which nobody has
+//!     1-+1     - +          j->-1    ->-, of which - is the sign of 1
+//!     1<=-1    <= -         x||-1    ||-
+//!
+//! The parser's tokeniser knows each operator by itself, longest first, and comments; here what stands together is put together again.
+
+use crate::statement::byte_offset;
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+
+/// The letters that operators are made of.
+const LETTERS: &str = "+-*/<>=~!@#%^&|`?";
+/// Those that let an operator end with a sign.
+const OWN_LETTERS: &str = "~!@#%^&|`?";
+
+/// Whether a text is an operator and no word or mark.
+pub(crate) fn is_operator(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|letter| LETTERS.contains(letter))
+}
+
+/// The tokens of a text, with the operators that PostgreSQL finds in it.
+pub(crate) fn cut_operators(tokens: Vec<TokenWithSpan>, source: &str) -> Vec<TokenWithSpan> {
+    let mut cut = Vec::with_capacity(tokens.len());
+    let mut run: Vec<TokenWithSpan> = Vec::new();
+    for token in tokens {
+        if is_part(&token.token) {
+            run.push(token);
+            continue;
+        }
+        take_run(&mut run, source, &mut cut);
+        cut.push(token);
+    }
+    take_run(&mut run, source, &mut cut);
+    cut
+}
+
+/// Whether a token is made of the letters of operators. A question mark takes the digits behind it along.
+fn is_part(token: &Token) -> bool {
+    match token {
+        Token::Placeholder(text) => text.starts_with('?'),
+        Token::Char(letter) => LETTERS.contains(*letter),
+        Token::Word(_)
+        | Token::Number(..)
+        | Token::Whitespace(_)
+        | Token::SingleQuotedString(_)
+        | Token::Comma
+        | Token::LParen
+        | Token::RParen
+        | Token::Period
+        | Token::SemiColon
+        | Token::EOF => false,
+        other => is_operator(&other.to_string()),
+    }
+}
+
+/// Moves what stands together to the tokens, as the operators that it is.
+fn take_run(run: &mut Vec<TokenWithSpan>, source: &str, cut: &mut Vec<TokenWithSpan>) {
+    if let [only] = run.as_slice()
+        && !matches!(
+            only.token,
+            Token::Placeholder(_)
+                | Token::Char(_)
+                | Token::DoubleEq
+                | Token::Spaceship
+                | Token::ExclamationMark
+                | Token::DoubleExclamationMark
+        )
+    {
+        cut.append(run);
+        return;
+    }
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
+    let (start, end) = (first.span.start, last.span.end);
+    let text = source.get(byte_offset(source, start)..byte_offset(source, end)).unwrap_or_default();
+    let (operators, digits) = text.split_at(text.trim_end_matches(|letter: char| letter.is_ascii_digit()).len());
+    let mut column = start.column;
+    let mut push = |token: Token, length: usize| {
+        let after = column + length as u64;
+        let place = |column| Location { line: start.line, column };
+        cut.push(TokenWithSpan { token, span: Span::new(place(column), place(after)) });
+        column = after;
+    };
+    let mut rest = operators;
+    while !rest.is_empty() {
+        let length = operator_length(rest);
+        push(token_of(&rest[..length]), length);
+        rest = &rest[length..];
+    }
+    if !digits.is_empty() {
+        push(Token::Number(digits.to_string(), false), digits.len());
+    }
+    run.clear();
+}
+
+/// How many letters the first operator of a text has.
+fn operator_length(text: &str) -> usize {
+    if text.contains(|letter| OWN_LETTERS.contains(letter)) {
+        return text.len();
+    }
+    text.trim_end_matches(['+', '-']).len().max(1)
+}
+
+/// The parser's token for an operator.
+fn token_of(operator: &str) -> Token {
+    match operator {
+        "+" => Token::Plus,
+        "-" => Token::Minus,
+        "*" => Token::Mul,
+        "/" => Token::Div,
+        "%" => Token::Mod,
+        "^" => Token::Caret,
+        "<" => Token::Lt,
+        ">" => Token::Gt,
+        "=" => Token::Eq,
+        "<=" => Token::LtEq,
+        ">=" => Token::GtEq,
+        "<>" | "!=" => Token::Neq,
+        "=>" => Token::RArrow,
+        "->" => Token::Arrow,
+        "->>" => Token::LongArrow,
+        "#>" => Token::HashArrow,
+        "#>>" => Token::HashLongArrow,
+        "#-" => Token::HashMinus,
+        "@>" => Token::AtArrow,
+        "<@" => Token::ArrowAt,
+        "@?" => Token::AtQuestion,
+        "@@" => Token::AtAt,
+        "?" => Token::Question,
+        "?|" => Token::QuestionPipe,
+        "?&" => Token::QuestionAnd,
+        "&&" => Token::Overlap,
+        "||" => Token::StringConcat,
+        "|" => Token::Pipe,
+        "&" => Token::Ampersand,
+        "#" => Token::Sharp,
+        "<<" => Token::ShiftLeft,
+        ">>" => Token::ShiftRight,
+        "~" => Token::Tilde,
+        "~*" => Token::TildeAsterisk,
+        "!~" => Token::ExclamationMarkTilde,
+        "!~*" => Token::ExclamationMarkTildeAsterisk,
+        "~~" => Token::DoubleTilde,
+        "~~*" => Token::DoubleTildeAsterisk,
+        "!~~" => Token::ExclamationMarkDoubleTilde,
+        "!~~*" => Token::ExclamationMarkDoubleTildeAsterisk,
+        "^@" => Token::CaretAt,
+        "@" => Token::AtSign,
+        "|/" => Token::PGSquareRoot,
+        "||/" => Token::PGCubeRoot,
+        other => Token::CustomBinaryOperator(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{operator_length, token_of};
+    use datafusion::sql::sqlparser::tokenizer::Token;
+
+    fn operators(mut text: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        while !text.is_empty() {
+            let (first, rest) = text.split_at(operator_length(text));
+            found.push(first);
+            text = rest;
+        }
+        found
+    }
+
+    #[test]
+    fn a_sign_ends_an_operator_only_behind_letters_of_postgresql() {
+        for (text, expected) in [
+            ("-+", vec!["-", "+"]),
+            ("+++", vec!["+", "+", "+"]),
+            ("*-", vec!["*", "-"]),
+            ("<=-", vec!["<=", "-"]),
+            ("->-", vec!["->", "-"]),
+            ("=>-", vec!["=>", "-"]),
+            ("^-", vec!["^-"]),
+            ("#-", vec!["#-"]),
+            ("||-", vec!["||-"]),
+            ("*-@", vec!["*-@"]),
+            ("+@", vec!["+@"]),
+            ("**", vec!["**"]),
+        ] {
+            assert_eq!(operators(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_has_is_an_operator_of_its_own() {
+        assert_eq!(token_of("^-"), Token::CustomBinaryOperator("^-".into()));
+        assert_eq!(token_of("#-"), Token::HashMinus);
+    }
+}
