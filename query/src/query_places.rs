@@ -5,11 +5,12 @@
 //! their columns collide, and aggregates and window functions in clauses that cannot have them, which it notices late or never.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::standard_spellings::trees::bare;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr,
-    SetOperator, Spanned, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
+    Distinct, Expr, Function, GroupByExpr, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem,
+    SetExpr, SetOperator, Spanned, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -48,7 +49,8 @@ pub(crate) fn refined<T>(
 fn placed(error: QueryError, query: &Query, statement: &Statement) -> QueryError {
     match error.kind {
         ErrorKind::InvalidColumnReference if error.position.is_none() => {
-            let place = ordinal(query, &error.message).and_then(|item| place_of(statement, &item));
+            let item = ordinal(query, &error.message).or_else(|| first_of(query, unordered_distinct));
+            let place = item.and_then(|item| place_of(statement, &item));
             error.position(place)
         }
         ErrorKind::Syntax if error.message == UNEVEN => match uneven(query) {
@@ -128,6 +130,29 @@ fn ordinal(query: &Query, message: &str) -> Option<Expr> {
         let found = all.find(|(clause, item)| message == position_message(clause, &item.to_string()));
         found.map(|(_, item)| item.clone())
     })
+}
+
+/// The item of DISTINCT ON that does not stand at the beginning of ORDER BY.
+fn unordered_distinct(query: &Query) -> Option<Expr> {
+    let OrderByKind::Expressions(order) = &query.order_by.as_ref()?.kind else { return None };
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let Some(Distinct::On(items)) = &select.distinct else { return None };
+    let column = |expr: &Expr| match bare(expr) {
+        Expr::Value(number) => {
+            let index = number.to_string().parse::<usize>().ok().and_then(|position| position.checked_sub(1));
+            match index.and_then(|index| select.projection.get(index)) {
+                Some(SelectItem::UnnamedExpr(shown)) => shown.clone(),
+                _ => expr.clone(),
+            }
+        }
+        other => other.clone(),
+    };
+    let keys: Vec<Expr> = order.iter().map(|key| column(&key.expr)).collect();
+    let named: Vec<Expr> = items.iter().map(column).collect();
+    let other = keys.iter().position(|key| !named.contains(key))?;
+    let late = keys[other..].iter().find_map(|key| named.iter().position(|item| item == key));
+    let absent = || named.iter().position(|item| !keys.contains(item));
+    late.or_else(absent).map(|index| items[index].clone())
 }
 
 // ---- aggregates and window functions ----

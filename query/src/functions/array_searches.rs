@@ -38,7 +38,11 @@ pub(super) fn functions() -> Vec<Function> {
 /// Compares an item, by its place, to an element, by its row. NULLs are last and equal.
 fn comparator(items: &ArrayRef, elements: &ArrayRef) -> Result<DynComparator, QueryError> {
     let options = SortOptions { descending: false, nulls_first: false };
-    make_comparator(items, elements, options).map_err(|_| {
+    let comparator = match *items.data_type() == SqlType::Json.data_type() {
+        true => None,
+        false => make_comparator(items, elements, options).ok(),
+    };
+    comparator.ok_or_else(|| {
         let shown = SqlType::from_data_type(items.data_type()).map_or("unknown".into(), |known| known.base_name());
         let message = format!("could not identify an equality operator for type {shown}");
         QueryError::new(ErrorKind::UndefinedFunction, message)

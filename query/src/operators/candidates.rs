@@ -42,6 +42,8 @@ pub(crate) enum Failure {
     Ambiguous,
     /// One does, but only operands of unknown type would say which type its `anyelement` is.
     Undetermined,
+    /// One does, but there are no arrays of what its operands are: of arrays.
+    NoArray(Oid),
 }
 
 /// The operand types of the operator that is meant; a prefix operator has one operand.
@@ -176,6 +178,15 @@ impl Families {
 fn without_families(declared: &[Oid], operands: &[Oid]) -> Result<Vec<Oid>, Failure> {
     let families = Families::of(declared, operands).ok_or(Failure::Missing)?;
     let compatible = families.compatible.unwrap_or(TEXT);
+    let makes_array = |family: Oid| declared.contains(&family);
+    let items = [(ANY_ARRAY, families.element), (ANY_COMPATIBLE_ARRAY, Some(compatible))];
+    let without = items
+        .iter()
+        .filter(|(family, _)| makes_array(*family))
+        .find_map(|(_, item)| item.filter(|item| array_of(*item).is_none()));
+    if let Some(item) = without {
+        return Err(Failure::NoArray(item));
+    }
     let resolved = declared.iter().map(|declared| match *declared {
         ANY_ELEMENT | ANY_NON_ARRAY | ANY_ENUM => families.element,
         ANY_ARRAY => families.element.and_then(array_of),

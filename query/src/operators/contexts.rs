@@ -182,6 +182,7 @@ pub(super) fn operator_operands(symbol: &str, operands: &[Oid]) -> Result<Vec<Oi
         match failure {
             Failure::Ambiguous => ambiguous("operator", &shown),
             Failure::Undetermined => undetermined(),
+            Failure::NoArray(item) => no_array(item),
             Failure::Missing => {
                 let hint = match operands {
                     [_] => "No operator matches the given name and argument type. You might need to add an explicit type cast.",
@@ -227,6 +228,7 @@ pub(crate) fn known_function(called: &str, arguments: &[Oid]) -> Result<Option<V
         Ok(types) => Ok(Some(types)),
         Err(Failure::Missing) => Ok(None),
         Err(Failure::Undetermined) => Err(undetermined()),
+        Err(Failure::NoArray(item)) => Err(no_array(item)),
         Err(Failure::Ambiguous) => {
             let types: Vec<String> = arguments.iter().map(|argument| name(*argument)).collect();
             let schema = if known == "extract" { "pg_catalog." } else { "" };
@@ -331,6 +333,10 @@ fn ambiguous(what: &str, shown: &str) -> QueryError {
 fn undetermined() -> QueryError {
     let message = "could not determine polymorphic type because input has type unknown";
     QueryError::new(ErrorKind::DatatypeMismatch, message)
+}
+
+fn no_array(item: Oid) -> QueryError {
+    QueryError::new(ErrorKind::UndefinedObject, format!("could not find array type for data type {}", name(item)))
 }
 
 fn name(oid: Oid) -> String {

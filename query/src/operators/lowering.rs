@@ -433,6 +433,9 @@ impl Lowering<'_> {
         let to = cast_result(&operand.known, to, value.as_ref())?;
         match operand.known.clone() {
             None => self.typed(operand, &to),
+            Some(from) if is_text(&to) && is_array_of_plain(&from) => {
+                Ok(self.converted(operand.expression, &from, &to))
+            }
             // The names of objects are found where names are known.
             Some(from) if is_left_to_arrow(&from) || (operand.is_alias && is_text(&to)) || is_left_to_arrow(&to) => {
                 Ok(Expr::Cast(Cast::new_from_field(Box::new(operand.expression), Arc::new(expression_field(&to)))))
@@ -587,6 +590,11 @@ impl Argument {
 
 fn is_interval(value: &Expr, schema: &DFSchema) -> bool {
     value.get_type(schema).is_ok_and(|data_type| data_type == SqlType::Interval.data_type())
+}
+
+/// Arrays of the catalog's types whose items print by themselves, unlike those that are names of objects.
+fn is_array_of_plain(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Array(_)) && matches!(innermost(sql_type), SqlType::Name | SqlType::Char | SqlType::Oid)
 }
 
 /// A sort without the keys that are earlier ones under another name, as in `SELECT a AS x, a AS y … ORDER BY x, y`. DataFusion loses

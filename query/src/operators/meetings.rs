@@ -211,7 +211,9 @@ fn numeric_of_all(guests: &[Guest<'_>]) -> Result<SqlType> {
                 DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => (precision, scale),
                 _ => continue,
             },
-            (None, Some(ScalarValue::Utf8(Some(text)))) => natural_type(text)?,
+            (None, Some(ScalarValue::Utf8(Some(text)))) => {
+                natural_type(text).map_err(|error| error.position(guest.place))?
+            }
             _ => continue,
         };
         whole = whole.max(i16::from(precision) - i16::from(scale));

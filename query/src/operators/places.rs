@@ -1,6 +1,7 @@
 //! Where sites stand in the statement's text: at an operator, at `::`, at the minus before an operand. Places are 1-based characters.
 
 use super::call::{Places, SiteKind};
+use super::meetings::Meeting;
 use super::sites::{Annotator, PREFIX};
 use crate::statement::{byte_offset, position_of};
 use catalog::sql_type::SqlType;
@@ -10,7 +11,28 @@ use datafusion::sql::sqlparser::ast::{
 
 impl Annotator<'_> {
     pub(super) fn place(&self, expression: &Expr) -> Option<usize> {
-        position_of(self.source?, expression.span().start)
+        if let Some((SiteKind::Meeting(Meeting::Array), places)) = self.site_of(expression) {
+            return places.site;
+        }
+        let place = position_of(self.source?, expression.span().start)?;
+        Some(self.subquery_place(place).unwrap_or(place))
+    }
+
+    /// The parenthesis of a subquery, or the EXISTS before it, where a query begins at a place.
+    fn subquery_place(&self, place: usize) -> Option<usize> {
+        const EXISTS: &str = "exists";
+        let source = self.source?;
+        let (start, _) = source.char_indices().nth(place.checked_sub(1)?)?;
+        let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let word = source[start..].split(|letter| !is_part(letter)).next().unwrap_or_default();
+        if !["select", "with"].iter().any(|first| word.eq_ignore_ascii_case(first)) {
+            return None;
+        }
+        let open = source[..start].trim_end().strip_suffix('(')?;
+        let before = open.trim_end();
+        let exists = before.len().checked_sub(EXISTS.len());
+        let exists = exists.filter(|at| before.get(*at..).is_some_and(|text| text.eq_ignore_ascii_case(EXISTS)));
+        Some(source[..exists.unwrap_or(open.len())].chars().count() + 1)
     }
 
     /// Where an operator stands: the first time its symbol comes after the left operand.

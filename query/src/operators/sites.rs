@@ -4,6 +4,7 @@
 //! stands. Syntax that is only another spelling is spelt out here too: BETWEEN as two comparisons, EXTRACT and AT TIME ZONE as
 //! functions. Integers get their type from their size, as in PostgreSQL, but for ordinals and counts (`ORDER BY 1`, `LIMIT 10`).
 
+use super::array_syntax::is_array_of_values;
 use super::call::{Places, Procedures, SiteCall, SiteKind};
 use super::checks::Check;
 use super::elements::is_query;
@@ -173,6 +174,12 @@ impl Annotator<'_> {
                 })?;
                 let operands = vec![self.place(&expr)];
                 let site = site.or(operands[0]);
+                if modifier.is_none()
+                    && domain.is_none()
+                    && let Some(array) = self.cast_items(&expr, &to)
+                {
+                    return Ok(array);
+                }
                 let expr = match (&to, modifier) {
                     (SqlType::Float4 | SqlType::Float8, _) => self.numeric_literal(&expr).map_or(expr, Box::new),
                     (SqlType::Interval, Some(modifier)) => Box::new(with_unit(*expr, modifier)),
@@ -208,7 +215,9 @@ impl Annotator<'_> {
             }
             Expr::IsDistinctFrom(left, right) => self.distinct(false, *left, *right),
             Expr::IsNotDistinctFrom(left, right) => self.distinct(true, *left, *right),
-            Expr::Array(array) if is_array_of_values(&array.elem) => self.meeting(Meeting::Array, array.elem),
+            Expr::Array(array) if is_array_of_values(&array.elem) => self.array(array.elem),
+            // A literal whose type is open stays so.
+            Expr::Collate { expr, collation } if is_known_collation(&collation) && is_open_literal(&expr) => *expr,
             Expr::Collate { expr, collation } if is_known_collation(&collation) => {
                 let place = self.word_after(&expr, "collate").or_else(|| self.place(&expr));
                 self.checked(Check::Collation, *expr, place)
@@ -526,18 +535,8 @@ fn is_text_literal(value: &Expr) -> bool {
     matches!(value, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }))
 }
 
-/// Whether the items of an array are values of types, and not rows.
-fn is_array_of_values(items: &[Expr]) -> bool {
-    let is_value = |item: &Expr| match item {
-        Expr::Tuple(_) => false,
-        Expr::Array(inner) => is_array_of_values(&inner.elem),
-        Expr::Function(function) => {
-            let name = function.name.to_string();
-            !["row", "named_struct", "make_array"].contains(&name.trim_matches('"'))
-        }
-        _ => true,
-    };
-    !items.is_empty() && items.iter().all(is_value)
+fn is_open_literal(value: &Expr) -> bool {
+    is_text_literal(bare(value)) || matches!(bare(value), Expr::Value(ValueWithSpan { value: Value::Null, .. }))
 }
 
 /// The arguments of a function without names and stars, if there are any.

@@ -90,6 +90,10 @@ impl Speller<'_> {
             let message = position_message("ORDER BY", &number);
             return Err(self.placed(QueryError::new(ErrorKind::InvalidColumnReference, message), place));
         }
+        if let Some((number, place)) = names::absent_position(query) {
+            let message = position_message("DISTINCT ON", &number);
+            return Err(self.placed(QueryError::new(ErrorKind::InvalidColumnReference, message), place));
+        }
         let Some((clause, constant)) = names::misplaced_constant(query) else { return Ok(()) };
         let error = QueryError::new(ErrorKind::Syntax, format!("non-integer constant in {clause}"));
         Err(self.placed(error, constant))
@@ -133,7 +137,9 @@ impl VisitorMut for Speller<'_> {
             .and_then(|()| recursion::settle(query, self.context))
             .and_then(|()| windows::settle(query, self.context))
             .and_then(|()| limits::settle(query, self.context));
-        Self::outcome(settled.and_then(|()| self.refuse_constant(query)))
+        Self::outcome(settled.and_then(|()| self.refuse_constant(query)))?;
+        names::order_distinct(query);
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {

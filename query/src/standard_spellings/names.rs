@@ -139,6 +139,34 @@ pub(super) fn negative_position(query: &Query) -> Option<(String, &Expr)> {
     })
 }
 
+/// The number of a column in DISTINCT ON that the select list has not, with its digits.
+pub(super) fn absent_position(query: &Query) -> Option<(String, &Expr)> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let Some(Distinct::On(items)) = &select.distinct else { return None };
+    if select.projection.iter().any(is_star) {
+        return None;
+    }
+    items.iter().find_map(|item| {
+        let (sign, number) = match bare(item) {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => ("-", bare(expr)),
+            number => ("", number),
+        };
+        let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = number else { return None };
+        let position = digits.parse::<i32>().ok()?;
+        let exists = sign.is_empty() && (1..=select.projection.len()).contains(&(position as usize));
+        (!exists).then(|| (format!("{sign}{digits}"), item))
+    })
+}
+
+/// What DISTINCT ON names comes in any order; the planner wants that of ORDER BY.
+pub(super) fn order_distinct(query: &mut Query) {
+    let Some(OrderBy { kind: OrderByKind::Expressions(order), .. }) = &query.order_by else { return };
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let Some(Distinct::On(items)) = &mut select.distinct else { return };
+    let place = |item: &Expr| order.iter().position(|key| bare(&key.expr) == bare(item)).unwrap_or(order.len());
+    items.sort_by_key(place);
+}
+
 fn is_star(item: &SelectItem) -> bool {
     matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
 }

@@ -58,6 +58,11 @@ pub(super) struct Moment {
     pub(super) zone: Option<Zone>,
 }
 
+/// Days of years that nobody can mean, as PostgreSQL's 32 bits of Julian days have them.
+fn in_julian_bits(days: i64) -> i64 {
+    i64::from((days - JULIAN_DAY_0) as u32) + JULIAN_DAY_0
+}
+
 pub(super) fn read_fields(text: &str, style: &OutputStyle) -> Result<Moment, Failure> {
     read(text, style, false)
 }
@@ -546,7 +551,7 @@ impl Reader {
             };
         }
         if self.known & DAY_OF_YEAR != 0 {
-            let days = days_from_civil(year, 1, 1) + i64::from(self.day_of_year) - 1;
+            let days = in_julian_bits(days_from_civil(year, 1, 1) + i64::from(self.day_of_year) - 1);
             let (of_year, month, day) = civil_from_days(days);
             (year, self.month, self.day) = (of_year, month as i32, day as i32);
         }

@@ -1,13 +1,15 @@
-//! Subscripts of jsonb: `doc['a'][0]` is the value at the path `{a,0}`.
+//! Subscripts of jsonb: `doc['a'][0]` is the value at the path `{a,0}`. Those of arrays become integers.
 
 use super::paths::extract_path;
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::casts::{CastContext, cast_call};
 use crate::scan::external;
+use crate::types::Zone;
 use arrow::datatypes::DataType;
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, cast, lit};
 
 /// Takes the subscripts of jsonb before others take them for those of arrays.
 #[derive(Debug)]
@@ -19,7 +21,12 @@ impl ExprPlanner for JsonbSubscripts {
         access: RawFieldAccessExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawFieldAccessExpr>> {
-        if access.expr.get_type(schema)? != SqlType::Jsonb.data_type() {
+        let data_type = access.expr.get_type(schema)?;
+        if matches!(data_type, DataType::List(_)) {
+            let field_access = of_array(access.field_access, schema)?;
+            return Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr: access.expr }));
+        }
+        if data_type != SqlType::Jsonb.data_type() {
             return Ok(PlannerResult::Original(access));
         }
         let step = match access.field_access {
@@ -32,6 +39,35 @@ impl ExprPlanner for JsonbSubscripts {
         };
         Ok(PlannerResult::Planned(extract_path(access.expr, step)))
     }
+}
+
+/// A subscript of an array is an integer, or becomes one as it is assigned.
+fn of_array(access: GetFieldAccess, schema: &DFSchema) -> Result<GetFieldAccess> {
+    let key = match access {
+        GetFieldAccess::NamedStructField { name: ScalarValue::Utf8(Some(text)) } => {
+            let place = text.trim().parse::<i32>().map_err(|_| {
+                let message = format!("invalid input syntax for type integer: \"{text}\"");
+                external(QueryError::new(ErrorKind::InvalidTextRepresentation, message))
+            })?;
+            return Ok(GetFieldAccess::ListIndex { key: Box::new(lit(place)) });
+        }
+        GetFieldAccess::ListIndex { key } => key,
+        other => return Ok(other),
+    };
+    let (_, field) = key.to_field(schema)?;
+    let key = match SqlType::from_field(&field) {
+        Some(known @ (SqlType::Numeric { .. } | SqlType::Float4 | SqlType::Float8)) => {
+            let context = CastContext { zone: Zone::UTC, now_micros: 0 };
+            Box::new(cast_call(*key, known, SqlType::Int4, &context))
+        }
+        Some(SqlType::Int2 | SqlType::Int4 | SqlType::Int8) | None => key,
+        Some(_) if field.data_type().is_null() || matches!(*key, Expr::Placeholder(_)) => key,
+        Some(_) => {
+            let message = "array subscript must have type integer";
+            return Err(external(QueryError::new(ErrorKind::DatatypeMismatch, message)));
+        }
+    };
+    Ok(GetFieldAccess::ListIndex { key })
 }
 
 /// A subscript as a step of a path, which is text: a key, or the place of an item.

@@ -1,0 +1,71 @@
+//! `ARRAY[…]` in the syntax tree: where it stands, and casts of it, which are casts of its items.
+//!
+//!     ARRAY['1', x]::int[]     ARRAY['1'::int, x::int]
+
+use super::call::{Places, SiteKind, is_left_to_arrow};
+use super::meetings::Meeting;
+use super::sites::{Annotator, plain_values};
+use crate::functions::overload::innermost;
+use crate::user_types::is_tagged_array;
+use catalog::sql_type::SqlType;
+use datafusion::sql::sqlparser::ast::{Expr, Function, FunctionArguments};
+
+impl Annotator<'_> {
+    pub(super) fn array(&mut self, items: Vec<Expr>) -> Expr {
+        let operands: Vec<Option<usize>> = items.iter().map(|item| self.place(item)).collect();
+        let first = operands.first().copied().flatten();
+        let site = first.and_then(|first| self.array_place(first)).or(first);
+        self.add(SiteKind::Meeting(Meeting::Array), Places { site, operands }, items)
+    }
+
+    /// The place of the word ARRAY, or of the bracket where there is none, before the first item.
+    fn array_place(&self, first: usize) -> Option<usize> {
+        const WORD: &str = "array";
+        let source = self.source?;
+        let (end, _) = source.char_indices().nth(first.checked_sub(1)?)?;
+        let bracket = source[..end].rfind('[')?;
+        let before = source[..bracket].trim_end();
+        let word = before
+            .len()
+            .checked_sub(WORD.len())
+            .filter(|start| before.get(*start..).is_some_and(|word| word.eq_ignore_ascii_case(WORD)));
+        Some(source[..word.unwrap_or(bracket)].chars().count() + 1)
+    }
+
+    /// An array that was written out, cast item by item to an array of a type; `None` for what is none.
+    pub(super) fn cast_items(&mut self, array: &Expr, to: &SqlType) -> Option<Expr> {
+        let is_array = matches!(self.site_of(array), Some((SiteKind::Meeting(Meeting::Array), _)));
+        let item = match to {
+            SqlType::Array(item) if !matches!(item.as_ref(), SqlType::Array(_)) => item.as_ref(),
+            _ => return None,
+        };
+        if !is_array || is_left_to_arrow(innermost(to)) || is_tagged_array(to) {
+            return None;
+        }
+        let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = array else { return None };
+        let items = plain_values(&list.args)?.into_iter().map(|value| match self.cast_items(&value, to) {
+            Some(row) => row,
+            None => {
+                let place = self.place(&value);
+                let places = Places { site: place, operands: vec![place] };
+                self.add(SiteKind::Cast(item.clone()), places, vec![value])
+            }
+        });
+        let items = items.collect();
+        Some(self.array(items))
+    }
+}
+
+/// Whether the items of an array are values of types, and not rows.
+pub(super) fn is_array_of_values(items: &[Expr]) -> bool {
+    let is_value = |item: &Expr| match item {
+        Expr::Tuple(_) => false,
+        Expr::Array(inner) => is_array_of_values(&inner.elem),
+        Expr::Function(function) => {
+            let name = function.name.to_string();
+            !["row", "named_struct", "make_array"].contains(&name.trim_matches('"'))
+        }
+        _ => true,
+    };
+    !items.is_empty() && items.iter().all(is_value)
+}
