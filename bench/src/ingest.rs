@@ -3,10 +3,9 @@
 use crate::data::Selection;
 use crate::ingest_roads::Roads;
 use crate::machine;
-use crate::report::{Report, Unit};
+use crate::report::{Report, Unit, percentile};
 use crate::system::{Settle, System, Workshop};
 use std::path::Path;
-use std::time::Duration;
 
 const SINGLE_INSERTS: u64 = 1_000;
 const CONCURRENT_CLIENTS: usize = 16;
@@ -86,11 +85,4 @@ pub(crate) async fn check_count(system: &mut System, expected: u64, report: &mut
         report.problem(format!("{} holds {found} rows instead of {expected}", system.kind.name()));
     }
     Ok(())
-}
-
-fn percentile(times: &[Duration], percent: usize) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
-    sorted.get(rank).map_or(f64::NAN, Duration::as_secs_f64)
 }

@@ -3,22 +3,27 @@
 //!     data::Files ──csv──▶ System { Wire: Meridian, PostgreSQL │ Embedded: DuckDB, ClickHouse }
 //!                              │ seconds, answers, bytes
 //!                              ▼
-//!     ingest, query, views ──▶ Report ──▶ table, JSON
+//!     ingest, query, views, store ──▶ Report ──▶ table, JSON
 //!
 //! Every system runs in the same process tree on the same machine, round by round in turn, so that a busy minute hits all of
 //! them. Meridian is driven over the wire like any server; nothing here links it.
 
 mod answer;
+mod busy_server;
+mod crowd;
 mod data;
 mod dialect;
 mod embedded;
 mod ingest;
 mod ingest_roads;
+mod look_ups;
 mod machine;
 mod meridian;
 mod postgresql;
 mod query;
 mod report;
+mod restarts;
+mod store;
 mod system;
 mod view_definitions;
 mod views;
@@ -29,6 +34,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use store::StoreOptions;
 use system::{Kind, Workshop};
 
 /// Measure Meridian over the wire, and other systems with the same work beside it.
@@ -39,7 +45,9 @@ use system::{Kind, Workshop};
 Examples:
   cargo run --release -p bench -- ingest --rows 5000000 --peers
   cargo run --release -p bench -- query --peers duckdb --json query.json
-  cargo run --release -p bench -- views --rows 1000000 --rounds 1"
+  cargo run --release -p bench -- views --rows 1000000 --rounds 1
+  cargo run --release -p bench -- store --rounds 1 --peers duckdb
+  cargo run --release -p bench -- store --parts look-ups --rows 50000000 --rounds 1"
 )]
 struct Command {
     #[command(subcommand)]
@@ -55,6 +63,9 @@ enum Workload {
     Query(Options),
     /// Loads, inserts, deletes and updates under ten views, and exact reads of the views right after.
     Views(Options),
+    /// What the store promises: bytes on disk, UPDATE and DELETE beside the peers; by Meridian alone look-ups by key, a start after
+    /// a kill, a dashboard while rows are loaded and segments rewritten, and 200 clients with heavy queries in 2 GB.
+    Store(StoreOptions),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -129,6 +140,7 @@ async fn run(workload: Workload) -> anyhow::Result<bool> {
         Workload::Ingest(options) => ("ingest", options.clone()),
         Workload::Query(options) => ("query", options.clone()),
         Workload::Views(options) => ("views", options.clone()),
+        Workload::Store(options) => ("store", options.common.clone()),
     };
     let only_asked = options.kinds().contains(&Kind::DataFusion);
     anyhow::ensure!(
@@ -141,6 +153,7 @@ async fn run(workload: Workload) -> anyhow::Result<bool> {
         Workload::Ingest(_) => ingest::run(&workshop, &mut report).await?,
         Workload::Query(_) => query::run(&workshop, &mut report).await?,
         Workload::Views(_) => views::run(&workshop, &mut report).await?,
+        Workload::Store(options) => store::run(&workshop, &options, &mut report).await?,
     }
     print!("{report}");
     if let Some(path) = &options.json {

@@ -3,6 +3,7 @@
 use crate::{machine, wire};
 use anyhow::Context;
 use std::env;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -47,6 +48,8 @@ struct Started {
     child: Child,
     program: PathBuf,
     data_dir: PathBuf,
+    /// Beside those that say where it is.
+    arguments: Vec<OsString>,
 }
 
 impl MeridianServer {
@@ -55,8 +58,9 @@ impl MeridianServer {
     }
 
     pub(crate) async fn start(program: &Path, data_dir: &Path) -> anyhow::Result<Self> {
-        let (child, config) = spawn(program, data_dir)?;
-        let started = Started { child, program: program.to_owned(), data_dir: data_dir.to_owned() };
+        let (child, config) = spawn(program, data_dir, &[])?;
+        let (program, data_dir) = (program.to_owned(), data_dir.to_owned());
+        let started = Started { child, program, data_dir, arguments: Vec::new() };
         let mut server = Self { config, started: Some(started) };
         server.connected().await?;
         Ok(server)
@@ -76,10 +80,25 @@ impl MeridianServer {
         Ok(())
     }
 
+    /// Ends the server as a crash would.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        let started = self.started.as_mut().context("the server was not started here")?;
+        started.child.kill().context("kill the server")?;
+        started.child.wait().context("wait for the server's end")?;
+        Ok(())
+    }
+
+    /// With what arguments it is started from now on.
+    pub(crate) fn set_arguments(&mut self, arguments: Vec<OsString>) {
+        if let Some(started) = &mut self.started {
+            started.arguments = arguments;
+        }
+    }
+
     /// Starts it on its data again, and waits until it answers.
     pub(crate) async fn start_again(&mut self) -> anyhow::Result<()> {
         let started = self.started.as_mut().context("the server was not started here")?;
-        (started.child, self.config) = spawn(&started.program, &started.data_dir)?;
+        (started.child, self.config) = spawn(&started.program, &started.data_dir, &started.arguments)?;
         self.connected().await
     }
 
@@ -130,7 +149,7 @@ fn log_path(data_dir: &Path) -> PathBuf {
 }
 
 /// A server on a data directory and a free port, and how to reach it.
-fn spawn(program: &Path, data_dir: &Path) -> anyhow::Result<(Child, Config)> {
+fn spawn(program: &Path, data_dir: &Path, arguments: &[OsString]) -> anyhow::Result<(Child, Config)> {
     let port = machine::free_port()?;
     let log = File::options().create(true).append(true).open(log_path(data_dir))?;
     let child = Command::new(program)
@@ -138,6 +157,7 @@ fn spawn(program: &Path, data_dir: &Path) -> anyhow::Result<(Child, Config)> {
         .arg("--data-dir")
         .arg(data_dir)
         .args(["--listen", &format!("127.0.0.1:{port}")])
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -6,6 +6,7 @@ use crate::system::{Kind, System};
 use crate::{Options, machine};
 use serde_json::{Value, json};
 use std::fmt;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -13,6 +14,7 @@ pub(crate) enum Unit {
     Bytes,
     RowsPerSecond,
     BytesPerSecond,
+    Count,
 }
 
 impl Unit {
@@ -22,6 +24,7 @@ impl Unit {
             Self::Bytes => "bytes",
             Self::RowsPerSecond => "rows per second",
             Self::BytesPerSecond => "bytes per second",
+            Self::Count => "count",
         }
     }
 
@@ -38,6 +41,7 @@ impl Unit {
             Self::Bytes => format!("{:.1} MB", value / 1e6),
             Self::RowsPerSecond => format!("{} rows/s", with_commas(value as u64)),
             Self::BytesPerSecond => format!("{:.1} MB/s", value / 1e6),
+            Self::Count => with_commas(value as u64),
         }
     }
 }
@@ -202,6 +206,14 @@ fn median(samples: &[f64]) -> Option<f64> {
         length if length % 2 == 1 => Some(sorted[middle]),
         _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
     }
+}
+
+/// The time that so many percent of all are not above.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * percent).div_ceil(100).max(1) - 1;
+    sorted.get(rank).map_or(f64::NAN, Duration::as_secs_f64)
 }
 
 pub(crate) fn with_commas(number: u64) -> String {

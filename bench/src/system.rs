@@ -11,6 +11,7 @@ use crate::postgresql::PostgreSqlServer;
 use crate::view_definitions::VIEWS;
 use crate::wire::{CopyFormat, Wire};
 use anyhow::Context;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -177,6 +178,11 @@ impl System {
 
     /// An empty table `sales`.
     pub(crate) async fn create_table(&mut self, files: &Files) -> anyhow::Result<()> {
+        self.create_table_as(files.table_definition()?).await
+    }
+
+    /// An empty table `sales` by a definition as Meridian takes it.
+    pub(crate) async fn create_table_as(&mut self, definition: &str) -> anyhow::Result<()> {
         if matches!(&self.backend, Backend::Meridian(remote) if !remote.server.is_ours()) {
             for view in VIEWS.iter().rev() {
                 self.execute(&format!("DROP MATERIALIZED VIEW IF EXISTS {}", view.name)).await?;
@@ -184,10 +190,10 @@ impl System {
             self.execute("DROP TABLE IF EXISTS sales, products, customers").await?;
         }
         if self.kind == Kind::DataFusion {
-            self.definition = files.table_definition()?.to_owned();
+            self.definition = definition.to_owned();
             return Ok(());
         }
-        self.execute(&dialect::create_table(self.kind, files.table_definition()?)).await?;
+        self.execute(&dialect::create_table(self.kind, definition)).await?;
         Ok(())
     }
 
@@ -216,17 +222,36 @@ impl System {
         inserted.with_context(|| format!("{}: insert", self.kind.name()))
     }
 
-    /// Stops a Meridian that this run started and starts it again on its data; how long the start took to the first connection.
-    pub(crate) async fn restart(&mut self) -> anyhow::Result<Option<Duration>> {
-        let Backend::Meridian(remote) = &mut self.backend else { return Ok(None) };
-        if !remote.server.is_ours() {
-            return Ok(None);
+    /// Ends a Meridian that this run started and starts it again on its data; how long the start took to the first connection.
+    pub(crate) async fn restart(&mut self, end: End) -> anyhow::Result<Option<Duration>> {
+        let Some(remote) = self.own_meridian() else { return Ok(None) };
+        match end {
+            End::Asked => remote.server.stop()?,
+            End::Killed => remote.server.kill()?,
         }
-        remote.server.stop()?;
         let started = Instant::now();
         remote.server.start_again().await?;
         remote.wire = Wire::connect(remote.server.config()).await?;
         Ok(Some(started.elapsed()))
+    }
+
+    /// With what arguments a Meridian that this run started is started the next time.
+    pub(crate) fn set_arguments(&mut self, arguments: Vec<OsString>) {
+        if let Some(remote) = self.own_meridian() {
+            remote.server.set_arguments(arguments);
+        }
+    }
+
+    /// The data directory of a Meridian that this run started.
+    pub(crate) fn data_dir(&mut self) -> Option<&Path> {
+        self.own_meridian()?.server.data_dir()
+    }
+
+    fn own_meridian(&mut self) -> Option<&mut Remote<MeridianServer>> {
+        match &mut self.backend {
+            Backend::Meridian(remote) if remote.server.is_ours() => Some(remote),
+            _ => None,
+        }
     }
 
     /// The client of a system that is reached by the Postgres protocol.
@@ -291,6 +316,13 @@ impl System {
         };
         Ok(number.unwrap_or(&text).trim_matches(['v', ',']).to_owned())
     }
+}
+
+/// How a server comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Asked,
+    Killed,
 }
 
 /// Whether a load ends with a checkpoint, in systems that would otherwise leave the rows in a log.

@@ -7,7 +7,7 @@
 use crate::answer::{self, Answer};
 use crate::data::Selection;
 use crate::report::{Report, Unit};
-use crate::system::{Kind, Settle, System, Workshop};
+use crate::system::{End, Kind, Settle, System, Workshop};
 use crate::view_definitions::{self as definitions, AGGREGATES, Touched, VIEWS, View};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -204,7 +204,7 @@ async fn change_category(system: &mut System, report: &mut Report) -> anyhow::Re
 
 /// From the start of the server to the first exact read, where the server is ours to stop.
 async fn restart(system: &mut System, report: &mut Report) -> anyhow::Result<()> {
-    let Some(started) = system.restart().await? else { return Ok(()) };
+    let Some(started) = system.restart(End::Asked).await? else { return Ok(()) };
     let took = started + system.execute(&format!("SELECT {} FROM {}", VIEWS[0].total, VIEWS[0].name)).await?;
     record(report, system.kind, "start of the server to the first exact read", took);
     Ok(())

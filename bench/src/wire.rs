@@ -22,7 +22,7 @@ const PIECES_AHEAD: usize = 16;
 /// How many statements of a pipeline wait for their answers.
 const PIPELINE_AHEAD: usize = 1_000;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const START_POLL: Duration = Duration::from_millis(50);
+const START_POLL: Duration = Duration::from_millis(5);
 
 pub(crate) struct Wire {
     config: Config,
@@ -35,9 +35,19 @@ impl Wire {
         Ok(Self { config, client })
     }
 
+    /// Another client of the same server.
+    pub(crate) async fn another(&self) -> anyhow::Result<Self> {
+        Self::connect(self.config.clone()).await
+    }
+
     pub(crate) async fn query(&mut self, sql: &str) -> anyhow::Result<Answer> {
+        self.attempt(sql).await.map_err(explain)
+    }
+
+    /// The answer, or the error that whoever asks wants to look at.
+    pub(crate) async fn attempt(&mut self, sql: &str) -> Result<Answer, tokio_postgres::Error> {
         let started = Instant::now();
-        let messages = self.client.simple_query(sql).await.map_err(explain)?;
+        let messages = self.client.simple_query(sql).await?;
         let took = started.elapsed();
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
@@ -46,6 +56,24 @@ impl Wire {
             _ => None,
         });
         Ok(Answer { took, rows: rows.collect() })
+    }
+
+    /// How long each execution of a prepared query takes that gives one row for one number.
+    pub(crate) async fn look_up(&mut self, sql: &str, numbers: &[i64]) -> anyhow::Result<Vec<Duration>> {
+        let prepared = self.client.prepare(sql).await.map_err(explain)?;
+        let mut each = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let started = Instant::now();
+            let rows = self.client.query(&prepared, &[number]).await.map_err(explain)?;
+            each.push(started.elapsed());
+            anyhow::ensure!(rows.len() == 1, "{} rows for {number} in {sql}", rows.len());
+        }
+        Ok(each)
+    }
+
+    /// Loads those rows of a csv file into `sales` that meet a condition.
+    pub(crate) async fn copy_where(&mut self, file: &Path, condition: &str) -> anyhow::Result<Duration> {
+        copy_by(&self.client, file, &format!("COPY sales FROM STDIN WITH (FORMAT csv) WHERE {condition}")).await
     }
 
     /// From the first byte read to the server's word that all rows are committed.
@@ -137,6 +165,10 @@ impl CopyFormat {
 }
 
 async fn copy(client: &Client, file: &Path, format: CopyFormat) -> anyhow::Result<Duration> {
+    copy_by(client, file, &format!("COPY sales FROM STDIN WITH (FORMAT {})", format.name())).await
+}
+
+async fn copy_by(client: &Client, file: &Path, statement: &str) -> anyhow::Result<Duration> {
     let mut input = File::open(file).with_context(|| format!("open {}", file.display()))?;
     let started = Instant::now();
     let (pieces, mut next_piece) = mpsc::channel(PIECES_AHEAD);
@@ -150,8 +182,7 @@ async fn copy(client: &Client, file: &Path, format: CopyFormat) -> anyhow::Resul
             }
         }
     });
-    let statement = format!("COPY sales FROM STDIN WITH (FORMAT {})", format.name());
-    let sink = client.copy_in::<_, Bytes>(&statement).await.map_err(explain)?;
+    let sink = client.copy_in::<_, Bytes>(statement).await.map_err(explain)?;
     let mut sink = pin!(sink);
     while let Some(piece) = next_piece.recv().await {
         sink.send(piece).await.map_err(explain)?;
@@ -234,7 +265,7 @@ impl ToSql for TextValue<'_> {
 }
 
 /// The server's own words instead of "db error".
-fn explain(error: tokio_postgres::Error) -> anyhow::Error {
+pub(crate) fn explain(error: tokio_postgres::Error) -> anyhow::Error {
     match error.as_db_error() {
         Some(server) => anyhow::anyhow!(
             "{} {}: {}{}{}",
