@@ -269,7 +269,7 @@ impl Catalog {
     /// a task of its own await this and decide from the answer. See also [`CommitError::InDoubt`].
     pub async fn commit(&self, draft: CommitDraft) -> Result<Commit, CommitError> {
         // The base is let go here: held until the answer it would keep alive what other commits have removed meanwhile.
-        let CommitDraft { base: _, ops, keys } = draft;
+        let CommitDraft { base: _, ops, keys, reads } = draft;
         if ops.is_empty() {
             let snapshot = self.snapshot();
             return Ok(Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot });
@@ -280,7 +280,7 @@ impl Catalog {
         }
         let drafts = self.drafts.lock().clone().ok_or_else(|| self.stopped())?;
         let (answer, answered) = oneshot::channel();
-        drafts.send(Waiting { ops, keys, payload, answer }).await.map_err(|_| self.stopped())?;
+        drafts.send(Waiting { ops, keys, reads, payload, answer }).await.map_err(|_| self.stopped())?;
         drop(drafts);
         let lost = |_| Err(CommitError::InDoubt { reason: self.stop_reason() });
         answered.await.unwrap_or_else(lost)

@@ -16,6 +16,7 @@ use crate::files::FileError;
 use crate::history::{CommitSummary, summarize};
 use crate::keys::{AddedKeys, KeyWindow};
 use crate::log::{AppendError, LogWriter};
+use crate::reads::{ReadRegions, ReadWindow};
 use crate::segment_files::added_segments;
 use crate::snapshot::Snapshot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,7 @@ type Answer = oneshot::Sender<Result<Commit, CommitError>>;
 pub(crate) struct Waiting {
     pub(crate) ops: Vec<Op>,
     pub(crate) keys: Vec<AddedKeys>,
+    pub(crate) reads: Vec<ReadRegions>,
     pub(crate) payload: Vec<u8>,
     pub(crate) answer: Answer,
 }
@@ -57,6 +59,7 @@ pub(crate) struct Committer {
     /// The snapshot after the last accepted draft; ahead of the published one during a round only.
     head: Arc<Snapshot>,
     keys: KeyWindow,
+    reads: ReadWindow,
     log: LogWriter,
     drafts: mpsc::Receiver<Waiting>,
     events: mpsc::Sender<Event>,
@@ -74,8 +77,8 @@ impl Committer {
         clock: Box<dyn Fn() -> i64 + Send>,
     ) -> Self {
         let head = shared.snapshot.load_full();
-        let keys = KeyWindow::new(&head);
-        Self { shared, head, keys, log, drafts, events, clock, broken: None }
+        let (keys, reads) = (KeyWindow::new(&head), ReadWindow::new(head.seq));
+        Self { shared, head, keys, reads, log, drafts, events, clock, broken: None }
     }
 
     /// Runs until the catalog lets go of the queue. A panic stops the catalog; drafts that waited learn of it by their
@@ -111,6 +114,7 @@ impl Committer {
             Err(AppendError::DiskFull(error)) => {
                 self.head = self.shared.snapshot.load_full();
                 self.keys.roll_back(self.head.seq);
+                self.reads.roll_back(self.head.seq);
                 self.shared.flying.land();
                 let (path, reason) = (error.path.clone(), error.to_string());
                 round.fail(&CommitError::DiskFull { path, reason });
@@ -125,11 +129,12 @@ impl Committer {
 
     /// Applies a draft to the head and stages its record, or refuses it.
     fn accept(&mut self, waiting: Waiting, round: &mut Round) {
-        let Waiting { ops, keys, payload, answer } = waiting;
-        match self.try_accept(&ops, &keys, &payload) {
+        let Waiting { ops, keys, reads, payload, answer } = waiting;
+        match self.try_accept(&ops, &keys, &reads, &payload) {
             Ok((snapshot, bytes)) => {
                 self.keys.push(snapshot.seq, keys);
                 let before = std::mem::replace(&mut self.head, Arc::clone(&snapshot));
+                self.reads.push(snapshot.seq, &before, &ops);
                 let summary = summarize(&before, &snapshot, &ops);
                 round.accepted.push(Accepted { ops, snapshot, bytes, summary, answer });
             }
@@ -142,6 +147,7 @@ impl Committer {
         &mut self,
         ops: &[Op],
         keys: &[AddedKeys],
+        reads: &[ReadRegions],
         payload: &[u8],
     ) -> Result<(Arc<Snapshot>, u64), CommitError> {
         // What was queued before a shutdown is still committed; what was queued before a failure is not.
@@ -151,6 +157,7 @@ impl Committer {
         let seq = self.head.seq.next();
         let at_micros = self.shared.flying.take_off(|| (self.clock)().max(self.head.at_micros));
         self.keys.check(&self.head, keys)?;
+        self.reads.check(&self.head, reads)?;
         let next = self.head.apply(seq, at_micros, ops)?;
         let staged = self.log.stage(seq, &[&at_micros.to_le_bytes(), payload]);
         let bytes = staged.map_err(|error| CommitError::Stopped { reason: self.stop_for_good(&error) })?;
@@ -178,7 +185,7 @@ impl Committer {
         }
         self.shared.snapshot.store(Arc::clone(&self.head));
         self.shared.flying.land();
-        self.keys.published(&self.head);
+        self.reads.forget(self.keys.published(&self.head));
         self.shared.published.send_replace(self.head.seq);
         let mut events = Vec::with_capacity(accepted.len());
         for Accepted { ops, snapshot, bytes, answer, .. } in accepted {

@@ -15,6 +15,7 @@ use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::keys::AddedKeys;
 use crate::loads::LoadRecord;
+use crate::reads::ReadRegions;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::snapshot::{RecentBatch, Relation, Snapshot, TableChange, TableVersion, ViewVersion};
@@ -140,15 +141,21 @@ pub struct CommitDraft {
     pub ops: Vec<Op>,
     /// The keys of the rows that `ops` add, for each unique constraint that could be broken.
     pub keys: Vec<AddedKeys>,
+    /// What was read of tables, and must not have changed since.
+    pub reads: Vec<ReadRegions>,
 }
 
 impl CommitDraft {
     pub fn new(base: Arc<Snapshot>, ops: Vec<Op>) -> Self {
-        Self { base, ops, keys: Vec::new() }
+        Self { base, ops, keys: Vec::new(), reads: Vec::new() }
     }
 
     pub fn with_keys(self, keys: Vec<AddedKeys>) -> Self {
         Self { keys, ..self }
+    }
+
+    pub fn with_reads(self, reads: Vec<ReadRegions>) -> Self {
+        Self { reads, ..self }
     }
 }
 

@@ -104,8 +104,9 @@ impl KeyWindow {
         }
     }
 
-    /// Notes a snapshot that readers can get from now on, and forgets what every holder of a snapshot has seen.
-    pub(crate) fn published(&mut self, snapshot: &Arc<Snapshot>) {
+    /// Notes a snapshot that readers can get from now on, and forgets what every holder of a snapshot has seen: the commits up to
+    /// the one that it gives.
+    pub(crate) fn published(&mut self, snapshot: &Arc<Snapshot>) -> CommitSeq {
         self.alive.push((snapshot.seq, Arc::downgrade(snapshot)));
         self.alive.retain(|(_, held)| held.strong_count() > 0);
         self.seen = self.alive.first().map_or(snapshot.seq, |(seq, _)| *seq);
@@ -113,6 +114,7 @@ impl KeyWindow {
             self.pop();
         }
         self.forgotten.retain(|_, seq| *seq > self.seen);
+        self.seen
     }
 
     fn pop(&mut self) -> Option<CommittedKeys> {

@@ -28,6 +28,7 @@ pub mod keys;
 pub mod loads;
 pub mod missing;
 pub mod past;
+pub mod reads;
 pub mod recovery;
 pub mod segment;
 pub mod segment_files;

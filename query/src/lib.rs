@@ -91,6 +91,7 @@ mod planning_state;
 mod prepared;
 mod query_cache;
 mod query_places;
+mod reads;
 mod retention;
 mod returning;
 mod retyping;

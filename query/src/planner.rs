@@ -30,6 +30,7 @@ use crate::parameter_types::Parameters;
 use crate::planning_state::PlanningState;
 use crate::query_cache::Dependencies;
 use crate::query_places::refined;
+use crate::reads::{Reads, TableRead};
 use crate::response::ResultColumn;
 use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
@@ -38,7 +39,6 @@ use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
 use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
-use crate::transaction::Reads;
 use crate::user_types::{KnownTypes, TypeScope};
 use crate::{pg_catalog, plan_constants, row_counts};
 use arrow::datatypes::FieldRef;
@@ -86,7 +86,7 @@ pub(crate) struct Planning {
     pub state: PlanningState,
     pub snapshot: Arc<Snapshot>,
     pub log: Arc<ScanLog>,
-    reads: Reads,
+    reads: Arc<Mutex<Reads>>,
     /// What the plan is made from.
     dependencies: Arc<Mutex<Dependencies>>,
     pub facts: Arc<SessionFacts>,
@@ -127,7 +127,7 @@ impl Planning {
             state,
             snapshot,
             log: Arc::default(),
-            reads: Reads::default(),
+            reads: Arc::default(),
             dependencies: Arc::default(),
             facts,
             system,
@@ -162,7 +162,7 @@ impl Planning {
     }
 
     /// The same for a transaction, which is told what is read.
-    pub(crate) fn noting_reads(self, reads: Reads) -> Self {
+    pub(crate) fn noting_reads(self, reads: Arc<Mutex<Reads>>) -> Self {
         Self { reads, ..self }
     }
 
@@ -170,9 +170,14 @@ impl Planning {
     pub(crate) fn note_read(&self, id: ObjectId) {
         match self.snapshot.relation_by_id(id) {
             Some(Relation::View(view)) => view.definition.inputs.iter().for_each(|input| self.note_read(*input)),
-            Some(Relation::Table(_)) => drop(self.reads.lock().insert(id)),
+            Some(Relation::Table(_)) => self.reads.lock().note_whole(id),
             Some(Relation::Sequence(_)) | None => {}
         }
+    }
+
+    /// Lets the scans of a source of a table note what they read of it.
+    fn open_read(&self, table: ObjectId) -> Arc<TableRead> {
+        self.reads.lock().open(table)
     }
 
     /// Notes that the plan is made from a relation.
@@ -190,11 +195,11 @@ impl Planning {
         self.dependencies.lock().clone()
     }
 
-    /// Notes what was read by a plan that another planning made.
+    /// Notes what was read, or will be, by a plan that another planning made.
     pub(crate) fn note_reads_of(&self, other: &Self) {
         if !Arc::ptr_eq(&self.reads, &other.reads) {
-            let read = other.reads.lock().clone();
-            self.reads.lock().extend(read);
+            let read = other.reads.lock();
+            self.reads.lock().extend(&read);
         }
     }
 
@@ -207,7 +212,7 @@ impl Planning {
     pub(crate) fn at(&self, past: Arc<Snapshot>) -> Self {
         let sources = if self.needs_no_rows() { Sources::Schemas } else { Sources::Rows };
         let same = self.with_sources(sources);
-        Self { snapshot: past, reads: Reads::default(), committed: false, ..same }
+        Self { snapshot: past, reads: Arc::default(), committed: false, ..same }
     }
 
     /// Lets relations be named as they were in a snapshot.

@@ -13,6 +13,7 @@
 use crate::datum::scalar_of;
 use crate::error::QueryError;
 use crate::late_columns::are_read_late;
+use crate::reads::TableRead;
 use crate::segment_columns::SegmentColumns;
 use crate::stored_intervals;
 use arrow::array::{ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
@@ -34,10 +35,11 @@ use datafusion::datasource::physical_plan::{
     FileGroup, FileScanConfigBuilder, ParquetFileReaderFactory, ParquetSource,
 };
 use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::source_as_provider;
 use datafusion::datasource::table_schema::TableSchemaBuilder;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableSource, TableType};
 use datafusion::parquet::arrow::RowNumber;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
@@ -258,6 +260,8 @@ pub(crate) struct ScanTable {
     schema: SchemaRef,
     store: Arc<SegmentStore>,
     log: Arc<ScanLog>,
+    /// Where scans note what they read, if anybody asks.
+    read: Option<Arc<TableRead>>,
 }
 
 impl fmt::Debug for ScanTable {
@@ -270,7 +274,12 @@ impl ScanTable {
     /// `name` is what EXPLAIN calls it.
     pub(crate) fn new(name: impl Into<String>, rows: RowSet, store: Arc<SegmentStore>, log: Arc<ScanLog>) -> Self {
         let schema = rows.schema();
-        Self { name: name.into(), rows, schema, store, log }
+        Self { name: name.into(), rows, schema, store, log, read: None }
+    }
+
+    /// The same, whose scans note what they read.
+    pub(crate) fn noting(self, read: Option<Arc<TableRead>>) -> Self {
+        Self { read, ..self }
     }
 
     /// For each segment whether a row of it can satisfy `filters`.
@@ -426,6 +435,9 @@ impl TableProvider for ScanTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(read) = &self.read {
+            read.note_scan(&self.rows.definition, filters);
+        }
         let mut kept = self.prune(state, filters)?;
         kept.iter_mut().zip(&self.rows.segments).for_each(|(kept, segment)| *kept &= segment.count() > 0);
         self.report(&kept);
@@ -628,6 +640,12 @@ impl ParquetFileReaderFactory for SegmentReaders {
             .ok_or_else(|| DataFusionError::Internal("a scanned file without its segment".into()))?;
         Ok(Box::new(self.store.reader(meta)))
     }
+}
+
+/// Where the scans of a source note what they read.
+pub(crate) fn read_by(source: &Arc<dyn TableSource>) -> Option<Arc<TableRead>> {
+    let provider = source_as_provider(source).ok()?;
+    provider.downcast_ref::<ScanTable>()?.read.clone()
 }
 
 /// A query error inside a plan, as DataFusion carries it.

@@ -3,11 +3,12 @@
 //! READ COMMITTED takes a fresh snapshot for each statement, REPEATABLE READ keeps the first. Either way what the transaction itself did is
 //! on top, so a statement sees its own transaction's rows, and views over them, before anybody else does. Nothing of it is visible to others until COMMIT.
 //!
-//! SERIALIZABLE keeps the first snapshot too, and commits only if nobody has changed a table that it read since: then it could as well
-//! have run as a whole where it commits. A transaction that only read could have run where its snapshot is, and is asked nothing.
+//! SERIALIZABLE keeps the first snapshot too, and commits only if nobody has changed since what it read, whole tables or regions of
+//! partitioned ones (`reads`): then it could as well have run as a whole where it commits. A transaction that only read could have run where its snapshot is, and is asked nothing.
 
 use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
+use crate::reads::{Extent, Reads};
 use crate::row_inserts::WaitingRows;
 use crate::sequences::OwnNumbers;
 use crate::statement::Isolation;
@@ -16,15 +17,13 @@ use crate::write_holds::WriteHold;
 use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::keys::AddedKeys;
+use catalog::reads::ReadRegions;
 use catalog::snapshot::Snapshot;
 use catalog::temporary::{OnCommit, TemporaryObjects};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use storage::staging::StagedSegments;
-
-/// The tables that a transaction has read, by itself or through views.
-pub(crate) type Reads = Arc<Mutex<BTreeSet<ObjectId>>>;
 
 /// What a statement wants to change: operations and the files that they name.
 #[derive(Debug, Default)]
@@ -88,7 +87,7 @@ pub(crate) struct Transaction {
     inline_bytes: usize,
     savepoints: Vec<Savepoint>,
     overlay: Option<Overlay>,
-    reads: Reads,
+    reads: Arc<Mutex<Reads>>,
     /// Numbers that were taken of sequences as only this transaction knows them.
     numbers: Arc<Mutex<OwnNumbers>>,
     /// The session's temporary objects, if it has any, as the transaction found them.
@@ -154,9 +153,9 @@ impl Transaction {
         is_base || self.temporary.as_ref().is_some_and(|temporary| temporary.is_laid(snapshot))
     }
 
-    /// Where the transaction's statements note what they read.
-    pub(crate) fn reads(&self) -> Reads {
-        Arc::clone(&self.reads)
+    /// Where the transaction's statements note what they read, if that is asked at its end.
+    pub(crate) fn reads(&self) -> Arc<Mutex<Reads>> {
+        if self.isolation == Isolation::Serializable { Arc::clone(&self.reads) } else { Arc::default() }
     }
 
     /// What is committed, as the last statement read it.
@@ -317,13 +316,19 @@ impl Transaction {
     }
 
     /// What a serializable transaction needs to be so when it commits. Tables of its own are nobody else's.
-    fn read_tables_unchanged(&self, base: &Snapshot) -> Vec<Op> {
-        if self.isolation != Isolation::Serializable {
-            return Vec::new();
+    fn reads_unchanged(&self, base: &Arc<Snapshot>) -> (Vec<Op>, Vec<ReadRegions>) {
+        let (mut tables, mut parts) = (Vec::new(), Vec::new());
+        for (table, extent) in self.reads().lock().extents() {
+            match extent {
+                _ if !base.tables.contains_key(&table) => {}
+                Extent::Nothing => {}
+                Extent::Regions(regions) => parts.push(ReadRegions { table, read: Arc::clone(base), regions }),
+                Extent::Whole => {
+                    tables.push(Op::Expect { relation: table, that: Expectation::Unchanged(base.seq) });
+                }
+            }
         }
-        let reads = self.reads.lock();
-        let committed = reads.iter().filter(|table| base.tables.contains_key(table));
-        committed.map(|table| Op::Expect { relation: *table, that: Expectation::Unchanged(base.seq) }).collect()
+        (tables, parts)
     }
 
     /// Whether operations change rows of temporary tables, or drop what is temporary, and nothing else. Who may not write at all
@@ -369,12 +374,14 @@ impl Transaction {
             self.keys.retain(|keys| !temporary_tables.contains(&keys.table));
             self.change.ops = own.objects.permanent(std::mem::take(&mut self.change.ops));
         }
+        let mut reads = Vec::new();
         if !self.change.ops.is_empty() {
-            let unchanged = self.read_tables_unchanged(&base);
+            let (unchanged, parts) = self.reads_unchanged(&base);
             self.rely(unchanged);
+            reads = parts;
         }
         let Change { ops, staged, holds, .. } = self.change;
-        let draft = CommitDraft::new(base, merge_recent(ops)).with_keys(merge_keys(self.keys));
+        let draft = CommitDraft::new(base, merge_recent(ops)).with_keys(merge_keys(self.keys)).with_reads(reads);
         Ok(Some(Ended { draft, staged, holds, temporary }))
     }
 }

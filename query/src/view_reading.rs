@@ -175,10 +175,11 @@ pub(crate) fn definition_plan(planning: &Planning, program: &ViewProgram) -> Res
 /// What a table of a definition stands for at the planning's snapshot.
 fn bound(planning: &Planning, table: &TableReference) -> Result<Bound> {
     match relation_of(planning, table) {
-        Some(Relation::Table(version)) => Ok(Bound::Source(
-            planning.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::None)),
-        )),
-        Some(Relation::View(view)) => Ok(Bound::Plan(read_plan(planning, view)?)),
+        Some(Relation::Table(version)) => Ok(Bound::Source(planning.table_source(version))),
+        Some(Relation::View(view)) => {
+            planning.note_view(view);
+            Ok(Bound::Plan(read_plan(planning, view)?))
+        }
         Some(Relation::Sequence(_)) | None => {
             use datafusion::logical_expr::planner::ContextProvider;
             Ok(Bound::Source(planning.get_table_source(table.clone())?))

@@ -9,7 +9,7 @@ use crate::bound_expressions::simplified;
 use crate::engine_error::translate;
 use crate::error::QueryError;
 use crate::planner::{Planning, TARGET};
-use crate::scan::{Extra, RowSet, SegmentBounds, Wanted};
+use crate::scan::{Extra, RowSet, SegmentBounds, Wanted, read_by};
 use catalog::definition::TableDefinition;
 use catalog::ids::ColumnId;
 use catalog::segment::{DeletionVector, SegmentMeta};
@@ -50,11 +50,11 @@ pub(crate) fn covered_rows(
     if found.is_empty() {
         return Ok((found, plan));
     }
-    let source = planning.rows_source(&version.definition.name.name, rows);
+    let name = &version.definition.name.name;
     let reduced = plan.transform_down(|node| {
         Ok(match node {
             LogicalPlan::TableScan(mut scan) if scan.table_name.table() == TARGET => {
-                scan.source = Arc::clone(&source);
+                scan.source = planning.read_source(name, rows.clone(), read_by(&scan.source));
                 Transformed::yes(LogicalPlan::TableScan(scan))
             }
             other => Transformed::no(other),

@@ -18,10 +18,10 @@ pub fn for_postgres(sql: &str) -> Option<String> {
     Some(sql.to_string())
 }
 
-/// Cuts `PARTITION BY …` and everything behind it, or `WITH (order_by …)` alone.
+/// Cuts `PARTITION BY (…)` and everything behind it, or `WITH (order_by …)` alone. PostgreSQL's own spellings, by LIST and RANGE, stay.
 fn without_partitions(sql: &str) -> String {
     let folded = sql.to_ascii_lowercase();
-    let cut = [folded.find("partition by"), folded.find("with (order_by")].into_iter().flatten().min();
+    let cut = [folded.find("partition by ("), folded.find("with (order_by")].into_iter().flatten().min();
     cut.map_or_else(|| sql.to_string(), |cut| sql[..cut].trim_end().to_string())
 }
 
@@ -40,6 +40,8 @@ mod tests {
     fn partitions_are_cut_and_views_are_plain() {
         let table = "CREATE TABLE t (d date) PARTITION BY (month(d)) WITH (order_by = 'd')";
         assert_eq!(for_postgres(table).as_deref(), Some("CREATE TABLE t (d date)"));
+        let own = "CREATE TABLE t (r text) PARTITION BY LIST (r)";
+        assert_eq!(for_postgres(own).as_deref(), Some(own));
         let view = "CREATE MATERIALIZED VIEW v AS SELECT 1";
         assert_eq!(for_postgres(view).as_deref(), Some("CREATE              VIEW v AS SELECT 1"));
         assert_eq!(for_postgres("REFRESH MATERIALIZED VIEW v"), None);

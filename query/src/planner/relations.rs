@@ -4,6 +4,7 @@ use super::{EXCLUDED, PAST, PLACES, Planning, Sources, TARGET};
 use crate::engine::DATABASE;
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
+use crate::reads::TableRead;
 use crate::scan::{Extra, RowSet, ScanTable, external};
 use crate::statement_grammar::fold;
 use crate::{pg_catalog, temporary, view_reading};
@@ -143,27 +144,32 @@ impl Planning {
         Ok(provider_as_source(Arc::new(MemTable::try_new(relation.schema(), vec![vec![batch]])?)))
     }
 
-    fn table_source(&self, version: &Arc<TableVersion>) -> Arc<dyn TableSource> {
+    pub(crate) fn table_source(&self, version: &Arc<TableVersion>) -> Arc<dyn TableSource> {
         let definition = &version.definition;
         if self.needs_no_rows() {
             return Arc::new(LogicalTableSource::new(definition.schema()));
         }
-        self.note_read(definition.id);
+        let read = self.open_read(definition.id);
         self.depend_on(definition.id);
-        self.rows_source(&definition.name.name, RowSet::of_table(version, Extra::None))
+        self.read_source(&definition.name.name, RowSet::of_table(version, Extra::None), Some(read))
     }
 
     /// The rows of a table with their places.
     pub(crate) fn places_source(&self, version: &TableVersion) -> Arc<dyn TableSource> {
-        self.note_read(version.definition.id);
+        let read = self.open_read(version.definition.id);
         self.depend_on_others();
-        self.rows_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place))
+        self.read_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place), Some(read))
     }
 
     /// A row set as a source; `name` is what EXPLAIN calls it.
     pub(crate) fn rows_source(&self, name: &str, rows: RowSet) -> Arc<dyn TableSource> {
-        let table: Arc<dyn TableProvider> =
-            Arc::new(ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log)));
+        self.read_source(name, rows, None)
+    }
+
+    /// The same, whose scans note what they read.
+    pub(crate) fn read_source(&self, name: &str, rows: RowSet, read: Option<Arc<TableRead>>) -> Arc<dyn TableSource> {
+        let table = ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log)).noting(read);
+        let table: Arc<dyn TableProvider> = Arc::new(table);
         provider_as_source(table)
     }
 
@@ -180,10 +186,17 @@ impl Planning {
         if temporary.is_some_and(|schema| schema.outdated.contains(&view.definition.id)) {
             return Err(external(temporary::outdated(&view.definition.name)));
         }
-        self.note_read(view.definition.id);
+        self.note_view(view);
         self.depend_on(view.definition.id);
         let plan = self.nested(|| view_reading::read_plan(self, view))?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    /// Notes that the rows of a view are read, which may come from its state. Tables below a plain view note themselves.
+    pub(crate) fn note_view(&self, view: &ViewVersion) {
+        if !view.definition.is_plain() {
+            self.note_read(view.definition.id);
+        }
     }
 
     /// The one row of a sequence.

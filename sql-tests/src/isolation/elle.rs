@@ -1,7 +1,7 @@
 //! Lists and registers: transactions of a few reads and writes over a few keys that everybody wants.
 //!
 //! After Kingsbury and Alvaro, *Elle: Inferring Isolation Anomalies from Experimental Observations* (VLDB 2020). Keys are spread over
-//! several tables, because SERIALIZABLE is checked by table.
+//! several tables, of which the last is partitioned, because SERIALIZABLE is checked by table and by partition.
 
 use super::client::Client;
 use super::{Journal, Outcome, Step};
@@ -12,7 +12,9 @@ use rand::Rng;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-const TABLES: i64 = 4;
+/// The values of column `part`. Each has a table of its own but the last ones, which are partitions of one.
+const PARTS: i64 = 5;
+const TABLES: i64 = 3;
 /// The keys that are in use at a time.
 const KEYS_HOT: i64 = 3;
 /// A key is put aside when it was drawn about so often.
@@ -62,18 +64,31 @@ pub fn anomalies(kind: Kind, journal: &Journal, model: &str) -> Option<Anomalies
 
 pub(super) fn set_up() -> Vec<String> {
     let tables = (0..TABLES).flat_map(|table| {
+        let partitions = if table == TABLES - 1 { " PARTITION BY (part)" } else { "" };
+        let create = |name: &str, value: &str| {
+            let columns = format!("part bigint NOT NULL, k bigint PRIMARY KEY, v {value} NOT NULL");
+            format!("CREATE TABLE {name}_{table} ({columns}){partitions}")
+        };
         [
             format!("DROP TABLE IF EXISTS lists_{table}, registers_{table}"),
-            format!("CREATE TABLE lists_{table} (k bigint PRIMARY KEY, v text NOT NULL)"),
-            format!("CREATE TABLE registers_{table} (k bigint PRIMARY KEY, v bigint NOT NULL)"),
+            create("lists", "text"),
+            create("registers", "bigint"),
         ]
     });
     tables.collect()
 }
 
+fn part_of(key: i64) -> i64 {
+    key % PARTS
+}
+
+fn table_named(name: &str, part: i64) -> String {
+    format!("{name}_{}", part.min(TABLES - 1))
+}
+
 fn table_of(kind: Kind, key: i64) -> String {
     let name = if kind == Kind::Lists { "lists" } else { "registers" };
-    format!("{name}_{}", key % TABLES)
+    table_named(name, part_of(key))
 }
 
 /// What was drawn so far, by all clients: keys go out of use together, and no value comes twice.
@@ -157,19 +172,21 @@ fn statement(step: &Step, upserts: bool) -> String {
         Step::Append { key, .. } | Step::ReadList { key, .. } => (Kind::Lists, *key),
         Step::Write { key, .. } | Step::ReadRegister { key, .. } => (Kind::Registers, *key),
     };
-    let table = table_of(kind, key);
+    let (table, part) = (table_of(kind, key), part_of(key));
+    let chosen = format!("part = {part} AND k = {key}");
     match (step, upserts) {
-        (Step::ReadList { .. } | Step::ReadRegister { .. }, _) => format!("SELECT v FROM {table} WHERE k = {key}"),
+        (Step::ReadList { .. } | Step::ReadRegister { .. }, _) => format!("SELECT v FROM {table} WHERE {chosen}"),
         (Step::Append { value, .. }, true) => format!(
-            "INSERT INTO {table} VALUES ({key}, '{value}') ON CONFLICT (k) DO UPDATE SET v = {table}.v || ' ' || excluded.v"
+            "INSERT INTO {table} VALUES ({part}, {key}, '{value}') \
+             ON CONFLICT (k) DO UPDATE SET v = {table}.v || ' ' || excluded.v"
         ),
         (Step::Append { value, .. }, false) => {
-            format!("UPDATE {table} SET v = v || ' {value}' WHERE k = {key} RETURNING 1")
+            format!("UPDATE {table} SET v = v || ' {value}' WHERE {chosen} RETURNING 1")
         }
         (Step::Write { value, .. }, true) => {
-            format!("INSERT INTO {table} VALUES ({key}, {value}) ON CONFLICT (k) DO UPDATE SET v = excluded.v")
+            format!("INSERT INTO {table} VALUES ({part}, {key}, {value}) ON CONFLICT (k) DO UPDATE SET v = excluded.v")
         }
-        (Step::Write { value, .. }, false) => format!("UPDATE {table} SET v = {value} WHERE k = {key} RETURNING 1"),
+        (Step::Write { value, .. }, false) => format!("UPDATE {table} SET v = {value} WHERE {chosen} RETURNING 1"),
     }
 }
 
