@@ -13,7 +13,7 @@
 use crate::added_columns::Computed;
 use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column};
 use crate::altered_views::{Altered, with_views};
-use crate::definitions::{check_defaults, done};
+use crate::definitions::{check_defaults, done, stays_logged};
 use crate::dropping::shown;
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
@@ -149,6 +149,8 @@ fn action_name(action: &AlterAction) -> &'static str {
         AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } => "ADD CONSTRAINT",
         AlterAction::DropConstraint { .. } => "DROP CONSTRAINT",
         AlterAction::RenameConstraint { .. } => "RENAME CONSTRAINT",
+        AlterAction::SetLogged(true) => "SET LOGGED",
+        AlterAction::SetLogged(false) => "SET UNLOGGED",
         AlterAction::SetOption { value: Some(_), .. } => "SET",
         AlterAction::SetOption { value: None, .. } => "RESET",
     }
@@ -305,11 +307,24 @@ impl<'a> Alter<'a> {
             AlterAction::DropConstraint { name, if_exists } => self.drop_constraint(session, name, *if_exists),
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
             AlterAction::SetOption { option, value } => self.set_option(session, option, value.as_deref()),
+            AlterAction::SetLogged(logged) => self.set_logged(session, *logged),
             AlterAction::AddIndex { name, columns, if_not_exists } => {
                 let added = self.add_index(session, name.as_ref(), columns, *if_not_exists);
                 added.map_err(QueryError::without_position)
             }
         }
+    }
+
+    fn set_logged(&self, session: &mut Session, logged: bool) -> Result<(), QueryError> {
+        let name = &self.version.definition.name;
+        if self.planning.snapshot.is_temporary(name) {
+            let message = format!("cannot change logged status of table \"{}\" because it is temporary", name.name);
+            return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message));
+        }
+        if !logged {
+            stays_logged(session, &name.name);
+        }
+        Ok(())
     }
 
     fn set_option(

@@ -100,10 +100,18 @@ pub(crate) async fn create_table(
     if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
         session.push_notice(notice);
     }
+    if create.unlogged {
+        stays_logged(session, &definition.name.name);
+    }
     let created = sequences.into_iter().map(|sequence| Op::CreateSequence(Arc::new(sequence)));
     let ops = std::iter::once(Op::CreateTable(Arc::new(definition))).chain(created);
     session.add_change(Change::of(ops.collect()))?;
     Ok(done("CREATE TABLE"))
+}
+
+/// Says of a table that should be unlogged that it is none the less as durable as any other.
+pub(crate) fn stays_logged(session: &mut Session, table: &str) {
+    session.notice(NoticeSeverity::Notice, format!("table \"{table}\" is logged all the same: no table is unlogged"));
 }
 
 /// The definition of a new table whose name is free.

@@ -1,6 +1,6 @@
 //! Derived tables: CREATE TABLE … AS, SELECT … INTO, and the columns of LIKE.
 
-use crate::definitions::{done, refuse_parameters, stored_type, taken, view_columns};
+use crate::definitions::{done, refuse_parameters, stays_logged, stored_type, taken, view_columns};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::insert::from_query;
@@ -49,6 +49,9 @@ pub(crate) async fn create_table_as(
     temporary::settle(session, &planning, &create.table.definition, &definition)?;
     if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
         session.push_notice(notice);
+    }
+    if create.table.unlogged {
+        stays_logged(session, &definition.name.name);
     }
     let mut change = Change::of(vec![Op::CreateTable(Arc::clone(&definition))]);
     let tag = if create.with_data {

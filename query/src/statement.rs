@@ -228,6 +228,7 @@ pub(crate) struct CreateTable {
     /// Where PARTITION BY is spelt as in PostgreSQL.
     pub partition_method: Option<PartitionMethod>,
     pub likes: Vec<Like>,
+    pub unlogged: bool,
 }
 
 #[derive(Clone, Debug)]

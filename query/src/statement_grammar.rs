@@ -370,13 +370,14 @@ impl Words<'_> {
     // ---- definitions ----
 
     fn create(&mut self) -> Result<StatementKind, QueryError> {
+        let unlogged = self.take_unlogged()?;
         let table = (1..4).any(|index| self.word_at(index).as_deref() == Some("table"));
         let (partition_method, partition_by) = if table { self.take_partition_by()? } else { (None, Vec::new()) };
         if table {
             self.take_nulls_distinct()?;
         }
         let with_data = self.take_with_data();
-        if table && let Some(derived) = self.create_table_as(&partition_by, with_data)? {
+        if table && let Some(derived) = self.create_table_as((&partition_by, unlogged), with_data)? {
             return Ok(derived);
         }
         let likes = if table { self.take_likes()? } else { Vec::new() };
@@ -386,7 +387,7 @@ impl Words<'_> {
         }
         match self.parsed()? {
             Ast::CreateTable(definition) => {
-                let create = CreateTable { definition, partition_by, partition_method, likes };
+                let create = CreateTable { definition, partition_by, partition_method, likes, unlogged };
                 Ok(StatementKind::CreateTable(Box::new(create)))
             }
             Ast::CreateView(view) => {
@@ -420,6 +421,30 @@ impl Words<'_> {
             _ => {
                 let what = self.word_at(1).unwrap_or_default().to_uppercase();
                 Ok(StatementKind::Unsupported(format!("CREATE {what}")))
+            }
+        }
+    }
+
+    /// Takes UNLOGGED away from `CREATE UNLOGGED TABLE`.
+    fn take_unlogged(&mut self) -> Result<bool, QueryError> {
+        if self.word_at(1).as_deref() != Some("unlogged") {
+            return Ok(false);
+        }
+        match self.word_at(2).as_deref() {
+            Some("table") => {
+                self.tokens.remove(1);
+                Ok(true)
+            }
+            Some("view") => {
+                let message = "views cannot be unlogged because they do not have storage";
+                Err(QueryError::new(ErrorKind::Syntax, message))
+            }
+            Some("materialized") => {
+                Err(QueryError::new(ErrorKind::FeatureNotSupported, "materialized views cannot be unlogged"))
+            }
+            _ => {
+                self.next = 2;
+                Err(self.unexpected())
             }
         }
     }

@@ -80,6 +80,7 @@ files! {
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     serializable_transactions_are: "serializable.slt",
+    unlogged_tables_are_logged: "unlogged.slt",
     writers_do_what_postgres_does: "writers.slt",
     rows_that_wait_are_seen_by_whoever_looks: "row_inserts.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",

@@ -76,6 +76,8 @@ pub(crate) enum AlterAction {
         option: Ident,
         value: Option<Box<ast::Expr>>,
     },
+    /// SET LOGGED and SET UNLOGGED.
+    SetLogged(bool),
     /// CREATE UNIQUE INDEX.
     AddIndex {
         name: Option<Ident>,
@@ -165,6 +167,12 @@ impl Words<'_> {
             if sets || self.take("reset") {
                 return self.option(sets).map(Some);
             }
+        }
+        if object == DropObject::Table && self.take_all(&["set", "logged"]) {
+            return Ok(Some(AlterAction::SetLogged(true)));
+        }
+        if object == DropObject::Table && self.take_all(&["set", "unlogged"]) {
+            return Ok(Some(AlterAction::SetLogged(false)));
         }
         if object == DropObject::Table && self.take_all(&["rename", "constraint"]) {
             let from = self.ident()?;

@@ -53,7 +53,7 @@ impl Words<'_> {
     /// `CREATE TABLE name [(names)] [WITH (…)] AS query`; `None` for a table with columns of its own.
     pub(super) fn create_table_as(
         &mut self,
-        partition_by: &[ast::Expr],
+        (partition_by, unlogged): (&[ast::Expr], bool),
         with_data: bool,
     ) -> Result<Option<StatementKind>, QueryError> {
         let Some(at) = self.at_top_level("as") else { return Ok(None) };
@@ -67,8 +67,8 @@ impl Words<'_> {
         let names = self.take_names()?;
         self.next = 0;
         let Ast::CreateTable(definition) = self.parsed()? else { return Err(self.unexpected()) };
-        let table =
-            CreateTable { definition, partition_by: partition_by.to_vec(), partition_method: None, likes: Vec::new() };
+        let partition_by = partition_by.to_vec();
+        let table = CreateTable { definition, partition_by, partition_method: None, likes: Vec::new(), unlogged };
         Ok(Some(StatementKind::CreateTableAs(Box::new(CreateTableAs { table, names, query, with_data }))))
     }
 
@@ -195,6 +195,7 @@ pub(super) fn create_from(query: Box<ast::Query>, into: Option<ast::SelectInto>)
     };
     create.table.definition.name = into.name;
     create.table.definition.temporary = into.temporary;
+    create.table.unlogged = into.unlogged;
     create.query = query;
     Ok(StatementKind::CreateTableAs(create))
 }
