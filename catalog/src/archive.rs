@@ -38,6 +38,8 @@ pub enum PastError {
     TooEarly { earliest_micros: i64 },
     #[error("the history is damaged: {0}")]
     Damaged(String),
+    #[error("whoever asked does not want to know any more")]
+    Cancelled,
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -67,6 +69,9 @@ pub(crate) struct Archive {
 
 /// Gives the metadata of a segment whose file is there.
 pub(crate) type Held<'a> = &'a dyn Fn(&SegmentMeta) -> Option<Arc<SegmentMeta>>;
+
+/// Says whether an answer is still wanted.
+pub type Cancelled<'a> = &'a dyn Fn() -> bool;
 
 impl Archive {
     /// The history of a data directory.
@@ -177,8 +182,15 @@ impl Archive {
         Ok(from.max(reached.map_or(head.at_micros, |(_, (_, time))| time)))
     }
 
-    /// The database as it was at a time: after all commits that were made then or before. `head` is the newest snapshot.
-    pub(crate) fn at(&self, head: &Arc<Snapshot>, micros: i64, held: Held<'_>) -> Result<Arc<Snapshot>, PastError> {
+    /// The database as it was at a time: after all commits that were made then or before. `head` is the newest snapshot. `cancelled` is
+    /// asked before each commit that is replayed.
+    pub(crate) fn at(
+        &self,
+        head: &Arc<Snapshot>,
+        micros: i64,
+        held: Held<'_>,
+        cancelled: Cancelled<'_>,
+    ) -> Result<Arc<Snapshot>, PastError> {
         if micros >= head.at_micros {
             return Ok(Arc::clone(head));
         }
@@ -188,7 +200,7 @@ impl Archive {
         }
         let logs = self.logs()?;
         let Some(base) = self.base(&logs, micros)? else { return Err(too_early().unwrap_or_else(PastError::File)) };
-        let replayed = replay(&self.files, &logs, base, head.seq, micros)?;
+        let replayed = replay(&self.files, &logs, base, (head.seq, micros), cancelled)?;
         let Some(settled) = settled(replayed, held) else {
             return Err(too_early().unwrap_or_else(PastError::File));
         };
@@ -315,13 +327,16 @@ fn replay(
     files: &Files,
     logs: &[LogPath],
     base: Snapshot,
-    through: CommitSeq,
-    micros: i64,
+    (through, micros): (CommitSeq, i64),
+    cancelled: Cancelled<'_>,
 ) -> Result<Snapshot, PastError> {
     let after = base.seq;
     let mut schemas = SchemaPool::default();
     let mut snapshot = Some(base);
     log::read_range(files, logs, after, through, |record| {
+        if cancelled() {
+            return Err(PastError::Cancelled);
+        }
         let (at_micros, ops) =
             read_commit(record.payload, &mut schemas).map_err(|error| PastError::Damaged(error.to_string()))?;
         if at_micros > micros {

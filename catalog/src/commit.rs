@@ -10,7 +10,7 @@
 //! Two threads stand behind the door; see `committer` and `applier`. This file knows what a caller may do, not how.
 
 use crate::applier::{Applier, Event};
-use crate::archive::{Archive, PastError};
+use crate::archive::{Archive, Cancelled, PastError};
 use crate::backup::{self, BackupError, BackupReport};
 use crate::committer::{Committer, Waiting};
 use crate::directory::DataDirectory;
@@ -230,11 +230,11 @@ impl Catalog {
     }
 
     /// The database as it was at a time, in microseconds since 1970: after all commits that were made then or before. Views of it
-    /// have no states. The time must not be in the future, or the answer is not the last word. Blocks while it reads.
-    pub fn snapshot_at(&self, micros: i64) -> Result<Arc<Snapshot>, PastError> {
+    /// have no states. The time must not be in the future, or the answer is not the last word. Blocks while it reads; `cancelled` ends it.
+    pub fn snapshot_at(&self, micros: i64, cancelled: Cancelled<'_>) -> Result<Arc<Snapshot>, PastError> {
         self.shared.flying.wait(micros);
         let held = |meta: &SegmentMeta| self.shared.reaper.held(meta.id);
-        self.shared.archive.at(&self.snapshot(), micros, &held)
+        self.shared.archive.at(&self.snapshot(), micros, &held, cancelled)
     }
 
     /// From when on [`Self::snapshot_at`] can answer; microseconds since 1970, 0 for the first commit.

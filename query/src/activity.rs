@@ -84,7 +84,7 @@ struct Running {
 }
 
 /// What a running statement watches.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StatementToken {
     token: CancellationToken,
     timed_out: Arc<AtomicBool>,
@@ -112,6 +112,10 @@ impl StatementToken {
 
     pub(crate) async fn cancelled(&self) {
         self.token.cancelled().await;
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
     }
 
     /// Why the statement ends.

@@ -8,6 +8,7 @@
 //!                                       views:  their read plan, inlined
 //!                                       pg_catalog: batches computed from the snapshot
 
+use crate::activity::StatementToken;
 use crate::domains::domain_of;
 use crate::engine::Engine;
 use crate::engine_error::translate;
@@ -85,6 +86,8 @@ pub(crate) struct Planning {
     pub engine: Arc<Engine>,
     pub state: PlanningState,
     pub snapshot: Arc<Snapshot>,
+    /// Says when the statement is not wanted any more.
+    pub token: StatementToken,
     pub log: Arc<ScanLog>,
     reads: Arc<Mutex<Reads>>,
     /// What the plan is made from.
@@ -126,6 +129,7 @@ impl Planning {
             engine,
             state,
             snapshot,
+            token: StatementToken::default(),
             log: Arc::default(),
             reads: Arc::default(),
             dependencies: Arc::default(),
@@ -157,8 +161,13 @@ impl Planning {
         let (engine, snapshot) = (Arc::clone(&self.engine), Arc::clone(&self.snapshot));
         let same = Self::new(engine, self.state.clone(), snapshot, Arc::clone(&self.facts), Arc::clone(&self.system));
         let (log, reads, pasts) = (Arc::clone(&self.log), Arc::clone(&self.reads), Arc::clone(&self.pasts));
-        let dependencies = Arc::clone(&self.dependencies);
-        Self { log, reads, dependencies, pasts, sources, committed: self.committed, ..same }
+        let (token, dependencies) = (self.token.clone(), Arc::clone(&self.dependencies));
+        Self { token, log, reads, dependencies, pasts, sources, committed: self.committed, ..same }
+    }
+
+    /// The same for a statement that can be cancelled.
+    pub(crate) fn of_statement(self, token: StatementToken) -> Self {
+        Self { token, ..self }
     }
 
     /// The same for a transaction, which is told what is read.

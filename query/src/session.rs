@@ -131,7 +131,10 @@ impl Session {
             row_inserts::settle(self).await?;
         }
         let begun = self.ensure_transaction();
+        // The times of FOR SYSTEM_TIME are read here.
+        self.start_timer();
         let prepared = Prepared::plan(self, statement, parameter_types).await;
+        self.timer = None;
         if begun && self.transaction.as_ref().is_some_and(|transaction| !transaction.has_changes()) {
             self.transaction = None;
         }
@@ -374,7 +377,8 @@ impl Session {
             None => Arc::ptr_eq(&snapshot, &sequences.base),
         };
         let reads = transaction.map(Transaction::reads).unwrap_or_default();
-        let planning = Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system).noting_reads(reads);
+        let planning = Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system);
+        let planning = planning.noting_reads(reads).of_statement(self.token.clone());
         if committed { planning.over_committed() } else { planning }
     }
 

@@ -166,6 +166,31 @@ async fn after_an_error_messages_are_skipped_until_sync() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_time_limit_reaches_the_reading_of_the_history() {
+    let fixture = Fixture::start();
+    let client = fixture.client().await;
+    client.batch_execute("CREATE TABLE notes (id bigint, note text)").await.unwrap();
+    let moment = client.query_one("SELECT clock_timestamp()::text", &[]).await.unwrap();
+    for first in (0..20_000).step_by(1_000) {
+        let rows = format!("generate_series({first}, {first} + 999) AS numbers (n)");
+        let insert = format!("INSERT INTO notes SELECT n, repeat(md5(n::text), 20) FROM {rows}");
+        client.batch_execute(&insert).await.unwrap();
+    }
+    let middle = client.query_one("SELECT clock_timestamp()::text", &[]).await.unwrap();
+    client.batch_execute("INSERT INTO notes VALUES (-1, 'last')").await.unwrap();
+    let past = |moment: &tokio_postgres::Row| {
+        format!("SELECT count(*) FROM notes FOR SYSTEM_TIME AS OF '{}'", moment.get::<_, String>(0))
+    };
+    // Parse alone reads the commits, and is over before anything runs.
+    client.batch_execute("SET statement_timeout = 1").await.unwrap();
+    let failure = client.prepare(&past(&middle)).await.unwrap_err();
+    assert_eq!(failure.code().map(|code| code.code()), Some("57014"), "{failure}");
+    client.batch_execute("SET statement_timeout = 0").await.unwrap();
+    assert_eq!(client.query_one(&past(&middle), &[]).await.unwrap().get::<_, i64>(0), 20_000);
+    assert_eq!(client.query_one(&past(&moment), &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_ends_a_query_while_its_rows_stream() {
     let fixture = Fixture::start();
     let client = fixture.client().await;

@@ -123,7 +123,7 @@ proptest! {
         bench.catalog().reap();
         for restarted in [false, true] {
             for (at_micros, expected) in expected.iter().rev() {
-                let found = bench.catalog().snapshot_at(at_micros + SECOND / 2);
+                let found = bench.catalog().snapshot_at(at_micros + SECOND / 2, &|| false);
                 if *at_micros < from {
                     let earliest = bench.catalog().past_from().unwrap();
                     let refused = matches!(found, Err(PastError::TooEarly { earliest_micros }) if earliest_micros == earliest);
@@ -150,7 +150,7 @@ fn the_files_of_the_past_go_when_it_is_forgotten() {
         bench.checkpoint();
     }
     assert_eq!(bench.catalog().reap().files, 0, "the past needs it");
-    let past = bench.catalog().snapshot_at(added).unwrap();
+    let past = bench.catalog().snapshot_at(added, &|| false).unwrap();
     assert_eq!(past.tables[&SALES].segments.len(), 1);
     assert!(bench.history().len() > 4, "{:?}", bench.history());
     let checkpoints = bench.history().iter().filter(|name| name.ends_with(".ckpt")).count();
@@ -167,9 +167,9 @@ fn the_files_of_the_past_go_when_it_is_forgotten() {
     assert_eq!(bench.catalog().forgettable(limit, u64::MAX).unwrap(), None);
     drop(past);
     assert_eq!(bench.catalog().reap().files, 1);
-    assert!(matches!(bench.catalog().snapshot_at(added), Err(PastError::TooEarly { .. })));
+    assert!(matches!(bench.catalog().snapshot_at(added, &|| false), Err(PastError::TooEarly { .. })));
     assert!(bench.history().len() <= 3, "{:?}", bench.history());
-    assert!(bench.catalog().snapshot_at(limit).is_ok());
+    assert!(bench.catalog().snapshot_at(limit, &|| false).is_ok());
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn too_much_log_moves_the_beginning_of_the_past() {
     let bytes = logs.map(|name| fs::metadata(bench.directory.path().join("history").join(name)).unwrap().len());
     assert!(bytes.sum::<u64>() <= 5_000);
     assert_eq!(bench.catalog().past_from().unwrap(), before);
-    assert!(bench.catalog().snapshot_at(before).is_ok());
+    assert!(bench.catalog().snapshot_at(before, &|| false).is_ok());
 }
 
 #[test]
@@ -205,9 +205,9 @@ fn a_lost_history_is_said_and_costs_nothing_else() {
     bench.restart();
     assert_eq!(entries(&bench.catalog().snapshot()), entries(&last));
     assert!(
-        matches!(bench.catalog().snapshot_at(first), Err(PastError::TooEarly { earliest_micros }) if earliest_micros > first)
+        matches!(bench.catalog().snapshot_at(first, &|| false), Err(PastError::TooEarly { earliest_micros }) if earliest_micros > first)
     );
-    assert!(bench.catalog().snapshot_at(last.at_micros - SECOND).is_ok());
+    assert!(bench.catalog().snapshot_at(last.at_micros - SECOND, &|| false).is_ok());
 }
 
 #[test]
@@ -220,7 +220,25 @@ fn a_removed_file_that_is_missing_at_a_start_makes_that_past_forgotten() {
     fs::remove_file(bench.directory.path().join(&segment(1).path)).unwrap();
     bench.restart();
     assert!(
-        matches!(bench.catalog().snapshot_at(added), Err(PastError::TooEarly { earliest_micros }) if earliest_micros == emptied)
+        matches!(bench.catalog().snapshot_at(added, &|| false), Err(PastError::TooEarly { earliest_micros }) if earliest_micros == emptied)
     );
-    assert_eq!(bench.catalog().snapshot_at(emptied).unwrap().tables[&SALES].rows_live(), 0);
+    assert_eq!(bench.catalog().snapshot_at(emptied, &|| false).unwrap().tables[&SALES].rows_live(), 0);
+}
+
+#[test]
+fn reading_the_past_ends_when_it_is_cancelled() {
+    let bench = Bench::new();
+    bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    let commits: Vec<i64> = (0..20).map(|_| bench.insert().at_micros).collect();
+    let asked = std::cell::Cell::new(0);
+    let cancelled = || {
+        asked.set(asked.get() + 1);
+        true
+    };
+    let found = bench.catalog().snapshot_at(commits[15], &cancelled);
+    assert!(matches!(found, Err(PastError::Cancelled)));
+    assert_eq!(asked.get(), 1, "it did not go on");
+    let found = bench.catalog().snapshot_at(commits[15], &|| false).unwrap();
+    assert_eq!(found.at_micros, commits[15]);
+}
 }

@@ -69,9 +69,10 @@ fn restore_past(
     let head = Arc::new(head.map_err(|problem| damaged(problem.to_string()))?);
     let archive = Archive::of_backup(files, &backup.join(HISTORY_NAME), &checkpoints);
     let held = |meta: &SegmentMeta| Some(Arc::new(meta.clone()));
-    let past = archive.at(&head, time_micros, &held).map_err(|error| match error {
+    let past = archive.at(&head, time_micros, &held, &|| false).map_err(|error| match error {
         PastError::File(error) => BackupError::File(error),
         PastError::Damaged(reason) => damaged(reason),
+        PastError::Cancelled => damaged("reading its history was cancelled".to_string()),
         PastError::TooEarly { .. } => {
             damaged("its history does not reach back as far as its MANIFEST says".to_string())
         }

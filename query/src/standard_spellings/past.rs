@@ -8,6 +8,7 @@ use super::trees::quoted;
 use super::windows::Context;
 use crate::engine::now_micros;
 use crate::error::{ErrorKind, QueryError};
+use crate::execution::blocking;
 use crate::pg_catalog;
 use crate::planner::Planning;
 use crate::query_places::place_of;
@@ -92,7 +93,9 @@ fn snapshot_at(planning: &Planning, micros: i64) -> Result<Arc<Snapshot>, QueryE
         let message = format!("time {} is in the future", time_text(planning, micros));
         return Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
     }
-    planning.engine.catalog.snapshot_at(micros).map_err(|error| match error {
+    let replayed = || planning.engine.catalog.snapshot_at(micros, &|| planning.token.is_cancelled());
+    blocking(replayed).map_err(|error| match error {
+        PastError::Cancelled => planning.token.error(),
         PastError::TooEarly { earliest_micros } => {
             let message = format!("time {} is before the history that is kept", time_text(planning, micros));
             let hint = "The setting meridian.history_retention says how far back the server keeps it. Backups may \
