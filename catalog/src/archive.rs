@@ -302,6 +302,26 @@ impl Archive {
         Ok(first)
     }
 
+    /// Gives the last commits through one, at most so many and as far as the log reaches back, oldest first: seq, time in microseconds
+    /// since 1970, bytes of the record, operations.
+    pub(crate) fn last_commits(
+        &self,
+        through: CommitSeq,
+        count: u64,
+        mut each: impl FnMut(CommitSeq, i64, u64, &[Op]),
+    ) -> Result<(), PastError> {
+        let logs = self.logs()?;
+        let Some(first) = unbroken(&logs).filter(|first| *first <= through) else { return Ok(()) };
+        let after = CommitSeq(through.0.saturating_sub(count).max(first.0 - 1));
+        let mut schemas = SchemaPool::default();
+        log::read_range(&self.files, &logs, after, through, |record| {
+            let (at_micros, ops) =
+                read_commit(record.payload, &mut schemas).map_err(|error| PastError::Damaged(error.to_string()))?;
+            each(record.seq, at_micros, record.bytes, &ops);
+            Ok::<bool, PastError>(true)
+        })
+    }
+
     /// Reads everything that the past of `head` is read from. Gives the numbers of log files and of checkpoints.
     pub(crate) fn verify(&self, head: &Snapshot) -> Result<(usize, usize), PastError> {
         let logs = self.logs()?;

@@ -195,7 +195,7 @@ impl Catalog {
             snapshot: ArcSwap::new(Arc::clone(&snapshot)),
             published: watch::Sender::new(snapshot.seq),
             reaper,
-            history: History::default(),
+            history: History::new(snapshot.seq),
             archive: Archive::of(&directory.files, &directory.root),
             flying: Flying::default(),
             checkpoint_work: Mutex::default(),
@@ -356,9 +356,9 @@ impl Catalog {
         self.shared.reaper.reap()
     }
 
-    /// The last commits of this process, at most 1,000, oldest first.
+    /// The last commits, at most 1,000, oldest first. Those before the start are read from the disk the first time.
     pub fn recent_commits(&self) -> Vec<CommitSummary> {
-        self.shared.history.list()
+        self.shared.history.list(&self.shared.archive, &self.snapshot())
     }
 
     /// Lets the files of segments go, which no commit names, when nobody can read them any more.

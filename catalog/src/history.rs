@@ -1,12 +1,18 @@
 //! History: the last commits in words, for `meridian.commits`.
+//!
+//! Those of this process are told as they are made. Those of processes before it are read from the log and the archive when somebody asks,
+//! once; so a start does not wait for it.
 
+use crate::archive::Archive;
+use crate::definition::ObjectName;
 use crate::draft::Op;
 use crate::ids::{CommitSeq, ObjectId};
 use crate::segment::SegmentMeta;
 use crate::snapshot::{Relation, Snapshot};
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How many commits are remembered.
 const COMMITS_MAX: usize = 1000;
@@ -24,30 +30,78 @@ pub struct CommitSummary {
     pub bytes: u64,
 }
 
-/// The last commits since the start of the server.
-#[derive(Default)]
-pub(crate) struct History(Mutex<VecDeque<CommitSummary>>);
+/// The last commits.
+pub(crate) struct History {
+    /// What this process found when it started.
+    found: CommitSeq,
+    since: Mutex<VecDeque<CommitSummary>>,
+    before: OnceLock<Vec<CommitSummary>>,
+}
 
 impl History {
+    pub(crate) fn new(found: CommitSeq) -> Self {
+        Self { found, since: Mutex::default(), before: OnceLock::new() }
+    }
+
     pub(crate) fn push(&self, commit: CommitSummary) {
-        let mut commits = self.0.lock();
+        let mut commits = self.since.lock();
         if commits.len() == COMMITS_MAX {
             commits.pop_front();
         }
         commits.push_back(commit);
     }
 
-    /// Oldest first.
-    pub(crate) fn list(&self) -> Vec<CommitSummary> {
-        self.0.lock().iter().cloned().collect()
+    /// Oldest first. `archive` and `head` say what was committed before the start.
+    pub(crate) fn list(&self, archive: &Archive, head: &Snapshot) -> Vec<CommitSummary> {
+        let since: Vec<CommitSummary> = self.since.lock().iter().cloned().collect();
+        let room = COMMITS_MAX - since.len();
+        if room == 0 {
+            return since;
+        }
+        let before = self.before.get_or_init(|| earlier(archive, self.found, head));
+        before[before.len().saturating_sub(room)..].iter().cloned().chain(since).collect()
+    }
+}
+
+/// The last commits through one, as far as they are kept. Relations that are gone since are called by their ids where what is kept does
+/// not say their names.
+fn earlier(archive: &Archive, through: CommitSeq, head: &Snapshot) -> Vec<CommitSummary> {
+    let mut commits = Vec::new();
+    let mut names: HashMap<ObjectId, String> = HashMap::new();
+    let read = archive.last_commits(through, COMMITS_MAX as u64, |seq, at_micros, bytes, ops| {
+        for (id, name) in ops.iter().filter_map(defined) {
+            names.insert(id, name.to_string());
+        }
+        let name = |id: ObjectId| names.get(&id).cloned().or_else(|| name_in(head, id));
+        let summary = tell(ops, &|id| name(id).unwrap_or_else(|| id.to_string()));
+        commits.push(CommitSummary { seq, at_micros, summary, bytes });
+    });
+    if let Err(error) = read {
+        tracing::warn!(%error, "meridian.commits does not show all commits before the start");
+    }
+    commits
+}
+
+/// What an operation defines, and its name.
+fn defined(op: &Op) -> Option<(ObjectId, &ObjectName)> {
+    match op {
+        Op::CreateTable(definition) | Op::AlterTable(definition) => Some((definition.id, &definition.name)),
+        Op::CreateView(definition) | Op::AlterView(definition) => Some((definition.id, &definition.name)),
+        Op::CreateSequence(definition) | Op::AlterSequence { definition, .. } => {
+            Some((definition.id, &definition.name))
+        }
+        _ => None,
     }
 }
 
 /// What operations do, in words. Names are those of `after`, or of `before` for what is gone.
 pub(crate) fn summarize(before: &Snapshot, after: &Snapshot, ops: &[Op]) -> String {
-    let name = |id: ObjectId| name_in(after, id).or_else(|| name_in(before, id)).unwrap_or_else(|| id.to_string());
+    tell(ops, &|id| name_in(after, id).or_else(|| name_in(before, id)).unwrap_or_else(|| id.to_string()))
+}
+
+fn tell(ops: &[Op], name: &impl Fn(ObjectId) -> String) -> String {
     let changing: Vec<&Op> = ops.iter().filter(|op| !matches!(op, Op::Expect { .. })).collect();
-    let mut told: Vec<String> = changing.iter().take(OPS_MAX).map(|op| summarize_one(op, &name)).collect();
+    let mut told: Vec<String> = changing.iter().take(OPS_MAX).map(|op| summarize_one(op, name)).collect();
     if changing.len() > OPS_MAX {
         told.push(format!("and {} more", changing.len() - OPS_MAX));
     }

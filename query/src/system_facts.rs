@@ -3,9 +3,10 @@
 use crate::activity::Activity;
 use crate::background_tasks::{TaskKey, TaskKind, TaskState};
 use crate::engine::{DATABASE, Engine};
+use crate::execution::blocking;
 use crate::functions::{Backends, SequenceNumbers, SessionFacts};
 use crate::pg_catalog::{
-    ActivityRow, CatalogContext, CommitRow, CopyRow, CursorRow, PreparedRow, SettingRow, ViewClassRow,
+    ActivityRow, CatalogContext, CommitRow, CommitRows, CopyRow, CursorRow, PreparedRow, SettingRow, ViewClassRow,
 };
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
@@ -16,7 +17,7 @@ use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// The user that background work plans as.
 const SYSTEM_USER: &str = "meridian";
@@ -155,16 +156,17 @@ impl SystemSource {
         values.filter(|(_, value)| value.called).map(|(id, value)| (id, value.last)).collect()
     }
 
-    fn commits(&self) -> Vec<CommitRow> {
-        let commits = self.engine.catalog.recent_commits().into_iter();
-        commits
-            .map(|commit| CommitRow {
+    fn commits(&self) -> CommitRows {
+        let catalog = Arc::clone(&self.engine.catalog);
+        Arc::new(LazyLock::new(Box::new(move || {
+            let commits = blocking(|| catalog.recent_commits()).into_iter().map(|commit| CommitRow {
                 seq: commit.seq,
                 committed_at_micros: commit.at_micros,
                 summary: commit.summary,
                 bytes: commit.bytes,
-            })
-            .collect()
+            });
+            commits.collect()
+        })))
     }
 
     /// Checkpoints are the catalog's own work.

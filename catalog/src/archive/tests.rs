@@ -241,4 +241,32 @@ fn reading_the_past_ends_when_it_is_cancelled() {
     let found = bench.catalog().snapshot_at(commits[15], &|| false).unwrap();
     assert_eq!(found.at_micros, commits[15]);
 }
+
+#[test]
+fn the_last_commits_are_told_after_a_restart_too() {
+    let mut bench = Bench::new();
+    bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    bench.insert();
+    bench.commit(vec![Op::CreateTable(table(16400, "gone"))]).unwrap();
+    bench.commit(vec![Op::DropTable(ObjectId(16400))]).unwrap();
+    for _ in 0..30 {
+        bench.insert();
+        bench.checkpoint();
+    }
+    let told = bench.catalog().recent_commits();
+    assert_eq!(told.len(), 34);
+    assert_eq!(told[3].summary, "drop table public.gone");
+    for _ in 0..2 {
+        bench.restart();
+        assert_eq!(bench.catalog().recent_commits(), told);
+    }
+    let next = bench.insert();
+    let more = bench.catalog().recent_commits();
+    assert_eq!((more.len(), more[34].seq, &more[..34]), (35, next.seq, &told[..]));
+
+    let through = told[20].seq;
+    let mut last = Vec::new();
+    let archive = Archive::of(&Files::default(), bench.directory.path());
+    archive.last_commits(through, 5, |seq, _, _, _| last.push(seq)).unwrap();
+    assert_eq!(last, (17..=21).map(CommitSeq).collect::<Vec<_>>(), "no more than are asked for");
 }

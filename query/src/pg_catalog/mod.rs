@@ -82,7 +82,8 @@ pub struct CatalogContext {
     pub settings: Vec<SettingRow>,
     pub activity: Vec<ActivityRow>,
     pub search_path: Vec<String>,
-    pub commits: Vec<CommitRow>,
+    /// Put together when it is asked for, because those of earlier starts are read from the disk.
+    pub commits: CommitRows,
     pub view_classes: Vec<ViewClassRow>,
     pub view_folds: Vec<FoldRecord>,
     pub tasks: Vec<(TaskKey, TaskState)>,
@@ -106,7 +107,7 @@ impl CatalogContext {
             settings: Vec::new(),
             activity: Vec::new(),
             search_path: vec!["public".to_string()],
-            commits: Vec::new(),
+            commits: Arc::new(LazyLock::new(Box::new(Vec::new))),
             view_classes: Vec::new(),
             view_folds: Vec::new(),
             tasks: Vec::new(),
@@ -164,6 +165,8 @@ pub struct ActivityRow {
     pub state: String,
     pub query: String,
 }
+
+pub type CommitRows = Arc<LazyLock<Vec<CommitRow>, Box<dyn FnOnce() -> Vec<CommitRow> + Send>>>;
 
 /// A row of `meridian.commits`.
 #[derive(Clone, Debug)]

@@ -448,7 +448,7 @@ fn push_loads(context: &CatalogContext, rows: &mut Rows) {
 }
 
 fn push_commits(context: &CatalogContext, rows: &mut Rows) {
-    for commit in &context.commits {
+    for commit in context.commits.iter() {
         rows.push([
             ("seq", commit.seq.0.into()),
             ("committed_at", commit.committed_at_micros.into()),
