@@ -28,7 +28,7 @@ impl Alter<'_> {
         }
         match key_definition::of_constraint(constraint)? {
             Some(clause) => self.add_keys(session, vec![clause]),
-            None => Err(constraint_unsupported(&constraint.to_string())),
+            None => Err(constraint_unsupported(constraint, self.statement)),
         }
     }
 

@@ -300,6 +300,9 @@ impl<'a> Alter<'a> {
                 self.next.name = moved(self.planning, &self.next.name, schema)?;
                 Ok(())
             }
+            AlterAction::AddConstraint(constraint) if matches!(**constraint, ast::TableConstraint::ForeignKey(_)) => {
+                self.add_constraint(session, constraint)
+            }
             // PostgreSQL tells no place for these.
             AlterAction::AddConstraint(constraint) => {
                 self.add_constraint(session, constraint).map_err(QueryError::without_position)

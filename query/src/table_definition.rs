@@ -18,7 +18,7 @@ use catalog::ids::{ColumnId, ObjectId};
 use catalog::sql_type::SqlType;
 use catalog::user_type::DomainUse;
 use datafusion::sql::sqlparser::ast::{
-    self, ColumnOption, CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, SqlOption,
+    self, ColumnOption, CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, SqlOption,
 };
 
 /// The most columns of a table, as in PostgreSQL.
@@ -37,7 +37,7 @@ pub(crate) fn define(
     new_keys: &NewKeys<'_>,
     statement: &Statement,
 ) -> Result<TableDefinition, QueryError> {
-    refuse_unsupported(&create.definition)?;
+    refuse_unsupported(&create.definition, statement)?;
     check_name(&name.name)?;
     let columns =
         create.definition.columns.iter().enumerate().map(|(index, column)| define_column(index, column, statement));
@@ -61,7 +61,7 @@ pub(crate) fn define(
     Ok(definition)
 }
 
-fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
+fn refuse_unsupported(create: &ast::CreateTable, statement: &Statement) -> Result<(), QueryError> {
     let refused = |what: &str, hint: &str| Err(QueryError::unsupported(what).hint(hint));
     if create.inherits.is_some() {
         return refused("CREATE TABLE INHERITS", "Name the columns.");
@@ -72,14 +72,24 @@ fn refuse_unsupported(create: &ast::CreateTable) -> Result<(), QueryError> {
         matches!(constraint, Check(_) | PrimaryKey(_) | Unique(_))
     };
     if let Some(constraint) = create.constraints.iter().find(|constraint| !kept(constraint)) {
-        return Err(constraint_unsupported(&constraint.to_string()));
+        return Err(constraint_unsupported(constraint, statement));
     }
     Ok(())
 }
 
-pub(crate) fn constraint_unsupported(text: &str) -> QueryError {
-    let what = if text.contains("FOREIGN KEY") { "FOREIGN KEY" } else { "this constraint" };
-    QueryError::unsupported(what).hint("Leave the constraint out; keys, NOT NULL, CHECK and DEFAULT are kept.")
+pub(crate) fn constraint_unsupported(constraint: &ast::TableConstraint, statement: &Statement) -> QueryError {
+    match constraint {
+        ast::TableConstraint::ForeignKey(key) => foreign_key_unsupported(key, statement),
+        _ => QueryError::unsupported("this constraint")
+            .hint("Leave the constraint out; keys, NOT NULL, CHECK and DEFAULT are kept."),
+    }
+}
+
+/// A foreign key, at the table that it names.
+fn foreign_key_unsupported(key: &ast::ForeignKeyConstraint, statement: &Statement) -> QueryError {
+    QueryError::unsupported("FOREIGN KEY")
+        .hint("Leave it out: rows are not compared with those of other tables. Keys, NOT NULL and CHECK are enforced.")
+        .position(statement.place_of(key.foreign_table.span()))
 }
 
 /// Refuses names that are too long.
@@ -203,7 +213,7 @@ pub(crate) fn define_column(
                 if ["C", "POSIX", "default"].iter().any(|known| collation.to_string().contains(known)) => {}
             // Keys are made when all columns are known.
             ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) => {}
-            ColumnOption::ForeignKey(_) => return Err(constraint_unsupported("FOREIGN KEY")),
+            ColumnOption::ForeignKey(key) => return Err(foreign_key_unsupported(key, statement)),
             // These need more than the column; see `table_rules` and `sequence_definition`.
             ColumnOption::Check(_) | ColumnOption::Generated { .. } => {}
             other => return Err(QueryError::unsupported(format!("column option {other}"))),

@@ -258,20 +258,25 @@ impl Words<'_> {
 
     fn added_constraint(&mut self) -> Result<Option<AlterAction>, QueryError> {
         let start = self.next;
-        let definition = self.until_comma();
+        let mut definition = self.until_comma();
         let word = |index: usize| match definition.get(index).map(|token| &token.token) {
             Some(Token::Word(word)) => word.value.to_lowercase(),
             _ => String::new(),
         };
         let count = definition.len();
         let not_valid = count > 2 && word(count - 2) == "not" && word(count - 1) == "valid";
-        if not_valid {
+        // Which is refused for what it is.
+        let foreign = (0..count).any(|index| word(index) == "foreign" && word(index + 1) == "key");
+        if not_valid && !foreign {
             return Err(QueryError::unsupported("ADD CONSTRAINT … NOT VALID")
                 .hint("Leave NOT VALID out: the rows are checked when the constraint is added."));
         }
         let using_index = (0..count).any(|index| word(index) == "using" && word(index + 1) == "index");
         if using_index {
             return Err(QueryError::unsupported("ADD CONSTRAINT … USING INDEX").hint("Name the columns."));
+        }
+        if not_valid {
+            definition.truncate(count - 2);
         }
         let parsed = parse_with(self.source, &definition, |parser| parser.parse_optional_table_constraint())?;
         match parsed {
