@@ -6,17 +6,17 @@
 //!     end  ─▶ update: rows of the table go whose key the load has, and rows of the load that have a later one;
 //!                     the later ones are taken in
 //!
-//! What is remembered of each row is its key. Memory for it and for later rows counts against the budget of the process. IGNORE asks the
+//! What is remembered of each row is its key, once (`loaded_rows`). Memory for it and for later rows counts against the budget of the process. IGNORE asks the
 //! table as it was when the load began: a key that somebody else adds meanwhile is a conflict. UPDATE asks it at the end.
 
 use super::check::{Check, KeyFailure, already_exists, parts_added, parts_of, version_seen};
 use super::index::Part;
+use super::loaded_rows::{KnownKeys, LaterRows};
 use super::log::KeyLog;
 use super::shape::{KeyShape, internal};
 use super::upsert::{KeyBytes, keys_of, taken_places};
 use crate::copy_format::OnConflict;
 use crate::engine::{Engine, conflict_error};
-use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::intake::{Intake, Taken};
@@ -26,18 +26,14 @@ use crate::session::Session;
 use crate::transaction::{Change, NewKeys};
 use crate::types::OutputStyle;
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, interleave_record_batch, not};
+use arrow::compute::not;
 use catalog::definition::TableDefinition;
 use catalog::draft::{Conflict, Op};
 use catalog::segment::DeletionVector;
 use catalog::snapshot::Snapshot;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use roaring::RoaringBitmap;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Later rows are put together when so many of them, and as many again as are the last of their key, have a later one themselves.
-const SUPERSEDED_ROWS_MAX: usize = 8_192;
 
 /// What a load does with rows whose key is taken, and what it has seen.
 pub(crate) struct LoadedKeys {
@@ -45,22 +41,12 @@ pub(crate) struct LoadedKeys {
     definition: Arc<TableDefinition>,
     action: OnConflict,
     /// The keys that decide, with those of the rows that were admitted.
-    arbiters: Vec<(Arc<KeyShape>, HashSet<KeyBytes>)>,
+    arbiters: Vec<(Arc<KeyShape>, KnownKeys)>,
     /// The table as it was when the load began.
     parts: Vec<Part>,
     later: LaterRows,
     /// Rows that were left out, or gave way to a later one.
     left_out: u64,
-    memory: MemoryReservation,
-}
-
-/// Rows whose key a row before them has, in the order in which they came.
-#[derive(Default)]
-struct LaterRows {
-    batches: Vec<RecordBatch>,
-    /// The last row of each key.
-    last: HashMap<KeyBytes, (usize, usize)>,
-    rows: usize,
 }
 
 impl LoadedKeys {
@@ -90,15 +76,15 @@ impl LoadedKeys {
         planning.note_read(definition.id);
         let version = planning.snapshot.tables.get(&definition.id);
         let parts = version.filter(|_| action == OnConflict::Ignore).map_or_else(Vec::new, |version| parts_of(version));
+        let pool = engine.memory_pool();
         Ok(Self {
             engine: Arc::clone(engine),
             definition: Arc::clone(definition),
             action,
-            arbiters: shapes.into_iter().map(|shape| (shape, HashSet::new())).collect(),
+            arbiters: shapes.into_iter().map(|shape| (shape, KnownKeys::new(&pool))).collect(),
             parts,
-            later: LaterRows::default(),
+            later: LaterRows::new(&pool),
             left_out: 0,
-            memory: MemoryConsumer::new("keys of COPY … ON_CONFLICT").register(&engine.memory_pool()),
         })
     }
 
@@ -106,10 +92,9 @@ impl LoadedKeys {
     pub(crate) fn admit(&mut self, batch: &RecordBatch) -> Result<Option<BooleanArray>, QueryError> {
         let keys = self.arbiters.iter().map(|(shape, _)| keys_of(shape, &shape.columns_of(batch)));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        self.grow(keys.iter().flatten().flatten().map(bytes_of).sum())?;
         let admitted = match self.action {
             OnConflict::Ignore => self.admit_new(batch, &keys)?,
-            OnConflict::Update => self.admit_first(&keys),
+            OnConflict::Update => self.admit_first(&keys)?,
         };
         let others = batch.num_rows() - admitted.true_count();
         if others == 0 {
@@ -117,13 +102,10 @@ impl LoadedKeys {
         }
         self.left_out += others as u64;
         if self.action == OnConflict::Update {
-            self.keep_later(batch, &admitted, &keys)?;
+            let others = not(&admitted).map_err(internal)?;
+            self.later.keep(batch, &others, &keys[0])?;
         }
         Ok(Some(admitted))
-    }
-
-    fn grow(&mut self, bytes: usize) -> Result<(), QueryError> {
-        self.memory.try_grow(bytes).map_err(|error| translate(error, None))
     }
 
     /// Rows whose keys neither the table has nor a row that was admitted.
@@ -138,7 +120,7 @@ impl LoadedKeys {
                 !met.any(|(arbiter, key)| taken[arbiter].contains_key(key) || self.arbiters[arbiter].1.contains(key));
             if is_free {
                 for (arbiter, key) in of_row() {
-                    self.arbiters[arbiter].1.insert(key.clone());
+                    self.arbiters[arbiter].1.insert(key)?;
                 }
             }
             admitted.push(is_free);
@@ -147,35 +129,10 @@ impl LoadedKeys {
     }
 
     /// Rows whose key no row before them has.
-    fn admit_first(&mut self, keys: &[Vec<Option<KeyBytes>>]) -> BooleanArray {
+    fn admit_first(&mut self, keys: &[Vec<Option<KeyBytes>>]) -> Result<BooleanArray, QueryError> {
         let own = &mut self.arbiters[0].1;
-        let first = keys[0].iter().map(|key| key.as_ref().is_none_or(|key| own.insert(key.clone())));
-        first.collect::<Vec<bool>>().into()
-    }
-
-    fn keep_later(
-        &mut self,
-        batch: &RecordBatch,
-        admitted: &BooleanArray,
-        keys: &[Vec<Option<KeyBytes>>],
-    ) -> Result<(), QueryError> {
-        let others = not(admitted).map_err(internal)?;
-        let later = filter_record_batch(batch, &others).and_then(storage::compact).map_err(internal)?;
-        self.grow(later.get_array_memory_size())?;
-        let number = self.later.batches.len();
-        let of_others = keys[0].iter().enumerate().filter(|(row, _)| others.value(*row));
-        for (row, (_, key)) in of_others.enumerate() {
-            self.later.last.extend(key.clone().map(|key| (key, (number, row))));
-        }
-        self.later.rows += later.num_rows();
-        self.later.batches.push(later);
-        if self.later.rows > 2 * self.later.last.len() + SUPERSEDED_ROWS_MAX {
-            let before: usize = self.later.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-            self.later.compact()?;
-            let after: usize = self.later.batches.iter().map(RecordBatch::get_array_memory_size).sum();
-            self.memory.shrink(before.saturating_sub(after).min(self.memory.size()));
-        }
-        Ok(())
+        let first = keys[0].iter().map(|key| key.as_ref().map_or(Ok(true), |key| own.insert(key)));
+        Ok(first.collect::<Result<Vec<bool>, _>>()?.into())
     }
 
     /// What is said of those rows; `None` where there are none.
@@ -237,7 +194,7 @@ impl LoadedKeys {
             change.keys.push(NewKeys { table: definition.id, constraint: shape.key.id, digests });
         }
         let deletes = Vec::from_iter(change.ops.first().filter(|op| matches!(op, Op::Delete { .. })).cloned());
-        let again = !self.later.last.is_empty();
+        let again = !self.later.is_empty();
         if again {
             let live = self.take_later(&mut change, inline_bytes)?;
             for log in &mut others {
@@ -259,11 +216,11 @@ impl LoadedKeys {
         self.later.compact()?;
         let added = parts_added(table, &change.ops);
         let mut digests = Vec::new();
-        for batch in &self.later.batches {
+        for batch in self.later.batches() {
             digests.extend(shape.digests(&shape.columns_of(batch))?.0);
         }
         digests.sort_unstable();
-        let dead = self.rows_with(&added, &digests, |_| true, |key| self.later.last.contains_key(key))?;
+        let dead = self.rows_with(&added, &digests, |_| true, |key| self.later.has(key))?;
         let (mut segments, mut recent) = (Vec::new(), Vec::new());
         let mut live = Vec::with_capacity(added.len());
         for (number, mut part) in (0u32..).zip(added) {
@@ -284,7 +241,7 @@ impl LoadedKeys {
         }
         change.ops.push(Op::Delete { table, segments, recent });
         let mut intake = Intake::new(&self.engine, Arc::clone(&self.definition))?.beside(inline_bytes);
-        self.later.batches.drain(..).try_for_each(|batch| intake.push(batch))?;
+        self.later.take().into_iter().try_for_each(|batch| intake.push(batch))?;
         let taken = intake.finish(&self.engine)?;
         live.extend(parts_added(table, &taken.change.ops));
         change.ops.extend(taken.change.ops);
@@ -322,21 +279,6 @@ impl LoadedKeys {
     }
 }
 
-impl LaterRows {
-    /// Keeps the last row of each key alone, in their order.
-    fn compact(&mut self) -> Result<(), QueryError> {
-        let mut kept: Vec<(&KeyBytes, (usize, usize))> = self.last.iter().map(|(key, place)| (key, *place)).collect();
-        kept.sort_by_key(|(_, place)| *place);
-        let places: Vec<(usize, usize)> = kept.iter().map(|(_, place)| *place).collect();
-        let batches: Vec<&RecordBatch> = self.batches.iter().collect();
-        let rows = interleave_record_batch(&batches, &places).and_then(storage::compact).map_err(internal)?;
-        self.last = kept.into_iter().enumerate().map(|(row, (key, _))| (key.clone(), (0, row))).collect();
-        self.rows = rows.num_rows();
-        self.batches = vec![rows];
-        Ok(())
-    }
-}
-
 /// The keys of the live rows of parts.
 fn log_of(engine: &Engine, parts: &[Part], shape: Arc<KeyShape>) -> Result<KeyLog, QueryError> {
     let mut log = KeyLog::new(&engine.memory_pool(), Arc::clone(&shape));
@@ -347,8 +289,4 @@ fn log_of(engine: &Engine, parts: &[Part], shape: Arc<KeyShape>) -> Result<KeyLo
         }
     }
     Ok(log)
-}
-
-fn bytes_of(key: &KeyBytes) -> usize {
-    size_of::<KeyBytes>() + if key.spilled() { key.len() } else { 0 }
 }

@@ -23,6 +23,7 @@ pub(crate) mod check;
 pub(crate) mod definition;
 pub(crate) mod existing;
 pub(crate) mod index;
+mod loaded_rows;
 pub(crate) mod loading;
 pub(crate) mod log;
 pub(crate) mod shape;
