@@ -26,14 +26,16 @@ use arrow::datatypes::{
 };
 use hashbrown::HashMap;
 use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
 /// The memory for what commits changed.
 const WINDOW_BYTES_MAX: usize = 64 << 20;
-/// What a segment counts.
-const SEGMENT_BYTES: usize = 512;
+/// What a change counts beside its rows.
+const CHANGE_BYTES: usize = 1024;
+/// How often values may be compared for one draft while all others wait; beyond that its reads count as changed.
+const COMPARISONS_MAX: usize = 1 << 20;
 
 /// Values of a column that follow each other.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +44,7 @@ pub struct ValueRange {
     pub high: Bound<Datum>,
 }
 
-/// The values that a read asked of one column: any of these ranges, and not NULL.
+/// The values that a read asked of one column: any of these ranges, which are in order and apart, and not NULL.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ColumnValues {
     pub column: ColumnId,
@@ -65,6 +67,15 @@ pub struct ReadRegions {
 impl ValueRange {
     pub fn point(value: Datum) -> Self {
         Self { low: Bound::Included(value.clone()), high: Bound::Included(value) }
+    }
+
+    /// Whether all values of the range are less than a value.
+    fn ends_before(&self, least: &Datum) -> bool {
+        match &self.high {
+            Bound::Unbounded => false,
+            Bound::Included(high) => order(high, least).is_some_and(Ordering::is_lt),
+            Bound::Excluded(high) => order(high, least).is_some_and(Ordering::is_le),
+        }
     }
 
     /// Whether a value between two others, both included, may lie in the range.
@@ -90,7 +101,8 @@ pub fn order(left: &Datum, right: &Datum) -> Option<Ordering> {
 
 impl ColumnValues {
     fn meets(&self, least: &Datum, greatest: &Datum) -> bool {
-        self.ranges.iter().any(|range| range.meets(least, greatest))
+        let first = self.ranges.partition_point(|range| range.ends_before(least));
+        self.ranges.get(first).is_some_and(|range| range.meets(least, greatest))
     }
 
     /// Whether a row of a segment may have one of the values.
@@ -115,25 +127,36 @@ impl Region {
         self.0.iter().all(|values| values.may_be_in(definition, segment))
     }
 
-    /// Whether one of these rows lies in the region.
-    fn has_rows(&self, definition: &TableDefinition, batch: &RecordBatch, only: Option<&DeletionVector>) -> bool {
-        let known = |values: &ColumnValues| {
-            let column = definition.column(values.column)?;
-            fitted_columns(batch, std::slice::from_ref(column)).pop()
-        };
-        let Some(columns) = self.0.iter().map(known).collect::<Option<Vec<ArrayRef>>>() else { return true };
-        let lies_in = |row: usize| {
-            let mut pairs = columns.iter().zip(&self.0);
-            pairs.all(|(array, values)| match value_at(array, row) {
-                Some(Datum::Null) => false,
-                Some(value) => values.meets(&value, &value),
-                None => true,
-            })
-        };
-        match only {
-            Some(rows) => rows.0.iter().any(|row| lies_in(row as usize)),
-            None => (0..batch.num_rows()).any(lies_in),
-        }
+    /// Whether a row with these values lies in the region.
+    fn has(&self, row: &[(ColumnId, Option<Datum>)]) -> bool {
+        self.0.iter().all(|values| {
+            let known = row.iter().find(|(column, _)| *column == values.column).and_then(|(_, value)| value.as_ref());
+            known.is_none_or(|value| *value != Datum::Null && values.meets(value, value))
+        })
+    }
+}
+
+/// Whether one of these rows lies in one of the regions, or that would take too long to say.
+fn have_rows(
+    regions: &[Region],
+    definition: &TableDefinition,
+    (batch, only): (&RecordBatch, Option<&DeletionVector>),
+    left: &mut usize,
+) -> bool {
+    let asked: BTreeSet<ColumnId> = regions.iter().flat_map(|region| &region.0).map(|values| values.column).collect();
+    let array = |id: ColumnId| {
+        let column = definition.column(id)?;
+        Some((id, fitted_columns(batch, std::slice::from_ref(column)).pop()?))
+    };
+    let Some(arrays) = asked.into_iter().map(array).collect::<Option<Vec<_>>>() else { return true };
+    let mut lies_in = |row: usize| {
+        *left = left.saturating_sub(regions.len());
+        let values: Vec<_> = arrays.iter().map(|(id, array)| (*id, value_at(array, row))).collect();
+        *left == 0 || regions.iter().any(|region| region.has(&values))
+    };
+    match only {
+        Some(rows) => rows.0.iter().any(|row| lies_in(row as usize)),
+        None => (0..batch.num_rows()).any(lies_in),
     }
 }
 
@@ -186,18 +209,21 @@ enum Changed {
 impl Changed {
     fn bytes(&self) -> usize {
         match self {
-            Self::All => 0,
-            Self::Segment(_) => SEGMENT_BYTES,
-            Self::Rows(batch) | Self::RowsOf(batch, _) => batch.get_array_memory_size(),
+            Self::All | Self::Segment(_) => CHANGE_BYTES,
+            Self::Rows(batch) | Self::RowsOf(batch, _) => CHANGE_BYTES + batch.get_array_memory_size(),
         }
     }
 
-    fn meets(&self, definition: &TableDefinition, region: &Region) -> bool {
+    /// Whether a row of the change lies in one of the regions. `left` is how many comparisons there may still be.
+    fn meets(&self, definition: &TableDefinition, regions: &[Region], left: &mut usize) -> bool {
         match self {
             Self::All => true,
-            Self::Segment(segment) => region.may_be_in(definition, segment),
-            Self::Rows(batch) => region.has_rows(definition, batch, None),
-            Self::RowsOf(batch, rows) => region.has_rows(definition, batch, Some(rows)),
+            Self::Segment(segment) => {
+                *left = left.saturating_sub(regions.len());
+                *left == 0 || regions.iter().any(|region| region.may_be_in(definition, segment))
+            }
+            Self::Rows(batch) => have_rows(regions, definition, (batch, None), left),
+            Self::RowsOf(batch, rows) => have_rows(regions, definition, (batch, Some(rows)), left),
         }
     }
 }
@@ -232,6 +258,7 @@ impl ReadWindow {
 
     /// Whether no commit since they were read changed rows of the regions.
     pub(crate) fn check(&self, head: &Snapshot, reads: &[ReadRegions]) -> Result<(), Conflict> {
+        let mut left = COMPARISONS_MAX;
         for ReadRegions { table, read, regions } in reads {
             let Some(version) = head.tables.get(table) else { return Err(Conflict::ObjectChanged(*table)) };
             let unseen = |seq: CommitSeq| seq > read.seq;
@@ -241,9 +268,7 @@ impl ReadWindow {
             let lost = unseen(self.seen) || self.forgotten.get(table).is_some_and(|seq| unseen(*seq));
             let newest_first = self.changes.iter().rev().take_while(|change| unseen(change.seq));
             let mut same = newest_first.filter(|change| change.definition.id == *table);
-            let meets = |change: &CommittedChange| {
-                regions.iter().any(|region| change.changed.meets(&change.definition, region))
-            };
+            let meets = |change: &CommittedChange| change.changed.meets(&change.definition, regions, &mut left);
             if lost || same.any(meets) {
                 return Err(Conflict::ReadChanged { table: version.definition.name.name.clone() });
             }

@@ -51,8 +51,9 @@ impl Dialect for StatementDialect {
     }
 
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
-        // What begins so and cannot be read is no name.
-        matches!(keyword, Keyword::CASE | Keyword::CAST | Keyword::NOT) || BASE.is_reserved_for_identifier(keyword)
+        // What begins so and cannot be read is no name, and is not read again as one, 2ⁿ times where such words are nested.
+        matches!(keyword, Keyword::ARRAY | Keyword::CASE | Keyword::CAST | Keyword::NOT)
+            || BASE.is_reserved_for_identifier(keyword)
     }
 
     fn is_custom_operator_part(&self, _: char) -> bool {
@@ -169,33 +170,47 @@ impl Dialect for StatementDialect {
     }
 }
 
-/// Whether a query in parentheses stands here and is no operand: what follows it goes on with the query or ends it. Trying it would
-/// parse everything inside twice, and so 2ⁿ times where such lists are nested.
+/// Whether a query in parentheses stands here and is no operand: behind each of the parentheses that open before it, closed again, the
+/// query goes on or ends. Trying it would parse everything inside twice, and so 2ⁿ times where such lists are nested.
 fn is_query_in_parentheses(parser: &Parser) -> bool {
-    use Keyword::{EXCEPT, FETCH, FOR, INTERSECT, LIMIT, OFFSET, ORDER, UNION};
-    let tokens = || (0..).map(|place| parser.peek_nth_token_no_skip(place).token);
-    let begun = tokens().find(|token| !matches!(token, Token::LParen | Token::Whitespace(_)));
+    let tokens = (0..).map(|place| parser.peek_nth_token_no_skip(place).token);
+    let mut tokens = tokens.filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
+    let mut around = 0_usize;
+    while tokens.next_if_eq(&Token::LParen).is_some() {
+        around += 1;
+    }
     let queries = [Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::TABLE];
-    if !begun.is_some_and(|token| matches!(token, Token::Word(word) if queries.contains(&word.keyword))) {
+    if !matches!(tokens.peek(), Some(Token::Word(word)) if queries.contains(&word.keyword)) {
         return false;
     }
-    let mut open = 0_usize;
-    let closing = tokens().position(|token| {
-        match token {
-            Token::LParen => open += 1,
-            Token::RParen => open = open.saturating_sub(1),
-            _ => {}
+    let mut open = around;
+    while open > 0 {
+        match tokens.next() {
+            Some(Token::LParen) => open += 1,
+            Some(Token::RParen) => open -= 1,
+            Some(Token::EOF) | None => return true,
+            Some(_) => {}
         }
-        open == 0 || token == Token::EOF
-    });
-    let mut behind =
-        tokens().skip(closing.unwrap_or_default() + 1).skip_while(|token| matches!(token, Token::Whitespace(_)));
-    match behind.next() {
-        Some(Token::Word(word)) => {
+        // One of the first has closed, and no other has opened in its place.
+        if open < around {
+            around = open;
+            if !tokens.peek().is_none_or(goes_on_with_query) {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+/// What may stand behind a query in parentheses that is no operand.
+fn goes_on_with_query(token: &Token) -> bool {
+    use Keyword::{EXCEPT, FETCH, FOR, INTERSECT, LIMIT, OFFSET, ORDER, UNION};
+    match token {
+        Token::Word(word) => {
             matches!(word.keyword, EXCEPT | FETCH | FOR | INTERSECT | LIMIT | OFFSET | ORDER | UNION)
         }
-        Some(Token::RParen | Token::EOF) | None => true,
-        Some(_) => false,
+        Token::RParen | Token::EOF => true,
+        _ => false,
     }
 }
 

@@ -35,13 +35,23 @@ pub(crate) fn refuse_long_chains(source: &str, tokens: &[TokenWithSpan]) -> Resu
     let mut open: Vec<Chain> = vec![Chain::default()];
     let mut before = &Token::EOF;
     for token in tokens.iter().filter(|token| !is_blank(&token.token)) {
+        let within = open.last_mut().expect("the statement itself is open");
         match &token.token {
             Token::LParen | Token::LBracket => {
-                let around = open.last().map_or(0, |chain| chain.retried);
-                open.push(Chain { retried: around + retries(before), ..Chain::default() });
+                within.operators += usize::from(token.token == Token::LBracket);
+                let retried = within.retried + retries(before);
+                open.push(Chain { retried, ..Chain::default() });
             }
-            Token::RParen | Token::RBracket if open.len() > 1 => drop(open.pop()),
-            found => open.last_mut().expect("the statement itself is open").take(found),
+            Token::Word(word) if word.keyword == Keyword::CASE => {
+                let retried = within.retried;
+                open.push(Chain { is_case: true, retried, ..Chain::default() });
+            }
+            Token::Word(word) if word.keyword == Keyword::END && within.is_case => drop(open.pop()),
+            Token::RParen | Token::RBracket => {
+                let opened = open.iter().rposition(|chain| !chain.is_case).unwrap_or_default();
+                open.truncate(opened.max(1));
+            }
+            found => within.take(found),
         }
         before = &token.token;
         if open.last().is_some_and(Chain::is_too_long) {
@@ -53,7 +63,7 @@ pub(crate) fn refuse_long_chains(source: &str, tokens: &[TokenWithSpan]) -> Resu
     Ok(())
 }
 
-/// What was met between two parentheses.
+/// What was met between two parentheses, or CASE and END.
 #[derive(Default)]
 struct Chain {
     operators: usize,
@@ -62,6 +72,8 @@ struct Chain {
     prefixes: usize,
     /// Calls around it that may be read twice.
     retried: usize,
+    /// Whether CASE begins it, and END ends it.
+    is_case: bool,
 }
 
 impl Chain {
@@ -75,6 +87,7 @@ impl Chain {
                     self.operators = 0;
                 }
                 Keyword::NoKeyword => {}
+                keyword if goes_on(keyword) => self.operators += 1,
                 keyword if ends_operand(keyword) => self.operators = 0,
                 _ => {}
             },
@@ -97,7 +110,7 @@ fn retries(name: &Token) -> usize {
     match name {
         Token::Word(word) => match word.keyword {
             Keyword::POSITION => 2,
-            Keyword::CAST | Keyword::EXTRACT | Keyword::SUBSTRING | Keyword::OVERLAY => 1,
+            Keyword::EXTRACT | Keyword::SUBSTRING | Keyword::OVERLAY => 1,
             Keyword::CEIL | Keyword::FLOOR => 1,
             _ => 0,
         },
@@ -107,11 +120,14 @@ fn retries(name: &Token) -> usize {
 
 /// Words between the operands of which no other operator reaches.
 fn ends_operand(keyword: Keyword) -> bool {
-    use Keyword::{AND, AS, BY, CASE, ELSE, END, FROM, HAVING, OR, SELECT, SET, THEN, VALUES, WHEN, WHERE};
-    matches!(
-        keyword,
-        AND | AS | BY | CASE | ELSE | END | FROM | HAVING | OR | SELECT | SET | THEN | VALUES | WHEN | WHERE
-    )
+    use Keyword::{AND, AS, BY, ELSE, FROM, HAVING, OR, SELECT, SET, THEN, VALUES, WHEN, WHERE};
+    matches!(keyword, AND | AS | BY | ELSE | FROM | HAVING | OR | SELECT | SET | THEN | VALUES | WHEN | WHERE)
+}
+
+/// Words that are operators, or begin with one.
+fn goes_on(keyword: Keyword) -> bool {
+    use Keyword::{AT, BETWEEN, COLLATE, ILIKE, IN, IS, LIKE, NOTNULL, SIMILAR};
+    matches!(keyword, AT | BETWEEN | COLLATE | ILIKE | IN | IS | LIKE | NOTNULL | SIMILAR)
 }
 
 fn is_operator(token: &Token) -> bool {

@@ -7,8 +7,8 @@
 //! here, and neither has a transaction that has changed something. Definitions and names are known by their addresses, held weakly, so
 //! that an address cannot come to mean something else.
 
-use crate::bound_expressions::volatility;
 use crate::error::QueryError;
+use crate::functions::overload::innermost;
 use crate::planner::Planning;
 use crate::response::{Format, ParameterValue, ResultColumn, RowStream};
 use crate::session::Session;
@@ -20,9 +20,10 @@ use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use catalog::user_type::TypeDefinition;
+use catalog::zoned_time::is_zoned_time;
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::{LogicalPlan, Volatility};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use futures::{StreamExt, future, stream};
 use moka::sync::Cache;
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ use std::sync::{Arc, Weak};
 /// The memory for answers, and for one of them.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// Text and parameters of a question that is remembered.
+/// Text, parameters and settings of a question that is remembered.
 const QUESTION_BYTES_MAX: usize = 64 * 1024;
 /// What an entry costs beside its rows.
 const ENTRY_BYTES: usize = 1024;
@@ -61,17 +62,22 @@ impl Question {
         let transaction = session.transaction.as_ref();
         let sees_more = session.temporary.is_some() || transaction.is_some_and(|transaction| transaction.has_changes());
         let is_serializable = transaction.is_some_and(|transaction| transaction.isolation == Isolation::Serializable);
-        if sees_more || is_serializable {
-            return None;
-        }
-        let given = values.iter().flat_map(|values| values.iter()).filter_map(|value| value.bytes.as_ref());
-        if statement.text().len() + given.map(Bytes::len).sum::<usize>() > QUESTION_BYTES_MAX {
+        // A time without a zone has today's displacement.
+        let reads_today = declared.iter().flatten().any(|known| *innermost(known) == SqlType::TimeTz);
+        if sees_more || is_serializable || reads_today {
             return None;
         }
         let settings = session.settings.shared_values().filter(|_| session.settings.often().query_cache)?;
         let values = values.map(|values| values.iter().map(|value| (value.format, value.bytes.clone())).collect());
         let (text, user) = (statement.text().to_string(), session.user.clone());
-        Some(Self { text, declared: declared.to_vec(), values, settings, user })
+        let question = Self { text, declared: declared.to_vec(), values, settings, user };
+        (question.bytes() <= QUESTION_BYTES_MAX).then_some(question)
+    }
+
+    fn bytes(&self) -> usize {
+        let values = self.values.iter().flatten().filter_map(|(_, bytes)| bytes.as_ref()).map(Bytes::len);
+        let settings = self.settings.iter().map(|(name, value)| name.len() + value.len());
+        self.text.len() + values.chain(settings).sum::<usize>()
     }
 }
 
@@ -171,7 +177,7 @@ pub(crate) struct QueryCache {
 
 impl Default for QueryCache {
     fn default() -> Self {
-        let weigh = |question: &Question, answer: &Arc<Answer>| (answer.bytes() + question.text.len()) as u32;
+        let weigh = |question: &Question, answer: &Arc<Answer>| (answer.bytes() + question.bytes()) as u32;
         let answers = Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build();
         Self { answers, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
@@ -268,8 +274,15 @@ pub(crate) fn is_repeatable(plan: &LogicalPlan) -> Result<bool> {
             repeatable &= is_repeatable(&inner)?;
         }
         node.apply_expressions(|expression| {
-            repeatable &= volatility(expression) == Volatility::Immutable;
-            Ok(TreeNodeRecursion::Continue)
+            expression.apply(|part| {
+                repeatable &= match part {
+                    Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
+                    // What is written without a zone has today's displacement.
+                    Expr::Literal(value, _) => !is_zoned_time(&value.data_type()),
+                    _ => true,
+                };
+                Ok(TreeNodeRecursion::Continue)
+            })
         })?;
         Ok(if repeatable { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     })?;

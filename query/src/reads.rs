@@ -132,10 +132,8 @@ fn region_of(definition: &TableDefinition, filters: &[Expr]) -> Option<Region> {
     for column in columns {
         let Some(known) = definition.column(column).filter(|known| is_ordered(&known.sql_type)) else { continue };
         let asked = Asked { name: &known.name, sql_type: &known.sql_type };
-        let wanted = filters.iter().filter_map(|filter| asked.values(filter)).reduce(|left, right| both(&left, &right));
-        if let Some(ranges) = wanted.filter(|ranges| ranges.len() <= RANGES_MAX) {
-            region.push(ColumnValues { column, ranges });
-        }
+        let wanted = filters.iter().filter_map(|filter| asked.values(filter)).reduce(both);
+        region.extend(wanted.map(|ranges| ColumnValues { column, ranges }));
     }
     if region.is_empty() { None } else { Some(Region(region)) }
 }
@@ -155,17 +153,18 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The values that a row has where it satisfies the filter; `None` where they may be any.
+    /// The values that a row has where it satisfies the filter, at most [`RANGES_MAX`] ranges in order and apart; `None` where they
+    /// may be any.
     fn values(&self, filter: &Expr) -> Option<Vec<ValueRange>> {
         let parts = split_conjunction(filter);
         if parts.len() > 1 {
-            return parts.into_iter().filter_map(|part| self.values(part)).reduce(|left, right| both(&left, &right));
+            return parts.into_iter().filter_map(|part| self.values(part)).reduce(both);
         }
         match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
                 let mut either = self.values(left)?;
                 either.extend(self.values(right)?);
-                (either.len() <= RANGES_MAX).then_some(either)
+                Some(united(either)).filter(|either| either.len() <= RANGES_MAX)
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 if self.is_meant(left) {
@@ -174,7 +173,8 @@ impl Asked<'_> {
                 if self.is_meant(right) { compared(op.swap()?, self.datum(left)?) } else { None }
             }
             Expr::InList(list) if !list.negated && self.is_meant(&list.expr) && list.list.len() <= RANGES_MAX => {
-                list.list.iter().map(|item| self.datum(item).map(ValueRange::point)).collect()
+                let points = list.list.iter().map(|item| self.datum(item).map(ValueRange::point));
+                points.collect::<Option<Vec<_>>>().map(united)
             }
             Expr::Between(between) if !between.negated && self.is_meant(&between.expr) => {
                 let (low, high) = (self.datum(&between.low)?, self.datum(&between.high)?);
@@ -223,14 +223,62 @@ fn compared(op: Operator, value: Datum) -> Option<Vec<ValueRange>> {
     Some(vec![range])
 }
 
-/// The values that lie in a range of both lists.
-fn both(left: &[ValueRange], right: &[ValueRange]) -> Vec<ValueRange> {
+/// The values that lie in a range of both lists, each in order and apart; those of the first alone where that is too many ranges.
+fn both(left: Vec<ValueRange>, right: Vec<ValueRange>) -> Vec<ValueRange> {
     let pairs = left.iter().flat_map(|one| right.iter().map(move |other| (one, other)));
     let common = pairs.map(|(one, other)| ValueRange {
         low: tighter(&one.low, &other.low, Ordering::Greater),
         high: tighter(&one.high, &other.high, Ordering::Less),
     });
-    common.filter(|range| !is_void(range)).collect()
+    let common: Vec<ValueRange> = common.filter(|range| !is_void(range)).collect();
+    if common.len() > RANGES_MAX { left } else { common }
+}
+
+/// The same values in ranges that are in order and do not meet.
+fn united(mut ranges: Vec<ValueRange>) -> Vec<ValueRange> {
+    ranges.retain(|range| !is_void(range));
+    ranges.sort_by(|one, other| begins(&one.low, &other.low));
+    let mut apart: Vec<ValueRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match apart.last_mut() {
+            Some(last) if reaches(&last.high, &range.low) => last.high = looser(&last.high, &range.high),
+            _ => apart.push(range),
+        }
+    }
+    apart
+}
+
+/// Which of two lower bounds comes first.
+fn begins(one: &Bound<Datum>, other: &Bound<Datum>) -> Ordering {
+    match (value_of(one), value_of(other)) {
+        (None, None) => Ordering::Equal,
+        (None, _) => Ordering::Less,
+        (_, None) => Ordering::Greater,
+        (Some(first), Some(second)) => {
+            let excludes = |bound| matches!(bound, &Bound::Excluded(_));
+            order(first, second).unwrap_or(Ordering::Equal).then(excludes(one).cmp(&excludes(other)))
+        }
+    }
+}
+
+/// Whether a range that ends with `high` overlaps one that begins, no earlier, with `low`.
+fn reaches(high: &Bound<Datum>, low: &Bound<Datum>) -> bool {
+    let (Some(end), Some(start)) = (value_of(high), value_of(low)) else { return true };
+    match order(start, end) {
+        Some(Ordering::Greater) => false,
+        Some(Ordering::Equal) => !matches!((high, low), (Bound::Excluded(_), _) | (_, Bound::Excluded(_))),
+        _ => true,
+    }
+}
+
+/// The upper bound that lies further out.
+fn looser(one: &Bound<Datum>, other: &Bound<Datum>) -> Bound<Datum> {
+    let (Some(first), Some(second)) = (value_of(one), value_of(other)) else { return Bound::Unbounded };
+    match order(first, second) {
+        Some(Ordering::Less) => other.clone(),
+        Some(Ordering::Equal) if matches!(other, Bound::Included(_)) => other.clone(),
+        _ => one.clone(),
+    }
 }
 
 /// The bound that lies further in the direction in which bounds get tighter.

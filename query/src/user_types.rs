@@ -17,6 +17,7 @@ use catalog::enum_type::shown_name;
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
 use catalog::user_type::TypeDefinition;
+use datafusion::logical_expr::Volatility;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::sql::sqlparser::ast::{self, DataType, Expr, Ident, VisitMut, VisitorMut};
 use std::cell::RefCell;
@@ -160,7 +161,7 @@ pub(crate) fn is_tagged_array(sql_type: &SqlType) -> bool {
 
 /// Whether a call is one of the functions that only claim to be volatile, so that arrays of enums are no constants of a plan.
 pub(crate) fn is_kept_from_folding(call: &ScalarFunction) -> bool {
-    matches!(call.func.name(), "cast" | "enum_range")
+    matches!(call.func.name(), "cast" | "enum_range") && call.func.signature().volatility == Volatility::Volatile
 }
 
 /// The name of a type in syntax, which means it whatever the search path is.

@@ -17,6 +17,9 @@ fn shapes(count: usize) -> Vec<(&'static str, String)> {
     vec![
         ("+", chain(" + ")),
         ("||", format!("SELECT {}", joined(count, " || ", |_| "'a'".into()))),
+        ("IS", format!("SELECT 1{}", " IS NOT NULL".repeat(count))),
+        ("AT TIME ZONE", format!("SELECT now(){}", " AT TIME ZONE 'UTC'".repeat(count))),
+        ("CASE", format!("SELECT {}", joined(count, " + ", |_| "CASE WHEN 1 = 1 THEN 1 ELSE 0 END".into()))),
         ("::", format!("SELECT 1{}", "::integer".repeat(count))),
         ("OR", over_one(" OR ", &|number| format!("x = {number}"))),
         ("AND", over_one(" AND ", &|number| format!("x <> {}", number + 2))),
@@ -52,10 +55,19 @@ async fn long_chains_are_answered_or_refused() {
 async fn deep_nesting_is_refused_at_once() {
     let fixture = Fixture::start();
     let session = fixture.session().await;
+    let wrong = [
+        format!("SELECT {}1 +{}", "cast(".repeat(40), " AS int)".repeat(40)),
+        format!("SELECT {}1{}", "ARRAY[".repeat(300), "]".repeat(300)),
+        format!("SELECT {}true +{}", "NOT (".repeat(40), ")".repeat(40)),
+        format!("SELECT {}1 +{}", "CASE (".repeat(40), ") WHEN 1 THEN 1 END".repeat(40)),
+    ];
+    for statement in wrong {
+        assert_ne!(outcome(&session, &statement).await, "answered", "{statement}");
+    }
     let nested = [
         format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000)),
         format!("SELECT {}true", "NOT ".repeat(5000)),
-        format!("SELECT {}1 +{}", "cast(".repeat(40), " AS int)".repeat(40)),
+        format!("SELECT {}1 +{}", "extract(year FROM ".repeat(40), ")".repeat(40)),
         format!("SELECT {}'a' IN 'b' +{}", "position(".repeat(40), ")".repeat(40)),
     ];
     for statement in nested {

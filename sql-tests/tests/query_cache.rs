@@ -167,6 +167,11 @@ async fn what_is_not_the_same_next_time_is_not_kept() {
         "SELECT count(*) FROM t FOR SYSTEM_TIME AS OF now()",
         "SELECT count(*) FROM generate_series(now() - interval '1 day', now(), interval '1 hour')",
         "SELECT count(*) FROM verify_materialized_view('recent')",
+        "SELECT max(n) FROM (SELECT count(*) OVER (ORDER BY moment RANGE BETWEEN (now() - timestamptz '2026-01-01') PRECEDING \
+         AND CURRENT ROW) AS n FROM clock) windows",
+        "SELECT '12:00'::time::timetz",
+        "SELECT '{12:00}'::timetz[]",
+        "SELECT timetz '12:00'",
         "SELECT a FROM json_populate_record(NULL::t, '{\"a\": 1}')",
     ];
     for question in fleeting {

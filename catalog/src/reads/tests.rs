@@ -152,7 +152,7 @@ fn truncation_and_a_new_definition_change_everything() {
 #[test]
 fn readers_from_before_what_was_forgotten_conflict() {
     let (mut window, mut head) = start();
-    window.bytes_max = SEGMENT_BYTES;
+    window.bytes_max = CHANGE_BYTES;
     let read = Arc::clone(&head);
     let add = |id| Op::AddSegments { table: TABLE, segments: vec![segment(id, "AMER", (MARCH, MARCH))] };
     commit_next(&mut window, &mut head, &[add(1)]);

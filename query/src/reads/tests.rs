@@ -69,6 +69,39 @@ fn alternatives_ask_for_the_values_of_each() {
 }
 
 #[test]
+fn ranges_that_meet_are_one() {
+    let between = |low, high| col("day").gt_eq(day(low)).and(col("day").lt(day(high)));
+    check(
+        &[between(1, 5).or(between(3, 8)).or(between(20, 30)).or(col("day").eq(day(8)))],
+        "2: ≥1 <8 or ≥8 ≤8 or ≥20 <30",
+    );
+    check(
+        &[between(5, 9).or(between(1, 9)).or(col("day").gt(day(40))).or(col("day").gt_eq(day(40)))],
+        "2: ≥1 <9 or ≥40 …",
+    );
+    check(&[col("day").lt(day(3)).or(col("day").gt(day(2)))], "2: … …");
+    check(&[col("region").in_list(vec![text("B"), text("A"), text("B")], false)], "1: ≥A ≤A or ≥B ≤B");
+}
+
+#[test]
+fn alternatives_of_alternatives_do_not_multiply() {
+    let any_of = |conjunct: i32| {
+        let arm = |arm: i32| {
+            col("day").gt(day(conjunct * 1000 + 10 * arm)).and(col("day").lt(day(conjunct * 1000 + 10 * arm + 7)))
+        };
+        (0..200).map(arm).reduce(Expr::or).expect("there are arms")
+    };
+    let overlapping = |conjunct: i32| {
+        let arm = |arm: i32| col("day").gt(day(conjunct + arm)).and(col("day").lt(day(100_000 + 7 * arm + conjunct)));
+        (0..200).map(arm).reduce(Expr::or).expect("there are arms")
+    };
+    let ranges = |filters: &[Expr]| region_of(&sales(), filters).map_or(0, |Region(columns)| columns[0].ranges.len());
+    assert_eq!(ranges(&[overlapping(0), overlapping(1), overlapping(2)]), 1);
+    assert_eq!(ranges(&[any_of(0), overlapping(0)]), 200);
+    assert_eq!(ranges(&[any_of(0), any_of(1), any_of(0)]), 100);
+}
+
+#[test]
 fn what_cannot_be_asked_for_as_constants_is_everything() {
     check(&[], "everything");
     check(&[col("amount").eq(lit(3))], "everything");

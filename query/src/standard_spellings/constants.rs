@@ -4,6 +4,7 @@ use super::trees::select;
 use super::windows::Context;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::query_cache::is_repeatable;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr as Planned, LogicalPlan};
 use datafusion::sql::sqlparser::ast::Expr;
@@ -19,6 +20,9 @@ pub(super) fn constant(expression: &Expr, clause: &str, context: Context<'_>) ->
         }
         plan => plan?,
     };
+    if !is_repeatable(&plan).map_err(|error| translate(error, context.statement))? {
+        context.planning.depend_on_others();
+    }
     let optimized = planning.state.optimize(&plan).map_err(|error| translate(error, context.statement))?;
     let value = match optimized {
         LogicalPlan::Projection(projection) => projection.expr.into_iter().next().map(Planned::unalias),

@@ -115,18 +115,19 @@ pub(super) fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
     }
 }
 
-/// `x ISNULL`; the word may also be a function's or a label.
+/// `x ISNULL`; the word may also be a function's, or a label behind AS.
 fn is_null_test(tokens: &[TokenWithSpan], index: usize) -> bool {
-    let follows = index.checked_sub(1).is_some_and(|before| {
-        let before_keyword = keyword(tokens, before);
-        let is_name = matches!(tokens[before].token, Token::Word(_)) && before_keyword == Keyword::NoKeyword;
-        let ends_operand = [Keyword::NULL, Keyword::TRUE, Keyword::FALSE, Keyword::NOTNULL, Keyword::END];
-        is_name
-            || ends_operand.contains(&before_keyword)
-            || matches!(
-                tokens[before].token,
-                Token::RParen | Token::RBracket | Token::Number(..) | Token::SingleQuotedString(_)
-            )
+    use Keyword::{
+        ALL, AND, AS, BY, CASE, DISTINCT, ELSE, HAVING, LIMIT, NOT, OFFSET, ON, OR, SELECT, THEN, WHEN, WHERE,
+    };
+    let begins =
+        [ALL, AND, AS, BY, CASE, DISTINCT, ELSE, HAVING, LIMIT, NOT, OFFSET, ON, OR, SELECT, THEN, WHEN, WHERE];
+    let follows = index.checked_sub(1).is_some_and(|before| match &tokens[before].token {
+        Token::Word(_) => !begins.contains(&keyword(tokens, before)),
+        Token::RParen | Token::RBracket | Token::Number(..) | Token::Placeholder(_) => true,
+        Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) => true,
+        Token::HexStringLiteral(_) | Token::UnicodeStringLiteral(_) | Token::SingleQuotedByteStringLiteral(_) => true,
+        _ => false,
     });
     follows && is_word(tokens, index, "isnull") && *token(tokens, index + 1) != Token::LParen
 }
