@@ -18,6 +18,9 @@ use std::sync::Arc;
 pub const SERVER_VERSION: &str = "15.0 (Meridian 0.1.0)";
 const SERVER_VERSION_NUM: &str = "150000";
 
+/// Begins the names of settings that no other server has; a client's own do not begin so.
+const OWN: &str = "meridian.";
+
 /// How a value is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -378,7 +381,7 @@ fn find(name: &str) -> Option<&'static Setting> {
 fn canonical_name(name: &str) -> Result<String, QueryError> {
     match find(name) {
         Some(setting) => Ok(setting.name.to_string()),
-        None if name.contains('.') => Ok(name.to_lowercase()),
+        None if name.contains('.') && !name.to_lowercase().starts_with(OWN) => Ok(name.to_lowercase()),
         None => Err(unrecognized(name)),
     }
 }
