@@ -102,6 +102,14 @@ pub(super) fn path_position(step: &str) -> Option<i32> {
     step.trim_start_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']).parse().ok()
 }
 
+/// The position that a step of a path must be in an array, counted from 0 or, below 0, from the end; `level` is the steps before it.
+pub(super) fn array_position(step: &str, level: usize) -> Result<i32, QueryError> {
+    path_position(step).ok_or_else(|| {
+        let message = format!("path element at position {} is not an integer: \"{step}\"", level + 1);
+        QueryError::new(ErrorKind::InvalidTextRepresentation, message)
+    })
+}
+
 fn type_word(columns: &[ArrayRef]) -> Answer {
     let documents = Documents::new(&columns[0]);
     written(columns, Column::text(), |row, out| {

@@ -7,7 +7,7 @@
 //! Steps are made as in PostgreSQL's `jsonb_set_element`: what is not there is created, an array is filled up with nulls, and a NULL
 //! becomes an object, or an array where the first subscript is a number.
 
-use super::access::path_position;
+use super::access::{array_position, path_position};
 use super::columns::{Column, Documents, Form};
 use super::paths::extracted_step;
 use crate::error::{ErrorKind, QueryError};
@@ -177,10 +177,7 @@ impl Assignment<'_> {
 
     fn write_array(&self, text: &str, level: usize, out: &mut String) -> std::result::Result<(), QueryError> {
         let step = self.path[level];
-        let position = path_position(step).ok_or_else(|| {
-            let message = format!("path element at position {} is not an integer: \"{step}\"", level + 1);
-            QueryError::new(ErrorKind::InvalidTextRepresentation, message)
-        })?;
+        let position = array_position(step, level)?;
         let count = document::items(text).count();
         let index = match usize::try_from(position) {
             Ok(index) => index,

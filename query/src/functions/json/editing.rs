@@ -5,7 +5,7 @@
 
 use super::super::overload::{Function, Kind, Overload};
 use super::super::strings::{Answer, integers, texts};
-use super::access::path_position;
+use super::access::array_position;
 use super::columns::{Column, Documents, list_texts, written};
 use crate::error::{ErrorKind, QueryError};
 use crate::types::json::document::{self, Kind as ValueKind};
@@ -334,10 +334,7 @@ impl Edit<'_> {
     }
 
     fn write_array(&self, text: &str, step: &str, level: usize, out: &mut String) -> Result<(), QueryError> {
-        let position = path_position(step).ok_or_else(|| {
-            let message = format!("path element at position {} is not an integer: \"{step}\"", level + 1);
-            QueryError::new(ErrorKind::InvalidTextRepresentation, message)
-        })?;
+        let position = array_position(step, level)?;
         let count = document::items(text).count();
         // `None` is before the first item.
         let index = match usize::try_from(position) {
