@@ -16,6 +16,8 @@ use std::any::TypeId;
 const BASE: PostgreSqlDialect = PostgreSqlDialect {};
 /// How close a sign binds: closer than `^` and AT TIME ZONE, and less close than a subscript.
 const SIGN: u8 = 125;
+/// What queries begin with.
+const QUERY_WORDS: [Keyword; 4] = [Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::TABLE];
 
 /// PostgreSQL's SQL.
 #[derive(Debug)]
@@ -73,7 +75,9 @@ impl Dialect for StatementDialect {
             | Token::DoubleTilde
             | Token::DoubleTildeAsterisk
             | Token::ExclamationMarkDoubleTilde
-            | Token::ExclamationMarkDoubleTildeAsterisk => Some(Ok(self.prec_value(Precedence::PgOther))),
+            | Token::ExclamationMarkDoubleTildeAsterisk
+            | Token::PGSquareRoot
+            | Token::PGCubeRoot => Some(Ok(self.prec_value(Precedence::PgOther))),
             Token::Word(word) if word.keyword == Keyword::OPERATOR => Some(Ok(self.prec_value(Precedence::PgOther))),
             _ => BASE.get_next_precedence(parser),
         }
@@ -85,7 +89,12 @@ impl Dialect for StatementDialect {
     }
 
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        let (token, span) = (parser.peek_token_ref().token.clone(), parser.peek_token_ref().span);
+        if parser.peek_token_ref().token == Token::LParen {
+            return query_of_queries(parser);
+        }
+        let named = operator_in_parentheses(parser);
+        let place = named.map_or(0, |(place, _)| place);
+        let (token, span) = (parser.peek_nth_token_ref(place).token.clone(), parser.peek_token_ref().span);
         let op = match &token {
             Token::Minus => Some(UnaryOperator::Minus),
             Token::Plus => Some(UnaryOperator::Plus),
@@ -96,9 +105,9 @@ impl Dialect for StatementDialect {
             other if is_named_operator(other) => None,
             _ => return None,
         };
-        parser.advance_token();
+        (0..named.map_or(1, |(_, tokens)| tokens)).for_each(|_| parser.advance_token());
         let precedence = match op {
-            Some(UnaryOperator::Minus | UnaryOperator::Plus) => SIGN,
+            Some(UnaryOperator::Minus | UnaryOperator::Plus) if named.is_none() => SIGN,
             _ => self.prec_value(Precedence::PgOther),
         };
         Some(parser.parse_subexpr(precedence).map(|operand| match op {
@@ -119,6 +128,13 @@ impl Dialect for StatementDialect {
                 true => Expr::IsNotDistinctFrom(left, Box::new(right)),
                 false => Expr::IsDistinctFrom(left, Box::new(right)),
             }));
+        }
+        let prefix = parser.peek_token_ref().token.clone();
+        if matches!(prefix, Token::AtSign | Token::PGSquareRoot | Token::PGCubeRoot) {
+            parser.advance_token();
+            let (left, op) = (Box::new(expr.clone()), BinaryOperator::Custom(prefix.to_string()));
+            let right = parser.parse_subexpr(self.prec_value(Precedence::PgOther));
+            return Some(right.map(|right| Expr::BinaryOp { left, op, right: Box::new(right) }));
         }
         let negated = is_keyword(parser, 0, Keyword::NOT);
         let first = usize::from(negated);
@@ -170,6 +186,69 @@ impl Dialect for StatementDialect {
     }
 }
 
+/// The place of the operator's token in an `OPERATOR(schema.operator)` that comes next, and how many tokens that has.
+fn operator_in_parentheses(parser: &Parser) -> Option<(usize, usize)> {
+    let token = |place| &parser.peek_nth_token_ref(place).token;
+    if !is_keyword(parser, 0, Keyword::OPERATOR) || *token(1) != Token::LParen {
+        return None;
+    }
+    let mut place = 2;
+    while matches!(token(place), Token::Word(_)) && *token(place + 1) == Token::Period {
+        place += 2;
+    }
+    (is_operator(&token(place).to_string()) && *token(place + 1) == Token::RParen).then_some((place, place + 2))
+}
+
+/// A query in parentheses that begins with one in parentheses, `((SELECT 1) UNION SELECT 2)`, or what is behind ANY's parenthesis of it.
+fn query_of_queries(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    if is_first_of_queries(parser, 0) && is_behind_quantifier(parser) {
+        return Some(parser.parse_query().map(Expr::Subquery));
+    }
+    if !is_first_of_queries(parser, 1) {
+        return None;
+    }
+    parser.advance_token();
+    let query = parser.parse_query();
+    Some(query.and_then(|query| parser.expect_token(&Token::RParen).map(|_| Expr::Subquery(query))))
+}
+
+/// Whether the last tokens were ANY, SOME or ALL and a parenthesis.
+fn is_behind_quantifier(parser: &mut Parser) -> bool {
+    const TOKENS_LEAST: usize = 4;
+    if parser.get_current_token().token != Token::LParen || parser.index() < TOKENS_LEAST {
+        return false;
+    }
+    parser.prev_token();
+    parser.prev_token();
+    let found = [Keyword::ANY, Keyword::SOME, Keyword::ALL].into_iter().any(|keyword| is_keyword(parser, 0, keyword));
+    parser.advance_token();
+    parser.advance_token();
+    found
+}
+
+/// Whether a query in parentheses begins behind so many tokens, and is united with or limited by what follows it.
+fn is_first_of_queries(parser: &Parser, skipped: usize) -> bool {
+    let tokens = (0..).map(|place| parser.peek_nth_token_no_skip(place).token);
+    let mut tokens = tokens.filter(|token| !matches!(token, Token::Whitespace(_))).skip(skipped).peekable();
+    let mut open = 0_usize;
+    while tokens.next_if_eq(&Token::LParen).is_some() {
+        open += 1;
+    }
+    let begins = matches!(tokens.peek(), Some(Token::Word(word)) if QUERY_WORDS.contains(&word.keyword));
+    if open == 0 || !begins {
+        return false;
+    }
+    while open > 0 {
+        match tokens.next() {
+            Some(Token::LParen) => open += 1,
+            Some(Token::RParen) => open -= 1,
+            Some(Token::EOF) | None => return false,
+            Some(_) => {}
+        }
+    }
+    matches!(tokens.peek(), Some(token @ Token::Word(_)) if goes_on_with_query(token))
+}
+
 /// Whether a query in parentheses stands here and is no operand: behind each of the parentheses that open before it, closed again, the
 /// query goes on or ends. Trying it would parse everything inside twice, and so 2ⁿ times where such lists are nested.
 fn is_query_in_parentheses(parser: &Parser) -> bool {
@@ -179,8 +258,7 @@ fn is_query_in_parentheses(parser: &Parser) -> bool {
     while tokens.next_if_eq(&Token::LParen).is_some() {
         around += 1;
     }
-    let queries = [Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::TABLE];
-    if !matches!(tokens.peek(), Some(Token::Word(word)) if queries.contains(&word.keyword)) {
+    if !matches!(tokens.peek(), Some(Token::Word(word)) if QUERY_WORDS.contains(&word.keyword)) {
         return false;
     }
     let mut open = around;

@@ -36,6 +36,7 @@ pub(crate) fn refuse_long_chains(source: &str, tokens: &[TokenWithSpan]) -> Resu
     let mut before = &Token::EOF;
     for token in tokens.iter().filter(|token| !is_blank(&token.token)) {
         let within = open.last_mut().expect("the statement itself is open");
+        within.count_prefixes(&token.token);
         match &token.token {
             Token::LParen | Token::LBracket => {
                 within.operators += usize::from(token.token == Token::LBracket);
@@ -77,9 +78,14 @@ struct Chain {
 }
 
 impl Chain {
-    fn take(&mut self, token: &Token) {
+    fn count_prefixes(&mut self, token: &Token) {
         let negates = matches!(token, Token::Word(word) if word.keyword == Keyword::NOT);
-        self.prefixes = if negates || is_operator(token) { self.prefixes + 1 } else { 0 };
+        let opens = matches!(token, Token::LParen | Token::LBracket);
+        let goes_on = negates || (is_operator(token) && !opens && !parts(token));
+        self.prefixes = if goes_on { self.prefixes + 1 } else { 0 };
+    }
+
+    fn take(&mut self, token: &Token) {
         match token {
             Token::Word(word) => match word.keyword {
                 Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::JOIN => {
@@ -91,7 +97,7 @@ impl Chain {
                 keyword if ends_operand(keyword) => self.operators = 0,
                 _ => {}
             },
-            Token::Comma | Token::SemiColon => self.operators = 0,
+            token if parts(token) => self.operators = 0,
             token if is_operator(token) => self.operators += 1,
             _ => {}
         }
@@ -128,6 +134,11 @@ fn ends_operand(keyword: Keyword) -> bool {
 fn goes_on(keyword: Keyword) -> bool {
     use Keyword::{AT, BETWEEN, COLLATE, ILIKE, IN, IS, LIKE, NOTNULL, SIMILAR};
     matches!(keyword, AT | BETWEEN | COLLATE | ILIKE | IN | IS | LIKE | NOTNULL | SIMILAR)
+}
+
+/// Whether a token stands between two expressions.
+fn parts(token: &Token) -> bool {
+    matches!(token, Token::Comma | Token::SemiColon)
 }
 
 fn is_operator(token: &Token) -> bool {

@@ -12,7 +12,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Volatility};
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 
 /// Arithmetic that is a function here; operators in PostgreSQL, all of them strict.
@@ -67,17 +67,25 @@ fn null_of(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(Expr::Literal(ScalarValue::try_from(field.data_type())?, metadata)))
 }
 
-/// Whether a call has a constant NULL beside arguments that are no constants, and is NULL therefore.
+/// Whether a call has a constant NULL beside arguments that cannot fail before, and is NULL therefore.
 fn is_null_call(part: &Expr) -> bool {
     let Expr::ScalarFunction(call) = part else { return false };
     let is_null = |argument: &Expr| matches!(argument, Expr::Literal(value, _) if value.is_null());
     let (constant, computed): (Vec<&Expr>, Vec<&Expr>) =
         call.args.iter().partition(|argument| matches!(argument, Expr::Literal(..)));
     constant.into_iter().any(is_null)
-        && !computed.is_empty()
-        && computed.into_iter().all(Expr::any_column_refs)
+        && computed.into_iter().all(|argument| argument.any_column_refs() || reads_settings(argument))
         && !part.is_volatile()
         && is_strict(call.func.name())
+}
+
+/// Whether an expression is computed when the statement runs, and not when it is planned.
+fn reads_settings(expression: &Expr) -> bool {
+    let is_stable = |part: &Expr| match part {
+        Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Stable,
+        _ => false,
+    };
+    expression.exists(|part| Ok(is_stable(part))).unwrap_or_default()
 }
 
 /// Whether all functions of a name are NULL where an argument is.

@@ -29,6 +29,27 @@ fn shapes(count: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Ways to write a statement with so many parts that none of them stands in another.
+fn lists(count: usize) -> Vec<String> {
+    let case = "CASE WHEN 1 = 1 THEN 1 ELSE 0 END";
+    vec![
+        format!("INSERT INTO listed VALUES {}", joined(count, ", ", |number| format!("({number}, 'a')"))),
+        format!("INSERT INTO listed VALUES {}", joined(count, ", ", |number| format!("(-{number}, upper('a'))"))),
+        format!("VALUES {}", joined(count, ", ", |number| format!("({number})"))),
+        format!("SELECT (1, 2) IN ({})", joined(count, ", ", |number| format!("({number}, 2)"))),
+        format!("SELECT {}", joined(count, ", ", |number| format!("({number} + 1)"))),
+        format!("SELECT {}", joined(count, ", ", |_| case.into())),
+        format!("SELECT {}", joined(count, ", ", |_| format!("sum({case})"))),
+        format!("SELECT {}", joined(count, ", ", |number| format!("(SELECT {number})"))),
+        format!("SELECT {}", joined(count, ", ", |number| format!("-{number}"))),
+        format!("SELECT ARRAY[{}]", joined(count, ", ", |number| format!("[{number}]"))),
+        format!(
+            "SELECT count(*) FROM listed GROUP BY GROUPING SETS ({})",
+            joined(count / 20, ", ", |_| "(a), (b)".into())
+        ),
+    ]
+}
+
 async fn outcome(session: &Session, statement: &str) -> String {
     match session.run(statement).await {
         Ok(_) => "answered".into(),
@@ -48,6 +69,26 @@ async fn long_chains_are_answered_or_refused() {
         let balanced = ["OR", "AND", "AND of two columns", "IN"].contains(&name);
         let expected = if balanced { "answered" } else { "refused" };
         assert_eq!(outcome(&session, &statement).await, expected, "1100 × {name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_have_any_length() {
+    let fixture = Fixture::start();
+    let session = fixture.session().await;
+    session.run("CREATE TABLE listed (a integer, b text)").await.unwrap();
+    for statement in lists(400) {
+        assert_eq!(outcome(&session, &statement).await, "answered", "{}…", &statement[..40]);
+    }
+    let rows = joined(20_000, ", ", |number| format!("({number}, 'a')"));
+    session.run(&format!("INSERT INTO listed VALUES {rows}")).await.unwrap();
+    assert_eq!(session.value("SELECT count(*) FROM listed").await.unwrap().unwrap(), "20800");
+    for sum in [
+        joined(160, " + ", |_| "(1)".into()),
+        joined(160, " + ", |_| "CASE WHEN 1 = 1 THEN 1 ELSE 0 END".into()),
+        joined(160, " || ", |_| "('a')".into()),
+    ] {
+        assert_eq!(outcome(&session, &format!("SELECT {sum}")).await, "answered", "{}…", &sum[..20]);
     }
 }
 

@@ -5,10 +5,15 @@
 use super::call::{Places, SiteKind, is_left_to_arrow};
 use super::meetings::Meeting;
 use super::sites::{Annotator, plain_values};
+use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::innermost;
+use crate::standard_spellings::trees::bare;
 use crate::user_types::is_tagged_array;
 use catalog::sql_type::SqlType;
-use datafusion::sql::sqlparser::ast::{Expr, Function, FunctionArguments};
+use datafusion::sql::sqlparser::ast::{Expr, Function, FunctionArguments, Value};
+
+/// What arrays begin with.
+const WORD: &str = "array";
 
 impl Annotator<'_> {
     pub(super) fn array(&mut self, items: Vec<Expr>) -> Expr {
@@ -20,7 +25,6 @@ impl Annotator<'_> {
 
     /// The place of the word ARRAY, or of the bracket where there is none, before the first item.
     fn array_place(&self, first: usize) -> Option<usize> {
-        const WORD: &str = "array";
         let source = self.source?;
         let (end, _) = source.char_indices().nth(first.checked_sub(1)?)?;
         let bracket = source[..end].rfind('[')?;
@@ -54,6 +58,34 @@ impl Annotator<'_> {
         let items = items.collect();
         Some(self.array(items))
     }
+}
+
+/// Whether an array has no items, in any depth.
+pub(super) fn is_empty_array(items: &[Expr]) -> bool {
+    items.iter().all(|item| matches!(item, Expr::Array(inner) if is_empty_array(&inner.elem)))
+}
+
+/// An empty array that is cast to a type of arrays is spelt as the text of one.
+pub(super) fn spell_empty_array(operand: &mut Expr) {
+    if matches!(bare(operand), Expr::Array(array) if is_empty_array(&array.elem)) {
+        *operand = Expr::Value(Value::SingleQuotedString("{}".to_string()).into());
+    }
+}
+
+/// What an empty array is that is cast to no type; the place is that of the first in the text that no `::` follows.
+pub(super) fn empty_array(source: Option<&str>) -> QueryError {
+    let brackets = |source: &str, (at, bracket): (usize, &str)| {
+        let inside = source[at + bracket.len()..].trim_start();
+        let behind = inside.strip_prefix(']')?.trim_start();
+        let word = source[..at].trim_end();
+        let start = word.len().checked_sub(WORD.len())?;
+        let is_array = word.get(start..)?.eq_ignore_ascii_case(WORD) && !behind.starts_with("::");
+        is_array.then(|| source[..start].chars().count() + 1)
+    };
+    let place = source.and_then(|source| source.match_indices('[').find_map(|found| brackets(source, found)));
+    QueryError::new(ErrorKind::IndeterminateDatatype, "cannot determine type of empty array")
+        .position(place)
+        .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[].")
 }
 
 /// Whether the items of an array are values of types, and not rows.

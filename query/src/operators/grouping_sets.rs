@@ -102,6 +102,11 @@ fn with_equal_items(sets: GroupingSet) -> GroupingSet {
     GroupingSet::GroupingSets(sets)
 }
 
+/// Whether an aggregate tells the sets by which its rows are grouped.
+pub(super) fn is_grouping_call(aggregate: &Planned) -> bool {
+    matches!(aggregate, Planned::AggregateFunction(call) if call.func.name() == "grouping")
+}
+
 impl Lowering<'_> {
     /// What is grouped by keeps its name, under which other nodes mean it.
     pub(super) fn grouping_set(
@@ -121,22 +126,13 @@ impl Lowering<'_> {
     }
 
     /// `grouping(x)` names what is grouped by as the sets do.
-    pub(super) fn grouping_call(
-        &self,
-        expression: Planned,
-        preserver: &NamePreserver,
-        schema: &DFSchema,
-    ) -> Result<Planned> {
-        match expression {
-            Planned::AggregateFunction(mut call) if call.func.name() == "grouping" => {
-                let name = call.params.args.iter().map(|argument| argument.schema_name().to_string());
-                let name = format!("grouping({})", name.collect::<Vec<_>>().join(","));
-                call.params.args = self.grouped(call.params.args, preserver, schema)?;
-                let call = Planned::AggregateFunction(call);
-                Ok(if call.schema_name().to_string() == name { call } else { call.alias(name) })
-            }
-            other => Ok(other),
-        }
+    pub(super) fn grouping_call(&self, call: Planned, preserver: &NamePreserver, schema: &DFSchema) -> Result<Planned> {
+        let Planned::AggregateFunction(mut call) = call else { return Ok(call) };
+        let name = call.params.args.iter().map(|argument| argument.schema_name().to_string());
+        let name = format!("grouping({})", name.collect::<Vec<_>>().join(","));
+        call.params.args = self.grouped(call.params.args, preserver, schema)?;
+        let call = Planned::AggregateFunction(call);
+        Ok(if call.schema_name().to_string() == name { call } else { call.alias(name) })
     }
 
     fn grouped(&self, items: Vec<Planned>, preserver: &NamePreserver, schema: &DFSchema) -> Result<Vec<Planned>> {

@@ -12,6 +12,7 @@ use super::casts::{CastContext, cast_call, cast_call_clamped, expression_field, 
 use super::date_bounds::{compared_casts, compared_dates};
 use super::document_lowering::{check_documents, refuse_grouped_json};
 use super::frames;
+use super::grouping_sets::is_grouping_call;
 use super::in_lists::keep_lists_apart;
 use super::modifiers::{modified_value, unmodified};
 use super::prefixes::{Prefix, no_prefix};
@@ -85,7 +86,9 @@ impl Lowering<'_> {
             if let Expr::GroupingSet(sets) = expression {
                 return self.grouping_set(sets, &preserver, &schema);
             }
-            let expression = self.grouping_call(expression, &preserver, &schema)?;
+            if is_grouping_call(&expression) {
+                return self.grouping_call(expression, &preserver, &schema).map(Transformed::yes);
+            }
             let name = preserver.save(&expression);
             let mut lowered = expression.transform_up(|part| self.expression(part, &schema))?;
             if sorts && lowered.data.get_type(&schema)? == SqlType::Interval.data_type() {

@@ -4,7 +4,7 @@
 //! stands. Syntax that is only another spelling is spelt out here too: BETWEEN as two comparisons, EXTRACT and AT TIME ZONE as
 //! functions. Integers get their type from their size, as in PostgreSQL, but for ordinals and counts (`ORDER BY 1`, `LIMIT 10`).
 
-use super::array_syntax::is_array_of_values;
+use super::array_syntax::{empty_array, is_array_of_values, is_empty_array, spell_empty_array};
 use super::call::{Places, Procedures, SiteCall, SiteKind};
 use super::checks::Check;
 use super::elements::is_query;
@@ -103,6 +103,13 @@ impl VisitorMut for Annotator<'_> {
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
         if let Some(condition) = select.selection.take() {
             select.selection = Some(self.condition("WHERE", condition));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
+        if let Expr::Cast { expr, data_type: DataType::Array(_), .. } = expression {
+            spell_empty_array(expr);
         }
         ControlFlow::Continue(())
     }
@@ -216,6 +223,7 @@ impl Annotator<'_> {
             Expr::IsDistinctFrom(left, right) => self.distinct(false, *left, *right),
             Expr::IsNotDistinctFrom(left, right) => self.distinct(true, *left, *right),
             Expr::Array(array) if is_array_of_values(&array.elem) => self.array(array.elem),
+            Expr::Array(array) if is_empty_array(&array.elem) => return Err(empty_array(self.source)),
             // A literal whose type is open stays so.
             Expr::Collate { expr, collation } if is_known_collation(&collation) && is_open_literal(&expr) => *expr,
             Expr::Collate { expr, collation } if is_known_collation(&collation) => {

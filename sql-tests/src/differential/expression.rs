@@ -167,14 +167,21 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     if is_of_arrays(label) && has_numeric() {
         return Mark::Scale;
     }
+    let is_power = label.contains('^') || doubles.iter().any(|function| label.starts_with(function));
+    if is_power && tree.children().any(may_be_numeric) {
+        return Mark::Double;
+    }
     if !types.contains(&Type::Numeric) {
         let to_numeric = label.ends_with("::numeric") && types.iter().any(|of| !of.is_number() || of.is_float());
         return if to_numeric { Mark::Scale } else { Mark::None };
     }
-    if label.contains('^') || doubles.iter().any(|function| label.starts_with(function)) {
-        return Mark::Double;
-    }
     Mark::None
+}
+
+/// Whether an operand is a numeric, also by arithmetic with one where its template means integers.
+fn may_be_numeric(operand: &Tree) -> bool {
+    let is_arithmetic = [" + ", " - ", " * ", " / ", " % "].iter().any(|operator| operand.label.contains(operator));
+    operand.value_type() == Some(Type::Numeric) || (is_arithmetic && operand.children().any(may_be_numeric))
 }
 
 /// Whether values meet in an array.

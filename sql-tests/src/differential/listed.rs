@@ -178,8 +178,10 @@ pub(crate) fn explanation(
         both.into_iter().any(|(part, meridian)| part.code() == Some(code) && meridian.code() == Some(code))
     };
     // Of several errors either may be the first that is found.
-    if let Kind::Code { postgres, meridian, .. } = kind
-        && (in_both(postgres) || in_both(meridian))
+    // A value that is beyond what Meridian holds is an error where it stands.
+    let is_beyond = |message: &str| message == "a numeric value of # digits is not supported";
+    if let Kind::Code { postgres, meridian, message, .. } = kind
+        && (in_both(postgres) || in_both(meridian) || is_beyond(message))
     {
         return Some("Messages: a statement with several errors may end with another of them");
     }

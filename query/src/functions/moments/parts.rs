@@ -5,7 +5,7 @@
 
 use super::calendar::{Clock, is_finite, midnight};
 use super::columns::{
-    Column, dates, fill, fill_or_null, intervals, moments, spans, texts, times, timestamps, timestamptzs,
+    Column, common_nulls, dates, fill, fill_or_null, intervals, moments, spans, texts, times, timestamps, timestamptzs,
 };
 use super::failure::Failure;
 use super::fields::{self, Part};
@@ -20,6 +20,8 @@ use catalog::zoned_time::ZonedTime;
 use std::sync::Arc;
 
 const NUMERIC_PRECISION: u8 = 38;
+/// Days between the first and the last date of a batch up to which each day's part is computed once.
+const DAYS_NEAR: i64 = 8192;
 
 /// What a field is taken from.
 #[derive(Clone, Copy)]
@@ -164,16 +166,10 @@ fn part<R: ArrowPrimitiveType>(
     match source {
         Source::Date => {
             let days = dates(column);
-            let mut last = None;
-            // Rows come sorted by date more often than not.
-            each(&mut |unit, row| match last {
-                Some((same, part)) if same == (unit, days[row]) => Ok(part),
-                _ => {
-                    let part = fields::of_date(unit, days[row])?;
-                    last = Some(((unit, days[row]), part));
-                    Ok(part)
-                }
-            })
+            if let Some(column) = parts_by_day(call.rows, arguments, days, source, &convert)? {
+                return Ok(column);
+            }
+            each(&mut |unit, row| fields::of_date(unit, days[row]))
         }
         Source::Midnight => {
             let days = dates(column);
@@ -200,6 +196,43 @@ fn part<R: ArrowPrimitiveType>(
             each(&mut |unit, row| fields::of_interval(unit, values.at(row)))
         }
     }
+}
+
+/// Parts of dates that lie near each other: each day's is computed once. `None` where the unit changes from row to row, days are far
+/// apart, or a part is NULL.
+fn parts_by_day<R: ArrowPrimitiveType>(
+    rows: usize,
+    arguments: &[ArrayRef],
+    days: &[i32],
+    source: Source,
+    convert: &impl Fn(Part) -> Result<Option<R::Native>, Failure>,
+) -> Result<Option<PrimitiveArray<R>>, QueryError> {
+    let mut units = Units::extracted(&arguments[0], source);
+    let views = units.names.views();
+    let (Some(first), Some(least), Some(most)) = (views.first(), days.iter().min(), days.iter().max()) else {
+        return Ok(None);
+    };
+    let nulls = common_nulls(arguments);
+    let is_near = i64::from(*most) - i64::from(*least) < DAYS_NEAR;
+    let is_null = |row: usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
+    if !is_near || is_null(0) || views.iter().any(|view| view != first) {
+        return Ok(None);
+    }
+    let unit = units.at(0)?;
+    let mut known: Vec<Option<R::Native>> = vec![None; (most - least) as usize + 1];
+    let mut values = Vec::with_capacity(rows);
+    for (row, day) in days.iter().enumerate() {
+        let known = &mut known[(day - least) as usize];
+        if known.is_none() && !is_null(row) {
+            let part = fields::of_date(unit, *day).and_then(convert);
+            *known = part.map_err(|failure| units.worded(failure, unit, row))?;
+            if known.is_none() {
+                return Ok(None);
+            }
+        }
+        values.push(known.unwrap_or_default());
+    }
+    Ok(Some(PrimitiveArray::new(values.into(), nulls)))
 }
 
 /// `date_trunc(text, timestamp)`.
