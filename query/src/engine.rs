@@ -21,6 +21,7 @@ use crate::query_cache::QueryCache;
 use crate::row_rules::KnownRules;
 use crate::sequences::Sequences;
 use crate::session::Session;
+use crate::shared_plans::ShownPlans;
 use crate::temporary::SchemaNumbers;
 use crate::turns::Turns;
 use crate::view_reading::Programs;
@@ -354,7 +355,8 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(KeptOrder))
-        .with_physical_optimizer_rule(Arc::new(YieldingJoins));
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins))
+        .with_physical_optimizer_rule(Arc::new(ShownPlans));
     // The first that takes an expression plans it, and DataFusion's takes every subscript for that of an array.
     state.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::json::JsonbSubscripts));
     Ok(with_own_functions(state.build()))

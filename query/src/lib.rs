@@ -8,7 +8,7 @@
 //!     the door         session, response, error, copy_in      what the server drives
 //!     statements       statement, operator_tokens, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
-//!                      subqueries, join_keys, filter_places, filter_moves, float_limits, kept_order, equal_conditions, null_calls, unknown_function, query_places, engine_error
+//!                      subqueries, join_keys, filter_places, filter_moves, float_limits, kept_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
@@ -106,6 +106,7 @@ mod sequences;
 mod session;
 mod set_operations;
 mod settings;
+mod shared_plans;
 mod sql_types;
 mod standard_spellings;
 mod statement;

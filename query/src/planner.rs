@@ -35,6 +35,7 @@ use crate::reads::{Reads, TableRead};
 use crate::response::ResultColumn;
 use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
+use crate::shared_plans::{Sharing, keep_apart, names_of_with, share_equal, share_named};
 use crate::standard_spellings::whole_rows::with_rows;
 use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
@@ -53,8 +54,9 @@ use datafusion::logical_expr::{LogicalPlan, TableSource};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 mod context;
@@ -108,6 +110,8 @@ pub(crate) struct Planning {
     inference: Mutex<Option<Inference>>,
     /// The snapshots of earlier times that the statement reads too.
     pasts: Arc<Mutex<BTreeMap<CommitSeq, Arc<Snapshot>>>>,
+    /// What WITH names in the statement.
+    names_of_with: Mutex<BTreeSet<String>>,
     /// Errors of name resolution, which DataFusion would wrap.
     depth: Mutex<usize>,
 }
@@ -143,6 +147,7 @@ impl Planning {
             parameters: Mutex::default(),
             inference: Mutex::default(),
             pasts: Arc::default(),
+            names_of_with: Mutex::default(),
             depth: Mutex::new(0),
         }
     }
@@ -367,6 +372,9 @@ impl Planning {
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let _types = self.knows_types();
         let mut tree = tree;
+        if *self.depth.lock() == 0 {
+            self.names_of_with.lock().extend(names_of_with(&tree));
+        }
         name_subqueries(&mut tree);
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
         *self.sites.lock() = Arc::new(sites);
@@ -402,9 +410,26 @@ impl Planning {
         statement: Option<&Statement>,
     ) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
         let plan = row_counts::evaluated(plan, &self.state).await.map_err(|error| translate(error, statement))?;
-        let optimized = self.state.optimize(&plan).map_err(|error| translate(error, statement))?;
-        let physical = self.state.query_planner().create_physical_plan(&optimized, &*self.state).await;
-        physical.map_err(|error| translate(error, statement))
+        let names = self.names_of_with.lock().clone();
+        let physical = async {
+            let Sharing { plan, tables } = share_named(keep_apart(plan)?, &names)?;
+            for table in tables {
+                table.settle(self.executable(self.state.optimize(&table.plan)?).await?);
+            }
+            self.executable(self.state.optimize(&plan)?).await
+        };
+        physical.await.map_err(|error| translate(error, statement))
+    }
+
+    /// Makes an optimised plan executable, and what it has more than once a plan of its own.
+    fn executable(&self, plan: LogicalPlan) -> BoxFuture<'_, datafusion::common::Result<Arc<dyn ExecutionPlan>>> {
+        Box::pin(async move {
+            let Sharing { plan, tables } = share_equal(plan)?;
+            for table in tables {
+                table.settle(self.executable(table.plan.clone()).await?);
+            }
+            self.state.query_planner().create_physical_plan(&plan, &*self.state).await
+        })
     }
 
     /// Type coercion and checks, without optimisation.
