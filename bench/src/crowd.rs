@@ -50,6 +50,7 @@ pub(crate) async fn measure(workshop: &Workshop, system: &mut System, report: &m
     }
     let process_id = system.process_id().context("the server has no process")?;
     let wire = system.wire().context("Meridian is reached by the wire")?;
+    wire.compute_each_answer().await?;
     let mut expected = Vec::with_capacity(HEAVY.len());
     for query in HEAVY {
         let answer = wire.query(query).await?;

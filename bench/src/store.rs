@@ -110,7 +110,7 @@ async fn loaded(workshop: &Workshop, kind: Kind, file: &Path, report: &mut Repor
 
 async fn disk(system: &mut System, report: &mut Report) -> anyhow::Result<()> {
     if let Some(bytes) = system.disk_bytes().await? {
-        report.record(system.kind, "on disk after CHECKPOINT", Unit::Bytes, bytes as f64);
+        report.record(system.kind, "on disk after CHECKPOINT (PostgreSQL without its log)", Unit::Bytes, bytes as f64);
     }
     Ok(())
 }
@@ -129,7 +129,7 @@ async fn changes(system: &mut System, rows: u64, reference: &mut Reference, repo
         let update = format!(
             "UPDATE sales SET amount = amount + 1, status = 'corrected' WHERE transaction_id BETWEEN {first} AND {last}"
         );
-        timed(system, "UPDATE of 1 % of the rows by a range of keys", &update, report).await?;
+        timed(system, "UPDATE of 1 % of the rows by a range of numbers, without an index", &update, report).await?;
     }
     for customer in CUSTOMERS {
         let delete = format!("DELETE FROM sales WHERE customer_id = {customer}");

@@ -40,6 +40,12 @@ impl Wire {
         Self::connect(self.config.clone()).await
     }
 
+    /// From now on this client of Meridian, and others made from it, get no answers that the server kept.
+    pub(crate) async fn compute_each_answer(&mut self) -> anyhow::Result<()> {
+        self.config.options("-c meridian.query_cache=off");
+        self.query("SET meridian.query_cache = off").await.map(drop)
+    }
+
     pub(crate) async fn query(&mut self, sql: &str) -> anyhow::Result<Answer> {
         self.attempt(sql).await.map_err(explain)
     }
