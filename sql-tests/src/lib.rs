@@ -15,5 +15,6 @@ pub mod meridian;
 pub mod oracle;
 pub mod session;
 pub mod slt;
+pub mod tpch;
 pub mod view_check;
 pub mod wire;

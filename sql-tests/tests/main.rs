@@ -19,4 +19,5 @@ mod slt;
 mod temporary;
 mod tidy;
 mod time_travel;
+mod tpch;
 mod wire;
