@@ -52,7 +52,7 @@ enum Command {
     Restore(RestoreOptions),
     /// Check a data directory that no server holds
     Check(CheckOptions),
-    /// Write generated sales as csv to standard output
+    /// Write generated sales and what belongs to them as csv, or send them to a server
     Generate(GenerateOptions),
     /// Load files into a table
     Import(ImportOptions),
@@ -83,7 +83,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
             logging::start("error")?;
             block_on(check::run(options))
         }
-        Command::Generate(options) => generate::run(options),
+        Command::Generate(options) => {
+            logging::start("warn")?;
+            block_on(generate::run(options))
+        }
         Command::Import(options) => {
             // What there is to know is said by the command itself.
             logging::start("warn")?;

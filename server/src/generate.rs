@@ -7,10 +7,17 @@
 //!                      └▶ product ─▶ category, price     ─┘
 //!
 //! Customers and products are skewed: few of them make much of the revenue. Days follow the weekday, the season and a slow
-//! growth. Nothing here knows a server; `demo` and `bench` load what this file makes.
+//! growth. `relations` makes the products, customers, stores and refunds that belong to the sales; `stream` brings rows late, twice
+//! or damaged, and `sending` takes them to a server. Nothing else here knows one; `demo` and `bench` load what this file makes.
 
-use clap::Args;
-use std::io::{self, Write};
+mod command;
+mod relations;
+mod sending;
+mod stream;
+
+pub(crate) use command::{GenerateOptions, run};
+
+use stream::{Shares, Stream};
 
 /// The table that generated sales are made for.
 pub(crate) const SALES_TABLE: &str = "\
@@ -33,9 +40,6 @@ CREATE TABLE sales (
 ) PARTITION BY (region, month(sale_date))
   WITH (order_by = 'sale_date, sold_at')";
 
-const HEADER: &str = "transaction_id,sold_at,sale_date,region,country,store_id,customer_id,product_id,category,quantity,\
-                      unit_price,discount,amount,payment_method,status\n";
-
 /// 2024-01-01, a Monday, in days since 1970-01-01.
 const FIRST_DAY: i64 = 19_723;
 /// Two years: the last day is 2025-12-31.
@@ -45,6 +49,8 @@ const ROWS_PER_CUSTOMER: u64 = 20;
 const CUSTOMERS_MIN: u64 = 100;
 const CUSTOMERS_MAX: u64 = 1_000_000_000;
 const PRODUCTS: u64 = 5_000;
+/// How many customers and products a skew is for.
+const BUSIEST: u64 = 10;
 const STORES_PER_COUNTRY: u64 = 20;
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -99,53 +105,8 @@ const PAYMENT_METHODS: [(&str, u64); 6] =
 const STATUSES: [(&str, u64); 4] = [("completed", 90), ("returned", 5), ("pending", 3), ("cancelled", 2)];
 const DISCOUNTS_PERCENT: [(u64, u64); 6] = [(0, 60), (5, 15), (10, 12), (15, 6), (20, 5), (50, 2)];
 
-/// Write deterministic sales as csv to standard output.
-#[derive(Args, Clone, Debug)]
-#[command(after_help = "\
-Examples:
-  meridian generate --rows 1000000 > sales.csv
-  meridian generate --rows 50000 --seed 2 --first-id 1000001 --header > more.csv
-  meridian generate --ddl                        the table that the rows fit")]
-pub(crate) struct GenerateOptions {
-    /// How many sales.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(..=ROWS_MAX))]
-    pub(crate) rows: u64,
-    /// The same seed and number of rows give the same sales.
-    #[arg(long, value_name = "S", default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// The first transaction_id.
-    #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=ROWS_MAX))]
-    pub(crate) first_id: u64,
-    /// Begin with a line of column names.
-    #[arg(long)]
-    pub(crate) header: bool,
-    /// The same rows in random order instead of by date.
-    #[arg(long)]
-    pub(crate) shuffle: bool,
-    /// Print the CREATE TABLE that the rows fit, and nothing else.
-    #[arg(long)]
-    pub(crate) ddl: bool,
-}
-
 /// Keeps every product in `Sales` inside 64 bits.
 const ROWS_MAX: u64 = 100_000_000_000;
-
-/// `meridian generate`.
-pub(crate) fn run(options: GenerateOptions) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    let written = if options.ddl {
-        writeln!(out, "{SALES_TABLE};")
-    } else {
-        let order = if options.shuffle { Order::Random } else { Order::ByDate };
-        let header = if options.header { out.write_all(HEADER.as_bytes()) } else { Ok(()) };
-        header.and_then(|()| Sales::new(options.rows, options.seed, options.first_id).write_csv(order, &mut out))
-    };
-    match written.and_then(|()| out.flush()) {
-        // `meridian generate | head` is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
-}
 
 /// In which order rows come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +146,8 @@ pub(crate) struct Sales {
     day_starts: Vec<u64>,
     hour_starts: [u64; 25],
     country_slots: Vec<u8>,
+    /// The share of the sales that the busiest customers and products have beyond what they have anyway.
+    skew: f64,
 }
 
 impl Sales {
@@ -214,7 +177,14 @@ impl Sales {
             day_starts: weights.into_iter().map(share).collect(),
             hour_starts,
             country_slots,
+            skew: 0.0,
         }
+    }
+
+    /// The same with this share of the sales at the ten busiest customers and products.
+    pub(crate) fn with_skew(mut self, share: f64) -> Self {
+        self.skew = share;
+        self
     }
 
     /// The sale at `index`; by index, sales are in order of `sale_date` and `sold_at`.
@@ -234,27 +204,12 @@ impl Sales {
 
     /// All sales as csv, in pieces of whole lines of a few hundred kilobytes.
     pub(crate) fn csv_pieces(&self, order: Order) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let permutation = Permutation::new(self.rows, self.seed);
-        let mut next = 0;
+        let mut stream = Stream::new(self, order, Shares::default());
         std::iter::from_fn(move || {
-            if next == self.rows {
-                return None;
-            }
             let mut piece = Vec::with_capacity(PIECE_BYTES + 256);
-            while next < self.rows && piece.len() < PIECE_BYTES {
-                let index = match order {
-                    Order::ByDate => next,
-                    Order::Random => permutation.apply(next),
-                };
-                self.sale(index).write_csv(&mut piece);
-                next += 1;
-            }
-            Some(piece)
+            while piece.len() < PIECE_BYTES && stream.write_next(&mut piece) {}
+            (!piece.is_empty()).then_some(piece)
         })
-    }
-
-    pub(crate) fn write_csv(&self, order: Order, out: &mut impl Write) -> io::Result<()> {
-        self.csv_pieces(order).try_for_each(|piece| out.write_all(&piece))
     }
 
     fn random(&self, index: u64) -> SplitMix64 {
@@ -263,11 +218,16 @@ impl Sales {
 
     fn sale_at(&self, transaction_id: u64, sold_at: i64, mut random: SplitMix64) -> Sale {
         // The square of a uniform number: the first percent of the customers makes a tenth of the sales.
-        let customer = below(random.squared(), self.customers);
-        let slot = below(mix(customer) >> 32, self.country_slots.len() as u64);
-        let country_index = self.country_slots[slot as usize];
+        let mut customer = below(random.squared(), self.customers);
+        let mut product = below(random.cubed(), PRODUCTS);
+        if self.skew > 0.0 {
+            let mut skew = SplitMix64 { state: mix(random.state) };
+            if skew.falls_on(self.skew) {
+                (customer, product) = (below(skew.next() >> 32, BUSIEST), below(skew.next() >> 32, BUSIEST));
+            }
+        }
+        let country_index = self.country_of(customer);
         let (country, region, _) = COUNTRIES[usize::from(country_index)];
-        let product = below(random.cubed(), PRODUCTS);
         let quantity = 1 + below(random.cubed(), 10);
         let unit_price_cents = price_cents(product);
         let choice = random.next();
@@ -282,7 +242,7 @@ impl Sales {
             store_id: u64::from(country_index) * STORES_PER_COUNTRY + 1 + below(random.squared(), STORES_PER_COUNTRY),
             customer_id: customer + 1,
             product_id: product + 1,
-            category: CATEGORIES[(mix(product) % CATEGORIES.len() as u64) as usize],
+            category: category_of(product),
             quantity,
             unit_price_cents,
             discount_percent,
@@ -290,6 +250,11 @@ impl Sales {
             payment_method: pick(&PAYMENT_METHODS, (choice >> 16) & 0xffff),
             status: pick(&STATUSES, (choice >> 32) & 0xffff),
         }
+    }
+
+    /// Where a customer, counted from 0, lives.
+    fn country_of(&self, customer: u64) -> u8 {
+        self.country_slots[below(mix(customer) >> 32, self.country_slots.len() as u64) as usize]
     }
 
     /// The second of the day before which `position` / 2³² of the day's sales happen.
@@ -364,6 +329,11 @@ fn price_cents(product: u64) -> u64 {
     (base - 1) * 100 + ending + u64::from(ending == 0) * 100
 }
 
+/// The category of a product, counted from 0.
+fn category_of(product: u64) -> &'static str {
+    CATEGORIES[(mix(product) % CATEGORIES.len() as u64) as usize]
+}
+
 /// The entry that `random`, of 16 bits, falls on. The weights add up to 100.
 fn pick<T: Copy>(weighted: &[(T, u64)], random: u64) -> T {
     let mut left = (random * 100) >> 16;
@@ -405,6 +375,11 @@ impl SplitMix64 {
 
     fn cubed(&mut self) -> u64 {
         cube(self.next() >> 32)
+    }
+
+    /// True in this share of the cases.
+    fn falls_on(&mut self, share: f64) -> bool {
+        ((self.next() >> 11) as f64) < share * (1u64 << 53) as f64
     }
 }
 

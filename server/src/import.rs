@@ -10,6 +10,7 @@
 mod guess;
 mod source;
 
+use crate::client::{connect, literal, say, server_address, server_error};
 use crate::config::{ServeConfig, ServeOptions};
 use crate::serve;
 use anyhow::{Context, bail};
@@ -21,10 +22,9 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-const DEFAULT_SERVER: &str = "127.0.0.1:5433";
 /// How often progress is said on a terminal, and elsewhere.
 const TERMINAL_INTERVAL: Duration = Duration::from_millis(200);
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -90,8 +90,7 @@ pub(crate) async fn run(options: ImportOptions) -> anyhow::Result<()> {
     }
     match &options.data_dir {
         None => {
-            let server = options.listen.clone().or_else(|| std::env::var("MERIDIAN_LISTEN").ok());
-            let server = server.unwrap_or_else(|| DEFAULT_SERVER.to_string());
+            let server = server_address(options.listen.as_deref());
             load_all(&options, &files, &server).await
         }
         Some(data_dir) => {
@@ -118,7 +117,7 @@ pub(crate) async fn run(options: ImportOptions) -> anyhow::Result<()> {
 }
 
 async fn load_all(options: &ImportOptions, files: &[PathBuf], server: &str) -> anyhow::Result<()> {
-    let client = connect(options, server).await?;
+    let client = connect(server, options.password_file.as_deref(), "meridian import").await?;
     let first = Guess::of(&files[0], options.delimiter, options.header)
         .with_context(|| format!("could not read \"{}\"", files[0].display()))?;
     say(&format!("{}: {first}", files[0].display()));
@@ -146,51 +145,6 @@ async fn load_all(options: &ImportOptions, files: &[PathBuf], server: &str) -> a
         write_rejects(options, &client, path).await?;
     }
     Ok(())
-}
-
-async fn connect(options: &ImportOptions, server: &str) -> anyhow::Result<Client> {
-    let (host, port) = server.rsplit_once(':').context("give the server as HOST:PORT")?;
-    let mut config = Config::new();
-    config.host(host).port(port.parse().context("the port is not a number")?);
-    config.user("meridian").dbname("meridian").application_name("meridian import");
-    let file = options.password_file.as_ref().map(std::fs::read_to_string).transpose().context("no password file")?;
-    let password = file.and_then(|text| text.lines().next().map(str::to_string));
-    if let Some(password) = password.or_else(|| std::env::var("MERIDIAN_PASSWORD").ok()) {
-        config.password(password);
-    }
-    let (client, mut connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
-        Some(_) => server_error(error),
-        None => anyhow::anyhow!("could not connect to {server}: {error}; start it with \"meridian serve\""),
-    })?;
-    tokio::spawn(async move {
-        while let Some(message) = futures::future::poll_fn(|context| connection.poll_message(context)).await {
-            match message {
-                Ok(AsyncMessage::Notice(notice)) => {
-                    say(&format!(
-                        "{}{}",
-                        notice.message(),
-                        notice.detail().map(|d| format!(" ({d})")).unwrap_or_default()
-                    ));
-                }
-                Ok(_) => {}
-                // Whoever waits for an answer hears of it.
-                Err(_) => return,
-            }
-        }
-    });
-    Ok(client)
-}
-
-/// A server's error with all that it says.
-fn server_error(error: tokio_postgres::Error) -> anyhow::Error {
-    let Some(known) = error.as_db_error() else { return error.into() };
-    let mut text = known.message().to_string();
-    for (name, part) in [("detail", known.detail()), ("hint", known.hint()), ("where", known.where_())] {
-        if let Some(part) = part {
-            text.push_str(&format!("\n  {name}: {part}"));
-        }
-    }
-    anyhow::anyhow!(text)
 }
 
 /// The columns of a table, `None` where there is no such table.
@@ -281,15 +235,6 @@ async fn write_rejects(options: &ImportOptions, client: &Client, path: &Path) ->
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn say(text: &str) {
-    // Nobody may be listening.
-    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// How far a file is: one line that changes on a terminal, a line now and then elsewhere.

@@ -12,6 +12,7 @@
 
 mod backup;
 mod check;
+mod client;
 mod command_line;
 mod config;
 mod connection;

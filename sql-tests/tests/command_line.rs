@@ -105,3 +105,33 @@ async fn one_database_is_there_and_a_users_own_name_means_it() {
     let refused = config.dbname("elsewhere").connect(NoTls).await.err().unwrap();
     assert_eq!(refused.code().map(|code| code.code()), Some("3D000"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dirty_stream_goes_into_a_server_and_nothing_of_it_is_lost() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let address = server.address().to_string();
+    let send = |arguments: &str| {
+        let arguments = arguments.split(' ').chain(["--to", &address]);
+        let output = command().unwrap().args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let stream = "generate --rows 4000 --late 0.1 --duplicates 0.05 --dirty 0.02 --rate 20000 --create";
+    let (sent, said) = send(stream);
+    assert!(sent, "{said}");
+    let counted =
+        |text: &str| said.split(text).next().and_then(|before| before.rsplit(' ').next()?.parse::<u64>().ok());
+    let (lines, dirty) = (counted(" lines:").unwrap(), counted(" dirty").unwrap());
+    assert!(lines > 4_100 && dirty > 40, "{said}");
+    let session = Session::connect(server.address()).await.unwrap();
+    let count = async |query: &str| session.value(query).await.unwrap().unwrap().parse::<u64>().unwrap();
+    assert_eq!(count("SELECT count(*) FROM sales").await, lines - dirty);
+    assert_eq!(count("SELECT count(*) FROM sales_rejects").await, dirty);
+    assert!(count("SELECT count(*) FROM meridian.loads").await >= 2, "a rate means several loads");
+    // Without a rate it is one load; a table that is not there says so.
+    let (sent, said) = send("generate customers --rows 4000 --table buyers --create");
+    assert!(sent && count("SELECT count(*) FROM buyers").await == 200, "{said}");
+    let (sent, said) = send("generate stores --table shops");
+    assert!(!sent && said.contains("relation \"shops\" does not exist"), "{said}");
+    server.stop().unwrap();
+}

@@ -1,0 +1,69 @@
+//! Commands that speak to a server as a client: import, and generate where it sends.
+
+use anyhow::Context;
+use std::io::Write;
+use std::path::Path;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+
+/// Where a server listens unless something else is said.
+const DEFAULT_SERVER: &str = "127.0.0.1:5433";
+
+/// The server that a command is to speak to, as `HOST:PORT`.
+pub(crate) fn server_address(listen: Option<&str>) -> String {
+    let named = listen.map(str::to_string).or_else(|| std::env::var("MERIDIAN_LISTEN").ok());
+    named.unwrap_or_else(|| DEFAULT_SERVER.to_string())
+}
+
+/// Connects to `HOST:PORT` with the password of a file or of the environment, if there is one. Notices go to standard error.
+pub(crate) async fn connect(server: &str, password_file: Option<&Path>, name: &str) -> anyhow::Result<Client> {
+    let (host, port) = server.rsplit_once(':').context("give the server as HOST:PORT")?;
+    let mut config = Config::new();
+    config.host(host).port(port.parse().context("the port is not a number")?);
+    config.user("meridian").dbname("meridian").application_name(name);
+    let file = password_file.map(std::fs::read_to_string).transpose().context("no password file")?;
+    let password = file.and_then(|text| text.lines().next().map(str::to_string));
+    if let Some(password) = password.or_else(|| std::env::var("MERIDIAN_PASSWORD").ok()) {
+        config.password(password);
+    }
+    let (client, mut connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
+        Some(_) => server_error(error),
+        None => anyhow::anyhow!("could not connect to {server}: {error}; start it with \"meridian serve\""),
+    })?;
+    tokio::spawn(async move {
+        while let Some(message) = futures::future::poll_fn(|context| connection.poll_message(context)).await {
+            match message {
+                Ok(AsyncMessage::Notice(notice)) => {
+                    let detail = notice.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                    say(&format!("{}{detail}", notice.message()));
+                }
+                Ok(_) => {}
+                // Whoever waits for an answer hears of it.
+                Err(_) => return,
+            }
+        }
+    });
+    Ok(client)
+}
+
+/// A server's error with all that it says.
+pub(crate) fn server_error(error: tokio_postgres::Error) -> anyhow::Error {
+    let Some(known) = error.as_db_error() else { return error.into() };
+    let mut text = known.message().to_string();
+    for (name, part) in [("detail", known.detail()), ("hint", known.hint()), ("where", known.where_())] {
+        if let Some(part) = part {
+            text.push_str(&format!("\n  {name}: {part}"));
+        }
+    }
+    anyhow::anyhow!(text)
+}
+
+/// A text as SQL spells it.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Says something on standard error.
+pub(crate) fn say(text: &str) {
+    // Nobody may be listening.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
