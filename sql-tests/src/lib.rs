@@ -6,6 +6,7 @@
 //! equals its own query, `dialect` says the same things to PostgreSQL. Nothing here links against the server's crates:
 //! what is tested is what a client sees.
 
+pub mod copy_corpus;
 pub mod copy_fuzz;
 pub mod crash;
 pub mod dialect;

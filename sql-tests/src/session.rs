@@ -195,7 +195,10 @@ impl Session {
     /// Runs a text of statements and gives each answer.
     pub async fn run_all(&self, sql: &str) -> Result<Vec<Answer>, Failure> {
         match split_copy_in(sql) {
-            Some((statement, data)) => self.query(statement, data.as_bytes()).await,
+            Some((statement, data)) => {
+                let pieces: Vec<&[u8]> = data.as_bytes().chunks(COPY_CHUNK_BYTES).collect();
+                self.query(statement, &pieces).await
+            }
             None => self.query(sql, &[]).await,
         }
     }
@@ -213,10 +216,16 @@ impl Session {
 
     /// Sends data through COPY … FROM STDIN and gives the number of rows.
     pub async fn copy_in(&self, statement: &str, data: &[u8]) -> Result<u64, Failure> {
-        Ok(self.query(statement, data).await?.last().map_or(0, Answer::count))
+        let pieces: Vec<&[u8]> = data.chunks(COPY_CHUNK_BYTES).collect();
+        self.copy_in_pieces(statement, &pieces).await
     }
 
-    async fn query(&self, sql: &str, data: &[u8]) -> Result<Vec<Answer>, Failure> {
+    /// The same with one message for each piece.
+    pub async fn copy_in_pieces(&self, statement: &str, pieces: &[&[u8]]) -> Result<u64, Failure> {
+        Ok(self.query(statement, pieces).await?.last().map_or(0, Answer::count))
+    }
+
+    async fn query(&self, sql: &str, data: &[&[u8]]) -> Result<Vec<Answer>, Failure> {
         let mut state = self.state.lock().await;
         // What is not read to its end leaves the connection useless.
         state.closed = true;
@@ -228,7 +237,7 @@ impl Session {
 
 impl State {
     /// Reads what the server answers until it is ready again. The first error is the answer to the whole text.
-    async fn answers(&mut self, data: &[u8]) -> Result<Vec<Answer>, Failure> {
+    async fn answers(&mut self, data: &[&[u8]]) -> Result<Vec<Answer>, Failure> {
         self.closed = true;
         let mut answers = Vec::new();
         let mut failure = None;
@@ -281,10 +290,18 @@ impl State {
         }
     }
 
-    async fn send_copy_data(&mut self, data: &[u8]) -> Result<()> {
-        for chunk in data.chunks(COPY_CHUNK_BYTES) {
-            self.wire.send(b'd', chunk).await?;
+    async fn send_copy_data(&mut self, pieces: &[&[u8]]) -> Result<()> {
+        // Many short messages go out together.
+        let mut messages = Vec::new();
+        for piece in pieces {
+            let length = i32::try_from(piece.len() + 4)?;
+            messages.extend_from_slice(&[&[b'd'][..], &length.to_be_bytes(), piece].concat());
+            if messages.len() >= COPY_CHUNK_BYTES {
+                self.wire.send_bytes(&messages).await?;
+                messages.clear();
+            }
         }
+        self.wire.send_bytes(&messages).await?;
         self.wire.send(b'c', &[]).await
     }
 }

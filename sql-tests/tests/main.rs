@@ -5,6 +5,7 @@
 mod backup;
 mod bad_input;
 mod command_line;
+mod copy_corpus;
 mod crash;
 mod formats;
 mod isolation;

@@ -19,6 +19,8 @@ pub(super) const TRAILER: i16 = -1;
 /// Flags of which a reader must understand each.
 const CRITICAL_FLAGS: u32 = 0xffff_0000;
 const FLAG_OIDS: u32 = 1 << 16;
+/// A field is shorter, as PostgreSQL's `MaxAllocSize` has it.
+const FIELD_BYTES_END: i32 = (1 << 30) - 1;
 /// The length of a null.
 const NULL_LENGTH: u32 = u32::MAX;
 
@@ -74,8 +76,8 @@ pub(super) fn locate(bytes: &[u8], columns: usize) -> BinaryLocated {
                     located.fields.push(field);
                     at = end;
                 }
-                Err(message) => {
-                    located.fail(row, column, bad(message), columns);
+                Err(error) => {
+                    located.fail(row, column, error, columns);
                     if let Some(failure) = &mut located.failure {
                         failure.scope = Scope::Column;
                     }
@@ -90,22 +92,29 @@ pub(super) fn locate(bytes: &[u8], columns: usize) -> BinaryLocated {
 
 /// The field at a place and where it ends; why there is none.
 #[inline]
-fn next_field(bytes: &[u8], at: usize) -> Result<(BinaryField, usize), &'static str> {
+fn next_field(bytes: &[u8], at: usize) -> Result<(BinaryField, usize), QueryError> {
     const ENDED: &str = "unexpected EOF in COPY data";
-    let word = bytes.get(at..at + 4).ok_or(ENDED)?;
+    let word = bytes.get(at..at + 4).ok_or_else(|| bad(ENDED))?;
     let length = i32::from_be_bytes([word[0], word[1], word[2], word[3]]);
     let start = at + 4;
     match length {
         -1 => Ok((BinaryField { start: 0, length: NULL_LENGTH }, start)),
+        FIELD_BYTES_END.. => Err(too_long(length)),
         0.. => {
             let end = start + length as usize;
             if end > bytes.len() {
-                return Err(ENDED);
+                return Err(bad(ENDED));
             }
             Ok((BinaryField { start: start as u32, length: length as u32 }, end))
         }
-        _ => Err("invalid field size"),
+        _ => Err(bad("invalid field size")),
     }
+}
+
+/// PostgreSQL's error for a field that is longer than any of its buffers may be.
+fn too_long(length: i32) -> QueryError {
+    let detail = format!("Cannot enlarge string buffer containing 0 bytes by {length} more bytes.");
+    QueryError::new(ErrorKind::ProgramLimitExceeded, "out of memory").detail(detail)
 }
 
 impl BinaryLocated {
@@ -250,7 +259,7 @@ impl BinarySplitter {
             let Some(word) = bytes.get(at..at + 4) else { return Next::Incomplete };
             match i32::from_be_bytes([word[0], word[1], word[2], word[3]]) {
                 -1 => at += 4,
-                length @ 0.. => at += 4 + length as usize,
+                length @ 0..FIELD_BYTES_END => at += 4 + length as usize,
                 _ => return Next::Malformed,
             }
         }

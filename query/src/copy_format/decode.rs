@@ -7,11 +7,12 @@
 use super::binary::{self, BinaryLocated};
 use super::encoding::CopyEncoding;
 use super::fields::{Located, Scope, ShapeError, Syntax};
+use super::lines::{self, LineFailure, LineWalk};
 use super::options::{CopyFileFormat, CopyOptions, OnError};
 use super::rejects::Rejected;
 use super::split::{Chunk, LineEnding};
 use crate::error::{ErrorKind, QueryError};
-use crate::types::{ColumnDecoder, FieldError, OutputStyle, checked_text};
+use crate::types::{ColumnDecoder, FieldError, OutputStyle};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::sql_type::SqlType;
@@ -307,46 +308,21 @@ impl CopyDecoder {
         if undefined.is_some() { String::from_utf8_lossy(bytes).into_owned() } else { text }
     }
 
-    /// The chunk's text. Where a byte is not text, the records before it are, and the error comes with them.
+    /// The chunk's text. Where its lines cannot be cut, the records before are there, and the error comes with them.
     pub(super) fn readable<'a>(&self, chunk: &'a Chunk, syntax: &Syntax) -> (Cow<'a, str>, Option<QueryError>) {
-        let (bad, error) = match self.text_of(&chunk.bytes) {
-            Ok(text) => return (text, None),
-            Err(failed) => failed,
+        let (length, broken) = match self.encoding.text_of(&chunk.bytes) {
+            Ok(text) if !lines::are_doubtful(syntax, &chunk.bytes, chunk.line_ending) => return (text, None),
+            Ok(_) => (chunk.bytes.len(), None),
+            Err((place, error)) => (place, Some(error)),
         };
-        let mut start = 0;
-        let mut row = 0;
-        loop {
-            let (line, range) = syntax.record(&chunk.bytes[start..], chunk.line_ending, 0);
-            let end = start + range.end + line_end_length(&chunk.bytes[start + range.end..], chunk.line_ending);
-            if bad < end || end <= start {
-                let (lines, _) = syntax.record(&chunk.bytes, chunk.line_ending, row);
-                let error = error.context(format!("COPY {}, line {}", self.table, chunk.first_line + lines - line));
-                return (self.text_of(&chunk.bytes[..start]).unwrap_or_default(), Some(error));
-            }
-            start = end;
-            row += 1;
-        }
-    }
-
-    /// The data's bytes as text; or the place of the first byte that is none, and the error.
-    pub(super) fn text_of<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, str>, (usize, QueryError)> {
-        if self.encoding == CopyEncoding::Utf8 {
-            return match checked_text(bytes) {
-                Ok(text) => Ok(Cow::Borrowed(text)),
-                Err(error) => {
-                    let end = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
-                    Err((memchr::memchr(0, &bytes[..end]).unwrap_or(end), error))
-                }
-            };
-        }
-        let zero = memchr::memchr(0, bytes);
-        match (self.encoding.decode(bytes), zero) {
-            ((_, Some(place)), zero) if zero.is_none_or(|zero| place < zero) => {
-                Err((place, self.encoding.undefined(bytes[place])))
-            }
-            (_, Some(zero)) => Err((zero, self.encoding.invalid(bytes[zero]))),
-            ((text, _), None) => Ok(Cow::Owned(String::from_utf8_lossy(&text).into_owned())),
-        }
+        let ending = (chunk.first_line > 1).then_some(chunk.line_ending);
+        let failure = LineWalk::new(syntax, &chunk.bytes[..length], broken, ending).failure(false);
+        let end = failure.as_ref().map_or(chunk.bytes.len(), |failure| failure.start);
+        let text = self.encoding.text_of(&chunk.bytes[..end]).unwrap_or_default();
+        let in_context = |LineFailure { lines, error, .. }| {
+            error.context(format!("COPY {}, line {}", self.table, chunk.first_line + lines))
+        };
+        (text, failure.map(in_context))
     }
 }
 

@@ -4,6 +4,7 @@
 //! translated. What a byte means is PostgreSQL's opinion; it has none on five bytes of WIN1252.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::types::checked_text;
 use std::borrow::Cow;
 
 /// The encoding of a file.
@@ -116,6 +117,27 @@ impl CopyEncoding {
         (Cow::Owned(text.into_bytes()), None)
     }
 
+    /// The data's bytes as text; or the place of the first byte that is none, and the error.
+    pub(super) fn text_of(self, bytes: &[u8]) -> Result<Cow<'_, str>, (usize, QueryError)> {
+        if self == Self::Utf8 {
+            return match checked_text(bytes) {
+                Ok(text) => Ok(Cow::Borrowed(text)),
+                Err(error) => {
+                    let end = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+                    Err((memchr::memchr(0, &bytes[..end]).unwrap_or(end), error))
+                }
+            };
+        }
+        let zero = memchr::memchr(0, bytes);
+        match (self.decode(bytes), zero) {
+            ((_, Some(place)), zero) if zero.is_none_or(|zero| place < zero) => {
+                Err((place, self.undefined(bytes[place])))
+            }
+            (_, Some(zero)) => Err((zero, self.invalid(bytes[zero]))),
+            ((text, _), None) => Ok(Cow::Owned(String::from_utf8_lossy(&text).into_owned())),
+        }
+    }
+
     /// The error for a byte without a meaning.
     pub(super) fn undefined(self, byte: u8) -> QueryError {
         let message = format!(
@@ -148,7 +170,7 @@ impl CopyEncoding {
                 ),
             )
         };
-        let text = crate::types::checked_text(text)?;
+        let text = checked_text(text)?;
         let bytes = text.chars().map(|character| match character {
             ascii if ascii.is_ascii() => Ok(ascii as u8),
             other => self.byte(other).ok_or_else(|| untranslatable(other)),

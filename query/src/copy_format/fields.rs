@@ -263,7 +263,7 @@ impl QuoteState {
 }
 
 /// Whether a chunk holds line ends of another kind than its own, which are only right between quotes.
-fn mixes_line_endings(bytes: &[u8], ending: LineEnding) -> bool {
+pub(super) fn mixes_line_endings(bytes: &[u8], ending: LineEnding) -> bool {
     match ending {
         LineEnding::Newline => memchr::memchr(b'\r', bytes).is_some(),
         LineEnding::CarriageReturn => memchr::memchr(b'\n', bytes).is_some(),
@@ -413,12 +413,7 @@ impl Pass<'_> {
 
     #[cold]
     fn mixed<T>(&mut self, byte: u8) -> Result<T, Stopped> {
-        let (name, letter) = if byte == b'\n' { ("newline", 'n') } else { ("carriage return", 'r') };
-        let error = if self.syntax.csv {
-            bad(format!("unquoted {name} found in data")).hint(format!("Use quoted CSV field to represent {name}."))
-        } else {
-            bad(format!("literal {name} found in data")).hint(format!("Use \"\\{letter}\" to represent {name}."))
-        };
+        let error = mixed_line_ends(byte, self.syntax.csv);
         self.stop_in_line(error)
     }
 
@@ -523,6 +518,8 @@ impl Pass<'_> {
             end += if self.bytes[end] == b'\\' && end + 1 < self.bytes.len() { 2 } else { 1 };
         }
         let raw = &self.bytes[start..end];
+        // A backslash before nothing at all is no part of the field.
+        let raw = if ends_with_lone_backslash(raw) { &raw[..raw.len() - 1] } else { raw };
         if raw == self.syntax.null {
             return Ok((Field::NULL, end));
         }
@@ -558,8 +555,22 @@ impl Pass<'_> {
     }
 }
 
-fn bad(message: impl Into<String>) -> QueryError {
+/// The error for a line end of another kind than the first.
+pub(super) fn mixed_line_ends(byte: u8, csv: bool) -> QueryError {
+    let (name, letter) = if byte == b'\n' { ("newline", 'n') } else { ("carriage return", 'r') };
+    if csv {
+        bad(format!("unquoted {name} found in data")).hint(format!("Use quoted CSV field to represent {name}."))
+    } else {
+        bad(format!("literal {name} found in data")).hint(format!("Use \"\\{letter}\" to represent {name}."))
+    }
+}
+
+pub(super) fn bad(message: impl Into<String>) -> QueryError {
     QueryError::new(ErrorKind::BadCopyFormat, message)
+}
+
+fn ends_with_lone_backslash(raw: &[u8]) -> bool {
+    raw.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
 }
 
 /// Takes the backslashes out of a field of the text format; `None` where the end-of-data marker stands in it.

@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod encoding;
 mod fields;
+mod lines;
 mod needles;
 mod options;
 mod rejects;

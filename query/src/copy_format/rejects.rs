@@ -98,7 +98,7 @@ impl CopyDecoder {
         syntax: &Syntax,
         skipped: &mut Vec<Skipped>,
     ) -> (Cow<'a, str>, Option<Vec<u32>>) {
-        if let Ok(text) = self.text_of(&chunk.bytes) {
+        if let Ok(text) = self.encoding.text_of(&chunk.bytes) {
             return (text, None);
         }
         let mut text = String::with_capacity(chunk.bytes.len());
@@ -111,7 +111,7 @@ impl CopyDecoder {
             let (_, range) = syntax.record(&chunk.bytes[start..], chunk.line_ending, 0);
             let end = start + range.end;
             let end = end + line_end_length(&chunk.bytes[end..], chunk.line_ending);
-            match self.text_of(&chunk.bytes[start..end]) {
+            match self.encoding.text_of(&chunk.bytes[start..end]) {
                 Ok(piece) => {
                     text.push_str(&piece);
                     origins.push(record as u32);

@@ -9,6 +9,7 @@
 
 use super::encoding::CopyEncoding;
 use super::fields::{QuoteState, Syntax};
+use super::lines::LineWalk;
 use super::options::{CopyHeader, CopyOptions};
 use crate::error::{ErrorKind, QueryError};
 use crate::types::checked_text;
@@ -120,6 +121,10 @@ impl RecordSplitter {
             self.scan(true)?;
         }
         self.ended = true;
+        if self.buffer.is_empty() {
+            // Nothing is no header.
+            self.check_header(&[], LineEnding::Newline)?;
+        }
         self.cut(self.buffer.len())
     }
 
@@ -216,21 +221,13 @@ impl RecordSplitter {
         }
     }
 
-    /// Looks for a `\.` at the end of a line; the data ends before it.
+    /// Looks for a `\.` that ends the data; they end before it. One that is in the wrong place is for the decoder.
     fn find_marker(&mut self, ending: LineEnding, last: bool) {
         let mut from = self.marker_scanned;
         while let Some(found) = memchr::memmem::find(&self.buffer[from..], b"\\.") {
             let place = from + found;
-            let line_is_over = match &self.buffer[place + 2..] {
-                // Without a line end it is data in csv, as PostgreSQL has it.
-                [] if last => Some(!self.syntax.csv),
-                [] => None,
-                [b'\r'] if ending == LineEnding::CarriageReturnNewline && !last => None,
-                [b'\r', b'\n', ..] | [b'\n' | b'\r', ..] => Some(true),
-                _ => Some(false),
-            };
-            match line_is_over {
-                Some(true) if self.ends_data(place, ending) => {
+            match self.ends_line(place, ending, last) {
+                Some(true) if self.is_unescaped(place, ending) => {
                     self.buffer.truncate(place);
                     (self.boundary, self.scanned, self.ended) = (place, place, true);
                     return;
@@ -246,9 +243,37 @@ impl RecordSplitter {
         self.marker_scanned = from.max(self.buffer.len().saturating_sub(1));
     }
 
+    /// Whether the line's end stands behind a marker; `None` where that has not come yet. Before the first line end any will do.
+    fn ends_line(&self, place: usize, ending: LineEnding, last: bool) -> Option<bool> {
+        match (&self.buffer[place + 2..], ending) {
+            ([], _) => last.then_some(false),
+            ([b'\r'], LineEnding::CarriageReturnNewline) if !last => None,
+            ([b'\r', b'\n', ..], LineEnding::CarriageReturnNewline) => Some(true),
+            ([byte @ (b'\r' | b'\n'), ..], _) => {
+                let is_end = *byte == ending.terminator() && ending != LineEnding::CarriageReturnNewline;
+                Some(is_end || (self.line == 1 && !self.has_line_end(place)))
+            }
+            _ => Some(false),
+        }
+    }
+
+    /// Whether a line ends before a place of the buffer.
+    fn has_line_end(&self, place: usize) -> bool {
+        let mut quotes = QuoteState::default();
+        let mut escaped = false;
+        self.buffer[..place].iter().any(|byte| {
+            if self.syntax.csv {
+                quotes.step(*byte, &self.syntax);
+            }
+            let ends = matches!(byte, b'\r' | b'\n') && !quotes.inside && !escaped;
+            escaped = !self.syntax.csv && *byte == b'\\' && !escaped;
+            ends
+        })
+    }
+
     /// Whether a marker at the end of a line means what it says: in csv where a record begins, in text wherever its backslash is not
     /// escaped, and what stands before it is the last record.
-    fn ends_data(&self, place: usize, ending: LineEnding) -> bool {
+    fn is_unescaped(&self, place: usize, ending: LineEnding) -> bool {
         let before = &self.buffer[..place];
         if !self.syntax.csv {
             return backslashes_before(before, place).is_multiple_of(2);
@@ -263,6 +288,7 @@ impl RecordSplitter {
     }
 
     fn take_header(&mut self, ending: LineEnding) -> Result<(), QueryError> {
+        self.check_header_line()?;
         let (line, record) = self.syntax.record(&self.buffer, ending, 0);
         // The record may lack a line end of its own only when it is the last.
         let mut length = record.end;
@@ -278,17 +304,29 @@ impl RecordSplitter {
         Ok(())
     }
 
-    /// A header must be text, and hold the columns' names where the statement insists on it.
-    fn check_header(&self, line: &[u8], ending: LineEnding) -> Result<(), QueryError> {
-        let (line, undefined) = match self.encoding.decode(line) {
-            (_, Some(place)) => (line.into(), Some(self.encoding.undefined(line[place]))),
-            (line, None) => (line, None),
+    /// A header must be a line.
+    fn check_header_line(&self) -> Result<(), QueryError> {
+        let (length, broken) = match self.encoding.text_of(&self.buffer) {
+            Ok(_) => (self.buffer.len(), None),
+            // A character of which not all has come.
+            Err((place, _)) if !self.ended && is_incomplete(&self.buffer[place..]) => (place, None),
+            Err((place, error)) => (place, Some(error)),
         };
-        let text = undefined.map_or_else(|| checked_text(&line), Err);
-        let text = text.map_err(|error| error.context(format!("COPY {}, line 1", self.table)))?;
+        match LineWalk::new(&self.syntax, &self.buffer[..length], broken, None).failure(true) {
+            None => Ok(()),
+            Some(failure) => {
+                Err(failure.error.context(format!("COPY {}, line {}", self.table, self.line + failure.lines)))
+            }
+        }
+    }
+
+    /// A header holds the columns' names where the statement insists on it.
+    fn check_header(&self, line: &[u8], ending: LineEnding) -> Result<(), QueryError> {
         if self.header != CopyHeader::Match {
             return Ok(());
         }
+        let line = self.encoding.decode(line).0;
+        let text = checked_text(&line)?;
         let in_context = |error: QueryError| {
             error.context(format!("COPY {}, line 1: \"{}\"", self.table, super::decode::displayed(text)))
         };
@@ -379,6 +417,11 @@ pub(super) fn fill<'a>(buffer: &mut BytesMut, data: &'a [u8]) -> &'a [u8] {
     buffer.reserve(now.len().max(if later.is_empty() { 0 } else { CHUNK_BYTES }));
     buffer.extend_from_slice(now);
     later
+}
+
+/// Whether some bytes are the beginning of a character of UTF-8.
+fn is_incomplete(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
 }
 
 fn backslashes_before(bytes: &[u8], place: usize) -> usize {

@@ -372,19 +372,18 @@ impl Digits {
         if scale > 0x3FFF {
             return Err(invalid_external("scale"));
         }
-        if body.len() < groups * 2 {
-            return Err(insufficient());
-        }
-        if body.len() > groups * 2 {
-            return Err(malformed());
-        }
-        let mut digits = Vec::with_capacity(groups * 4);
-        for pair in body.chunks_exact(2) {
+        let mut digits = Vec::with_capacity(body.len() * 2);
+        let mut pairs = body.chunks_exact(2);
+        for _ in 0..groups {
+            let pair = pairs.next().ok_or_else(insufficient)?;
             let group = u16::from_be_bytes([pair[0], pair[1]]);
             if group > 9999 {
                 return Err(invalid_external("digit"));
             }
             digits.extend([group / 1000, group / 100 % 10, group / 10 % 10, group % 10].map(|digit| digit as u8));
+        }
+        if body.len() > groups * 2 {
+            return Err(malformed());
         }
         // The display scale may be above or below what the groups hold.
         let held = 4 * (groups as i64 - 1 - weight);
