@@ -7,6 +7,7 @@ use super::decode::{CopyDecoder, Decoded, Layout, line_end_length};
 use super::fields::{Located, Syntax};
 use super::split::Chunk;
 use crate::error::QueryError;
+use arrow::array::ArrayRef;
 use std::borrow::Cow;
 
 /// Of a record that was skipped at most so many bytes are kept.
@@ -60,7 +61,7 @@ impl CopyDecoder {
         let (located, mut kept) = self.well_formed(chunk, syntax, &text, origins.as_deref(), &mut skipped)?;
         // Positions among the fields of the records that are left.
         let mut rows: Vec<u32> = (0..kept.len() as u32).collect();
-        let mut arrays = Vec::with_capacity(self.columns.len());
+        let mut arrays: Vec<Option<ArrayRef>> = Vec::with_capacity(self.columns.len());
         for index in 0..self.columns.len() {
             let (array, bad) = self.readable_values(&text, &located, index, &rows);
             for (row, error) in &bad {
@@ -74,11 +75,12 @@ impl CopyDecoder {
             }
             arrays.push(array);
         }
-        for (index, array) in arrays.iter_mut().enumerate() {
-            if array.len() != rows.len() {
-                *array = self.decode_rows(&text, &located, index, &rows).map_err(|failure| failure.error)?;
-            }
-        }
+        // No row has come since a column was read, so with as many rows they are the same.
+        let arrays = arrays.into_iter().enumerate().map(|(index, array)| match array {
+            Some(array) if array.len() == rows.len() => Ok(array),
+            _ => self.decode_rows(&text, &located, index, &rows).map_err(|failure| failure.error),
+        });
+        let arrays = arrays.collect::<Result<Vec<ArrayRef>, QueryError>>()?;
         let defaults = located
             .defaults
             .iter()
@@ -149,19 +151,19 @@ impl CopyDecoder {
         Ok((located, kept))
     }
 
-    /// A column over some rows, and the rows whose value cannot be read; the array is right only where there are none.
+    /// A column over some rows where all of its values can be read, or the rows whose value cannot.
     fn readable_values(
         &self,
         text: &str,
         located: &Located,
         index: usize,
         rows: &[u32],
-    ) -> (arrow::array::ArrayRef, Vec<(u32, QueryError)>) {
+    ) -> (Option<ArrayRef>, Vec<(u32, QueryError)>) {
         let mut bad = Vec::new();
         let mut start = 0;
         loop {
             match self.decode_rows(text, located, index, &rows[start..]) {
-                Ok(array) => return (array, bad),
+                Ok(array) => return (bad.is_empty().then_some(array), bad),
                 Err(failure) => {
                     bad.push((rows[start + failure.row], failure.error));
                     start += failure.row + 1;
@@ -176,7 +178,7 @@ impl CopyDecoder {
         located: &Located,
         index: usize,
         rows: &[u32],
-    ) -> Result<arrow::array::ArrayRef, crate::types::FieldError> {
+    ) -> Result<ArrayRef, crate::types::FieldError> {
         let width = self.names.len();
         let fields = rows.iter().map(|row| &located.fields[*row as usize * width + index]);
         self.columns[index].decode(fields.map(|field| field.text_in(text, &located.rewritten)), &self.null)

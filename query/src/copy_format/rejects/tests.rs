@@ -100,3 +100,10 @@ fn a_file_of_nothing_but_bad_records_takes_no_longer_than_one_walk() {
     let (rows, skipped) = load("(format csv, reject_table 'r')", data.as_bytes()).unwrap();
     assert_eq!((rows.len(), skipped.len(), skipped[199_999].0), (0, 200_000, 200_000));
 }
+
+#[test]
+fn values_stay_with_their_records_whichever_columns_are_wrong() {
+    let (rows, skipped) = load("(format csv, on_error ignore)", b"3,2024-01-02\nx,2024-01-02\n5,2025-02-30\n").unwrap();
+    assert_eq!(rows, [Some(3)]);
+    assert_eq!(skipped.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
+}
