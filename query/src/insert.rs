@@ -51,7 +51,7 @@ pub(crate) fn parameters(
         Some(upsert) => upsert.parameters(planning, &definition, known, statement),
         None => Ok(None),
     };
-    if let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement)? {
+    if let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement, |_| false)? {
         let mut types: Vec<Option<SqlType>> = declared.to_vec();
         for row in &rows {
             for (cell, position) in row.iter().zip(&targets) {
@@ -101,7 +101,7 @@ pub(crate) async fn run(
     }
     let keeps = returning.is_some() && upsert.is_none();
     let mut sink = Sink::new(session, &definition, upsert)?;
-    let returned = match constant_rows(insert, overriding, &definition, &targets, statement)? {
+    let returned = match constant_rows(insert, overriding, &definition, &targets, statement, |_| false)? {
         Some(rows) => {
             let style = session.output_style();
             let defaults = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
@@ -347,13 +347,15 @@ pub(crate) enum Cell {
     Parameter(usize),
 }
 
-/// The rows of a VALUES list of constants and parameters; `None` when some value needs a plan.
+/// The rows of a VALUES list of constants and parameters; `None` when some value needs a plan. `gives_default` names the columns whose
+/// computed default the caller knows how to give.
 pub(crate) fn constant_rows(
     insert: &ast::Insert,
     overriding: Overriding,
     definition: &TableDefinition,
     targets: &[usize],
     statement: &Statement,
+    gives_default: impl Fn(&Column) -> bool,
 ) -> Result<Option<Vec<Vec<Cell>>>, QueryError> {
     let Some(source) = &insert.source else { return Ok(None) };
     let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
@@ -370,7 +372,9 @@ pub(crate) fn constant_rows(
     for row in &values.rows {
         let cells = row.iter().zip(targets).map(|(value, position)| {
             let column = &definition.columns[*position];
-            cell_of(value, &column.sql_type).filter(|cell| !matches!(cell, Cell::Default) || !is_computed(column))
+            let is_given =
+                |cell: &Cell| !matches!(cell, Cell::Default) || !is_computed(column) || gives_default(column);
+            cell_of(value, &column.sql_type).filter(is_given)
         });
         match cells.collect::<Option<Vec<_>>>() {
             Some(cells) => rows.push(cells),

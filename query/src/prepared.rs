@@ -9,7 +9,7 @@ use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, result_columns};
 use crate::query_cache::Question;
 use crate::response::{ParameterValue, Response, ResultColumn};
-use crate::row_inserts::KnownRowInsert;
+use crate::row_inserts::{self, KnownRowInsert};
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
@@ -110,6 +110,13 @@ impl Prepared {
                 session.planned = (!own && !depends).then_some(planned);
             }
             StatementKind::Insert(insert, overriding) => {
+                if declared.is_empty()
+                    && let Some(known) = row_inserts::known(session, insert, *overriding, statement)
+                {
+                    prepared.columns = known.columns();
+                    prepared.row_insert = known.into();
+                    return Ok(prepared);
+                }
                 let planning = session.planning()?;
                 prepared.parameters = crate::insert::parameters(&planning, insert, *overriding, statement, declared)?;
                 prepared.columns = crate::insert::columns(&planning, insert, statement)?;

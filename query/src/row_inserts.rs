@@ -9,26 +9,33 @@
 //! statement runs in it or it ends; then they settle, that is, they become a change as if one INSERT had brought them. Nobody can see the
 //! difference: whatever could read them settles them before, and a row that its table would refuse never waits.
 //!
-//! What needs more than values takes the long way, `insert`: defaults that are computed, RETURNING, ON CONFLICT. So does every row with
-//! an error in it and every row whose key may be taken, so that errors are worded in one place.
+//! What needs more than values takes the long way, `insert`: defaults that are computed, other than the next number of a sequence,
+//! RETURNING of more than columns, ON CONFLICT. So does every row with an error in it and every row whose key may be taken, so that
+//! errors are worded in one place; it gets the numbers that the row was given here.
+//!
+//! A session remembers the shape of its last such INSERT: the next one into the same columns is only read for its values.
 
 use crate::column_defaults::is_computed;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
+use crate::functions::SequenceNumbers;
 use crate::insert::{Cell, CellReader, constant_default_value, constant_rows, refuse_values, target, target_columns};
 use crate::intake::Intake;
 use crate::keys::waiting::WaitingKeys;
+use crate::operators::casts::out_of_range;
 use crate::planner::Planning;
-use crate::response::ParameterValue;
+use crate::response::{ParameterValue, ResultColumn};
 use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{Overriding, Statement, StatementKind};
+use crate::statement_grammar::fold;
 use crate::transaction::Change;
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, RecordBatch};
 use catalog::definition::{Column, ObjectName, TableDefinition};
 use catalog::ids::ObjectId;
+use catalog::sequence::numbering_sequence;
 use catalog::snapshot::{Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
@@ -52,69 +59,129 @@ type Row = Vec<ScalarValue>;
 /// Where the value of a column comes from.
 #[derive(Debug)]
 enum Source {
-    Cell(Cell),
+    /// The statement gives it, at this place of each row.
+    Given(usize),
     /// What the column has where a statement gives nothing.
     Default(ScalarValue),
+    /// The next number of a sequence.
+    Number(ObjectId),
 }
 
-/// An INSERT of constants and parameters, resolved.
+/// What INSERTs into the same columns of a table have in common.
 #[derive(Debug)]
-pub(crate) struct RowInsert {
+pub(crate) struct Shape {
+    written: Written,
     /// The names and settings that it was resolved by; with others its table may be another.
     names: Arc<BTreeMap<ObjectName, ObjectId>>,
     settings_revision: u64,
     definition: Arc<TableDefinition>,
     rules: Arc<RowRules>,
-    /// For each row its sources by column.
-    rows: Vec<Vec<Source>>,
+    targets: Vec<usize>,
+    /// By column.
+    sources: Vec<Source>,
+    returned: Option<Returned>,
 }
 
-impl RowInsert {
+/// How an INSERT is written, but for its values.
+#[derive(Debug)]
+struct Written {
+    table: ast::TableObject,
+    alias: Option<ast::Ident>,
+    columns: Vec<ast::ObjectName>,
+    /// The values of its first row.
+    width: usize,
+    overriding: Overriding,
+    returning: Option<Vec<ast::SelectItem>>,
+}
+
+/// The columns that RETURNING names.
+#[derive(Debug)]
+struct Returned {
+    positions: Vec<usize>,
+    columns: Vec<ResultColumn>,
+}
+
+/// An INSERT of constants and parameters, resolved.
+#[derive(Debug)]
+pub(crate) struct RowInsert {
+    shape: Arc<Shape>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Written {
+    fn of(insert: &ast::Insert, overriding: Overriding, width: usize) -> Self {
+        Self {
+            table: insert.table.clone(),
+            alias: insert.table_alias.as_ref().map(|alias| alias.alias.clone()),
+            columns: insert.columns.clone(),
+            width,
+            overriding,
+            returning: insert.returning.clone(),
+        }
+    }
+
+    fn fits(&self, insert: &ast::Insert, overriding: Overriding, width: usize) -> bool {
+        self.width == width
+            && self.overriding == overriding
+            && self.table == insert.table
+            && self.alias.as_ref() == insert.table_alias.as_ref().map(|alias| &alias.alias)
+            && self.columns == insert.columns
+            && self.returning == insert.returning
+    }
+}
+
+/// The number of values in the first row; `None` for an INSERT that takes the long way.
+fn width(insert: &ast::Insert) -> Option<usize> {
+    let ast::SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else { return None };
+    let is_short = insert.on.is_none() && values.rows.len() <= STATEMENT_ROWS_MAX;
+    is_short.then(|| values.rows.first().map_or(0, |row| row.len()))
+}
+
+impl Shape {
     /// `None` for an INSERT that takes the long way.
-    fn compile(
+    fn resolve(
         session: &mut Session,
+        written: Written,
         insert: &ast::Insert,
-        overriding: Overriding,
         statement: &Statement,
     ) -> Result<Option<Self>, QueryError> {
-        if insert.on.is_some() || insert.returning.is_some() {
-            return Ok(None);
-        }
         let planning: Arc<Planning> = session.planning()?;
         let definition = target(&planning, insert, statement)?;
         let targets = target_columns(&definition, insert, statement)?;
-        refuse_values(insert, overriding, &definition, &targets)?;
+        let returned = match &insert.returning {
+            Some(items) => match returned_positions(items, insert, &definition) {
+                Some(positions) => {
+                    let columns = crate::insert::columns(&planning, insert, statement)?.unwrap_or_default();
+                    Some(Returned { positions, columns })
+                }
+                None => return Ok(None),
+            },
+            None => None,
+        };
         let rules = RowRules::of(&planning, &definition)?;
-        let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement)? else { return Ok(None) };
-        if rows.len() > STATEMENT_ROWS_MAX || !rules.is_immutable() {
+        if !rules.is_immutable() {
             return Ok(None);
         }
         let style = session.output_style();
-        let mut defaults: BTreeMap<usize, ScalarValue> = BTreeMap::new();
+        let mut sources = Vec::with_capacity(definition.columns.len());
         for (position, column) in definition.columns.iter().enumerate() {
-            if targets.contains(&position) {
-                continue;
-            }
-            if is_computed(column) {
-                return Ok(None);
-            }
-            let value = constant_default_value(column.missing_value().as_deref(), &column.sql_type, &style)?;
-            defaults.insert(position, value);
-        }
-        let by_column = |cells: Vec<Cell>| {
-            let mut cells: BTreeMap<usize, Cell> = targets.iter().copied().zip(cells).collect();
-            let sources = (0..definition.columns.len()).map(|position| match cells.remove(&position) {
-                Some(cell) => Some(Source::Cell(cell)),
-                None => defaults.get(&position).cloned().map(Source::Default),
+            sources.push(match targets.iter().position(|target| *target == position) {
+                Some(place) => Source::Given(place),
+                None => match numbers_of(column) {
+                    Some(sequence) => Source::Number(sequence),
+                    None if is_computed(column) => return Ok(None),
+                    None => {
+                        let text = column.missing_value();
+                        Source::Default(constant_default_value(text.as_deref(), &column.sql_type, &style)?)
+                    }
+                },
             });
-            sources.collect::<Option<Vec<_>>>()
-        };
-        let Some(rows) = rows.into_iter().map(by_column).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let settings_revision = session.settings.revision();
-        Ok(Some(Self { names: Arc::clone(&planning.snapshot.names), settings_revision, definition, rules, rows }))
+        }
+        let (names, settings_revision) = (Arc::clone(&planning.snapshot.names), session.settings.revision());
+        Ok(Some(Self { written, names, settings_revision, definition, rules, targets, sources, returned }))
     }
 
-    /// Whether the statement still means the same.
+    /// Whether statements of the shape still mean the same.
     fn is_current(&self, snapshot: &Snapshot, settings_revision: u64) -> bool {
         let version = snapshot.tables.get(&self.definition.id);
         Arc::ptr_eq(&self.names, &snapshot.names)
@@ -123,25 +190,160 @@ impl RowInsert {
             && version.is_some_and(|version| Arc::ptr_eq(&version.definition, &self.definition))
     }
 
-    /// Whether there is more to ask of a row than its values.
+    /// Whether there is more to ask of a row than its values, or to tell of it.
     fn is_strict(&self) -> bool {
-        self.rules.has_expressions() || !self.definition.keys.is_empty()
+        self.rules.has_expressions() || !self.definition.keys.is_empty() || self.returned.is_some()
     }
 
-    /// The rows of an execution; `None` where a value is none or not one that its column takes.
-    fn values(&self, cells: &CellReader<'_>) -> Option<Vec<Row>> {
-        let row = |sources: &Vec<Source>| {
-            let values = sources.iter().zip(&self.definition.columns).map(|(source, column)| {
-                let value = match source {
-                    Source::Cell(cell) => cells.value(cell, column).ok()?,
-                    Source::Default(value) => value.clone(),
-                };
-                is_taken(&value, column).then_some(value)
-            });
-            values.collect::<Option<Row>>()
-        };
-        self.rows.iter().map(row).collect()
+    /// The values of a statement of the shape; `None` where it takes the long way.
+    fn read(self: Arc<Self>, insert: &ast::Insert, statement: &Statement) -> Result<Option<RowInsert>, QueryError> {
+        let Self { definition, targets, written, .. } = self.as_ref();
+        refuse_values(insert, written.overriding, definition, targets)?;
+        let rows = constant_rows(insert, written.overriding, definition, targets, statement, is_numbered)?;
+        Ok(rows.map(|rows| RowInsert { shape: self, rows }))
     }
+}
+
+/// The columns of a table that a RETURNING list names; `None` for a list of more than columns.
+fn returned_positions(
+    items: &[ast::SelectItem],
+    insert: &ast::Insert,
+    definition: &TableDefinition,
+) -> Option<Vec<usize>> {
+    let own = insert.table_alias.as_ref().map_or_else(|| definition.name.name.clone(), |alias| fold(&alias.alias));
+    let named = |name: &ast::Ident| {
+        let name = fold(name);
+        definition.columns.iter().position(|column| column.name == name)
+    };
+    let mut positions = Vec::new();
+    for item in items {
+        match item {
+            ast::SelectItem::Wildcard(options) if *options == ast::WildcardAdditionalOptions::default() => {
+                positions.extend(0..definition.columns.len());
+            }
+            ast::SelectItem::UnnamedExpr(expression) | ast::SelectItem::ExprWithAlias { expr: expression, .. } => {
+                positions.push(match expression {
+                    ast::Expr::Identifier(name) => named(name)?,
+                    ast::Expr::CompoundIdentifier(names) => match names.as_slice() {
+                        [table, name] if fold(table) == own => named(name)?,
+                        _ => return None,
+                    },
+                    _ => return None,
+                });
+            }
+            _ => return None,
+        }
+    }
+    Some(positions)
+}
+
+/// The sequence whose next number a column gets where a statement gives nothing.
+fn numbers_of(column: &Column) -> Option<ObjectId> {
+    let is_integer = matches!(column.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8);
+    column.missing_value().filter(|_| is_integer).and_then(|text| numbering_sequence(&text))
+}
+
+fn is_numbered(column: &Column) -> bool {
+    numbers_of(column).is_some()
+}
+
+/// A row's place and column that wait for a number.
+struct Numbered {
+    row: usize,
+    position: usize,
+    sequence: ObjectId,
+}
+
+impl RowInsert {
+    /// What the statement returns.
+    pub(crate) fn columns(&self) -> Option<Vec<ResultColumn>> {
+        self.shape.returned.as_ref().map(|returned| returned.columns.clone())
+    }
+
+    /// Whether it is the same for whatever parameters.
+    fn has_parameters(&self) -> bool {
+        self.rows.iter().flatten().any(|cell| matches!(cell, Cell::Parameter(_)))
+    }
+
+    /// The rows of an execution, and which of their values are numbers that are still to be taken; `None` where a value is none or not one
+    /// that its column takes.
+    fn values(&self, cells: &CellReader<'_>) -> Option<(Vec<Row>, Vec<Numbered>)> {
+        let mut numbered = Vec::new();
+        let mut rows = Vec::with_capacity(self.rows.len());
+        for (row, given) in self.rows.iter().enumerate() {
+            let mut values = Row::with_capacity(self.shape.sources.len());
+            let columns = self.shape.sources.iter().zip(&self.shape.definition.columns);
+            for (position, (source, column)) in columns.enumerate() {
+                let sequence = match source {
+                    Source::Number(sequence) => Some(*sequence),
+                    Source::Given(place) if matches!(given[*place], Cell::Default) => numbers_of(column),
+                    _ => None,
+                };
+                if let Some(sequence) = sequence {
+                    numbered.push(Numbered { row, position, sequence });
+                    values.push(ScalarValue::Null);
+                    continue;
+                }
+                let value = match source {
+                    Source::Given(place) => cells.value(&given[*place], column).ok()?,
+                    Source::Default(value) => value.clone(),
+                    Source::Number(_) => ScalarValue::Null,
+                };
+                if !is_taken(&value, column) {
+                    return None;
+                }
+                values.push(value);
+            }
+            rows.push(values);
+        }
+        Some((rows, numbered))
+    }
+}
+
+/// The statement of a shape that the session knows, resolved, where its values are all there.
+pub(crate) fn known(
+    session: &mut Session,
+    insert: &ast::Insert,
+    overriding: Overriding,
+    statement: &Statement,
+) -> Option<Arc<RowInsert>> {
+    let shape = known_shape(session, insert, overriding, width(insert)?)?;
+    let known = shape.read(insert, statement).ok()??;
+    (!known.has_parameters()).then(|| Arc::new(known))
+}
+
+fn known_shape(
+    session: &mut Session,
+    insert: &ast::Insert,
+    overriding: Overriding,
+    width: usize,
+) -> Option<Arc<Shape>> {
+    let engine = Arc::clone(&session.engine);
+    let revision = session.settings.revision();
+    let snapshot = session.transaction.as_mut()?.snapshot(&engine).ok()?;
+    let shape = session.row_shape.clone()?;
+    (shape.written.fits(insert, overriding, width) && shape.is_current(&snapshot, revision)).then_some(shape)
+}
+
+fn compile(
+    session: &mut Session,
+    insert: &ast::Insert,
+    overriding: Overriding,
+    statement: &Statement,
+) -> Result<Option<RowInsert>, QueryError> {
+    let Some(width) = width(insert) else { return Ok(None) };
+    let shape = match known_shape(session, insert, overriding, width) {
+        Some(shape) => shape,
+        None => match Shape::resolve(session, Written::of(insert, overriding, width), insert, statement)? {
+            Some(shape) => {
+                let shape = Arc::new(shape);
+                session.row_shape = Some(Arc::clone(&shape));
+                shape
+            }
+            None => return Ok(None),
+        },
+    };
+    shape.read(insert, statement)
 }
 
 /// Whether a column surely takes a value as it is.
@@ -235,14 +437,21 @@ fn lost() -> QueryError {
     QueryError::new(ErrorKind::Internal, "the rows of this transaction are gone")
 }
 
-/// Adds the rows of an INSERT to those that wait and gives their number; `None` for one that takes the long way.
+/// What an INSERT has added.
+pub(crate) struct Added {
+    pub rows: u64,
+    /// What RETURNING gives.
+    pub returned: Option<(Vec<ResultColumn>, RecordBatch)>,
+}
+
+/// Adds the rows of an INSERT to those that wait; `None` for one that takes the long way.
 pub(crate) async fn add(
     session: &mut Session,
     row_insert: &KnownRowInsert,
     statement: &Statement,
     types: &[SqlType],
     parameters: &[ParameterValue],
-) -> Result<Option<u64>, QueryError> {
+) -> Result<Option<Added>, QueryError> {
     let StatementKind::Insert(insert, overriding) = &statement.kind else { return Ok(None) };
     let engine = Arc::clone(&session.engine);
     let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.read_only) else {
@@ -251,11 +460,11 @@ pub(crate) async fn add(
     let snapshot = transaction.snapshot(&engine)?;
     let base = transaction.base().unwrap_or_else(|| Arc::clone(&snapshot));
     let revision = session.settings.revision();
-    let known = row_insert.0.lock().clone().filter(|known| known.is_current(&snapshot, revision));
+    let known = row_insert.0.lock().clone().filter(|known| known.shape.is_current(&snapshot, revision));
     let compiled = match known {
         Some(known) => known,
         None => {
-            let Ok(Some(compiled)) = RowInsert::compile(session, insert, *overriding, statement) else {
+            let Ok(Some(compiled)) = compile(session, insert, *overriding, statement) else {
                 return Ok(None);
             };
             let compiled = Arc::new(compiled);
@@ -266,25 +475,40 @@ pub(crate) async fn add(
     if types.len() != parameters.len() {
         return Ok(None);
     }
+    let shape = &compiled.shape;
     let style = session.output_style();
-    let Some(rows) = compiled.values(&CellReader { types, parameters, style: &style }) else { return Ok(None) };
-    let mut waiting = match session.take_waiting(&compiled.definition) {
+    let Some((mut rows, numbered)) = compiled.values(&CellReader { types, parameters, style: &style }) else {
+        return Ok(None);
+    };
+    let Ok(numbers) = number(session, &snapshot, shape, &mut rows, &numbered).await else { return Ok(None) };
+    let mut waiting = match session.take_waiting(&shape.definition) {
         Some(waiting) => waiting,
         None => {
             if session.transaction.as_ref().is_some_and(|transaction| transaction.waiting.len() >= TABLES_MAX) {
                 settle(session).await?;
             }
-            WaitingRows::new(&engine, &compiled.rules, session.inline_bytes(), base)?
+            WaitingRows::new(&engine, &shape.rules, session.inline_bytes(), base)?
         }
     };
-    let mut admitted = Some(rows);
-    if compiled.is_strict()
-        && let (Some(rows), Some(version)) = (admitted.take(), snapshot.tables.get(&compiled.definition.id))
-    {
-        (waiting, admitted) = judge(&engine, waiting, version, rows).await?;
+    let mut added = Added { rows: rows.len() as u64, returned: None };
+    let mut is_admitted = true;
+    match snapshot.tables.get(&shape.definition.id).filter(|_| shape.is_strict()) {
+        None => waiting.add(rows),
+        Some(version) => {
+            let (judged, admitted) = judge(&engine, waiting, version, rows).await?;
+            waiting = judged;
+            match admitted {
+                Some((rows, checked)) => {
+                    waiting.add(rows);
+                    added.returned = shape.returned.as_ref().map(|returned| returned.of(&checked)).transpose()?;
+                }
+                None => {
+                    session.numbers.lock().keep_for_retry(numbers);
+                    is_admitted = false;
+                }
+            }
+        }
     }
-    let count = admitted.as_ref().map(|rows| rows.len() as u64);
-    waiting.add(admitted.unwrap_or_default());
     if waiting.is_full() {
         let work = engine.compute().spawn_blocking(move || {
             waiting.gather()?;
@@ -293,17 +517,69 @@ pub(crate) async fn add(
         waiting = joined(work.await)?;
     }
     session.transaction.as_mut().ok_or_else(lost)?.waiting.push(waiting);
-    Ok(count)
+    Ok(is_admitted.then_some(added))
 }
 
-/// Holds rows against the rules and keys of their table, and gives them with what is computed for them; none where they are refused,
-/// or may be.
+impl Returned {
+    fn of(&self, checked: &RecordBatch) -> Result<(Vec<ResultColumn>, RecordBatch), QueryError> {
+        let batch = checked.project(&self.positions).map_err(|error| translate(error.into(), None))?;
+        Ok((self.columns.clone(), batch))
+    }
+}
+
+/// Numbers of sequences that rows were given.
+type Taken = Vec<(ObjectId, Vec<i64>)>;
+
+/// Takes the numbers that rows wait for, column by column.
+async fn number(
+    session: &Session,
+    snapshot: &Arc<Snapshot>,
+    shape: &Shape,
+    rows: &mut [Row],
+    numbered: &[Numbered],
+) -> Result<Taken, QueryError> {
+    let mut taken = Taken::new();
+    if numbered.is_empty() {
+        return Ok(taken);
+    }
+    let sequences = Arc::new(session.sequences(snapshot));
+    let columns: BTreeSet<(usize, ObjectId)> = numbered.iter().map(|one| (one.position, one.sequence)).collect();
+    for (position, sequence) in columns {
+        let places: Vec<usize> = numbered.iter().filter(|one| one.position == position).map(|one| one.row).collect();
+        let numbers = match sequences.next_at_hand(sequence, places.len())? {
+            Some(numbers) => numbers,
+            None => {
+                let (sequences, count) = (Arc::clone(&sequences), places.len());
+                let work = session.engine.compute().spawn_blocking(move || sequences.next(sequence, count));
+                joined(work.await)?
+            }
+        };
+        let sql_type = &shape.definition.columns[position].sql_type;
+        for (row, number) in places.into_iter().zip(&numbers) {
+            rows[row][position] = integer(*number, sql_type).ok_or_else(|| out_of_range(sql_type))?;
+        }
+        taken.push((sequence, numbers));
+    }
+    Ok(taken)
+}
+
+/// A number in the Arrow type of an integer column.
+fn integer(number: i64, sql_type: &SqlType) -> Option<ScalarValue> {
+    match sql_type {
+        SqlType::Int2 => i16::try_from(number).ok().map(ScalarValue::from),
+        SqlType::Int4 => i32::try_from(number).ok().map(ScalarValue::from),
+        _ => Some(ScalarValue::from(number)),
+    }
+}
+
+/// Holds rows against the rules and keys of their table, and gives them with what is computed for them, also as a batch; none where they
+/// are refused, or may be.
 async fn judge(
     engine: &Arc<Engine>,
     mut waiting: WaitingRows,
     version: &Arc<TableVersion>,
     rows: Vec<Row>,
-) -> Result<(WaitingRows, Option<Vec<Row>>), QueryError> {
+) -> Result<(WaitingRows, Option<(Vec<Row>, RecordBatch)>), QueryError> {
     let column = |position: usize| ScalarValue::iter_to_array(rows.iter().map(|row| row[position].clone()));
     let columns = (0..waiting.values.len()).map(column).collect::<Result<Vec<ArrayRef>, _>>();
     let columns = columns.map_err(|error| translate(error, None))?;
@@ -327,11 +603,11 @@ async fn judge(
         }
     }
     if !waiting.rules.has_expressions() {
-        return Ok((waiting, Some(rows)));
+        return Ok((waiting, Some((rows, checked))));
     }
     let row = |row: usize| checked.columns().iter().map(|array| ScalarValue::try_from_array(array, row)).collect();
     let rows: Result<Vec<Row>, _> = (0..checked.num_rows()).map(row).collect();
-    Ok((waiting, Some(rows.map_err(|error| translate(error, None))?)))
+    Ok((waiting, Some((rows.map_err(|error| translate(error, None))?, checked))))
 }
 
 /// Makes a change of the rows that wait, before a statement that could see them or the end of the transaction.
@@ -357,3 +633,9 @@ pub(crate) async fn settle(session: &mut Session) -> Result<(), QueryError> {
 /// What is known of a prepared INSERT; empty before it is first run.
 #[derive(Debug, Default)]
 pub(crate) struct KnownRowInsert(parking_lot::Mutex<Option<Arc<RowInsert>>>);
+
+impl From<Arc<RowInsert>> for KnownRowInsert {
+    fn from(known: Arc<RowInsert>) -> Self {
+        Self(parking_lot::Mutex::new(Some(known)))
+    }
+}

@@ -101,6 +101,21 @@ impl Sequences {
         taken.map_err(commit_error)?
     }
 
+    /// The next numbers where they are reserved and nobody holds the sequence.
+    fn next_reserved(&self, engine: &Engine, id: ObjectId, count: usize) -> Option<Vec<i64>> {
+        let slot = self.0.lock().get(&id).cloned()?;
+        let mut slot = slot.try_lock()?;
+        let sequence = engine.catalog.snapshot().sequences.get(&id).cloned()?;
+        let handing = slot.as_mut().filter(|handing| handing.version == sequence.definition.version)?;
+        let (numbers, after) = sequence.definition.take(handing.value, count);
+        if numbers.len() < count || count > handing.reserved {
+            return None;
+        }
+        handing.reserved -= count;
+        handing.value = after;
+        Some(numbers)
+    }
+
     fn set(&self, engine: &Engine, id: ObjectId, value: SequenceValue) -> Result<(), QueryError> {
         let done = self.with(engine, id, |sequence, handing| {
             set(engine, &sequence.definition, value)?;
@@ -170,6 +185,32 @@ pub(crate) type OwnNumbers = BTreeMap<(ObjectId, u32), SequenceValue>;
 pub(crate) struct SessionNumbers {
     values: HashMap<ObjectId, i64>,
     last: Option<ObjectId>,
+    /// Numbers that a first attempt at the statement that runs was given; a second one gets the same.
+    again: Vec<(ObjectId, Vec<i64>)>,
+}
+
+impl SessionNumbers {
+    /// Keeps numbers for another attempt at the statement.
+    pub(crate) fn keep_for_retry(&mut self, taken: Vec<(ObjectId, Vec<i64>)>) {
+        self.again = taken;
+    }
+
+    /// Another statement begins.
+    pub(crate) fn forget_retry(&mut self) {
+        self.again.clear();
+    }
+
+    fn taken_before(&mut self, id: ObjectId, count: usize) -> Option<Vec<i64>> {
+        let place = self.again.iter().position(|(of, numbers)| *of == id && numbers.len() == count)?;
+        Some(self.again.swap_remove(place).1)
+    }
+
+    fn note(&mut self, id: ObjectId, numbers: &[i64]) {
+        if let Some(last) = numbers.last() {
+            self.values.insert(id, *last);
+            self.last = Some(id);
+        }
+    }
 }
 
 /// The sequences as one statement may use them.
@@ -224,6 +265,29 @@ impl StatementSequences {
         self.own_numbers(seen).lock().insert((seen.definition.id, seen.definition.version), value);
     }
 
+    fn next_own(&self, seen: &SequenceVersion, count: usize) -> Result<Vec<i64>, QueryError> {
+        let (numbers, after) = seen.definition.take(self.own_value(seen), count);
+        if numbers.len() < count {
+            return Err(ended(&seen.definition));
+        }
+        self.keep_own(seen, after);
+        Ok(numbers)
+    }
+
+    /// The next numbers where they are reserved and nobody has to wait for them; `None` elsewhere.
+    pub(crate) fn next_at_hand(&self, id: ObjectId, count: usize) -> Result<Option<Vec<i64>>, QueryError> {
+        let seen = self.seen(id)?;
+        self.refuse_when_read_only(seen, "nextval")?;
+        let numbers = match self.knows_alone(seen) {
+            true => Some(self.next_own(seen, count)?),
+            false => self.engine.sequences.next_reserved(&self.engine, id, count),
+        };
+        if let Some(numbers) = &numbers {
+            self.session.lock().note(id, numbers);
+        }
+        Ok(numbers)
+    }
+
     fn refuse_when_read_only(&self, seen: &SequenceVersion, function: &str) -> Result<(), QueryError> {
         if self.read_only && !self.snapshot.is_temporary(&seen.definition.name) {
             let message = format!("cannot execute {function}() in a read-only transaction");
@@ -235,23 +299,16 @@ impl StatementSequences {
 
 impl SequenceNumbers for StatementSequences {
     fn next(&self, id: ObjectId, count: usize) -> Result<Vec<i64>, QueryError> {
+        if let Some(numbers) = self.session.lock().taken_before(id, count) {
+            return Ok(numbers);
+        }
         let seen = self.seen(id)?;
         self.refuse_when_read_only(seen, "nextval")?;
-        let numbers = if self.knows_alone(seen) {
-            let (numbers, after) = seen.definition.take(self.own_value(seen), count);
-            if numbers.len() < count {
-                return Err(ended(&seen.definition));
-            }
-            self.keep_own(seen, after);
-            numbers
-        } else {
-            self.engine.sequences.next(&self.engine, id, count)?
+        let numbers = match self.knows_alone(seen) {
+            true => self.next_own(seen, count)?,
+            false => self.engine.sequences.next(&self.engine, id, count)?,
         };
-        if let Some(last) = numbers.last() {
-            let mut session = self.session.lock();
-            session.values.insert(id, *last);
-            session.last = Some(id);
-        }
+        self.session.lock().note(id, &numbers);
         Ok(numbers)
     }
 

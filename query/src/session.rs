@@ -14,14 +14,14 @@ use crate::copy_progress::CopyProgress;
 use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
-use crate::execution::AbortOnDrop;
+use crate::execution::{AbortOnDrop, ready};
 use crate::functions::RandomNumbers;
 use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
-use crate::row_inserts::{self, WaitingRows};
+use crate::row_inserts::{self, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::{Often, Settings};
 use crate::statement::{Statement, StatementKind, TransactionModes};
@@ -58,6 +58,8 @@ pub struct Session {
     pub(crate) cursors: BTreeMap<String, Cursor>,
     pub(crate) prepared: BTreeMap<String, SqlPrepared>,
     pub(crate) planned: Option<Planned>,
+    /// What the last INSERT of plain rows had in common with the next one like it.
+    pub(crate) row_shape: Option<Arc<Shape>>,
     pub(crate) numbers: Arc<Mutex<SessionNumbers>>,
     pub(crate) random: Arc<RandomNumbers>,
     pub(crate) token: StatementToken,
@@ -103,6 +105,7 @@ impl Session {
             cursors: BTreeMap::new(),
             prepared: BTreeMap::new(),
             planned: None,
+            row_shape: None,
             numbers: Arc::default(),
             random: Arc::default(),
             token: cancel.next_statement(),
@@ -195,8 +198,14 @@ impl Session {
     ) -> Result<Response, QueryError> {
         let statement = &prepared.statement;
         let types = &prepared.parameters;
-        if let Some(rows) = row_inserts::add(self, &prepared.row_insert, statement, types, parameters).await? {
-            return Ok(Response::Command(CommandTag::Rows("INSERT", rows)));
+        self.numbers.lock().forget_retry();
+        if let Some(added) = row_inserts::add(self, &prepared.row_insert, statement, types, parameters).await? {
+            let Some((columns, batch)) = added.returned else {
+                return Ok(Response::Command(CommandTag::Rows("INSERT", added.rows)));
+            };
+            let response = Response::Rows { columns, stream: ready(vec![batch]), verb: "INSERT", counted: true };
+            prepared.check_columns(&response)?;
+            return Ok(response);
         }
         row_inserts::settle(self).await?;
         match &statement.kind {
@@ -361,15 +370,7 @@ impl Session {
         let time_zone = self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into());
         let state = PlanningState::new(&self.engine, time_zone);
         let transaction = self.transaction.as_ref();
-        let sequences = Arc::new(StatementSequences {
-            engine: Arc::clone(&self.engine),
-            base: transaction.and_then(Transaction::base).unwrap_or_else(|| Arc::clone(&snapshot)),
-            snapshot: Arc::clone(&snapshot),
-            own: transaction.map(Transaction::numbers).unwrap_or_default(),
-            temporary: self.temporary.as_ref().map(|space| Arc::clone(&space.numbers)).unwrap_or_default(),
-            session: Arc::clone(&self.numbers),
-            read_only: transaction.is_some_and(|transaction| transaction.read_only),
-        });
+        let sequences = Arc::new(self.sequences(&snapshot));
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
         let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));
         let committed = match transaction {
@@ -380,6 +381,20 @@ impl Session {
         let planning = Planning::new(Arc::clone(&self.engine), state, snapshot, facts, system);
         let planning = planning.noting_reads(reads).of_statement(self.token.clone());
         if committed { planning.over_committed() } else { planning }
+    }
+
+    /// The sequences as a statement over the snapshot may use them.
+    pub(crate) fn sequences(&self, snapshot: &Arc<Snapshot>) -> StatementSequences {
+        let transaction = self.transaction.as_ref();
+        StatementSequences {
+            engine: Arc::clone(&self.engine),
+            base: transaction.and_then(Transaction::base).unwrap_or_else(|| Arc::clone(snapshot)),
+            snapshot: Arc::clone(snapshot),
+            own: transaction.map(Transaction::numbers).unwrap_or_default(),
+            temporary: self.temporary.as_ref().map(|space| Arc::clone(&space.numbers)).unwrap_or_default(),
+            session: Arc::clone(&self.numbers),
+            read_only: transaction.is_some_and(|transaction| transaction.read_only),
+        }
     }
 
     /// The committed state that the statement reads, without what its own transaction did.

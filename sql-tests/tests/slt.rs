@@ -83,6 +83,7 @@ files! {
     unlogged_tables_are_logged: "unlogged.slt",
     writers_do_what_postgres_does: "writers.slt",
     rows_that_wait_are_seen_by_whoever_looks: "row_inserts.slt",
+    rows_are_numbered_and_returned: "row_numbers.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",
     what_with_names_is_computed_once: "shared_queries.slt",
     sequences_give_what_postgres_gives: "sequences.slt",
