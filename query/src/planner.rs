@@ -204,6 +204,22 @@ impl Planning {
         self.dependencies.lock().add_others();
     }
 
+    /// Notes that the plan holds a constant that depends on when it is planned.
+    pub(crate) fn depend_on_now(&self) {
+        self.dependencies.lock().add_now();
+    }
+
+    /// Notes what a plan depends on that another planning made.
+    pub(crate) fn depend_as(&self, part: &Self) {
+        let part = part.dependencies();
+        self.dependencies.lock().extend(&part);
+    }
+
+    /// The same, which notes for itself what its plan is made from.
+    pub(crate) fn noting_dependencies_apart(self) -> Self {
+        Self { dependencies: Arc::default(), ..self }
+    }
+
     /// What plans were made from so far.
     pub(crate) fn dependencies(&self) -> Dependencies {
         self.dependencies.lock().clone()

@@ -89,6 +89,8 @@ pub(crate) struct Dependencies {
     views: BTreeMap<ObjectId, Weak<ViewDefinition>>,
     /// There is more that the answer depends on.
     others: bool,
+    /// A constant of the plan was computed from the clock or the session.
+    now: bool,
 }
 
 impl Dependencies {
@@ -110,6 +112,24 @@ impl Dependencies {
     /// Notes that something else is read.
     pub(crate) fn add_others(&mut self) {
         self.others = true;
+    }
+
+    /// Notes that a constant of the plan was computed from what depends on when it is planned.
+    pub(crate) fn add_now(&mut self) {
+        self.others = true;
+        self.now = true;
+    }
+
+    /// Adds what a part of the plan depends on.
+    pub(crate) fn extend(&mut self, part: &Self) {
+        self.tables.extend(part.tables.iter().map(|(id, known)| (*id, known.clone())));
+        self.views.extend(part.views.iter().map(|(id, known)| (*id, known.clone())));
+        self.others |= part.others;
+        self.now |= part.now;
+    }
+
+    pub(crate) fn has_now(&self) -> bool {
+        self.now
     }
 }
 

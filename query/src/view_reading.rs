@@ -113,11 +113,13 @@ pub(crate) fn compile_query(
     query: &ast::Query,
     time_zone: &str,
 ) -> std::result::Result<ViewProgram, QueryError> {
-    let schemas = planning.with_sources(Sources::Schemas);
+    let schemas = planning.with_sources(Sources::Schemas).noting_dependencies_apart();
     let schemas = if time_zone.is_empty() { schemas } else { schemas.in_time_zone(time_zone) };
     let plan = schemas.analyzed(schemas.query_plan(query, &[], None)?, None)?;
+    planning.depend_as(&schemas);
     let maintainable = |table: &TableReference| matches!(relation_of(planning, table), Some(Relation::Table(_)));
-    ViewProgram::compile(plan, maintainable).map_err(|error| translate(error, None))
+    let is_of_now = schemas.dependencies().has_now();
+    ViewProgram::compile(plan, is_of_now, maintainable).map_err(|error| translate(error, None))
 }
 
 fn relation_of<'a>(planning: &'a Planning, table: &TableReference) -> Option<Relation<'a>> {

@@ -21,4 +21,5 @@ mod temporary;
 mod tidy;
 mod time_travel;
 mod tpch;
+mod view_clock;
 mod wire;

@@ -162,7 +162,7 @@ impl Planning {
         let values = expressions.into_iter().map(|expression| {
             let lowered = lower_expression(expression, self.procedures(), &context)?;
             if volatility(&lowered) != Volatility::Immutable {
-                self.depend_on_others();
+                self.depend_on_now();
             }
             let known = types_of(std::slice::from_ref(&lowered))?.remove(0);
             let value = self.state.create_physical_expr(lowered, &schema)?.evaluate(&no_columns)?;

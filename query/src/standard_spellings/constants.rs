@@ -21,7 +21,7 @@ pub(super) fn constant(expression: &Expr, clause: &str, context: Context<'_>) ->
         plan => plan?,
     };
     if !is_repeatable(&plan).map_err(|error| translate(error, context.statement))? {
-        context.planning.depend_on_others();
+        context.planning.depend_on_now();
     }
     let optimized = planning.state.optimize(&plan).map_err(|error| translate(error, context.statement))?;
     let value = match optimized {

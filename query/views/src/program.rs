@@ -6,6 +6,7 @@
 use crate::core::{Advance, Core, Fold, StateColumn};
 use crate::deltas::{Inputs, check_tree, is_empty_with, scanned_tables};
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
+use catalog::zoned_time::is_zoned_time;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, TableReference};
@@ -56,13 +57,18 @@ pub struct ViewProgram {
     plan: LogicalPlan,
     core: Option<Core>,
     class: Class,
+    is_of_now: bool,
 }
 
 impl ViewProgram {
     /// Compiles an analysed (type-coerced), not optimised plan of the definition. `maintainable` says whether a table's
-    /// changes can be had (tables yes, views and system relations no).
-    pub fn compile(plan: LogicalPlan, maintainable: impl Fn(&TableReference) -> bool) -> Result<Self> {
+    /// changes can be had (tables yes, views and system relations no); `is_of_now` that a constant of the plan, such as the offset of a
+    /// window frame, was computed from what depends on when it is planned.
+    pub fn compile(plan: LogicalPlan, is_of_now: bool, maintainable: impl Fn(&TableReference) -> bool) -> Result<Self> {
         let plan = distinct_to_aggregate(plan)?;
+        if let Some(reason) = of_now(&plan, is_of_now) {
+            return Ok(Self { plan, core: None, class: Class::Recompute { reason }, is_of_now: true });
+        }
         let joined = decorrelated(&plan).and_then(|joined| Some((split(&joined, &maintainable).ok()?, joined)));
         let found = match joined {
             Some((core, joined)) => Ok((core, joined)),
@@ -71,9 +77,9 @@ impl ViewProgram {
         match found {
             Ok((core, plan)) => {
                 let class = Class::Delta { keys: core.key_reasons(), reads: read_beside(&plan, &core) };
-                Ok(Self { plan, core: Some(core), class })
+                Ok(Self { plan, core: Some(core), class, is_of_now: false })
             }
-            Err(reason) => Ok(Self { plan, core: None, class: Class::Recompute { reason } }),
+            Err(reason) => Ok(Self { plan, core: None, class: Class::Recompute { reason }, is_of_now: false }),
         }
     }
 
@@ -185,9 +191,10 @@ impl ViewProgram {
         is_empty_with(self.core().tree(), &is_empty)
     }
 
-    /// Whether an answer depends on who asks and when: functions of the session, the clock, the catalog.
+    /// Whether an answer depends on who asks and when: functions of the session, the clock, the catalog. Then the program is for one
+    /// reader.
     pub fn reads_session(&self) -> bool {
-        unstable_function(&self.plan).is_some()
+        self.is_of_now
     }
 
     /// Whether bringing the state up to date can fail only where the query does: expressions see rows that it does not see, or cannot
@@ -259,9 +266,6 @@ fn split(plan: &LogicalPlan, maintainable: &impl Fn(&TableReference) -> bool) ->
     if scanned_tables(plan).is_empty() {
         return Err("it reads no table".into());
     }
-    if let Some(function) = unstable_function(plan) {
-        return Err(format!("function {function}() depends on when it is called"));
-    }
     let mut best: Option<(usize, Core)> = None;
     let mut reason = None;
     for aggregate in aggregates(plan) {
@@ -297,24 +301,29 @@ fn read_beside(plan: &LogicalPlan, core: &Core) -> Vec<String> {
     beside
 }
 
-/// The first function in the plan whose value changes between calls with the same arguments.
-pub(crate) fn unstable_function(plan: &LogicalPlan) -> Option<String> {
+/// Why a plan is not the same whoever reads it and when.
+fn of_now(plan: &LogicalPlan, has_constants_of_now: bool) -> Option<String> {
     let mut found = None;
     let walked = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expression| {
             expression.apply(|part| {
-                if let Expr::ScalarFunction(call) = part
-                    && call.func.signature().volatility != Volatility::Immutable
-                {
-                    found = Some(call.func.name().to_string());
-                    return Ok(TreeNodeRecursion::Stop);
-                }
-                Ok(TreeNodeRecursion::Continue)
+                found = match part {
+                    Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+                        Some(format!("function {}() depends on when it is called", call.func.name()))
+                    }
+                    // What is written without a zone has the displacement of the day.
+                    Expr::Literal(value, _) if is_zoned_time(&value.data_type()) => {
+                        Some("a time with time zone may have the displacement of the day".into())
+                    }
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                Ok(TreeNodeRecursion::Stop)
             })
         })
     });
     walked.expect("the walk itself does not fail");
-    found
+    let of_constants = || "an offset or argument that is computed when it is planned depends on when that is";
+    found.or_else(|| has_constants_of_now.then(|| of_constants().into()))
 }
 
 /// The aggregates of a plan, outer ones first, those of subqueries last.
