@@ -47,6 +47,7 @@ pub(crate) mod open_call;
 mod ordinals;
 mod places;
 mod prefixes;
+pub(crate) mod repeated_keys;
 pub(crate) mod resolution;
 mod set_arguments;
 pub(crate) mod sites;
