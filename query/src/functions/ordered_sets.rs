@@ -179,11 +179,13 @@ pub(super) struct Values {
     descending: bool,
     data_type: DataType,
     kept: Vec<ArrayRef>,
+    /// The memory of their values. What groups keep of one batch shares its buffers, of which each counts its own part.
+    bytes: usize,
 }
 
 impl Values {
     pub(super) fn new(answer: Answer, descending: bool, data_type: DataType) -> Self {
-        Self { answer, descending, data_type, kept: Vec::new() }
+        Self { answer, descending, data_type, kept: Vec::new(), bytes: 0 }
     }
 
     /// One of the sorted values.
@@ -234,6 +236,7 @@ impl Values {
         let present =
             if values.null_count() == 0 { Arc::clone(values) } else { filter(values, &is_not_null(values)?)? };
         if !present.is_empty() {
+            self.bytes += bytes_of(&present)?;
             self.kept.push(present);
         }
         Ok(())
@@ -283,8 +286,14 @@ impl Accumulator for Values {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.kept.iter().map(|values| values.get_array_memory_size()).sum::<usize>()
+        size_of_val(self) + self.kept.capacity() * size_of::<ArrayRef>() + self.bytes
     }
+}
+
+/// The memory of values, as far as it is theirs alone; of texts the part that lies outside of their views too.
+fn bytes_of(values: &ArrayRef) -> Result<usize> {
+    let texts = values.as_string_view_opt().map(|texts| texts.total_buffer_bytes_used());
+    Ok(values.to_data().get_slice_memory_size()? + texts.unwrap_or_default())
 }
 
 /// The values of a group in their order, beside what is the same where they are equal.
