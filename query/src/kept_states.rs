@@ -6,6 +6,9 @@
 //!     runs ─merge─▶ kept(at S₀) ──┬─ rows of changed groups, added ──▶ which groups lost a bound? ──┐
 //!                                 └─ or: which groups are touched? ─────────────────────────────────┴▶ those anew ─▶ kept(at S₁)
 //!
+//! Who reads few groups, by a condition on their keys, has these alone advanced: the same steps over rows that meet the condition. What
+//! comes of it is not kept.
+//!
 //! What a kept state says depends on its view's definition, its commit and nothing else, and the tables' changes say whether it
 //! is still so: a state whose inputs' changes do not reach back to its commit is not used. States that contain what an open
 //! transaction did are not kept. Least used ones go when there are too many; a state too large for memory is read from its runs.
@@ -13,22 +16,24 @@
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::QueryError;
-use crate::key_hashes::{KeyHashes, Split};
+use crate::key_sets::{KeySet, Split, one_a_group};
 use crate::planner::Planning;
 use crate::scan::external;
 use crate::view_folding::computed;
 use crate::view_reading::{Pending, whole_inputs};
 use arrow::array::{Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::definition::TableDefinition;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{TableVersion, ViewVersion};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource, TableType};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use moka::sync::Cache;
@@ -43,6 +48,8 @@ const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Batches that a state may have beyond those that its rows fill.
 const SPARE_BATCHES_MAX: usize = 32;
 const BATCH_ROWS: usize = 8192;
+/// Groups that are advanced without the others.
+const FEW_GROUPS_MAX: usize = 4096;
 /// Values of a state that is kept, keys and partial aggregates together.
 const KEPT_VALUES_MAX: u64 = 8 * 1024 * 1024;
 
@@ -145,6 +152,32 @@ impl KeptStates {
             }
         };
         self.keep(planning, view, rows)
+    }
+
+    /// The rows of the groups that meet `conditions` over their keys, at the planning's snapshot. `None` where these groups alone cannot
+    /// be told, or all of them may as well.
+    pub(crate) async fn few(
+        &self,
+        planning: &Planning,
+        view: &ViewVersion,
+        program: &ViewProgram,
+        start: Option<Arc<KeptState>>,
+        conditions: &[Expr],
+    ) -> std::result::Result<Option<Vec<RecordBatch>>, QueryError> {
+        let plan_error = |error| translate(error, None);
+        let Some(few) = program.of_groups(conditions).map_err(plan_error)? else { return Ok(None) };
+        if let Some(kept) = self.current(planning, view, program) {
+            return meeting(planning, conditions, &kept).map(Some);
+        }
+        let Some(kept) = self.start(planning, view).or(start) else { return Ok(None) };
+        let Some(pending) = Pending::since(planning, program, kept.at).filter(|pending| !pending.emptied) else {
+            return Ok(None);
+        };
+        let known = meeting(planning, conditions, &kept)?;
+        if known.iter().map(RecordBatch::num_rows).sum::<usize>() > FEW_GROUPS_MAX {
+            return Ok(None);
+        }
+        few_advanced(planning, &few, &kept.of, known, &pending.inputs(planning)).await.map(Some)
     }
 
     /// A kept state since which nothing changed.
@@ -299,21 +332,60 @@ async fn advanced(
         }
         Advance::Touched(rows) => (Vec::new(), known, program.touched_groups_plan(rows)),
     };
-    let (touched_schema, groups) = collected(planning, &touched.map_err(plan_error)?).await?;
-    if groups.is_empty() {
+    let (touched_schema, touched) = collected(planning, &touched.map_err(plan_error)?).await?;
+    if touched.is_empty() {
         others.extend(known);
         return Ok(others);
     }
-    let split = KeyHashes::of(&groups, &schema, program.state_keys()).and_then(|keys| keys.split(known));
-    let split = split.map_err(plan_error)?;
+    let keys = program.state_keys();
+    let groups = one_a_group(&touched, &schema, keys).map_err(plan_error)?;
+    let split = KeySet::of(&groups, &schema, keys).and_then(|keys| keys.split(known)).map_err(plan_error)?;
     let touched = in_memory(&touched_schema, groups.clone()).map_err(plan_error)?;
-    let fresh = program.recomputed_plan(Arc::clone(&touched), &groups, inputs).map_err(plan_error)?;
-    let fresh = in_memory(&schema, computed(planning, &fresh, definition).await?).map_err(plan_error)?;
-    let candidates = in_memory(&schema, split.candidates).map_err(plan_error)?;
-    let replaced = program.replaced_plan(candidates, touched, fresh).map_err(plan_error)?;
+    let fresh = program.recomputed_plan(touched, &groups, inputs).map_err(plan_error)?;
     others.extend(split.others);
-    others.extend(computed(planning, &replaced, definition).await?);
+    others.extend(computed(planning, &fresh, definition).await?);
     Ok(others)
+}
+
+/// Few groups of a state after what changed in the inputs: in one step where that is a matter of adding.
+async fn few_advanced(
+    planning: &Planning,
+    program: &ViewProgram,
+    definition: &Arc<TableDefinition>,
+    known: Vec<RecordBatch>,
+    inputs: &Inputs,
+) -> std::result::Result<Vec<RecordBatch>, QueryError> {
+    match program.advance(inputs).map_err(|error| translate(error, None))? {
+        Advance::Added { lost, .. } if lost.is_empty() => {
+            let known = in_memory(&definition.schema(), known);
+            let plan = known.and_then(|known| program.state_plan(Some(known), inputs));
+            computed(planning, &plan.map_err(|error| translate(error, None))?, definition).await
+        }
+        _ => advanced(planning, program, definition, known, inputs).await,
+    }
+}
+
+/// The rows of a kept state that meet conditions over its columns.
+fn meeting(
+    planning: &Planning,
+    conditions: &[Expr],
+    kept: &KeptState,
+) -> std::result::Result<Vec<RecordBatch>, QueryError> {
+    let met = || -> Result<Vec<RecordBatch>> {
+        let Some(condition) = conjunction(conditions.to_vec()) else { return Ok(kept.rows.to_vec()) };
+        let schema = DFSchema::try_from(kept.of.schema().as_ref().clone())?;
+        let condition = planning.state.create_physical_expr(condition, &schema)?;
+        let mut met = Vec::new();
+        for batch in kept.rows.iter() {
+            let among = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+            let few = filter_record_batch(batch, as_boolean_array(&among)?)?;
+            if few.num_rows() > 0 {
+                met.push(few);
+            }
+        }
+        Ok(met)
+    };
+    met().map_err(|error| translate(error, None))
 }
 
 /// The rows of `known` in whose groups nothing changed, and the others with `rows` added.
@@ -328,9 +400,9 @@ async fn added(
     if rows.is_empty() {
         return Ok((known, Vec::new()));
     }
-    let split = KeyHashes::of(rows, &schema, program.state_keys()).and_then(|keys| keys.split(known));
-    let Split { others, candidates } = split.map_err(|error| translate(error, None))?;
-    let runs = [candidates, rows.to_vec()].map(|rows| in_memory(&schema, rows));
+    let split = KeySet::of(rows, &schema, program.state_keys()).and_then(|keys| keys.split(known));
+    let Split { others, among } = split.map_err(|error| translate(error, None))?;
+    let runs = [among, rows.to_vec()].map(|rows| in_memory(&schema, rows));
     let plan = runs.into_iter().collect::<Result<_>>().and_then(|runs| program.merged_plan(runs));
     let changed = computed(planning, &plan.map_err(|error| translate(error, None))?, definition).await?;
     Ok((others, changed))
@@ -377,6 +449,19 @@ impl KeptTable {
     fn engine(&self) -> &Engine {
         &self.planning.engine
     }
+
+    /// The rows of the groups that meet filters, if these alone can be told. What fails here may not when all groups are.
+    async fn few(&self, filters: &[Expr]) -> Option<Vec<RecordBatch>> {
+        if filters.is_empty() {
+            return None;
+        }
+        let states = &self.engine().kept_states;
+        let few = states.few(&self.planning, &self.view, &self.program, self.start.clone(), filters).await;
+        few.unwrap_or_else(|error| {
+            tracing::debug!(view = %self.view.definition.name, %error, "all groups of a view are brought up to date");
+            None
+        })
+    }
 }
 
 impl fmt::Debug for KeptTable {
@@ -396,20 +481,29 @@ impl TableProvider for KeptTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Unsupported; filters.len()])
+        let told = filters.iter().map(|filter| {
+            let of_keys = self.program.of_groups(&[Expr::clone(filter)])?;
+            Ok(of_keys.map_or(TableProviderFilterPushDown::Unsupported, |_| TableProviderFilterPushDown::Inexact))
+        });
+        told.collect()
     }
 
     async fn scan(
         &self,
         _state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let states = &self.engine().kept_states;
-        let kept = states.caught_up(&self.planning, &self.view, &self.program, self.start.clone()).await;
-        let kept = kept.map_err(external)?;
-        self.planning.log.note_kept(&self.view.definition.name.name, kept.rows.iter().map(RecordBatch::num_rows).sum());
-        Ok(MemorySourceConfig::try_new_exec(&[kept.rows.to_vec()], self.schema(), projection.cloned())?)
+        let rows = match self.few(filters).await {
+            Some(few) => few,
+            None => {
+                let states = &self.engine().kept_states;
+                let kept = states.caught_up(&self.planning, &self.view, &self.program, self.start.clone()).await;
+                kept.map_err(external)?.rows.to_vec()
+            }
+        };
+        self.planning.log.note_kept(&self.view.definition.name.name, rows.iter().map(RecordBatch::num_rows).sum());
+        Ok(MemorySourceConfig::try_new_exec(&[rows], self.schema(), projection.cloned())?)
     }
 }

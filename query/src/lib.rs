@@ -72,7 +72,7 @@ mod intake;
 mod join_keys;
 mod kept_order;
 mod kept_states;
-mod key_hashes;
+mod key_sets;
 mod keys;
 mod late_columns;
 mod long_chains;

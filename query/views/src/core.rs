@@ -18,7 +18,7 @@ use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_t
 use catalog::sql_type::SqlType;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, NullEquality, Result, ScalarValue, TableReference};
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{
@@ -52,6 +52,13 @@ pub struct Fold {
     pub plan: Option<LogicalPlan>,
     /// Whether they are the whole state, and replace what was there.
     pub replace: bool,
+}
+
+/// What rows of some groups have in common.
+pub(crate) struct Narrowed {
+    pub condition: Expr,
+    /// Whether rows of other groups do not meet it.
+    pub is_exact: bool,
 }
 
 /// How a state comes to follow what changed in its inputs.
@@ -107,6 +114,40 @@ impl Core {
         }
         columns.extend(arguments.columns()?);
         Ok(Self { aggregate: aggregate.clone(), keys, arguments, columns })
+    }
+
+    /// The core of the groups alone whose state rows meet conditions over their keys. `None` where a condition reads more than keys,
+    /// or might fail.
+    pub(crate) fn of_groups(&self, conditions: &[Expr]) -> Result<Option<Self>> {
+        let mut tree = LogicalPlanBuilder::from(LogicalPlan::clone(self.tree()));
+        for condition in conditions {
+            let Some(over_tree) = self.over_keys(condition)? else { return Ok(None) };
+            tree = tree.filter(over_tree)?;
+        }
+        let mut core = self.clone();
+        core.aggregate.input = Arc::new(tree.build()?);
+        Ok(Some(core))
+    }
+
+    /// A condition over the key columns of state rows as one over rows of the tree.
+    fn over_keys(&self, condition: &Expr) -> Result<Option<Expr>> {
+        let names_keys = condition.column_refs().iter().all(|column| self.key_named(&column.name).is_some());
+        if !names_keys || !cannot_fail(condition) {
+            return Ok(None);
+        }
+        let over_tree = condition.clone().transform(|part| {
+            let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
+            let key = self.key_named(&column.name).expect("all columns name keys");
+            // What stands for the column is computed from others of the tree, among which it is not looked for.
+            Ok(Transformed::new(key, true, TreeNodeRecursion::Jump))
+        })?;
+        Ok(Some(over_tree.data))
+    }
+
+    /// The key that a column of the state keeps, as it keeps it.
+    fn key_named(&self, name: &str) -> Option<Expr> {
+        let index = self.columns.iter().take(self.keys.len()).position(|column| column.name == name)?;
+        Some(cast(self.keys[index].clone(), self.columns[index].sql_type.data_type()))
     }
 
     pub(crate) fn aggregate(&self) -> &Aggregate {
@@ -214,8 +255,8 @@ impl Core {
         if touched.is_empty() {
             return Ok(known);
         }
-        let touched = self.touched_groups(touched)?;
-        let fresh = self.recomputed(touched.clone(), None, inputs)?;
+        let touched = LogicalPlanBuilder::from(self.touched_groups(touched)?).distinct()?.build()?;
+        let fresh = self.recomputed(Some(touched.clone()), None, inputs)?;
         self.replaced(known, touched, fresh)
     }
 
@@ -281,12 +322,12 @@ impl Core {
         self.in_state_types(merged)
     }
 
-    /// The keys of the groups that rows of the tree belong to.
+    /// The keys of the groups that rows of the tree belong to, once a row.
     pub(crate) fn touched_groups(&self, rows: Vec<LogicalPlan>) -> Result<LogicalPlan> {
         let keys = rows.into_iter().map(|rows| {
             LogicalPlanBuilder::from(rows).project(self.named_keys(TOUCHED_KEY).collect::<Vec<_>>())?.build()
         });
-        united(keys.collect::<Result<_>>()?)?.distinct()?.alias(TOUCHED)?.build()
+        united(keys.collect::<Result<_>>()?)?.alias(TOUCHED)?.build()
     }
 
     /// The keys of those groups among `known`, to which the changes were added, that may have lost a least or greatest value with the
@@ -315,18 +356,21 @@ impl Core {
     }
 
     /// A condition for rows of the tree that all rows of these groups meet, by which scans can prune; `None` where they are many.
-    pub(crate) fn narrowed(&self, touched: &[RecordBatch]) -> Result<Option<Expr>> {
-        if touched.iter().map(RecordBatch::num_rows).sum::<usize>() > LISTED_GROUPS_MAX {
+    pub(crate) fn narrowed(&self, groups: &[RecordBatch]) -> Result<Option<Narrowed>> {
+        let count = groups.iter().map(RecordBatch::num_rows).sum::<usize>();
+        if count > LISTED_GROUPS_MAX {
             return Ok(None);
         }
         let mut condition: Option<Expr> = None;
+        let mut combinations: usize = 1;
         for (index, key) in self.keys.iter().enumerate() {
             let mut values: HashSet<ScalarValue> = HashSet::new();
-            for batch in touched {
+            for batch in groups {
                 for row in 0..batch.num_rows() {
                     values.insert(ScalarValue::try_from_array(batch.column(index), row)?);
                 }
             }
+            combinations = combinations.saturating_mul(values.len());
             let (null, listed): (Vec<_>, Vec<_>) = values.into_iter().partition(ScalarValue::is_null);
             let mut among = key.clone().in_list(listed.into_iter().map(lit).collect(), false);
             if !null.is_empty() {
@@ -337,13 +381,14 @@ impl Core {
                 None => among,
             });
         }
-        Ok(condition)
+        Ok(condition.map(|condition| Narrowed { condition, is_exact: combinations == count }))
     }
 
-    /// The state rows of `touched` groups, computed from the tree's rows that meet `condition`.
+    /// The state rows of `touched` groups, computed from the tree's rows that meet `condition`; of all groups of these rows where no
+    /// groups are named.
     pub(crate) fn recomputed(
         &self,
-        touched: LogicalPlan,
+        touched: Option<LogicalPlan>,
         condition: Option<Expr>,
         inputs: &Inputs,
     ) -> Result<LogicalPlan> {
@@ -351,6 +396,7 @@ impl Core {
         if let Some(condition) = condition {
             now = LogicalPlanBuilder::from(now).filter(condition)?.build()?;
         }
+        let Some(touched) = touched else { return self.grouped(vec![Signed { plan: now, weight: None }]) };
         let mut shown: Vec<Expr> = now.schema().columns().into_iter().map(Expr::Column).collect();
         shown.extend(self.named_keys("__k"));
         let plan = LogicalPlanBuilder::from(now)

@@ -3,7 +3,7 @@
 //! The classes are those of the maintenance cost. *Delta*: the plan has a core whose groups are kept as signed partial aggregates, and
 //! folding costs what changed. *Recompute*: the plan is run at read; the reason says which part of it made it so.
 
-use crate::core::{Advance, Core, Fold, StateColumn};
+use crate::core::{Advance, Core, Fold, Narrowed, StateColumn};
 use crate::deltas::{Inputs, check_tree, is_empty_with, scanned_tables};
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
 use catalog::zoned_time::is_zoned_time;
@@ -102,6 +102,13 @@ impl ViewProgram {
         bind(self.plan.clone(), &sources)
     }
 
+    /// The program of the groups alone whose state rows meet conditions over their keys, `g0…`: its state is those rows, and follows what
+    /// changed in those groups. `None` where a condition reads more than keys, or might fail. Must not be called for a recomputed view.
+    pub fn of_groups(&self, conditions: &[Expr]) -> Result<Option<Self>> {
+        let core = self.core().of_groups(conditions)?;
+        Ok(core.map(|core| Self { core: Some(core), ..self.clone() }))
+    }
+
     /// The tables whose changes the state follows.
     pub fn inputs(&self) -> Vec<TableReference> {
         self.core.as_ref().map(|core| scanned_tables(core.tree())).unwrap_or_default()
@@ -136,8 +143,8 @@ impl ViewProgram {
     }
 
     /// How the state comes to follow what changed, step by step. `merged_plan` gives the state to which rows were added;
-    /// `undone_groups_plan` which of its groups lost a bound, or `touched_groups_plan` which groups are computed anew;
-    /// `recomputed_plan` their rows; and `replaced_plan` the state with those rows.
+    /// `undone_groups_plan` which of its groups lost a bound, or `touched_groups_plan` which groups are computed anew; and
+    /// `recomputed_plan` their rows, which stand for all that the state had of these groups.
     pub fn advance(&self, inputs: &Inputs) -> Result<Advance> {
         self.core().advance(inputs)
     }
@@ -159,7 +166,7 @@ impl ViewProgram {
         self.core().touched_groups(rows)
     }
 
-    /// See [`Self::advance`]. `groups` are the rows of `touched`.
+    /// See [`Self::advance`]. `groups` are the rows of `touched`, each of which names another group.
     pub fn recomputed_plan(
         &self,
         touched: Arc<dyn TableSource>,
@@ -167,18 +174,13 @@ impl ViewProgram {
         inputs: &Inputs,
     ) -> Result<LogicalPlan> {
         let core = self.core();
-        core.recomputed(core.touched_rows(touched)?, core.narrowed(groups)?, inputs)
-    }
-
-    /// See [`Self::advance`].
-    pub fn replaced_plan(
-        &self,
-        state: Arc<dyn TableSource>,
-        touched: Arc<dyn TableSource>,
-        fresh: Arc<dyn TableSource>,
-    ) -> Result<LogicalPlan> {
-        let core = self.core();
-        core.replaced(core.state_rows(state)?, core.touched_rows(touched)?, core.state_rows(fresh)?)
+        match core.narrowed(groups)? {
+            Some(Narrowed { condition, is_exact: true }) => core.recomputed(None, Some(condition), inputs),
+            narrowed => {
+                let condition = narrowed.map(|narrowed| narrowed.condition);
+                core.recomputed(Some(core.touched_rows(touched)?), condition, inputs)
+            }
+        }
     }
 
     /// What a fold adds to the state for what changed; the whole state where `merge` or what changed ask for it.
