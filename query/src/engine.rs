@@ -14,6 +14,7 @@ use crate::join_keys::{self, JoinKeys};
 use crate::kept_order::KeptOrder;
 use crate::kept_states::KeptStates;
 use crate::keys::index::KeyIndexes;
+use crate::leading_rows::LeadingRowsOfWindows;
 use crate::notifications::{Channels, watch_views};
 use crate::null_calls::NullCalls;
 use crate::operators::call::Procedures;
@@ -359,6 +360,7 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_physical_optimizer_rule(Arc::new(ShownPlans));
     // The first that takes an expression plans it, and DataFusion's takes every subscript for that of an array.
     state.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::json::JsonbSubscripts));
+        .with_physical_optimizer_rule(Arc::new(LeadingRowsOfWindows))
     Ok(with_own_functions(state.build()))
 }
 

@@ -75,6 +75,7 @@ mod kept_states;
 mod key_sets;
 mod keys;
 mod late_columns;
+mod leading_rows;
 mod long_chains;
 mod merge;
 mod merged_joins;

@@ -52,6 +52,7 @@ files! {
     paths_into_json_find_what_postgres_finds: "json_paths.slt",
     subqueries_answer_as_postgres_does: "subqueries.slt",
     the_optimiser_keeps_answers: "optimizer.slt",
+    the_first_rows_of_partitions_are_those_of_all_rows: "leading_rows.slt",
     plain_views_are_their_queries: "plain_views.slt",
     values_have_the_types_that_postgres_gives_them: "values.slt",
     what_the_differential_tester_found_stays_mended: "answers.slt",

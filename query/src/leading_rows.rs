@@ -1,0 +1,286 @@
+//! Leading rows: a query for the first rows of each partition sorts few more than these.
+//!
+//! `… row_number() OVER (PARTITION BY k ORDER BY x) AS place … WHERE place <= 10` sorts all rows to number them, and then shows ten of
+//! each `k`. Before the sort, a row can be left out behind which ten others of its partition have already been seen:
+//!
+//!     Filter(place <= 10)                             Filter(place <= 10)
+//!       Window(row_number)                              Window(row_number)
+//!         Sort(k, x)                       ▶              Sort(k, x)
+//!           Repartition(k)                                  Repartition(k)
+//!             …                                               LeadingRows(10 of k by x)
+//!                                                               …
+//!
+//! What is left out would have had a higher number or rank than the filter lets through, and so would not have changed that of any
+//! other row. Rows whose key is the last of the leading ones stay. Only keys are remembered, so many of them; partitions beyond that
+//! pass whole.
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::window::StandardWindowExpr;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, split_conjunction};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowUDFExpr};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+use std::collections::{BinaryHeap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+/// Places up to which a filter is worth it.
+const PLACES_MAX: usize = 1_000;
+/// Keys that a scan remembers, of all partitions together.
+const KEYS_MAX: usize = 65_536;
+
+/// Puts a [`LeadingRows`] under the sort of each window of numbers or ranks that a filter limits.
+#[derive(Debug)]
+pub(crate) struct LeadingRowsOfWindows;
+
+impl PhysicalOptimizerRule for LeadingRowsOfWindows {
+    fn name(&self) -> &str {
+        "leading_rows_of_windows"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        let limited = plan.transform_up(|node| {
+            let Some((window, limit)) = limit_of(&node) else { return Ok(Transformed::no(node)) };
+            let [sorted] = window.children()[..] else { return Ok(Transformed::no(node)) };
+            match with_limit(sorted, false, &limit)? {
+                Some(sorted) => Ok(Transformed::yes(over(&node, vec![over(window, vec![sorted])?])?)),
+                None => Ok(Transformed::no(node)),
+            }
+        })?;
+        Ok(limited.data)
+    }
+}
+
+/// So many rows of each partition in an order.
+#[derive(Clone, Debug)]
+struct Limit {
+    partition: Vec<Arc<dyn PhysicalExpr>>,
+    order: Vec<PhysicalSortExpr>,
+    places: usize,
+}
+
+/// The window right below a filter, and the limit that the filter sets to it.
+fn limit_of(node: &Arc<dyn ExecutionPlan>) -> Option<(&Arc<dyn ExecutionPlan>, Limit)> {
+    let filter = node.downcast_ref::<FilterExec>()?;
+    let window = filter.input().downcast_ref::<BoundedWindowAggExec>()?;
+    // Another window over the same rows may need them all.
+    let [function] = window.window_expr() else { return None };
+    let standard = function.as_any().downcast_ref::<StandardWindowExpr>()?;
+    let name = standard.get_standard_func_expr().as_any().downcast_ref::<WindowUDFExpr>()?.fun().name();
+    if !matches!(name, "row_number" | "rank") || function.order_by().is_empty() {
+        return None;
+    }
+    let place = window.input().schema().fields().len();
+    let limits = split_conjunction(filter.predicate()).into_iter().filter_map(|part| places_in(part, place));
+    let places = limits.min().filter(|places| (1..=PLACES_MAX).contains(places))?;
+    let limit = Limit { partition: function.partition_by().to_vec(), order: function.order_by().to_vec(), places };
+    let schema = window.input().schema();
+    let fields = [limit.partition_fields(&schema).ok()?, limit.order_fields(&schema).ok()?];
+    let is_comparable = fields.iter().all(|fields| RowConverter::supports_fields(fields));
+    is_comparable.then_some((filter.input(), limit))
+}
+
+/// The highest place that a condition on the column lets through.
+fn places_in(condition: &Arc<dyn PhysicalExpr>, place: usize) -> Option<usize> {
+    let binary = condition.downcast_ref::<BinaryExpr>()?;
+    let (column, literal, op) = match (binary.left().downcast_ref::<Column>(), binary.right().downcast_ref::<Column>())
+    {
+        (Some(column), None) => (column, binary.right(), *binary.op()),
+        (None, Some(column)) => (column, binary.left(), binary.op().swap()?),
+        _ => return None,
+    };
+    let number = match literal.downcast_ref::<Literal>()?.value() {
+        ScalarValue::UInt64(number) => usize::try_from((*number)?).ok()?,
+        ScalarValue::Int64(number) => usize::try_from((*number)?).ok()?,
+        _ => return None,
+    };
+    match op {
+        _ if column.index() != place => None,
+        Operator::LtEq | Operator::Eq => Some(number),
+        Operator::Lt => number.checked_sub(1),
+        _ => None,
+    }
+}
+
+/// What a filter's window reads, down to below its sort, with a [`LeadingRows`] there; `None` where it is not sorted for it.
+fn with_limit(node: &Arc<dyn ExecutionPlan>, is_sorted: bool, limit: &Limit) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let goes_on = match is_sorted {
+        false => node.is::<SortPreservingMergeExec>() || is_whole_sort(node),
+        true => node.is::<RepartitionExec>(),
+    };
+    if !goes_on {
+        return Ok(is_sorted.then(|| Arc::new(LeadingRows::new(Arc::clone(node), limit.clone())) as Arc<_>));
+    }
+    let is_sorted = is_sorted || is_whole_sort(node);
+    let limited = node.children().into_iter().map(|input| with_limit(input, is_sorted, limit));
+    let limited: Option<Vec<_>> = limited.collect::<Result<Vec<_>>>()?.into_iter().collect();
+    limited.map(|inputs| over(node, inputs)).transpose()
+}
+
+fn is_whole_sort(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.downcast_ref::<SortExec>().is_some_and(|sort| sort.fetch().is_none())
+}
+
+fn over(node: &Arc<dyn ExecutionPlan>, inputs: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    Arc::clone(node).replace_children(inputs, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+impl Limit {
+    fn partition_fields(&self, schema: &Schema) -> Result<Vec<SortField>> {
+        self.partition.iter().map(|key| Ok(SortField::new(key.data_type(schema)?))).collect()
+    }
+
+    fn order_fields(&self, schema: &Schema) -> Result<Vec<SortField>> {
+        let fields = self.order.iter();
+        fields.map(|key| Ok(SortField::new_with_options(key.expr.data_type(schema)?, key.options))).collect()
+    }
+}
+
+/// Leaves out rows behind which enough others of their partition were seen.
+#[derive(Debug)]
+struct LeadingRows {
+    input: Arc<dyn ExecutionPlan>,
+    limit: Limit,
+    properties: Arc<PlanProperties>,
+}
+
+impl LeadingRows {
+    fn new(input: Arc<dyn ExecutionPlan>, limit: Limit) -> Self {
+        let properties = Arc::clone(input.properties());
+        Self { input, limit, properties }
+    }
+}
+
+impl DisplayAs for LeadingRows {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |keys: Vec<String>| keys.join(", ");
+        let partition = shown(self.limit.partition.iter().map(ToString::to_string).collect());
+        let order = shown(self.limit.order.iter().map(ToString::to_string).collect());
+        write!(f, "LeadingRowsExec: {} of each [{partition}] by [{order}]", self.limit.places)
+    }
+}
+
+impl ExecutionPlan for LeadingRows {
+    fn name(&self) -> &str {
+        "LeadingRowsExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        let orders = self.limit.order.iter().map(|key| &key.expr);
+        for key in self.limit.partition.iter().chain(orders) {
+            if f(key)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.limit.clone())))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        let schema = input.schema();
+        let mut heads = Heads::new(self.limit.clone(), &schema)?;
+        let leading = input.map(move |batch| heads.leading(&batch?));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, leading)))
+    }
+}
+
+/// The leading keys of each partition that was seen so far.
+struct Heads {
+    limit: Limit,
+    partitions: RowConverter,
+    orders: RowConverter,
+    /// The greatest key on top.
+    heads: HashMap<Box<[u8]>, BinaryHeap<Box<[u8]>>>,
+}
+
+impl Heads {
+    fn new(limit: Limit, schema: &SchemaRef) -> Result<Self> {
+        let partitions = RowConverter::new(limit.partition_fields(schema)?)?;
+        let orders = RowConverter::new(limit.order_fields(schema)?)?;
+        Ok(Self { limit, partitions, orders, heads: HashMap::new() })
+    }
+
+    /// The rows of a batch that may be among the leading ones.
+    fn leading(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let orders = keys_of(&self.orders, self.limit.order.iter().map(|key| &key.expr), batch)?;
+        let leads: BooleanArray = if self.limit.partition.is_empty() {
+            orders.iter().map(|key| Some(self.leads(&[], key.as_ref()))).collect()
+        } else {
+            let partitions = keys_of(&self.partitions, self.limit.partition.iter(), batch)?;
+            let pairs = partitions.iter().zip(orders.iter());
+            pairs.map(|(partition, key)| Some(self.leads(partition.as_ref(), key.as_ref()))).collect()
+        };
+        Ok(filter_record_batch(batch, &leads)?)
+    }
+
+    fn leads(&mut self, partition: &[u8], key: &[u8]) -> bool {
+        let places = self.limit.places;
+        let is_full = (self.heads.len() + 1) * places > KEYS_MAX;
+        let head = match self.heads.get_mut(partition) {
+            Some(head) => head,
+            None if is_full => return true,
+            None => self.heads.entry(partition.into()).or_default(),
+        };
+        if head.len() < places {
+            head.push(key.into());
+            return true;
+        }
+        let Some(mut last) = head.peek_mut() else { return true };
+        let leads = key <= last.as_ref();
+        if key < last.as_ref() {
+            *last = key.into();
+        }
+        leads
+    }
+}
+
+fn keys_of<'a>(
+    converter: &RowConverter,
+    keys: impl Iterator<Item = &'a Arc<dyn PhysicalExpr>>,
+    batch: &RecordBatch,
+) -> Result<Rows> {
+    let columns = keys.map(|key| key.evaluate(batch)?.into_array(batch.num_rows()));
+    Ok(converter.convert_columns(&columns.collect::<Result<Vec<ArrayRef>>>()?)?)
+}
+
+#[cfg(test)]
+mod tests;
