@@ -20,6 +20,7 @@ use crate::null_calls::NullCalls;
 use crate::operators::call::Procedures;
 use crate::query_cache::QueryCache;
 use crate::row_rules::KnownRules;
+use crate::scan::DepartedRows;
 use crate::sequences::Sequences;
 use crate::session::Session;
 use crate::shared_plans::ShownPlans;
@@ -125,6 +126,7 @@ pub struct Engine {
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
     pub(crate) kept_states: KeptStates,
+    pub(crate) departed_rows: Arc<DepartedRows>,
     pub(crate) query_cache: Arc<QueryCache>,
     pub(crate) sequences: Sequences,
     pub(crate) rules: KnownRules,
@@ -175,6 +177,7 @@ impl Engine {
             store,
             programs: Programs::default(),
             kept_states: KeptStates::default(),
+            departed_rows: Arc::default(),
             query_cache: Arc::default(),
             sequences: Sequences::default(),
             rules: KnownRules::default(),
@@ -358,9 +361,10 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_physical_optimizer_rule(Arc::new(KeptOrder))
         .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .with_physical_optimizer_rule(Arc::new(ShownPlans));
+        .with_physical_optimizer_rule(Arc::new(LeadingRowsOfWindows))
+        .with_physical_optimizer_rule(Arc::new(YieldingJoins));
     // The first that takes an expression plans it, and DataFusion's takes every subscript for that of an array.
     state.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::json::JsonbSubscripts));
-        .with_physical_optimizer_rule(Arc::new(LeadingRowsOfWindows))
     Ok(with_own_functions(state.build()))
 }
 

@@ -54,6 +54,10 @@ use std::sync::Arc;
 use storage::intervals::{is_stored_otherwise, segment_schema};
 use storage::reader::SegmentStore;
 
+mod departed;
+
+pub(crate) use departed::DepartedRows;
+
 /// The column of a delta that says whether a row came (+1) or went (−1); `Int8`, not null.
 pub(crate) const WEIGHT: &str = "__weight";
 /// The column that numbers the segment or recent batch that a row is in; `UInt32`, not null.
@@ -262,6 +266,8 @@ pub(crate) struct ScanTable {
     log: Arc<ScanLog>,
     /// Where scans note what they read, if anybody asks.
     read: Option<Arc<TableRead>>,
+    /// Where rows that left are looked for.
+    departed: Option<Arc<DepartedRows>>,
 }
 
 impl fmt::Debug for ScanTable {
@@ -274,7 +280,12 @@ impl ScanTable {
     /// `name` is what EXPLAIN calls it.
     pub(crate) fn new(name: impl Into<String>, rows: RowSet, store: Arc<SegmentStore>, log: Arc<ScanLog>) -> Self {
         let schema = rows.schema();
-        Self { name: name.into(), rows, schema, store, log, read: None }
+        Self { name: name.into(), rows, schema, store, log, read: None, departed: None }
+    }
+
+    /// The same, which knows rows that left.
+    pub(crate) fn knowing(self, departed: Arc<DepartedRows>) -> Self {
+        Self { departed: Some(departed), ..self }
     }
 
     /// The same, whose scans note what they read.
@@ -386,13 +397,14 @@ impl ScanTable {
         statistics
     }
 
-    fn batch_scan(&self, projection: Option<&Vec<usize>>) -> Result<Arc<dyn ExecutionPlan>> {
+    /// The batches in memory.
+    fn batches(&self, projection: Option<&Vec<usize>>) -> Result<Vec<RecordBatch>> {
         let table = self.rows.definition.schema();
-        let mut batches = Vec::with_capacity(self.rows.batches.len());
-        for (index, rows) in self.rows.batches.iter().enumerate() {
-            batches.push(self.shown(&table, self.rows.segments.len() + index, rows)?);
-        }
-        Ok(MemorySourceConfig::try_new_exec(&[batches], Arc::clone(&self.schema), projection.cloned())?)
+        let batches = self.rows.batches.iter().enumerate().map(|(index, rows)| {
+            let shown = self.shown(&table, self.rows.segments.len() + index, rows)?;
+            Ok(projection.map_or(Ok(shown.clone()), |projection| shown.project(projection))?)
+        });
+        batches.collect()
     }
 
     /// The live rows of a batch with the extra columns.
@@ -445,18 +457,20 @@ impl TableProvider for ScanTable {
         let shown = projection.map_or(self.schema.fields().len(), Vec::len);
         let late_columns = self.rows.extra == Extra::None && are_read_late(filters, shown);
         let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered, late_columns };
+        let mut batches = self.departed(state, &mut kept, projection).await?;
         let segments = kept.iter().any(|kept| *kept);
-        match (segments, self.rows.batches.is_empty()) {
+        if !self.rows.batches.is_empty() {
+            batches.extend(self.batches(projection)?);
+        }
+        let schema = datafusion::common::project_schema(&self.schema, projection)?;
+        match (segments, batches.is_empty()) {
             (true, true) => self.segment_scan(state, &kept, &shape),
-            (false, false) => self.batch_scan(projection),
+            (false, false) => Ok(MemorySourceConfig::try_new_exec(&[batches], schema, None)?),
             (true, false) => {
                 let segments = self.segment_scan(state, &kept, &shape)?;
-                UnionExec::try_new(vec![segments, self.batch_scan(projection)?])
+                UnionExec::try_new(vec![segments, MemorySourceConfig::try_new_exec(&[batches], schema, None)?])
             }
-            (false, true) => {
-                let schema = datafusion::common::project_schema(&self.schema, projection)?;
-                Ok(Arc::new(EmptyExec::new(schema)))
-            }
+            (false, true) => Ok(Arc::new(EmptyExec::new(schema))),
         }
     }
 }

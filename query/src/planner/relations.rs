@@ -168,7 +168,8 @@ impl Planning {
 
     /// The same, whose scans note what they read.
     pub(crate) fn read_source(&self, name: &str, rows: RowSet, read: Option<Arc<TableRead>>) -> Arc<dyn TableSource> {
-        let table = ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log)).noting(read);
+        let table = ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log));
+        let table = table.noting(read).knowing(Arc::clone(&self.engine.departed_rows));
         let table: Arc<dyn TableProvider> = Arc::new(table);
         provider_as_source(table)
     }

@@ -1,0 +1,179 @@
+//! Departed rows: the rows of segments that a commit deleted, read once for all views that follow it.
+//!
+//! Rows that are deleted from many segments cost a look into each of them, and every view over the table asks for them, some more
+//! than once. So the columns of such rows stay in memory for a while:
+//!
+//!     (segment, deletion vector) ──▶ its deleted rows, those columns that somebody has asked for
+//!
+//! A segment never changes, and a vector that is held here is no other's address. Only what changed asks for rows by a vector of its
+//! own; tables are read without it.
+
+use super::{Extra, ScanTable, SegmentRows, Shape, Wanted};
+use arrow::array::{ArrayRef, Int8Array, RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use catalog::definition::TableDefinition;
+use catalog::ids::SegmentId;
+use catalog::segment::DeletionVector;
+use datafusion::catalog::Session;
+use datafusion::common::{Result, project_schema};
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{ExecutionPlanProperties, collect_partitioned};
+use moka::sync::Cache;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The memory for departed rows, and for those of one segment.
+const BYTES_MAX: u64 = 32 * 1024 * 1024;
+const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Rows of one scan that come from here.
+const ROWS_MAX: u64 = 8_192;
+
+/// Rows of a segment, as a table's definition shows them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    segment: SegmentId,
+    vector: usize,
+    definition: usize,
+}
+
+/// Columns by their position in the table.
+#[derive(Clone)]
+struct Columns {
+    known: BTreeMap<usize, ArrayRef>,
+    /// What the place names by address.
+    _held: (Arc<DeletionVector>, Arc<TableDefinition>),
+}
+
+impl Columns {
+    fn bytes(&self) -> usize {
+        self.known.values().map(|column| column.get_array_memory_size()).sum()
+    }
+}
+
+/// Columns of departed rows, by where they were; those that are seldom asked for go first.
+pub(crate) struct DepartedRows(Cache<Place, Arc<Columns>>);
+
+impl Default for DepartedRows {
+    fn default() -> Self {
+        let weigh = |_: &Place, columns: &Arc<Columns>| columns.bytes() as u32;
+        Self(Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build())
+    }
+}
+
+impl DepartedRows {
+    /// Columns of a segment's rows, `None` for those that are not known.
+    fn known(
+        &self,
+        definition: &Arc<TableDefinition>,
+        segment: &SegmentRows,
+        columns: &[usize],
+    ) -> Vec<Option<ArrayRef>> {
+        let known = place(definition, segment).and_then(|(place, _)| self.0.get(&place));
+        columns.iter().map(|column| known.as_ref()?.known.get(column).cloned()).collect()
+    }
+
+    /// Keeps columns of a segment's rows.
+    fn keep(
+        &self,
+        definition: &Arc<TableDefinition>,
+        segment: &SegmentRows,
+        columns: impl IntoIterator<Item = (usize, ArrayRef)>,
+    ) {
+        let Some((place, vector)) = place(definition, segment) else { return };
+        let mut kept = match self.0.get(&place) {
+            Some(known) => Columns::clone(&known),
+            None => Columns { known: BTreeMap::new(), _held: (vector, Arc::clone(definition)) },
+        };
+        kept.known.extend(columns);
+        if kept.bytes() <= SEGMENT_BYTES_MAX {
+            self.0.insert(place, Arc::new(kept));
+        }
+    }
+}
+
+fn place(definition: &Arc<TableDefinition>, segment: &SegmentRows) -> Option<(Place, Arc<DeletionVector>)> {
+    let Wanted::Only(vector) = &segment.wanted else { return None };
+    let (address, definition) = (Arc::as_ptr(vector) as usize, Arc::as_ptr(definition) as usize);
+    Some((Place { segment: segment.meta.id, vector: address, definition }, Arc::clone(vector)))
+}
+
+/// The segments of which departed rows are wanted, if these are few and all weigh the same.
+fn few_departed(segments: &[SegmentRows], kept: &[bool]) -> Option<(Vec<usize>, i8)> {
+    let wanted =
+        segments.iter().enumerate().filter(|(part, segment)| kept[*part] && matches!(segment.wanted, Wanted::Only(_)));
+    let (places, departed): (Vec<usize>, Vec<&SegmentRows>) = wanted.unzip();
+    let weight = departed.first()?.weight;
+    let are_alike = departed.iter().all(|segment| segment.weight == weight);
+    let rows: u64 = departed.iter().map(|segment| segment.count()).sum();
+    (are_alike && rows <= ROWS_MAX).then_some((places, weight))
+}
+
+impl ScanTable {
+    /// The rows that left, where they are few, each segment's in one batch; these segments are not kept then.
+    pub(super) async fn departed(
+        &self,
+        state: &dyn Session,
+        kept: &mut [bool],
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Vec<RecordBatch>> {
+        let known = self.departed.as_ref().filter(|_| self.rows.extra != Extra::Place);
+        let few = known.and_then(|known| Some((known, few_departed(&self.rows.segments, kept)?)));
+        let Some((known, (parts, weight))) = few else { return Ok(Vec::new()) };
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let shown = projection.unwrap_or(&all);
+        let stored = self.rows.definition.columns.len();
+        let columns: Vec<usize> = shown.iter().copied().filter(|column| *column < stored).collect();
+        self.learn(known, state, &parts, &columns).await?;
+        let schema = project_schema(&self.schema, projection)?;
+        let mut batches = Vec::with_capacity(parts.len());
+        for part in &parts {
+            let segment = &self.rows.segments[*part];
+            let count = segment.count() as usize;
+            let mut values = known.known(&self.rows.definition, segment, &columns).into_iter();
+            let arrays = shown.iter().map(|column| match *column < stored {
+                true => values.next().flatten(),
+                false => Some(Arc::new(Int8Array::from(vec![weight; count])) as ArrayRef),
+            });
+            // What was forgotten at once is read as any other segment.
+            let Some(arrays) = arrays.collect::<Option<Vec<ArrayRef>>>() else { continue };
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            batches.push(RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)?);
+            kept[*part] = false;
+        }
+        Ok(batches)
+    }
+
+    /// Reads those columns of rows that left which are not known, of each segment in the order of its rows.
+    async fn learn(&self, known: &DepartedRows, state: &dyn Session, parts: &[usize], columns: &[usize]) -> Result<()> {
+        let definition = &self.rows.definition;
+        let known_of = |part: &usize| known.known(definition, &self.rows.segments[*part], columns);
+        let unread: Vec<usize> =
+            parts.iter().copied().filter(|part| known_of(part).iter().any(Option::is_none)).collect();
+        let is_missing = |place: usize| unread.iter().any(|part| known_of(part)[place].is_none());
+        let missing = columns.iter().enumerate().filter(|(place, _)| is_missing(*place));
+        let missing: Vec<usize> = missing.map(|(_, column)| *column).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let shape = Shape { projection: Some(&missing), limit: None, is_filtered: true, late_columns: false };
+        let plans = unread.iter().map(|part| {
+            let alone: Vec<bool> = (0..self.rows.segments.len()).map(|other| other == *part).collect();
+            self.segment_scan(state, &alone, &shape)
+        });
+        let plans = plans.collect::<Result<Vec<_>>>()?;
+        // A part of the union for each segment: what comes of one is in the order of its rows.
+        if plans.iter().any(|plan| plan.output_partitioning().partition_count() != 1) {
+            return Ok(());
+        }
+        let read = collect_partitioned(UnionExec::try_new(plans)?, state.task_ctx()).await?;
+        for (part, batches) in unread.into_iter().zip(read) {
+            let segment = &self.rows.segments[part];
+            let Some(schema) = batches.first().map(RecordBatch::schema) else { continue };
+            let rows = storage::compact(concat_batches(&schema, &batches)?)?;
+            if rows.num_rows() as u64 == segment.count() {
+                known.keep(definition, segment, missing.iter().copied().zip(rows.columns().iter().cloned()));
+            }
+        }
+        Ok(())
+    }
+}
