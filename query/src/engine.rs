@@ -359,10 +359,9 @@ fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<S
         .with_optimizer_rules(optimizer_rules())
         .with_physical_optimizer_rules(physical_rules())
         .with_physical_optimizer_rule(Arc::new(KeptOrder))
+        .with_physical_optimizer_rule(Arc::new(LeadingRowsOfWindows))
         .with_physical_optimizer_rule(Arc::new(YieldingJoins))
         .with_physical_optimizer_rule(Arc::new(ShownPlans));
-        .with_physical_optimizer_rule(Arc::new(LeadingRowsOfWindows))
-        .with_physical_optimizer_rule(Arc::new(YieldingJoins));
     // The first that takes an expression plans it, and DataFusion's takes every subscript for that of an array.
     state.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::json::JsonbSubscripts));
     Ok(with_own_functions(state.build()))

@@ -2,6 +2,7 @@
 //! statements need none of them.
 
 use crate::engine::Engine;
+use chrono::{DateTime, Utc};
 use datafusion::execution::{SessionState, TaskContext};
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -12,19 +13,27 @@ use std::sync::{Arc, OnceLock};
 pub(crate) struct PlanningState {
     engine: Arc<Engine>,
     time_zone: String,
+    /// What now() is, if that is not when the state is made.
+    time: Option<DateTime<Utc>>,
     state: Arc<OnceLock<SessionState>>,
 }
 
 impl PlanningState {
     pub(crate) fn new(engine: &Arc<Engine>, time_zone: impl Into<String>) -> Self {
-        Self { engine: Arc::clone(engine), time_zone: time_zone.into(), state: Arc::default() }
+        Self { engine: Arc::clone(engine), time_zone: time_zone.into(), time: None, state: Arc::default() }
+    }
+
+    /// The same, in which now() is a time.
+    pub(crate) fn at(self, time: DateTime<Utc>) -> Self {
+        Self { time: Some(time), ..self }
     }
 
     /// The same at the same time in another time zone.
     pub(crate) fn in_time_zone(&self, time_zone: &str) -> Self {
         let mut state = SessionState::clone(self);
         state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_string());
-        Self { engine: Arc::clone(&self.engine), time_zone: time_zone.into(), state: Arc::new(OnceLock::from(state)) }
+        let (time_zone, state) = (time_zone.into(), Arc::new(OnceLock::from(state)));
+        Self { engine: Arc::clone(&self.engine), time_zone, time: self.time, state }
     }
 
     /// What a plan runs with. It has no functions: a plan holds its own, and looks none up by name.
@@ -45,6 +54,12 @@ impl Deref for PlanningState {
     type Target = SessionState;
 
     fn deref(&self) -> &SessionState {
-        self.state.get_or_init(|| self.engine.state(&self.time_zone))
+        self.state.get_or_init(|| {
+            let mut state = self.engine.state(&self.time_zone);
+            if let Some(time) = self.time {
+                state.execution_props_mut().query_execution_start_time = Some(time);
+            }
+            state
+        })
     }
 }

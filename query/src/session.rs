@@ -370,6 +370,10 @@ impl Session {
         let time_zone = self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into());
         let state = PlanningState::new(&self.engine, time_zone);
         let transaction = self.transaction.as_ref();
+        let state = match transaction {
+            Some(transaction) => state.at(transaction.began),
+            None => state,
+        };
         let sequences = Arc::new(self.sequences(&snapshot));
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
         let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));

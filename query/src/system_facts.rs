@@ -2,7 +2,7 @@
 
 use crate::activity::Activity;
 use crate::background_tasks::{TaskKey, TaskKind, TaskState};
-use crate::engine::{DATABASE, Engine};
+use crate::engine::{DATABASE, Engine, now_micros};
 use crate::execution::blocking;
 use crate::functions::{Backends, SequenceNumbers, SessionFacts};
 use crate::pg_catalog::{
@@ -26,7 +26,12 @@ const SYSTEM_USER: &str = "meridian";
 pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences>) -> SessionFacts {
     let facts = facts(sequences, &session.user, session.process_id, session.settings.clone());
     let (announcements, random) = (Arc::clone(&session.announcements), Arc::clone(&session.random));
-    SessionFacts { announcements, random, ..facts }
+    let transaction = session.transaction.as_ref().filter(|transaction| !transaction.explicit);
+    let statement_began_micros = match transaction {
+        Some(transaction) => transaction.began.timestamp_micros(),
+        None => facts.statement_began_micros,
+    };
+    SessionFacts { announcements, random, statement_began_micros, ..facts }
 }
 
 fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
@@ -44,6 +49,7 @@ fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settin
         server_port: None,
         server_started_at_micros: engine.started_at_micros,
         settings_loaded_at_micros: engine.started_at_micros,
+        statement_began_micros: now_micros(),
         settings: Arc::new(settings),
         backends: Arc::clone(engine) as Arc<dyn Backends>,
         sequences,

@@ -20,6 +20,7 @@ use catalog::keys::AddedKeys;
 use catalog::reads::ReadRegions;
 use catalog::snapshot::Snapshot;
 use catalog::temporary::{OnCommit, TemporaryObjects};
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -71,6 +72,8 @@ struct Overlay {
 /// A transaction of one session.
 #[derive(Debug)]
 pub(crate) struct Transaction {
+    /// What now() is for all of its statements.
+    pub began: DateTime<Utc>,
     /// Begun by BEGIN; otherwise it ends with the client's message.
     pub explicit: bool,
     pub isolation: Isolation,
@@ -112,6 +115,7 @@ pub(crate) struct Ended {
 impl Transaction {
     pub(crate) fn new(explicit: bool, isolation: Isolation, read_only: bool) -> Self {
         Self {
+            began: Utc::now(),
             explicit,
             isolation,
             read_only,

@@ -134,6 +134,7 @@ pub struct SessionFacts {
     pub server_port: Option<i32>,
     pub server_started_at_micros: i64,
     pub settings_loaded_at_micros: i64,
+    pub statement_began_micros: i64,
     pub settings: Arc<dyn SessionSettings>,
     pub backends: Arc<dyn Backends>,
     pub sequences: Arc<dyn SequenceNumbers>,

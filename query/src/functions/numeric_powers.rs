@@ -72,7 +72,7 @@ impl Decimal {
     }
 
     fn is_whole(&self) -> bool {
-        self.repr().exponent() >= 0
+        self.digits == IBig::ZERO || self.repr().exponent() >= 0
     }
 
     /// About the value.

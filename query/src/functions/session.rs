@@ -119,6 +119,10 @@ fn server() -> Vec<Definition> {
         Definition::new("pg_conf_load_time", 0..=0, SqlType::TimestampTz, |facts, _| {
             Ok(facts.settings_loaded_at_micros.into())
         }),
+        Definition::new("statement_timestamp", 0..=0, SqlType::TimestampTz, |facts, _| {
+            Ok(facts.statement_began_micros.into())
+        })
+        .volatile(),
         Definition::new("txid_current", 0..=0, SqlType::Int8, sequence),
         Definition::new("pg_current_xact_id", 0..=0, SqlType::Int8, sequence),
         Definition::new("txid_current_if_assigned", 0..=0, SqlType::Int8, null),

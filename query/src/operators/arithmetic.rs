@@ -34,8 +34,7 @@ pub(crate) fn negation_call(value: Expr, result: DataType) -> Expr {
 
 /// `left # right`. The optimiser knows that what is in it twice leaves it again, and forgets that it may be NULL.
 pub(crate) fn exclusive_or(left: Expr, right: Expr) -> Expr {
-    let right = if left == right { opaque(right) } else { right };
-    opaque(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::BitwiseXor, Box::new(right))))
+    opaque(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::BitwiseXor, Box::new(opaque(right)))))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

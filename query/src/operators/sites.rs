@@ -438,7 +438,7 @@ impl Annotator<'_> {
             FunctionArguments::Subquery(_) => return None,
         };
         let shown = match name {
-            "now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" => None,
+            "now" | "current_timestamp" | "transaction_timestamp" => None,
             "localtimestamp" => Some(SqlType::Timestamp),
             "current_date" => Some(SqlType::Date),
             "localtime" => Some(SqlType::Time),

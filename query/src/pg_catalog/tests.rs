@@ -223,6 +223,7 @@ impl Database {
             server_port: None,
             server_started_at_micros: 0,
             settings_loaded_at_micros: 0,
+            statement_began_micros: 0,
             settings: Arc::new(NoSettings),
             backends: Arc::new(NoBackends),
             sequences: Arc::new(NoSequences),
