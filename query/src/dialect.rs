@@ -6,7 +6,7 @@
 //! cut by `operator_tokens`, so the tokeniser makes none by itself.
 
 use crate::operator_tokens::is_operator;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Ident, UnaryOperator};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Ident, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -129,6 +129,9 @@ impl Dialect for StatementDialect {
                 false => Expr::IsDistinctFrom(left, Box::new(right)),
             }));
         }
+        if parser.peek_token_ref().token == Token::DoubleColon && ends_with_escape(expr) {
+            return Some(cast_of_escape(parser).map(|()| expr.clone()));
+        }
         let prefix = parser.peek_token_ref().token.clone();
         if matches!(prefix, Token::AtSign | Token::PGSquareRoot | Token::PGCubeRoot) {
             parser.advance_token();
@@ -183,6 +186,26 @@ impl Dialect for StatementDialect {
         supports_comma_separated_trim
         supports_xml_expressions
         supports_comment_optimizer_hint
+    }
+}
+
+/// Whether the last word of an expression is what ESCAPE names.
+fn ends_with_escape(expression: &Expr) -> bool {
+    matches!(
+        expression,
+        Expr::Like { escape_char: Some(_), .. }
+            | Expr::ILike { escape_char: Some(_), .. }
+            | Expr::SimilarTo { escape_char: Some(_), .. }
+    )
+}
+
+/// A cast of what ESCAPE names, which is a text already.
+fn cast_of_escape(parser: &mut Parser) -> Result<(), ParserError> {
+    parser.advance_token();
+    let place = parser.peek_token_ref().clone();
+    match parser.parse_data_type()? {
+        DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) | DataType::Char(_) => Ok(()),
+        _ => parser.expected("a type of texts", place),
     }
 }
 

@@ -36,7 +36,7 @@ use crate::reads::{Reads, TableRead};
 use crate::response::ResultColumn;
 use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
-use crate::shared_plans::{Sharing, keep_apart, names_of_with, share_equal, share_named};
+use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
 use crate::standard_spellings::whole_rows::with_rows;
 use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
@@ -51,13 +51,13 @@ use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::planner::{ContextProvider, RelationPlanner};
-use datafusion::logical_expr::{LogicalPlan, TableSource};
+use datafusion::logical_expr::{LogicalPlan, TableSource, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod context;
@@ -111,8 +111,6 @@ pub(crate) struct Planning {
     inference: Mutex<Option<Inference>>,
     /// The snapshots of earlier times that the statement reads too.
     pasts: Arc<Mutex<BTreeMap<CommitSeq, Arc<Snapshot>>>>,
-    /// What WITH names in the statement.
-    names_of_with: Mutex<BTreeSet<String>>,
     /// Errors of name resolution, which DataFusion would wrap.
     depth: Mutex<usize>,
 }
@@ -148,7 +146,6 @@ impl Planning {
             parameters: Mutex::default(),
             inference: Mutex::default(),
             pasts: Arc::default(),
-            names_of_with: Mutex::default(),
             depth: Mutex::new(0),
         }
     }
@@ -389,9 +386,7 @@ impl Planning {
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let _types = self.knows_types();
         let mut tree = tree;
-        if *self.depth.lock() == 0 {
-            self.names_of_with.lock().extend(names_of_with(&tree));
-        }
+        mark_named(&mut tree, &|name| self.is_volatile(name));
         name_subqueries(&mut tree);
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
         *self.sites.lock() = Arc::new(sites);
@@ -421,6 +416,11 @@ impl Planning {
         Ok(self.analyzed(plan.clone(), statement).unwrap_or(plan))
     }
 
+    /// Whether a function gives another value at each call.
+    fn is_volatile(&self, name: &str) -> bool {
+        self.get_function_meta(name).is_some_and(|function| function.signature().volatility == Volatility::Volatile)
+    }
+
     /// Optimises a plan and makes it executable.
     pub(crate) async fn physical_plan(
         &self,
@@ -428,9 +428,8 @@ impl Planning {
         statement: Option<&Statement>,
     ) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
         let plan = row_counts::evaluated(plan, &self.state).await.map_err(|error| translate(error, statement))?;
-        let names = self.names_of_with.lock().clone();
         let physical = async {
-            let Sharing { plan, tables } = share_named(keep_apart(plan)?, &names)?;
+            let Sharing { plan, tables } = share_marked(plan)?;
             for table in tables {
                 table.settle(self.executable(self.state.optimize(&table.plan)?).await?);
             }

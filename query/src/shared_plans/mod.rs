@@ -12,6 +12,7 @@ mod rows;
 
 pub(crate) use rows::ShownPlans;
 
+use crate::pg_catalog::select_query;
 use crate::statement_grammar::fold;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -19,18 +20,23 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchemaRef, DataFusionError, Result, TableReference};
 use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias, TableScan, TableScanBuilder, TableSource};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::sql::sqlparser::ast::{self, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    self, Ident, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
+    VisitorMut,
+};
 use rows::{Output, SharedExec};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+/// The alias of a query that is computed once, before its number; nobody can type it without quotes.
+const MARK: &str = "with@";
 /// Plans of more nodes are not searched for what they have twice.
 const NODES_MAX: usize = 400;
 
@@ -89,94 +95,108 @@ impl TableProvider for SharedTable {
     }
 }
 
-/// The names that WITH gives in a statement, but for those that it gives twice or to recursive queries.
-pub(crate) fn names_of_with(tree: &ast::Statement) -> BTreeSet<String> {
-    let mut names = Names::default();
-    let _ = tree.visit(&mut names);
-    names.given.into_iter().filter(|(_, times)| *times == 1).map(|(name, _)| name).collect()
+/// Marks what WITH names and volatile functions are in: `x AS (SELECT random())` becomes `x AS (SELECT * FROM (SELECT random()) "with@1")`.
+/// Each mark has a number of its own, wherever the tree is planned.
+pub(crate) fn mark_named(tree: &mut ast::Statement, is_volatile: &dyn Fn(&str) -> bool) {
+    let _ = VisitMut::visit(tree, &mut Marker { is_volatile });
 }
 
-#[derive(Default)]
-struct Names {
-    given: BTreeMap<String, usize>,
+struct Marker<'a> {
+    is_volatile: &'a dyn Fn(&str) -> bool,
 }
 
-impl Visitor for Names {
+impl VisitorMut for Marker<'_> {
     type Break = ();
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        for with in query.with.iter().filter(|with| !with.recursive) {
-            for table in &with.cte_tables {
-                *self.given.entry(fold(&table.alias.name)).or_default() += 1;
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        for with in query.with.iter_mut().filter(|with| !with.recursive) {
+            for table in &mut with.cte_tables {
+                let mut calls = Calls { is_volatile: self.is_volatile, found: false };
+                let _ = Visit::visit(table.query.as_ref(), &mut calls);
+                if calls.found {
+                    mark(&mut table.query);
+                }
             }
         }
         ControlFlow::Continue(())
     }
 }
 
-/// Tells volatile scalar subqueries with the same text apart, which are computed once otherwise.
-pub(crate) fn keep_apart(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !is_volatile(&plan)? {
-        return Ok(plan);
-    }
-    let mut number = 0;
-    let mut apart = |part: Expr| match part {
-        Expr::ScalarSubquery(scalar) if scalar.outer_ref_columns.is_empty() && is_volatile(&scalar.subquery)? => {
-            number += 1;
-            let alias = SubqueryAlias::try_new(Arc::clone(&scalar.subquery), format!("subquery@{number}"))?;
-            let scalar = scalar.with_plan(Arc::new(LogicalPlan::SubqueryAlias(alias)));
-            Ok(Transformed::yes(Expr::ScalarSubquery(scalar)))
-        }
-        other => Ok(Transformed::no(other)),
-    };
-    let plan = plan.transform_up_with_subqueries(|node| {
-        let preserver = NamePreserver::new(&node);
-        node.map_expressions(|expression| {
-            let name = preserver.save(&expression);
-            let told = expression.transform_up(&mut apart)?;
-            Ok(told.update_data(|expression| name.restore(expression)))
-        })
-    })?;
-    Ok(plan.data)
+/// Looks for what gives other rows each time.
+struct Calls<'a> {
+    is_volatile: &'a dyn Fn(&str) -> bool,
+    found: bool,
 }
 
-/// Shares what volatile functions compute under one of the names, where that is read more than once.
-pub(crate) fn share_named(plan: LogicalPlan, names: &BTreeSet<String>) -> Result<Sharing> {
-    let mut readers: BTreeMap<String, usize> = BTreeMap::new();
-    if !names.is_empty() {
-        plan.apply_with_subqueries(|node| {
-            if let Some(alias) = named(node, names) {
-                *readers.entry(alias.alias.table().to_string()).or_default() += 1;
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
+impl Visitor for Calls<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::Function(function) = expression
+            && let Some(name) = function.name.0.last().and_then(|part| part.as_ident())
+        {
+            self.found |= (self.is_volatile)(&fold(name));
+        }
+        ControlFlow::Continue(())
     }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        self.found |= matches!(table, TableFactor::Table { sample: Some(_), .. });
+        ControlFlow::Continue(())
+    }
+}
+
+fn mark(query: &mut Query) {
+    static MARKS: AtomicU64 = AtomicU64::new(0);
+    let number = MARKS.fetch_add(1, Ordering::Relaxed);
+    let all = SelectItem::Wildcard(ast::WildcardAdditionalOptions::default());
+    let outer = select_query(vec![all], None);
+    let inner = std::mem::replace(query, outer);
+    let name = Ident::with_quote('"', format!("{MARK}{number}"));
+    let alias = TableAlias { explicit: true, name, columns: Vec::new(), at: None };
+    let relation = TableFactor::Derived { lateral: false, subquery: Box::new(inner), alias: Some(alias), sample: None };
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.from.push(TableWithJoins { relation, joins: Vec::new() });
+    }
+}
+
+/// Shares what is marked and is read more than once.
+pub(crate) fn share_marked(plan: LogicalPlan) -> Result<Sharing> {
+    let mut readers: BTreeMap<String, usize> = BTreeMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let Some(alias) = marked(node) {
+            *readers.entry(alias.alias.table().to_string()).or_default() += 1;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
     readers.retain(|_, times| *times > 1);
-    let shared: BTreeSet<String> = readers.into_keys().collect();
-    let mut tables: Vec<Arc<SharedTable>> = Vec::new();
-    if shared.is_empty() {
-        return Ok(Sharing { plan, tables });
+    let mut tables: Vec<(String, Arc<SharedTable>)> = Vec::new();
+    if readers.is_empty() {
+        return Ok(Sharing { plan, tables: Vec::new() });
     }
     let plan = plan.transform_up_with_subqueries(|node| {
-        let Some(alias) = named(&node, &shared) else { return Ok(Transformed::no(node)) };
-        if !is_volatile(&alias.input)? {
+        let Some(alias) = marked(&node).filter(|alias| readers.contains_key(alias.alias.table())) else {
+            return Ok(Transformed::no(node));
+        };
+        // What depends on a row outside is another query for each such row.
+        if depends_on_outside(&alias.input)? {
             return Ok(Transformed::no(node));
         }
-        let known = tables.iter().position(|table| is_same(&table.plan, &alias.input));
+        let mark = alias.alias.table();
+        let known = tables.iter().position(|(known, _)| known == mark);
         let place = known.unwrap_or_else(|| {
-            tables.push(Arc::new(SharedTable::new(LogicalPlan::clone(&alias.input))));
+            tables.push((mark.to_string(), Arc::new(SharedTable::new(LogicalPlan::clone(&alias.input)))));
             tables.len() - 1
         });
-        let scan = TableScanBuilder::new(TableReference::bare(format!("shared@{place}")), source_of(&tables[place]));
-        let alias = SubqueryAlias::try_new(Arc::new(LogicalPlan::TableScan(scan.build()?)), alias.alias.clone())?;
-        Ok(Transformed::yes(LogicalPlan::SubqueryAlias(alias)))
+        let scan = TableScanBuilder::new(TableReference::bare(mark), source_of(&tables[place].1)).build()?;
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     })?;
-    Ok(Sharing { plan: plan.data, tables })
+    Ok(Sharing { plan: plan.data, tables: tables.into_iter().map(|(_, table)| table).collect() })
 }
 
-fn named<'a>(node: &'a LogicalPlan, names: &BTreeSet<String>) -> Option<&'a SubqueryAlias> {
+fn marked(node: &LogicalPlan) -> Option<&SubqueryAlias> {
     match node {
-        LogicalPlan::SubqueryAlias(alias) if names.contains(alias.alias.table()) => Some(alias),
+        LogicalPlan::SubqueryAlias(alias) if alias.alias.table().starts_with(MARK) => Some(alias),
         _ => None,
     }
 }

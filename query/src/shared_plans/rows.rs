@@ -7,13 +7,14 @@
 use arrow::array::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::config::ConfigOptions;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, SpillFile, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, SpillMetrics};
+use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties, SpillManager,
@@ -30,13 +31,16 @@ const NAME: &str = "SharedExec";
 #[derive(Debug)]
 pub(super) struct Output {
     plan: Arc<dyn ExecutionPlan>,
+    statistics: Arc<Statistics>,
     partitions: Vec<Mutex<Option<Arc<Partition>>>>,
 }
 
 impl Output {
     pub(super) fn new(plan: Arc<dyn ExecutionPlan>) -> Self {
         let count = plan.output_partitioning().partition_count();
-        Self { plan, partitions: (0..count).map(|_| Mutex::default()).collect() }
+        let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+        let statistics = statistics.unwrap_or_else(|_| Arc::new(Statistics::new_unknown(&plan.schema())));
+        Self { plan, statistics, partitions: (0..count).map(|_| Mutex::default()).collect() }
     }
 
     /// A partition, whose task is started by the first who asks.
@@ -101,7 +105,20 @@ impl fmt::Debug for Batch {
     }
 }
 
+/// Ends what a task leaves open that is stopped or panics, as readers wait for it.
+struct EndOnDrop<'a>(&'a Kept);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        if self.0.rows.lock().end.is_none() {
+            let error = DataFusionError::Internal("the task of a shared query ended early".into());
+            self.0.finish(Err(Arc::new(error)));
+        }
+    }
+}
+
 async fn fill(mut input: SendableRecordBatchStream, kept: Arc<Kept>, spill: SpillManager) {
+    let _ended = EndOnDrop(&kept);
     loop {
         let next = match input.next().await {
             Some(Ok(batch)) if batch.num_rows() == 0 => continue,
@@ -117,7 +134,10 @@ async fn fill(mut input: SendableRecordBatchStream, kept: Arc<Kept>, spill: Spil
 
 /// A batch in memory if there is some for it, else in a file.
 fn kept_batch(batch: RecordBatch, kept: &Kept, spill: &SpillManager) -> Result<Batch> {
-    if kept.reservation.lock().try_grow(batch.get_array_memory_size()).is_ok() {
+    // Batches may be slices of one array.
+    let sizes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
+    let bytes = sizes.sum::<Result<usize, _>>().unwrap_or_else(|_| batch.get_array_memory_size());
+    if kept.reservation.lock().try_grow(bytes).is_ok() {
         return Ok(Batch::Memory(batch));
     }
     let file = spill.spill_record_batch_and_finish(std::slice::from_ref(&batch), NAME)?;
@@ -248,6 +268,13 @@ impl ExecutionPlan for SharedExec {
             Some((next, reader))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], asked: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        Ok(match asked.partition() {
+            None => Arc::clone(&self.output.statistics),
+            Some(_) => Arc::new(Statistics::new_unknown(&self.schema())),
+        })
     }
 }
 

@@ -185,6 +185,11 @@ pub(crate) fn explanation(
     {
         return Some("Messages: a statement with several errors may end with another of them");
     }
+    if let Kind::OnlyMeridianFails { message, .. } = kind
+        && is_beyond(message)
+    {
+        return Some("Numbers: numeric has at most 76 digits");
+    }
     if let Kind::OnlyMeridianFails { code, message } | Kind::Code { meridian: code, message, .. } = kind
         && code == INVALID_PARAMETER
         && message == "time zone \"\" not recognized"

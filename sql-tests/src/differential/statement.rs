@@ -152,6 +152,10 @@ fn magnitude(item: &Tree) -> Option<String> {
         [Piece::Text(name), Piece::Tree(y, _), Piece::Text(_), Piece::Tree(x, _), rest @ ..] if is_covariance(name) => {
             (format!("({})::float8 * ({})::float8", y.text(), x.text()), rest)
         }
+        [Piece::Text(call), rest @ ..] if covariance_of_columns(call).is_some() => {
+            let (y, x) = covariance_of_columns(call)?;
+            (format!("{y}::float8 * {x}::float8)"), rest)
+        }
         [Piece::Text(_), Piece::Tree(argument, _), rest @ ..] if sum.mark != Mark::Variance => {
             (format!("({})::float8", argument.text()), rest)
         }
@@ -159,6 +163,13 @@ fn magnitude(item: &Tree) -> Option<String> {
     };
     let rest = Tree { role: Role::Fixed, label: String::new(), mark: Mark::None, pieces: rest.to_vec() };
     Some(format!("sum(abs({summed}){}", rest.text()))
+}
+
+/// The columns of `covar_pop(y, x)`.
+fn covariance_of_columns(call: &str) -> Option<(&str, &str)> {
+    let (name, arguments) = call.split_at(call.find('(')? + 1);
+    let columns = arguments.strip_suffix(')').filter(|_| is_covariance(name))?;
+    columns.split_once(", ")
 }
 
 fn is_covariance(call: &str) -> bool {
