@@ -289,7 +289,7 @@ fn bytes_of(spelled: &str) -> Result<Vec<u8>> {
                 behind
             }
             _ => {
-                bytes.extend_from_slice(rest[..letter.len_utf8()].as_bytes());
+                bytes.extend_from_slice(&rest.as_bytes()[..letter.len_utf8()]);
                 after
             }
         };

@@ -119,8 +119,9 @@ async fn a_dirty_stream_goes_into_a_server_and_nothing_of_it_is_lost() {
     let stream = "generate --rows 4000 --late 0.1 --duplicates 0.05 --dirty 0.02 --rate 20000 --create";
     let (sent, said) = send(stream);
     assert!(sent, "{said}");
-    let counted =
-        |text: &str| said.split(text).next().and_then(|before| before.rsplit(' ').next()?.parse::<u64>().ok());
+    let counted = |text: &str| {
+        said.split(text).next().and_then(|before| before.rsplit(char::is_whitespace).next()?.parse::<u64>().ok())
+    };
     let (lines, dirty) = (counted(" lines:").unwrap(), counted(" dirty").unwrap());
     assert!(lines > 4_100 && dirty > 40, "{said}");
     let session = Session::connect(server.address()).await.unwrap();
