@@ -285,15 +285,7 @@ impl Sale {
         let second = self.sold_at.rem_euclid(SECONDS_PER_DAY) as u64;
         write_number(out, self.transaction_id);
         out.push(b',');
-        let date_start = out.len();
-        write_date(out, day);
-        let date_end = out.len();
-        for (separator, part) in [(b' ', second / 3600), (b':', second / 60 % 60), (b':', second % 60)] {
-            out.push(separator);
-            write_two_digits(out, part);
-        }
-        out.push(b',');
-        out.extend_from_within(date_start..date_end);
+        write_moment_and_date(out, day, second);
         write_text(out, self.region);
         write_text(out, self.country);
         for number in [self.store_id, self.customer_id, self.product_id] {
@@ -442,6 +434,19 @@ fn write_number(out: &mut Vec<u8>, mut number: u64) {
         }
     }
     out.extend_from_slice(&digits[start..]);
+}
+
+/// `2025-03-31 12:34:56,2025-03-31`
+fn write_moment_and_date(out: &mut Vec<u8>, day: i64, second: u64) {
+    let date_start = out.len();
+    write_date(out, day);
+    let date_end = out.len();
+    for (separator, part) in [(b' ', second / 3600), (b':', second / 60 % 60), (b':', second % 60)] {
+        out.push(separator);
+        write_two_digits(out, part);
+    }
+    out.push(b',');
+    out.extend_from_within(date_start..date_end);
 }
 
 fn write_date(out: &mut Vec<u8>, day: i64) {

@@ -5,7 +5,7 @@
 
 use super::{
     COUNTRIES, PRODUCTS, SALES_TABLE, SECONDS_PER_DAY, STORES_PER_COUNTRY, Sales, below, category_of, mix, price_cents,
-    write_date, write_number, write_text, write_two_digits,
+    write_date, write_moment_and_date, write_number, write_text, write_two_digits,
 };
 use clap::ValueEnum;
 
@@ -186,15 +186,7 @@ impl<'a> Rows<'a> {
         out.push(b',');
         write_number(out, sale.transaction_id);
         out.push(b',');
-        let date_start = out.len();
-        write_date(out, refunded_at.div_euclid(SECONDS_PER_DAY));
-        let date_end = out.len();
-        for (separator, part) in [(b' ', second / 3600), (b':', second / 60 % 60), (b':', second % 60)] {
-            out.push(separator);
-            write_two_digits(out, part);
-        }
-        out.push(b',');
-        out.extend_from_within(date_start..date_end);
+        write_moment_and_date(out, refunded_at.div_euclid(SECONDS_PER_DAY), second);
         write_text(out, sale.region);
         write_money(out, amount_cents);
         write_text(out, REASONS[(chance >> 40) as usize % REASONS.len()]);
