@@ -14,7 +14,7 @@
 //! other row. Rows whose key is the last of the leading ones stay. Only keys are remembered, so many of them; partitions beyond that
 //! pass whole.
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
@@ -26,6 +26,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::physical_expr::window::StandardWindowExpr;
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, split_conjunction};
+use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::FilterExec;
@@ -96,6 +97,11 @@ fn limit_of(node: &Arc<dyn ExecutionPlan>) -> Option<(&Arc<dyn ExecutionPlan>, L
     let limit = Limit { partition: function.partition_by().to_vec(), order: function.order_by().to_vec(), places };
     let schema = window.input().schema();
     let fields = [limit.partition_fields(&schema).ok()?, limit.order_fields(&schema).ok()?];
+    // What is computed anew each time would be another key to the sort.
+    let is_volatile = limit.partition.iter().chain(limit.order.iter().map(|key| &key.expr)).any(is_volatile);
+    if is_volatile || schema.fields().is_empty() {
+        return None;
+    }
     let is_comparable = fields.iter().all(|fields| RowConverter::supports_fields(fields));
     is_comparable.then_some((filter.input(), limit))
 }
@@ -249,6 +255,10 @@ impl Heads {
             let pairs = partitions.iter().zip(orders.iter());
             pairs.map(|(partition, key)| Some(self.leads(partition.as_ref(), key.as_ref()))).collect()
         };
+        if batch.num_columns() == 0 {
+            let rows = RecordBatchOptions::new().with_row_count(Some(leads.true_count()));
+            return Ok(RecordBatch::try_new_with_options(batch.schema(), Vec::new(), &rows)?);
+        }
         Ok(filter_record_batch(batch, &leads)?)
     }
 

@@ -224,10 +224,11 @@ impl RecordSplitter {
     /// Looks for a `\.` that ends the data; they end before it. One that is in the wrong place is for the decoder.
     fn find_marker(&mut self, ending: LineEnding, last: bool) {
         let mut from = self.marker_scanned;
+        let mut walk = Walk::default();
         while let Some(found) = memchr::memmem::find(&self.buffer[from..], b"\\.") {
             let place = from + found;
-            match self.ends_line(place, ending, last) {
-                Some(true) if self.is_unescaped(place, ending) => {
+            match self.ends_line(place, ending, last, &mut walk) {
+                Some(true) if self.is_unescaped(place, ending, &mut walk) => {
                     self.buffer.truncate(place);
                     (self.boundary, self.scanned, self.ended) = (place, place, true);
                     return;
@@ -244,36 +245,22 @@ impl RecordSplitter {
     }
 
     /// Whether the line's end stands behind a marker; `None` where that has not come yet. Before the first line end any will do.
-    fn ends_line(&self, place: usize, ending: LineEnding, last: bool) -> Option<bool> {
+    fn ends_line(&self, place: usize, ending: LineEnding, last: bool, walk: &mut Walk) -> Option<bool> {
         match (&self.buffer[place + 2..], ending) {
             ([], _) => last.then_some(false),
             ([b'\r'], LineEnding::CarriageReturnNewline) if !last => None,
             ([b'\r', b'\n', ..], LineEnding::CarriageReturnNewline) => Some(true),
             ([byte @ (b'\r' | b'\n'), ..], _) => {
                 let is_end = *byte == ending.terminator() && ending != LineEnding::CarriageReturnNewline;
-                Some(is_end || (self.line == 1 && !self.has_line_end(place)))
+                Some(is_end || (self.line == 1 && !walk.to(place, &self.buffer, &self.syntax).has_line_end))
             }
             _ => Some(false),
         }
     }
 
-    /// Whether a line ends before a place of the buffer.
-    fn has_line_end(&self, place: usize) -> bool {
-        let mut quotes = QuoteState::default();
-        let mut escaped = false;
-        self.buffer[..place].iter().any(|byte| {
-            if self.syntax.csv {
-                quotes.step(*byte, &self.syntax);
-            }
-            let ends = matches!(byte, b'\r' | b'\n') && !quotes.inside && !escaped;
-            escaped = !self.syntax.csv && *byte == b'\\' && !escaped;
-            ends
-        })
-    }
-
     /// Whether a marker at the end of a line means what it says: in csv where a record begins, in text wherever its backslash is not
     /// escaped, and what stands before it is the last record.
-    fn is_unescaped(&self, place: usize, ending: LineEnding) -> bool {
+    fn is_unescaped(&self, place: usize, ending: LineEnding, walk: &mut Walk) -> bool {
         let before = &self.buffer[..place];
         if !self.syntax.csv {
             return backslashes_before(before, place).is_multiple_of(2);
@@ -282,9 +269,7 @@ impl RecordSplitter {
         if *last != ending.terminator() {
             return false;
         }
-        let mut quotes = QuoteState::default();
-        before.iter().for_each(|byte| quotes.step(*byte, &self.syntax));
-        !quotes.inside
+        !walk.to(place, &self.buffer, &self.syntax).quotes.inside
     }
 
     fn take_header(&mut self, ending: LineEnding) -> Result<(), QueryError> {
@@ -407,6 +392,29 @@ impl RecordSplitter {
         memchr::memchr_iter(terminator, bytes)
             .filter(|place| backslashes_before(bytes, *place).is_multiple_of(2))
             .count() as u64
+    }
+}
+
+/// What was met on the way to a place of the buffer, walked once for all places in order.
+#[derive(Default)]
+struct Walk {
+    place: usize,
+    quotes: QuoteState,
+    escaped: bool,
+    has_line_end: bool,
+}
+
+impl Walk {
+    fn to(&mut self, place: usize, buffer: &[u8], syntax: &Syntax) -> &Self {
+        for byte in &buffer[self.place..place] {
+            if syntax.csv {
+                self.quotes.step(*byte, syntax);
+            }
+            self.has_line_end |= matches!(byte, b'\r' | b'\n') && !self.quotes.inside && !self.escaped;
+            self.escaped = !syntax.csv && *byte == b'\\' && !self.escaped;
+        }
+        self.place = place;
+        self
     }
 }
 

@@ -109,11 +109,12 @@ impl VisitorMut for Marker<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        for with in query.with.iter_mut().filter(|with| !with.recursive) {
+        if let Some(with) = &mut query.with {
             for table in &mut with.cte_tables {
-                let mut calls = Calls { is_volatile: self.is_volatile, found: false };
+                let name = with.recursive.then(|| fold(&table.alias.name));
+                let mut calls = Calls { is_volatile: self.is_volatile, name, found: false, recurs: false };
                 let _ = Visit::visit(table.query.as_ref(), &mut calls);
-                if calls.found {
+                if calls.found && !calls.recurs {
                     mark(&mut table.query);
                 }
             }
@@ -125,7 +126,10 @@ impl VisitorMut for Marker<'_> {
 /// Looks for what gives other rows each time.
 struct Calls<'a> {
     is_volatile: &'a dyn Fn(&str) -> bool,
+    /// What the query is called, where it may read itself.
+    name: Option<String>,
     found: bool,
+    recurs: bool,
 }
 
 impl Visitor for Calls<'_> {
@@ -142,6 +146,10 @@ impl Visitor for Calls<'_> {
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
         self.found |= matches!(table, TableFactor::Table { sample: Some(_), .. });
+        if let TableFactor::Table { name, .. } = table {
+            let own = name.0.last().and_then(|part| part.as_ident()).map(fold);
+            self.recurs |= own.is_some() && own == self.name;
+        }
         ControlFlow::Continue(())
     }
 }
