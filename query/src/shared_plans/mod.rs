@@ -280,9 +280,8 @@ fn costs(node: &LogicalPlan) -> bool {
 
 /// Whether a plan reads tables and gives the same rows each time that it runs.
 fn is_shareable(plan: &LogicalPlan) -> Result<bool> {
-    let is_fixed = |node: &LogicalPlan| matches!(node, LogicalPlan::TableScan(_) | LogicalPlan::RecursiveQuery(_));
     let reads = plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(_))))?;
-    let recurs = plan.exists(|node| Ok(is_fixed(node) && !matches!(node, LogicalPlan::TableScan(_))))?;
+    let recurs = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
     Ok(reads && !recurs && !is_volatile(plan)? && !depends_on_outside(plan)?)
 }
 
