@@ -92,6 +92,9 @@ impl Dialect for StatementDialect {
         if parser.peek_token_ref().token == Token::LParen {
             return query_of_queries(parser);
         }
+        if is_list_of_values(parser, 0) && is_behind_quantifier(parser) {
+            return Some(parser.parse_query().map(Expr::Subquery));
+        }
         let named = operator_in_parentheses(parser);
         let place = named.map_or(0, |(place, _)| place);
         let (token, span) = (parser.peek_nth_token_ref(place).token.clone(), parser.peek_token_ref().span);
@@ -222,17 +225,23 @@ fn operator_in_parentheses(parser: &Parser) -> Option<(usize, usize)> {
     (is_operator(&token(place).to_string()) && *token(place + 1) == Token::RParen).then_some((place, place + 2))
 }
 
-/// A query in parentheses that begins with one in parentheses, `((SELECT 1) UNION SELECT 2)`, or what is behind ANY's parenthesis of it.
+/// A query in parentheses that begins with one in parentheses, `((SELECT 1) UNION SELECT 2)`, or what is behind ANY's parenthesis of it,
+/// or a list of values, `(VALUES (1))`.
 fn query_of_queries(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
     if is_first_of_queries(parser, 0) && is_behind_quantifier(parser) {
         return Some(parser.parse_query().map(Expr::Subquery));
     }
-    if !is_first_of_queries(parser, 1) {
+    if !is_list_of_values(parser, 1) && !is_first_of_queries(parser, 1) {
         return None;
     }
     parser.advance_token();
     let query = parser.parse_query();
     Some(query.and_then(|query| parser.expect_token(&Token::RParen).map(|_| Expr::Subquery(query))))
+}
+
+/// Whether `VALUES (` comes behind so many tokens; no function has that name.
+fn is_list_of_values(parser: &Parser, place: usize) -> bool {
+    is_keyword(parser, place, Keyword::VALUES) && parser.peek_nth_token_ref(place + 1).token == Token::LParen
 }
 
 /// Whether the last tokens were ANY, SOME or ALL and a parenthesis.

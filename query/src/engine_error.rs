@@ -175,6 +175,9 @@ fn cast_error(message: &str) -> QueryError {
     if message.contains("Can't cast value") || message.contains("out of range") || message.contains("too large") {
         return QueryError::new(ErrorKind::NumericOutOfRange, format!("{type_name} out of range"));
     }
+    if target == Some(&"Decimal") && message.contains("Overflowing") {
+        return QueryError::new(ErrorKind::NumericOutOfRange, "value overflows numeric format");
+    }
     match quoted {
         Some(value) => QueryError::new(kind, format!("invalid input syntax for type {type_name}: \"{value}\"")),
         None if message.contains("imestamp") || message.contains("date") => {

@@ -111,7 +111,7 @@ pub(crate) fn position_message(clause: &str, number: &str) -> String {
     format!("{clause} position {number} is not in select list")
 }
 
-/// The item of ORDER BY or GROUP BY that the message is about.
+/// The item of ORDER BY, GROUP BY or DISTINCT ON that the message is about.
 fn ordinal(query: &Query, message: &str) -> Option<Expr> {
     first_of(query, |query| {
         let order = match &query.order_by {
@@ -126,7 +126,13 @@ fn ordinal(query: &Query, message: &str) -> Option<Expr> {
             GroupByExpr::Expressions(items, _) => items.as_slice(),
             GroupByExpr::All(_) => &[],
         });
-        let mut all = ordered.chain(grouped.map(|item| ("GROUP BY", item)));
+        let distinct = selects(&query.body).into_iter().flat_map(|select| match &select.distinct {
+            Some(Distinct::On(items)) => items.as_slice(),
+            _ => &[],
+        });
+        let mut all = ordered
+            .chain(grouped.map(|item| ("GROUP BY", item)))
+            .chain(distinct.map(|item| ("DISTINCT ON", item)));
         let found = all.find(|(clause, item)| message == position_message(clause, &item.to_string()));
         found.map(|(_, item)| item.clone())
     })

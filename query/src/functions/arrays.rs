@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// PostgreSQL's limit for the items of an array.
 pub(super) const ITEMS_MAX: usize = 134_217_727;
+/// The function that says whether the items of an array, which are arrays, have one shape.
+pub(crate) const ARRAY_OF_ARRAYS: &str = "array@of_arrays";
 /// The function that gives the items of all dimensions, one after the other.
 pub(crate) const ITEMS: &str = "unnest@items";
 
@@ -57,6 +59,7 @@ fn changes() -> Vec<Function> {
         one("array_append", Overload::new(&[Array, Element], Array, |columns, _| appended(columns))),
         one("array_prepend", Overload::new(&[Element, Array], Array, |columns, _| prepended(columns))),
         one("array_cat", Overload::new(&[Array, Array], Array, |columns, _| joined(columns))),
+        one(ARRAY_OF_ARRAYS, Overload::new(&[Array], Array, |columns, _| of_one_shape(columns))),
         one("trim_array", Overload::new(&[Array, Int4], Array, |columns, _| trimmed(columns))),
         Function::immutable("array_fill", array_fill),
     ]
@@ -354,6 +357,31 @@ fn trimmed(columns: &[ArrayRef]) -> Answer {
             QueryError::new(ErrorKind::ArraySubscript, message)
         })?;
         picks.extend(items.start..items.end - cut);
+        picks.finish_row()?;
+    }
+    picks.into_lists(item_of(list), &[list.values().as_ref()])
+}
+
+/// `ARRAY[a, b]` of arrays, which have one shape. Where all are empty or NULL, so is the array.
+fn of_one_shape(columns: &[ArrayRef]) -> Answer {
+    let list = lists(columns, 0);
+    let Some(inner) = list.values().as_list_opt::<i32>() else { return Ok(Arc::clone(&columns[0])) };
+    let shape = |place| if inner.is_null(place) { Vec::new() } else { lengths(inner, place) };
+    let mut picks = Picks::with_capacity(list.len());
+    for row in 0..list.len() {
+        if list.is_null(row) {
+            picks.finish_null();
+            continue;
+        }
+        let items = places(list, row);
+        let first = items.clone().next().map(shape).unwrap_or_default();
+        if items.clone().skip(1).any(|place| shape(place) != first) {
+            let message = "multidimensional arrays must have array expressions with matching dimensions";
+            return Err(QueryError::new(ErrorKind::ArraySubscript, message));
+        }
+        if !first.is_empty() {
+            picks.extend(items);
+        }
         picks.finish_row()?;
     }
     picks.into_lists(item_of(list), &[list.values().as_ref()])

@@ -4,6 +4,7 @@ use super::names::text_of;
 use super::{Definition, result_field};
 use crate::domains::domain_of;
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::repeated_keys::OUTPUT_COLUMN;
 use crate::operators::resolution::unknown_field;
 use crate::pg_catalog::Value;
 use crate::scan::external;
@@ -33,6 +34,7 @@ pub(super) fn generic_functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(ExpandArray { signature: any() })),
         Arc::new(ScalarUDF::from(TypeOf { signature: any() })),
         Arc::new(ScalarUDF::from(CollationFor { signature: any() })),
+        Arc::new(ScalarUDF::from(OutputColumn { signature: any() })),
     ]
 }
 
@@ -95,6 +97,30 @@ impl ScalarUDFImpl for ArrayOrEmpty {
         let present = arrow::compute::is_not_null(&array)?;
         let filled = zip(&present, &array, &arrow::array::Scalar::new(other))?;
         Ok(ColumnarValue::Array(filled))
+    }
+}
+
+/// [`OUTPUT_COLUMN`] of a number, which the planner replaces.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct OutputColumn {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for OutputColumn {
+    fn name(&self) -> &str {
+        OUTPUT_COLUMN
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types[0].clone())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        exec_err!("the number of a column is not a value")
     }
 }
 

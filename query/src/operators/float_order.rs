@@ -2,15 +2,18 @@
 //!
 //! Grouping and comparisons know that. Where a plan divides or orders rows by doubles, or counts different ones, a
 //! [`float_key`] stands for them: the keys of windows, DISTINCT ON, the arguments of distinct aggregates and of mode,
-//! and the keys of a sort but for the last, whose ties have no order anyway.
+//! and the keys of a sort but for the last, whose ties have no order anyway. Frames over keys without a distance become those of groups.
 
 use crate::functions::float_keys::float_key;
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort as SortExpr, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Distinct, DistinctOn, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{
+    Distinct, DistinctOn, Expr, ExprSchemable, LogicalPlan, WindowFrame, WindowFrameBound, WindowFrameUnits,
+};
 
 /// Lets a plan hold zeros of either sign for equal.
 pub(crate) fn compare_zeros(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -77,8 +80,29 @@ fn call(expression: Expr, schema: &DFSchema) -> Transformed<Expr> {
 }
 
 fn window_function(call: &mut WindowFunction, schema: &DFSchema) -> bool {
+    let counted = count_groups(call, schema);
     let orders = call.params.order_by.iter_mut().map(|key| &mut key.expr);
-    make_keys(call.params.partition_by.iter_mut().chain(orders), schema)
+    make_keys(call.params.partition_by.iter_mut().chain(orders), schema) || counted
+}
+
+/// A frame that ends with rows whose key is equal needs no distance of keys: over keys that DataFusion finds none for it is one of
+/// groups.
+fn count_groups(call: &mut WindowFunction, schema: &DFSchema) -> bool {
+    let is_plain = |bound: &WindowFrameBound| bound.is_unbounded() || matches!(bound, WindowFrameBound::CurrentRow);
+    let frame = &call.params.window_frame;
+    let [key] = call.params.order_by.as_slice() else { return false };
+    let has_distance = key.expr.get_type(schema).map_or(true, |data_type| {
+        !matches!(data_type, DataType::Struct(_) | DataType::BinaryView | DataType::FixedSizeBinary(_))
+    });
+    if has_distance || frame.units != WindowFrameUnits::Range {
+        return false;
+    }
+    if !is_plain(&frame.start_bound) || !is_plain(&frame.end_bound) {
+        return false;
+    }
+    let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
+    call.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
+    true
 }
 
 fn aggregate_function(call: &mut AggregateFunction, schema: &DFSchema) -> bool {

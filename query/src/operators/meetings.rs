@@ -15,6 +15,7 @@ use super::lowering::{Argument, Lowering, binary_expression};
 use super::modifiers::with_modifier;
 use super::resolution::{Operand, as_decimal, is_float, resolve, settled};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::arrays::ARRAY_OF_ARRAYS;
 use crate::functions::best_of_two::best_of;
 use crate::functions::coalescing::computed_once;
 use crate::functions::overload::{dimensions, innermost};
@@ -275,44 +276,82 @@ impl Argument {
     }
 }
 
+impl Meeting {
+    /// The modifier of the moments or intervals that meet, where all have the same. Other types say theirs by themselves.
+    fn modifier(self, arguments: &[Argument], common: &SqlType) -> Option<i32> {
+        use SqlType as T;
+        if !matches!(common, T::Time | T::TimeTz | T::Timestamp | T::TimestampTz | T::Interval) {
+            return None;
+        }
+        let values: Vec<&Argument> = match self {
+            Meeting::Coalesce | Meeting::Greatest | Meeting::Least => arguments.iter().collect(),
+            Meeting::Case { operand, otherwise: true } => {
+                let (branches, last) = branches(operand, true, arguments);
+                branches.chunks(2).filter_map(|branch| branch.get(1)).chain(last).collect()
+            }
+            _ => return None,
+        };
+        let modifier = values.first()?.modifier();
+        let agrees = |value: &&Argument| value.known.as_ref() == Some(common) && value.modifier() == modifier;
+        (modifier != -1 && values.iter().all(agrees)).then_some(modifier)
+    }
+}
+
 impl Lowering<'_> {
     /// What computes a meeting.
     pub(super) fn meeting(&self, meeting: Meeting, arguments: Vec<Argument>) -> Result<Expr> {
         let guests: Vec<Guest<'_>> = arguments.iter().map(Argument::guest).collect();
         let common = meeting.result(&guests)?;
+        let modifier = meeting.modifier(&arguments, &common);
+        let met = self.met_values(meeting, arguments, &common)?;
+        Ok(match modifier {
+            Some(modifier) => with_field(met, &common, modifier),
+            None => met,
+        })
+    }
+
+    fn met_values(&self, meeting: Meeting, arguments: Vec<Argument>, common: &SqlType) -> Result<Expr> {
         match meeting {
-            Meeting::Case { operand, otherwise } => self.case(operand, otherwise, arguments, &common),
-            Meeting::NullIf => self.null_if(arguments, &common),
+            Meeting::Case { operand, otherwise } => self.case(operand, otherwise, arguments, common),
+            Meeting::NullIf => self.null_if(arguments, common),
             Meeting::Distinct { negated } => self.distinct(arguments, negated),
             Meeting::Array => {
-                let SqlType::Array(item) = &common else { return Err(QueryError::unsupported("this array")) };
+                let SqlType::Array(item) = common else { return Err(QueryError::unsupported("this array")) };
                 if is_left_to_arrow(item) {
                     return Ok(make_array(arguments.into_iter().map(Argument::into_expression).collect()));
                 }
-                if is_tagged_array(&common) {
+                if is_tagged_array(common) {
                     return self.enum_array(arguments, item, common.clone());
                 }
                 let values = arguments.into_iter().map(|argument| self.met(argument, item));
-                let array = make_array(values.collect::<Result<Vec<Expr>>>()?);
+                let array = self.of_one_shape(make_array(values.collect::<Result<Vec<Expr>>>()?), item)?;
                 Ok(match item.item_field().metadata().is_empty() {
                     true => array,
-                    false => cast_call(array, plain_array(item), common, self.context),
+                    false => cast_call(array, plain_array(item), common.clone(), self.context),
                 })
             }
             Meeting::Coalesce | Meeting::Greatest | Meeting::Least => {
-                let values = arguments.into_iter().map(|argument| self.met(argument, &common));
+                let values = arguments.into_iter().map(|argument| self.met(argument, common));
                 let values = values.collect::<Result<Vec<Expr>>>()?;
-                let met = match (meeting, best_of(&common, meeting == Meeting::Greatest)) {
+                let met = match (meeting, best_of(common, meeting == Meeting::Greatest)) {
                     (Meeting::Coalesce, _) if values.iter().rev().skip(1).any(Expr::is_volatile) => {
                         computed_once(values)
                     }
                     (Meeting::Coalesce, _) => expr_fn::coalesce(values),
-                    (_, Some(function)) => self.best_by(function, values, &common)?,
+                    (_, Some(function)) => self.best_by(function, values, common)?,
                     (Meeting::Greatest, None) => expr_fn::greatest(values),
                     _ => expr_fn::least(values),
                 };
-                Ok(self.with_type(met, &common))
+                Ok(self.with_type(met, common))
             }
+        }
+    }
+
+    /// An array whose items are arrays is held to one shape.
+    fn of_one_shape(&self, array: Expr, item: &SqlType) -> Result<Expr> {
+        match self.procedures.get(ARRAY_OF_ARRAYS).filter(|_| matches!(item, SqlType::Array(_))).cloned() {
+            Some(function) => self.bound(&function, vec![array], &[Some(plain_array(item))]),
+            None => Ok(array),
         }
     }
 
@@ -324,7 +363,7 @@ impl Lowering<'_> {
             let value = self.met(argument, item)?;
             Ok(self.converted(value, if depth == 0 { &inner } else { item }, &texts))
         });
-        let labels = make_array(values.collect::<Result<Vec<Expr>>>()?);
+        let labels = self.of_one_shape(make_array(values.collect::<Result<Vec<Expr>>>()?), item)?;
         Ok(cast_call(labels, SqlType::Array(Box::new(texts)), array, self.context))
     }
 
@@ -401,8 +440,7 @@ impl Lowering<'_> {
         if modifier == -1 {
             return Ok(met);
         }
-        let field = with_modifier(&expression_field(result), modifier);
-        Ok(Expr::Cast(Cast::new_from_field(Box::new(met), Arc::new(field))))
+        Ok(with_field(met, result, modifier))
     }
 
     fn distinct(&self, arguments: Vec<Argument>, negated: bool) -> Result<Expr> {
@@ -453,6 +491,12 @@ impl Lowering<'_> {
         }
         cast_call(value, sql_type.clone(), sql_type.clone(), self.context)
     }
+}
+
+/// A value of a type whose field says a modifier.
+fn with_field(value: Expr, sql_type: &SqlType, modifier: i32) -> Expr {
+    let field = with_modifier(&expression_field(sql_type), modifier);
+    Expr::Cast(Cast::new_from_field(Box::new(value), Arc::new(field)))
 }
 
 /// What an operand is compared with, if every condition is a plain comparison of it.

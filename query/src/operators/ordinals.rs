@@ -3,14 +3,18 @@
 //!     ORDER BY 1     LIMIT 10     ROWS 1 PRECEDING
 
 use super::grouping_sets::settle;
-use super::sites::integer_literal;
+use super::repeated_keys::OUTPUT_COLUMN;
+use super::sites::{call_quoted, integer_literal};
+use crate::standard_spellings::is_star;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, GroupByExpr, LimitClause, OrderByKind, Query, Select, SetExpr, Value, ValueWithSpan, WindowFrameBound,
     WindowSpec,
 };
+use std::collections::HashSet;
 
 /// Ordinals of ORDER BY and GROUP BY and the counts of LIMIT are plain numbers again.
 pub(super) fn restore_ordinals(query: &mut Query) {
+    name_distinct_outputs(query);
     if let Some(order) = &mut query.order_by
         && let OrderByKind::Expressions(items) = &mut order.kind
     {
@@ -58,9 +62,31 @@ fn restore_in_select(select: &mut Select) {
             restore_in_window(window);
         }
     }
-    if let Some(ast::Distinct::On(items)) = &mut select.distinct {
-        items.iter_mut().for_each(restore);
+}
+
+/// `SELECT DISTINCT ON (2) *` counts the columns that `*` stands for, which the planner alone knows: the number becomes a call of
+/// [`OUTPUT_COLUMN`], in ORDER BY too. Without a star the numbers were names before, and what is left are constants.
+fn name_distinct_outputs(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    if !select.projection.iter().any(is_star) {
+        return;
     }
+    let Some(ast::Distinct::On(items)) = &mut select.distinct else { return };
+    let named: HashSet<String> = items.iter_mut().filter_map(name_output).collect();
+    let Some(ast::OrderBy { kind: OrderByKind::Expressions(order), .. }) = &mut query.order_by else { return };
+    for item in order {
+        if integer_literal(&item.expr).is_some_and(|(digits, _)| named.contains(digits)) {
+            name_output(&mut item.expr);
+        }
+    }
+}
+
+/// The digits of a number that became a call.
+fn name_output(item: &mut Expr) -> Option<String> {
+    let digits = integer_literal(item)?.0.to_string();
+    restore(item);
+    *item = call_quoted(OUTPUT_COLUMN, vec![item.clone()]);
+    Some(digits)
 }
 
 /// An interval's text in RANGE, which was kept from becoming a site.

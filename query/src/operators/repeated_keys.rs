@@ -3,12 +3,19 @@
 //!     DISTINCT ON (a, a) … ORDER BY a, b, b DESC   ▶   DISTINCT ON (a) … ORDER BY a, b
 //!
 //! DataFusion leaves repeated keys out in one place and counts them in another. An output that is named like another input repeats
-//! a key without its being seen: `SELECT DISTINCT ON (a) b AS a … ORDER BY a, b`.
+//! a key without its being seen: `SELECT DISTINCT ON (a) b AS a … ORDER BY a, b`. A key by the number of its output becomes the output
+//! first: `DISTINCT ON (2) *`.
 
-use datafusion::common::Result;
+use crate::error::{ErrorKind, QueryError};
+use crate::query_places::position_message;
+use crate::scan::external;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan};
 use std::collections::HashSet;
+
+/// `output@column(n)`: the column with that number of a select list, as a key of DISTINCT ON. No plan that runs has it.
+pub(crate) const OUTPUT_COLUMN: &str = "output@column";
 
 /// Names each key once.
 pub(crate) fn name_keys_once(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -20,13 +27,30 @@ pub(crate) fn name_keys_once(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn distinct_on(on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
-    let keys = once(on.on_expr.clone(), |key| key);
-    let sorts = on.sort_expr.clone().map(|sorts| once(sorts, |sort| &sort.expr));
-    if keys.len() == on.on_expr.len() && sorts.as_ref().map(Vec::len) == on.sort_expr.as_ref().map(Vec::len) {
+    let keys = on.on_expr.iter().map(|key| output(key, &on.select_expr)).collect::<Result<Vec<Expr>>>()?;
+    let sorts = on.sort_expr.clone().map(|sorts| {
+        sorts.into_iter().map(|sort| Ok(sort.with_expr(output(&sort.expr, &on.select_expr)?))).collect::<Result<Vec<_>>>()
+    });
+    let (keys, sorts) = (once(keys, |key| key), sorts.transpose()?.map(|sorts| once(sorts, |sort| &sort.expr)));
+    if keys == on.on_expr && sorts == on.sort_expr {
         return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::On(on))));
     }
     let on = DistinctOn::try_new(keys, on.select_expr, sorts, on.input)?;
     Ok(Transformed::yes(LogicalPlan::Distinct(Distinct::On(on))))
+}
+
+/// A key; that of [`OUTPUT_COLUMN`] is the output with its number.
+fn output(key: &Expr, outputs: &[Expr]) -> Result<Expr> {
+    let Expr::ScalarFunction(call) = key else { return Ok(key.clone()) };
+    let [Expr::Literal(ScalarValue::Int64(Some(number)), _)] = call.args.as_slice() else { return Ok(key.clone()) };
+    if call.name() != OUTPUT_COLUMN {
+        return Ok(key.clone());
+    }
+    let output = usize::try_from(*number).ok().and_then(|number| outputs.get(number.checked_sub(1)?));
+    output.map(|output| output.clone().unalias()).ok_or_else(|| {
+        let message = position_message("DISTINCT ON", &number.to_string());
+        external(QueryError::new(ErrorKind::InvalidColumnReference, message))
+    })
 }
 
 /// The first of those with the same expression.

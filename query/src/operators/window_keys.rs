@@ -5,6 +5,9 @@
 //!
 //! An operator over a call or a cast, `OVER (PARTITION BY length(name) > 5)`, is sorted by, and then DataFusion does not know it again: it
 //! compares the bounds of the operands, and those of a call have no type.
+//!
+//! What is another value at each call, `OVER (ORDER BY random())`, may be all that rows are sorted by, and rows without columns are not
+//! sorted.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
@@ -28,7 +31,7 @@ pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
     let mut keys: Vec<Expr> = Vec::new();
     for key in
-        window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || holds_operator_over_call(key))
+        window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || is_computed(key))
     {
         if !keys.contains(&key) {
             keys.push(key);
@@ -56,13 +59,13 @@ fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn sort_with_columns(sort: Sort) -> Result<Transformed<LogicalPlan>> {
-    if !sort.expr.iter().any(|key| holds_operator_over_call(&key.expr)) {
+    if !sort.expr.iter().any(|key| is_computed(&key.expr)) {
         return Ok(Transformed::no(LogicalPlan::Sort(sort)));
     }
     let shown: Vec<Expr> = sort.input.schema().iter().map(Expr::from).collect();
     let mut columns = shown.clone();
     let keys = sort.expr.into_iter().enumerate().map(|(number, key)| {
-        if !holds_operator_over_call(&key.expr) {
+        if !is_computed(&key.expr) {
             return key;
         }
         let name = format!("{KEY}{number}");
@@ -93,6 +96,10 @@ fn holds_subquery(key: &Expr) -> bool {
         matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
     };
     key.exists(|part| Ok(is_subquery(part))).unwrap_or(false)
+}
+
+fn is_computed(key: &Expr) -> bool {
+    key.is_volatile() || holds_operator_over_call(key)
 }
 
 fn holds_operator_over_call(key: &Expr) -> bool {

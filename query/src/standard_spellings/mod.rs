@@ -39,6 +39,7 @@ mod typed_literals;
 pub(crate) mod whole_rows;
 mod windows;
 
+pub(crate) use names::is_star;
 pub(crate) use syntax::mend_spellings;
 pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
 

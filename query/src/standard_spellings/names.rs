@@ -167,7 +167,8 @@ pub(super) fn order_distinct(query: &mut Query) {
     items.sort_by_key(place);
 }
 
-fn is_star(item: &SelectItem) -> bool {
+/// `*` or `t.*`.
+pub(crate) fn is_star(item: &SelectItem) -> bool {
     matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
 }
 

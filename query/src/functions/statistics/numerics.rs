@@ -15,6 +15,9 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 /// Digits of a result.
 const WIDE_DIGITS: u8 = 76;
 
+/// Words of a number that need no memory of their own.
+const WORDS_INLINE: usize = 2;
+
 /// What is asked of the sums.
 #[derive(Clone, Debug)]
 pub(super) struct Spread {
@@ -28,12 +31,14 @@ pub(super) struct Spread {
     pub result_type: DataType,
 }
 
-/// The number of values, their sum and the sum of their squares, in units of the values' last digit.
+/// The number of values, their sum and the sum of their squares, in units of the values' last digit. Squares that 256 bits do not
+/// hold, those of quotients above a million already, are added up beside the others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NumericSums {
     count: i64,
     sum: i256,
     squares: i256,
+    large_squares: IBig,
 }
 
 fn overflow() -> DataFusionError {
@@ -67,41 +72,54 @@ impl Sums for NumericSums {
     fn add(&mut self, row: i256, _: &Spread) -> Result<()> {
         self.count += 1;
         self.sum = self.sum.checked_add(row).ok_or_else(overflow)?;
-        self.squares = square(row).and_then(|square| self.squares.checked_add(square)).ok_or_else(overflow)?;
+        match square(row).and_then(|square| self.squares.checked_add(square)) {
+            Some(squares) => self.squares = squares,
+            None => self.large_squares += wide(row).sqr(),
+        }
         Ok(())
     }
 
     fn subtract(&mut self, row: i256, _: &Spread) -> Result<()> {
         self.count -= 1;
         self.sum = self.sum.checked_sub(row).ok_or_else(overflow)?;
-        self.squares = square(row).and_then(|square| self.squares.checked_sub(square)).ok_or_else(overflow)?;
+        match square(row).and_then(|square| self.squares.checked_sub(square)) {
+            Some(squares) => self.squares = squares,
+            None => self.large_squares -= wide(row).sqr(),
+        }
         Ok(())
     }
 
     fn merge(&mut self, other: &Self) -> Result<()> {
         self.count += other.count;
         self.sum = self.sum.checked_add(other.sum).ok_or_else(overflow)?;
-        self.squares = self.squares.checked_add(other.squares).ok_or_else(overflow)?;
+        match self.squares.checked_add(other.squares) {
+            Some(squares) => self.squares = squares,
+            None => self.large_squares += wide(other.squares),
+        }
+        self.large_squares += &other.large_squares;
         Ok(())
     }
 
+    /// Large squares are the bytes behind the others, if there are any.
     fn to_bytes(&self) -> Vec<u8> {
-        [&self.count.to_le_bytes()[..], &self.sum.to_le_bytes(), &self.squares.to_le_bytes()].concat()
+        let large = if self.large_squares.is_zero() { Box::default() } else { self.large_squares.to_le_bytes() };
+        [&self.count.to_le_bytes()[..], &self.sum.to_le_bytes(), &self.squares.to_le_bytes(), &large].concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (count, rest) = bytes.split_first_chunk()?;
         let (sum, rest) = rest.split_first_chunk()?;
-        let squares = rest.try_into().ok()?;
+        let (squares, large) = rest.split_first_chunk()?;
         Some(Self {
             count: i64::from_le_bytes(*count),
             sum: i256::from_le_bytes(*sum),
-            squares: i256::from_le_bytes(squares),
+            squares: i256::from_le_bytes(*squares),
+            large_squares: IBig::from_le_bytes(large),
         })
     }
 
     fn heap_bytes(&self) -> usize {
-        0
+        self.large_squares.as_sign_words().1.len().saturating_sub(WORDS_INLINE) * size_of::<dashu_int::Word>()
     }
 
     fn result(&self, spread: &Spread) -> Result<ScalarValue> {
@@ -111,7 +129,7 @@ impl Sums for NumericSums {
         }
         let count = IBig::from(self.count);
         let sum = wide(self.sum);
-        let numerator = (wide(self.squares) * &count - &sum * &sum).unsigned_abs();
+        let numerator = ((wide(self.squares) + &self.large_squares) * &count - &sum * &sum).unsigned_abs();
         let denominator = (count * IBig::from(divisor)).unsigned_abs();
         let DataType::Decimal256(_, kept) = spread.result_type else {
             return exec_err!("a variance is no {}", spread.result_type);
@@ -187,6 +205,27 @@ mod tests {
         // SELECT variance(x), stddev(x) FROM (VALUES (1.10), (2.20), (3.50)) v(x)
         assert_eq!(shown(false), expected(1_4433333333333333));
         assert_eq!(shown(true), expected(1_2013880860626733));
+    }
+
+    #[test]
+    fn squares_have_any_size() {
+        let spread = Spread { sample: true, deviation: false, scale: 32, result_type: DataType::Decimal256(76, 38) };
+        let large = i256::from_i128(10).wrapping_pow(44);
+        let mut sums = NumericSums::default();
+        for value in [large, i256::from_i128(-7), large.wrapping_neg()] {
+            sums.add(value, &spread).unwrap();
+        }
+        let mut others = NumericSums::from_bytes(&sums.to_bytes()).unwrap();
+        others.subtract(i256::from_i128(-7), &spread).unwrap();
+        sums.merge(&others).unwrap();
+        sums.add(i256::ZERO, &spread).unwrap();
+        // SELECT variance(x) FROM (VALUES (1e12), (-1e12), (-7e-32), (1e12), (-1e12), (0)) v(x)
+        let expected = i256::from_i128(8).wrapping_mul(i256::from_i128(10).wrapping_pow(23 + 38));
+        assert_eq!(sums.result(&spread).unwrap(), ScalarValue::Decimal256(Some(expected), 76, 38));
+        sums.subtract(large, &spread).unwrap();
+        sums.subtract(large, &spread).unwrap();
+        let kept = NumericSums::from_bytes(&sums.to_bytes()).unwrap();
+        assert_eq!(kept.large_squares, wide(large).sqr() * IBig::from(2));
     }
 
     #[test]
