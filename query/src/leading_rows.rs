@@ -11,8 +11,8 @@
 //!                                                               …
 //!
 //! What is left out would have had a higher number or rank than the filter lets through, and so would not have changed that of any
-//! other row. Rows whose key is the last of the leading ones stay. Only keys are remembered, so many of them; partitions beyond that
-//! pass whole.
+//! other row. Rows whose key is the last of the leading ones stay. Only keys are remembered, so many of them and so many bytes;
+//! partitions beyond that pass whole.
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
@@ -30,6 +30,7 @@ use datafusion::physical_expr_common::physical_expr::is_volatile;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
@@ -43,8 +44,9 @@ use std::sync::Arc;
 
 /// Places up to which a filter is worth it.
 const PLACES_MAX: usize = 1_000;
-/// Keys that a scan remembers, of all partitions together.
+/// Keys that a scan remembers, of all partitions together, and their bytes.
 const KEYS_MAX: usize = 65_536;
+const KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Puts a [`LeadingRows`] under the sort of each window of numbers or ranks that a filter limits.
 #[derive(Debug)]
@@ -63,10 +65,12 @@ impl PhysicalOptimizerRule for LeadingRowsOfWindows {
         let limited = plan.transform_up(|node| {
             let Some((window, limit)) = limit_of(&node) else { return Ok(Transformed::no(node)) };
             let [sorted] = window.children()[..] else { return Ok(Transformed::no(node)) };
-            match with_limit(sorted, false, &limit)? {
-                Some(sorted) => Ok(Transformed::yes(over(&node, vec![over(window, vec![sorted])?])?)),
-                None => Ok(Transformed::no(node)),
+            let Some(sorted) = with_limit(sorted, false, &limit)? else { return Ok(Transformed::no(node)) };
+            let mut limited = over(window, vec![sorted])?;
+            for above in projections(&node).rev() {
+                limited = over(above, vec![limited])?;
             }
+            Ok(Transformed::yes(over(&node, vec![limited])?))
         })?;
         Ok(limited.data)
     }
@@ -80,10 +84,17 @@ struct Limit {
     places: usize,
 }
 
-/// The window right below a filter, and the limit that the filter sets to it.
+/// The projections right below a filter, from above.
+fn projections(filter: &Arc<dyn ExecutionPlan>) -> std::vec::IntoIter<&Arc<dyn ExecutionPlan>> {
+    let inputs = std::iter::successors(filter.children().into_iter().next(), |node| node.children().into_iter().next());
+    inputs.take_while(|node| node.is::<ProjectionExec>()).collect::<Vec<_>>().into_iter()
+}
+
+/// The window below a filter, which only projections are between, and the limit that the filter sets to it.
 fn limit_of(node: &Arc<dyn ExecutionPlan>) -> Option<(&Arc<dyn ExecutionPlan>, Limit)> {
     let filter = node.downcast_ref::<FilterExec>()?;
-    let window = filter.input().downcast_ref::<BoundedWindowAggExec>()?;
+    let below = projections(node).next_back().map_or(filter.input(), |last| last.children()[0]);
+    let window = below.downcast_ref::<BoundedWindowAggExec>()?;
     // Another window over the same rows may need them all.
     let [function] = window.window_expr() else { return None };
     let standard = function.as_any().downcast_ref::<StandardWindowExpr>()?;
@@ -92,7 +103,14 @@ fn limit_of(node: &Arc<dyn ExecutionPlan>) -> Option<(&Arc<dyn ExecutionPlan>, L
         return None;
     }
     let place = window.input().schema().fields().len();
-    let limits = split_conjunction(filter.predicate()).into_iter().filter_map(|part| places_in(part, place));
+    let is_place = |shown: usize| {
+        let source = projections(node).try_fold(shown, |shown, projection| {
+            let projection = projection.downcast_ref::<ProjectionExec>()?;
+            Some(projection.expr().get(shown)?.expr.downcast_ref::<Column>()?.index())
+        });
+        source == Some(place)
+    };
+    let limits = split_conjunction(filter.predicate()).into_iter().filter_map(|part| places_in(part, &is_place));
     let places = limits.min().filter(|places| (1..=PLACES_MAX).contains(places))?;
     let limit = Limit { partition: function.partition_by().to_vec(), order: function.order_by().to_vec(), places };
     let schema = window.input().schema();
@@ -103,11 +121,11 @@ fn limit_of(node: &Arc<dyn ExecutionPlan>) -> Option<(&Arc<dyn ExecutionPlan>, L
         return None;
     }
     let is_comparable = fields.iter().all(|fields| RowConverter::supports_fields(fields));
-    is_comparable.then_some((filter.input(), limit))
+    is_comparable.then_some((below, limit))
 }
 
 /// The highest place that a condition on the column lets through.
-fn places_in(condition: &Arc<dyn PhysicalExpr>, place: usize) -> Option<usize> {
+fn places_in(condition: &Arc<dyn PhysicalExpr>, is_place: &dyn Fn(usize) -> bool) -> Option<usize> {
     let binary = condition.downcast_ref::<BinaryExpr>()?;
     let (column, literal, op) = match (binary.left().downcast_ref::<Column>(), binary.right().downcast_ref::<Column>())
     {
@@ -121,7 +139,7 @@ fn places_in(condition: &Arc<dyn PhysicalExpr>, place: usize) -> Option<usize> {
         _ => return None,
     };
     match op {
-        _ if column.index() != place => None,
+        _ if !is_place(column.index()) => None,
         Operator::LtEq | Operator::Eq => Some(number),
         Operator::Lt => number.checked_sub(1),
         _ => None,
@@ -236,13 +254,15 @@ struct Heads {
     orders: RowConverter,
     /// The greatest key on top.
     heads: HashMap<Box<[u8]>, BinaryHeap<Box<[u8]>>>,
+    /// Bytes of all keys.
+    bytes: usize,
 }
 
 impl Heads {
     fn new(limit: Limit, schema: &SchemaRef) -> Result<Self> {
         let partitions = RowConverter::new(limit.partition_fields(schema)?)?;
         let orders = RowConverter::new(limit.order_fields(schema)?)?;
-        Ok(Self { limit, partitions, orders, heads: HashMap::new() })
+        Ok(Self { limit, partitions, orders, heads: HashMap::new(), bytes: 0 })
     }
 
     /// The rows of a batch that may be among the leading ones.
@@ -265,18 +285,27 @@ impl Heads {
     fn leads(&mut self, partition: &[u8], key: &[u8]) -> bool {
         let places = self.limit.places;
         let is_full = (self.heads.len() + 1) * places > KEYS_MAX;
+        let has_room = self.bytes + partition.len() + key.len() <= KEY_BYTES_MAX;
         let head = match self.heads.get_mut(partition) {
             Some(head) => head,
-            None if is_full => return true,
-            None => self.heads.entry(partition.into()).or_default(),
+            None if is_full || !has_room => return true,
+            None => {
+                self.bytes += partition.len();
+                self.heads.entry(partition.into()).or_default()
+            }
         };
+        // A head that lacks keys lets every row pass, and one with a key that is too great lets more of them.
         if head.len() < places {
-            head.push(key.into());
+            if has_room {
+                self.bytes += key.len();
+                head.push(key.into());
+            }
             return true;
         }
         let Some(mut last) = head.peek_mut() else { return true };
         let leads = key <= last.as_ref();
-        if key < last.as_ref() {
+        if key < last.as_ref() && (has_room || key.len() <= last.len()) {
+            self.bytes = self.bytes - last.len() + key.len();
             *last = key.into();
         }
         leads

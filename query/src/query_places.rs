@@ -130,9 +130,8 @@ fn ordinal(query: &Query, message: &str) -> Option<Expr> {
             Some(Distinct::On(items)) => items.as_slice(),
             _ => &[],
         });
-        let mut all = ordered
-            .chain(grouped.map(|item| ("GROUP BY", item)))
-            .chain(distinct.map(|item| ("DISTINCT ON", item)));
+        let mut all =
+            ordered.chain(grouped.map(|item| ("GROUP BY", item))).chain(distinct.map(|item| ("DISTINCT ON", item)));
         let found = all.find(|(clause, item)| message == position_message(clause, &item.to_string()));
         found.map(|(_, item)| item.clone())
     })

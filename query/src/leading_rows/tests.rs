@@ -59,3 +59,15 @@ fn partitions_beyond_those_that_are_remembered_pass_whole() {
     assert_eq!(leading(&mut heads, &[(Some("a"), Some(1)), (Some("b"), Some(2)), (Some("b"), Some(3))]).len(), 3);
     assert_eq!(heads.heads.len(), 1);
 }
+
+#[test]
+fn keys_have_so_many_bytes() {
+    let mut heads = heads(&["k"], false, 2);
+    assert_eq!(leading(&mut heads, &[(Some("a"), Some(1)), (Some("a"), Some(2)), (Some("b"), Some(3))]).len(), 3);
+    heads.bytes = KEY_BYTES_MAX;
+    let rows =
+        [(Some("a"), Some(3)), (Some("a"), Some(2)), (Some("a"), Some(0)), (Some("b"), Some(9)), (Some("b"), Some(9))];
+    assert_eq!(leading(&mut heads, &rows), [Some(2), Some(0), Some(9), Some(9)], "b lacks a key and passes whole");
+    assert_eq!(leading(&mut heads, &[(Some("a"), Some(2)), (Some("c"), Some(9))]), [Some(9)]);
+    assert_eq!((heads.heads.len(), heads.bytes), (2, KEY_BYTES_MAX));
+}

@@ -2,7 +2,8 @@
 //!
 //! Grouping and comparisons know that. Where a plan divides or orders rows by doubles, or counts different ones, a
 //! [`float_key`] stands for them: the keys of windows, DISTINCT ON, the arguments of distinct aggregates and of mode,
-//! and the keys of a sort but for the last, whose ties have no order anyway. Frames over keys without a distance become those of groups.
+//! and the keys of a sort but for the last, whose ties have no order anyway. Frames over keys without a distance become
+//! those of groups, and where NULLs do not come as the greatest value, arrays are ordered by two keys.
 
 use crate::functions::float_keys::float_key;
 use arrow::datatypes::DataType;
@@ -24,7 +25,7 @@ fn node(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     match node {
         LogicalPlan::Sort(mut sort) => {
             let schema = sort.input.schema().clone();
-            let changed = sort_keys(&mut sort.expr, &schema);
+            let changed = place_nulls(&mut sort.expr, &schema) | sort_keys(&mut sort.expr, &schema);
             Ok(Transformed::new_transformed(LogicalPlan::Sort(sort), changed))
         }
         LogicalPlan::Distinct(Distinct::On(on)) => distinct_on(on),
@@ -79,8 +80,26 @@ fn call(expression: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
+/// NULLs among the items of arrays are above all others, wherever NULL instead of an array comes: that is a key of its own.
+fn place_nulls(keys: &mut Vec<SortExpr>, schema: &DFSchema) -> bool {
+    let is_array = |key: &SortExpr| matches!(key.expr.get_type(schema), Ok(DataType::List(_)));
+    let is_apart = |key: &SortExpr| key.asc == key.nulls_first && is_array(key);
+    if !keys.iter().any(is_apart) {
+        return false;
+    }
+    let placed = std::mem::take(keys).into_iter().flat_map(|key| match is_apart(&key) {
+        true => {
+            let nulls = SortExpr::new(key.expr.clone().is_null(), !key.nulls_first, false);
+            vec![nulls, SortExpr { nulls_first: !key.asc, ..key }]
+        }
+        false => vec![key],
+    });
+    *keys = placed.collect();
+    true
+}
+
 fn window_function(call: &mut WindowFunction, schema: &DFSchema) -> bool {
-    let counted = count_groups(call, schema);
+    let counted = count_groups(call, schema) | place_nulls(&mut call.params.order_by, schema);
     let orders = call.params.order_by.iter_mut().map(|key| &mut key.expr);
     make_keys(call.params.partition_by.iter_mut().chain(orders), schema) || counted
 }
@@ -112,7 +131,7 @@ fn aggregate_function(call: &mut AggregateFunction, schema: &DFSchema) -> bool {
         let orders = parameters.order_by.iter_mut().map(|key| &mut key.expr);
         return make_keys(parameters.args.iter_mut().chain(orders), schema);
     }
-    sort_keys(&mut parameters.order_by, schema)
+    place_nulls(&mut parameters.order_by, schema) | sort_keys(&mut parameters.order_by, schema)
 }
 
 fn distinct_on(mut on: DistinctOn) -> Result<Transformed<LogicalPlan>> {

@@ -29,7 +29,10 @@ pub(crate) fn name_keys_once(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn distinct_on(on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
     let keys = on.on_expr.iter().map(|key| output(key, &on.select_expr)).collect::<Result<Vec<Expr>>>()?;
     let sorts = on.sort_expr.clone().map(|sorts| {
-        sorts.into_iter().map(|sort| Ok(sort.with_expr(output(&sort.expr, &on.select_expr)?))).collect::<Result<Vec<_>>>()
+        sorts
+            .into_iter()
+            .map(|sort| Ok(sort.with_expr(output(&sort.expr, &on.select_expr)?)))
+            .collect::<Result<Vec<_>>>()
     });
     let (keys, sorts) = (once(keys, |key| key), sorts.transpose()?.map(|sorts| once(sorts, |sort| &sort.expr)));
     if keys == on.on_expr && sorts == on.sort_expr {

@@ -4,7 +4,7 @@
 //!     VALUES (date '2025-01-01'), ('2025-02-01')
 //!
 //! DataFusion chooses the columns' types while it plans, by its own rules. So the types are looked for before, and values of
-//! other types become casts. What cannot be planned alone, as an outer column, is left to DataFusion.
+//! other types become casts, and so do those with a modifier beside others without it. What cannot be planned alone, as an outer column, is left to DataFusion.
 
 use super::call::{Places, SiteKind};
 use super::lowering::Argument;
@@ -78,15 +78,39 @@ impl Settling<'_> {
             return Ok(());
         }
         let common = common("VALUES", &guests)?;
-        for (row, argument) in values.rows.iter_mut().zip(&planned) {
-            if is_cast(argument, &common) {
-                let cell = &mut row.content[column];
-                let taken = std::mem::replace(cell, Expr::Value(Value::Null.into()));
-                let places = Places { site: argument.place, operands: vec![argument.place] };
-                *cell = call_quoted(&self.cells.add(SiteKind::Cast(common.clone()), places), vec![taken]);
-            }
+        let modifiers: Vec<i32> = planned.iter().map(|argument| modifier(argument, &common)).collect();
+        let agree = modifiers.windows(2).all(|pair| pair[0] == pair[1]);
+        for ((row, argument), modifier) in values.rows.iter_mut().zip(&planned).zip(modifiers) {
+            let to = match &argument.known {
+                _ if is_cast(argument, &common) => common.clone(),
+                Some(known) if !agree && modifier != -1 => unmodified_type(known),
+                _ => continue,
+            };
+            let cell = &mut row.content[column];
+            let taken = std::mem::replace(cell, Expr::Value(Value::Null.into()));
+            let places = Places { site: argument.place, operands: vec![argument.place] };
+            *cell = call_quoted(&self.cells.add(SiteKind::Cast(to), places), vec![taken]);
         }
         Ok(())
+    }
+}
+
+/// The modifier that a value has in its column, or -1.
+fn modifier(argument: &Argument, common: &SqlType) -> i32 {
+    match &argument.known {
+        _ if is_cast(argument, common) => common.typmod(),
+        Some(known) if known.typmod() != -1 => known.typmod(),
+        _ => argument.modifier(),
+    }
+}
+
+/// The type without what a modifier says of it.
+fn unmodified_type(known: &SqlType) -> SqlType {
+    match known {
+        SqlType::Numeric { precision, scale, .. } => {
+            SqlType::Numeric { precision: *precision, scale: *scale, declared: false }
+        }
+        other => other.clone(),
     }
 }
 

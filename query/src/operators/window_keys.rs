@@ -30,9 +30,7 @@ pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
     let mut keys: Vec<Expr> = Vec::new();
-    for key in
-        window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || is_computed(key))
-    {
+    for key in window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || is_computed(key)) {
         if !keys.contains(&key) {
             keys.push(key);
         }

@@ -5,6 +5,8 @@
 //!
 //!     (segment, deletion vector) ──▶ its deleted rows, those columns that somebody has asked for
 //!
+//! Rows that take too much memory are not kept, and the place says so: they are read by whoever wants them.
+//!
 //! A segment never changes, and a vector that is held here is no other's address. Only what changed asks for rows by a vector of its
 //! own; tables are read without it.
 
@@ -15,9 +17,11 @@ use catalog::definition::TableDefinition;
 use catalog::ids::SegmentId;
 use catalog::segment::DeletionVector;
 use datafusion::catalog::Session;
-use datafusion::common::{Result, project_schema};
-use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{ExecutionPlanProperties, collect_partitioned};
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::{DataFusionError, Result, project_schema};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::ExecutionPlanProperties;
+use futures::StreamExt;
 use moka::sync::Cache;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +29,8 @@ use std::sync::Arc;
 /// The memory for departed rows, and for those of one segment.
 const BYTES_MAX: u64 = 32 * 1024 * 1024;
 const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
+/// The memory of a place of which nothing is known.
+const PLACE_BYTES: usize = 256;
 /// Rows of one scan that come from here.
 const ROWS_MAX: u64 = 8_192;
 
@@ -40,6 +46,8 @@ struct Place {
 #[derive(Clone)]
 struct Columns {
     known: BTreeMap<usize, ArrayRef>,
+    /// Some columns of the place take more memory than a segment may.
+    too_large: bool,
     /// What the place names by address.
     _held: (Arc<DeletionVector>, Arc<TableDefinition>),
 }
@@ -55,7 +63,7 @@ pub(crate) struct DepartedRows(Cache<Place, Arc<Columns>>);
 
 impl Default for DepartedRows {
     fn default() -> Self {
-        let weigh = |_: &Place, columns: &Arc<Columns>| columns.bytes() as u32;
+        let weigh = |_: &Place, columns: &Arc<Columns>| columns.bytes().max(PLACE_BYTES) as u32;
         Self(Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build())
     }
 }
@@ -72,22 +80,29 @@ impl DepartedRows {
         columns.iter().map(|column| known.as_ref()?.known.get(column).cloned()).collect()
     }
 
-    /// Keeps columns of a segment's rows.
+    fn are_too_large(&self, definition: &Arc<TableDefinition>, segment: &SegmentRows) -> bool {
+        place(definition, segment).and_then(|(place, _)| self.0.get(&place)).is_some_and(|columns| columns.too_large)
+    }
+
+    /// Keeps columns of a segment's rows, or that they are too large.
     fn keep(
         &self,
         definition: &Arc<TableDefinition>,
         segment: &SegmentRows,
-        columns: impl IntoIterator<Item = (usize, ArrayRef)>,
+        columns: Option<impl IntoIterator<Item = (usize, ArrayRef)>>,
     ) {
         let Some((place, vector)) = place(definition, segment) else { return };
         let mut kept = match self.0.get(&place) {
             Some(known) => Columns::clone(&known),
-            None => Columns { known: BTreeMap::new(), _held: (vector, Arc::clone(definition)) },
+            None => Columns { known: BTreeMap::new(), too_large: false, _held: (vector, Arc::clone(definition)) },
         };
-        kept.known.extend(columns);
-        if kept.bytes() <= SEGMENT_BYTES_MAX {
-            self.0.insert(place, Arc::new(kept));
+        kept.too_large |= columns.is_none();
+        kept.known.extend(columns.into_iter().flatten());
+        if kept.bytes() > SEGMENT_BYTES_MAX {
+            kept.known.clear();
+            kept.too_large = true;
         }
+        self.0.insert(place, Arc::new(kept));
     }
 }
 
@@ -118,7 +133,8 @@ impl ScanTable {
     ) -> Result<Vec<RecordBatch>> {
         let known = self.departed.as_ref().filter(|_| self.rows.extra != Extra::Place);
         let few = known.and_then(|known| Some((known, few_departed(&self.rows.segments, kept)?)));
-        let Some((known, (parts, weight))) = few else { return Ok(Vec::new()) };
+        let Some((known, (mut parts, weight))) = few else { return Ok(Vec::new()) };
+        parts.retain(|part| !known.are_too_large(&self.rows.definition, &self.rows.segments[*part]));
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let shown = projection.unwrap_or(&all);
         let stored = self.rows.definition.columns.len();
@@ -161,19 +177,40 @@ impl ScanTable {
             self.segment_scan(state, &alone, &shape)
         });
         let plans = plans.collect::<Result<Vec<_>>>()?;
-        // A part of the union for each segment: what comes of one is in the order of its rows.
+        // What comes of one part is in the order of the segment's rows.
         if plans.iter().any(|plan| plan.output_partitioning().partition_count() != 1) {
             return Ok(());
         }
-        let read = collect_partitioned(UnionExec::try_new(plans)?, state.task_ctx()).await?;
-        for (part, batches) in unread.into_iter().zip(read) {
+        let reads = plans.iter().map(|plan| Ok(SpawnedTask::spawn(read(plan.execute(0, state.task_ctx())?))));
+        let reads = reads.collect::<Result<Vec<_>>>()?;
+        for (part, read) in unread.into_iter().zip(reads) {
             let segment = &self.rows.segments[part];
+            let Some(batches) =
+                read.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??
+            else {
+                known.keep(definition, segment, None::<[(usize, ArrayRef); 0]>);
+                continue;
+            };
             let Some(schema) = batches.first().map(RecordBatch::schema) else { continue };
             let rows = storage::compact(concat_batches(&schema, &batches)?)?;
             if rows.num_rows() as u64 == segment.count() {
-                known.keep(definition, segment, missing.iter().copied().zip(rows.columns().iter().cloned()));
+                known.keep(definition, segment, Some(missing.iter().copied().zip(rows.columns().iter().cloned())));
             }
         }
         Ok(())
     }
+}
+
+/// All batches, compact; `None` if they take more memory than the rows of a segment may.
+async fn read(mut rows: SendableRecordBatchStream) -> Result<Option<Vec<RecordBatch>>> {
+    let (mut batches, mut bytes) = (Vec::new(), 0);
+    while let Some(batch) = rows.next().await {
+        let batch = storage::compact(batch?)?;
+        bytes += batch.get_array_memory_size();
+        if bytes > SEGMENT_BYTES_MAX {
+            return Ok(None);
+        }
+        batches.push(batch);
+    }
+    Ok(Some(batches))
 }

@@ -146,8 +146,10 @@ impl Visitor for Calls<'_> {
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
         self.found |= matches!(table, TableFactor::Table { sample: Some(_), .. });
-        if let TableFactor::Table { name, .. } = table {
-            let own = name.0.last().and_then(|part| part.as_ident()).map(fold);
+        if let TableFactor::Table { name, .. } = table
+            && let [only] = name.0.as_slice()
+        {
+            let own = only.as_ident().map(fold);
             self.recurs |= own.is_some() && own == self.name;
         }
         ControlFlow::Continue(())
