@@ -4,7 +4,7 @@ use crate::copy_progress::CopyProgress;
 use crate::error::{ErrorKind, QueryError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +21,8 @@ pub(crate) struct Activity {
     pub statement: String,
     /// The COPY that it runs.
     pub copy: Weak<CopyProgress>,
+    /// How many of its executions wait for memory.
+    pub queued: Arc<AtomicUsize>,
 }
 
 /// All sessions of a process.
@@ -81,6 +83,7 @@ pub struct CancelHandle(Arc<Mutex<Running>>);
 struct Running {
     token: CancellationToken,
     timed_out: Arc<AtomicBool>,
+    queued: Arc<AtomicUsize>,
 }
 
 /// What a running statement watches.
@@ -88,6 +91,17 @@ struct Running {
 pub(crate) struct StatementToken {
     token: CancellationToken,
     timed_out: Arc<AtomicBool>,
+    /// Shared with the session's [`Activity`].
+    queued: Arc<AtomicUsize>,
+}
+
+/// An execution that waits for memory, until it is dropped.
+pub(crate) struct Queued(Arc<AtomicUsize>);
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl CancelHandle {
@@ -99,8 +113,14 @@ impl CancelHandle {
     /// A token for the next statement; a cancel that came before it is forgotten.
     pub(crate) fn next_statement(&self) -> StatementToken {
         let mut running = self.0.lock();
-        *running = Running::default();
-        StatementToken { token: running.token.clone(), timed_out: Arc::clone(&running.timed_out) }
+        *running = Running { queued: Arc::clone(&running.queued), ..Running::default() };
+        let (timed_out, queued) = (Arc::clone(&running.timed_out), Arc::clone(&running.queued));
+        StatementToken { token: running.token.clone(), timed_out, queued }
+    }
+
+    /// How many executions of the session wait for memory.
+    pub(crate) fn queued(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.0.lock().queued)
     }
 }
 
@@ -108,6 +128,12 @@ impl StatementToken {
     pub(crate) fn timeout(&self) {
         self.timed_out.store(true, Ordering::SeqCst);
         self.token.cancel();
+    }
+
+    /// Notes that an execution waits for memory.
+    pub(crate) fn queued(&self) -> Queued {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        Queued(Arc::clone(&self.queued))
     }
 
     pub(crate) async fn cancelled(&self) {

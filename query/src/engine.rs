@@ -15,6 +15,7 @@ use crate::kept_order::KeptOrder;
 use crate::kept_states::KeptStates;
 use crate::keys::index::KeyIndexes;
 use crate::leading_rows::LeadingRowsOfWindows;
+use crate::memory::{Budget, cache_bytes};
 use crate::notifications::{Channels, watch_views};
 use crate::null_calls::NullCalls;
 use crate::operators::call::Procedures;
@@ -33,7 +34,7 @@ use catalog::commit::{Catalog, Commit, CommitError};
 use catalog::draft::{CommitDraft, Conflict, Op};
 use catalog::recovery::{OpenError as CatalogOpenError, RecoveryReport};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
@@ -42,7 +43,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use storage::reader::SegmentStore;
+use storage::reader::{FOOTERS_BYTES_MAX, SegmentStore};
 use storage::staging::StagedSegments;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +58,8 @@ const STACK_LEFT_BYTES: usize = STACK_BYTES / 2;
 /// The share of the machine's memory that queries may use when nothing is said.
 const MEMORY_SHARE: f64 = 0.5;
 const BATCH_ROWS: usize = 8192;
+/// A sort sets aside no more than one part in so many of the memory, for merging what it spills.
+const MERGING_SHARE: usize = 64;
 /// A commit of no more rows is encoded where it is waited for.
 const SMALL_DRAFT_ROWS_MAX: usize = 1_024;
 /// A plan has one task for each core; with as many threads again, a task that computes for long leaves room for other statements.
@@ -127,6 +130,7 @@ pub struct Engine {
     pub(crate) programs: Programs,
     pub(crate) kept_states: KeptStates,
     pub(crate) departed_rows: Arc<DepartedRows>,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) query_cache: Arc<QueryCache>,
     pub(crate) sequences: Sequences,
     pub(crate) rules: KnownRules,
@@ -164,21 +168,25 @@ impl Engine {
         let data_dir = config.data_dir.clone();
         let opened = tokio::task::spawn_blocking(move || Catalog::open(&data_dir)).await;
         let (catalog, report) = opened.map_err(|error| OpenError::Threads(std::io::Error::other(error)))??;
-        let store = Arc::new(SegmentStore::open(catalog.data_dir()));
+        let memory_bytes = config.memory_bytes.map_or_else(default_memory_bytes, |bytes| bytes as usize);
+        let store =
+            Arc::new(SegmentStore::open_within(catalog.data_dir(), cache_bytes(memory_bytes, FOOTERS_BYTES_MAX)));
         let compute = compute_runtime().map_err(OpenError::Threads)?;
-        let template = template_state(&config, catalog.data_dir())?;
+        let budget = Budget::new(memory_bytes);
+        let template = template_state(&budget, catalog.data_dir())?;
         let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
             background: Background::start(this.clone(), compute.handle(), catalog.watch()),
             channels: Channels::default(),
             temporary_schemas: SchemaNumbers::default(),
             catalog,
-            keys: KeyIndexes::new(Arc::clone(&store)),
+            keys: KeyIndexes::new(Arc::clone(&store), memory_bytes),
             turns: Turns::default(),
             store,
             programs: Programs::default(),
-            kept_states: KeptStates::default(),
+            kept_states: KeptStates::new(memory_bytes),
             departed_rows: Arc::default(),
-            query_cache: Arc::default(),
+            budget,
+            query_cache: Arc::new(QueryCache::new(memory_bytes)),
             sequences: Sequences::default(),
             rules: KnownRules::default(),
             registry: Registry::default(),
@@ -223,7 +231,7 @@ impl Engine {
         self.compute.as_ref().expect("the runtime lives as long as the engine").handle()
     }
 
-    /// The one budget that everything accounts its memory to.
+    /// Where everything accounts its memory that is no execution of a plan.
     pub(crate) fn memory_pool(&self) -> Arc<dyn MemoryPool> {
         Arc::clone(&self.template.runtime_env().memory_pool)
     }
@@ -340,20 +348,18 @@ fn compute_runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-fn template_state(config: &EngineConfig, data_dir: &std::path::Path) -> Result<SessionState, OpenError> {
+fn template_state(budget: &Arc<Budget>, data_dir: &std::path::Path) -> Result<SessionState, OpenError> {
     let spill = data_dir.join("spill");
     let _ = std::fs::remove_dir_all(&spill);
     std::fs::create_dir_all(&spill).map_err(|error| OpenError::Spill(error.to_string()))?;
-    let budget = config.memory_bytes.map_or_else(default_memory_bytes, |bytes| bytes as usize);
-    let pool = TrackConsumersPool::new(FairSpillPool::new(budget), NonZeroUsize::new(3).expect("three is not zero"));
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill]));
     let environment = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(pool))
+        .with_memory_pool(budget.background_pool())
         .with_disk_manager_builder(disk)
         .build_arc()
         .map_err(|error| OpenError::Spill(error.to_string()))?;
     let mut state = SessionStateBuilder::new()
-        .with_config(session_config())
+        .with_config(session_config(budget.bytes()))
         .with_runtime_env(environment)
         .with_default_features()
         .with_optimizer_rules(optimizer_rules())
@@ -405,7 +411,7 @@ pub(crate) fn with_own_functions(mut state: SessionState) -> SessionState {
     state
 }
 
-fn session_config() -> SessionConfig {
+fn session_config(memory_bytes: usize) -> SessionConfig {
     let mut config = SessionConfig::new().with_batch_size(BATCH_ROWS).with_information_schema(false);
     let options = config.options_mut();
     options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
@@ -417,6 +423,8 @@ fn session_config() -> SessionConfig {
     // A view's residual keeps the nullability that its query had; values are the same, and the check is about nothing else.
     options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.enforce_batch_size_in_joins = true;
+    let merging = options.execution.sort_spill_reservation_bytes;
+    options.execution.sort_spill_reservation_bytes = merging.min(memory_bytes / MERGING_SHARE);
     config
 }
 

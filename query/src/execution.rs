@@ -1,25 +1,30 @@
 //! Execution: a physical plan as a stream of batches that can be cancelled.
 //!
 //! The plan runs on the engine's computing threads and hands batches over through a short channel, so it works ahead of the socket by a
-//! batch or two and not more. Dropping the stream stops the work.
+//! batch or two and not more. Dropping the stream stops the work. A plan that reads segments begins when there is memory for it
+//! (`memory`), and gives back what it does not use while its client does not read.
 
 use crate::activity::StatementToken;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::memory::{Active, Budget, Needs};
 use crate::planning_state::PlanningState;
 use crate::response::RowStream;
 use crate::statement::Statement;
 use arrow::array::RecordBatch;
-use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
 /// Batches that may wait for the client.
 const BATCHES_AHEAD_MAX: usize = 2;
+/// How long a client may leave a batch unread before others need not wait for its execution.
+const REST_AFTER: Duration = Duration::from_millis(100);
 
 /// Aborts a task when nobody wants its result any more.
 #[derive(Debug)]
@@ -67,11 +72,10 @@ pub(crate) fn stream(
     state: &PlanningState,
     statement: Option<Statement>,
 ) -> RowStream {
-    let context = state.task_ctx();
+    let running = Running { plan, state: state.clone(), budget: Arc::clone(&engine.budget), token: token.clone() };
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD_MAX);
-    let token = token.clone();
     let task = engine.compute().spawn(async move {
-        if let Err(error) = drive(plan, context, &token, &sender, statement.as_ref()).await {
+        if let Err(error) = running.drive(&sender, statement.as_ref()).await {
             let _ = sender.send(Err(error)).await;
         }
     });
@@ -90,31 +94,52 @@ pub(crate) fn stream(
     .boxed()
 }
 
-async fn drive(
+/// An execution from its admission to its end.
+struct Running {
     plan: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
-    token: &StatementToken,
-    sender: &mpsc::Sender<Result<RecordBatch, QueryError>>,
-    statement: Option<&Statement>,
-) -> Result<(), QueryError> {
-    let mut batches = execute_stream(plan, context).map_err(|error| translate(error, statement))?;
-    loop {
-        let next = tokio::select! {
-            biased;
-            () = token.cancelled() => return Err(token.error()),
-            next = batches.next() => next,
-        };
-        match next {
-            None => return Ok(()),
-            Some(Ok(batch)) if batch.num_rows() == 0 => {}
-            Some(Ok(batch)) => {
-                if sender.send(Ok(batch)).await.is_err() {
-                    return Ok(());
+    state: PlanningState,
+    budget: Arc<Budget>,
+    token: StatementToken,
+}
+
+type Sender = mpsc::Sender<Result<RecordBatch, QueryError>>;
+
+impl Running {
+    async fn drive(self, sender: &Sender, statement: Option<&Statement>) -> Result<(), QueryError> {
+        let Self { plan, state, budget, token } = self;
+        let needs = Needs::of(plan.as_ref());
+        let admission = async { Ok(budget.admit(needs, || token.queued()).await) };
+        let admitted = token.guard(admission).await?;
+        let context = state.task_ctx_within(admitted.pool);
+        let mut batches = execute_stream(plan, context).map_err(|error| translate(error, statement))?;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = token.cancelled() => return Err(token.error()),
+                next = batches.next() => next,
+            };
+            match next {
+                None => return Ok(()),
+                Some(Ok(batch)) if batch.num_rows() == 0 => {}
+                Some(Ok(batch)) => {
+                    if !hand_over(sender, batch, admitted.active.as_ref()).await {
+                        return Ok(());
+                    }
                 }
+                Some(Err(error)) => return Err(translate(error, statement)),
             }
-            Some(Err(error)) => return Err(translate(error, statement)),
         }
     }
+}
+
+/// Gives a batch to whoever reads; `false` where nobody does any more.
+async fn hand_over(sender: &Sender, batch: RecordBatch, active: Option<&Active>) -> bool {
+    let mut sending = pin!(sender.send(Ok(batch)));
+    if let Ok(sent) = tokio::time::timeout(REST_AFTER, &mut sending).await {
+        return sent.is_ok();
+    }
+    let _rest = active.map(Active::rest);
+    sending.await.is_ok()
 }
 
 /// A stream of rows that are already there.

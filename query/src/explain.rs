@@ -1,18 +1,18 @@
 //! EXPLAIN: first how much was pruned, then the plan; and how a view is kept.
 
 use crate::dispatch::text_rows;
-use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
-use crate::execution::compute;
+use crate::execution::{compute, stream};
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::scan::ScanReport;
 use crate::session::Session;
 use crate::statement::{ExplainOptions, Statement, StatementKind};
 use catalog::snapshot::{Relation, ViewVersion};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
-use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,11 +45,9 @@ pub(crate) async fn run(
     let mut execution_ms = None;
     if options.analyze {
         let started = Instant::now();
-        let (run, context, owned) = (Arc::clone(&plan), planning.state.task_ctx(), explained.clone());
-        compute(&session.engine, &session.token, async move {
-            collect(run, context).await.map(drop).map_err(|error| translate(error, Some(&owned)))
-        })
-        .await?;
+        let (run, owned) = (Arc::clone(&plan), Some(explained.clone()));
+        let rows = stream(&session.engine, &session.token, run, &planning.state, owned);
+        rows.try_for_each(|_| std::future::ready(Ok(()))).await?;
         execution_ms = Some(started.elapsed().as_secs_f64() * 1e3);
     }
     let scans = planning.log.reports();

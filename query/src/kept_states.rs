@@ -17,6 +17,7 @@ use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::QueryError;
 use crate::key_sets::{KeySet, Split, one_a_group};
+use crate::memory::cache_bytes;
 use crate::planner::Planning;
 use crate::scan::external;
 use crate::view_folding::computed;
@@ -85,10 +86,12 @@ pub(crate) struct KeptStates {
     turns: Mutex<HashMap<ObjectId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl Default for KeptStates {
-    fn default() -> Self {
+impl KeptStates {
+    /// No states yet, in a process that may use `memory_bytes`.
+    pub(crate) fn new(memory_bytes: usize) -> Self {
+        let bytes_max = cache_bytes(memory_bytes, KEPT_BYTES_MAX);
         let kibibytes = |_: &ObjectId, kept: &Arc<KeptState>| (kept.bytes() / 1024 + 1) as u32;
-        let states = Cache::builder().max_capacity(KEPT_BYTES_MAX / 1024).weigher(kibibytes).build();
+        let states = Cache::builder().max_capacity(bytes_max / 1024).weigher(kibibytes).build();
         Self { states, turns: Mutex::default() }
     }
 }

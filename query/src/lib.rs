@@ -77,6 +77,7 @@ mod keys;
 mod late_columns;
 mod leading_rows;
 mod long_chains;
+mod memory;
 mod merge;
 mod merged_joins;
 mod modify;

@@ -2,7 +2,9 @@
 //! statements need none of them.
 
 use crate::engine::Engine;
+use crate::memory::ExecutionPool;
 use chrono::{DateTime, Utc};
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, TaskContext};
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -36,9 +38,20 @@ impl PlanningState {
         Self { engine: Arc::clone(&self.engine), time_zone, time: self.time, state }
     }
 
-    /// What a plan runs with. It has no functions: a plan holds its own, and looks none up by name.
+    /// What a plan of the server's own runs with.
     pub(crate) fn task_ctx(&self) -> Arc<TaskContext> {
-        let (config, runtime) = (self.config().clone(), Arc::clone(self.runtime_env()));
+        self.task_ctx_over(Arc::clone(self.runtime_env()))
+    }
+
+    /// What a plan runs with that was admitted to a part of the memory.
+    pub(crate) fn task_ctx_within(&self, pool: Arc<ExecutionPool>) -> Arc<TaskContext> {
+        let runtime = RuntimeEnv { memory_pool: pool, ..self.runtime_env().as_ref().clone() };
+        self.task_ctx_over(Arc::new(runtime))
+    }
+
+    /// It has no functions: a plan holds its own, and looks none up by name.
+    fn task_ctx_over(&self, runtime: Arc<RuntimeEnv>) -> Arc<TaskContext> {
+        let config = self.config().clone();
         let (scalar, higher_order) = (HashMap::new(), HashMap::new());
         let (aggregate, window) = (HashMap::new(), HashMap::new());
         let session = self.session_id().to_string();

@@ -9,6 +9,7 @@
 
 use crate::error::QueryError;
 use crate::functions::overload::innermost;
+use crate::memory::cache_bytes;
 use crate::planner::Planning;
 use crate::response::{Format, ParameterValue, ResultColumn, RowStream};
 use crate::session::Session;
@@ -195,10 +196,11 @@ pub(crate) struct QueryCache {
     misses: AtomicU64,
 }
 
-impl Default for QueryCache {
-    fn default() -> Self {
+impl QueryCache {
+    /// No answers yet, in a process that may use `memory_bytes`.
+    pub(crate) fn new(memory_bytes: usize) -> Self {
         let weigh = |question: &Question, answer: &Arc<Answer>| (answer.bytes() + question.bytes()) as u32;
-        let answers = Cache::builder().max_capacity(BYTES_MAX).weigher(weigh).build();
+        let answers = Cache::builder().max_capacity(cache_bytes(memory_bytes, BYTES_MAX)).weigher(weigh).build();
         Self { answers, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 }

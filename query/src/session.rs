@@ -92,6 +92,7 @@ impl Session {
             client_address: options.client_address,
             connected_at_micros: now_micros(),
             state: "idle",
+            queued: cancel.queued(),
             ..Activity::default()
         };
         let activity = engine.registry.add(activity, cancel.clone(), options.farewell);

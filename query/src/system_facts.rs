@@ -17,6 +17,7 @@ use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 /// The user that background work plans as.
@@ -238,6 +239,7 @@ fn copy_row(activity: &Activity) -> Option<CopyRow> {
 }
 
 fn activity_row(activity: Activity) -> ActivityRow {
+    let waits_for_memory = activity.queued.load(Ordering::Relaxed) > 0;
     ActivityRow {
         pid: activity.process_id,
         user: activity.user,
@@ -249,6 +251,7 @@ fn activity_row(activity: Activity) -> ActivityRow {
         query_start_micros: activity.statement_at_micros,
         state_change_micros: activity.statement_at_micros,
         state: activity.state.to_string(),
+        waits_for_memory,
         query: activity.statement,
     }
 }

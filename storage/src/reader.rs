@@ -41,8 +41,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
-/// The memory for footers with their page indexes.
-const FOOTERS_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// The memory for footers with their page indexes, where there is enough.
+pub const FOOTERS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// The files that are kept open: well below the 1,024 descriptors that a process usually has.
 const FILES_MAX: u64 = 256;
 /// Ranges with a gap of at most this many bytes are read at once.
@@ -86,8 +86,13 @@ struct SegmentFile {
 impl SegmentStore {
     /// The store over `data_dir`, which need not hold any segment yet.
     pub fn open(data_dir: impl AsRef<Path>) -> Self {
+        Self::open_within(data_dir, FOOTERS_BYTES_MAX)
+    }
+
+    /// The same, which keeps at most so many bytes of footers.
+    pub fn open_within(data_dir: impl AsRef<Path>, footers_bytes_max: u64) -> Self {
         let footers = Cache::builder()
-            .max_capacity(FOOTERS_BYTES_MAX)
+            .max_capacity(footers_bytes_max)
             .weigher(|_, footer: &Footer| u32::try_from(footer.metadata.memory_size()).unwrap_or(u32::MAX))
             .build();
         Self { data_dir: data_dir.as_ref().into(), footers, files: Cache::new(FILES_MAX) }

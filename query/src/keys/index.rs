@@ -7,6 +7,7 @@
 use super::shape::{KeyShape, internal};
 use crate::engine::storage_error;
 use crate::error::QueryError;
+use crate::memory::cache_bytes;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{concat, filter};
@@ -135,9 +136,10 @@ impl KeyIndex {
 }
 
 impl KeyIndexes {
-    pub(crate) fn new(store: Arc<SegmentStore>) -> Self {
+    /// Indexes over a store's segments, in a process that may use `memory_bytes`.
+    pub(crate) fn new(store: Arc<SegmentStore>, memory_bytes: usize) -> Self {
         let cache = Cache::builder()
-            .max_capacity(CACHE_BYTES_MAX)
+            .max_capacity(cache_bytes(memory_bytes, CACHE_BYTES_MAX))
             .weigher(|_, index: &Arc<KeyIndex>| u32::try_from(index.bytes() + 128).unwrap_or(u32::MAX))
             .build();
         Self { store, cache }

@@ -163,6 +163,8 @@ pub struct ActivityRow {
     pub state_change_micros: Option<i64>,
     /// `active`, `idle`, `idle in transaction` or `idle in transaction (aborted)`.
     pub state: String,
+    /// Whether it is active and its query has not begun, because others have the memory.
+    pub waits_for_memory: bool,
     pub query: String,
 }
 

@@ -147,6 +147,11 @@ fn push_settings(context: &CatalogContext, rows: &mut Rows) {
 
 fn push_activity(context: &CatalogContext, rows: &mut Rows) {
     for row in &context.activity {
+        let waits_for = match (row.state.as_str(), row.waits_for_memory) {
+            ("active", true) => Some(("IPC", "MemoryGrant")),
+            ("active", false) => None,
+            _ => Some(("Client", "ClientRead")),
+        };
         rows.push([
             ("datid", DATABASE_OID.into()),
             ("datname", (&row.database).into()),
@@ -159,8 +164,8 @@ fn push_activity(context: &CatalogContext, rows: &mut Rows) {
             ("xact_start", row.transaction_start_micros.into()),
             ("query_start", row.query_start_micros.into()),
             ("state_change", row.state_change_micros.into()),
-            ("wait_event_type", (row.state != "active").then_some("Client").into()),
-            ("wait_event", (row.state != "active").then_some("ClientRead").into()),
+            ("wait_event_type", waits_for.map(|(kind, _)| kind).into()),
+            ("wait_event", waits_for.map(|(_, event)| event).into()),
             ("state", (&row.state).into()),
             ("query", (&row.query).into()),
             ("backend_type", "client backend".into()),
