@@ -19,6 +19,7 @@ use crate::ids::{CommitSeq, SegmentId};
 use crate::log::{self, LogError, LogPath};
 use crate::recovery::read_commit;
 use crate::segment::{LiveSegment, SegmentMeta};
+use crate::shared_list::SharedList;
 use crate::snapshot::{Snapshot, TableVersion, ViewVersion};
 use crate::stored::SchemaPool;
 use hashbrown::HashMap;
@@ -384,7 +385,7 @@ pub(crate) fn settled(mut snapshot: Snapshot, held: Held<'_>) -> Option<Snapshot
         let segments: BTreeMap<SegmentId, LiveSegment> = segments.collect::<Option<_>>()?;
         let version = TableVersion {
             segments: Arc::new(segments),
-            changes: Arc::default(),
+            changes: SharedList::default(),
             changes_from: None,
             ..TableVersion::clone(version)
         };

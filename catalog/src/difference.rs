@@ -3,9 +3,9 @@
 //!     changes(before, after, ops) = the puts and removes that turn entries(before) into entries(after)
 //!
 //! Two snapshots share by pointer what no commit between them touched, so tables and views are told apart without a look inside. Within
-//! a touched table the operations name the segments and recent batches to compare; where they name none (a
-//! truncation, a dropped table), and for view states, whose runs are few, all of them are compared. Changes are only ever
-//! added at the end and trimmed from the front, so two positions say what happened to them.
+//! a touched table the operations name the segments to compare; where they name none (a truncation, a dropped table), and
+//! for view states, whose runs are few, all of them are compared. Of recent batches the list says what it shares. Changes are only
+//! ever added at the end and trimmed from the front, so two positions say what happened to them.
 //!
 //! A property test holds this equal to comparing all entries.
 
@@ -18,6 +18,7 @@ use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::Loads;
 use crate::past::Past;
 use crate::segment::LiveSegment;
+use crate::shared_list::SharedList;
 use crate::snapshot::{RecentBatch, Snapshot, TableVersion, ViewVersion};
 use hashbrown::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +91,6 @@ fn push_past(changes: &mut Changes, before: &Past, after: &Past, before_seq: Com
 struct Parts {
     all: bool,
     segments: BTreeSet<SegmentId>,
-    recent: BTreeSet<RecentId>,
 }
 
 impl Parts {
@@ -107,19 +107,14 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
                 let parts = touched.entry(*table).or_default();
                 parts.segments.extend(segments.iter().map(|meta| meta.id));
             }
-            Op::AddRecent { table, id, .. } => {
-                touched.entry(*table).or_default().recent.insert(*id);
-            }
-            Op::Delete { table, segments, recent } => {
+            Op::Delete { table, segments, .. } => {
                 let parts = touched.entry(*table).or_default();
                 parts.segments.extend(segments.iter().map(|(id, _)| *id));
-                parts.recent.extend(recent.iter().map(|(id, _)| *id));
             }
-            Op::Rewrite { table, remove_segments, remove_recent, add } => {
+            Op::Rewrite { table, remove_segments, add, .. } => {
                 let parts = touched.entry(*table).or_default();
                 parts.segments.extend(remove_segments.iter().map(|(id, _)| *id));
                 parts.segments.extend(add.iter().map(|meta| meta.id));
-                parts.recent.extend(remove_recent.iter().map(|(id, _)| *id));
             }
             Op::Truncate { table } => touched.entry(*table).or_default().all = true,
             // What these touch is compared whole, or has no parts.
@@ -127,6 +122,7 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
             | Op::DropSchema { .. }
             | Op::CreateTable(_)
             | Op::DropTable(_)
+            | Op::AddRecent { .. }
             | Op::CreateView(_)
             | Op::AlterView(_)
             | Op::DropView(_)
@@ -231,7 +227,7 @@ fn push_contents(
     parts: &Parts,
 ) {
     push_segments(changes, id, (old, new), parts);
-    push_recent(changes, id, (old, new), parts);
+    push_recent(changes, id, (old, new));
     push_changes(changes, id, (old, new), before);
 }
 
@@ -271,46 +267,22 @@ fn same_vector<T>(old: &Option<Arc<T>>, new: &Option<Arc<T>>) -> bool {
     }
 }
 
-fn push_recent(
-    changes: &mut Changes,
-    id: ObjectId,
-    (old, new): (Option<&TableVersion>, Option<&TableVersion>),
-    parts: &Parts,
-) {
-    let none = Arc::default();
+/// Batches that both versions share by their place in the list are the same, so only those behind them are compared.
+fn push_recent(changes: &mut Changes, id: ObjectId, (old, new): (Option<&TableVersion>, Option<&TableVersion>)) {
+    let none = SharedList::default();
     let old = old.map_or(&none, |old| &old.recent);
     let new = new.map_or(&none, |new| &new.recent);
-    if Arc::ptr_eq(old, new) {
-        return;
-    }
-    let mut push = |recent: RecentId, old: Option<&RecentBatch>, new: Option<&RecentBatch>| match (old, new) {
-        (None, None) => {}
-        // A batch never changes under its id; only its dead rows do.
-        (Some(old), Some(new)) if same_vector(&old.deleted, &new.deleted) => {}
-        (_, new) => changes.push((Key::Recent(id, recent), new.map(recent_value))),
-    };
-    if !parts.all {
-        for named in &parts.recent {
-            // From the back: most batches are named by the commit that adds them.
-            let find = |batches: &Vec<Arc<RecentBatch>>| batches.iter().rposition(|batch| batch.id == *named);
-            push(
-                *named,
-                find(old).map(|position| old[position].as_ref()),
-                find(new).map(|position| new[position].as_ref()),
-            );
+    let (old, new) = old.unshared(new);
+    let mut by_id: HashMap<RecentId, &RecentBatch> = new.map(|recent| (recent.id, recent.as_ref())).collect();
+    for batch in old {
+        match by_id.remove(&batch.id) {
+            // A batch never changes under its id; only its dead rows do.
+            Some(new) if same_vector(&batch.deleted, &new.deleted) => {}
+            new => changes.push((Key::Recent(id, batch.id), new.map(recent_value))),
         }
-        return;
     }
-    let by_id = |batches: &Vec<Arc<RecentBatch>>| -> HashMap<RecentId, usize> {
-        batches.iter().enumerate().map(|(position, recent)| (recent.id, position)).collect()
-    };
-    let (old_by_id, new_by_id) = (by_id(old), by_id(new));
-    for batch in old.iter() {
-        push(batch.id, Some(batch.as_ref()), new_by_id.get(&batch.id).map(|position| new[*position].as_ref()));
-    }
-    for batch in new.iter().filter(|batch| !old_by_id.contains_key(&batch.id)) {
-        push(batch.id, None, Some(batch.as_ref()));
-    }
+    let added: BTreeMap<RecentId, &RecentBatch> = by_id.into_iter().collect();
+    changes.extend(added.into_iter().map(|(added, batch)| (Key::Recent(id, added), Some(recent_value(batch)))));
 }
 
 /// `before` is the seq up to which the old changes reach; a change that is not later never changes.
@@ -320,17 +292,19 @@ fn push_changes(
     (old, new): (Option<&TableVersion>, Option<&TableVersion>),
     before: CommitSeq,
 ) {
-    let none = Arc::default();
+    let none = SharedList::default();
     let old = old.map_or(&none, |old| &old.changes);
     let new = new.map_or(&none, |new| &new.changes);
-    if Arc::ptr_eq(old, new) {
+    if old.is_same(new) {
         return;
     }
-    let kept = new.partition_point(|change| change.seq <= before);
+    let added = new.rest(|change| change.seq <= before);
+    let kept = added.start();
     let trimmed = old.len().checked_sub(kept).expect("old changes are only trimmed");
-    assert!(kept == 0 || old[trimmed].seq == new[0].seq, "old changes are only trimmed from the front");
-    changes.extend(old[..trimmed].iter().map(|change| (Key::Change(id, change.seq), None)));
-    changes.extend(new[kept..].iter().map(|change| (Key::Change(id, change.seq), Some(change_value(change)))));
+    let first_kept = old.get(trimmed).map(|change| change.seq);
+    assert!(kept == 0 || first_kept == new.first().map(|new| new.seq), "old changes are only trimmed from the front");
+    changes.extend(old.iter().take(trimmed).map(|change| (Key::Change(id, change.seq), None)));
+    changes.extend(added.into_iter().map(|change| (Key::Change(id, change.seq), Some(change_value(change)))));
 }
 
 #[cfg(test)]

@@ -18,10 +18,12 @@ use crate::loads::LoadRecord;
 use crate::reads::ReadRegions;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
+use crate::shared_list::SharedList;
 use crate::snapshot::{RecentBatch, Relation, Snapshot, TableChange, TableVersion, ViewVersion};
 use crate::user_type::TypeDefinition;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -447,13 +449,12 @@ impl Snapshot {
         version.changed_at = seq;
         let tracked = version.changes_from.is_some();
         let is_open = tracked && version.changes.last().is_some_and(|last| last.seq == seq);
-        let open = if is_open { Arc::make_mut(&mut version.changes).pop() } else { None };
+        let open = if is_open { version.changes.pop() } else { None };
         let mut change = open.map_or_else(|| TableChange { seq, ..TableChange::default() }, Arc::unwrap_or_clone);
         body(version, &mut change)?;
         if tracked {
-            let changes = Arc::make_mut(&mut version.changes);
-            changes.push(Arc::new(change));
-            let kept = changes.len();
+            version.changes.push(Arc::new(change));
+            let kept = version.changes.len();
             if kept > BUILD_CHANGES_MAX && kept > self.changes_max(table) {
                 self.forget_backlog(table)?;
             }
@@ -470,10 +471,9 @@ impl Snapshot {
     /// Drops the older half of a table's changes, and with it the states that still needed them.
     fn forget_backlog(&mut self, table: ObjectId) -> Result<(), Conflict> {
         let version = self.table_mut(table)?;
-        let changes = Arc::make_mut(&mut version.changes);
-        let kept = changes.split_off(changes.len() / 2);
-        let from = changes.last().map(|change| change.seq);
-        version.changes = Arc::new(kept);
+        let spare = version.changes.len() / 2;
+        let from = spare.checked_sub(1).and_then(|last| version.changes.get(last)).map(|change| change.seq);
+        version.changes.retain(|change| Some(change.seq) > from);
         version.changes_from = from;
         let late: Vec<ObjectId> = self
             .dependents(table)
@@ -486,11 +486,11 @@ impl Snapshot {
     fn truncate(&mut self, seq: CommitSeq, table: ObjectId) -> Result<(), Conflict> {
         let version = self.table_mut(table)?;
         version.segments = Arc::default();
-        version.recent = Arc::default();
+        version.recent = SharedList::default();
         version.changed_at = seq;
         if version.changes_from.is_some() {
             let change = TableChange { seq, truncated: true, ..TableChange::default() };
-            version.changes = Arc::new(vec![Arc::new(change)]);
+            version.changes = SharedList::from_iter([Arc::new(change)]);
         }
         Ok(())
     }
@@ -517,7 +517,7 @@ impl Snapshot {
         }
         if replace {
             state.segments = Arc::default();
-            state.recent = Arc::default();
+            state.recent = SharedList::default();
         }
         insert_segments(state, segments);
         for (recent_id, batch) in recent {
@@ -549,7 +549,8 @@ impl Snapshot {
             let mut version = TableVersion::clone(table);
             let building = needing.iter().any(Option::is_none);
             let spare = version.changes.len().saturating_sub(BUILD_CHANGES_MAX);
-            let newest_spare = spare.checked_sub(1).map(|last| version.changes[last].seq).or(version.changes_from);
+            let newest_spare = spare.checked_sub(1).and_then(|last| version.changes.get(last));
+            let newest_spare = newest_spare.map(|change| change.seq).or(version.changes_from);
             let held = needing.iter().flatten().copied().min();
             let oldest = match (held, building) {
                 (held, false) => held,
@@ -557,13 +558,13 @@ impl Snapshot {
                 (Some(held), true) => newest_spare.map(|spare| spare.min(held)),
             };
             if needing.is_empty() {
-                version.changes = Arc::default();
+                version.changes = SharedList::default();
                 version.changes_from = None;
             } else if version.changes_from.is_none() {
                 version.changes_from = Some(seq);
             } else if let Some(oldest) = oldest.filter(|oldest| Some(*oldest) > version.changes_from) {
                 if version.changes.first().is_some_and(|change| change.seq <= oldest) {
-                    Arc::make_mut(&mut version.changes).retain(|change| change.seq > oldest);
+                    version.changes.retain(|change| change.seq > oldest);
                 }
                 version.changes_from = Some(oldest);
             }
@@ -587,7 +588,7 @@ fn insert_segments(version: &mut TableVersion, segments: &[Arc<SegmentMeta>]) {
 
 fn push_recent(version: &mut TableVersion, id: RecentId, batch: &RecordBatch) {
     let recent = RecentBatch { id, batch: batch.clone(), deleted: None };
-    Arc::make_mut(&mut version.recent).push(Arc::new(recent));
+    version.recent.push(Arc::new(recent));
 }
 
 /// The union of two vectors; `None` when they share a row, which then would die twice.
@@ -624,18 +625,19 @@ fn delete_from_recent(
     dead: &[(RecentId, Arc<DeletionVector>)],
 ) -> Result<(), Conflict> {
     let table = version.definition.name.name.clone();
-    let live = Arc::make_mut(&mut version.recent);
+    let live = &mut version.recent;
     for (id, vector) in dead {
         let moved = || Conflict::RowsChanged { table: table.clone() };
         let position = live.iter().position(|recent| recent.id == *id).ok_or_else(moved)?;
-        let recent = &live[position];
+        let recent = live.get(position).ok_or_else(moved)?;
         let union = disjoint_union(recent.deleted.as_ref(), vector).ok_or_else(moved)?;
         assert!(union.0.max() < Some(recent.batch.num_rows() as u32), "a dead row lies inside its batch");
         change.removed_rows.push(select_rows(&recent.batch, vector));
         if union.len() == recent.batch.num_rows() as u64 {
             live.remove(position);
         } else {
-            Arc::make_mut(&mut live[position]).deleted = Some(union);
+            let recent = RecentBatch { deleted: Some(union), ..RecentBatch::clone(recent) };
+            live.set(position, Arc::new(recent));
         }
     }
     Ok(())
@@ -658,15 +660,18 @@ fn rewrite(
     for (id, dead) in remove_segments {
         version.segments.get(id).filter(|segment| dead_rows(&segment.deleted) == *dead).ok_or_else(moved)?;
     }
-    for (id, dead) in remove_recent {
-        let found = version.recent.iter().find(|recent| recent.id == *id);
-        found.filter(|recent| dead_rows(&recent.deleted) == *dead).ok_or_else(moved)?;
+    if !remove_recent.is_empty() {
+        let found: HashMap<RecentId, &Arc<RecentBatch>> =
+            version.recent.iter().map(|recent| (recent.id, recent)).collect();
+        for (id, dead) in remove_recent {
+            found.get(id).filter(|recent| dead_rows(&recent.deleted) == *dead).ok_or_else(moved)?;
+        }
     }
     let segments = Arc::make_mut(&mut version.segments);
     remove_segments.iter().for_each(|(id, _)| drop(segments.remove(id)));
     if !remove_recent.is_empty() {
-        let recent = Arc::make_mut(&mut version.recent);
-        recent.retain(|batch| remove_recent.iter().all(|(id, _)| *id != batch.id));
+        let removed: HashSet<RecentId> = remove_recent.iter().map(|(id, _)| *id).collect();
+        version.recent.retain(|batch| !removed.contains(&batch.id));
     }
     insert_segments(version, add);
     Ok(())

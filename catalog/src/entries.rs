@@ -480,9 +480,9 @@ impl Loader {
         TableVersion {
             definition,
             segments: Arc::new(contents.segments),
-            recent: Arc::new(contents.recent.into_values().map(Arc::new).collect()),
+            recent: contents.recent.into_values().map(Arc::new).collect(),
             changed_at: stored.changed_at,
-            changes: Arc::new(contents.changes.into_values().collect()),
+            changes: contents.changes.into_values().collect(),
             changes_from: stored.changes_from,
         }
     }

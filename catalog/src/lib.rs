@@ -6,7 +6,7 @@
 //! The log is the authority, sled its index, checkpoints bound the log's length. This room knows no SQL, no plan and no
 //! Parquet: a segment is a path with statistics to it.
 //!
-//!     what there is       ids, sql_type, definition, missing, segment, snapshot, past, fitting
+//!     what there is       ids, sql_type, definition, missing, segment, snapshot, shared_list, past, fitting
 //!     what nobody else sees  temporary
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
 //!     how it is kept      files, log, stored, entries, difference, index, checkpoint, archive
@@ -33,6 +33,7 @@ pub mod recovery;
 pub mod segment;
 pub mod segment_files;
 pub mod sequence;
+pub mod shared_list;
 pub mod snapshot;
 pub mod sql_type;
 pub mod temporary;

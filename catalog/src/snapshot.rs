@@ -14,6 +14,7 @@ use crate::loads::Loads;
 use crate::past::Past;
 use crate::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use crate::sequence::SequenceVersion;
+use crate::shared_list::{Rest, SharedList};
 use crate::temporary::TemporarySchema;
 use crate::user_type::TypeDefinition;
 use arrow::array::RecordBatch;
@@ -69,12 +70,11 @@ impl TableChange {
 pub struct TableVersion {
     pub definition: Arc<TableDefinition>,
     pub segments: Arc<BTreeMap<SegmentId, LiveSegment>>,
-    /// Each behind its own pointer, because a commit that adds one copies the list.
-    pub recent: Arc<Vec<Arc<RecentBatch>>>,
+    pub recent: SharedList<Arc<RecentBatch>>,
     /// The last commit that changed the table's rows or definition.
     pub changed_at: CommitSeq,
     /// The changes with `seq > changes_from`, oldest first; kept while a view with a state depends on the table.
-    pub changes: Arc<Vec<Arc<TableChange>>>,
+    pub changes: SharedList<Arc<TableChange>>,
     /// `None` while no view with a state depends on the table.
     pub changes_from: Option<CommitSeq>,
 }
@@ -84,9 +84,9 @@ impl TableVersion {
         Self {
             definition,
             segments: Arc::default(),
-            recent: Arc::default(),
+            recent: SharedList::default(),
             changed_at: seq,
-            changes: Arc::default(),
+            changes: SharedList::default(),
             changes_from: None,
         }
     }
@@ -102,12 +102,11 @@ impl TableVersion {
     }
 
     /// The changes after `frontier`, oldest first; `None` when they are no longer, or not yet, kept that far back.
-    pub fn changes_since(&self, frontier: CommitSeq) -> Option<&[Arc<TableChange>]> {
+    pub fn changes_since(&self, frontier: CommitSeq) -> Option<Rest<'_, Arc<TableChange>>> {
         if self.changes_from? > frontier {
             return None;
         }
-        let start = self.changes.partition_point(|change| change.seq <= frontier);
-        Some(&self.changes[start..])
+        Some(self.changes.rest(|change| change.seq <= frontier))
     }
 }
 

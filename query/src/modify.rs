@@ -568,7 +568,10 @@ pub(crate) fn delete_op(version: &TableVersion, found: BTreeMap<u32, RoaringBitm
         let vector = Arc::new(DeletionVector(rows));
         match segment_ids.get(part as usize) {
             Some(id) => segments.push((*id, vector)),
-            None => recent.push((version.recent[part as usize - segment_ids.len()].id, vector)),
+            None => {
+                let batch = version.recent.get(part as usize - segment_ids.len());
+                recent.push((batch.expect("a part of this version").id, vector));
+            }
         }
     }
     Op::Delete { table: version.definition.id, segments, recent }

@@ -140,7 +140,10 @@ impl RowSet {
     }
 
     /// The signed rows of `changes`, none of which may be a truncation except the first.
-    pub(crate) fn of_changes(definition: &Arc<TableDefinition>, changes: &[Arc<TableChange>]) -> Self {
+    pub(crate) fn of_changes<'a>(
+        definition: &Arc<TableDefinition>,
+        changes: impl IntoIterator<Item = &'a Arc<TableChange>>,
+    ) -> Self {
         let mut set = Self {
             definition: Arc::clone(definition),
             segments: Vec::new(),

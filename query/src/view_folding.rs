@@ -18,6 +18,7 @@ use arrow::compute::{cast, concat_batches};
 use catalog::definition::{TableDefinition, ViewDefinition};
 use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
+use catalog::shared_list::Rest;
 use catalog::snapshot::{Snapshot, ViewVersion};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
@@ -164,7 +165,7 @@ fn work_for(planning: &Planning, view: &Arc<ViewVersion>) -> Result<Option<Work>
 /// How many commits to any of its relations a view's frontier lies behind, those included that do not touch the state.
 fn behind(planning: &Planning, view: &ViewVersion, frontier: CommitSeq) -> usize {
     let tables = view.definition.inputs.iter().filter_map(|input| planning.snapshot.tables.get(input));
-    tables.filter_map(|table| table.changes_since(frontier)).map(<[_]>::len).max().unwrap_or(0)
+    tables.filter_map(|table| table.changes_since(frontier)).map(Rest::len).max().unwrap_or(0)
 }
 
 /// Computes a plan's rows in the state's schema.

@@ -10,6 +10,7 @@ use crate::planner::{Planning, Sources};
 use crate::scan::{Extra, RowSet, external};
 use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
 use catalog::ids::{CommitSeq, ObjectId};
+use catalog::shared_list::Rest;
 use catalog::snapshot::{Relation, TableChange, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
 use datafusion::common::metadata::FieldMetadata;
@@ -213,7 +214,7 @@ pub(crate) struct Pending<'a> {
 struct PendingTable<'a> {
     reference: TableReference,
     version: &'a Arc<TableVersion>,
-    changes: &'a [Arc<TableChange>],
+    changes: Rest<'a, Arc<TableChange>>,
 }
 
 impl<'a> Pending<'a> {

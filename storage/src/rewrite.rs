@@ -21,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use catalog::definition::TableDefinition;
 use catalog::ids::{RecentId, SegmentId};
 use catalog::segment::{DeletionVector, LiveSegment};
+use catalog::shared_list::SharedList;
 use catalog::snapshot::{RecentBatch, TableVersion};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -75,7 +76,7 @@ pub fn choose(version: &TableVersion, force: bool) -> Vec<RewritePlan> {
     let plan = |segments, recent| RewritePlan { definition: version.definition.clone(), segments, recent };
     let mut plans = Vec::new();
     if fold_is_due(&version.recent, force) {
-        plans.push(plan(Vec::new(), version.recent.to_vec()));
+        plans.push(plan(Vec::new(), version.recent.iter().cloned().collect()));
     }
     let mut small: BTreeMap<Vec<u8>, Vec<&LiveSegment>> = BTreeMap::new();
     for segment in version.segments.values() {
@@ -91,7 +92,7 @@ pub fn choose(version: &TableVersion, force: bool) -> Vec<RewritePlan> {
     plans
 }
 
-fn fold_is_due(recent: &[Arc<RecentBatch>], force: bool) -> bool {
+fn fold_is_due(recent: &SharedList<Arc<RecentBatch>>, force: bool) -> bool {
     let rows: usize = recent.iter().map(|recent| recent.batch.num_rows()).sum();
     let bytes = || recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum::<usize>();
     !recent.is_empty()

@@ -110,7 +110,7 @@ fn stage(directory: &TempDir, rows: &[Sale]) -> StagedSegments {
 fn version(segments: Vec<LiveSegment>, recent: Vec<RecentBatch>) -> TableVersion {
     let mut version = TableVersion::empty(sales(), CommitSeq(1));
     version.segments = Arc::new(segments.into_iter().map(|segment| (segment.meta.id, segment)).collect());
-    version.recent = Arc::new(recent.into_iter().map(Arc::new).collect());
+    version.recent = recent.into_iter().map(Arc::new).collect();
     version
 }
 
