@@ -1,7 +1,8 @@
 //! The applier: one thread that carries published commits to the index and writes checkpoints.
 //!
 //! It runs behind the commits, never in their way: all that waits is applied as one batch, and a commit was durable before it
-//! came here. So whatever fails here fails nothing else. A problem with the index is reported, the index is deleted, and
+//! came here. Commits that bring a few rows wait longer than others, because rows that are folded into segments meanwhile never
+//! come to the index at all. So whatever fails here fails nothing else. A problem with the index is reported, the index is deleted, and
 //! the next start builds it again; a problem with a checkpoint leaves the log longer than it need be.
 
 use crate::checkpoint;
@@ -14,23 +15,86 @@ use crate::snapshot::Snapshot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 /// How long the first of some commits waits for others: the index is never needed before the next start, and each time that it changes costs
 /// more than what changes.
 const GATHER: Duration = Duration::from_millis(20);
-/// The most commits that are applied to the index at once.
-const BATCH_COMMITS_MAX: usize = 1000;
+/// The same where all that was committed are recent rows that come and go: what is folded in between costs nothing then.
+const GATHER_ROWS: Duration = Duration::from_secs(5);
+/// As much log is applied to the index at once; a start after a crash replays no more of it for the waiting.
+const BATCH_LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// What the applier is told.
 pub(crate) enum Event {
-    /// A commit is visible; `bytes` is the length of its record.
+    /// The commits of a round are visible, the last of which left `snapshot`; `bytes` is the length of their records.
     Published {
         ops: Vec<Op>,
         snapshot: Arc<Snapshot>,
         bytes: u64,
     },
     Checkpoint(oneshot::Sender<Result<CommitSeq, CheckpointError>>),
+}
+
+/// Events that are answered together.
+#[derive(Default)]
+struct Gathered {
+    ops: Vec<Op>,
+    last: Option<Arc<Snapshot>>,
+    log_bytes: u64,
+    answers: Vec<oneshot::Sender<Result<CommitSeq, CheckpointError>>>,
+    /// An operation is among them that others may want to see applied, such as one that removes files.
+    is_urgent: bool,
+    /// Nothing follows.
+    is_last: bool,
+}
+
+impl Gathered {
+    fn add(&mut self, event: Event) {
+        match event {
+            Event::Published { ops, snapshot, bytes } => {
+                self.is_urgent |= !ops.iter().all(moves_rows);
+                self.ops.extend(ops);
+                self.last = Some(snapshot);
+                self.log_bytes += bytes;
+            }
+            Event::Checkpoint(answer) => self.answers.push(answer),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.log_bytes >= BATCH_LOG_BYTES_MAX
+    }
+
+    /// Takes what waits.
+    fn take(&mut self, events: &mut mpsc::Receiver<Event>) {
+        while !self.is_full() {
+            match events.try_recv() {
+                Ok(event) => self.add(event),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    self.is_last = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether others may still be waited for.
+    fn may_wait(&self, since: Instant) -> bool {
+        let wait = if self.is_urgent { GATHER } else { GATHER_ROWS };
+        self.answers.is_empty() && !self.is_last && !self.is_full() && since.elapsed() < wait
+    }
+}
+
+/// Whether an operation adds recent rows, or folds them, and no file goes with it.
+fn moves_rows(op: &Op) -> bool {
+    match op {
+        Op::AddRecent { .. } | Op::Expect { .. } | Op::SetSequence { .. } => true,
+        Op::Rewrite { remove_segments, .. } => remove_segments.is_empty(),
+        _ => false,
+    }
 }
 
 pub(crate) struct Applier {
@@ -76,26 +140,17 @@ impl Applier {
     }
 
     fn round(&mut self, first: Event) {
-        if matches!(first, Event::Published { .. }) {
+        let began = Instant::now();
+        let mut gathered = Gathered::default();
+        gathered.add(first);
+        let is_due = |gathered: &Gathered| self.log_bytes_since + gathered.log_bytes >= self.checkpoint_log_bytes;
+        while gathered.may_wait(began) && !is_due(&gathered) {
+            // Asleep, because to be woken for each commit costs more than to look after all of them.
             std::thread::sleep(GATHER);
+            gathered.take(&mut self.events);
         }
-        let mut ops: Vec<Op> = Vec::new();
-        let mut last = None;
-        let mut answers = Vec::new();
-        let mut next = Some(first);
-        let mut taken = 0;
-        while let Some(event) = next {
-            match event {
-                Event::Published { ops: more, snapshot, bytes } => {
-                    ops.extend(more);
-                    last = Some(snapshot);
-                    self.log_bytes_since += bytes;
-                }
-                Event::Checkpoint(answer) => answers.push(answer),
-            }
-            taken += 1;
-            next = if taken < BATCH_COMMITS_MAX { self.events.try_recv().ok() } else { None };
-        }
+        let Gathered { ops, last, log_bytes, answers, .. } = gathered;
+        self.log_bytes_since += log_bytes;
         if let Some(last) = last {
             self.apply(&last, &ops);
             self.applied = last;

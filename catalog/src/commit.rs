@@ -35,7 +35,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Drafts that may wait for the committer; more writers than this wait to be let in.
 const DRAFTS_WAITING_MAX: usize = 1024;
-/// Commits that may wait for the index; the committer waits for room beyond that.
+/// Rounds of commits that may wait for the index; the committer waits for room beyond that.
 const EVENTS_WAITING_MAX: usize = 4096;
 /// A checkpoint is due after this much log.
 const CHECKPOINT_LOG_BYTES: u64 = 64 << 20;

@@ -187,19 +187,18 @@ impl Committer {
         self.shared.flying.land();
         self.reads.forget(self.keys.published(&self.head));
         self.shared.published.send_replace(self.head.seq);
-        let mut events = Vec::with_capacity(accepted.len());
+        let (mut all, mut log_bytes) = (Vec::new(), 0);
         for Accepted { ops, snapshot, bytes, answer, .. } in accepted {
-            let commit = Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot: Arc::clone(&snapshot) };
-            send(answer, Ok(commit));
-            events.push(Event::Published { ops, snapshot, bytes });
+            all.extend(ops);
+            log_bytes += bytes;
+            send(answer, Ok(Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot }));
         }
         for (answer, error) in refused {
             send(answer, Err(error));
         }
-        for event in events {
-            // The applier ends before the committer only if it failed, which it reports itself.
-            let _ = self.events.blocking_send(event);
-        }
+        let event = Event::Published { ops: all, snapshot: Arc::clone(&self.head), bytes: log_bytes };
+        // The applier ends before the committer only if it failed, which it reports itself.
+        let _ = self.events.blocking_send(event);
     }
 }
 
