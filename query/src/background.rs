@@ -30,6 +30,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long commits must have been at rest before the loop works on what they left, so that it works once for many small ones, and
 /// not while whoever committed reads what came of it.
 const REST: Duration = Duration::from_millis(100);
+/// How often it looks whether they are: to be woken by each of thousands a second would cost as much as they do.
+const LOOK: Duration = Duration::from_millis(25);
 /// How long it waits for that.
 const REST_AWAITED_MAX: Duration = Duration::from_millis(500);
 /// How long a fold that failed rests, first and at most.
@@ -142,24 +144,32 @@ impl Background {
 /// When there is work for the loop.
 #[derive(Clone, Copy)]
 struct Due {
-    /// The first and the last commit that it has not worked on.
+    /// When the first commit was seen that it has not worked on, and when another one was seen last.
     commits: Option<(Instant, Instant)>,
-    tick: Instant,
+    /// When to look again.
+    look: Instant,
 }
 
 impl Due {
     fn in_a_tick() -> Self {
-        Self { commits: None, tick: Instant::now() + TICK }
+        Self { commits: None, look: Instant::now() + TICK }
     }
 
     fn note_commit(&mut self) {
         let now = Instant::now();
         self.commits = Some((self.commits.map_or(now, |(first, _)| first), now));
+        self.look = now + LOOK;
     }
 
-    fn at(&self) -> Instant {
+    /// Whether commits should rest first; then it is looked after them again.
+    fn awaits_rest(&mut self) -> bool {
+        let now = Instant::now();
         let rested = self.commits.map(|(first, last)| (last + REST).min(first + REST_AWAITED_MAX));
-        rested.unwrap_or(self.tick)
+        let awaits = rested.is_some_and(|rested| now < rested);
+        if let Some(rested) = rested.filter(|_| awaits) {
+            self.look = (now + LOOK).min(rested);
+        }
+        awaits
     }
 }
 
@@ -172,14 +182,27 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
                 Some(event) => Some(event),
                 None => return,
             },
-            changed = commits.changed() => match changed {
+            changed = commits.changed(), if due.commits.is_none() => match changed {
                 Ok(()) => {
                     due.note_commit();
                     continue;
                 }
                 Err(_) => return,
             },
-            () = tokio::time::sleep_until(due.at().into()) => None,
+            () = tokio::time::sleep_until(due.look.into()) => {
+                match commits.has_changed() {
+                    Ok(true) => {
+                        commits.mark_unchanged();
+                        due.note_commit();
+                    }
+                    Ok(false) => {}
+                    Err(_) => return,
+                }
+                if due.awaits_rest() {
+                    continue;
+                }
+                None
+            }
         };
         let Some(engine) = engine.upgrade() else { return };
         match event {

@@ -17,6 +17,7 @@ use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// How many notifications wait for a session that does not take them.
@@ -26,6 +27,9 @@ const CHANNEL_BYTES: usize = 64;
 const PAYLOAD_BYTES: usize = 8_000;
 /// What the channels of views begin with.
 const VIEW_CHANNEL: &str = "view:";
+/// Commits that come so soon after others are told with those that come by its end: whoever commits thousands a second should not
+/// wake a thread with each.
+const WATCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// What a session is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,14 +201,19 @@ pub(crate) async fn watch_views(engine: Weak<Engine>, mut commits: watch::Receiv
         let Some(engine) = engine.upgrade() else { return };
         let snapshot = engine.catalog.snapshot();
         let since = std::mem::replace(&mut told, snapshot.seq);
-        if !engine.channels.follow_views() {
-            continue;
+        if engine.channels.follow_views() {
+            tell_of_views(&engine, &snapshot, since);
         }
-        for view in snapshot.views.values() {
-            let changed_at = newest_change(&snapshot, &view.definition);
-            if changed_at > since {
-                engine.channels.tell_of_view(&view.definition, changed_at);
-            }
+        drop((engine, snapshot));
+        tokio::time::sleep(WATCH_PAUSE).await;
+    }
+}
+
+fn tell_of_views(engine: &Engine, snapshot: &Snapshot, since: CommitSeq) {
+    for view in snapshot.views.values() {
+        let changed_at = newest_change(snapshot, &view.definition);
+        if changed_at > since {
+            engine.channels.tell_of_view(&view.definition, changed_at);
         }
     }
 }
