@@ -122,15 +122,17 @@ impl CopyTarget {
             Ok(chosen) => chosen,
             Err(failure) if self.decoder.rejects_all() => {
                 let mut chosen = Vec::with_capacity(rows.count);
+                let mut broken = Vec::new();
                 for row in 0..rows.count {
                     chosen.push(match row_filter.chosen(&batch.slice(row, 1)) {
                         Ok(one) => one.value(0),
                         Err(failure) => {
-                            rejected.push(self.decoder.reject(chunk, rows.record_of(row), failure.error));
+                            broken.push((rows.record_of(row), failure.error));
                             false
                         }
                     });
                 }
+                rejected.extend(self.decoder.rejects(chunk, broken));
                 debug_assert!(!chosen[failure.row]);
                 BooleanArray::from(chosen)
             }
@@ -151,7 +153,7 @@ impl CopyTarget {
         let mut kept = Vec::with_capacity(rows.count);
         let mut violation = Some(violation);
         let mut ranges = vec![(0, rows.count)];
-        let mut pieces = Vec::new();
+        let (mut pieces, mut broken) = (Vec::new(), Vec::new());
         while let Some((start, length)) = ranges.pop() {
             let outcome = match violation.take() {
                 Some(known) => Err(known),
@@ -165,9 +167,7 @@ impl CopyTarget {
                 Err(violation) if length == 1 && !self.is_rejected(&violation) => {
                     return Err(self.in_context(violation.error, chunk, rows.record_of(start)));
                 }
-                Err(violation) if length == 1 => {
-                    rejected.push(self.decoder.reject(chunk, rows.record_of(start), violation.error));
-                }
+                Err(violation) if length == 1 => broken.push((rows.record_of(start), violation.error)),
                 Err(_) => {
                     let half = length / 2;
                     ranges.push((start + half, length - half));
@@ -175,6 +175,8 @@ impl CopyTarget {
                 }
             }
         }
+        // All at once: each would be looked for from the chunk's beginning.
+        rejected.extend(self.decoder.rejects(chunk, broken));
         let schema = self.rules.definition().schema();
         sound.push(concat_batches(&schema, &pieces).map_err(|error| translate(error.into(), None))?);
         Ok(kept)

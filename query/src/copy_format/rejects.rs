@@ -34,14 +34,17 @@ struct Skipped {
 }
 
 impl CopyDecoder {
-    /// A record that breaks a rule of its table.
-    pub(crate) fn reject(&self, chunk: &Chunk, record: usize, error: QueryError) -> Rejected {
+    /// Records that break a rule of their table, each with the rule's error; in the order of the data.
+    pub(crate) fn rejects(&self, chunk: &Chunk, broken: Vec<(usize, QueryError)>) -> Vec<Rejected> {
         let Layout::Lines(syntax) = &self.layout else {
-            let line = chunk.first_line + record as u64;
-            return Rejected { line, column: None, raw: String::new(), error };
+            let rejected = broken.into_iter().map(|(record, error)| {
+                let line = chunk.first_line + record as u64;
+                Rejected { line, column: None, raw: String::new(), error }
+            });
+            return rejected.collect();
         };
-        let skipped = Skipped { record, column: None, error };
-        self.described(chunk, syntax, vec![skipped]).remove(0)
+        let skipped = broken.into_iter().map(|(record, error)| Skipped { record, column: None, error });
+        self.described(chunk, syntax, skipped.collect())
     }
 
     /// Reads a chunk without the records that cannot be read.

@@ -190,6 +190,14 @@ fn a_quote_that_nobody_closes_is_reported_where_it_began() {
     check("csv", "1,2\n3,\"abc\ndef\n", "ERROR unterminated CSV quoted field @ COPY t, line 2: \"3,\"abc\ndef\n\"");
 }
 
+/// Each of them may be the end of the data as far as its line goes; walked to from the beginning every time they would take hours.
+#[test]
+fn what_looks_like_a_marker_between_quotes_is_walked_over_once() {
+    let value = "\\.\r".repeat(300_000);
+    let loaded = load(&[("a", SqlType::Text)], &options("(format csv)"), format!("\"{value}\"\n").as_bytes(), 1 << 20);
+    assert_eq!(rows(&loaded.unwrap()), format!("({value})"));
+}
+
 #[test]
 fn a_record_beyond_the_limit_ends_the_load() {
     let mut splitter = RecordSplitter::new("t", &["a".into()], &options("csv")).with_record_bytes_max(1000);

@@ -107,3 +107,26 @@ fn values_stay_with_their_records_whichever_columns_are_wrong() {
     assert_eq!(rows, [Some(3)]);
     assert_eq!(skipped.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 3]);
 }
+
+/// Looked for one by one from the chunk's beginning they would take hours.
+#[test]
+fn records_that_break_a_rule_are_found_in_one_walk() {
+    let columns = [("a", SqlType::Int4)];
+    let columns = columns.map(|(name, sql_type)| CopyColumn { name: name.to_string(), sql_type, has_default: true });
+    let decoder = CopyDecoder::new("t", &columns, &options("(format csv)"), OutputStyle::default()).unwrap();
+    let mut splitter = Splitter::new("t", &["a".to_string()], &options("(format csv)"));
+    let mut chunks = splitter.push(Bytes::from("\"7\n\"\n8\n".repeat(500_000))).unwrap();
+    chunks.extend(splitter.finish().unwrap());
+    let mut line = 0;
+    for chunk in &chunks {
+        let records = decoder.decode_chunk(chunk).unwrap().batch.num_rows();
+        let error = || QueryError::new(crate::error::ErrorKind::CheckViolation, "no");
+        let odd = |record: &usize| record % 2 == 1;
+        let rejected = decoder.rejects(chunk, (0..records).filter(odd).map(|record| (record, error())).collect());
+        for rejected in rejected {
+            line += 3;
+            assert_eq!((rejected.line, rejected.raw.as_str()), (line, "8"));
+        }
+    }
+    assert_eq!(line, 1_500_000);
+}
