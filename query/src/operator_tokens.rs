@@ -8,9 +8,11 @@
 //!     1<=-1    <= -         x||-1    ||-
 //!
 //! The parser's tokeniser knows each operator by itself, longest first, and comments; here what stands together is put together again.
+//! An operator ends where a comment begins, though the tokeniser would take the comment's first letter for its last: `'a'||/* and */'b'`.
 
 use crate::statement::byte_offset;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
+use std::borrow::Cow;
 
 /// The letters that operators are made of.
 const LETTERS: &str = "+-*/<>=~!@#%^&|`?";
@@ -20,6 +22,88 @@ const OWN_LETTERS: &str = "~!@#%^&|`?";
 /// Whether a text is an operator and no word or mark.
 pub(crate) fn is_operator(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| LETTERS.contains(letter))
+}
+
+/// The text with blanks for the comments that begin right behind an operator. Everything else stays where it is.
+pub(crate) fn without_touching_comments(source: &str) -> Cow<'_, str> {
+    let bytes = source.as_bytes();
+    let touches = |three: &[u8]| LETTERS.as_bytes().contains(&three[0]) && matches!(&three[1..], b"/*" | b"--");
+    if !bytes.windows(3).any(touches) {
+        return Cow::Borrowed(source);
+    }
+    let mut blanked = String::with_capacity(source.len());
+    let mut start = 0;
+    while start < bytes.len() {
+        let (end, is_comment) = piece_end(bytes, start);
+        let piece = &source[start..end];
+        if is_comment && start > 0 && LETTERS.as_bytes().contains(&bytes[start - 1]) {
+            blanked.extend(piece.chars().map(|letter| if letter == '\n' { letter } else { ' ' }));
+        } else {
+            blanked.push_str(piece);
+        }
+        start = end;
+    }
+    Cow::Owned(blanked)
+}
+
+/// Where the comment, the quoted text, the word or the letter ends that begins at a place, and whether it is a comment. What is never
+/// closed is left to the tokeniser, letter by letter.
+fn piece_end(bytes: &[u8], start: usize) -> (usize, bool) {
+    let rest = &bytes[start..];
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii();
+    let length = match rest {
+        [b'-', b'-', ..] => return (start + memchr::memchr(b'\n', rest).unwrap_or(rest.len()), true),
+        [b'/', b'*', ..] => match comment_length(rest) {
+            Some(length) => return (start + length, true),
+            None => rest.len(),
+        },
+        [b'e' | b'E', b'\'', ..] => 1 + quoted_length(&rest[1..], true),
+        [b'\'' | b'"', ..] => quoted_length(rest, false),
+        [b'$', ..] => dollar_quoted_length(rest).unwrap_or(1),
+        [first, ..] if is_word(first) => rest.iter().take_while(|byte| is_word(byte)).count(),
+        _ => 1,
+    };
+    (start + length, false)
+}
+
+/// The length of the comment that a text begins with; comments nest. `None` where it is not closed.
+fn comment_length(text: &[u8]) -> Option<usize> {
+    let (mut depth, mut at) = (0, 0);
+    while at + 1 < text.len() {
+        match &text[at..at + 2] {
+            b"/*" => (depth, at) = (depth + 1, at + 2),
+            b"*/" => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// The length of the text in quotes that a text begins with. A quote that is doubled does not end it.
+fn quoted_length(text: &[u8], has_escapes: bool) -> usize {
+    let quote = text[0];
+    let mut at = 1;
+    while at < text.len() {
+        match text[at] {
+            b'\\' if has_escapes => at += 1,
+            byte if byte == quote && text.get(at + 1) == Some(&quote) => at += 1,
+            byte if byte == quote => return at + 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// The length of `$tag$ … $tag$`; `None` for a dollar that begins no such text, or one that is not closed.
+fn dollar_quoted_length(text: &[u8]) -> Option<usize> {
+    let is_tag = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || !byte.is_ascii();
+    let tag = 2 + text[1..].iter().take_while(|byte| is_tag(byte)).count();
+    let opening = text.get(..tag).filter(|opening| opening.ends_with(b"$") && !opening[1].is_ascii_digit())?;
+    memchr::memmem::find(&text[tag..], opening).map(|found| tag + found + tag)
 }
 
 /// The tokens of a text, with the operators that PostgreSQL finds in it.
@@ -157,7 +241,7 @@ fn token_of(operator: &str) -> Token {
 
 #[cfg(test)]
 mod tests {
-    use super::{operator_length, token_of};
+    use super::{operator_length, token_of, without_touching_comments};
     use datafusion::sql::sqlparser::tokenizer::Token;
 
     fn operators(mut text: &str) -> Vec<&str> {
@@ -187,6 +271,27 @@ mod tests {
             ("**", vec!["**"]),
         ] {
             assert_eq!(operators(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn comments_end_operators_and_nothing_else_moves() {
+        for (text, expected) in [
+            ("'a'||/*c*/'b'", "'a'||     'b'"),
+            ("5|/*c /* ä */ */3", "5|              3"),
+            ("1#--c\n2", "1#   \n2"),
+            ("a /*c*/ + 1 --c", "a /*c*/ + 1 --c"),
+            ("'|/*c*/'|/*c*/1", "'|/*c*/'|     1"),
+            ("e'\\'|/*'|/*c*/1", "e'\\'|/*'|     1"),
+            ("\"|/*\"|--c", "\"|/*\"|   "),
+            ("$$|/*$$|/**/$1", "$$|/*$$|    $1"),
+            ("$a$ |/* $$ $a$+--c\n1", "$a$ |/* $$ $a$+   \n1"),
+            ("a$b$ |/**/ a$b$", "a$b$ |     a$b$"),
+            ("1|/*c", "1|/*c"),
+            ("'|/*c", "'|/*c"),
+            ("-----c\n1", "-----c\n1"),
+        ] {
+            assert_eq!(without_touching_comments(text), expected, "{text}");
         }
     }
 

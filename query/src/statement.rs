@@ -11,7 +11,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::long_chains::{balance, refuse_long_chains};
 use crate::merge::Merge;
 use crate::modify::Modification;
-use crate::operator_tokens::cut_operators;
+use crate::operator_tokens::{cut_operators, without_touching_comments};
 use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
 use crate::statement_grammar::altering::Alteration;
@@ -461,7 +461,8 @@ fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
         .position(Some(source[..zero].chars().count() + 1)));
     }
     let dialect = StatementDialect;
-    let tokens = Tokenizer::new(&dialect, source).tokenize_with_location().map_err(|error| {
+    let readable = without_touching_comments(source);
+    let tokens = Tokenizer::new(&dialect, &readable).tokenize_with_location().map_err(|error| {
         let position = position_of(source, error.location);
         let rest = position.map_or("", |position| tail(source, position));
         let unterminated = error.message.starts_with("Unterminated") || error.message.contains("Unexpected EOF");
