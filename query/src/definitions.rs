@@ -15,7 +15,7 @@ use crate::sequence_definition::{column_sequences, restart_owned, serial_type};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, Statement};
 use crate::statement_grammar::fold;
-use crate::table_definition::{define, digits_of_modifier};
+use crate::table_definition::{check_column_count, define, digits_of_modifier};
 use crate::table_rules::add_rules;
 use crate::temporary::{self, new_relation, reads_temporary, temporary_name, warn_global};
 use crate::transaction::Change;
@@ -453,6 +453,7 @@ pub(crate) fn view_columns(
     if names.len() > columns.len() {
         return Err(QueryError::new(ErrorKind::Syntax, "too many column names were specified"));
     }
+    check_column_count(columns.len())?;
     let mut defined: Vec<Column> = Vec::with_capacity(columns.len());
     for (index, column) in columns.iter().enumerate() {
         let name = names.get(index).unwrap_or(&column.name).clone();

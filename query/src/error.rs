@@ -101,6 +101,7 @@ pub enum ErrorKind {
     DiskFull,
     TooManyConnections,
     ProgramLimitExceeded,
+    TooManyColumns,
     StatementTooComplex,
     InsufficientPrivilege,
     ProtocolViolation,

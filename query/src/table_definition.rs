@@ -101,17 +101,21 @@ pub(crate) fn check_name(name: &str) -> Result<(), QueryError> {
     Ok(())
 }
 
+/// Refuses more columns than a table or a view can have.
+pub(crate) fn check_column_count(columns: usize) -> Result<(), QueryError> {
+    if columns <= COLUMNS_MAX {
+        return Ok(());
+    }
+    let message = format!("tables can have at most {COLUMNS_MAX} columns");
+    Err(QueryError::new(ErrorKind::TooManyColumns, message))
+}
+
 /// Refuses columns that no table can have.
 pub(crate) fn check_columns(columns: &[Column]) -> Result<(), QueryError> {
     if columns.is_empty() {
         return Err(QueryError::unsupported("a table without columns"));
     }
-    if columns.len() > COLUMNS_MAX {
-        return Err(QueryError::new(
-            ErrorKind::ProgramLimitExceeded,
-            format!("tables can have at most {COLUMNS_MAX} columns"),
-        ));
-    }
+    check_column_count(columns.len())?;
     for (index, column) in columns.iter().enumerate() {
         check_name(&column.name)?;
         if column.name.starts_with("__") {

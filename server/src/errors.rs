@@ -178,6 +178,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::TooManyConnections => "53300",
         ErrorKind::ProgramLimitExceeded => "54000",
         ErrorKind::StatementTooComplex => "54001",
+        ErrorKind::TooManyColumns => "54011",
         ErrorKind::ObjectNotReady => "55000",
         ErrorKind::ObjectInUse => "55006",
         ErrorKind::QueryCanceled | ErrorKind::StatementTimeout => "57014",
