@@ -13,7 +13,8 @@ use crate::prepared::Prepared;
 use crate::response::{CommandTag, CopyOutChunk, Format, Response, ResultColumn};
 use crate::row_filter::alone_at;
 use crate::session::Session;
-use crate::statement::{Statement, StatementKind, parse};
+use crate::statement::{Statement, StatementKind, Subscribe, parse};
+use crate::subscription::{self, Subscription};
 use crate::{copy_files, copy_parquet};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -53,6 +54,9 @@ pub(crate) async fn run(
     };
     let planning = session.planning()?;
     let inner = query_of(&planning, copy, statement)?;
+    if let StatementKind::Subscribe(subscribe) = &inner.kind {
+        return subscribe_to(session, copy, subscribe).await;
+    }
     if let Some(command) = inner.kind.writing_command() {
         session.refuse_when_read_only(command)?;
     }
@@ -81,17 +85,43 @@ pub(crate) async fn run(
     } else {
         lines_of(session, copy, &columns, rows)?
     };
-    let stream = pieces.inspect_ok(move |piece| {
-        progress.add_bytes(piece.bytes.len());
-        progress.add_rows(piece.rows as usize);
-    });
-    let stream = stream.boxed();
+    let stream = counted(pieces, progress);
     if let Some(path) = file {
         return Ok(Response::Command(CommandTag::Rows("COPY", write(session, &path, stream).await?)));
     }
     let is_binary = matches!(copy.options.format, CopyFileFormat::Binary | CopyFileFormat::Parquet);
     let format = if is_binary { Format::Binary } else { Format::Text };
-    Ok(Response::CopyOut { columns: columns.len(), format, stream })
+    Ok(Response::CopyOut { columns: columns.len(), format, follows: false, stream })
+}
+
+/// Sends what is there and then what changes, until the client has enough.
+async fn subscribe_to(
+    session: &mut Session,
+    copy: &CopyStatement,
+    subscribe: &Subscribe,
+) -> Result<Response, QueryError> {
+    let is_file = !matches!(copy.endpoint, CopyEndpoint::Stdout | CopyEndpoint::Stdin);
+    if is_file || copy.options.format == CopyFileFormat::Parquet {
+        let what = if is_file { "COPY of SUBSCRIBE to a file" } else { "COPY of SUBSCRIBE as Parquet" };
+        let hint = "It has no end; use TO STDOUT, as text, csv or binary.";
+        return Err(QueryError::unsupported(what).hint(hint));
+    }
+    let Subscription { relation, columns, rows } = subscription::start(session, subscribe).await?;
+    let progress = session.begin_copy(CopyProgress::new("COPY TO", "PIPE", Some(relation)));
+    let stream = counted(lines_of(session, copy, &columns, rows)?, progress);
+    let format = if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text };
+    Ok(Response::CopyOut { columns: columns.len(), format, follows: true, stream })
+}
+
+type Pieces = BoxStream<'static, Result<CopyOutChunk, QueryError>>;
+
+/// Counts what was sent.
+fn counted(pieces: Pieces, progress: Arc<CopyProgress>) -> Pieces {
+    let counted = pieces.inspect_ok(move |piece| {
+        progress.add_bytes(piece.bytes.len());
+        progress.add_rows(piece.rows as usize);
+    });
+    counted.boxed()
 }
 
 /// The name of a file says that it is Parquet; the options must not say that it is something else.
@@ -111,7 +141,7 @@ fn lines_of(
     copy: &CopyStatement,
     columns: &[ResultColumn],
     rows: BoxStream<'static, Result<RecordBatch, QueryError>>,
-) -> Result<BoxStream<'static, Result<CopyOutChunk, QueryError>>, QueryError> {
+) -> Result<Pieces, QueryError> {
     let encoder = CopyEncoder::new(columns, &copy.options, session.output_style())?;
     let around = |bytes: Option<Vec<u8>>| {
         bytes.map(|bytes| Ok(CopyOutChunk { ends: vec![bytes.len()], bytes: Bytes::from(bytes), rows: 0 }))
@@ -133,11 +163,7 @@ fn encoded(encoder: &CopyEncoder, batch: &RecordBatch) -> Result<CopyOutChunk, Q
 }
 
 /// Writes what is copied into a file of the server, which is there when it is complete.
-async fn write(
-    session: &Session,
-    path: &Path,
-    mut stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
-) -> Result<u64, QueryError> {
+async fn write(session: &Session, path: &Path, mut stream: Pieces) -> Result<u64, QueryError> {
     let failed = |error: io::Error| copy_files::write_failed(path, &error);
     let mut file = NewFile::create(path).map_err(failed)?;
     let mut rows = 0;
@@ -182,7 +208,9 @@ fn query_of(planning: &Planning, copy: &CopyStatement, statement: &Statement) ->
     let inner = parse(&text)?.into_iter().next();
     inner
         .filter(|inner| {
-            matches!(inner.kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_))
+            let kind = &inner.kind;
+            matches!(kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_))
+                || matches!(kind, StatementKind::Subscribe(_))
         })
         .ok_or_else(|| QueryError::new(ErrorKind::Syntax, "COPY takes a query that returns rows"))
 }

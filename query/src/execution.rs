@@ -22,7 +22,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
 /// Batches that may wait for the client.
-const BATCHES_AHEAD_MAX: usize = 2;
+pub(crate) const BATCHES_AHEAD_MAX: usize = 2;
 /// How long a client may leave a batch unread before others need not wait for its execution.
 const REST_AFTER: Duration = Duration::from_millis(100);
 
@@ -73,20 +73,25 @@ pub(crate) fn stream(
     statement: Option<Statement>,
 ) -> RowStream {
     let running = Running { plan, state: state.clone(), budget: Arc::clone(&engine.budget), token: token.clone() };
+    produced(engine, |sender| async move { running.drive(&sender, statement.as_ref()).await })
+}
+
+/// The batches that work on the computing threads sends, at most [`BATCHES_AHEAD_MAX`] ahead of their reader, and then the error that it
+/// ends with.
+pub(crate) fn produced<F>(engine: &Engine, work: impl FnOnce(mpsc::Sender<RecordBatch>) -> F) -> RowStream
+where
+    F: Future<Output = Result<(), QueryError>> + Send + 'static,
+{
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD_MAX);
-    let task = engine.compute().spawn(async move {
-        if let Err(error) = running.drive(&sender, statement.as_ref()).await {
-            let _ = sender.send(Err(error)).await;
-        }
-    });
+    let task = engine.compute().spawn(work(sender));
     let abort = AbortOnDrop(task.abort_handle());
     futures::stream::unfold((receiver, abort, Some(task)), |(mut receiver, abort, mut task)| async move {
         match receiver.recv().await {
-            Some(item) => Some((item, (receiver, abort, task))),
+            Some(batch) => Some((Ok(batch), (receiver, abort, task))),
             // The channel also closes when the task panics.
-            None => match task.take()?.await {
+            None => match joined(task.take()?.await) {
                 Ok(()) => None,
-                Err(error) => Some((joined::<RecordBatch>(Err(error)), (receiver, abort, None))),
+                Err(error) => Some((Err(error), (receiver, abort, None))),
             },
         }
     })
@@ -102,7 +107,7 @@ struct Running {
     token: StatementToken,
 }
 
-type Sender = mpsc::Sender<Result<RecordBatch, QueryError>>;
+type Sender = mpsc::Sender<RecordBatch>;
 
 impl Running {
     async fn drive(self, sender: &Sender, statement: Option<&Statement>) -> Result<(), QueryError> {
@@ -134,7 +139,7 @@ impl Running {
 
 /// Gives a batch to whoever reads; `false` where nobody does any more.
 async fn hand_over(sender: &Sender, batch: RecordBatch, active: Option<&Active>) -> bool {
-    let mut sending = pin!(sender.send(Ok(batch)));
+    let mut sending = pin!(sender.send(batch));
     if let Ok(sent) = tokio::time::timeout(REST_AFTER, &mut sending).await {
         return sent.is_ok();
     }

@@ -65,6 +65,10 @@ pub(crate) struct KeptState {
 }
 
 impl KeptState {
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.of.schema()
+    }
+
     /// The memory that its rows hold, of which batches share parts.
     fn bytes(&self) -> usize {
         let mut counted = HashSet::new();
@@ -210,6 +214,35 @@ impl KeptStates {
             self.states.insert(id, Arc::clone(&kept));
         }
         Ok(kept)
+    }
+
+    /// The rows that `before` and `now` have of the groups that differ between them, and maybe of others. `None` where the groups
+    /// cannot be told from what changed.
+    pub(crate) async fn apart(
+        planning: &Planning,
+        view: &ViewVersion,
+        program: &ViewProgram,
+        [before, now]: [&KeptState; 2],
+    ) -> std::result::Result<Option<[Vec<RecordBatch>; 2]>, QueryError> {
+        if !before.is_of(view) || before.of != now.of {
+            return Ok(None);
+        }
+        let pending = Pending::since(planning, program, before.at).filter(|pending| !pending.emptied);
+        let Some(pending) = pending else { return Ok(None) };
+        let plan_error = |error| translate(error, None);
+        let schema = before.of.schema();
+        let groups = match program.advance(&pending.inputs(planning)).map_err(plan_error)? {
+            Advance::Unchanged => return Ok(Some([Vec::new(), Vec::new()])),
+            Advance::Whole(_) => return Ok(None),
+            // Rows that only lost a bound are among those that went.
+            Advance::Added { rows, .. } => computed(planning, &rows, &before.of).await?,
+            Advance::Touched(rows) => {
+                collected(planning, &program.touched_groups_plan(rows).map_err(plan_error)?).await?.1
+            }
+        };
+        let keys = KeySet::of(&groups, &schema, program.state_keys()).map_err(plan_error)?;
+        let among = |state: &KeptState| keys.split(state.rows.to_vec()).map(|split| split.among).map_err(plan_error);
+        Ok(Some([among(before)?, among(now)?]))
     }
 
     /// Takes part in a fold of the planning's snapshot: `rows` were added to the runs, which had followed the inputs up to `from`.
@@ -435,7 +468,7 @@ async fn collected(
     Ok((schema, rows))
 }
 
-fn in_memory(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Arc<dyn TableSource>> {
+pub(crate) fn in_memory(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Arc<dyn TableSource>> {
     Ok(provider_as_source(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows])?)))
 }
 

@@ -12,7 +12,7 @@
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
-//!     reading          execution, copy_out, explain, view_reading
+//!     reading          execution, copy_out, explain, view_reading, subscription, content
 //!     background       background, view_folding
 //!     values           types, copy_format, functions
 //!     the system       pg_catalog, system_facts, activity, copy_progress
@@ -40,6 +40,7 @@ mod background_tasks;
 mod backup;
 mod bound_expressions;
 mod column_defaults;
+mod content;
 mod copy_files;
 mod copy_labels;
 mod copy_lines;
@@ -115,6 +116,7 @@ mod statement;
 mod statement_grammar;
 mod stored_intervals;
 mod subqueries;
+mod subscription;
 mod system_facts;
 mod table_definition;
 mod table_rules;

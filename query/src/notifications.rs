@@ -219,7 +219,7 @@ fn tell_of_views(engine: &Engine, snapshot: &Snapshot, since: CommitSeq) {
 }
 
 /// When a table below a view last changed, views in between included.
-fn newest_change(snapshot: &Snapshot, view: &ViewDefinition) -> CommitSeq {
+pub(crate) fn newest_change(snapshot: &Snapshot, view: &ViewDefinition) -> CommitSeq {
     let mut pending: Vec<ObjectId> = view.inputs.clone();
     let mut seen = BTreeSet::new();
     let mut newest = CommitSeq(0);

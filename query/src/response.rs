@@ -73,10 +73,12 @@ pub enum Response {
     },
     /// The client is to send data. Feed it to [`crate::copy_in::CopyIn`].
     CopyIn(Box<crate::copy_in::CopyIn>),
-    /// Encoded lines to send; the stream's end is the statement's. `rows` is known when the stream has ended.
+    /// Encoded lines to send; the stream's end is the statement's. `rows` is known when the stream has ended. One that `follows` waits for
+    /// what others commit: each piece is to be sent at once, and nothing else may wait for its end.
     CopyOut {
         columns: usize,
         format: Format,
+        follows: bool,
         stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
     },
 }

@@ -18,6 +18,9 @@ use std::sync::Arc;
 pub const SERVER_VERSION: &str = "15.0 (Meridian 0.1.0)";
 const SERVER_VERSION_NUM: &str = "150000";
 
+/// How long a subscriber may take nothing of what waits for it.
+pub(crate) const SUBSCRIBER_TIMEOUT: &str = "meridian.subscriber_timeout";
+
 /// Begins the names of settings that no other server has; a client's own do not begin so.
 const OWN: &str = "meridian.";
 
@@ -85,6 +88,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("max_index_keys", "32", Kind::Fixed, "Accepted for compatibility."),
     setting("meridian.history_retention", "1d", Kind::Fixed, "How far back FOR SYSTEM_TIME AS OF can read."),
     setting(QUERY_CACHE, "on", Kind::Bool, "Whether answers are kept until what they were computed from changes."),
+    setting(
+        SUBSCRIBER_TIMEOUT,
+        "10min",
+        Kind::Number,
+        "How long SUBSCRIBE waits for a client that does not read; 0 for ever.",
+    ),
     setting("row_security", "on", Kind::Bool, "Accepted for compatibility."),
     setting("search_path", "\"$user\", public", Kind::Text, "Where unqualified names are looked up."),
     setting("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),

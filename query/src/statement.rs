@@ -164,6 +164,7 @@ pub(crate) enum StatementKind {
     Vacuum,
     Analyze,
     Listen(String),
+    Subscribe(Subscribe),
     /// Of one channel, or of all.
     Unlisten(Option<String>),
     Notify {
@@ -172,6 +173,18 @@ pub(crate) enum StatementKind {
     },
     /// A statement that PostgreSQL has and Meridian does not.
     Unsupported(String),
+}
+
+/// `SUBSCRIBE relation WITH (…)`.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribe {
+    pub relation: ast::ObjectName,
+    /// Where the relation's name stands.
+    pub position: Option<usize>,
+    /// Whether what is there comes first.
+    pub snapshot: bool,
+    /// Whether it is told up to which commit all was sent.
+    pub progress: bool,
 }
 
 /// What INSERT says of the values that it gives to identity columns.

@@ -31,6 +31,7 @@ mod merging;
 mod partitions;
 mod sequences;
 mod sessions;
+mod subscribing;
 mod types;
 
 struct Words<'a> {
@@ -68,6 +69,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "vacuum" => return Ok(StatementKind::Vacuum),
         "analyze" | "analyse" => return Ok(StatementKind::Analyze),
         "listen" => words.listen()?,
+        "subscribe" => words.subscribe()?,
         "unlisten" => words.unlisten()?,
         "notify" => words.notify()?,
         "create" if words.creates_sequence() => words.create_sequence()?,

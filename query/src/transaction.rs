@@ -167,6 +167,11 @@ impl Transaction {
         self.base.clone()
     }
 
+    /// Holds what was committed no longer; the next statement reads anew.
+    pub(crate) fn let_go(&mut self) {
+        (self.base, self.overlay) = (None, None);
+    }
+
     pub(crate) fn numbers(&self) -> Arc<Mutex<OwnNumbers>> {
         Arc::clone(&self.numbers)
     }

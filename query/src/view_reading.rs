@@ -5,7 +5,7 @@
 
 use crate::engine_error::translate;
 use crate::error::QueryError;
-use crate::kept_states::{KeptTable, is_keepable};
+use crate::kept_states::{KeptState, KeptTable, is_keepable};
 use crate::planner::{Planning, Sources};
 use crate::scan::{Extra, RowSet, external};
 use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
@@ -16,7 +16,7 @@ use catalog::sql_type::SqlType;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, Result, TableReference};
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -144,19 +144,65 @@ pub(crate) fn read_plan(planning: &Planning, view: &Arc<ViewVersion>) -> Result<
 
 /// The plan that reads the view's state, if that is right and worth it: in memory where it is small, else from its runs.
 fn kept_plan(planning: &Planning, view: &Arc<ViewVersion>, program: &Arc<ViewProgram>) -> Result<Option<LogicalPlan>> {
-    let Some(state) = view.state.as_ref().filter(|state| fits(&state.definition, program)) else { return Ok(None) };
-    let kept = planning.engine.kept_states.start(planning, view);
-    let since_kept = kept.as_ref().and_then(|kept| Pending::since(planning, program, kept.at));
-    let start = kept.filter(|_| since_kept.is_some());
-    let pending = since_kept.or_else(|| Pending::of(planning, view, program));
-    let Some(pending) = pending.filter(Pending::is_worth_it) else { return Ok(None) };
-    if !is_keepable(state, pending.rows()) {
-        return runs_plan(planning, view, program);
-    }
+    let (start, state) = match way(planning, view, program) {
+        Way::Query => return Ok(None),
+        Way::Runs => return runs_plan(planning, view, program),
+        Way::Memory { start, state } => (start, state),
+    };
     let schema = state.definition.schema();
     let (view, reader) = (Arc::clone(view), Arc::clone(program));
     let table = KeptTable { planning: planning.again(), view, program: reader, start, schema };
     program.read_kept_plan(provider_as_source(Arc::new(table)), |table| bound(planning, table)).map(Some)
+}
+
+/// How a view is read.
+enum Way<'a> {
+    Query,
+    /// From the runs of its state.
+    Runs,
+    /// From its state in memory, brought up to date from `start` where there is one.
+    Memory {
+        start: Option<Arc<KeptState>>,
+        state: &'a TableVersion,
+    },
+}
+
+fn way<'a>(planning: &Planning, view: &'a ViewVersion, program: &ViewProgram) -> Way<'a> {
+    let Some(state) = view.state.as_ref().filter(|state| fits(&state.definition, program)) else { return Way::Query };
+    let kept = planning.engine.kept_states.start(planning, view);
+    let since_kept = kept.as_ref().and_then(|kept| Pending::since(planning, program, kept.at));
+    let start = kept.filter(|_| since_kept.is_some());
+    let pending = since_kept.or_else(|| Pending::of(planning, view, program));
+    match pending.filter(Pending::is_worth_it) {
+        None => Way::Query,
+        Some(pending) if is_keepable(state, pending.rows()) => Way::Memory { start, state },
+        Some(_) => Way::Runs,
+    }
+}
+
+/// The view's state at the planning's snapshot, where it is read from memory.
+pub(crate) async fn kept_state(
+    planning: &Planning,
+    view: &ViewVersion,
+    program: &ViewProgram,
+) -> std::result::Result<Option<Arc<KeptState>>, QueryError> {
+    match way(planning, view, program) {
+        Way::Memory { start, .. } => {
+            planning.engine.kept_states.caught_up(planning, view, program, start).await.map(Some)
+        }
+        Way::Query | Way::Runs => Ok(None),
+    }
+}
+
+/// The plan that gives the view's rows for some rows of its state, where these are all that they are computed from.
+pub(crate) fn plan_of_groups(
+    planning: &Planning,
+    view: &ViewVersion,
+    program: &ViewProgram,
+    rows: Arc<dyn TableSource>,
+) -> Result<LogicalPlan> {
+    let plan = program.read_kept_plan(rows, |table| bound(planning, table))?;
+    with_declared_names(plan, &view.definition)
 }
 
 fn runs_plan(planning: &Planning, view: &ViewVersion, program: &ViewProgram) -> Result<Option<LogicalPlan>> {

@@ -195,8 +195,11 @@ impl<'a> Conversation<'a> {
                 let tag = self.copy_in(copy).await?;
                 self.complete(tag, last).await
             }
-            Response::CopyOut { columns, format, stream } => {
-                let tag = self.copy_out(columns, format, stream).await?;
+            Response::CopyOut { columns, format, follows, stream } => {
+                let tag = match follows {
+                    false => self.copy_out(columns, format, stream).await?,
+                    true => self.follow(columns, format, stream).await?,
+                };
                 self.complete(tag, last).await
             }
             Response::Rows { .. } => unreachable!("rows are answered by their callers"),

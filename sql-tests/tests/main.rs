@@ -17,6 +17,7 @@ mod oracle;
 mod parameters;
 mod query_cache;
 mod slt;
+mod subscriptions;
 mod temporary;
 mod tidy;
 mod time_travel;

@@ -21,6 +21,11 @@ impl Fixture {
         Self { server: Meridian::start(&folder.path().join("data")).unwrap(), _folder: folder }
     }
 
+    /// Asks the server to end, and waits until it has.
+    pub(crate) fn stop(self) {
+        self.server.stop().unwrap();
+    }
+
     pub(crate) async fn session(&self) -> Session {
         Session::connect(self.server.address()).await.unwrap()
     }

@@ -4,7 +4,7 @@
 //! folding costs what changed. *Recompute*: the plan is run at read; the reason says which part of it made it so.
 
 use crate::core::{Advance, Core, Fold, Narrowed, StateColumn};
-use crate::deltas::{Inputs, check_tree, is_empty_with, scanned_tables};
+use crate::deltas::{Inputs, check_tree, holds_subquery, is_empty_with, scanned_tables};
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
 use catalog::zoned_time::is_zoned_time;
 use datafusion::arrow::array::RecordBatch;
@@ -193,6 +193,13 @@ impl ViewProgram {
         is_empty_with(self.core().tree(), &is_empty)
     }
 
+    /// Whether the view's rows of some groups are computed from their state rows alone, whatever other groups have.
+    pub fn is_by_group(&self) -> bool {
+        self.core
+            .as_ref()
+            .is_some_and(|core| is_row_by_row(&self.plan, &LogicalPlan::Aggregate(core.aggregate().clone())))
+    }
+
     /// Whether an answer depends on who asks and when: functions of the session, the clock, the catalog. Then the program is for one
     /// reader.
     pub fn reads_session(&self) -> bool {
@@ -287,6 +294,21 @@ fn split(plan: &LogicalPlan, maintainable: &impl Fn(&TableReference) -> bool) ->
         (None, Some(reason)) => Err(reason),
         (None, None) => Err("it has no GROUP BY or aggregate".into()),
     }
+}
+
+/// Whether what is above `core` gives rows for each of its rows, without looking at another one or at tables.
+fn is_row_by_row(plan: &LogicalPlan, core: &LogicalPlan) -> bool {
+    if plan == core {
+        return true;
+    }
+    let input = match plan {
+        LogicalPlan::Projection(projection) if !projection.expr.iter().any(holds_subquery) => &projection.input,
+        LogicalPlan::Filter(filter) if !holds_subquery(&filter.predicate) => &filter.input,
+        LogicalPlan::SubqueryAlias(alias) => &alias.input,
+        LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
+        _ => return false,
+    };
+    is_row_by_row(input, core)
 }
 
 /// What a plan reads that its core does not.

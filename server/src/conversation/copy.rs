@@ -57,15 +57,46 @@ impl Conversation<'_> {
         while let Some(chunk) = self.wire.run(stream.next()).await? {
             let chunk = chunk?;
             rows += chunk.rows;
-            let mut start = 0;
-            for end in chunk.ends {
-                put_copy_data(self.wire.pending(), &chunk.bytes[start..end]);
-                self.wire.flush_if_full().await?;
-                start = end;
-            }
+            self.put_lines(&chunk).await?;
         }
         self.wire.put(&CopyDone::new())?;
         Ok(CommandTag::Rows("COPY", rows))
+    }
+
+    /// Sends what is committed as it comes, until it fails, is cancelled or the server stops.
+    pub(super) async fn follow(
+        &mut self,
+        columns: usize,
+        format: Format,
+        mut stream: BoxStream<'static, Result<CopyOutChunk, QueryError>>,
+    ) -> Result<CommandTag, Failure> {
+        let format = format_code(format);
+        self.wire.put(&CopyOutResponse::new(format as i8, columns as i16, vec![format; columns]))?;
+        let mut rows = 0;
+        loop {
+            self.wire.flush().await?;
+            let chunk = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Err(Exit::Fatal(Fatal::administrator()).into()),
+                chunk = self.wire.run(stream.next()) => chunk?,
+            };
+            let Some(chunk) = chunk else { break };
+            let chunk = chunk?;
+            rows += chunk.rows;
+            self.put_lines(&chunk).await?;
+        }
+        self.wire.put(&CopyDone::new())?;
+        Ok(CommandTag::Rows("COPY", rows))
+    }
+
+    async fn put_lines(&mut self, chunk: &CopyOutChunk) -> Result<(), Exit> {
+        let mut start = 0;
+        for end in &chunk.ends {
+            put_copy_data(self.wire.pending(), &chunk.bytes[start..*end]);
+            self.wire.flush_if_full().await?;
+            start = *end;
+        }
+        Ok(())
     }
 
     async fn next_copy_step(&mut self) -> Result<Step, Failure> {
