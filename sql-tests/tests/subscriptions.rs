@@ -58,7 +58,7 @@ impl Subscriber {
 
     /// Waits until everything up to now was sent, and compares it with the relation.
     async fn check(&mut self, session: &Session, relation: &str) {
-        let newest = session.value("SELECT max(commit_seq) FROM meridian.commits").await.unwrap().unwrap();
+        let newest = session.value("SELECT max(seq) FROM meridian.commits").await.unwrap().unwrap();
         let newest: u64 = newest.parse().unwrap();
         while self.up_to < newest {
             self.take_line().await;
@@ -212,7 +212,7 @@ async fn without_a_snapshot_and_progress_only_differences_come() {
     session.run("INSERT INTO t VALUES (2), (2)").await.unwrap();
     let line = String::from_utf8(received(&mut wire).await.body.to_vec()).unwrap();
     assert!(line.ends_with(",2,2\n"), "{line}");
-    let newest = session.value("SELECT max(commit_seq) FROM meridian.commits").await.unwrap().unwrap();
+    let newest = session.value("SELECT max(seq) FROM meridian.commits").await.unwrap().unwrap();
     assert_eq!(line, format!("{newest},2,2\n"));
 }
 
