@@ -281,7 +281,7 @@ impl Rounds {
         for version in snapshot.tables.values() {
             let old = self.is_old(version);
             for plan in choose(version, force || old) {
-                rewrite(engine, &snapshot, plan).await;
+                rewrite(engine, &snapshot, plan, force).await;
             }
         }
         self.forget(engine, force).await;
@@ -424,18 +424,21 @@ fn note_outcome(outcome: Result<(), CommitError>) -> Result<(), QueryError> {
     }
 }
 
-async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan) {
+/// `force` does not wait for those who change the table's rows to come to rest.
+async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan, force: bool) {
     let table = plan.definition.id;
-    let Some(mark) = engine.holds.begin_rewrite(table) else { return };
+    let Some(mark) = engine.holds.begin_rewrite(table, (!force).then(Instant::now)) else { return };
     let (removed_segments, removed_recent) = (plan.remove_segments(), plan.remove_recent());
     let kind = if removed_segments.is_empty() { TaskKind::FoldRows } else { TaskKind::Compact };
     let running = engine.background.tasks().begin(kind, Some(table));
     let worker = Arc::clone(engine);
-    let task = engine
-        .compute()
-        .spawn_blocking(move || storage::rewrite::fold(&worker.store, &plan, REWRITE_BYTES).map_err(storage_error));
+    let task = engine.compute().spawn_blocking(move || {
+        let given_up = || worker.holds.held_since(table, mark);
+        storage::rewrite::fold_unless(&worker.store, &plan, REWRITE_BYTES, &given_up).map_err(storage_error)
+    });
     let staged = match joined(task.await) {
-        Ok(staged) => staged,
+        Ok(Some(staged)) => staged,
+        Ok(None) => return,
         Err(error) => {
             running.end(None, None, Some(error.to_string()));
             return tracing::warn!(%table, %error, "segments could not be rewritten");

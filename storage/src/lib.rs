@@ -31,6 +31,6 @@ pub use check::check_segment;
 pub use error::StorageError;
 pub use grouping::compact;
 pub use reader::{CachedReader, SegmentStore, row_selection, row_selection_of};
-pub use rewrite::{RewritePlan, choose, fold};
+pub use rewrite::{RewritePlan, choose, fold, fold_unless};
 pub use segment::{SegmentWriter, StagedSegment};
 pub use staging::{StagedSegments, Staging};

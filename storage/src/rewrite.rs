@@ -119,8 +119,19 @@ fn choose_merge(mut segments: Vec<&LiveSegment>) -> Vec<LiveSegment> {
 /// Writes the live rows of what a plan replaces into sorted segments, using about `budget_bytes` for recent rows and what
 /// a merge's rows take in memory. Works on one thread: a rewrite yields to users. Nothing is staged where no row is alive.
 pub fn fold(store: &SegmentStore, plan: &RewritePlan, budget_bytes: usize) -> Result<StagedSegments, StorageError> {
+    let staged = fold_unless(store, plan, budget_bytes, &|| false)?;
+    Ok(staged.unwrap_or_default())
+}
+
+/// The same, or `None` where `given_up`, which is asked between batches, says that nobody wants it any more.
+pub fn fold_unless(
+    store: &SegmentStore,
+    plan: &RewritePlan,
+    budget_bytes: usize,
+    given_up: &dyn Fn() -> bool,
+) -> Result<Option<StagedSegments>, StorageError> {
     if let ([segment], []) = (plan.segments.as_slice(), plan.recent.as_slice()) {
-        return rewrite_alone(store, plan, segment);
+        return rewrite_alone(store, plan, segment, given_up);
     }
     // A merge over its budget would leave several small segments again, and never end.
     let budget_bytes = if plan.segments.is_empty() { budget_bytes } else { usize::MAX };
@@ -130,14 +141,20 @@ pub fn fold(store: &SegmentStore, plan: &RewritePlan, budget_bytes: usize) -> Re
     for recent in &plan.recent {
         let live =
             live_rows(recent).map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))?;
+        if given_up() {
+            return Ok(None);
+        }
         staging.push(fitted(plan, &schema, &live)?)?;
     }
     for segment in &plan.segments {
         for batch in store.read_segment(segment, None)? {
+            if given_up() {
+                return Ok(None);
+            }
             staging.push(fitted(plan, &schema, &batch?)?)?;
         }
     }
-    staging.finish()
+    staging.finish().map(Some)
 }
 
 /// Rows of whatever definition they were written under, in the columns of the newest.
@@ -151,14 +168,18 @@ fn rewrite_alone(
     store: &SegmentStore,
     plan: &RewritePlan,
     segment: &LiveSegment,
-) -> Result<StagedSegments, StorageError> {
+    given_up: &dyn Fn() -> bool,
+) -> Result<Option<StagedSegments>, StorageError> {
     let partition = segment.meta.partition.clone();
     let mut writer = SegmentWriter::new(store.data_dir().clone(), plan.definition.clone(), partition);
     let schema = plan.definition.schema();
     for batch in store.read_segment(segment, None)? {
+        if given_up() {
+            return Ok(None);
+        }
         writer.write(&fitted(plan, &schema, &batch?)?)?;
     }
-    Ok(StagedSegments::from(Vec::from_iter(writer.finish()?)))
+    Ok(Some(StagedSegments::from(Vec::from_iter(writer.finish()?))))
 }
 
 fn live_rows(recent: &RecentBatch) -> Result<RecordBatch, arrow::error::ArrowError> {

@@ -496,6 +496,7 @@ fn folding_keeps_exactly_the_live_rows() {
     assert!(choose(&version(vec![], batches.clone()), false).is_empty());
     let plans = choose(&version(vec![], batches), true);
     assert_eq!(plans[0].remove_recent(), [(RecentId(1), 1), (RecentId(2), 0)]);
+    assert!(fold_unless(&store, &plans[0], 1 << 20, &|| true).unwrap().is_none());
     let staged = fold(&store, &plans[0], 1 << 20).unwrap();
     let found: Vec<_> = staged.metas().iter().map(|meta| read(&store, &live(meta))).collect();
     assert_eq!(
@@ -515,6 +516,7 @@ fn dead_rows_are_written_away() {
     assert!(choose(&version(vec![with_dead(20)], vec![]), true).is_empty());
     let plans = choose(&version(vec![with_dead(21)], vec![]), false);
     assert_eq!(plans[0].remove_segments(), [(meta.id, 21)]);
+    assert!(fold_unless(&store, &plans[0], 1 << 20, &|| true).unwrap().is_none());
     let rewritten = fold(&store, &plans[0], 1 << 20).unwrap();
     assert_eq!(read(&store, &live(&rewritten.metas()[0])), rows[21..]);
     let plans = choose(&version(vec![with_dead(100)], vec![]), false);
