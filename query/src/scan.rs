@@ -12,7 +12,7 @@
 
 use crate::datum::scalar_of;
 use crate::error::QueryError;
-use crate::late_columns::are_read_late;
+use crate::late_columns::{are_placed_late, are_read_late};
 use crate::reads::TableRead;
 use crate::segment_columns::SegmentColumns;
 use crate::stored_intervals;
@@ -458,7 +458,11 @@ impl TableProvider for ScanTable {
         self.report(&kept);
         let is_filtered = !filters.is_empty();
         let shown = projection.map_or(self.schema.fields().len(), Vec::len);
-        let late_columns = self.rows.extra == Extra::None && are_read_late(filters, shown);
+        let late_columns = match self.rows.extra {
+            Extra::None => are_read_late(filters, shown),
+            Extra::Weight => false,
+            Extra::Place => are_placed_late(filters),
+        };
         let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered, late_columns };
         let mut batches = self.departed(state, &mut kept, projection).await?;
         let segments = kept.iter().any(|kept| *kept);
