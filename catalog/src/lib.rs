@@ -27,6 +27,7 @@ pub mod ids;
 pub mod keys;
 pub mod loads;
 pub mod missing;
+mod packed;
 pub mod past;
 pub mod reads;
 pub mod recovery;

@@ -8,17 +8,19 @@
 //! version 1 had them without names of fields (see `definition_v1`).
 //!
 //! Record batches are Arrow IPC streams, each with its own schema, so types and metadata come back as they were. View arrays
-//! that hold on to much more text than they show are compacted first: a filtered batch shares the buffers of the whole.
+//! that hold on to much more text than they show are compacted first: a filtered batch shares the buffers of the whole. Batches of
+//! many rows are packed (see `packed`).
 
 use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::draft::{Expectation, Op};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::LoadRecord;
+use crate::packed::{Packed, Unpacked};
 use crate::segment::{DeletionVector, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::user_type::TypeDefinition;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::MetadataVersion;
@@ -324,10 +326,33 @@ pub(crate) fn decode_vector(blob: &Blob) -> Result<Arc<DeletionVector>, StoredEr
     vector.map(Arc::new).ok_or_else(|| StoredError::new("a deletion vector", "not a roaring bitmap"))
 }
 
-/// One batch as an uncompressed Arrow IPC stream.
+/// Batches of this many rows are packed. A smaller one would hardly be smaller.
+const PACKED_ROWS_MIN: usize = 1024;
+
+/// One batch: packed, or an uncompressed Arrow IPC stream.
 pub(crate) fn encode_batch(batch: &RecordBatch) -> Blob {
+    if batch.num_rows() < PACKED_ROWS_MIN {
+        return encode_stream(batch);
+    }
+    let Some(packed) = Packed::new(batch.columns(), batch.num_rows()) else { return encode_stream(batch) };
+    let plain = match packed.plain() {
+        places if places.is_empty() => Blob(Vec::new()),
+        places => encode_stream(&batch.project(&places).expect("the places are those of columns")),
+    };
+    let schema = ipc_options().and_then(|options| begun_stream(&batch.schema(), &options));
+    let mut schema = schema.expect("Arrow IPC has every type that a table can have");
+    schema.extend_from_slice(&STREAM_END);
+    Blob(packed.into_bytes(Blob(schema), plain))
+}
+
+fn ipc_options() -> Result<IpcWriteOptions, ArrowError> {
+    IpcWriteOptions::try_new(8, false, MetadataVersion::V5)
+}
+
+/// One batch as an uncompressed Arrow IPC stream.
+fn encode_stream(batch: &RecordBatch) -> Blob {
     let write = || {
-        let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
+        let options = ipc_options()?;
         let mut bytes = begun_stream(&batch.schema(), &options)?;
         let (batch, mut dictionaries) = (compact_views(batch), DictionaryTracker::new(true));
         let encoder = IpcDataGenerator::default();
@@ -389,6 +414,13 @@ fn compact_views(batch: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(batch.schema(), columns).expect("compacting changes neither types nor lengths")
 }
 
+/// Reads what [`encode_stream`] wrote.
+fn decode_stream(blob: &Blob) -> Result<RecordBatch, StoredError> {
+    let fail = |error: &dyn fmt::Display| StoredError::new("a batch of rows", error);
+    let mut reader = StreamReader::try_new(blob.0.as_slice(), None).map_err(|error| fail(&error))?;
+    reader.next().ok_or_else(|| fail(&"it is empty"))?.map_err(|error| fail(&error))
+}
+
 /// Schemas of batches that were read, so that batches of one table share theirs.
 #[derive(Default)]
 pub(crate) struct SchemaPool(Vec<SchemaRef>);
@@ -400,8 +432,18 @@ impl SchemaPool {
     /// Reads what [`encode_batch`] wrote.
     pub(crate) fn decode_batch(&mut self, blob: &Blob) -> Result<RecordBatch, StoredError> {
         let fail = |error: &dyn fmt::Display| StoredError::new("a batch of rows", error);
-        let mut reader = StreamReader::try_new(blob.0.as_slice(), None).map_err(|error| fail(&error))?;
-        let batch = reader.next().ok_or_else(|| fail(&"it is empty"))?.map_err(|error| fail(&error))?;
+        let batch = match Unpacked::read(&blob.0) {
+            None => decode_stream(blob)?,
+            Some(unpacked) => {
+                let unpacked = unpacked?;
+                let schema = StreamReader::try_new(unpacked.schema().0.as_slice(), None);
+                let schema = self.share(schema.map_err(|error| fail(&error))?.schema());
+                let plain = unpacked.plain().map(decode_stream).transpose()?;
+                let options = RecordBatchOptions::new().with_row_count(Some(unpacked.rows()));
+                let columns = unpacked.columns(&schema, plain.as_ref().map_or(&[], RecordBatch::columns))?;
+                RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| fail(&error))?
+            }
+        };
         let schema = self.share(batch.schema());
         batch.with_schema(schema).map_err(|error| fail(&error))
     }

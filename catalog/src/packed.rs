@@ -1,0 +1,300 @@
+//! Packed batches: many rows in few bytes, for the log and what is kept beside it.
+//!
+//! An Arrow IPC stream has 16 bytes for each text and each numeric, however few different values there are. What goes through an
+//! fdatasync should be small, and what a writer waits for should be made in one pass. So a column of many rows is one of
+//!
+//! - *values*: a base, and for each row the distance from it in as many bytes as the largest takes, none where all are equal (frame of
+//!   reference): integers, dates, times and numerics of at most 64 bits;
+//! - *codes*: the different texts, and for each row the place of its own among them;
+//! - *plain*: a column of an Arrow IPC stream: all other types, and texts that hardly repeat.
+//!
+//! A NULL has the base, or the first text. Bytes begin with [`MAGIC`], which no Arrow IPC stream does. What they hold is described
+//! byte by byte in `FORMAT.md`; another way of packing needs another magic. This module does not know what rows are for; see
+//! `stored`, which decides what is packed.
+
+use crate::stored::{Blob, StoredError, decode, encode};
+use arrow::array::{Array, ArrayData, ArrayRef, AsArray, StringViewArray, UInt32Array, make_array};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::compute::{TakeOptions, take};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What packed batches begin with.
+pub(crate) const MAGIC: &[u8; 4] = b"MPAK";
+/// The most different texts that a column of codes has.
+const TEXTS_MAX: usize = 65_536;
+/// The rows that say whether texts repeat.
+const SAMPLE_ROWS: usize = 1024;
+const VALUE_BYTES: usize = size_of::<u64>();
+
+/// A batch on disk. The order of variants and fields is the format.
+#[derive(Serialize, Deserialize)]
+struct StoredBatch<'a> {
+    rows: u32,
+    /// An Arrow IPC stream without batches.
+    schema: Blob,
+    columns: Vec<StoredColumn<'a>>,
+    /// An Arrow IPC stream of the columns that are plain, in order; empty where none is.
+    plain: Blob,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredColumn<'a> {
+    Plain,
+    Values { valid: Option<Blob>, base: i64, width: u8, values: Blob },
+    Codes { valid: Option<Blob>, texts: Vec<Cow<'a, str>>, width: u8, codes: Blob },
+}
+
+/// The columns of a batch, packed.
+pub(crate) struct Packed<'a> {
+    rows: u32,
+    columns: Vec<StoredColumn<'a>>,
+}
+
+impl<'a> Packed<'a> {
+    /// Packs columns of `rows` rows. `None` where all of them are plain.
+    pub(crate) fn new(columns: &'a [ArrayRef], rows: usize) -> Option<Self> {
+        let columns: Vec<_> = columns.iter().map(|column| packed(column)).collect();
+        let is_packed = columns.iter().any(|column| !matches!(column, StoredColumn::Plain));
+        let rows = u32::try_from(rows).ok()?;
+        is_packed.then_some(Self { rows, columns })
+    }
+
+    /// The positions of the columns that are plain.
+    pub(crate) fn plain(&self) -> Vec<usize> {
+        let places = self.columns.iter().enumerate();
+        places.filter(|(_, column)| matches!(column, StoredColumn::Plain)).map(|(place, _)| place).collect()
+    }
+
+    /// The batch's bytes; `schema` and `plain` are Arrow IPC streams of the whole schema and of the columns that are plain.
+    pub(crate) fn into_bytes(self, schema: Blob, plain: Blob) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(encode(&StoredBatch { rows: self.rows, schema, columns: self.columns, plain }));
+        bytes
+    }
+}
+
+/// A packed batch that was read.
+pub(crate) struct Unpacked<'a>(StoredBatch<'a>);
+
+impl<'a> Unpacked<'a> {
+    /// Reads what [`Packed::into_bytes`] wrote; `None` where the bytes are something else.
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Result<Self, StoredError>> {
+        let rest = bytes.strip_prefix(MAGIC)?;
+        Some(decode("a packed batch of rows", rest).map(Self))
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.0.rows as usize
+    }
+
+    pub(crate) fn schema(&self) -> &Blob {
+        &self.0.schema
+    }
+
+    /// The stream of the columns that are plain, if there are any.
+    pub(crate) fn plain(&self) -> Option<&Blob> {
+        (!self.0.plain.0.is_empty()).then_some(&self.0.plain)
+    }
+
+    /// All columns; `plain` are those that are plain.
+    pub(crate) fn columns(self, schema: &SchemaRef, plain: &[ArrayRef]) -> Result<Vec<ArrayRef>, StoredError> {
+        let rows = self.rows();
+        if self.0.columns.len() != schema.fields().len() {
+            return Err(fail("it has another number of columns than its schema"));
+        }
+        let mut plain = plain.iter();
+        let columns = self.0.columns.into_iter().zip(schema.fields());
+        let columns = columns.map(|(column, field)| match column {
+            StoredColumn::Plain => plain.next().cloned().ok_or_else(|| fail("a column is missing")),
+            StoredColumn::Values { valid, base, width, values } => {
+                let distances = narrow(&values.0, width, rows)?;
+                let values = distances.map(|distance| base.wrapping_add_unsigned(distance));
+                of_values(field.data_type(), rows, values, validity(valid, rows)?)
+            }
+            StoredColumn::Codes { valid, texts, width, codes } => {
+                let codes = narrow(&codes.0, width, rows)?.map(|code| u32::try_from(code).unwrap_or(u32::MAX));
+                of_codes(field.data_type(), &texts, UInt32Array::from_iter_values(codes), validity(valid, rows)?)
+            }
+        });
+        columns.collect()
+    }
+}
+
+fn fail(reason: impl fmt::Display) -> StoredError {
+    StoredError::new("a packed batch of rows", reason)
+}
+
+fn packed(column: &ArrayRef) -> StoredColumn<'_> {
+    let valid = || {
+        let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
+        nulls.map(|nulls| Blob(nulls.inner().sliced().as_slice().to_vec()))
+    };
+    if column.data_type() == &DataType::Utf8View {
+        return match coded(column.as_string_view()) {
+            Some((texts, codes)) => {
+                let (width, codes) = narrowed(codes.iter().map(|code| u64::from(*code)), texts.len() as u64 - 1);
+                let texts = texts.into_iter().map(Cow::Borrowed).collect();
+                StoredColumn::Codes { valid: valid(), texts, width, codes }
+            }
+            None => StoredColumn::Plain,
+        };
+    }
+    let Some(values) = values_of(column) else { return StoredColumn::Plain };
+    let is_valid = |row: usize| column.is_valid(row);
+    let known = || values.iter().enumerate().filter(|(row, _)| is_valid(*row)).map(|(_, value)| *value);
+    let all_valid = column.null_count() == 0;
+    let (least, greatest) = match all_valid {
+        true => (values.iter().copied().min(), values.iter().copied().max()),
+        false => (known().min(), known().max()),
+    };
+    let (base, greatest) = (least.unwrap_or(0), greatest.unwrap_or(0));
+    let distance = |value: i64| value.wrapping_sub(base) as u64;
+    let (width, values) = match all_valid {
+        true => narrowed(values.iter().map(|value| distance(*value)), distance(greatest)),
+        false => {
+            let values = values.iter().enumerate();
+            let distances = values.map(|(row, value)| if is_valid(row) { distance(*value) } else { 0 });
+            narrowed(distances, distance(greatest))
+        }
+    };
+    StoredColumn::Values { valid: valid(), base, width, values }
+}
+
+/// The values of a column as integers, where they are some. What stands in the place of a NULL means nothing.
+fn values_of(column: &ArrayRef) -> Option<Cow<'_, [i64]>> {
+    let data = column.to_data();
+    let range = data.offset()..data.offset() + data.len();
+    let of = |values: Vec<i64>| Some(Cow::Owned(values));
+    match value_bytes(column.data_type())? {
+        2 => of(data.buffers()[0].typed_data::<i16>()[range].iter().map(|value| i64::from(*value)).collect()),
+        4 => of(data.buffers()[0].typed_data::<i32>()[range].iter().map(|value| i64::from(*value)).collect()),
+        8 => of(data.buffers()[0].typed_data::<i64>()[range].to_vec()),
+        _ => {
+            let values = data.buffers()[0].typed_data::<i128>()[range].iter().enumerate();
+            let values = values.map(|(row, value)| if column.is_null(row) { Ok(0) } else { i64::try_from(*value) });
+            values.collect::<Result<Vec<_>, _>>().ok().map(Cow::Owned)
+        }
+    }
+}
+
+/// The bytes that Arrow has for a value of a type whose values are integers.
+fn value_bytes(data_type: &DataType) -> Option<usize> {
+    match data_type {
+        DataType::Int16 => Some(2),
+        DataType::Int32 | DataType::Date32 => Some(4),
+        DataType::Int64 | DataType::Time64(TimeUnit::Microsecond) | DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Some(8)
+        }
+        DataType::Decimal128(..) => Some(16),
+        _ => None,
+    }
+}
+
+/// The different texts of a column in the order in which they come, and for each row the place of its own. `None` where they hardly repeat.
+fn coded(column: &StringViewArray) -> Option<(Vec<&str>, Vec<u32>)> {
+    let mut texts: Vec<&str> = Vec::new();
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    // Most texts are short, and a short one is its view.
+    let mut views: HashMap<u128, u32> = HashMap::new();
+    let mut codes = Vec::with_capacity(column.len());
+    for (row, view) in column.views().iter().enumerate() {
+        if column.is_null(row) {
+            codes.push(0);
+            continue;
+        }
+        let code = match views.get(view) {
+            Some(code) => *code,
+            None => {
+                let text = column.value(row);
+                let code = *known.entry(text).or_insert_with(|| {
+                    texts.push(text);
+                    texts.len() as u32 - 1
+                });
+                views.insert(*view, code);
+                code
+            }
+        };
+        codes.push(code);
+        let hardly_repeat = row + 1 == SAMPLE_ROWS && texts.len() > SAMPLE_ROWS / 2;
+        if hardly_repeat || texts.len() > TEXTS_MAX || views.len() > 2 * TEXTS_MAX {
+            return None;
+        }
+    }
+    if texts.is_empty() {
+        texts.push("");
+    }
+    Some((texts, codes))
+}
+
+/// Numbers up to `greatest` in as few bytes each as they all fit in, little-endian.
+fn narrowed(numbers: impl ExactSizeIterator<Item = u64>, greatest: u64) -> (u8, Blob) {
+    let width = VALUE_BYTES - greatest.leading_zeros() as usize / 8;
+    let count = numbers.len();
+    // Each number is written whole and the next one over its upper bytes.
+    let mut bytes = vec![0; count * width + VALUE_BYTES];
+    for (place, number) in numbers.enumerate() {
+        bytes[place * width..place * width + VALUE_BYTES].copy_from_slice(&number.to_le_bytes());
+    }
+    bytes.truncate(count * width);
+    (width as u8, Blob(bytes))
+}
+
+/// Reads what [`narrowed`] wrote.
+fn narrow(bytes: &[u8], width: u8, rows: usize) -> Result<impl Iterator<Item = u64>, StoredError> {
+    let width = usize::from(width);
+    if width > VALUE_BYTES || bytes.len() != rows * width {
+        return Err(fail("a column has another number of rows"));
+    }
+    Ok((0..rows).map(move |row| {
+        let mut number = [0; VALUE_BYTES];
+        number[..width].copy_from_slice(&bytes[row * width..(row + 1) * width]);
+        u64::from_le_bytes(number)
+    }))
+}
+
+fn validity(valid: Option<Blob>, rows: usize) -> Result<Option<NullBuffer>, StoredError> {
+    let Some(Blob(bytes)) = valid else { return Ok(None) };
+    if bytes.len() < rows.div_ceil(8) {
+        return Err(fail("the NULLs of a column are missing"));
+    }
+    Ok(Some(NullBuffer::new(BooleanBuffer::new(Buffer::from(bytes), 0, rows))))
+}
+
+fn of_values(
+    data_type: &DataType,
+    rows: usize,
+    values: impl Iterator<Item = i64>,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, StoredError> {
+    // Written by the same function as another type: what does not fit was never there.
+    let buffer = match value_bytes(data_type) {
+        Some(2) => Buffer::from_vec(values.map(|value| value as i16).collect::<Vec<_>>()),
+        Some(4) => Buffer::from_vec(values.map(|value| value as i32).collect::<Vec<_>>()),
+        Some(8) => Buffer::from_vec(values.collect::<Vec<_>>()),
+        Some(_) => Buffer::from_vec(values.map(i128::from).collect::<Vec<_>>()),
+        None => return Err(fail(format_args!("values of type {data_type}"))),
+    };
+    let data = ArrayData::builder(data_type.clone()).len(rows).nulls(nulls).add_buffer(buffer).build();
+    data.map(make_array).map_err(fail)
+}
+
+fn of_codes(
+    data_type: &DataType,
+    texts: &[Cow<'_, str>],
+    codes: UInt32Array,
+    nulls: Option<NullBuffer>,
+) -> Result<ArrayRef, StoredError> {
+    if data_type != &DataType::Utf8View {
+        return Err(fail(format_args!("codes of type {data_type}")));
+    }
+    let texts = StringViewArray::from_iter_values(texts);
+    let codes = UInt32Array::new(codes.values().clone(), nulls);
+    take(&texts, &codes, Some(TakeOptions { check_bounds: true })).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests;
