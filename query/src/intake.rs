@@ -2,7 +2,8 @@
 //!
 //! A few rows stay in memory and go inline into the log record. More than that are staged as segments while they still
 //! arrive, so memory stays bounded whatever the size. Somewhat more stay in memory too where they scatter over many
-//! partitions: their segments would be files of a few rows, each written, synced, opened by every reader and merged again.
+//! partitions: their segments would be files of a few rows, each written, synced, opened by every reader and merged again. More than
+//! of other statements stay of an UPDATE: its rows leave as many dead ones behind, so that the background will write both anew anyway.
 //! Either way nothing is visible before the commit that names them.
 
 use crate::engine::{Engine, storage_error};
@@ -16,6 +17,7 @@ use catalog::definition::TableDefinition;
 use catalog::draft::{Expectation, Op};
 use catalog::files::Files;
 use catalog::ids::ColumnId;
+use catalog::snapshot::TableVersion;
 use catalog::temporary::is_temporary_schema;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -36,6 +38,12 @@ const INLINE_TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes in memory of rows from many INSERTs of one transaction that go inline into the log. They come in any order, so that segments
 /// of them would be many and small.
 const INLINE_GATHERED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Rows and bytes in memory of one UPDATE that go inline into the log.
+const INLINE_UPDATED_ROWS_MAX: usize = 131_072;
+const INLINE_UPDATED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The recent rows of a table beside which an UPDATE has no more than others inline, so that memory stays bounded however fast UPDATEs
+/// come.
+const RECENT_UPDATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -80,6 +88,15 @@ impl Intake {
     pub(crate) fn with_keys_of(mut self, changed: &BTreeSet<ColumnId>) -> Self {
         self.keys.retain(|log| log.shape.key.columns.iter().any(|column| changed.contains(column)));
         self
+    }
+
+    /// For the new rows of an UPDATE of a table as it is.
+    pub(crate) fn updating(self, version: &TableVersion) -> Self {
+        let recent = version.recent.iter().map(|recent| recent.batch.get_array_memory_size());
+        if recent.sum::<usize>() > RECENT_UPDATED_BYTES_MAX {
+            return self;
+        }
+        Self { inline_bytes_max: INLINE_UPDATED_BYTES_MAX, inline_rows_max: INLINE_UPDATED_ROWS_MAX, ..self }
     }
 
     /// The same beside rows that the transaction has put inline before.

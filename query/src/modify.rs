@@ -490,7 +490,7 @@ struct Writer {
 impl Writer {
     fn new(session: &Session, planned: &Planned, rules: Option<Arc<RowRules>>) -> Result<Self, QueryError> {
         let added = rules.map(|rules| {
-            let intake = Intake::new(&session.engine, Arc::clone(&planned.table))?;
+            let intake = Intake::new(&session.engine, Arc::clone(&planned.table))?.updating(&planned.version);
             Ok::<_, QueryError>((rules, intake.beside(session.inline_bytes()).with_keys_of(&planned.changed)))
         });
         Ok(Self {
