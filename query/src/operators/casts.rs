@@ -429,12 +429,19 @@ pub(crate) fn to_local(instant: i64, zone: &Zone) -> i64 {
 }
 
 fn date_to_timestamp(array: &ArrayRef, change: impl Fn(i64) -> i64) -> Converted {
-    let moments = array.as_primitive::<Date32Type>().iter().map(|day| match day {
-        Some(day) => match i64::from(day).checked_mul(DAY_MICROS).filter(|micros| TIMESTAMP_MICROS.contains(micros)) {
-            Some(micros) => Ok(Some(change(micros))),
-            None => Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range for timestamp")),
-        },
-        None => Ok(None),
+    // Rows that stand together are mostly of one day.
+    let mut last = None;
+    let moments = array.as_primitive::<Date32Type>().iter().map(|day| match (day, last) {
+        (Some(day), Some((known, moment))) if day == known => Ok(Some(moment)),
+        (Some(day), _) => {
+            let midnight = i64::from(day).checked_mul(DAY_MICROS).filter(|micros| TIMESTAMP_MICROS.contains(micros));
+            let midnight = midnight
+                .ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range for timestamp"))?;
+            let moment = change(midnight);
+            last = Some((day, moment));
+            Ok(Some(moment))
+        }
+        (None, _) => Ok(None),
     });
     Ok(Arc::new(moments.collect::<std::result::Result<TimestampMicrosecondArray, _>>()?))
 }

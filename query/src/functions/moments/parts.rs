@@ -9,7 +9,7 @@ use super::columns::{
 };
 use super::failure::Failure;
 use super::fields::{self, Part};
-use super::truncation;
+use super::truncation::{self, Beginnings};
 use super::units::{Unit, folded};
 use super::zones::{NamedClocks, ZoneClock};
 use crate::error::{ErrorKind, QueryError};
@@ -238,38 +238,51 @@ fn parts_by_day<R: ArrowPrimitiveType>(
 /// `date_trunc(text, timestamp)`.
 pub(super) fn truncate_timestamps(arguments: &[ArrayRef], call: &Call) -> Column {
     let (mut units, micros) = (Units::truncated(&arguments[0], Source::Timestamp), moments(&arguments[1]));
+    let mut known = Beginnings::new();
     timestamps(fill(call.rows, arguments, |row| {
         if !is_finite(micros[row]) {
             return Ok(micros[row]);
         }
         let unit = units.at(row)?;
-        truncation::of_timestamp(unit, micros[row]).map_err(|failure| units.worded(failure, unit, row))
+        truncation::of_timestamp(unit, micros[row], &mut known).map_err(|failure| units.worded(failure, unit, row))
     }))
 }
 
 /// `date_trunc(text, timestamp with time zone)`, in the session's zone.
 pub(super) fn truncate_timestamptzs(arguments: &[ArrayRef], call: &Call) -> Column {
     let (mut units, micros) = (Units::truncated(&arguments[0], Source::TimestampTz), moments(&arguments[1]));
-    let mut clock = ZoneClock::new(call.zone);
-    timestamptzs(fill(call.rows, arguments, |row| truncated(&mut units, row, micros[row], &mut clock)))
+    let (mut clock, mut known) = (ZoneClock::new(call.zone), Beginnings::new());
+    timestamptzs(fill(call.rows, arguments, |row| truncated(&mut units, row, micros[row], &mut clock, &mut known)))
 }
 
 /// `date_trunc(text, timestamp with time zone, text)`, in the zone that the last argument names.
 pub(super) fn truncate_timestamptzs_in_zone(arguments: &[ArrayRef], call: &Call) -> Column {
     let (mut units, micros) = (Units::truncated(&arguments[0], Source::TimestampTz), moments(&arguments[1]));
-    let mut clocks = NamedClocks::new(&arguments[2]);
-    timestamptzs(fill(call.rows, arguments, |row| match is_finite(micros[row]) {
-        true => truncated(&mut units, row, micros[row], clocks.at(row)?),
-        false => Ok(micros[row]),
+    let (mut clocks, mut known, mut last) = (NamedClocks::new(&arguments[2]), Beginnings::new(), None);
+    timestamptzs(fill(call.rows, arguments, |row| {
+        if !is_finite(micros[row]) {
+            return Ok(micros[row]);
+        }
+        let name = texts(&arguments[2]).value(row);
+        if last.replace(name).is_some_and(|last| last != name) {
+            known = Beginnings::new();
+        }
+        truncated(&mut units, row, micros[row], clocks.at(row)?, &mut known)
     }))
 }
 
-fn truncated(units: &mut Units, row: usize, micros: i64, clock: &mut impl Clock) -> Result<i64, QueryError> {
+fn truncated(
+    units: &mut Units,
+    row: usize,
+    micros: i64,
+    clock: &mut impl Clock,
+    known: &mut Beginnings,
+) -> Result<i64, QueryError> {
     if !is_finite(micros) {
         return Ok(micros);
     }
     let unit = units.at(row)?;
-    truncation::of_timestamptz(unit, micros, clock).map_err(|failure| units.worded(failure, unit, row))
+    truncation::of_timestamptz(unit, micros, clock, known).map_err(|failure| units.worded(failure, unit, row))
 }
 
 /// `date_trunc(text, interval)`.

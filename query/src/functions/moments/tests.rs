@@ -4,7 +4,7 @@ use super::calendar::{Clock, age, shifted, shifted_in_zone};
 use super::construction::{DateFields, TimeFields, moment_of_epoch, timestamp};
 use super::fields::{self, Part};
 use super::span::Span;
-use super::truncation;
+use super::truncation::{self, Beginnings};
 use super::units::Unit;
 use super::zones::{ZoneClock, zone_of_construction, zone_of_expression};
 use crate::types::{DAY_MICROS, SECOND_MICROS, Zone, days_from_civil};
@@ -75,10 +75,23 @@ fn there_is_no_year_zero() {
 #[test]
 fn a_truncated_hour_keeps_its_offset_when_clocks_go_back() {
     let (first, second) = (moment(2024, 11, 3, 5) + SECOND_MICROS, moment(2024, 11, 3, 6) + SECOND_MICROS);
-    let truncated = |unit, micros| truncation::of_timestamptz(unit, micros, &mut new_york()).ok();
+    let mut known = Beginnings::new();
+    let mut truncated = |unit, micros| truncation::of_timestamptz(unit, micros, &mut new_york(), &mut known).ok();
     assert_eq!(truncated(Unit::Hour, first), Some(first - SECOND_MICROS));
     assert_eq!(truncated(Unit::Hour, second), Some(second - SECOND_MICROS));
     assert_eq!(truncated(Unit::Day, second), Some(moment(2024, 11, 3, 4)));
+}
+
+#[test]
+fn what_is_remembered_of_days_is_what_is_computed() {
+    let mut known = Beginnings::new();
+    let days = |step: i64| (-2000..2000).map(move |number| moment(2024, 3, 10, 5) + number * step * 24 * HOUR_SECONDS * SECOND_MICROS);
+    for unit in [Unit::Month, Unit::Week, Unit::Month, Unit::Day] {
+        for micros in days(1).chain(days(1)).chain(days(1024)) {
+            let anew = truncation::of_timestamptz(unit, micros, &mut new_york(), &mut Beginnings::new());
+            assert_eq!(truncation::of_timestamptz(unit, micros, &mut new_york(), &mut known), anew, "{unit:?} {micros}");
+        }
+    }
 }
 
 #[test]

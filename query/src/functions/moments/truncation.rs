@@ -6,23 +6,62 @@ use super::span::{HOUR_MICROS, MINUTE_MICROS, Span, YEAR_MONTHS};
 use super::units::Unit;
 use crate::types::{DAY_MICROS, SECOND_MICROS, civil_from_days, days_from_civil};
 
+/// Days of which the first moment of the unit around them is remembered.
+const DAYS_KNOWN: usize = 1024;
+/// A multiplier whose products spread over all bits (Knuth's multiplicative hashing, 2^64 over the golden ratio).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The beginnings of units of days and more, by the day: rows are mostly of few days.
+pub(super) struct Beginnings {
+    unit: Unit,
+    /// Days and what begins there, each at the place that its number says; empty before the first question.
+    known: Vec<Option<(i64, i64)>>,
+}
+
+impl Beginnings {
+    pub(super) fn new() -> Self {
+        Self { unit: Unit::Day, known: Vec::new() }
+    }
+
+    /// Where the unit around a day begins; `compute` says it of a day that is not known.
+    fn of(&mut self, unit: Unit, day: i64, compute: impl FnOnce() -> Result<i64, Failure>) -> Result<i64, Failure> {
+        if unit != self.unit || self.known.is_empty() {
+            self.known.clear();
+            self.known.resize(DAYS_KNOWN, None);
+            self.unit = unit;
+        }
+        let place = (day as u64).wrapping_mul(SPREAD) >> (u64::BITS - DAYS_KNOWN.ilog2());
+        let known = &mut self.known[place as usize];
+        match known {
+            Some((known_day, beginning)) if *known_day == day => Ok(*beginning),
+            _ => Ok(known.insert((day, compute()?)).1),
+        }
+    }
+}
+
 /// The local moment at which the unit around a local moment began.
-pub(super) fn of_timestamp(unit: Unit, micros: i64) -> Result<i64, Failure> {
+pub(super) fn of_timestamp(unit: Unit, micros: i64, known: &mut Beginnings) -> Result<i64, Failure> {
     if let Some(step) = clock_step(unit) {
         return in_range(micros.checked_sub(micros.rem_euclid(step)));
     }
-    in_range(first_day(unit, micros.div_euclid(DAY_MICROS))?.checked_mul(DAY_MICROS))
+    let day = micros.div_euclid(DAY_MICROS);
+    known.of(unit, day, || in_range(first_day(unit, day)?.checked_mul(DAY_MICROS)))
 }
 
 /// The same on the clocks of a zone. Hours and less keep the offset of the moment, so that the two hours of the same name when
-/// clocks go back stay two; days and more take the offset that their first moment has.
-pub(super) fn of_timestamptz(unit: Unit, micros: i64, clock: &mut impl Clock) -> Result<i64, Failure> {
+/// clocks go back stay two; days and more take the offset that their first moment has. `known` is of this clock.
+pub(super) fn of_timestamptz(
+    unit: Unit,
+    micros: i64,
+    clock: &mut impl Clock,
+    known: &mut Beginnings,
+) -> Result<i64, Failure> {
     let local = clock.local(micros);
     if let Some(step) = clock_step(unit) {
         return in_range(micros.checked_sub(local.rem_euclid(step)));
     }
-    let first = first_day(unit, local.div_euclid(DAY_MICROS))?.checked_mul(DAY_MICROS);
-    clock.utc(first.ok_or(TIMESTAMP_RANGE)?)
+    let day = local.div_euclid(DAY_MICROS);
+    known.of(unit, day, || clock.utc(first_day(unit, day)?.checked_mul(DAY_MICROS).ok_or(TIMESTAMP_RANGE)?))
 }
 
 /// An interval without what is finer than a unit, each field towards zero.
