@@ -78,6 +78,7 @@ mod keys;
 mod late_columns;
 mod leading_rows;
 mod long_chains;
+mod look_ups;
 mod memory;
 mod merge;
 mod merged_joins;

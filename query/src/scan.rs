@@ -13,6 +13,7 @@
 use crate::datum::scalar_of;
 use crate::error::QueryError;
 use crate::late_columns::{are_placed_late, are_read_late};
+use crate::look_ups::{FewRows, asked_columns, finds_few};
 use crate::reads::TableRead;
 use crate::segment_columns::SegmentColumns;
 use crate::stored_intervals;
@@ -344,7 +345,9 @@ impl ScanTable {
             .with_pushdown_filters(shape.late_columns);
         let mut files: Vec<(&SegmentRows, PartitionedFile)> = Vec::new();
         for (part, segment) in self.rows.segments.iter().enumerate().filter(|(part, _)| kept[*part]) {
-            files.push((segment, self.file(part, segment, &file_schema)));
+            let file = self.file(part, segment, &file_schema);
+            let finds_few = finds_few(&self.rows.definition, &shape.asked, &segment.meta);
+            files.push((segment, if finds_few { file.with_extension(FewRows) } else { file }));
         }
         files.sort_by(|(a, _), (b, _)| a.meta.path.cmp(&b.meta.path));
         let groups = groups_of(files, state.config().target_partitions());
@@ -463,7 +466,8 @@ impl TableProvider for ScanTable {
             Extra::Weight => false,
             Extra::Place => are_placed_late(filters),
         };
-        let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered, late_columns };
+        let asked = asked_columns(&self.rows.definition, filters);
+        let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered, late_columns, asked };
         let mut batches = self.departed(state, &mut kept, projection).await?;
         let segments = kept.iter().any(|kept| *kept);
         if !self.rows.batches.is_empty() {
@@ -483,12 +487,15 @@ impl TableProvider for ScanTable {
 }
 
 /// What a scan is asked for.
+#[derive(Default)]
 struct Shape<'a> {
     projection: Option<&'a Vec<usize>>,
     limit: Option<usize>,
     is_filtered: bool,
     /// Whether filters come before the columns that they do not need.
     late_columns: bool,
+    /// The columns that are asked for few values.
+    asked: Vec<&'a catalog::definition::Column>,
 }
 
 /// Spreads files over scan partitions in order, about the same number of bytes each.

@@ -17,8 +17,9 @@ const QUERIES_PERCENT: usize = 75;
 const SPARE_SHARE: usize = 8;
 /// One part in so many is promised to folds, compaction, and whatever else is no execution of a plan.
 const BACKGROUND_SHARE: usize = 16;
-/// An execution that needs one part in so many waits for nobody.
+/// An execution that needs one part in so many waits for nobody, nor does one that needs next to nothing.
 const SMALL_SHARE: usize = 256;
+const SMALL_BYTES: usize = 1 << 20;
 /// One part in so many is the most that an execution waits for; more it borrows as it goes.
 const PROMISE_SHARE_MAX: usize = 4;
 
@@ -84,7 +85,7 @@ impl Budget {
     /// leaves the queue.
     pub(crate) async fn admit<T>(self: &Arc<Self>, needs: Needs, queued: impl FnOnce() -> T) -> Admitted {
         let wanted = needs.promise();
-        if wanted <= self.bytes / SMALL_SHARE && self.take(wanted, Spare::Usable) {
+        if wanted <= (self.bytes / SMALL_SHARE).max(SMALL_BYTES) && self.take(wanted, Spare::Usable) {
             let pool = Arc::new(ExecutionPool::new(Arc::clone(self), wanted, needs.unaccounted));
             return Admitted { pool, active: None };
         }

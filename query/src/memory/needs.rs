@@ -5,6 +5,7 @@
 //! there is none; what they are promised here is what keeps them from failing. Only decoding, windows over whole partitions and
 //! batches on their way are nobody's account, so that is charged in full.
 
+use crate::look_ups::FewRows;
 use arrow::datatypes::{DataType, Schema};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
@@ -27,6 +28,8 @@ const BATCHES_UNDER_WAY: usize = 3;
 /// The most rows of a page; a column's reader has one decoded, strings keep the one before.
 const PAGE_ROWS: usize = 20_000;
 const PAGES_DECODED: usize = 2;
+/// A look-up takes one part in so many of what a scan does.
+const LOOK_UP_SHARE: usize = 8;
 /// What a row costs in a table of keys, beside its values.
 const KEY_BYTES: usize = 24;
 /// What a value of varying length takes, its view included.
@@ -120,7 +123,8 @@ fn scanned(scan: &FileScanConfig, plan: &dyn ExecutionPlan) -> Part {
             let read = size / row_groups * columns / stored_columns;
             let (page, batches) = (file_rows.min(PAGE_ROWS), file_rows.min(BATCH_ROWS));
             let decoded = (page * PAGES_DECODED + batches * BATCHES_UNDER_WAY) * width(&schema);
-            largest = largest.max(read.saturating_add(decoded));
+            let taken = read.saturating_add(decoded);
+            largest = largest.max(if file.extension::<FewRows>().is_some() { taken / LOOK_UP_SHARE } else { taken });
             rows += file_rows;
         }
         bytes = bytes.saturating_add(largest);

@@ -171,7 +171,7 @@ impl ScanTable {
         if missing.is_empty() {
             return Ok(());
         }
-        let shape = Shape { projection: Some(&missing), limit: None, is_filtered: true, late_columns: false };
+        let shape = Shape { projection: Some(&missing), is_filtered: true, ..Shape::default() };
         let plans = unread.iter().map(|part| {
             let alone: Vec<bool> = (0..self.rows.segments.len()).map(|other| other == *part).collect();
             self.segment_scan(state, &alone, &shape)
