@@ -306,7 +306,7 @@ fn delete(table: &TableVersion, step: Step) -> Op {
     };
     let segments = pick(table.segments.values(), step.second)
         .map(|segment| (segment.meta.id, alive(&segment.deleted, segment.meta.rows)));
-    let recent = pick(table.recent.iter(), step.second)
+    let recent = pick(table.recent.iter().collect::<Vec<_>>().into_iter(), step.second)
         .map(|recent| (recent.id, alive(&recent.deleted, recent.batch.num_rows() as u32)));
     Op::Delete {
         table: table.definition.id,

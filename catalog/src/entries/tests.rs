@@ -106,8 +106,9 @@ fn a_change_and_the_live_segment_share_their_metadata_after_loading() {
     let found = load(Version::Two, entries(&snapshot)).unwrap();
     let table = &found.tables[&id];
     let live = &table.segments[&SegmentId(7)].meta;
-    assert!(Arc::ptr_eq(live, &table.changes[0].added_segments[0]));
-    assert!(Arc::ptr_eq(live, &table.changes[1].dead[0].0));
+    let changes: Vec<_> = table.changes.iter().collect();
+    assert!(Arc::ptr_eq(live, &changes[0].added_segments[0]));
+    assert!(Arc::ptr_eq(live, &changes[1].dead[0].0));
     assert_eq!(Arc::strong_count(live), 3);
 }
 
