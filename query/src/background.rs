@@ -7,7 +7,7 @@
 use crate::background_tasks::{TaskKind, TaskLog};
 use crate::engine::{Engine, commit_error, now_micros, storage_error};
 use crate::error::{ErrorKind, QueryError};
-use crate::execution::joined;
+use crate::execution::{AbortOnDrop, joined};
 use crate::response::{CommandTag, Response};
 use crate::retention;
 use crate::session::Session;
@@ -15,7 +15,8 @@ use crate::view_folding::{dropped_state, fold, outdated_states};
 use crate::view_folds::{FoldLog, FoldOutcome, FoldRecord};
 use catalog::FileError;
 use catalog::commit::{Commit, CommitError};
-use catalog::draft::{CommitDraft, Op};
+use catalog::definition::FIRST_VERSION;
+use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId, RecentId};
 use catalog::snapshot::{Snapshot, TableVersion};
 use parking_lot::Mutex;
@@ -354,14 +355,14 @@ fn file_error(error: FileError) -> QueryError {
 async fn fold_views(engine: &Arc<Engine>) {
     let ids: Vec<ObjectId> = engine.catalog.snapshot().views.keys().copied().collect();
     for id in ids {
-        if let Err(error) = fold_view(engine, id).await {
+        if let Err(error) = fold_view(engine, id, None).await {
             tracing::warn!(view = %id, %error, "a view's state could not be folded; it is read by its query");
         }
     }
 }
 
-/// Folds one view to the current snapshot. An error leaves it without a state.
-async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError> {
+/// Folds one view to the current snapshot, for a session that waits for it or for nobody. An error leaves it without a state.
+async fn fold_view(engine: &Arc<Engine>, id: ObjectId, waiting: Option<i32>) -> Result<(), QueryError> {
     let shared = &engine.background.shared;
     let _one = shared.folding.lock().await;
     let snapshot = engine.catalog.snapshot();
@@ -377,7 +378,7 @@ async fn fold_view(engine: &Arc<Engine>, id: ObjectId) -> Result<(), QueryError>
         let micros = started.elapsed().as_micros() as u64;
         shared.folds.note(FoldRecord { view: id, at_micros: now_micros(), from, to, rows, micros, outcome });
     };
-    match fold(engine, &snapshot, view).await {
+    match fold(engine, &snapshot, view, waiting).await {
         Ok(None) => Ok(()),
         Ok(Some(folded)) => {
             let outcome = engine.commit(folded.draft, folded.change.staged).await;
@@ -480,12 +481,15 @@ async fn reap(engine: &Arc<Engine>) {
     }
 }
 
-/// Builds a new view's state before CREATE answers. A view whose build fails is read by its query.
+/// Builds a new view's state before CREATE answers. A view whose build fails is read by its query. A build that nobody waits for any
+/// longer is given up; the background begins it again if the view stays.
 pub(crate) async fn build_view(session: &Session, id: ObjectId) -> Result<(), QueryError> {
     let engine = Arc::clone(&session.engine);
     for _ in 0..BUILD_TRIES_MAX {
         let worker = Arc::clone(&engine);
-        let task = engine.compute().spawn(async move { fold_view(&worker, id).await });
+        let waiting = Some(session.process_id);
+        let task = engine.compute().spawn(async move { fold_view(&worker, id, waiting).await });
+        let _abort = AbortOnDrop(task.abort_handle());
         session.token.guard(async { joined(task.await) }).await?;
         let snapshot = engine.catalog.snapshot();
         if snapshot.views.get(&id).is_none_or(|view| view.state.is_none() || view.frontier.is_some()) {
@@ -493,6 +497,14 @@ pub(crate) async fn build_view(session: &Session, id: ObjectId) -> Result<(), Qu
         }
     }
     Ok(())
+}
+
+/// Takes back a view whose CREATE was cancelled while its state was built; false where something has come to depend on it.
+pub(crate) async fn take_back(session: &Session, id: ObjectId) -> bool {
+    let engine = &session.engine;
+    let expected = Op::Expect { relation: id, that: Expectation::Version(FIRST_VERSION) };
+    let draft = CommitDraft::new(engine.catalog.snapshot(), vec![expected, Op::DropView(id)]);
+    engine.commit(draft, Vec::new()).await.is_ok()
 }
 
 /// CHECKPOINT: folds what is pending and makes the log short.

@@ -6,6 +6,7 @@ use crate::derived_tables::like_columns;
 use crate::dropping::depends_on;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::execution::{compute, stream};
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
@@ -21,6 +22,7 @@ use crate::temporary::{self, new_relation, reads_temporary, temporary_name, warn
 use crate::transaction::Change;
 use crate::types::shown_digits::QUOTIENT_SCALE;
 use crate::user_types::{is_kept_from_folding, qualify, spelling};
+use crate::view_builds::Phase;
 use crate::view_reading;
 use catalog::definition::{Column, FIRST_VERSION, ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
@@ -266,7 +268,7 @@ pub(crate) async fn create_view(
         version: FIRST_VERSION,
     };
     if create.with_data {
-        try_query(session, &planning, &bound, statement).await?;
+        try_query(session, &planning, &bound, (statement, &definition)).await?;
     }
     let mut ops = as_defined(&planning.snapshot, &definition.inputs);
     ops.push(Op::CreateView(Arc::new(definition)));
@@ -275,6 +277,10 @@ pub(crate) async fn create_view(
     if alone {
         session.finish_implicit().await?;
         if let Err(error) = background::build_view(session, id).await {
+            let was_cancelled = matches!(error.kind, ErrorKind::QueryCanceled | ErrorKind::StatementTimeout);
+            if was_cancelled && background::take_back(session, id).await {
+                return Err(error);
+            }
             let shown = create.name.to_string();
             session.notice(
                 NoticeSeverity::Warning,
@@ -405,14 +411,30 @@ async fn try_query(
     session: &Session,
     planning: &Arc<Planning>,
     bound: &ast::Query,
-    statement: &Statement,
+    (statement, definition): (&Statement, &ViewDefinition),
 ) -> Result<(), QueryError> {
     let plan = planning.query_plan(bound, &[], Some(statement))?;
-    let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
+    let (over, owned) = (Arc::clone(planning), statement.clone());
+    let physical = async move { over.physical_plan(&plan, Some(&owned)).await };
+    let physical = compute(&session.engine, &session.token, physical).await?;
+    let phase = (Phase::Query, rows_below(&planning.snapshot, &definition.inputs));
+    let name = (definition.id, &definition.name);
+    let _shown = session.engine.view_builds.show(name, phase, Some(session.process_id), &physical);
+    let mut rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement.clone()));
     while let Some(batch) = futures::StreamExt::next(&mut rows).await {
         batch?;
     }
     Ok(())
+}
+
+/// The rows of the tables that relations are computed from, each counted once for each relation that reads it.
+fn rows_below(snapshot: &Snapshot, inputs: &[ObjectId]) -> u64 {
+    let rows = inputs.iter().map(|input| match snapshot.relation_by_id(*input) {
+        Some(Relation::Table(table)) => table.rows_live(),
+        Some(Relation::View(view)) => rows_below(snapshot, &view.definition.inputs),
+        Some(Relation::Sequence(_)) | None => 0,
+    });
+    rows.sum()
 }
 
 fn refuse_volatile(plan: &datafusion::logical_expr::LogicalPlan) -> Result<(), QueryError> {

@@ -27,6 +27,7 @@ use crate::session::Session;
 use crate::shared_plans::ShownPlans;
 use crate::temporary::SchemaNumbers;
 use crate::turns::Turns;
+use crate::view_builds::ViewBuilds;
 use crate::view_reading::Programs;
 use crate::write_holds::WriteHolds;
 use crate::yielding::YieldingJoins;
@@ -129,6 +130,7 @@ pub struct Engine {
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
     pub(crate) kept_states: KeptStates,
+    pub(crate) view_builds: ViewBuilds,
     pub(crate) departed_rows: Arc<DepartedRows>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) query_cache: Arc<QueryCache>,
@@ -184,6 +186,7 @@ impl Engine {
             store,
             programs: Programs::default(),
             kept_states: KeptStates::new(memory_bytes),
+            view_builds: ViewBuilds::default(),
             departed_rows: Arc::default(),
             budget,
             query_cache: Arc::new(QueryCache::new(memory_bytes)),

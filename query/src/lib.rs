@@ -127,6 +127,7 @@ mod turns;
 mod type_definition;
 mod unknown_function;
 mod user_types;
+mod view_builds;
 mod view_folding;
 mod view_folds;
 mod view_following;

@@ -148,6 +148,7 @@ impl SystemSource {
             commits: self.commits(),
             view_classes: self.view_classes(snapshot),
             view_folds: self.engine.background.folds().all(),
+            view_builds: self.engine.view_builds.all(),
             tasks: self.tasks(),
             query_cache: self.engine.query_cache.counts(),
             sequence_values: self.sequence_values(snapshot),

@@ -12,6 +12,7 @@ use crate::kept_states::is_keepable;
 use crate::planner::Planning;
 use crate::system_facts::background_planning;
 use crate::transaction::Change;
+use crate::view_builds::Phase;
 use crate::view_reading::{Pending, whole_inputs};
 use arrow::array::RecordBatch;
 use arrow::compute::{cast, concat_batches};
@@ -21,7 +22,7 @@ use catalog::ids::{CommitSeq, ObjectId};
 use catalog::shared_list::Rest;
 use catalog::snapshot::{Snapshot, ViewVersion};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,11 +47,12 @@ pub(crate) struct Folded {
     pub rows: u64,
 }
 
-/// What there is to do for a view at a snapshot; `None` when nothing is.
+/// What there is to do for a view at a snapshot; `None` when nothing is. A session may wait for the view to be built.
 pub(crate) async fn fold(
     engine: &Arc<Engine>,
     snapshot: &Arc<Snapshot>,
     view: &Arc<ViewVersion>,
+    waiting: Option<i32>,
 ) -> Result<Option<Folded>, QueryError> {
     let planning = background_planning(engine, Arc::clone(snapshot));
     let Some(work) = work_for(&planning, view)? else { return Ok(None) };
@@ -62,7 +64,13 @@ pub(crate) async fn fold(
             let start = engine.kept_states.start(&planning, view);
             engine.kept_states.caught_up(&planning, view, &work.program, start).await?.rows.to_vec()
         }
-        Some(plan) => computed(&planning, plan, &definition).await?,
+        Some(plan) => {
+            let physical = planning.physical_plan(plan, None).await?;
+            let shown = (view.definition.id, &view.definition.name);
+            let builds = view.frontier.is_none().then_some(&engine.view_builds);
+            let _shown = builds.map(|builds| builds.show(shown, (Phase::State, work.rows), waiting, &physical));
+            executed(&planning, physical, &definition).await?
+        }
         None => Vec::new(),
     };
     if let Some(from) = view.frontier.filter(|_| !work.replace) {
@@ -174,7 +182,14 @@ pub(crate) async fn computed(
     plan: &LogicalPlan,
     definition: &Arc<TableDefinition>,
 ) -> Result<Vec<RecordBatch>, QueryError> {
-    let physical = planning.physical_plan(plan, None).await?;
+    executed(planning, planning.physical_plan(plan, None).await?, definition).await
+}
+
+async fn executed(
+    planning: &Planning,
+    physical: Arc<dyn ExecutionPlan>,
+    definition: &Arc<TableDefinition>,
+) -> Result<Vec<RecordBatch>, QueryError> {
     let mut rows = execute_stream(physical, planning.state.task_ctx()).map_err(|error| translate(error, None))?;
     let schema = definition.schema();
     let mut batches = Vec::new();

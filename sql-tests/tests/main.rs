@@ -22,5 +22,6 @@ mod temporary;
 mod tidy;
 mod time_travel;
 mod tpch;
+mod view_builds;
 mod view_clock;
 mod wire;

@@ -63,6 +63,7 @@ pub use values::{Value, array_from_text, to_array};
 use crate::background_tasks::{TaskKey, TaskState};
 use crate::copy_progress::CopyProgressRow;
 use crate::query_cache::CacheCounts;
+use crate::view_builds::ViewBuildRow;
 use crate::view_folds::FoldRecord;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -86,6 +87,7 @@ pub struct CatalogContext {
     pub commits: CommitRows,
     pub view_classes: Vec<ViewClassRow>,
     pub view_folds: Vec<FoldRecord>,
+    pub view_builds: Vec<ViewBuildRow>,
     pub tasks: Vec<(TaskKey, TaskState)>,
     pub query_cache: CacheCounts,
     /// How far each sequence has come, where it has given a number.
@@ -110,6 +112,7 @@ impl CatalogContext {
             commits: Arc::new(LazyLock::new(Box::new(Vec::new))),
             view_classes: Vec::new(),
             view_folds: Vec::new(),
+            view_builds: Vec::new(),
             tasks: Vec::new(),
             query_cache: CacheCounts::default(),
             sequence_values: BTreeMap::new(),

@@ -23,7 +23,7 @@ const NAME: SqlType = SqlType::Name;
 type Columns = &'static [(&'static str, SqlType)];
 
 /// Names and columns. New relations go to the end, so that OIDs stay.
-const RELATIONS: [(&str, Columns); 9] = [
+const RELATIONS: [(&str, Columns); 10] = [
     (
         "views",
         &[
@@ -136,6 +136,18 @@ const RELATIONS: [(&str, Columns); 9] = [
         ],
     ),
     ("query_cache", &[("answers", BIGINT), ("bytes", BIGINT), ("hits", BIGINT), ("misses", BIGINT)]),
+    (
+        "view_builds",
+        &[
+            ("pid", SqlType::Int4),
+            ("schema", NAME),
+            ("name", NAME),
+            ("phase", TEXT),
+            ("rows_read", BIGINT),
+            ("rows", BIGINT),
+            ("since", SqlType::TimestampTz),
+        ],
+    ),
 ];
 
 pub(super) fn relation_oids() -> impl Iterator<Item = (&'static str, i64)> {
@@ -191,6 +203,7 @@ pub(super) fn live_rows(name: &str) -> Option<LiveRows> {
         "view_folds" => push_view_folds,
         "background" => push_background,
         "query_cache" => push_query_cache,
+        "view_builds" => push_view_builds,
         _ => return None,
     })
 }
@@ -426,6 +439,20 @@ fn push_segments(context: &CatalogContext, rows: &mut Rows) {
                 ("max_value", bound_text(definition, bounds.as_ref().map(|(_, high)| high))),
             ]);
         }
+    }
+}
+
+fn push_view_builds(context: &CatalogContext, rows: &mut Rows) {
+    for build in &context.view_builds {
+        rows.push([
+            ("pid", build.process_id.map(i64::from).into()),
+            ("schema", (&build.name.schema).into()),
+            ("name", (&build.name.name).into()),
+            ("phase", build.phase.into()),
+            ("rows_read", build.rows_read.into()),
+            ("rows", build.rows.into()),
+            ("since", build.since_micros.into()),
+        ]);
     }
 }
 
