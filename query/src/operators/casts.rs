@@ -443,7 +443,7 @@ fn date_to_timestamp(array: &ArrayRef, change: impl Fn(i64) -> i64) -> Converted
         }
         (None, _) => Ok(None),
     });
-    Ok(Arc::new(moments.collect::<std::result::Result<TimestampMicrosecondArray, _>>()?))
+    Ok(Arc::new(moments.collect::<std::result::Result<TimestampMicrosecondArray, QueryError>>()?))
 }
 
 /// Dates of which those beyond the last timestamp are its date.
