@@ -1,7 +1,7 @@
 //! Contents: what a relation holds at a snapshot, and how that differs from what it held before.
 //!
 //! ```text
-//!     table, changes kept since            the changes themselves ─────────────────────┐
+//!     table, view of each of its rows      what commits changed ───────────────────────┐
 //!     view whose state is in memory        rows of touched groups: now − before ───────┼─▶ net by all columns ─▶ diff, columns
 //!     anything else                        all rows: now − before ─────────────────────┘
 //! ```
@@ -18,10 +18,10 @@ use crate::notifications::newest_change;
 use crate::planner::{Planning, result_columns};
 use crate::planning_state::PlanningState;
 use crate::response::ResultColumn;
-use crate::scan::{RowSet, WEIGHT};
+use crate::scan::{Extra, RowSet, WEIGHT};
 use crate::statement::{StatementKind, parse};
 use crate::system_facts::background_planning;
-use crate::view_reading::{kept_state, plan_of_groups};
+use crate::view_reading::{kept_state, plan_of_groups, plan_of_rows};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::definition::ObjectName;
@@ -39,6 +39,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use std::fmt;
 use std::sync::Arc;
+
+mod float_bits;
 
 /// The first column of what is read of a content, `Int64`: how often the row is there, or how much more often than before.
 const DIFF: &str = "__diff";
@@ -143,28 +145,33 @@ impl Content {
 
     /// The rows of which there are more or less than before: `Int64` how many, and the columns. What there is less of comes first.
     pub(crate) async fn changes_since(&self, before: &Self) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
-        let signed = match self.known_changes(before)? {
-            Some(changes) => vec![changes],
-            None => match self.touched_groups(before).await {
-                Some(groups) => groups,
-                None => vec![self.computed(1).await?, before.computed(-1).await?],
-            },
+        let known = match self.changes_of_table(before)? {
+            Some(changes) => Some(vec![changes]),
+            None => self.touched_groups(before).await,
         };
-        let net = net(signed, self.columns.len()).map_err(plan_error)?;
-        self.planning.physical_plan(&net, None).await
+        if let Some(signed) = known.or_else(|| self.changes_of_rows(before)) {
+            return self.netted(signed).await;
+        }
+        self.netted(vec![self.computed(1).await?, before.computed(-1).await?]).await
     }
 
-    /// What commits changed in a table, if that is known of all of them.
-    fn known_changes(&self, before: &Self) -> std::result::Result<Option<LogicalPlan>, QueryError> {
-        let (Some(then), Some(now)) = (before.table(), self.table()) else { return Ok(None) };
-        if !Arc::ptr_eq(&then.definition, &now.definition) {
-            return Ok(None);
-        }
+    /// The versions of a table before and now, where it is defined as it was.
+    fn versions<'a>(&'a self, before: &'a Self, table: ObjectId) -> Option<[&'a Arc<TableVersion>; 2]> {
+        let versions = [before, self].map(|content| content.planning.snapshot.tables.get(&table));
+        let [Some(then), Some(now)] = versions else { return None };
+        Arc::ptr_eq(&then.definition, &now.definition).then_some([then, now])
+    }
+
+    /// What changed in a table: from the commits, or else from what its versions do not share.
+    fn changes_of_table(&self, before: &Self) -> std::result::Result<Option<LogicalPlan>, QueryError> {
+        let Some([then, now]) = self.versions(before, self.id) else { return Ok(None) };
         let changes = now.changes_since(before.seq()).filter(|changes| !changes.iter().any(|change| change.truncated));
-        let Some(changes) = changes else { return Ok(None) };
-        let rows = RowSet::of_changes(&now.definition, changes);
-        let name = &now.definition.name.name;
-        let source = self.planning.rows_source(&format!("changes of {name}"), rows);
+        let rows = match changes {
+            Some(changes) => RowSet::of_changes(&now.definition, changes),
+            None => RowSet::between(then, now),
+        };
+        let name = format!("changes of {}", rows.definition.name.name);
+        let source = self.planning.rows_source(&name, rows);
         let signed = || {
             let scan = LogicalPlanBuilder::scan("changes", source, None)?;
             let columns: Vec<Column> = scan.schema().columns();
@@ -199,6 +206,29 @@ impl Content {
         })
     }
 
+    /// What changed rows of a table make of a view that is computed row by row.
+    fn changes_of_rows(&self, before: &Self) -> Option<Vec<LogicalPlan>> {
+        let view = self.view().filter(|_| before.is_defined_as_in(&self.planning.snapshot))?;
+        let planning = self.zoned(view);
+        let program = planning.engine.programs.of(&planning, &view.definition).ok()?;
+        let table = program.table_of_rows()?;
+        let name = ObjectName::new(table.schema()?, table.table());
+        let [then, now] = self.versions(before, *planning.snapshot.names.get(&name)?)?;
+        // Rows that came and went in between may be such that an expression fails on them.
+        let rows = RowSet::between(then, now);
+        let signed = [-1, 1].into_iter().map(|weight| {
+            let rows = RowSet { extra: Extra::None, ..rows.with_weight(weight) };
+            let source = planning.rows_source(&format!("changes of {}", name.name), rows);
+            weighted(plan_of_rows(view, &program, source)?, weight.into())
+        });
+        signed.collect::<Result<Vec<_>>>().ok()
+    }
+
+    async fn netted(&self, signed: Vec<LogicalPlan>) -> std::result::Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let net = net(signed, self.columns.len()).map_err(plan_error)?;
+        self.planning.physical_plan(&net, None).await
+    }
+
     /// All rows with a weight, planned by themselves: `now()` is another time in what they are compared with.
     async fn computed(&self, weight: i64) -> std::result::Result<LogicalPlan, QueryError> {
         let rows = weighted(whole(&self.planning, self.id)?, weight).map_err(plan_error)?;
@@ -228,10 +258,6 @@ impl Content {
         let zone = &view.definition.time_zone;
         let own = self.planning.again();
         if zone.is_empty() || own.is_in_time_zone(zone) { own } else { own.in_time_zone(zone) }
-    }
-
-    fn table(&self) -> Option<&Arc<TableVersion>> {
-        self.planning.snapshot.tables.get(&self.id)
     }
 
     fn view(&self) -> Option<&Arc<ViewVersion>> {
@@ -282,17 +308,28 @@ fn weighted(rows: LogicalPlan, weight: i64) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(rows).project(shown.collect::<Vec<_>>())?.build()
 }
 
-/// Rows that are the same in all columns taken together, without those that cancel out.
+/// Rows that are the same in all columns taken together, without those that cancel out. Zeros of either sign are different values here: a
+/// client that was sent one of them would look for it in vain under the other.
 fn net(signed: Vec<LogicalPlan>, columns: usize) -> Result<LogicalPlan> {
     let mut plans = signed.into_iter();
     let mut rows = LogicalPlanBuilder::from(plans.next().expect("there is a content to compare"));
     for plan in plans {
         rows = rows.union(plan)?;
     }
-    let named = || (0..columns).map(|index| col(format!("c{index}")));
-    let rows = rows.aggregate(named(), [sum(col(DIFF)).alias("net")])?.filter(col("net").not_eq(lit(0_i64)))?;
-    let shown = std::iter::once(col("net").alias(DIFF)).chain(named());
-    rows.sort([col("net").sort(true, false)])?.project(shown.collect::<Vec<_>>())?.build()
+    let named = |index: usize| col(format!("c{index}"));
+    let types: Vec<DataType> = rows.schema().fields().iter().skip(1).map(|field| field.data_type().clone()).collect();
+    let keys = types.iter().enumerate().take(columns).map(|(index, data_type)| match float_bits::of(data_type) {
+        Some(bits) => bits.call(vec![named(index)]).alias(format!("c{index}")),
+        None => named(index),
+    });
+    let keys = std::iter::once(col(DIFF)).chain(keys).collect::<Vec<_>>();
+    let grouped = rows.project(keys)?.aggregate((0..columns).map(named), [sum(col(DIFF)).alias("net")])?;
+    let net = grouped.filter(col("net").not_eq(lit(0_i64)))?.sort([col("net").sort(true, false)])?;
+    let values = types.iter().enumerate().take(columns).map(|(index, data_type)| match float_bits::back(data_type) {
+        Some(value) => value.call(vec![named(index)]).alias(format!("c{index}")),
+        None => named(index),
+    });
+    net.project(std::iter::once(col("net").alias(DIFF)).chain(values).collect::<Vec<_>>())?.build()
 }
 
 /// A plan that is ready to run, as a table that is read once.

@@ -55,6 +55,7 @@ use std::sync::Arc;
 use storage::intervals::{is_stored_otherwise, segment_schema};
 use storage::reader::SegmentStore;
 
+mod between;
 mod departed;
 
 pub(crate) use departed::DepartedRows;

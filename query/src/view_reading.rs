@@ -155,6 +155,16 @@ fn kept_plan(planning: &Planning, view: &Arc<ViewVersion>, program: &Arc<ViewPro
     program.read_kept_plan(provider_as_source(Arc::new(table)), |table| bound(planning, table)).map(Some)
 }
 
+/// The plan that gives the view's rows for some rows of the only table that it reads.
+pub(crate) fn plan_of_rows(
+    view: &ViewVersion,
+    program: &ViewProgram,
+    rows: Arc<dyn TableSource>,
+) -> Result<LogicalPlan> {
+    let plan = program.definition_plan(|_| Ok(Bound::Source(Arc::clone(&rows))))?;
+    with_declared_names(plan, &view.definition)
+}
+
 /// How a view is read.
 enum Way<'a> {
     Query,

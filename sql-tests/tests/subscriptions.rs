@@ -308,7 +308,7 @@ async fn what_cannot_be_followed_is_refused_with_a_reason() {
         ("COPY (SUBSCRIBE t WITH (SPEED = 9)) TO STDOUT", "42601", "speed requires a Boolean value"),
         ("COPY (SUBSCRIBE t WITH (SPEED)) TO STDOUT", "42601", "option \"speed\" not recognized"),
         ("COPY (SUBSCRIBE t WITH (PROGRESS, PROGRESS)) TO STDOUT", "42601", "conflicting or redundant options"),
-        ("COPY (SUBSCRIBE t) TO '/tmp/x'", "0A000", "COPY of SUBSCRIBE to a file is not supported"),
+        ("COPY (SUBSCRIBE t) TO STDOUT (FORMAT parquet)", "0A000", "COPY of SUBSCRIBE as Parquet is not supported"),
         (
             "BEGIN ISOLATION LEVEL REPEATABLE READ; COPY (SUBSCRIBE t) TO STDOUT",
             "25001",

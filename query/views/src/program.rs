@@ -195,9 +195,16 @@ impl ViewProgram {
 
     /// Whether the view's rows of some groups are computed from their state rows alone, whatever other groups have.
     pub fn is_by_group(&self) -> bool {
-        self.core
-            .as_ref()
-            .is_some_and(|core| is_row_by_row(&self.plan, &LogicalPlan::Aggregate(core.aggregate().clone())))
+        let aggregate = self.core.as_ref().map(Core::aggregate);
+        aggregate.is_some_and(|core| matches!(below_rows(&self.plan), LogicalPlan::Aggregate(below) if below == core))
+    }
+
+    /// The table of which each row gives its rows of the view by itself, whoever reads it and when; `None` for other views.
+    pub fn table_of_rows(&self) -> Option<&TableReference> {
+        match below_rows(&self.plan) {
+            LogicalPlan::TableScan(scan) if !self.is_of_now => Some(&scan.table_name),
+            _ => None,
+        }
     }
 
     /// Whether an answer depends on who asks and when: functions of the session, the clock, the catalog. Then the program is for one
@@ -296,19 +303,16 @@ fn split(plan: &LogicalPlan, maintainable: &impl Fn(&TableReference) -> bool) ->
     }
 }
 
-/// Whether what is above `core` gives rows for each of its rows, without looking at another one or at tables.
-fn is_row_by_row(plan: &LogicalPlan, core: &LogicalPlan) -> bool {
-    if plan == core {
-        return true;
-    }
+/// What is below nodes that make rows of each of its rows, without looking at another one or at tables.
+fn below_rows(plan: &LogicalPlan) -> &LogicalPlan {
     let input = match plan {
         LogicalPlan::Projection(projection) if !projection.expr.iter().any(holds_subquery) => &projection.input,
         LogicalPlan::Filter(filter) if !holds_subquery(&filter.predicate) => &filter.input,
         LogicalPlan::SubqueryAlias(alias) => &alias.input,
         LogicalPlan::Sort(sort) if sort.fetch.is_none() => &sort.input,
-        _ => return false,
+        _ => return plan,
     };
-    is_row_by_row(input, core)
+    below_rows(input)
 }
 
 /// What a plan reads that its core does not.
