@@ -51,7 +51,7 @@ use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::planner::{ContextProvider, RelationPlanner};
-use datafusion::logical_expr::{LogicalPlan, TableSource, Volatility};
+use datafusion::logical_expr::{ExprSchemable, LogicalPlan, TableSource, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -519,11 +519,12 @@ struct PlannedCells<'a> {
 }
 
 impl Cells for PlannedCells<'_> {
-    fn planned(&self, cell: &ast::Expr) -> Option<Argument> {
+    fn planned(&self, cell: &ast::Expr) -> Option<(Argument, FieldRef)> {
         let schema = DFSchema::empty();
         let planner = SqlToRel::new_with_options(self.planning, parser_options());
         let planned = planner.sql_to_expr(cell.clone(), &schema, &mut parameter_context(self.parameters)).ok()?;
-        Argument::new(planned, None, &schema).ok()
+        let (_, field) = planned.to_field(&schema).ok()?;
+        Some((Argument::new(planned, None, &schema).ok()?, field))
     }
 
     fn add(&self, kind: SiteKind, places: Places) -> String {

@@ -1,6 +1,7 @@
 //! Tests of the catalog on disks that lose power, fail and rot.
 //!
-//! Each runs at a small scale here. `MERIDIAN_FAULT_SEED` chooses another run, `MERIDIAN_FAULT_ROUNDS` a longer one.
+//! Each runs at a small scale here. `MERIDIAN_FAULT_SEED` chooses another run; `MERIDIAN_FAULT_COMMITS`, of the history whose every step
+//! the power is cut behind, and `MERIDIAN_FAULT_ROUNDS`, of flipped bits, longer ones.
 
 use super::FailAt;
 use super::crash_disk::{Dice, Journal};
@@ -136,7 +137,7 @@ fn run<T>(
 #[test]
 fn a_power_cut_behind_any_step_loses_nothing_that_was_acknowledged() {
     let seed = seed();
-    let length = number("MERIDIAN_FAULT_ROUNDS", 45) as usize;
+    let length = number("MERIDIAN_FAULT_COMMITS", 45) as usize;
     let folder = TempDir::new().unwrap();
     let root = folder.path().join("data");
     fs::create_dir(&root).unwrap();

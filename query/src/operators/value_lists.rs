@@ -4,21 +4,25 @@
 //!     VALUES (date '2025-01-01'), ('2025-02-01')
 //!
 //! DataFusion chooses the columns' types while it plans, by its own rules. So the types are looked for before, and values of
-//! other types become casts, and so do those with a modifier beside others without it. What cannot be planned alone, as an outer column, is left to DataFusion.
+//! other types become casts, and so do those with a
+//! modifier or of a domain beside others. What cannot be planned alone, as an outer column, is left to DataFusion.
 
 use super::call::{Places, SiteKind};
+use super::casts::expression_field;
 use super::lowering::Argument;
 use super::meetings::{Guest, common};
 use super::sites::{call_quoted, integer_literal};
 use crate::error::QueryError;
+use arrow::datatypes::FieldRef;
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWithSpan, Values, VisitMut, VisitorMut};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 /// What the planner does for a list of values.
 pub(crate) trait Cells {
-    /// A value as the planner understands it; `None` if it does not.
-    fn planned(&self, cell: &Expr) -> Option<Argument>;
+    /// A value as the planner understands it, and its field; `None` if it does not.
+    fn planned(&self, cell: &Expr) -> Option<(Argument, FieldRef)>;
 
     /// The name of the call of a new site.
     fn add(&self, kind: SiteKind, places: Places) -> String;
@@ -72,18 +76,23 @@ impl Settling<'_> {
             return Ok(());
         }
         let planned = values.rows.iter().map(|row| self.cells.planned(&row.content[column]));
-        let Some(planned) = planned.collect::<Option<Vec<Argument>>>() else { return Ok(()) };
-        let guests: Vec<Guest<'_>> = planned.iter().map(Argument::guest).collect();
+        let Some(planned) = planned.collect::<Option<Vec<(Argument, FieldRef)>>>() else { return Ok(()) };
+        let guests: Vec<Guest<'_>> = planned.iter().map(|(argument, _)| argument.guest()).collect();
         if guests.iter().all(|guest| guest.known.is_none()) {
             return Ok(());
         }
         let common = common("VALUES", &guests)?;
-        let modifiers: Vec<i32> = planned.iter().map(|argument| modifier(argument, &common)).collect();
-        let agree = modifiers.windows(2).all(|pair| pair[0] == pair[1]);
-        for ((row, argument), modifier) in values.rows.iter_mut().zip(&planned).zip(modifiers) {
-            let to = match &argument.known {
+        let plain = |sql_type: &SqlType| expression_field(sql_type).metadata().clone();
+        let said = planned.iter().map(|(argument, field)| match is_cast(argument, &common) {
+            true => plain(&common),
+            false => field.metadata().clone(),
+        });
+        let said: Vec<HashMap<String, String>> = said.collect();
+        let agree = said.windows(2).all(|pair| pair[0] == pair[1]);
+        for ((row, (argument, _)), said) in values.rows.iter_mut().zip(&planned).zip(said) {
+            let to = match argument.known.as_ref().map(unmodified_type) {
                 _ if is_cast(argument, &common) => common.clone(),
-                Some(known) if !agree && modifier != -1 => unmodified_type(known),
+                Some(unmodified) if !agree && said != plain(&unmodified) => unmodified,
                 _ => continue,
             };
             let cell = &mut row.content[column];
@@ -95,16 +104,7 @@ impl Settling<'_> {
     }
 }
 
-/// The modifier that a value has in its column, or -1.
-fn modifier(argument: &Argument, common: &SqlType) -> i32 {
-    match &argument.known {
-        _ if is_cast(argument, common) => common.typmod(),
-        Some(known) if known.typmod() != -1 => known.typmod(),
-        _ => argument.modifier(),
-    }
-}
-
-/// The type without what a modifier says of it.
+/// The type without what a modifier says of it; a domain is known by its base type alone.
 fn unmodified_type(known: &SqlType) -> SqlType {
     match known {
         SqlType::Numeric { precision, scale, .. } => {

@@ -6,6 +6,7 @@
 
 use super::{BatchRows, Extra, RowSet, SegmentRows, Wanted};
 use catalog::segment::{DeletionVector, LiveSegment};
+use catalog::shared_list::SharedList;
 use catalog::snapshot::{RecentBatch, TableVersion};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +29,9 @@ impl RowSet {
     }
 
     /// The batches that only one version has, or has more rows of.
-    fn add_batches(&mut self, before: &[Arc<RecentBatch>], now: &[Arc<RecentBatch>]) {
+    fn add_batches(&mut self, before: &SharedList<Arc<RecentBatch>>, now: &SharedList<Arc<RecentBatch>>) {
+        let (before, now) = before.unshared(now);
+        let (before, now): (Vec<_>, Vec<_>) = (before.collect(), now.collect());
         let known: BTreeMap<_, _> = before.iter().map(|batch| (batch.id, batch)).collect();
         let kept: BTreeMap<_, _> = now.iter().map(|batch| (batch.id, batch)).collect();
         let is_same = |one: &RecentBatch, other: &RecentBatch| one.rows_live() == other.rows_live();
