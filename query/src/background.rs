@@ -481,27 +481,30 @@ async fn reap(engine: &Arc<Engine>) {
     }
 }
 
-/// Builds a new view's state before CREATE answers. A view whose build fails is read by its query. A build that nobody waits for any
-/// longer is given up; the background begins it again if the view stays.
-pub(crate) async fn build_view(session: &Session, id: ObjectId) -> Result<(), QueryError> {
+/// Builds a new view's state before CREATE answers. Gives the error of a build that failed: its view is read by its query until the
+/// background has built it. An error that ends the statement is that of its cancellation, and the view is gone.
+pub(crate) async fn build_view(session: &Session, id: ObjectId) -> Result<Option<QueryError>, QueryError> {
     let engine = Arc::clone(&session.engine);
     for _ in 0..BUILD_TRIES_MAX {
         let worker = Arc::clone(&engine);
         let waiting = Some(session.process_id);
         let task = engine.compute().spawn(async move { fold_view(&worker, id, waiting).await });
+        // Nobody else builds the view as long as this goes on, so it ends behind the view.
         let _abort = AbortOnDrop(task.abort_handle());
-        session.token.guard(async { joined(task.await) }).await?;
+        if let Err(error) = session.token.guard(async { joined(task.await) }).await {
+            let was_cancelled = session.token.is_cancelled();
+            return if was_cancelled && take_back(&engine, id).await { Err(error) } else { Ok(Some(error)) };
+        }
         let snapshot = engine.catalog.snapshot();
         if snapshot.views.get(&id).is_none_or(|view| view.state.is_none() || view.frontier.is_some()) {
-            return Ok(());
+            return Ok(None);
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Takes back a view whose CREATE was cancelled while its state was built; false where something has come to depend on it.
-pub(crate) async fn take_back(session: &Session, id: ObjectId) -> bool {
-    let engine = &session.engine;
+async fn take_back(engine: &Engine, id: ObjectId) -> bool {
     let expected = Op::Expect { relation: id, that: Expectation::Version(FIRST_VERSION) };
     let draft = CommitDraft::new(engine.catalog.snapshot(), vec![expected, Op::DropView(id)]);
     engine.commit(draft, Vec::new()).await.is_ok()

@@ -10,14 +10,16 @@
 //! content before and the difference add up to the content now. A content holds its snapshot, and the time that `now()` is for it, so that
 //! it is later what it was when it was read.
 
+use crate::activity::StatementToken;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::execution::stream;
 use crate::kept_states::{KeptState, KeptStates, in_memory};
 use crate::notifications::newest_change;
 use crate::planner::{Planning, result_columns};
 use crate::planning_state::PlanningState;
-use crate::response::ResultColumn;
+use crate::response::{ResultColumn, RowStream};
 use crate::scan::{Extra, RowSet, WEIGHT};
 use crate::statement::{StatementKind, parse};
 use crate::system_facts::background_planning;
@@ -138,9 +140,9 @@ impl Content {
         self.planning.physical_plan(&rows, None).await
     }
 
-    /// What a plan of this content runs with.
-    pub(crate) fn task_context(&self) -> Arc<datafusion::execution::TaskContext> {
-        self.planning.state.task_ctx()
+    /// Runs a plan of this content for a statement.
+    pub(crate) fn run(&self, plan: Arc<dyn ExecutionPlan>, token: &StatementToken) -> RowStream {
+        stream(&self.planning.engine, token, plan, &self.planning.state, None)
     }
 
     /// The rows of which there are more or less than before: `Int64` how many, and the columns. What there is less of comes first.

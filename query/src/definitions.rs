@@ -276,11 +276,7 @@ pub(crate) async fn create_view(
     announce(session, program.class());
     if alone {
         session.finish_implicit().await?;
-        if let Err(error) = background::build_view(session, id).await {
-            let was_cancelled = matches!(error.kind, ErrorKind::QueryCanceled | ErrorKind::StatementTimeout);
-            if was_cancelled && background::take_back(session, id).await {
-                return Err(error);
-            }
+        if let Some(error) = background::build_view(session, id).await? {
             let shown = create.name.to_string();
             session.notice(
                 NoticeSeverity::Warning,

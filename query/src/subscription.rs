@@ -31,7 +31,6 @@ use catalog::definition::ObjectName;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::Relation;
 use catalog::sql_type::SqlType;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -166,7 +165,7 @@ impl Follower {
     /// Sends until the statement is cancelled, the relation is gone or nobody reads any more, which is how a subscription ends.
     async fn follow(mut self, with_content: bool, sender: mpsc::Sender<RecordBatch>) -> Result<(), QueryError> {
         if with_content {
-            let rows = self.content.rows().await?;
+            let rows = self.content.run(self.content.rows().await?, &self.token);
             self.send(&sender, rows, self.content.seq()).await?;
         }
         self.tell_progress(&sender).await?;
@@ -208,7 +207,7 @@ impl Follower {
         let next = token.guard(self.content.at(Arc::clone(&snapshot))).await?;
         if let Some(seq) = changed_by {
             let changes = token.guard(next.changes_since(&self.content)).await?;
-            self.send(sender, changes, seq).await?;
+            self.send(sender, next.run(changes, &token), seq).await?;
         }
         self.content = next;
         Ok(())
@@ -225,16 +224,11 @@ impl Follower {
     async fn send(
         &self,
         sender: &mpsc::Sender<RecordBatch>,
-        rows: Arc<dyn ExecutionPlan>,
+        mut rows: RowStream,
         seq: CommitSeq,
     ) -> Result<(), QueryError> {
-        let plan_error = |error| translate(error, None);
-        let mut rows = execute_stream(rows, self.content.task_context()).map_err(plan_error)?;
-        while let Some(batch) = self.token.guard(async { Ok(rows.next().await) }).await? {
-            let batch = batch.map_err(plan_error)?;
-            if batch.num_rows() > 0 {
-                self.wait(sender.send(self.told(seq, &batch)?)).await?;
-            }
+        while let Some(batch) = rows.next().await {
+            self.wait(sender.send(self.told(seq, &batch?)?)).await?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use catalog::ids::ObjectId;
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// What a build does at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ struct Build {
     name: ObjectName,
     phase: Phase,
     rows: u64,
-    plan: Weak<dyn ExecutionPlan>,
+    plan: Arc<dyn ExecutionPlan>,
     since_micros: i64,
 }
 
@@ -66,8 +66,8 @@ impl ViewBuilds {
         process_id: Option<i32>,
         plan: &Arc<dyn ExecutionPlan>,
     ) -> ShownBuild {
-        let plan = Arc::downgrade(plan);
-        let build = Build { process_id, name: name.clone(), phase, rows, plan, since_micros: now_micros() };
+        let (name, plan) = (name.clone(), Arc::clone(plan));
+        let build = Build { process_id, name, phase, rows, plan, since_micros: now_micros() };
         self.0.lock().insert(id, build);
         ShownBuild { builds: self.clone(), id }
     }
@@ -78,7 +78,7 @@ impl ViewBuilds {
             process_id: build.process_id,
             name: build.name.clone(),
             phase: build.phase.name(),
-            rows_read: build.plan.upgrade().map_or(0, |plan| rows_read(&plan)),
+            rows_read: rows_read(&build.plan),
             rows: build.rows,
             since_micros: build.since_micros,
         });

@@ -31,12 +31,11 @@ impl RowSet {
     /// The batches that only one version has, or has more rows of.
     fn add_batches(&mut self, before: &SharedList<Arc<RecentBatch>>, now: &SharedList<Arc<RecentBatch>>) {
         let (before, now) = before.unshared(now);
-        let (before, now): (Vec<_>, Vec<_>) = (before.collect(), now.collect());
-        let known: BTreeMap<_, _> = before.iter().map(|batch| (batch.id, batch)).collect();
-        let kept: BTreeMap<_, _> = now.iter().map(|batch| (batch.id, batch)).collect();
+        let known: BTreeMap<_, _> = before.map(|batch| (batch.id, batch)).collect();
+        let kept: BTreeMap<_, _> = now.map(|batch| (batch.id, batch)).collect();
         let is_same = |one: &RecentBatch, other: &RecentBatch| one.rows_live() == other.rows_live();
-        let came = now.iter().filter(|batch| !known.get(&batch.id).is_some_and(|other| is_same(batch, other)));
-        let went = before.iter().filter(|batch| !kept.get(&batch.id).is_some_and(|other| is_same(batch, other)));
+        let came = kept.values().filter(|batch| !known.get(&batch.id).is_some_and(|other| is_same(batch, other)));
+        let went = known.values().filter(|batch| !kept.get(&batch.id).is_some_and(|other| is_same(batch, other)));
         let signed = |batch: &Arc<RecentBatch>, weight| {
             let (rows, deleted) = (batch.batch.clone(), batch.deleted.clone());
             BatchRows { batch: rows, deleted, weight }
