@@ -12,6 +12,7 @@ mod isolation;
 mod keys;
 mod loads;
 mod long_statements;
+mod memory;
 mod notifications;
 mod oracle;
 mod parameters;

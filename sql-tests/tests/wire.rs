@@ -1,10 +1,11 @@
 //! The protocol at its edges: half-done copies, broken messages, cancellation, portals, large results.
 
 use futures::StreamExt;
-use sql_tests::meridian::Meridian;
+use sql_tests::meridian::{FREE_PORT, Meridian};
 use sql_tests::session::Session;
 use sql_tests::wire::Wire;
 use std::pin::pin;
+use std::process::Command;
 use tempfile::TempDir;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, NoTls};
@@ -17,8 +18,18 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// A server whose command line the caller changes first.
+    pub(crate) fn start_with(change: impl FnOnce(&mut Command)) -> Self {
         let folder = TempDir::new().unwrap();
-        Self { server: Meridian::start(&folder.path().join("data")).unwrap(), _folder: folder }
+        let server = Meridian::start_with(&folder.path().join("data"), FREE_PORT, change).unwrap();
+        Self { server, _folder: folder }
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.server.process_id()
     }
 
     /// Asks the server to end, and waits until it has.
@@ -313,7 +324,7 @@ async fn a_large_result_does_not_grow_the_server() {
 }
 
 /// The most memory that a process ever had resident.
-fn peak_memory_kib(process_id: u32) -> u64 {
+pub(crate) fn peak_memory_kib(process_id: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process_id}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -127,7 +127,7 @@ impl ExecutionPool {
             return true;
         }
         let reachable = state.held + self.budget.free(Spare::Left);
-        let floor = state.floor(reachable);
+        let floor = state.floor(state.held + self.budget.free(Spare::Usable));
         match wanted <= floor {
             true => self.extend(state, used, Spare::Usable),
             false => used + state.left_for_others(id, floor) <= reachable && self.extend(state, used, Spare::Left),
