@@ -364,7 +364,9 @@ async fn run_execute(
         return Err(QueryError::new(ErrorKind::Syntax, message).detail(detail));
     }
     let values = arguments.iter().map(argument_value).collect::<Result<Vec<_>, _>>()?;
-    Box::pin(run(session, &prepared, &values, alone)).await
+    let response = Box::pin(run(session, &prepared, &values, alone)).await?;
+    prepared.check_columns(&response)?;
+    Ok(response)
 }
 
 /// EXECUTE's arguments are constants; their text is read as the parameter's type.
