@@ -403,3 +403,17 @@ fn default_order(definition: &TableDefinition) -> Option<ColumnId> {
     let partitioned = partitioned.map(|item| item.column).next();
     partitioned.or_else(|| definition.columns.iter().find(dated).map(|column| column.id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{COLUMNS_MAX, check_column_count};
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_relation_has_as_many_columns_as_in_postgres() {
+        assert!(check_column_count(COLUMNS_MAX).is_ok());
+        let error = check_column_count(1_601).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TooManyColumns);
+        assert_eq!(error.message, "tables can have at most 1600 columns");
+    }
+}
