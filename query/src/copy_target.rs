@@ -7,7 +7,7 @@
 //!
 //! Without a table of rejects a row that breaks a rule of its table ends the load, as in PostgreSQL; with one it goes there.
 
-use crate::column_defaults::DefaultValue;
+use crate::column_defaults::{DefaultValue, Numbering, Numbers, numbering_of};
 use crate::copy_format::{Chunk, CopyDecoder, CopyOptions, Decoded, LogVerbosity, Rejected};
 use crate::copy_lines::Lines;
 use crate::copy_progress::CopyProgress;
@@ -63,11 +63,8 @@ impl CopyTarget {
     /// Takes the next chunk of the data. CPU-bound.
     pub(crate) fn push(&mut self, chunk: &Chunk, mut decoded: Decoded) -> Result<(), QueryError> {
         let mut rejected = std::mem::take(&mut decoded.rejected);
-        let mut rows = Rows {
-            columns: self.filler.fill(&decoded)?,
-            count: decoded.batch.num_rows(),
-            records: decoded.records.take(),
-        };
+        let (columns, numbers) = self.filler.fill(&decoded)?;
+        let mut rows = Rows { columns, count: decoded.batch.num_rows(), records: decoded.records.take() };
         if let Some(filter) = &self.filter {
             let before = rows.count;
             self.choose(filter, chunk, &mut rows, &mut rejected)?;
@@ -79,11 +76,17 @@ impl CopyTarget {
             Err(violation) if self.is_rejected(&violation) => {
                 rows.records = Some(self.check_around(chunk, &rows, violation, &mut sound, &mut rejected)?);
             }
-            Err(Violation { row, domain: Some(position), error }) => {
+            Err(violation) => {
+                if let Some(numbers) = numbers.filter(|_| rows.records.is_none()) {
+                    numbers.give_back_behind(violation.row);
+                }
+                let record = rows.record_of(violation.row);
+                let Some(position) = violation.domain else {
+                    return Err(self.in_context(violation.error, chunk, record));
+                };
                 let column = &self.rules.definition().columns[position].name;
-                return Err(error.context(self.decoder.context_of_field(chunk, rows.record_of(row), column)));
+                return Err(violation.error.context(self.decoder.context_of_field(chunk, record, column)));
             }
-            Err(violation) => return Err(self.in_context(violation.error, chunk, rows.record_of(violation.row))),
         }
         self.skips.note(&rejected)?;
         if let Some(table) = &mut self.reject_table {
@@ -291,8 +294,9 @@ impl Skips {
 pub(crate) struct Filler {
     /// For each column of the table its index in the data.
     sources: Vec<Option<usize>>,
-    /// For each column of the table its default, where it may be needed.
+    /// For each column of the table its default, where it may be needed and is no number.
     defaults: Vec<Option<DefaultValue>>,
+    numbering: Numbering,
 }
 
 impl Filler {
@@ -304,7 +308,7 @@ impl Filler {
         marked: bool,
         style: &OutputStyle,
     ) -> Result<Self, QueryError> {
-        let (mut sources, mut defaults) = (Vec::new(), Vec::new());
+        let (mut sources, mut defaults, mut numbered) = (Vec::new(), Vec::new(), Vec::new());
         for (position, column) in definition.columns.iter().enumerate() {
             let source = listed.iter().position(|listed| *listed == position);
             sources.push(source);
@@ -312,27 +316,56 @@ impl Filler {
                 defaults.push(None);
                 continue;
             }
-            defaults.push(Some(DefaultValue::of(planning, column, style)?));
+            if numbering_of(column).is_some() {
+                numbered.push(position);
+                defaults.push(None);
+            } else {
+                defaults.push(Some(DefaultValue::of(planning, column, style)?));
+            }
         }
-        Ok(Self { sources, defaults })
+        Ok(Self { sources, defaults, numbering: Numbering::of(planning, definition, numbered) })
     }
 
-    fn fill(&self, decoded: &Decoded) -> Result<Vec<ArrayRef>, QueryError> {
+    /// The table's columns, and the numbers among them.
+    fn fill(&self, decoded: &Decoded) -> Result<(Vec<ArrayRef>, Option<Numbers>), QueryError> {
         let rows = decoded.batch.num_rows();
-        let arrays = self.sources.iter().zip(&self.defaults).map(|(source, default)| match (source, default) {
-            (Some(index), None) => Ok(Arc::clone(decoded.batch.column(*index))),
-            (Some(index), Some(default)) => {
-                let mut marked = vec![false; rows];
-                let own = decoded.defaults.iter().filter(|(_, column)| column == index);
-                own.for_each(|(row, _)| marked[*row] = true);
-                let column = decoded.batch.column(*index);
-                let default = default.array(rows)?;
-                arrow::compute::kernels::zip::zip(&BooleanArray::from(marked), &default, column)
-                    .map_err(|error| translate(error.into(), None))
+        let marked: Vec<Option<Vec<bool>>> = self.sources.iter().map(|source| marks(decoded, (*source)?)).collect();
+        let numbers = match self.numbering.is_empty() {
+            true => None,
+            false => Some(self.numbering.take(rows, |position, row| {
+                self.sources[position].is_none() || marked[position].as_ref().is_some_and(|marked| marked[row])
+            })?),
+        };
+        let number = |position: usize| {
+            let mut columns = numbers.iter().flat_map(|numbers| &numbers.columns);
+            columns.find(|(of, _)| *of == position).map(|(_, array)| Arc::clone(array))
+        };
+        let arrays = self.sources.iter().zip(&self.defaults).enumerate().map(|(position, (source, default))| {
+            let default = || default.as_ref().map(|default| default.array(rows)).or_else(|| number(position).map(Ok));
+            match (source, &marked[position]) {
+                (Some(index), None) => Ok(Arc::clone(decoded.batch.column(*index))),
+                (Some(index), Some(marked)) => {
+                    let (column, default) = (decoded.batch.column(*index), default().ok_or_else(without_source)??);
+                    arrow::compute::kernels::zip::zip(&BooleanArray::from(marked.clone()), &default, column)
+                        .map_err(|error| translate(error.into(), None))
+                }
+                (None, _) => default().ok_or_else(without_source)?,
             }
-            (None, Some(default)) => default.array(rows),
-            (None, None) => Err(QueryError::new(ErrorKind::Internal, "a column of COPY has no source")),
         });
-        arrays.collect()
+        let arrays = arrays.collect::<Result<Vec<ArrayRef>, QueryError>>()?;
+        Ok((arrays, numbers))
     }
+}
+
+/// The rows that ask for the default of a column of the data; `None` where none does.
+fn marks(decoded: &Decoded, index: usize) -> Option<Vec<bool>> {
+    let mut own = decoded.defaults.iter().filter(|(_, column)| *column == index).peekable();
+    own.peek()?;
+    let mut marked = vec![false; decoded.batch.num_rows()];
+    own.for_each(|(row, _)| marked[*row] = true);
+    Some(marked)
+}
+
+fn without_source() -> QueryError {
+    QueryError::new(ErrorKind::Internal, "a column of COPY has no source")
 }

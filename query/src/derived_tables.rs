@@ -1,5 +1,6 @@
 //! Derived tables: CREATE TABLE … AS, SELECT … INTO, and the columns of LIKE.
 
+use crate::column_defaults::Numbering;
 use crate::definitions::{done, refuse_parameters, stays_logged, stored_type, taken, view_columns};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
@@ -56,8 +57,10 @@ pub(crate) async fn create_table_as(
     let mut change = Change::of(vec![Op::CreateTable(Arc::clone(&definition))]);
     let tag = if create.with_data {
         let rules = Arc::new(RowRules::compile(&planning, &definition)?);
+        let numbering = Numbering::of(&planning, &definition, []);
         let intake = Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes());
-        let (sink, _) = from_query(session, &planning, plan, rules, (Sink::Intake(intake), false), statement).await?;
+        let (sink, _) =
+            from_query(session, &planning, (plan, numbering), rules, (Sink::Intake(intake), false), statement).await?;
         let Sink::Intake(intake) = sink else {
             return Err(QueryError::new(ErrorKind::Internal, "the rows of a new table wait for conflicts"));
         };

@@ -7,6 +7,7 @@
 
 use crate::altering::{has_rows, unchanged};
 use crate::bound_expressions::{Purpose, bind_relations, first_name, parse, refuse_misplaced};
+use crate::column_defaults::settle_zone;
 use crate::definitions::{check_defaults, done, identifier, new_name};
 use crate::domains::{replace_value, value_table};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
@@ -118,6 +119,7 @@ async fn default_text(
     }
     let mut bound = expression.clone();
     bind_relations(&mut bound, |name| planning.facts.class_named(name))?;
+    settle_zone(&mut bound, &domain.sql_type, planning);
     qualify(&mut bound, &planning.known_types());
     let mut table = value_table(domain);
     table.columns[0].default = Some(bound.to_string());

@@ -5,7 +5,7 @@
 
 use crate::assignment::{assigned, default_value, is_default, type_source};
 use crate::bound_expressions::parse;
-use crate::column_defaults::{DefaultValue, is_computed};
+use crate::column_defaults::{DefaultValue, Numbering, Numbers, is_computed, numbering_of};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
@@ -18,7 +18,7 @@ use crate::prepared::{Prepared, decode_parameters};
 use crate::query_places::{output_place, place_of};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn};
 use crate::returning::{Returning, respond};
-use crate::row_rules::RowRules;
+use crate::row_rules::{RowRules, fit_length};
 use crate::session::Session;
 use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
@@ -104,16 +104,20 @@ pub(crate) async fn run(
     let returned = match constant_rows(insert, overriding, &definition, &targets, statement, |_| false)? {
         Some(rows) => {
             let style = session.output_style();
-            let defaults = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
             let constants = Constants {
                 definition: &definition,
                 targets: &targets,
                 rows: &rows,
-                defaults: &defaults,
                 cells: CellReader { types: &prepared.parameters, parameters, style: &style },
             };
-            let columns = constants.arrays(insert, statement)?;
-            let batch = rules.checked(columns).map_err(|violation| violation.error)?;
+            // Who gives what is no value of a column takes no numbers for it.
+            let mut values = constants.arrays(insert, statement)?;
+            let (missing, numbers) = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
+            values.extend(missing);
+            let batch = rules.checked(values.into_values().collect()).map_err(|violation| {
+                numbers.give_back_behind(violation.row);
+                violation.error
+            })?;
             sink.push(batch.clone())?;
             vec![batch]
         }
@@ -127,7 +131,10 @@ pub(crate) async fn run(
                 plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
             })
             .await?;
-            let (filled, returned) = from_query(session, &planning, plan, rules, (sink, keeps), statement).await?;
+            let unset = unset_columns(&definition, &targets, overriding);
+            let numbering = Numbering::of(&planning, &definition, unset);
+            let (filled, returned) =
+                from_query(session, &planning, (plan, numbering), rules, (sink, keeps), statement).await?;
             sink = filled;
             returned
         }
@@ -169,24 +176,36 @@ pub(crate) struct Written {
     pub returned: Vec<RecordBatch>,
 }
 
-/// The values of the columns that a statement gives none for, by position.
+/// Positions of the columns that get their defaults.
+fn unset_columns(definition: &TableDefinition, targets: &[usize], overriding: Overriding) -> Vec<usize> {
+    let ignored = |column: &Column| overriding == Overriding::User && column.identity.is_some();
+    let columns = definition.columns.iter().enumerate();
+    let unset = columns.filter(|(position, column)| !targets.contains(position) || ignored(column));
+    unset.map(|(position, _)| position).collect()
+}
+
+/// The values of the columns that a statement gives none for, by position, and the numbers among them.
 async fn missing_values(
     session: &Session,
     planning: &Arc<Planning>,
     definition: &Arc<TableDefinition>,
     targets: &[usize],
     rows: usize,
-) -> Result<BTreeMap<usize, ArrayRef>, QueryError> {
+) -> Result<(BTreeMap<usize, ArrayRef>, Numbers), QueryError> {
     let columns = (0..definition.columns.len()).filter(|position| !targets.contains(position));
     let (columns, style): (Vec<usize>, _) = (columns.collect(), session.output_style());
     let (over, table) = (Arc::clone(planning), Arc::clone(definition));
     let computes = columns.iter().any(|position| is_computed(&definition.columns[*position]));
-    let work = move || {
-        let values = columns.into_iter().map(|position| {
+    let work = move || -> Result<(BTreeMap<usize, ArrayRef>, Numbers), QueryError> {
+        let numbers = Numbering::of(&over, &table, columns.iter().copied()).take(rows, |_, _| true)?;
+        let others = columns.into_iter().filter(|position| numbering_of(&table.columns[*position]).is_none());
+        let values = others.map(|position| {
             let default = DefaultValue::of(&over, &table.columns[position], &style)?;
             Ok((position, default.array(rows)?))
         });
-        values.collect::<Result<BTreeMap<_, _>, QueryError>>()
+        let mut values = values.collect::<Result<BTreeMap<_, _>, QueryError>>()?;
+        values.extend(numbers.columns.iter().map(|(position, array)| (*position, Arc::clone(array))));
+        Ok((values, numbers))
     };
     if computes { compute(&session.engine, &session.token, async move { work() }).await } else { work() }
 }
@@ -338,7 +357,7 @@ pub(crate) fn named_column(definition: &TableDefinition, name: &str, taken: &[us
 
 // ---- constants ----
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
     Text(String),
     Number(String),
@@ -442,7 +461,7 @@ fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
 }
 
 /// Whether a number's text means for the type what the number would mean when assigned to it.
-fn reads_numbers(sql_type: &SqlType, text: &str) -> bool {
+pub(crate) fn reads_numbers(sql_type: &SqlType, text: &str) -> bool {
     match sql_type {
         SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => text.bytes().all(|byte| byte.is_ascii_digit()),
         SqlType::Numeric { .. } | SqlType::Float4 | SqlType::Float8 => true,
@@ -478,8 +497,6 @@ struct Constants<'a> {
     /// For each value of a row the position of its column.
     targets: &'a [usize],
     rows: &'a [Vec<Cell>],
-    /// The values of the other columns, by position.
-    defaults: &'a BTreeMap<usize, ArrayRef>,
     cells: CellReader<'a>,
 }
 
@@ -491,8 +508,9 @@ pub(crate) struct CellReader<'a> {
 }
 
 impl Constants<'_> {
-    /// The columns of the rows. An error in a string points at it; of several the first in the text is told.
-    fn arrays(&self, insert: &ast::Insert, statement: &Statement) -> Result<Vec<ArrayRef>, QueryError> {
+    /// The columns that values are given for, by position, as they are assigned. An error in a string points at it; of several the first in
+    /// the text is told.
+    fn arrays(&self, insert: &ast::Insert, statement: &Statement) -> Result<BTreeMap<usize, ArrayRef>, QueryError> {
         let CellReader { types, parameters, style } = self.cells;
         if types.len() != parameters.len() {
             decode_parameters(types, parameters, style)?;
@@ -500,16 +518,14 @@ impl Constants<'_> {
         self.columns().map_err(|error| self.first_error(insert, statement).unwrap_or(error))
     }
 
-    fn columns(&self) -> Result<Vec<ArrayRef>, QueryError> {
-        let columns = self.definition.columns.iter().enumerate().map(|(position, column)| {
-            if let Some(values) = self.defaults.get(&position) {
-                return Ok(Arc::clone(values));
-            }
-            let index = self.targets.iter().position(|target| *target == position);
-            let index = index.ok_or_else(|| QueryError::new(ErrorKind::Internal, "a column without values"))?;
+    fn columns(&self) -> Result<BTreeMap<usize, ArrayRef>, QueryError> {
+        let columns = self.targets.iter().enumerate().map(|(index, position)| {
+            let column = &self.definition.columns[*position];
             let scalars = self.rows.iter().map(|row| self.cells.value(&row[index], column));
             let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
-            ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))
+            let mut values = ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))?;
+            fit_length(column, &mut values).map_err(|violation| violation.error)?;
+            Ok((*position, values))
         });
         columns.collect()
     }
@@ -540,8 +556,8 @@ impl CellReader<'_> {
     pub(crate) fn value(&self, cell: &Cell, column: &Column) -> Result<ScalarValue, QueryError> {
         let sql_type = &column.sql_type;
         match cell {
-            Cell::Text(text) => from_text(text, sql_type, self.style),
-            Cell::Number(text) => from_text(text, sql_type, self.style).map_err(|error| match sql_type {
+            Cell::Text(text) => constant_value(text, sql_type, self.style),
+            Cell::Number(text) => constant_value(text, sql_type, self.style).map_err(|error| match sql_type {
                 // A number has a type of its own, so that it is cast and not read.
                 SqlType::Int2 | SqlType::Int4 | SqlType::Int8 if error.kind == ErrorKind::NumericOutOfRange => {
                     out_of_range(sql_type)
@@ -560,7 +576,8 @@ impl CellReader<'_> {
     }
 }
 
-fn from_text(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
+/// What a text means in a type, in the type's own Arrow type.
+pub(crate) fn constant_value(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     let value = ParameterValue { format: Format::Text, bytes: Some(Bytes::copy_from_slice(text.as_bytes())) };
     let scalar = decode_parameter(&value, sql_type, style)?;
     assigned_scalar(scalar, sql_type, style)
@@ -577,7 +594,7 @@ fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle)
     if let (Some(Some(text)), false) =
         (scalar.try_as_str(), matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. }))
     {
-        return from_text(text, sql_type, style);
+        return constant_value(text, sql_type, style);
     }
     scalar.cast_to(&wanted).map_err(|error| translate(error, None))
 }
@@ -589,7 +606,7 @@ pub(crate) fn constant_default_value(
     style: &OutputStyle,
 ) -> Result<ScalarValue, QueryError> {
     match default.and_then(constant_default).flatten() {
-        Some(text) => from_text(&text, sql_type, style),
+        Some(text) => constant_value(&text, sql_type, style),
         None => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
     }
 }
@@ -630,6 +647,8 @@ fn source_plan(
         let value = match given.filter(|_| !ignored) {
             Some((index, given)) => assigned(Expr::Column(given.clone()), plan.schema().field(index), column, &context)
                 .map_err(|error| error.position(output_place(statement, &source.body, index)))?,
+            // What writes the rows numbers them.
+            None if numbering_of(column).is_some() => null_of(column)?,
             None => default_value(planning, column)?,
         };
         Ok(value.alias(&column.name))
@@ -639,10 +658,16 @@ fn source_plan(
     Ok((parameters, projected.map_err(|error| translate(error, Some(statement)))?))
 }
 
+fn null_of(column: &Column) -> Result<Expr, QueryError> {
+    let null = ScalarValue::try_from(&column.sql_type.data_type());
+    null.map(|null| Expr::Literal(null, None)).map_err(|error| translate(error, None))
+}
+
+/// Writes the rows of a plan, with the numbers of the columns that it leaves open.
 pub(crate) async fn from_query(
     session: &mut Session,
     planning: &Arc<Planning>,
-    plan: LogicalPlan,
+    (plan, numbering): (LogicalPlan, Numbering),
     rules: Arc<RowRules>,
     (mut sink, keeps): (Sink, bool),
     statement: &Statement,
@@ -651,12 +676,20 @@ pub(crate) async fn from_query(
     let mut returned = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
-        let rules = Arc::clone(&rules);
+        let (rules, numbering) = (Arc::clone(&rules), numbering.clone());
         let pushed = session.engine.compute().spawn_blocking(move || {
             let columns = rules.definition().columns.iter().zip(batch.columns()).map(|(column, array)| {
                 arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
             });
-            let checked = rules.checked(columns.collect::<Result<_, _>>()?).map_err(|violation| violation.error)?;
+            let mut columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+            let numbers = numbering.take(batch.num_rows(), |_, _| true)?;
+            for (position, array) in &numbers.columns {
+                columns[*position] = Arc::clone(array);
+            }
+            let checked = rules.checked(columns).map_err(|violation| {
+                numbers.give_back_behind(violation.row);
+                violation.error
+            })?;
             sink.push(checked.clone())?;
             Ok((sink, checked))
         });

@@ -188,8 +188,11 @@ impl Intake {
         if self.waiting.is_empty() {
             return Ok(taken(Change::default()));
         }
-        let batch = concat_batches(&definition.schema(), &self.waiting)
-            .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
+        let batch = match <[RecordBatch; 1]>::try_from(self.waiting) {
+            Ok([only]) => only,
+            Err(waiting) => concat_batches(&definition.schema(), &waiting)
+                .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?,
+        };
         let id = engine.catalog.allocate_recent();
         Ok(taken(Change::of(vec![fits, Op::AddRecent { table, id, batch }])))
     }

@@ -144,6 +144,7 @@ pub use activity::CancelHandle;
 pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, HISTORY_RETENTION, OpenError, STACK_BYTES};
 pub use notifications::Notification;
 pub use prepared::Prepared;
+pub use row_inserts::RowInsert;
 pub use session::Session;
 pub use settings::duration_ms;
 pub use statement::Statement;

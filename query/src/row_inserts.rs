@@ -13,9 +13,10 @@
 //! RETURNING of more than columns, ON CONFLICT. So does every row with an error in it and every row whose key may be taken, so that
 //! errors are worded in one place; it gets the numbers that the row was given here.
 //!
-//! A session remembers the shape of its last such INSERT: the next one into the same columns is only read for its values.
+//! A session remembers the shape of its last such INSERT: the next one into the same columns is only read for its values. Where it has
+//! the same text before them, it is not even parsed (`texts`).
 
-use crate::column_defaults::is_computed;
+use crate::column_defaults::{is_computed, numbering_of};
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -35,13 +36,16 @@ use crate::transaction::Change;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::definition::{Column, ObjectName, TableDefinition};
 use catalog::ids::ObjectId;
-use catalog::sequence::numbering_sequence;
 use catalog::snapshot::{Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+mod texts;
+
+pub(crate) use texts::Head;
 
 /// A statement with more rows is run by itself.
 const STATEMENT_ROWS_MAX: usize = 1_024;
@@ -103,7 +107,7 @@ struct Returned {
 
 /// An INSERT of constants and parameters, resolved.
 #[derive(Debug)]
-pub(crate) struct RowInsert {
+pub struct RowInsert {
     shape: Arc<Shape>,
     rows: Vec<Vec<Cell>>,
 }
@@ -167,7 +171,7 @@ impl Shape {
         for (position, column) in definition.columns.iter().enumerate() {
             sources.push(match targets.iter().position(|target| *target == position) {
                 Some(place) => Source::Given(place),
-                None => match numbers_of(column) {
+                None => match numbering_of(column) {
                     Some(sequence) => Source::Number(sequence),
                     None if is_computed(column) => return Ok(None),
                     None => {
@@ -237,14 +241,8 @@ fn returned_positions(
     Some(positions)
 }
 
-/// The sequence whose next number a column gets where a statement gives nothing.
-fn numbers_of(column: &Column) -> Option<ObjectId> {
-    let is_integer = matches!(column.sql_type, SqlType::Int2 | SqlType::Int4 | SqlType::Int8);
-    column.missing_value().filter(|_| is_integer).and_then(|text| numbering_sequence(&text))
-}
-
 fn is_numbered(column: &Column) -> bool {
-    numbers_of(column).is_some()
+    numbering_of(column).is_some()
 }
 
 /// A row's place and column that wait for a number.
@@ -276,7 +274,7 @@ impl RowInsert {
             for (position, (source, column)) in columns.enumerate() {
                 let sequence = match source {
                     Source::Number(sequence) => Some(*sequence),
-                    Source::Given(place) if matches!(given[*place], Cell::Default) => numbers_of(column),
+                    Source::Given(place) if matches!(given[*place], Cell::Default) => numbering_of(column),
                     _ => None,
                 };
                 if let Some(sequence) = sequence {
@@ -309,7 +307,13 @@ pub(crate) fn known(
 ) -> Option<Arc<RowInsert>> {
     let shape = known_shape(session, insert, overriding, width(insert)?)?;
     let known = shape.read(insert, statement).ok()??;
-    (!known.has_parameters()).then(|| Arc::new(known))
+    if known.has_parameters() {
+        return None;
+    }
+    if !session.row_head.as_ref().is_some_and(|head| head.is_of(&known)) {
+        session.row_head = Head::of(statement, &known);
+    }
+    Some(Arc::new(known))
 }
 
 fn known_shape(
@@ -458,7 +462,6 @@ pub(crate) async fn add(
         return Ok(None);
     };
     let snapshot = transaction.snapshot(&engine)?;
-    let base = transaction.base().unwrap_or_else(|| Arc::clone(&snapshot));
     let revision = session.settings.revision();
     let known = row_insert.0.lock().clone().filter(|known| known.shape.is_current(&snapshot, revision));
     let compiled = match known {
@@ -475,6 +478,32 @@ pub(crate) async fn add(
     if types.len() != parameters.len() {
         return Ok(None);
     }
+    add_rows(session, &compiled, snapshot, types, parameters).await
+}
+
+/// Adds rows that were read from a text to those that wait; `None` where they take the long way.
+pub(crate) async fn add_read(session: &mut Session, read: &RowInsert) -> Result<Option<Added>, QueryError> {
+    let engine = Arc::clone(&session.engine);
+    let revision = session.settings.revision();
+    let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.read_only) else {
+        return Ok(None);
+    };
+    let snapshot = transaction.snapshot(&engine)?;
+    if !read.shape.is_current(&snapshot, revision) {
+        return Ok(None);
+    }
+    add_rows(session, read, snapshot, &[], &[]).await
+}
+
+async fn add_rows(
+    session: &mut Session,
+    compiled: &RowInsert,
+    snapshot: Arc<Snapshot>,
+    types: &[SqlType],
+    parameters: &[ParameterValue],
+) -> Result<Option<Added>, QueryError> {
+    let engine = Arc::clone(&session.engine);
+    let base = session.committed().unwrap_or_else(|| Arc::clone(&snapshot));
     let shape = &compiled.shape;
     let style = session.output_style();
     let Some((mut rows, numbered)) = compiled.values(&CellReader { types, parameters, style: &style }) else {
@@ -530,7 +559,7 @@ impl Returned {
 /// Numbers of sequences that rows were given.
 type Taken = Vec<(ObjectId, Vec<i64>)>;
 
-/// Takes the numbers that rows wait for, column by column.
+/// Takes the numbers that rows wait for, row by row.
 async fn number(
     session: &Session,
     snapshot: &Arc<Snapshot>,
@@ -543,9 +572,9 @@ async fn number(
         return Ok(taken);
     }
     let sequences = Arc::new(session.sequences(snapshot));
-    let columns: BTreeSet<(usize, ObjectId)> = numbered.iter().map(|one| (one.position, one.sequence)).collect();
-    for (position, sequence) in columns {
-        let places: Vec<usize> = numbered.iter().filter(|one| one.position == position).map(|one| one.row).collect();
+    let different: BTreeSet<ObjectId> = numbered.iter().map(|one| one.sequence).collect();
+    for sequence in different {
+        let places: Vec<&Numbered> = numbered.iter().filter(|one| one.sequence == sequence).collect();
         let numbers = match sequences.next_at_hand(sequence, places.len())? {
             Some(numbers) => numbers,
             None => {
@@ -554,9 +583,9 @@ async fn number(
                 joined(work.await)?
             }
         };
-        let sql_type = &shape.definition.columns[position].sql_type;
-        for (row, number) in places.into_iter().zip(&numbers) {
-            rows[row][position] = integer(*number, sql_type).ok_or_else(|| out_of_range(sql_type))?;
+        for (place, number) in places.into_iter().zip(&numbers) {
+            let sql_type = &shape.definition.columns[place.position].sql_type;
+            rows[place.row][place.position] = integer(*number, sql_type).ok_or_else(|| out_of_range(sql_type))?;
         }
         taken.push((sequence, numbers));
     }

@@ -281,7 +281,7 @@ pub(crate) fn evaluated(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) 
 }
 
 /// What the column's type says of the length of texts and of the digits of times.
-fn fit_length(column: &Column, array: &mut ArrayRef) -> Result<(), Violation> {
+pub(crate) fn fit_length(column: &Column, array: &mut ArrayRef) -> Result<(), Violation> {
     match &column.sql_type {
         SqlType::Varchar { length_max: Some(limit) } => *array = within_length(column, array, *limit)?,
         SqlType::Bpchar { length } => *array = without_padding(column, array, *length)?,

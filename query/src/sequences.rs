@@ -126,6 +126,16 @@ impl Sequences {
         done.map_err(commit_error)
     }
 
+    /// Hands out once more what was handed out behind a number, if the last of it is the last of the sequence.
+    fn take_back(&self, id: ObjectId, (last_used, unused): (i64, &[i64])) {
+        let Some(slot) = self.0.lock().get(&id).cloned() else { return };
+        let mut slot = slot.lock();
+        if let Some(handing) = slot.as_mut().filter(|handing| Some(&handing.value.last) == unused.last()) {
+            handing.value.last = last_used;
+            handing.reserved += unused.len();
+        }
+    }
+
     /// Lets a sequence go on, after a change of its definition, right behind the last number that was handed out.
     pub(crate) fn give_back(&self, engine: &Engine, id: ObjectId) -> Result<(), QueryError> {
         let done = self.with(engine, id, |sequence, handing| {
@@ -201,8 +211,9 @@ impl SessionNumbers {
     }
 
     fn taken_before(&mut self, id: ObjectId, count: usize) -> Option<Vec<i64>> {
-        let place = self.again.iter().position(|(of, numbers)| *of == id && numbers.len() == count)?;
-        Some(self.again.swap_remove(place).1)
+        let mut known = self.again.iter_mut();
+        let (_, numbers) = known.find(|(of, numbers)| *of == id && numbers.len() >= count && count > 0)?;
+        Some(numbers.drain(..count).collect())
     }
 
     fn note(&mut self, id: ObjectId, numbers: &[i64]) {
@@ -310,6 +321,21 @@ impl SequenceNumbers for StatementSequences {
         };
         self.session.lock().note(id, &numbers);
         Ok(numbers)
+    }
+
+    fn give_back(&self, id: ObjectId, numbers: &[i64], used: usize) {
+        let (used, unused) = numbers.split_at(used.min(numbers.len()));
+        let (Some(last), false) = (used.last(), unused.is_empty()) else { return };
+        let Ok(seen) = self.seen(id) else { return };
+        if self.knows_alone(seen) {
+            let value = self.own_value(seen);
+            if Some(&value.last) == unused.last() {
+                self.keep_own(seen, SequenceValue { last: *last, ..value });
+            }
+        } else {
+            self.engine.sequences.take_back(id, (*last, unused));
+        }
+        self.session.lock().note(id, used);
     }
 
     fn current(&self, id: ObjectId) -> Result<i64, QueryError> {

@@ -21,7 +21,7 @@ use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
-use crate::row_inserts::{self, Shape, WaitingRows};
+use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::{Often, Settings};
 use crate::statement::{Statement, StatementKind, TransactionModes};
@@ -60,6 +60,8 @@ pub struct Session {
     pub(crate) planned: Option<Planned>,
     /// What the last INSERT of plain rows had in common with the next one like it.
     pub(crate) row_shape: Option<Arc<Shape>>,
+    /// What texts of it begin with.
+    pub(crate) row_head: Option<Head>,
     pub(crate) numbers: Arc<Mutex<SessionNumbers>>,
     pub(crate) random: Arc<RandomNumbers>,
     pub(crate) token: StatementToken,
@@ -107,6 +109,7 @@ impl Session {
             prepared: BTreeMap::new(),
             planned: None,
             row_shape: None,
+            row_head: None,
             numbers: Arc::default(),
             random: Arc::default(),
             token: cancel.next_statement(),
@@ -183,6 +186,36 @@ impl Session {
         unreachable!("the loop above ends by returning")
     }
 
+    /// The rows of a text that differs from the session's last INSERT in its values alone; `None` for any other.
+    pub fn read_insert(&self, text: &str) -> Option<RowInsert> {
+        self.row_head.as_ref().and_then(|head| head.read(text))
+    }
+
+    /// Runs a text whose rows were read already.
+    pub async fn repeat_insert(&mut self, text: &str, read: &RowInsert) -> Result<Response, QueryError> {
+        self.statement_started(text.trim().trim_end_matches(';'));
+        if self.transaction_status() != TransactionStatus::Failed {
+            self.start_timer();
+            let alone = self.ensure_transaction();
+            if let Some(added) = row_inserts::add_read(self, read).await? {
+                let response = Response::Command(CommandTag::Rows("INSERT", added.rows));
+                if !alone {
+                    return Ok(response);
+                }
+                match self.finish_implicit().await {
+                    Err(error) if error.kind == ErrorKind::SerializationFailure => self.transaction = None,
+                    outcome => return outcome.map(|()| response),
+                }
+            } else if alone {
+                self.transaction = None;
+            }
+        }
+        // The long way is another attempt at the same statement.
+        let Some(statement) = self.parse(text)?.pop() else { return Ok(Response::Empty) };
+        let prepared = self.prepare(&statement, &[]).await?;
+        self.execute(&prepared, Vec::new(), true).await
+    }
+
     /// Commits after a statement that is done; a COPY that waits for data commits when it has it.
     async fn commit_if_done(&mut self, response: Response) -> Result<Response, QueryError> {
         if !matches!(response, Response::CopyIn(_)) {
@@ -199,7 +232,6 @@ impl Session {
     ) -> Result<Response, QueryError> {
         let statement = &prepared.statement;
         let types = &prepared.parameters;
-        self.numbers.lock().forget_retry();
         if let Some(added) = row_inserts::add(self, &prepared.row_insert, statement, types, parameters).await? {
             let Some((columns, batch)) = added.returned else {
                 return Ok(Response::Command(CommandTag::Rows("INSERT", added.rows)));
@@ -295,6 +327,7 @@ impl Session {
     /// Notes what runs from now on. A cancel that came before is forgotten.
     pub fn statement_started(&mut self, text: &str) {
         self.token = self.cancel.next_statement();
+        self.numbers.lock().forget_retry();
         let mut activity = self.activity.lock();
         activity.state = "active";
         activity.statement.clear();

@@ -5,6 +5,7 @@
 use crate::bound_expressions::{
     Purpose, bind_relations, columns_of, first_column, first_name, parse, plan, refuse_misplaced, volatility,
 };
+use crate::column_defaults::settle_zone;
 use crate::error::{ErrorKind, QueryError};
 use crate::planner::Planning;
 use crate::query_places::place_of;
@@ -31,6 +32,7 @@ pub(crate) fn add_rules(
         if let Some(default) = &mut column.default {
             let mut expression = parse(default)?;
             bind_relations(&mut expression, |name| planning.facts.class_named(name))?;
+            settle_zone(&mut expression, &column.sql_type, planning);
             qualify(&mut expression, &planning.known_types());
             *default = expression.to_string();
         }

@@ -435,9 +435,12 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
     let mut run: Option<(ObjectId, catalog::ids::RecentId, Vec<arrow::array::RecordBatch>)> = None;
     let flush = |run: &mut Option<(ObjectId, _, Vec<arrow::array::RecordBatch>)>, merged: &mut Vec<Op>| {
         if let Some((table, id, batches)) = run.take() {
-            let schema = batches[0].schema();
-            let batch =
-                arrow::compute::concat_batches(&schema, &batches).expect("batches of one table have one schema");
+            let batch = match batches.as_slice() {
+                [only] => only.clone(),
+                [first, ..] => arrow::compute::concat_batches(&first.schema(), &batches)
+                    .expect("batches of one table have one schema"),
+                [] => return,
+            };
             merged.push(Op::AddRecent { table, id, batch });
         }
     };

@@ -145,6 +145,11 @@ impl<'a> Conversation<'a> {
     }
 
     async fn run_text(&mut self, text: &str) -> Result<(), Failure> {
+        if let Some(read) = self.session.read_insert(text) {
+            let repeated = self.session.repeat_insert(text, &read).instrument(statement_span(text));
+            let response = self.wire.run(repeated).await??;
+            return self.answer(response, true).await;
+        }
         let statements = self.wire.run(async { self.session.parse(text) }).await??;
         if statements.is_empty() {
             self.wire.put(&EmptyQueryResponse::new())?;

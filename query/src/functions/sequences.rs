@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub trait SequenceNumbers: Send + Sync + std::fmt::Debug {
     /// The next numbers, as many as are asked for.
     fn next(&self, sequence: ObjectId, count: usize) -> std::result::Result<Vec<i64>, QueryError>;
+    /// Takes back what was handed out of the sequence behind the first `used` numbers, if nobody has taken others since.
+    fn give_back(&self, sequence: ObjectId, numbers: &[i64], used: usize);
     /// The number that the session got last from the sequence.
     fn current(&self, sequence: ObjectId) -> std::result::Result<i64, QueryError>;
     /// The number that the session got last from any sequence.

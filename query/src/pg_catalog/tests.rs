@@ -151,6 +151,8 @@ impl SequenceNumbers for NoSequences {
         Err(QueryError::unsupported("nextval"))
     }
 
+    fn give_back(&self, _: ObjectId, _: &[i64], _: usize) {}
+
     fn current(&self, _: ObjectId) -> std::result::Result<i64, QueryError> {
         Err(QueryError::unsupported("currval"))
     }
