@@ -1,8 +1,7 @@
 //! Late columns: whether a scan reads the columns of its filters first and the others for the rows that are left.
 //!
 //! That pays where many columns wait for few rows, such as `SELECT * … WHERE id = 42` or the rows of a top ten, whose
-//! bound becomes a filter while the query runs. It costs where the filter's columns are most of what is read. Whoever looks for the places of
-//! rows, a DELETE or an UPDATE, wants few of them as a rule, and the numbers of the others are never made. A scan
+//! bound becomes a filter while the query runs. It costs where the filter's columns are most of what is read. A scan
 //! evaluates one condition after the other on the rows that the former left, so only conditions that cannot
 //! fail are taken: one that could would have to wait for those before it.
 
@@ -16,11 +15,6 @@ const WAITING_MIN: usize = 4;
 pub(crate) fn are_read_late(filters: &[Expr], shown: usize) -> bool {
     let filtered: HashSet<_> = filters.iter().flat_map(Expr::column_refs).collect();
     shown >= filtered.len() + WAITING_MIN && filters.iter().all(cannot_fail)
-}
-
-/// Whether a scan for the places of rows filters before it numbers them and reads the columns that go with them.
-pub(crate) fn are_placed_late(filters: &[Expr]) -> bool {
-    filters.iter().all(cannot_fail)
 }
 
 /// Comparisons of columns with constants, and what AND, OR and NOT make of them.
@@ -60,12 +54,6 @@ mod tests {
         assert!(are_read_late(&[equal.clone(), col("b").is_null()], 6));
         assert!(!are_read_late(&[cast(col("a"), arrow::datatypes::DataType::Int8).eq(lit(1))], 9));
         assert!(!are_read_late(&[(col("a") + lit(1)).eq(lit(1)).or(equal)], 9));
-    }
-
-    #[test]
-    fn places_come_behind_conditions_that_cannot_fail() {
-        assert!(are_placed_late(&[col("a").eq(lit(1))]));
-        assert!(!are_placed_late(&[(lit(1) / col("a")).eq(lit(1))]));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
 use crate::whole_segments::covered_rows;
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use catalog::definition::{Column, TableDefinition};
@@ -534,15 +534,31 @@ impl Writer {
 
     /// Notes where rows are, and which of them are met for the first time.
     fn note_places(&mut self, batch: &RecordBatch) -> BooleanArray {
-        let parts = batch.column(0).as_primitive::<UInt32Type>();
-        let rows = batch.column(1).as_primitive::<Int64Type>();
-        let places = parts.values().iter().zip(rows.values());
-        places.map(|(part, row)| Some(self.found.entry(*part).or_default().insert(*row as u32))).collect()
+        let parts = batch.column(0).as_primitive::<UInt32Type>().values();
+        let rows = batch.column(1).as_primitive::<Int64Type>().values();
+        let mut first = BooleanBufferBuilder::new(batch.num_rows());
+        let mut start = 0;
+        while start < parts.len() {
+            let is_next = |place: &usize| parts[*place] == parts[start] && rows[*place] == rows[*place - 1] + 1;
+            let end = (start + 1..parts.len()).take_while(is_next).last().unwrap_or(start) + 1;
+            let found = self.found.entry(parts[start]).or_default();
+            let run = rows[start] as u32..=rows[end - 1] as u32;
+            if found.range_cardinality(run.clone()) == 0 {
+                found.insert_range(run);
+                first.append_n(end - start, true);
+            } else {
+                run.for_each(|row| first.append(found.insert(row)));
+            }
+            start = end;
+        }
+        BooleanArray::new(first.finish(), None)
     }
 
     /// The change that all of it is, and the rows for RETURNING: the table's columns and the extras. CPU-bound: the last new
     /// segments are written here.
-    fn finish(self, engine: &crate::engine::Engine) -> Result<(Taken, Vec<RecordBatch>), QueryError> {
+    fn finish(mut self, engine: &crate::engine::Engine) -> Result<(Taken, Vec<RecordBatch>), QueryError> {
+        // As runs, so that the log's record stays small.
+        self.found.values_mut().for_each(|rows| drop(rows.optimize()));
         let rows = self.found.values().map(RoaringBitmap::len).sum();
         let mut change = Change::default();
         if rows > 0 {

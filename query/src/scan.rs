@@ -12,7 +12,7 @@
 
 use crate::datum::scalar_of;
 use crate::error::QueryError;
-use crate::late_columns::{are_placed_late, are_read_late};
+use crate::late_columns::are_read_late;
 use crate::look_ups::{FewRows, asked_columns, finds_few};
 use crate::reads::TableRead;
 use crate::segment_columns::SegmentColumns;
@@ -346,7 +346,7 @@ impl ScanTable {
             .with_pushdown_filters(shape.late_columns);
         let mut files: Vec<(&SegmentRows, PartitionedFile)> = Vec::new();
         for (part, segment) in self.rows.segments.iter().enumerate().filter(|(part, _)| kept[*part]) {
-            let file = self.file(part, segment, &file_schema);
+            let file = self.file(part, segment, &file_schema, shape.projection);
             let finds_few = finds_few(&self.rows.definition, &shape.asked, &segment.meta);
             files.push((segment, if finds_few { file.with_extension(FewRows) } else { file }));
         }
@@ -371,7 +371,13 @@ impl ScanTable {
         self.rows.definition.version > FIRST_VERSION
     }
 
-    fn file(&self, part: usize, segment: &SegmentRows, file_schema: &SchemaRef) -> PartitionedFile {
+    fn file(
+        &self,
+        part: usize,
+        segment: &SegmentRows,
+        file_schema: &SchemaRef,
+        projection: Option<&Vec<usize>>,
+    ) -> PartitionedFile {
         let constants = match self.rows.extra {
             Extra::None => Vec::new(),
             Extra::Weight => vec![ScalarValue::Int8(Some(segment.weight))],
@@ -379,8 +385,12 @@ impl ScanTable {
         };
         let file = PartitionedFile::new(segment.meta.path.clone(), segment.meta.bytes)
             .with_partition_values(constants)
-            .with_extension(Arc::clone(&segment.meta))
-            .with_statistics(Arc::new(segment_statistics(&self.rows.definition, segment)));
+            .with_extension(Arc::clone(&segment.meta));
+        // These files are pruned by now, and a bound that a join finds while it runs prunes their row groups.
+        let file = match self.rows.extra {
+            Extra::Place => file,
+            _ => file.with_statistics(Arc::new(segment_statistics(&self.rows.definition, segment, projection))),
+        };
         let file = if self.is_altered() { file } else { file.with_arrow_schema(Arc::clone(file_schema)) };
         let selection = match &segment.wanted {
             Wanted::All => return file,
@@ -462,11 +472,7 @@ impl TableProvider for ScanTable {
         self.report(&kept);
         let is_filtered = !filters.is_empty();
         let shown = projection.map_or(self.schema.fields().len(), Vec::len);
-        let late_columns = match self.rows.extra {
-            Extra::None => are_read_late(filters, shown),
-            Extra::Weight => false,
-            Extra::Place => are_placed_late(filters),
-        };
+        let late_columns = self.rows.extra != Extra::Weight && are_read_late(filters, shown);
         let asked = asked_columns(&self.rows.definition, filters);
         let shape = Shape { projection, limit: limit.filter(|_| !is_filtered), is_filtered, late_columns, asked };
         let mut batches = self.departed(state, &mut kept, projection).await?;
@@ -516,12 +522,20 @@ fn groups_of(files: Vec<(&SegmentRows, PartitionedFile)>, partitions: usize) -> 
     groups.into_iter().map(FileGroup::new).collect()
 }
 
-/// Row count and column bounds of one segment.
-fn segment_statistics(definition: &TableDefinition, segment: &SegmentRows) -> Statistics {
+/// Row count of one segment, and the bounds of the columns that are read: what filters need is among them.
+fn segment_statistics(
+    definition: &TableDefinition,
+    segment: &SegmentRows,
+    projection: Option<&Vec<usize>>,
+) -> Statistics {
+    let columns = definition.columns.iter().enumerate().map(|(place, column)| {
+        let is_read = projection.is_none_or(|projection| projection.contains(&place));
+        if is_read { column_statistics(column, segment) } else { ColumnStatistics::new_unknown() }
+    });
     Statistics {
         num_rows: Precision::Exact(segment.count() as usize),
         total_byte_size: Precision::Absent,
-        column_statistics: definition.columns.iter().map(|column| column_statistics(column, segment)).collect(),
+        column_statistics: columns.collect(),
     }
 }
 
