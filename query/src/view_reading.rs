@@ -5,6 +5,7 @@
 
 use crate::engine_error::translate;
 use crate::error::QueryError;
+use crate::functions::signed_sums;
 use crate::kept_states::{KeptState, KeptTable, is_keepable};
 use crate::planner::{Planning, Sources};
 use crate::scan::{Extra, RowSet, external};
@@ -120,7 +121,7 @@ pub(crate) fn compile_query(
     planning.depend_as(&schemas);
     let maintainable = |table: &TableReference| matches!(relation_of(planning, table), Some(Relation::Table(_)));
     let is_of_now = schemas.dependencies().has_now();
-    ViewProgram::compile(plan, is_of_now, maintainable).map_err(|error| translate(error, None))
+    ViewProgram::compile(plan, is_of_now, maintainable, &signed_sums).map_err(|error| translate(error, None))
 }
 
 fn relation_of<'a>(planning: &'a Planning, table: &TableReference) -> Option<Relation<'a>> {

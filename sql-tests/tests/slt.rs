@@ -76,6 +76,7 @@ files! {
     views_equal_their_queries: "views.slt",
     views_over_several_tables_equal_their_queries: "view_joins.slt",
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
+    definitions_of_each_kind_are_kept_as_told: "view_kinds.slt",
     a_dba_sees_what_views_do: "view_surface.slt",
     states_in_memory_are_those_of_the_snapshot: "view_kept_states.slt",
     errors_say_what_postgres_says: "errors.slt",

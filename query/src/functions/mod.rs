@@ -75,6 +75,7 @@ pub(crate) use names::quote_identifier;
 pub use names::{RegisteredKind, registered_name, registered_oid};
 pub use random::RandomNumbers;
 pub use sequences::SequenceNumbers;
+pub(crate) use statistics::signed_sums;
 
 use crate::error::QueryError;
 use crate::notifications::Announcements;

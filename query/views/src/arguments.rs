@@ -1,7 +1,7 @@
 //! Arguments: what a state keeps of a group so that a view's aggregates can be told from it.
 //!
-//! *Additive* aggregates are told from sums over signed rows: `count` and `sum`, and with them `avg`. *Extrema* add up while rows only
-//! come. Any other aggregate whose value does not depend on the order of rows is *held*: the state keeps its value, and a group that
+//! *Additive* aggregates are told from sums over signed rows: `count` and `sum`, and with them `avg`. So are those of doubles, statistics
+//! and conjunctions, by [`SignedSums`], which the query room has. *Extrema* add up while rows only come. Any other aggregate whose value does not depend on the order of rows is *held*: the state keeps its value, and a group that
 //! changed is computed anew.
 
 use crate::core::{ROWS, StateColumn};
@@ -11,7 +11,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result};
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Expr, cast, col, lit, when};
+use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF, cast, col, lit, when};
+use std::sync::Arc;
 
 /// Aggregates whose value is one whatever the order of rows.
 const ORDERLESS: [&str; 32] = [
@@ -61,6 +62,28 @@ pub(crate) struct Argument {
     pub high: bool,
 }
 
+/// The functions by which a state keeps an aggregate as sums of signed rows.
+#[derive(Clone, Debug)]
+pub struct SignedSums {
+    /// An aggregate of the arguments and, last, the weights of their rows, `Int8`; it gives bytes.
+    pub partial: Arc<AggregateUDF>,
+    /// An aggregate of such bytes that adds them up. NULL is nothing.
+    pub merged: Arc<AggregateUDF>,
+    /// What the aggregate gives for such bytes.
+    pub value: Arc<ScalarUDF>,
+}
+
+/// The signed sums of an aggregate over arguments of some types with a result of some type, where it has such.
+pub type SignedSumsOf<'a> = &'a dyn Fn(&AggregateUDF, &[DataType], &DataType) -> Option<SignedSums>;
+
+/// An aggregate that is kept as signed sums.
+#[derive(Clone, Debug)]
+pub(crate) struct Summed {
+    /// With the FILTER folded in.
+    operands: Vec<Expr>,
+    sums: SignedSums,
+}
+
 /// An aggregate whose value is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
@@ -77,6 +100,7 @@ pub(crate) enum Final {
     Sum(usize),
     Low(usize),
     High(usize),
+    Summed(usize),
     Held(usize),
 }
 
@@ -84,6 +108,7 @@ pub(crate) enum Final {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arguments {
     pub additive: Vec<Argument>,
+    pub summed: Vec<Summed>,
     pub held: Vec<Held>,
     /// What the held aggregates are computed from, `a0…`.
     pub operands: Vec<Expr>,
@@ -99,10 +124,14 @@ impl Arguments {
         call: &AggregateFunction,
         output: &Field,
         type_of: impl Fn(&Expr) -> std::result::Result<DataType, String>,
+        signed_sums: SignedSumsOf<'_>,
     ) -> std::result::Result<(), String> {
-        let kept = match self.additive(call, type_of)? {
+        let kept = match self.additive(call, &type_of)? {
             Some(kept) => kept,
-            None => self.held(call, output)?,
+            None => match self.summed(call, output, &type_of, signed_sums)? {
+                Some(kept) => kept,
+                None => self.held(call, output)?,
+            },
         };
         self.finals.push(kept);
         Ok(())
@@ -154,6 +183,28 @@ impl Arguments {
             }
             _ => Final::Count(index),
         }))
+    }
+
+    fn summed(
+        &mut self,
+        call: &AggregateFunction,
+        output: &Field,
+        type_of: impl Fn(&Expr) -> std::result::Result<DataType, String>,
+        signed_sums: SignedSumsOf<'_>,
+    ) -> std::result::Result<Option<Final>, String> {
+        let parameters = &call.params;
+        if parameters.distinct || !parameters.order_by.is_empty() || parameters.null_treatment.is_some() {
+            return Ok(None);
+        }
+        let types = parameters.args.iter().map(type_of).collect::<std::result::Result<Vec<_>, String>>()?;
+        let Some(sums) = signed_sums(&call.func, &types, output.data_type()) else { return Ok(None) };
+        let mut operands = parameters.args.clone();
+        if let (Some(filter), Some(first)) = (&parameters.filter, operands.first_mut()) {
+            // No row counts of which an argument is NULL.
+            *first = when((**filter).clone(), first.clone()).end().map_err(|error| error.to_string())?;
+        }
+        self.summed.push(Summed { operands, sums });
+        Ok(Some(Final::Summed(self.summed.len() - 1)))
     }
 
     fn argument(&mut self, expression: Expr, data_type: &DataType) -> usize {
@@ -219,17 +270,22 @@ impl Arguments {
                 }
             }
         }
+        columns.extend((0..self.summed.len()).map(|index| plain(format!("z{index}"), SqlType::Bytea)));
         let held = self.held.iter().enumerate();
         columns.extend(held.map(|(index, held)| plain(format!("v{index}"), held.sql_type.clone())));
         Ok(columns)
     }
 
-    /// What the aggregates are computed from: `x0…` and `a0…`.
+    /// What the aggregates are computed from: `x0…`, `y0_0…` and `a0…`.
     pub(crate) fn projected(&self) -> impl Iterator<Item = Expr> + '_ {
+        let summed = self.summed.iter().enumerate().flat_map(|(index, summed)| {
+            let operands = summed.operands.iter().enumerate();
+            operands.map(move |(place, operand)| operand.clone().alias(format!("y{index}_{place}")))
+        });
         let arguments = self.additive.iter().enumerate();
         let arguments = arguments.map(|(index, argument)| argument.expression.clone().alias(format!("x{index}")));
         let operands = self.operands.iter().enumerate();
-        arguments.chain(operands.map(|(index, operand)| operand.clone().alias(format!("a{index}"))))
+        arguments.chain(summed).chain(operands.map(|(index, operand)| operand.clone().alias(format!("a{index}"))))
     }
 
     /// The arguments of which bounds are kept, named by `prefix` and their number.
@@ -263,7 +319,20 @@ impl Arguments {
 
     /// Every expression of the aggregates.
     pub(crate) fn expressions(&self) -> impl Iterator<Item = &Expr> {
-        self.additive.iter().map(|argument| &argument.expression).chain(&self.operands)
+        let summed = self.summed.iter().flat_map(|summed| &summed.operands);
+        self.additive.iter().map(|argument| &argument.expression).chain(summed).chain(&self.operands)
+    }
+
+    /// How a column of the state behind the keys is merged from runs. Of a state that holds values no runs are merged.
+    pub(crate) fn merged(&self, name: &str) -> Expr {
+        let value = col(Column::from_name(name));
+        let summed = name.strip_prefix('z').and_then(|index| self.summed.get(index.parse::<usize>().ok()?));
+        match (summed, name) {
+            (Some(summed), _) => summed.sums.merged.call(vec![value]),
+            (None, name) if name.starts_with("lo") => min(value),
+            (None, name) if name.starts_with("hi") => max(value),
+            (None, _) => sum(value),
+        }
     }
 
     /// The aggregates over the columns of [`Self::projected`] and, where `signed`, the weight `w`.
@@ -272,6 +341,12 @@ impl Arguments {
         let mut partials = vec![rows.alias(ROWS)];
         for (index, argument) in self.additive.iter().enumerate() {
             partials.extend(argument.partials(index, signed)?);
+        }
+        for (index, summed) in self.summed.iter().enumerate() {
+            let operands = (0..summed.operands.len()).map(|place| col(Column::from_name(format!("y{index}_{place}"))));
+            let weight = if signed { col("w") } else { lit(1_i8) };
+            let sums = summed.sums.partial.call(operands.chain([weight]).collect());
+            partials.push(sums.alias(format!("z{index}")));
         }
         let held = self.held.iter().enumerate();
         partials.extend(held.map(|(index, held)| held.call.clone().alias(format!("v{index}"))));
@@ -305,9 +380,20 @@ impl Argument {
     }
 }
 
+impl Arguments {
+    /// The values of the aggregates in terms of the merged state.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Expr> + '_ {
+        self.finals.iter().map(|kept| match kept {
+            Final::Summed(index) => {
+                self.summed[*index].sums.value.call(vec![col(Column::from_name(format!("z{index}")))])
+            }
+            kept => kept.column(),
+        })
+    }
+}
+
 impl Final {
-    /// The aggregate's value in terms of the merged state.
-    pub(crate) fn expression(&self) -> Expr {
+    fn column(&self) -> Expr {
         let column = |name: String| col(Column::from_name(name));
         let counted = |name: String| {
             let zero = lit(0_i64);
@@ -321,6 +407,7 @@ impl Final {
             }
             Self::Low(index) => column(format!("lo{index}")),
             Self::High(index) => column(format!("hi{index}")),
+            Self::Summed(index) => column(format!("z{index}")),
             Self::Held(index) => column(format!("v{index}")),
         }
     }

@@ -1,11 +1,11 @@
 //! Cores: grouped aggregates over a tree of tables, kept as signed partial aggregates.
 //!
 //! A state row is a group: its keys `g0…`, `rows` (how many input rows it has), and for each distinct argument `x` of the
-//! aggregates the columns that they need: `nX` (rows where it is not null), `sX` (their sum, exact), `loX` and `hiX`; and for each
-//! aggregate that is held its value `vX`. Runs of such rows add up:
+//! aggregates the columns that they need: `nX` (rows where it is not null), `sX` (their sum, exact), `loX` and `hiX`; for each
+//! aggregate of doubles, statistic or conjunction `zX`, the bytes of its sums; and for each that is held its value `vX`. Runs of such rows add up:
 //!
 //! ```text
-//!     rows, n, s: sum        lo: min        hi: max        a group exists while rows > 0
+//!     rows, n, s: sum        z: signed sums        lo: min        hi: max        a group exists while rows > 0
 //!     count(x) = n           sum(x) = s, NULL while n = 0
 //! ```
 //!
@@ -13,14 +13,14 @@
 //! a row are then computed anew from the tables, by their keys (`Q(new ⋉ K)`), and replace what the state says of them. So are all
 //! groups that changed where a value is held, or where what changed lies on a side of an outer, semi or anti join that has no delta.
 
-use crate::arguments::{Arguments, exact_type};
+use crate::arguments::{Arguments, SignedSumsOf, exact_type};
 use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_tables, tree_cannot_fail};
+use crate::grouping::GroupingSets;
 use catalog::sql_type::SqlType;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, NullEquality, Result, ScalarValue, TableReference};
-use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{
     Aggregate, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TableSource, cast, col, lit,
 };
@@ -81,19 +81,21 @@ pub enum Advance {
 pub(crate) struct Core {
     aggregate: Aggregate,
     keys: Vec<Expr>,
+    /// Where it groups by several sets of the keys; their id is a key of the state behind the others.
+    sets: Option<GroupingSets>,
     arguments: Arguments,
     columns: Vec<StateColumn>,
 }
 
 impl Core {
     /// Compiles an aggregate over a tree, or says what cannot be kept.
-    pub(crate) fn compile(aggregate: &Aggregate) -> std::result::Result<Self, String> {
+    pub(crate) fn compile(aggregate: &Aggregate, signed_sums: SignedSumsOf<'_>) -> std::result::Result<Self, String> {
         let schema = aggregate.input.schema();
-        let keys: Vec<Expr> = aggregate.group_expr.iter().map(|key| key.clone().unalias()).collect();
-        if keys.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
-            return Err("GROUPING SETS, ROLLUP and CUBE are not kept by delta".into());
-        }
-        if aggregate.schema.fields().len() != keys.len() + aggregate.aggr_expr.len() {
+        let sets = GroupingSets::of(aggregate)?;
+        let keys = sets.as_ref().map_or(aggregate.group_expr.as_slice(), GroupingSets::keys);
+        let keys: Vec<Expr> = keys.iter().map(|key| key.clone().unalias()).collect();
+        let key_columns = keys.len() + usize::from(sets.is_some());
+        if aggregate.schema.fields().len() != key_columns + aggregate.aggr_expr.len() {
             return Err("it groups by one expression twice".into());
         }
         if aggregate.group_expr.iter().chain(&aggregate.aggr_expr).any(holds_subquery) {
@@ -104,21 +106,27 @@ impl Core {
             let Expr::AggregateFunction(call) = expression.clone().unalias() else {
                 return Err(format!("{expression} is not a plain aggregate"));
             };
-            let output = aggregate.schema.field(keys.len() + index);
-            arguments.add(&call, output, |argument| type_in(argument, schema))?;
+            let output = aggregate.schema.field(key_columns + index);
+            arguments.add(&call, output, |argument| type_in(argument, schema), signed_sums)?;
         }
         let mut columns = Vec::new();
         for (index, key) in keys.iter().enumerate() {
             let sql_type = exact_type(&type_in(key, schema)?)?;
             columns.push(StateColumn { name: format!("g{index}"), sql_type, key: true });
         }
+        if sets.is_some() {
+            columns.push(StateColumn { name: format!("g{}", keys.len()), sql_type: SqlType::Int8, key: true });
+        }
         columns.extend(arguments.columns()?);
-        Ok(Self { aggregate: aggregate.clone(), keys, arguments, columns })
+        Ok(Self { aggregate: aggregate.clone(), keys, sets, arguments, columns })
     }
 
     /// The core of the groups alone whose state rows meet conditions over their keys. `None` where a condition reads more than keys,
     /// or might fail.
     pub(crate) fn of_groups(&self, conditions: &[Expr]) -> Result<Option<Self>> {
+        if self.sets.is_some() {
+            return Ok(None);
+        }
         let mut tree = LogicalPlanBuilder::from(LogicalPlan::clone(self.tree()));
         for condition in conditions {
             let Some(over_tree) = self.over_keys(condition)? else { return Ok(None) };
@@ -183,6 +191,16 @@ impl Core {
         reasons
     }
 
+    /// How many columns of the state are keys.
+    fn key_count(&self) -> usize {
+        self.keys.len() + usize::from(self.sets.is_some())
+    }
+
+    /// Whether there is a group of all rows, which is there without rows too.
+    fn has_total(&self) -> bool {
+        self.sets.as_ref().map_or(self.keys.is_empty(), GroupingSets::has_total)
+    }
+
     /// Whether no row can make an expression of the core fail, not even one that is gone again or never was.
     pub(crate) fn is_infallible(&self) -> bool {
         self.keys.iter().chain(self.arguments.expressions()).all(cannot_fail)
@@ -217,7 +235,9 @@ impl Core {
             None => (None, trees.touched(self.tree(), Touching::All)?),
         };
         let is_large = inputs.values().filter_map(|input| input.change.as_ref()).any(|change| change.is_large);
-        if !touched.is_empty() && (self.keys.is_empty() || is_large) {
+        // A group of all rows is touched by any of them. Only of those that lost a bound it may be told that it did not.
+        let is_all = if rows.is_some() { self.keys.is_empty() } else { self.has_total() };
+        if !touched.is_empty() && (is_all || is_large) {
             return Ok(Advance::Whole(self.whole(&trees)?));
         }
         match rows {
@@ -280,7 +300,77 @@ impl Core {
             projected.push(LogicalPlanBuilder::from(plan).project(shown)?.build()?);
         }
         let rows = united(projected)?;
-        self.in_state_types(rows.aggregate(self.key_columns(), self.arguments.partials(signed)?)?)
+        let partials = self.arguments.partials(signed)?;
+        let Some(sets) = &self.sets else {
+            return self.in_state_types(rows.aggregate(self.key_columns(), partials)?);
+        };
+        let columns: Vec<Expr> = self.key_columns().into_iter().take(self.keys.len()).collect();
+        let grouped = rows.aggregate(vec![sets.over(&columns)?], partials)?;
+        let told = grouped.schema().columns().into_iter().map(|column| {
+            if Expr::Column(column.clone()) == GroupingSets::id_column() {
+                return Expr::Column(column).alias(format!("g{}", self.keys.len()));
+            }
+            Expr::Column(column)
+        });
+        let told: Vec<Expr> = told.collect();
+        self.in_state_types(grouped.project(told)?)
+    }
+
+    /// State rows for rows that are told already which groups they are of, by columns that begin with `prefix`.
+    fn grouped_as_told(&self, rows: Vec<LogicalPlan>, prefix: &str) -> Result<LogicalPlanBuilder> {
+        let projected = rows.into_iter().map(|rows| {
+            let keys = self.columns_named(prefix, None).into_iter().zip(self.columns_named("g", None));
+            let mut shown: Vec<Expr> = keys.map(|(told, key)| Expr::Column(told).alias(key.name)).collect();
+            shown.extend(self.arguments.projected());
+            LogicalPlanBuilder::from(rows).project(shown)?.build()
+        });
+        let rows = united(projected.collect::<Result<_>>()?)?;
+        let grouped = rows.aggregate(self.key_columns(), self.arguments.partials(false)?)?;
+        Ok(LogicalPlanBuilder::from(self.in_state_types(grouped)?))
+    }
+
+    /// The rows of a plan with keys in columns that begin with `prefix`, once for each group that they are of.
+    fn once_a_group(&self, rows: LogicalPlan, prefix: &str) -> Result<Vec<LogicalPlan>> {
+        let Some(sets) = &self.sets else { return Ok(vec![rows]) };
+        let keys = self.keys.iter().enumerate().map(|(index, key)| {
+            Ok((Column::from_name(format!("{prefix}{index}")), key.get_type(self.tree().schema())?))
+        });
+        sets.expanded(&rows, &keys.collect::<Result<Vec<_>>>()?, &format!("{prefix}{}", self.keys.len()))
+    }
+
+    /// The state rows, without rows of the tree, of those groups of all rows that are `touched`.
+    fn empty_totals(&self, sets: &GroupingSets, touched: LogicalPlan) -> Result<Option<LogicalPlan>> {
+        let ids = sets.total_ids().map(|id| {
+            let values = self.columns.iter().enumerate().map(|(index, column)| {
+                let data_type = column.sql_type.data_type();
+                Ok(match column.name.as_str() {
+                    _ if index == self.keys.len() => lit(id),
+                    name if !column.key && (name == ROWS || name.starts_with('n')) => lit(0_i64),
+                    _ => Expr::Literal(ScalarValue::try_from(&data_type)?, None),
+                })
+            });
+            values.collect::<Result<Vec<_>>>()
+        });
+        let ids: Vec<Vec<Expr>> = ids.collect::<Result<_>>()?;
+        if ids.is_empty() {
+            return Ok(None);
+        }
+        let named = LogicalPlanBuilder::values(ids)?;
+        let names: Vec<Expr> = named
+            .schema()
+            .columns()
+            .into_iter()
+            .zip(&self.columns)
+            .map(|(value, column)| Expr::Column(value).alias(&column.name))
+            .collect();
+        let totals = named.project(names)?.join_detailed(
+            touched,
+            JoinType::LeftSemi,
+            (self.columns_named("g", None), self.columns_named(TOUCHED_KEY, Some(TOUCHED))),
+            None,
+            NullEquality::NullEqualsNull,
+        )?;
+        self.in_state_types(totals).map(Some)
     }
 
     fn named_keys(&self, prefix: &'static str) -> impl Iterator<Item = Expr> + '_ {
@@ -288,7 +378,7 @@ impl Core {
     }
 
     fn key_columns(&self) -> Vec<Expr> {
-        (0..self.keys.len()).map(|index| col(Column::from_name(format!("g{index}")))).collect()
+        (0..self.key_count()).map(|index| col(Column::from_name(format!("g{index}")))).collect()
     }
 
     /// Casts and orders columns as the state has them.
@@ -307,27 +397,30 @@ impl Core {
             // Such a state is replaced as a whole: each group has one row.
             return all.build();
         }
-        let value = |column: &StateColumn| col(Column::from_name(&column.name));
-        let sums = self.columns.iter().filter(|column| !column.key).map(|column| {
-            let merged = match column.name.as_str() {
-                name if name.starts_with("lo") => min(value(column)),
-                name if name.starts_with("hi") => max(value(column)),
-                _ => sum(value(column)),
-            };
-            merged.alias(&column.name)
-        });
-        let sums: Vec<Expr> = sums.collect();
+        let merged = self.columns.iter().filter(|column| !column.key);
+        let sums: Vec<Expr> = merged.map(|column| self.arguments.merged(&column.name).alias(&column.name)).collect();
         let merged = all.aggregate(self.key_columns(), sums)?;
-        let merged = if self.keys.is_empty() { merged } else { merged.filter(col(ROWS).gt(lit(0_i64)))? };
-        self.in_state_types(merged)
+        self.in_state_types(if self.keys.is_empty() { merged } else { merged.filter(self.exists())? })
+    }
+
+    /// Whether the group of a merged row is there.
+    fn exists(&self) -> Expr {
+        let has_rows = col(ROWS).gt(lit(0_i64));
+        let id = col(Column::from_name(format!("g{}", self.keys.len())));
+        match self.sets.as_ref().and_then(|sets| sets.is_total(&id)) {
+            Some(is_total) => has_rows.or(is_total),
+            None => has_rows,
+        }
     }
 
     /// The keys of the groups that rows of the tree belong to, once a row.
     pub(crate) fn touched_groups(&self, rows: Vec<LogicalPlan>) -> Result<LogicalPlan> {
-        let keys = rows.into_iter().map(|rows| {
-            LogicalPlanBuilder::from(rows).project(self.named_keys(TOUCHED_KEY).collect::<Vec<_>>())?.build()
-        });
-        united(keys.collect::<Result<_>>()?)?.alias(TOUCHED)?.build()
+        let mut groups = Vec::new();
+        for rows in rows {
+            let keys = LogicalPlanBuilder::from(rows).project(self.named_keys(TOUCHED_KEY).collect::<Vec<_>>())?;
+            groups.extend(self.once_a_group(keys.build()?, TOUCHED_KEY)?);
+        }
+        united(groups)?.alias(TOUCHED)?.build()
     }
 
     /// The keys of those groups among `known`, to which the changes were added, that may have lost a least or greatest value with the
@@ -335,8 +428,12 @@ impl Core {
     /// bound of any other group is the value of a row that is there.
     pub(crate) fn undone_groups(&self, known: LogicalPlan, lost: Vec<LogicalPlan>) -> Result<LogicalPlan> {
         let shown: Vec<Expr> = self.named_keys(TOUCHED_KEY).chain(self.arguments.bounded("__x")).collect();
-        let rows = lost.into_iter().map(|rows| LogicalPlanBuilder::from(rows).project(shown.clone())?.build());
-        united(rows.collect::<Result<_>>()?)?
+        let mut rows = Vec::new();
+        for lost in lost {
+            let lost = LogicalPlanBuilder::from(lost).project(shown.clone())?.build()?;
+            rows.extend(self.once_a_group(lost, TOUCHED_KEY)?);
+        }
+        united(rows)?
             .join_detailed(
                 LogicalPlanBuilder::from(known).alias("__known")?.build()?,
                 JoinType::Inner,
@@ -358,7 +455,7 @@ impl Core {
     /// A condition for rows of the tree that all rows of these groups meet, by which scans can prune; `None` where they are many.
     pub(crate) fn narrowed(&self, groups: &[RecordBatch]) -> Result<Option<Narrowed>> {
         let count = groups.iter().map(RecordBatch::num_rows).sum::<usize>();
-        if count > LISTED_GROUPS_MAX {
+        if count > LISTED_GROUPS_MAX || self.sets.is_some() {
             return Ok(None);
         }
         let mut condition: Option<Expr> = None;
@@ -399,17 +496,27 @@ impl Core {
         let Some(touched) = touched else { return self.grouped(vec![Signed { plan: now, weight: None }]) };
         let mut shown: Vec<Expr> = now.schema().columns().into_iter().map(Expr::Column).collect();
         shown.extend(self.named_keys("__k"));
-        let plan = LogicalPlanBuilder::from(now)
-            .project(shown)?
-            .join_detailed(
-                touched,
-                JoinType::LeftSemi,
-                (self.columns_named("__k", None), self.columns_named(TOUCHED_KEY, Some(TOUCHED))),
-                None,
-                NullEquality::NullEqualsNull,
-            )?
-            .build()?;
-        self.grouped(vec![Signed { plan, weight: None }])
+        let told = self.once_a_group(LogicalPlanBuilder::from(now).project(shown)?.build()?, "__k")?;
+        let of_touched = told.into_iter().map(|rows| {
+            LogicalPlanBuilder::from(rows)
+                .join_detailed(
+                    touched.clone(),
+                    JoinType::LeftSemi,
+                    (self.columns_named("__k", None), self.columns_named(TOUCHED_KEY, Some(TOUCHED))),
+                    None,
+                    NullEquality::NullEqualsNull,
+                )?
+                .build()
+        });
+        let fresh = self.grouped_as_told(of_touched.collect::<Result<_>>()?, "__k")?.build()?;
+        let totals = match &self.sets {
+            Some(sets) => self.empty_totals(sets, touched)?,
+            None => None,
+        };
+        match totals {
+            Some(totals) => self.merged(vec![fresh, totals]),
+            None => Ok(fresh),
+        }
     }
 
     /// The rows of `known` with those of `touched` groups replaced by `fresh` ones.
@@ -425,13 +532,13 @@ impl Core {
     }
 
     fn columns_named(&self, prefix: &str, relation: Option<&str>) -> Vec<Column> {
-        (0..self.keys.len()).map(|index| Column::new(relation, format!("{prefix}{index}"))).collect()
+        (0..self.key_count()).map(|index| Column::new(relation, format!("{prefix}{index}"))).collect()
     }
 
     /// The core's own output from merged state rows: the aggregate's schema, names and types.
     pub(crate) fn finish(&self, merged: LogicalPlan) -> Result<LogicalPlan> {
         let values = self.key_columns().into_iter();
-        let values = values.chain(self.arguments.finals.iter().map(|kept| kept.expression()));
+        let values = values.chain(self.arguments.values());
         let shown = values.zip(self.aggregate.schema.iter()).map(|(value, (qualifier, field))| {
             cast(value, field.data_type().clone()).alias_qualified(qualifier.cloned(), field.name())
         });

@@ -17,8 +17,8 @@ use crate::core::WEIGHT;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, TableReference, plan_err};
 use datafusion::logical_expr::{
-    Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan, TableSource,
-    Union, lit, when,
+    Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection, SubqueryAlias, TableScan,
+    TableSource, Union, lit, when,
 };
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -198,7 +198,9 @@ impl<'a> Trees<'a> {
                     rows.extend(either_outcome(join, &left, &self.either(&join.right)?, [Side::Left])?);
                 }
                 if !right.is_empty() {
-                    rows.extend(either_outcome(join, &self.either(&join.left)?, &right, [Side::Right])?);
+                    let left = self.either(&join.left)?;
+                    rows.extend(either_outcome(join, &left, &right, [Side::Right])?);
+                    rows.extend(undecided(join, &left, &right)?);
                 }
                 Ok(rows)
             }
@@ -396,6 +398,40 @@ fn either_outcome<const N: usize>(
     Ok(rows)
 }
 
+/// The rows of a NOT IN, `left`, that rows of its subquery leave undecided: all where one of `right` is NULL, and those that are NULL
+/// themselves, which pass where the subquery has no rows.
+fn undecided(join: &Join, left: &[LogicalPlan], right: &[LogicalPlan]) -> Result<Vec<LogicalPlan>> {
+    let Some((operand, value)) = null_aware_keys(join).filter(|_| join.null_aware) else { return Ok(Vec::new()) };
+    let one = |plan: LogicalPlanBuilder| plan.limit(0, Some(1))?.build();
+    let mut rows = Vec::new();
+    for (left, right) in left.iter().flat_map(|left| right.iter().map(move |right| (left, right))) {
+        let null = one(LogicalPlanBuilder::from(right.clone()).filter(value.clone().is_null())?)?;
+        let pairs = LogicalPlanBuilder::from(left.clone()).cross_join(null)?.build()?;
+        rows.push(with_columns_of(join, pairs, None)?);
+        let null = LogicalPlanBuilder::from(left.clone()).filter(operand.clone().is_null())?;
+        let pairs = null.cross_join(one(LogicalPlanBuilder::from(right.clone()))?)?.build()?;
+        rows.push(with_columns_of(join, pairs, None)?);
+    }
+    Ok(rows)
+}
+
+/// What a NOT IN compares: its operand and the value of its subquery. `None` where that is not one equality.
+fn null_aware_keys(join: &Join) -> Option<(Expr, Expr)> {
+    if let ([(operand, value)], None) = (join.on.as_slice(), &join.filter) {
+        return Some((operand.clone(), value.clone()));
+    }
+    let ([], Some(Expr::BinaryExpr(equality))) = (join.on.as_slice(), &join.filter) else { return None };
+    let is_of = |expression: &Expr, side: &LogicalPlan| {
+        expression.column_refs().iter().all(|column| side.schema().has_column(column))
+    };
+    let (one, other) = (equality.left.as_ref(), equality.right.as_ref());
+    match equality.op {
+        Operator::Eq if is_of(one, &join.left) && is_of(other, &join.right) => Some((one.clone(), other.clone())),
+        Operator::Eq if is_of(other, &join.left) && is_of(one, &join.right) => Some((other.clone(), one.clone())),
+        _ => None,
+    }
+}
+
 /// The columns of a join's output from rows that have some of them; those of `absent` are NULL.
 fn with_columns_of(join: &Join, plan: LogicalPlan, absent: Option<Side>) -> Result<LogicalPlan> {
     let missing = absent.map(|side| match side {
@@ -460,10 +496,11 @@ pub(crate) fn check_tree(
         LogicalPlan::TableScan(scan) => {
             return Err(format!("it reads \"{}\", which is not a table", scan.table_name.table()));
         }
-        LogicalPlan::Join(join)
-            if matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark) || join.null_aware =>
-        {
-            return Err("it holds NOT IN or IN within an expression".into());
+        LogicalPlan::Join(join) if matches!(join.join_type, JoinType::LeftMark | JoinType::RightMark) => {
+            return Err("it holds EXISTS or IN within an expression".into());
+        }
+        LogicalPlan::Join(join) if join.null_aware && null_aware_keys(join).is_none() => {
+            return Err("it holds a NOT IN that is no single comparison".into());
         }
         LogicalPlan::Projection(_)
         | LogicalPlan::Filter(_)

@@ -17,9 +17,11 @@
 mod arguments;
 pub mod core;
 pub mod deltas;
+mod grouping;
 mod normal_form;
 pub mod program;
 
+pub use crate::arguments::{SignedSums, SignedSumsOf};
 pub use crate::core::{Advance, Fold, StateColumn};
 pub use crate::deltas::{Change, Input, Inputs, SignedRows};
 pub use crate::program::{Bound, Class, ViewProgram, bind};

@@ -3,6 +3,7 @@
 //! The classes are those of the maintenance cost. *Delta*: the plan has a core whose groups are kept as signed partial aggregates, and
 //! folding costs what changed. *Recompute*: the plan is run at read; the reason says which part of it made it so.
 
+use crate::arguments::SignedSumsOf;
 use crate::core::{Advance, Core, Fold, Narrowed, StateColumn};
 use crate::deltas::{Inputs, check_tree, holds_subquery, is_empty_with, scanned_tables};
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
@@ -63,16 +64,23 @@ pub struct ViewProgram {
 impl ViewProgram {
     /// Compiles an analysed (type-coerced), not optimised plan of the definition. `maintainable` says whether a table's
     /// changes can be had (tables yes, views and system relations no); `is_of_now` that a constant of the plan, such as the offset of a
-    /// window frame, was computed from what depends on when it is planned.
-    pub fn compile(plan: LogicalPlan, is_of_now: bool, maintainable: impl Fn(&TableReference) -> bool) -> Result<Self> {
+    /// window frame, was computed from what depends on when it is planned; `signed_sums` how the state keeps aggregates beside `count`,
+    /// `min`, `max` and sums of integers and numerics.
+    pub fn compile(
+        plan: LogicalPlan,
+        is_of_now: bool,
+        maintainable: impl Fn(&TableReference) -> bool,
+        signed_sums: SignedSumsOf<'_>,
+    ) -> Result<Self> {
         let plan = distinct_to_aggregate(plan)?;
         if let Some(reason) = of_now(&plan, is_of_now) {
             return Ok(Self { plan, core: None, class: Class::Recompute { reason }, is_of_now: true });
         }
-        let joined = decorrelated(&plan).and_then(|joined| Some((split(&joined, &maintainable).ok()?, joined)));
+        let joined =
+            decorrelated(&plan).and_then(|joined| Some((split(&joined, &maintainable, signed_sums).ok()?, joined)));
         let found = match joined {
             Some((core, joined)) => Ok((core, joined)),
-            None => split(&plan, &maintainable).map(|core| (core, plan.clone())),
+            None => split(&plan, &maintainable, signed_sums).map(|core| (core, plan.clone())),
         };
         match found {
             Ok((core, plan)) => {
@@ -278,14 +286,18 @@ fn bound(scan: &TableScan, sources: &impl Fn(&TableReference) -> Result<Bound>) 
 }
 
 /// Finds the core, or says why there is none.
-fn split(plan: &LogicalPlan, maintainable: &impl Fn(&TableReference) -> bool) -> std::result::Result<Core, String> {
+fn split(
+    plan: &LogicalPlan,
+    maintainable: &impl Fn(&TableReference) -> bool,
+    signed_sums: SignedSumsOf<'_>,
+) -> std::result::Result<Core, String> {
     if scanned_tables(plan).is_empty() {
         return Err("it reads no table".into());
     }
     let mut best: Option<(usize, Core)> = None;
     let mut reason = None;
     for aggregate in aggregates(plan) {
-        let compiled = check_tree(&aggregate.input, maintainable).and_then(|()| Core::compile(&aggregate));
+        let compiled = check_tree(&aggregate.input, maintainable).and_then(|()| Core::compile(&aggregate, signed_sums));
         match compiled {
             Ok(core) => {
                 let tables = scanned_tables(core.tree()).len();

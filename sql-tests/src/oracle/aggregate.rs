@@ -100,8 +100,9 @@ fn rarer(source: &Source, mirrored: bool, random: &mut StdRng) -> Option<(String
             (format!("array_to_string(array_agg({name} ORDER BY {name}), ',', '*')"), Type::Text)
         }
         8 => {
-            let (one, other) = (&source.column(random, small)?.name, &source.column(random, small)?.name);
-            let names = ["corr", "covar_pop", "regr_slope", "regr_r2", "regr_avgx"];
+            let paired = |of_type: Type| small(of_type) || of_type == Type::Float;
+            let (one, other) = (&source.column(random, paired)?.name, &source.column(random, paired)?.name);
+            let names = ["corr", "covar_pop", "regr_slope", "regr_r2", "regr_avgx", "regr_intercept"];
             // PostgreSQL's answers depend on the order of rows in the last digits.
             if mirrored {
                 return Some((format!("regr_count({one}, {other})"), Type::BigInt));

@@ -89,7 +89,9 @@ impl Readable<'_> {
         };
         match pair {
             Some((left, right)) if random.random_bool(0.45) => {
-                format!("{left} {not}IN (SELECT {right} FROM {}{})", inner.from, with_filter(None))
+                // Without NULLs it is another join.
+                let known = if random.random_bool(0.3) { Some(format!("{right} IS NOT NULL")) } else { None };
+                format!("{left} {not}IN (SELECT {right} FROM {}{})", inner.from, with_filter(known))
             }
             // Without its relation, a name would be taken for one of the subquery's.
             Some((left, right)) if left.contains('.') && random.random_bool(0.8) => {

@@ -97,24 +97,26 @@ fn grouped(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQue
     aggregated(readable, source, keys, &group_by, random)
 }
 
-/// ROLLUP, CUBE and GROUPING SETS over plain columns.
+/// ROLLUP, CUBE and GROUPING SETS over plain columns, of which some stand beside them or in several sets alike.
 fn grouping_sets(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
-    let keys = distinct_columns(source, 2, random);
+    let keys = distinct_columns(source, 3, random);
     let names: Vec<&str> = keys.iter().map(|column| column.name.as_str()).collect();
-    let all = names.join(", ");
-    let group_by = match (random.random_range(0..3), names.first()) {
-        (0, _) => format!(" GROUP BY ROLLUP ({all})"),
-        (1, _) => format!(" GROUP BY CUBE ({all})"),
-        (_, Some(first)) => format!(" GROUP BY GROUPING SETS (({all}), ({first}), ())"),
-        (_, None) => String::new(),
+    let (all, first) = (names.join(", "), names.first().copied().unwrap_or("1"));
+    let group_by = match random.random_range(0..8) {
+        0 | 1 => format!("ROLLUP ({all})"),
+        2 | 3 => format!("CUBE ({all})"),
+        4 => format!("GROUPING SETS (({all}), ({first}), ())"),
+        5 => format!("GROUPING SETS (({first}), ({all}), ({first}))"),
+        6 => format!("{first}, ROLLUP ({all})"),
+        _ => format!("GROUPING SETS ((), ({all}), ({first}), ())"),
     };
     let mut items: Vec<(String, Type)> = keys.iter().map(|column| (column.name.clone(), column.of_type)).collect();
-    if let Some(first) = names.first()
-        && random.random_bool(0.5)
-    {
-        items.push((format!("grouping({first})"), Type::Int));
+    match random.random_range(0..4) {
+        0 => items.push((format!("grouping({first})"), Type::Int)),
+        1 | 2 => items.push((format!("grouping({all})"), Type::Int)),
+        _ => {}
     }
-    aggregated(readable, source, items, &group_by, random)
+    aggregated(readable, source, items, &format!(" GROUP BY {group_by}"), random)
 }
 
 /// The items that stand before the aggregates, and some aggregates.

@@ -22,7 +22,8 @@ impl<S: Sums> One<S> {
     }
 }
 
-fn partial<S: Sums>(bytes: &[u8]) -> Result<S> {
+/// The sums that bytes are of.
+pub(super) fn partial<S: Sums>(bytes: &[u8]) -> Result<S> {
     S::from_bytes(bytes).ok_or_else(|| exec_datafusion_err!("the sums of a statistic have {} bytes", bytes.len()))
 }
 

@@ -19,7 +19,7 @@ use dashu_int::UBig;
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 
 /// A variance or standard deviation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spread {
     pub sample: bool,
     pub deviation: bool,
@@ -61,7 +61,7 @@ pub(super) struct PairSums {
     products: Digits,
 }
 
-fn overflow() -> DataFusionError {
+pub(super) fn overflow() -> DataFusionError {
     external(QueryError::new(ErrorKind::NumericOutOfRange, "value out of range: overflow"))
 }
 
@@ -90,16 +90,17 @@ fn doubles(column: &ArrayRef) -> Result<Float64Array> {
     Ok(converted.as_primitive::<Float64Type>().clone())
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Reads the bytes of sums from the front.
+pub(super) struct Reader<'a>(pub &'a [u8]);
 
 impl Reader<'_> {
-    fn count(&mut self) -> Option<i64> {
+    pub(super) fn count(&mut self) -> Option<i64> {
         let (word, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(i64::from_le_bytes(*word))
     }
 
-    fn sum(&mut self) -> Option<FloatSum> {
+    pub(super) fn sum(&mut self) -> Option<FloatSum> {
         let mut sum = FloatSum::default();
         sum.add_long(&Long::from_bytes(&mut self.0)?);
         Some(sum)
@@ -234,7 +235,9 @@ impl PairSums {
 
     /// For a group that is not empty.
     fn value(&self, relation: Relation) -> Result<Option<f64>> {
-        let average = |sum: &FloatSum| sum.to_f64().map(|sum| sum / self.n()).ok_or_else(overflow);
+        // Whether a zero is one of -0 alone is lost where sums are merged, and PostgreSQL begins with 0.
+        let total = |sum: &FloatSum| sum.to_f64().map(|sum| sum + 0.0).ok_or_else(overflow);
+        let average = |sum: &FloatSum| total(sum).map(|sum| sum / self.n());
         Ok(match relation {
             Relation::CovarPop => self.covariance(self.count)?,
             Relation::CovarSamp => self.covariance(self.count - 1)?,
@@ -259,10 +262,7 @@ impl PairSums {
             },
             Relation::RegrIntercept => match self.sxx()? {
                 0.0 => None,
-                sxx => {
-                    let sum = |sum: &FloatSum| sum.to_f64().ok_or_else(overflow);
-                    Some((sum(&self.y)? - sum(&self.x)? * self.sxy()? / sxx) / self.n())
-                }
+                sxx => Some((total(&self.y)? - total(&self.x)? * self.sxy()? / sxx) / self.n()),
             },
         })
     }

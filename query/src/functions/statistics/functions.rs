@@ -1,8 +1,10 @@
 //! The statistics' names, arguments and results.
 
 use super::accumulators::{Many, One};
+use super::bits::{BitSums, Joined};
 use super::floats::{FloatSums, PairSums, Relation, Spread};
 use super::numerics::{self, NumericSums};
+use super::totals::{Total, TotalSums};
 use crate::functions::distinct::{self, DistinctAccumulator};
 use crate::functions::overload::no_function;
 use crate::operators::resolution::as_decimal;
@@ -58,17 +60,20 @@ enum Kind {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Statistic {
+pub(super) struct Statistic {
     name: &'static str,
     kind: Kind,
     signature: Signature,
 }
 
 /// Which sums a statistic needs of its arguments.
-enum Needed {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Needed {
     Numerics(numerics::Spread),
     Floats(Spread),
     Pairs(Relation),
+    Totals(Total),
+    Bits(Joined),
 }
 
 impl Statistic {
@@ -76,7 +81,7 @@ impl Statistic {
         Self { name, kind, signature: Signature::user_defined(Volatility::Immutable) }
     }
 
-    fn needed(&self, argument: &DataType, result_type: &DataType) -> Needed {
+    pub(super) fn needed(&self, argument: &DataType, result_type: &DataType) -> Needed {
         match self.kind {
             Kind::Relation(relation) => Needed::Pairs(relation),
             Kind::Spread { sample, deviation } if argument.is_floating() => {
@@ -98,6 +103,8 @@ impl Needed {
             Self::Numerics(spread) => Box::new(One::<NumericSums>::new(spread)),
             Self::Floats(spread) => Box::new(One::<FloatSums>::new(spread)),
             Self::Pairs(relation) => Box::new(One::<PairSums>::new(relation)),
+            Self::Totals(total) => Box::new(One::<TotalSums>::new(total)),
+            Self::Bits(joined) => Box::new(One::<BitSums>::new(joined)),
         }
     }
 
@@ -106,6 +113,8 @@ impl Needed {
             Self::Numerics(spread) => Box::new(Many::<NumericSums>::new(spread, result_type)),
             Self::Floats(spread) => Box::new(Many::<FloatSums>::new(spread, result_type)),
             Self::Pairs(relation) => Box::new(Many::<PairSums>::new(relation, result_type)),
+            Self::Totals(total) => Box::new(Many::<TotalSums>::new(total, result_type)),
+            Self::Bits(joined) => Box::new(Many::<BitSums>::new(joined, result_type)),
         }
     }
 }

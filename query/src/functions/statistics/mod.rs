@@ -5,13 +5,18 @@
 //!
 //!     functions      names, types and results                    accumulators   one group, many groups, window frames
 //!     numerics       integers and numerics in 256 bits           floats         doubles, alone and in pairs
+//!     totals, bits   what states of views keep of other aggregates             signed   how they keep it
 
 mod accumulators;
+mod bits;
 mod floats;
 mod functions;
 mod numerics;
+mod signed;
+mod totals;
 
 pub(super) use functions::statistics;
+pub(crate) use signed::signed_sums;
 
 use arrow::array::ArrayRef;
 use datafusion::common::{Result, ScalarValue};

@@ -19,7 +19,7 @@ const WIDE_DIGITS: u8 = 76;
 const WORDS_INLINE: usize = 2;
 
 /// What is asked of the sums.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spread {
     /// Whether the values are a sample of a population.
     pub sample: bool,
