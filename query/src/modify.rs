@@ -558,9 +558,9 @@ impl Writer {
     /// segments are written here.
     fn finish(mut self, engine: &crate::engine::Engine) -> Result<(Taken, Vec<RecordBatch>), QueryError> {
         // As runs, so that the log's record stays small.
-        self.found.values_mut().for_each(|rows| {
+        for rows in self.found.values_mut() {
             rows.optimize();
-        });
+        }
         let rows = self.found.values().map(RoaringBitmap::len).sum();
         let mut change = Change::default();
         if rows > 0 {
