@@ -127,7 +127,7 @@ fn is_text(sql_type: &SqlType) -> bool {
 }
 
 /// PostgreSQL's assignment casts.
-fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
+pub(crate) fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
     use SqlType::{
         Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Jsonb, Numeric, Time, TimeTz, Timestamp, TimestampTz,
     };
@@ -151,7 +151,8 @@ fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
         )
 }
 
-fn not_assignable(column: &Column, from: Option<&SqlType>) -> QueryError {
+/// The error for a value of another type than a column's.
+pub(crate) fn not_assignable(column: &Column, from: Option<&SqlType>) -> QueryError {
     let shown = from.map_or_else(|| "unknown".into(), SqlType::base_name);
     let domain = column.domain.as_ref().and_then(|domain| domain_name(domain.id));
     let to = domain.unwrap_or_else(|| column.sql_type.base_name());

@@ -631,7 +631,7 @@ fn source_plan(
     type_source(&mut source.body, &target_columns)?;
     let parameters = planning.parameter_types(&source, declared, Some(statement))?;
     let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
-    let plan = planning.query_plan(&source, &types, Some(statement))?;
+    let plan = planning.source_plan(&source, &target_columns, &types, Some(statement))?;
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
     let _types = planning.knows_types();

@@ -241,7 +241,9 @@ impl KeptStates {
             }
         };
         let keys = KeySet::of(&groups, &schema, program.state_keys()).map_err(plan_error)?;
-        let among = |state: &KeptState| keys.split(state.rows.iter().cloned().collect()).map(|split| split.among).map_err(plan_error);
+        let among = |state: &KeptState| {
+            keys.split(state.rows.iter().cloned().collect()).map(|split| split.among).map_err(plan_error)
+        };
         Ok(Some([among(before)?, among(now)?]))
     }
 

@@ -25,7 +25,7 @@ use crate::operators::interval_order::compare_by_length;
 use crate::operators::lowering::{Argument, lower};
 use crate::operators::repeated_keys::name_keys_once;
 use crate::operators::sites::{Sites, annotate};
-use crate::operators::value_lists::{Cells, settle_values};
+use crate::operators::value_lists::{Cells, assign_values, settle_values};
 use crate::operators::window_keys::compute_keys;
 use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::Parameters;
@@ -37,6 +37,7 @@ use crate::response::ResultColumn;
 use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
 use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
+use crate::standard_spellings::dependent_columns::{KeyedTable, with_dependents};
 use crate::standard_spellings::whole_rows::with_rows;
 use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
@@ -45,7 +46,7 @@ use crate::system_facts::SystemSource;
 use crate::user_types::{KnownTypes, TypeScope};
 use crate::{pg_catalog, plan_constants, row_counts};
 use arrow::datatypes::FieldRef;
-use catalog::definition::ObjectName;
+use catalog::definition::{Column, ObjectName};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
@@ -109,6 +110,8 @@ pub(crate) struct Planning {
     parameters: Mutex<Vec<Option<SqlType>>>,
     /// While a query is planned only to find out the types of its parameters: what is known of them.
     inference: Mutex<Option<Inference>>,
+    /// The columns that the values of the INSERT go into whose source is being planned.
+    targets: Mutex<Vec<Column>>,
     /// The snapshots of earlier times that the statement reads too.
     pasts: Arc<Mutex<BTreeMap<CommitSeq, Arc<Snapshot>>>>,
     /// Errors of name resolution, which DataFusion would wrap.
@@ -145,6 +148,7 @@ impl Planning {
             merges,
             parameters: Mutex::default(),
             inference: Mutex::default(),
+            targets: Mutex::default(),
             pasts: Arc::default(),
             depth: Mutex::new(0),
         }
@@ -328,14 +332,46 @@ impl Planning {
         *self.parameters.lock() = parameters.to_vec();
         let mut plan = self.spelt_out_plan(query, parameters, statement);
         let mut tree = None;
+        let table = |name: &ast::ObjectName| self.keyed_table(name);
         while let Err(error) = &plan
-            && let Some(with_rows) = with_rows(tree.as_ref().unwrap_or(query), error)
+            && let known = tree.as_ref().unwrap_or(query)
+            && let Some(spelt) = with_rows(known, error).or_else(|| with_dependents(known, error, &table))
         {
-            plan = self.spelt_out_plan(tree.insert(with_rows), parameters, statement);
+            plan = self.spelt_out_plan(tree.insert(spelt), parameters, statement);
         }
         let is_aggregate =
             |name: &str| self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name);
         refined(plan, source, statement, &is_aggregate)
+    }
+
+    /// Plans the source of an INSERT into columns: each value of a VALUES list is assigned by itself.
+    pub(crate) fn source_plan(
+        &self,
+        source: &ast::Query,
+        targets: &[&Column],
+        parameters: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<LogicalPlan, QueryError> {
+        *self.targets.lock() = targets.iter().copied().cloned().collect();
+        let plan = self.query_plan(source, parameters, statement);
+        self.targets.lock().clear();
+        plan
+    }
+
+    /// The columns that this tree's values go into: views below it are no sources of the INSERT.
+    fn assigned_columns(&self) -> Vec<Column> {
+        if *self.depth.lock() == 0 { self.targets.lock().clone() } else { Vec::new() }
+    }
+
+    /// The columns of a table that has a primary key.
+    fn keyed_table(&self, name: &ast::ObjectName) -> Option<KeyedTable> {
+        let object = self.object_name(name).ok()?;
+        let Some(Relation::Table(version)) = self.snapshot.relation(&object) else { return None };
+        let definition = &version.definition;
+        let key = definition.keys.iter().find(|key| key.primary)?;
+        let of_key = definition.columns.iter().filter(|column| key.columns.contains(&column.id));
+        let key = of_key.map(|column| column.name.clone()).collect();
+        Some(KeyedTable { columns: definition.columns.iter().map(|column| column.name.clone()).collect(), key })
     }
 
     /// Plans a query, and once more where that has found columns that joins merge.
@@ -391,7 +427,9 @@ impl Planning {
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
         *self.sites.lock() = Arc::new(sites);
         if !self.infers() {
-            settle_values(&mut tree, &PlannedCells { planning: self, parameters })?;
+            let cells = PlannedCells { planning: self, parameters };
+            assign_values(&mut tree, &self.assigned_columns(), &cells, statement)?;
+            settle_values(&mut tree, &cells)?;
         }
         let mut context = parameter_context(parameters);
         let plan = SqlToRel::new_with_options(self, parser_options())

@@ -12,8 +12,12 @@ use super::casts::expression_field;
 use super::lowering::Argument;
 use super::meetings::{Guest, common};
 use super::sites::{call_quoted, integer_literal};
+use crate::assignment::{is_assignable, not_assignable};
 use crate::error::QueryError;
+use crate::query_places::place_of;
+use crate::statement::Statement;
 use arrow::datatypes::FieldRef;
+use catalog::definition::Column;
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWithSpan, Values, VisitMut, VisitorMut};
 use std::collections::HashMap;
@@ -34,6 +38,24 @@ pub(crate) fn settle_values(tree: &mut ast::Statement, cells: &dyn Cells) -> Res
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
+}
+
+/// Assigns the values of an INSERT's VALUES to its columns, each by itself, where those of a column have several types: `(1), ('x')` are
+/// a text's. Errors: 42804 for a value that is not assigned to such a column.
+pub(crate) fn assign_values(
+    tree: &mut ast::Statement,
+    targets: &[Column],
+    cells: &dyn Cells,
+    statement: Option<&Statement>,
+) -> Result<(), QueryError> {
+    let ast::Statement::Query(query) = tree else { return Ok(()) };
+    let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
+    let settling = Settling { cells };
+    let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
+    if values.rows.len() < 2 {
+        return Ok(());
+    }
+    targets.iter().take(width).enumerate().try_for_each(|(column, to)| settling.assign(values, column, to, statement))
 }
 
 struct Settling<'a> {
@@ -71,6 +93,48 @@ impl Settling<'_> {
         (0..width).try_for_each(|column| self.column(values, column))
     }
 
+    fn assign(
+        &self,
+        values: &mut Values,
+        column: usize,
+        to: &Column,
+        statement: Option<&Statement>,
+    ) -> Result<(), QueryError> {
+        // What is too long for a varchar is refused when it is assigned; a cast would cut it.
+        let sql_type = match &to.sql_type {
+            SqlType::Varchar { .. } | SqlType::Bpchar { .. } => SqlType::Text,
+            other => other.clone(),
+        };
+        if sql_type != SqlType::Text && is_plain(values.rows.iter().map(|row| &row.content[column])) {
+            return Ok(());
+        }
+        let planned = values.rows.iter().map(|row| self.cells.planned(&row.content[column]));
+        let Some(planned) = planned.collect::<Option<Vec<(Argument, FieldRef)>>>() else { return Ok(()) };
+        let mut known = planned.iter().filter_map(|(argument, _)| argument.known.as_ref());
+        let first = known.next();
+        if known.all(|known| Some(known) == first) {
+            return Ok(());
+        }
+        for (row, (argument, _)) in values.rows.iter_mut().zip(&planned) {
+            let cell = &mut row.content[column];
+            match &argument.known {
+                Some(known) if !is_assignable(known, &to.sql_type) => {
+                    let place = statement.and_then(|statement| place_of(statement, cell));
+                    return Err(not_assignable(to, Some(known)).position(place));
+                }
+                Some(known) if *known != sql_type => self.cast(cell, argument, sql_type.clone()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn cast(&self, cell: &mut Expr, argument: &Argument, to: SqlType) {
+        let taken = std::mem::replace(cell, Expr::Value(Value::Null.into()));
+        let places = Places { site: argument.place, operands: vec![argument.place] };
+        *cell = call_quoted(&self.cells.add(SiteKind::Cast(to), places), vec![taken]);
+    }
+
     fn column(&self, values: &mut Values, column: usize) -> Result<(), QueryError> {
         if is_plain(values.rows.iter().map(|row| &row.content[column])) {
             return Ok(());
@@ -95,10 +159,7 @@ impl Settling<'_> {
                 Some(unmodified) if !agree && said != plain(&unmodified) => unmodified,
                 _ => continue,
             };
-            let cell = &mut row.content[column];
-            let taken = std::mem::replace(cell, Expr::Value(Value::Null.into()));
-            let places = Places { site: argument.place, operands: vec![argument.place] };
-            *cell = call_quoted(&self.cells.add(SiteKind::Cast(to), places), vec![taken]);
+            self.cast(&mut row.content[column], argument, to);
         }
         Ok(())
     }

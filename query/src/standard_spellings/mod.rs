@@ -21,6 +21,7 @@
 
 pub(crate) mod assignments;
 mod constants;
+pub(crate) mod dependent_columns;
 pub(crate) mod direct_arguments;
 mod limits;
 mod names;

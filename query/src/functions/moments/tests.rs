@@ -85,11 +85,17 @@ fn a_truncated_hour_keeps_its_offset_when_clocks_go_back() {
 #[test]
 fn what_is_remembered_of_days_is_what_is_computed() {
     let mut known = Beginnings::new();
-    let days = |step: i64| (-2000..2000).map(move |number| moment(2024, 3, 10, 5) + number * step * 24 * HOUR_SECONDS * SECOND_MICROS);
+    let days = |step: i64| {
+        (-2000..2000).map(move |number| moment(2024, 3, 10, 5) + number * step * 24 * HOUR_SECONDS * SECOND_MICROS)
+    };
     for unit in [Unit::Month, Unit::Week, Unit::Month, Unit::Day] {
         for micros in days(1).chain(days(1)).chain(days(1024)) {
             let anew = truncation::of_timestamptz(unit, micros, &mut new_york(), &mut Beginnings::new());
-            assert_eq!(truncation::of_timestamptz(unit, micros, &mut new_york(), &mut known), anew, "{unit:?} {micros}");
+            assert_eq!(
+                truncation::of_timestamptz(unit, micros, &mut new_york(), &mut known),
+                anew,
+                "{unit:?} {micros}"
+            );
         }
     }
 }
