@@ -14,6 +14,9 @@ const VALUES_MAX: usize = 16;
 /// How many rows of a segment may have the same value.
 const ROWS_MAX: u64 = 16;
 
+/// How many rows of a segment a look-up is thought to find at most.
+pub(crate) const FOUND_MAX: usize = VALUES_MAX * ROWS_MAX as usize;
+
 /// Of a file that a look-up reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FewRows;

@@ -5,7 +5,7 @@
 //! there is none; what they are promised here is what keeps them from failing. Only decoding, windows over whole partitions and
 //! batches on their way are nobody's account, so that is charged in full.
 
-use crate::look_ups::FewRows;
+use crate::look_ups::{FOUND_MAX, FewRows};
 use arrow::datatypes::{DataType, Schema};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
@@ -124,8 +124,9 @@ fn scanned(scan: &FileScanConfig, plan: &dyn ExecutionPlan) -> Part {
             let (page, batches) = (file_rows.min(PAGE_ROWS), file_rows.min(BATCH_ROWS));
             let decoded = (page * PAGES_DECODED + batches * BATCHES_UNDER_WAY) * width(&schema);
             let taken = read.saturating_add(decoded);
-            largest = largest.max(if file.extension::<FewRows>().is_some() { taken / LOOK_UP_SHARE } else { taken });
-            rows += file_rows;
+            let finds_few = file.extension::<FewRows>().is_some();
+            largest = largest.max(if finds_few { taken / LOOK_UP_SHARE } else { taken });
+            rows += if finds_few { file_rows.min(FOUND_MAX) } else { file_rows };
         }
         bytes = bytes.saturating_add(largest);
     }

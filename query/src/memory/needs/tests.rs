@@ -21,13 +21,20 @@ fn schema() -> SchemaRef {
     ]))
 }
 
+/// A file of so many rows and bytes.
+fn file(rows: usize, bytes: u64) -> PartitionedFile {
+    let statistics = Statistics { num_rows: Precision::Exact(rows), ..Statistics::new_unknown(&schema()) };
+    PartitionedFile::new("segment.parquet", bytes).with_statistics(Arc::new(statistics))
+}
+
 /// A scan of files in as many partitions, of so many rows and bytes each.
 fn scan(partitions: usize, rows: usize, bytes: u64) -> Arc<dyn ExecutionPlan> {
-    let file = |number: usize| {
-        let statistics = Statistics { num_rows: Precision::Exact(rows), ..Statistics::new_unknown(&schema()) };
-        PartitionedFile::new(format!("{number}.parquet"), bytes).with_statistics(Arc::new(statistics))
-    };
-    let groups = (0..partitions).map(|number| FileGroup::new(vec![file(number)])).collect();
+    scan_of(vec![file(rows, bytes); partitions])
+}
+
+/// A scan with a partition for each file.
+fn scan_of(files: Vec<PartitionedFile>) -> Arc<dyn ExecutionPlan> {
+    let groups = files.into_iter().map(|file| FileGroup::new(vec![file])).collect();
     let source = Arc::new(ParquetSource::new(schema()));
     let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source).with_file_groups(groups);
     DataSourceExec::from_data_source(scan.build())
@@ -58,4 +65,11 @@ fn an_operator_is_promised_no_more_than_its_rows_take() {
     assert!(few.operators < MIB / 8, "{few:?}");
     let many = Needs::of(sorted(scan(1, 10_000_000, 100 * MIB as u64)).as_ref());
     assert_eq!(many.operators, 2 * OPERATOR_BYTES);
+}
+
+#[test]
+fn a_look_up_needs_next_to_nothing() {
+    let file = file(ROW_GROUP_ROWS_MAX, 2 * MIB as u64).with_extension(FewRows);
+    let needs = Needs::of(sorted(scan_of(vec![file])).as_ref());
+    assert!(needs.promise() < MIB, "{needs:?}");
 }
