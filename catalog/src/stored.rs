@@ -357,6 +357,8 @@ fn encode_stream(batch: &RecordBatch) -> Blob {
         let (batch, mut dictionaries) = (compact_views(batch), DictionaryTracker::new(true));
         let encoder = IpcDataGenerator::default();
         let encoded = encoder.encode(&batch, &mut dictionaries, &options, &mut IpcWriteContext::default())?;
+        // The message, its prefix and what closes the stream.
+        bytes.reserve(encoded.1.ipc_message.len() + encoded.1.arrow_data.len() + 64);
         write_message(&mut bytes, encoded.1, &options)?;
         bytes.extend_from_slice(&STREAM_END);
         Ok::<_, ArrowError>(bytes)
