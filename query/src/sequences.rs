@@ -287,6 +287,9 @@ impl StatementSequences {
 
     /// The next numbers where they are reserved and nobody has to wait for them; `None` elsewhere.
     pub(crate) fn next_at_hand(&self, id: ObjectId, count: usize) -> Result<Option<Vec<i64>>, QueryError> {
+        if let Some(numbers) = self.session.lock().taken_before(id, count) {
+            return Ok(Some(numbers));
+        }
         let seen = self.seen(id)?;
         self.refuse_when_read_only(seen, "nextval")?;
         let numbers = match self.knows_alone(seen) {
