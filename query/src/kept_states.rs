@@ -241,10 +241,8 @@ impl KeptStates {
             }
         };
         let keys = KeySet::of(&groups, &schema, program.state_keys()).map_err(plan_error)?;
-        let among = |state: &KeptState| {
-            keys.split(state.rows.iter().cloned().collect()).map(|split| split.among).map_err(plan_error)
-        };
-        Ok(Some([among(before)?, among(now)?]))
+        let among = |rows: Vec<RecordBatch>| keys.split(rows).map(|split| split.among).map_err(plan_error);
+        Ok(Some([among(unshared(before, now))?, among(unshared(now, before))?]))
     }
 
     /// Takes part in a fold of the planning's snapshot: `rows` were added to the runs, which had followed the inputs up to `from`.
@@ -444,6 +442,15 @@ async fn added(
     let plan = runs.into_iter().collect::<Result<_>>().and_then(|runs| program.merged_plan(runs));
     let changed = computed(planning, &plan.map_err(|error| translate(error, None))?, definition).await?;
     Ok((others, changed))
+}
+
+/// The batches of a state that are not those of another one: batches without a row of a changed group stay as they are.
+fn unshared(state: &KeptState, other: &KeptState) -> Vec<RecordBatch> {
+    let place = |batch: &RecordBatch| -> Vec<*const ()> {
+        batch.columns().iter().map(|column| Arc::as_ptr(column).cast::<()>()).collect()
+    };
+    let known: HashSet<_> = other.rows.iter().map(place).collect();
+    state.rows.iter().filter(|batch| !known.contains(&place(batch))).cloned().collect()
 }
 
 /// The same rows in few batches. Each change may leave one more.
