@@ -13,7 +13,7 @@
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading, subscription, content
-//!     background       background, view_folding
+//!     background       background, view_folding, view_builds
 //!     values           types, copy_format, functions
 //!     the system       pg_catalog, system_facts, activity, copy_progress
 //! ```
