@@ -57,7 +57,10 @@ async fn a_build_that_is_cancelled_leaves_no_view_and_others_go_on_meanwhile() {
         }
         let views = watcher.value("SELECT count(*) FROM meridian.views").await.unwrap();
         assert_eq!(views.as_deref(), Some("0"), "{phase}");
-        let builds = watcher.value("SELECT count(*) FROM meridian.view_builds WHERE pid IS NOT NULL").await.unwrap();
-        assert_eq!(builds.as_deref(), Some("0"), "{phase}");
+        // What computed it ends behind the answer.
+        let builds = "SELECT count(*) FROM meridian.view_builds";
+        while watcher.value(builds).await.unwrap().as_deref() != Some("0") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
