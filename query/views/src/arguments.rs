@@ -219,7 +219,7 @@ impl Arguments {
     fn held(&mut self, call: &AggregateFunction, output: &Field) -> std::result::Result<Final, String> {
         let name = call.func.name();
         let parameters = &call.params;
-        let operands = || parameters.args.iter().filter(|argument| !matches!(argument, Expr::Literal(..)));
+        let operands = || parameters.args.iter().filter(|argument| argument.any_column_refs());
         let is_told_by_order = ORDERED.contains(&name)
             && operands().all(|operand| parameters.order_by.iter().any(|sort| sort.expr == *operand));
         if !(ORDERLESS.contains(&name) && parameters.null_treatment.is_none() || is_told_by_order) {
@@ -230,7 +230,8 @@ impl Arguments {
         });
         let sql_type = stored.ok_or_else(|| format!("{name} gives a value of a type that a state does not store"))?;
         let over_columns = Expr::AggregateFunction(call.clone()).map_children(|operand| {
-            if matches!(operand, Expr::Literal(..)) {
+            // A share or delimiter has to stay a constant, cast or not.
+            if !operand.any_column_refs() {
                 return Ok(Transformed::no(operand));
             }
             Ok(Transformed::yes(col(Column::from_name(self.operand(operand)))))
