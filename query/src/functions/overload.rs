@@ -332,7 +332,8 @@ impl Function {
         Arc::new(ScalarUDF::new_from_impl(self))
     }
 
-    /// The function for given arguments in a time zone, which makes it immutable unless the day matters.
+    /// The function for given arguments in a time zone, which makes it immutable unless the day matters. One that is bound stays in its
+    /// zone: a plan that was made in a view's zone becomes part of the plans of readers elsewhere.
     pub(crate) fn bound(
         &self,
         arguments: &[Option<SqlType>],
@@ -343,7 +344,7 @@ impl Function {
             Volatility::Stable if !overload.of_today => Volatility::Immutable,
             kept => kept,
         };
-        let bound = Self { zone: Some(zone), ..Self::new(self.name, volatility, vec![overload]) };
+        let bound = Self { zone: self.zone.or(Some(zone)), ..Self::new(self.name, volatility, vec![overload]) };
         Ok(bound.into_udf())
     }
 
