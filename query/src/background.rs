@@ -280,9 +280,18 @@ impl Rounds {
         let snapshot = engine.catalog.snapshot();
         self.recent_since.retain(|id, _| snapshot.tables.contains_key(id));
         for version in snapshot.tables.values() {
-            let old = self.is_old(version);
-            for plan in choose(version, force || old) {
-                rewrite(engine, &snapshot, plan, force).await;
+            let all = self.is_old(version) || force;
+            // Deleters wait until it is dropped.
+            let Some(_commit) = engine.holds.insist(version.definition.id, Instant::now()) else {
+                for plan in choose(version, all) {
+                    rewrite(engine, &snapshot, plan, Turn::Yields { force }).await;
+                }
+                continue;
+            };
+            // What deleters committed until they had to wait.
+            let now = engine.catalog.snapshot();
+            for plan in now.tables.get(&version.definition.id).into_iter().flat_map(|version| choose(version, all)) {
+                rewrite(engine, &now, plan, Turn::Insists).await;
             }
         }
         self.forget(engine, force).await;
@@ -425,16 +434,30 @@ fn note_outcome(outcome: Result<(), CommitError>) -> Result<(), QueryError> {
     }
 }
 
-/// `force` does not wait for those who change the table's rows to come to rest.
-async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan, force: bool) {
+/// Who goes first, a rewrite or those who change the table's rows.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// They do. `force` does not wait for them to come to rest.
+    Yields { force: bool },
+    /// They wait: the right to commit is there already.
+    Insists,
+}
+
+async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan, turn: Turn) {
     let table = plan.definition.id;
-    let Some(mark) = engine.holds.begin_rewrite(table, (!force).then(Instant::now)) else { return };
+    let mark = match turn {
+        Turn::Yields { force } => match engine.holds.begin_rewrite(table, (!force).then(Instant::now)) {
+            Some(mark) => Some(mark),
+            None => return,
+        },
+        Turn::Insists => None,
+    };
     let (removed_segments, removed_recent) = (plan.remove_segments(), plan.remove_recent());
     let kind = if removed_segments.is_empty() { TaskKind::FoldRows } else { TaskKind::Compact };
     let running = engine.background.tasks().begin(kind, Some(table));
     let worker = Arc::clone(engine);
     let task = engine.compute().spawn_blocking(move || {
-        let given_up = || worker.holds.held_since(table, mark);
+        let given_up = || mark.is_some_and(|mark| worker.holds.held_since(table, mark));
         storage::rewrite::fold_unless(&worker.store, &plan, REWRITE_BYTES, &given_up).map_err(storage_error)
     });
     let staged = match joined(task.await) {
@@ -448,7 +471,10 @@ async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePl
     let metas = staged.metas();
     let rows = metas.iter().map(|meta| u64::from(meta.rows)).sum();
     let bytes = metas.iter().map(|meta| meta.bytes).sum();
-    let Some(_commit) = engine.holds.may_commit(table, mark) else { return };
+    let own = mark.map(|mark| engine.holds.may_commit(table, mark));
+    if matches!(own, Some(None)) {
+        return;
+    }
     let rewrite = Op::Rewrite { table, remove_segments: removed_segments, remove_recent: removed_recent, add: metas };
     let draft = CommitDraft::new(Arc::clone(snapshot), vec![rewrite]);
     let committed = note_outcome(engine.commit(draft, vec![staged]).await.map(drop));

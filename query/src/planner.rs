@@ -24,6 +24,7 @@ use crate::operators::inference::Inference;
 use crate::operators::interval_order::compare_by_length;
 use crate::operators::lowering::{Argument, lower};
 use crate::operators::repeated_keys::name_keys_once;
+use crate::operators::repeated_rows::forget_keys;
 use crate::operators::sites::{Sites, annotate};
 use crate::operators::value_lists::{Cells, assign_values, settle_values};
 use crate::operators::window_keys::compute_keys;
@@ -440,6 +441,7 @@ impl Planning {
         }
         let plan = lower(plan, self.procedures(), &self.cast_context())
             .and_then(name_keys_once)
+            .and_then(forget_keys)
             .and_then(lower_averaged_sums)
             .and_then(exact_set_operations)
             .and_then(row_counts::with_ties)

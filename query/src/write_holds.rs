@@ -5,7 +5,9 @@
 //! one since it began, it gives up and is tried again later. Deleters wait only for a rewrite that is already committing.
 //!
 //! Who changes rows often does so several times in a row, and a rewrite in between would be for nothing and take a core from them. So
-//! a rewrite waits until a table's holders have been at rest for a moment, though not for ever, and stops where one comes.
+//! a rewrite waits until a table's holders have been at rest for a moment, and stops where one comes. Rewrites that have waited for long
+//! are no longer asked to yield: in the next moment without a holder they take the right to commit before they begin, and who deletes
+//! waits for them.
 
 use catalog::ids::ObjectId;
 use parking_lot::Mutex;
@@ -32,15 +34,14 @@ struct TableHolds {
 }
 
 impl TableHolds {
-    /// Whether the holders have been at rest for long enough, or a rewrite has waited for long enough.
+    /// Whether the holders have been at rest for long enough.
     fn have_rested(&mut self, now: Instant) -> bool {
         let rested = self.left.is_none_or(|left| now.saturating_duration_since(left) >= REST);
-        let awaited = *self.awaited.get_or_insert(now);
-        let done = rested || now.saturating_duration_since(awaited) >= REST_AWAITED_MAX;
-        if done {
-            self.awaited = None;
+        match rested && self.holders == 0 {
+            true => self.awaited = None,
+            false => _ = self.awaited.get_or_insert(now),
         }
-        done
+        rested
     }
 }
 
@@ -91,7 +92,22 @@ impl WriteHolds {
     pub(crate) fn begin_rewrite(&self, table: ObjectId, now: Option<Instant>) -> Option<u64> {
         let mut tables = self.0.tables.lock();
         let holds = tables.entry(table).or_default();
-        (holds.holders == 0 && now.is_none_or(|now| holds.have_rested(now))).then_some(holds.arrivals)
+        let rested = now.is_none_or(|now| holds.have_rested(now));
+        (holds.holders == 0 && rested).then_some(holds.arrivals)
+    }
+
+    /// The right to commit for rewrites of a table that have waited for a rest for long enough, where nobody holds it now. Those who
+    /// come to delete wait until it is dropped.
+    pub(crate) fn insist(&self, table: ObjectId, now: Instant) -> Option<RewriteCommit> {
+        let mut tables = self.0.tables.lock();
+        let holds = tables.get_mut(&table)?;
+        let waited = holds.awaited.is_some_and(|since| now.saturating_duration_since(since) >= REST_AWAITED_MAX);
+        if !waited || holds.holders > 0 || holds.committing {
+            return None;
+        }
+        holds.awaited = None;
+        holds.committing = true;
+        Some(RewriteCommit { shared: Arc::clone(&self.0), table })
     }
 
     /// Whether somebody has held the table since `mark`, so that a rewrite is for nothing.
@@ -153,15 +169,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rewrite_does_not_wait_for_ever() {
+    async fn rewrites_that_have_waited_insist_once_nobody_holds_the_table() {
         let holds = WriteHolds::default();
-        drop(holds.hold(TABLE).await);
+        let hold = holds.hold(TABLE).await;
         let first = Instant::now();
         assert_eq!(holds.begin_rewrite(TABLE, Some(first)), None);
         let late = first + REST_AWAITED_MAX;
-        // Somebody has just left again.
+        assert!(holds.insist(TABLE, late).is_none(), "somebody holds the table");
+        drop(hold);
         holds.0.tables.lock().entry(TABLE).or_default().left = Some(late);
-        assert_eq!(holds.begin_rewrite(TABLE, Some(late - REST)), None);
-        assert!(holds.begin_rewrite(TABLE, Some(late)).is_some());
+        assert_eq!(holds.begin_rewrite(TABLE, Some(late)), None, "somebody has just left");
+        assert!(holds.insist(TABLE, late - REST).is_none(), "they have not waited for long");
+        let commit = holds.insist(TABLE, late).expect("nobody holds the table");
+        let deleter = tokio::spawn({
+            let holds = holds.clone();
+            async move { holds.hold(TABLE).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!deleter.is_finished());
+        drop(commit);
+        drop(deleter.await.expect("the deleter goes on"));
+        assert!(holds.insist(TABLE, late).is_none(), "waiting begins anew");
     }
 }

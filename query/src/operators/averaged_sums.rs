@@ -6,10 +6,11 @@
 use crate::functions::aggregates::{AVERAGED, sum_function};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, WindowFunctionDefinition, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Window, WindowFunctionDefinition, cast};
+use std::sync::Arc;
 
 /// Replaces the averaged sums of a plan.
 pub(crate) fn lower_averaged_sums(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -34,18 +35,29 @@ pub(crate) fn lower_averaged_sums(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// Every function of a window under an alias. The optimiser takes keys out of all of them or of none, and where it names what it took
-/// depends on the alias, so that those of one window would have different keys.
+/// depends on the alias, so that those of one window would have different keys. A function that is there twice, as the sum beside the
+/// average of one argument, is computed once: the optimiser would take it out of the window, where nothing computes it.
 fn with_aliases(node: LogicalPlan) -> Result<LogicalPlan> {
-    let aliased = node.map_expressions(|expression| {
-        Ok(match expression {
-            Expr::Alias(_) => Transformed::no(expression),
-            other => {
-                let name = other.schema_name().to_string();
-                Transformed::yes(other.alias(name))
+    let LogicalPlan::Window(Window { input, window_expr, .. }) = node else { return Ok(node) };
+    let mut outputs: Vec<Expr> = input.schema().iter().map(Expr::from).collect();
+    let mut functions: Vec<Expr> = Vec::with_capacity(window_expr.len());
+    for function in window_expr {
+        let name = function.schema_name().to_string();
+        let bare = function.unalias();
+        match functions.iter().find(|known| matches!(known, Expr::Alias(known) if *known.expr == bare)) {
+            Some(known) => outputs.push(Expr::Column(Column::from_name(known.schema_name().to_string())).alias(name)),
+            None => {
+                outputs.push(Expr::Column(Column::from_name(&name)));
+                functions.push(bare.alias(name));
             }
-        })
-    })?;
-    Ok(aliased.data)
+        }
+    }
+    let has_repeated = outputs.iter().any(|output| matches!(output, Expr::Alias(_)));
+    let window = LogicalPlan::Window(Window::try_new(functions, input)?);
+    match has_repeated {
+        true => Ok(LogicalPlan::Projection(Projection::try_new(outputs, Arc::new(window))?)),
+        false => Ok(window),
+    }
 }
 
 fn sum_for_average(expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
