@@ -45,11 +45,12 @@ mod tests {
 
     fn called(function: &ScalarUDF, array: ArrayRef) -> ArrayRef {
         let rows = array.len();
+        let returned = function.return_type(&[array.data_type().clone()]).unwrap();
         let arguments = ScalarFunctionArgs {
             arg_fields: vec![Arc::new(arrow::datatypes::Field::new("x", array.data_type().clone(), true))],
             args: vec![ColumnarValue::Array(array)],
             number_rows: rows,
-            return_field: Arc::new(arrow::datatypes::Field::new("y", DataType::Null, true)),
+            return_field: Arc::new(arrow::datatypes::Field::new("y", returned, true)),
             config_options: Arc::new(ConfigOptions::default()),
         };
         function.invoke_with_args(arguments).unwrap().into_array(rows).unwrap()

@@ -12,29 +12,34 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Lets a plan forget below each set-returning function of a select list which columns are unique.
+/// Lets a plan forget below each set-returning function of a select list which columns are unique. Below an aggregate they stay known:
+/// its keys were completed by what they determine, and are cut again by that.
 pub(crate) fn forget_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !plan.exists(|node| Ok(!keys_below(node).is_empty()))? {
-        return Ok(plan);
+    match plan.exists(|node| Ok(!keys_below(node).is_empty()))? {
+        true => forgotten(plan),
+        false => Ok(plan),
     }
-    let forgotten = plan.transform_up_with_subqueries(|node| {
-        let keys = keys_below(&node);
-        let LogicalPlan::Unnest(unnest) = &node else {
-            // Schemas above say what is unique too.
-            return node.recompute_schema().map(Transformed::yes);
-        };
-        let columns = unnest.input.schema().iter().enumerate().map(|(place, (qualifier, field))| {
-            let column = Expr::from((qualifier, field));
-            match keys.contains(&place) {
-                true => its_value(column).alias_qualified(qualifier.cloned(), field.name()),
-                false => column,
-            }
-        });
-        let input = Projection::try_new(columns.collect(), Arc::clone(&unnest.input))?;
-        let expressions = node.expressions();
-        Ok(Transformed::yes(node.with_new_exprs(expressions, vec![LogicalPlan::Projection(input)])?))
-    })?;
-    Ok(forgotten.data)
+}
+
+fn forgotten(node: LogicalPlan) -> Result<LogicalPlan> {
+    if matches!(node, LogicalPlan::Aggregate(_)) {
+        return Ok(node);
+    }
+    let node = node.map_children(|input| forgotten(input).map(Transformed::yes))?.data;
+    let keys = keys_below(&node);
+    let LogicalPlan::Unnest(unnest) = &node else {
+        // Schemas above say what is unique too.
+        return node.recompute_schema();
+    };
+    let columns = unnest.input.schema().iter().enumerate().map(|(place, (qualifier, field))| {
+        let column = Expr::from((qualifier, field));
+        match keys.contains(&place) {
+            true => its_value(column).alias_qualified(qualifier.cloned(), field.name()),
+            false => column,
+        }
+    });
+    let input = Projection::try_new(columns.collect(), Arc::clone(&unnest.input))?;
+    node.with_new_exprs(node.expressions(), vec![LogicalPlan::Projection(input)])
 }
 
 /// The columns of a set-returning function's input that are unique there, alone or together.
