@@ -9,7 +9,7 @@ use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
 use crate::statement_grammar::fold;
-use crate::user_types::{domain_name, spelling};
+use crate::user_types::{domain_name, is_tagged_array, spelling};
 use arrow::datatypes::{DataType, Field};
 use catalog::definition::Column;
 use catalog::sql_type::SqlType;
@@ -107,7 +107,11 @@ pub(crate) fn default_of(column: &Column) -> Result<ast::Expr, QueryError> {
 pub(crate) fn assigned(value: Expr, from: &Field, column: &Column, context: &CastContext) -> Result<Expr, QueryError> {
     let to = &column.sql_type;
     if *from.data_type() == DataType::Null {
-        return Ok(cast(value, to.data_type()));
+        return Ok(match is_tagged_array(to) {
+            // As a constant it would be printed, which the items' own type does not allow.
+            true => cast_call(cast(value, SqlType::Text.data_type()), SqlType::Text, to.clone(), context),
+            false => cast(value, to.data_type()),
+        });
     }
     let Some(known) = SqlType::from_field(from) else { return Err(not_assignable(column, None)) };
     if !is_assignable(&known, to) {

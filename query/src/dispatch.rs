@@ -128,6 +128,9 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
                 Some(transaction) if name.eq_ignore_ascii_case("transaction_isolation") => {
                     transaction.isolation.name().to_string()
                 }
+                Some(transaction) if name.eq_ignore_ascii_case("transaction_read_only") => {
+                    if transaction.read_only { "on" } else { "off" }.to_string()
+                }
                 _ => session.settings.get(name)?,
             };
             let shown = SETTINGS

@@ -243,8 +243,16 @@ impl Session {
         row_inserts::settle(self).await?;
         match &statement.kind {
             StatementKind::Begin(modes) => self.begin(*modes),
-            StatementKind::Commit => self.commit_explicit().await,
-            StatementKind::Rollback => self.rollback_explicit(),
+            StatementKind::Commit { chain } => {
+                let next = self.next_modes("COMMIT", *chain)?;
+                let response = self.commit_explicit().await?;
+                self.chained(next).map(|()| response)
+            }
+            StatementKind::Rollback { chain } => {
+                let next = self.next_modes("ROLLBACK", *chain)?;
+                let response = self.rollback_explicit()?;
+                self.chained(next).map(|()| response)
+            }
             StatementKind::Savepoint(name) => self.savepoint(name),
             StatementKind::Release(name) => {
                 self.in_block("RELEASE SAVEPOINT", |transaction| transaction.release(name), "RELEASE")
@@ -258,6 +266,7 @@ impl Session {
                 self.in_block("ROLLBACK TO SAVEPOINT", roll_back, "ROLLBACK")
             }
             StatementKind::SetTransaction(modes) => self.set_transaction(*modes),
+            StatementKind::SetCharacteristics(modes) => self.set_characteristics(*modes),
             _ => {
                 let response = crate::dispatch::run(self, prepared, parameters, alone).await?;
                 prepared.check_columns(&response)?;
@@ -270,7 +279,13 @@ impl Session {
     pub async fn finish_implicit(&mut self) -> Result<(), QueryError> {
         match &self.transaction {
             Some(transaction) if !transaction.explicit => self.commit().await,
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => {
+                // A statement alone is committed before its rows are computed, which may have announced something.
+                let announced = std::mem::take(&mut *self.announcements.lock());
+                self.engine.channels.publish(self.process_id, &self.mailbox, announced);
+                Ok(())
+            }
         }
     }
 
@@ -280,7 +295,7 @@ impl Session {
         match &mut self.transaction {
             Some(transaction) if transaction.explicit => transaction.failed = true,
             Some(_) => self.end_transaction(false),
-            None => {}
+            None => self.announcements.lock().truncate(0),
         }
     }
 
@@ -506,7 +521,10 @@ impl Session {
 
     fn refuse_when_failed(&self, kind: &StatementKind) -> Result<(), QueryError> {
         let failed = self.transaction.as_ref().is_some_and(|transaction| transaction.failed);
-        let ends = matches!(kind, StatementKind::Commit | StatementKind::Rollback | StatementKind::RollbackTo(_));
+        let ends = matches!(
+            kind,
+            StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::RollbackTo(_)
+        );
         if failed && !ends {
             let message = "current transaction is aborted, commands ignored until end of transaction block";
             return Err(QueryError::new(ErrorKind::InFailedTransaction, message));
@@ -539,6 +557,17 @@ impl Session {
         Ok(Response::Command(CommandTag::Plain("SET")))
     }
 
+    /// What transactions have that begin later.
+    fn set_characteristics(&mut self, modes: TransactionModes) -> Result<Response, QueryError> {
+        if let Some(isolation) = modes.isolation {
+            self.settings.set("default_transaction_isolation", isolation.name(), false)?;
+        }
+        if let Some(read_only) = modes.read_only {
+            self.settings.set("default_transaction_read_only", if read_only { "on" } else { "off" }, false)?;
+        }
+        Ok(Response::Command(CommandTag::Plain("SET")))
+    }
+
     fn apply_modes(&mut self, modes: TransactionModes) -> Result<(), QueryError> {
         let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
         if let Some(isolation) = modes.isolation {
@@ -550,6 +579,27 @@ impl Session {
         }
         transaction.read_only = modes.read_only.unwrap_or(transaction.read_only);
         Ok(())
+    }
+
+    /// The kind of the transaction that AND CHAIN begins.
+    fn next_modes(&self, what: &str, chain: bool) -> Result<Option<TransactionModes>, QueryError> {
+        match &self.transaction {
+            _ if !chain => Ok(None),
+            Some(now) if now.explicit => {
+                Ok(Some(TransactionModes { isolation: Some(now.isolation), read_only: Some(now.read_only) }))
+            }
+            _ => {
+                let message = format!("{what} AND CHAIN can only be used in transaction blocks");
+                Err(QueryError::new(ErrorKind::NoActiveTransaction, message))
+            }
+        }
+    }
+
+    /// Begins the transaction that follows by AND CHAIN.
+    fn chained(&mut self, next: Option<TransactionModes>) -> Result<(), QueryError> {
+        let Some(modes) = next else { return Ok(()) };
+        self.ensure_transaction();
+        self.begin(modes).map(drop)
     }
 
     async fn commit_explicit(&mut self) -> Result<Response, QueryError> {

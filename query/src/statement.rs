@@ -133,8 +133,15 @@ pub(crate) enum StatementKind {
     ResetAll,
     Begin(TransactionModes),
     SetTransaction(TransactionModes),
-    Commit,
-    Rollback,
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION.
+    SetCharacteristics(TransactionModes),
+    /// `chain` begins another transaction of the same kind.
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     Release(String),
     RollbackTo(String),

@@ -51,6 +51,10 @@ async fn notifications_come_with_the_commit_once_a_text_and_to_their_own_session
     assert_eq!(waited_for(&mut first).await, told("jobs", "a"));
     assert_eq!(waited_for(&mut first).await, told("jobs", "b"));
     assert!(run(&mut second, "BEGIN; NOTIFY jobs, 'd'; ROLLBACK").await.is_empty());
+    let alone = "SELECT pg_notify('jobs', 'x' || g) FROM generate_series(1, 2) g";
+    assert_eq!(run(&mut second, alone).await, [told("jobs", "x1"), told("jobs", "x2")]);
+    assert_eq!(waited_for(&mut first).await, told("jobs", "x1"));
+    assert_eq!(waited_for(&mut first).await, told("jobs", "x2"));
     run(&mut first, "UNLISTEN *").await;
     assert_eq!(run(&mut second, "NOTIFY jobs, 'e'").await, [told("jobs", "e")]);
     assert!(run(&mut first, "SELECT 1").await.is_empty());

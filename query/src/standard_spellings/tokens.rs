@@ -16,6 +16,8 @@
 //!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
 //!     mood 'ok'                           CAST('ok' AS mood)
 //!     x ISNULL                            x IS NULL
+//!     FOR NO KEY UPDATE, FOR KEY SHARE    FOR UPDATE, FOR SHARE
+//!     FOR UPDATE OF t LIMIT 1             LIMIT 1
 //!     SET doc['a'] = 1                    SET doc = "assigned item"(doc['a'], 1)
 //!
 //!     x::text COLLATE "C"                 x::text
@@ -75,6 +77,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::FOR if keyword(tokens, index + 1) == Keyword::SYSTEM_TIME => {
                 index += system_time(tokens, index, source)?;
             }
+            Keyword::FOR if locking(tokens, index) => continue,
             Keyword::USING => order_operator(tokens, index),
             Keyword::COLLATE if is_collation_of_cast(tokens, index) => {
                 tokens.drain(index..index + 2);
@@ -113,6 +116,40 @@ pub(super) fn keyword(tokens: &[TokenWithSpan], index: usize) -> Keyword {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
     }
+}
+
+/// Spells out a locking clause, which locks nothing here: the weaker ones as those that the parser knows, and none before LIMIT, where it
+/// takes none. Whether something changed.
+fn locking(tokens: &mut Vec<TokenWithSpan>, index: usize) -> bool {
+    let words = |words: &[&str]| words.iter().enumerate().all(|(place, word)| is_word(tokens, index + 1 + place, word));
+    if words(&["no", "key", "update"]) {
+        tokens.drain(index + 1..index + 3);
+        return true;
+    }
+    if words(&["key", "share"]) {
+        tokens.remove(index + 1);
+        return true;
+    }
+    if !words(&["update"]) && !words(&["share"]) {
+        return false;
+    }
+    let mut end = index + 2;
+    if is_word(tokens, end, "of") {
+        end += 2;
+        while matches!(token(tokens, end), Token::Comma | Token::Period) {
+            end += 2;
+        }
+    }
+    if is_word(tokens, end, "nowait") {
+        end += 1;
+    } else if is_word(tokens, end, "skip") && is_word(tokens, end + 1, "locked") {
+        end += 2;
+    }
+    let is_before_limit = matches!(keyword(tokens, end), Keyword::LIMIT | Keyword::OFFSET | Keyword::FETCH);
+    if is_before_limit {
+        tokens.drain(index..end);
+    }
+    is_before_limit
 }
 
 /// `x ISNULL`; the word may also be a function's, or a label behind AS.

@@ -13,7 +13,7 @@ impl Words<'_> {
         let local = self.take("local");
         let session = !local && self.take("session");
         if session && self.take_all(&["characteristics", "as", "transaction"]) {
-            return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
+            return Ok(StatementKind::SetCharacteristics(self.transaction_modes()?));
         }
         if !session && self.take("transaction") {
             return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
@@ -146,13 +146,24 @@ impl Words<'_> {
         Err(self.unexpected())
     }
 
-    pub(super) fn end_with(&mut self, kind: StatementKind) -> Result<StatementKind, QueryError> {
+    /// COMMIT, or ABORT; `end` makes the statement where it is known whether another transaction follows.
+    pub(super) fn end_with(&mut self, end: fn(bool) -> StatementKind) -> Result<StatementKind, QueryError> {
         self.next += 1;
         let _ = self.take("work") || self.take("transaction");
         if self.take("prepared") {
             return Ok(StatementKind::Unsupported("two-phase commit".into()));
         }
-        Ok(kind)
+        Ok(end(self.chain()?))
+    }
+
+    /// `AND [NO] CHAIN`
+    fn chain(&mut self) -> Result<bool, QueryError> {
+        if !self.take("and") {
+            return Ok(false);
+        }
+        let chain = !self.take("no");
+        self.expect("chain")?;
+        Ok(chain)
     }
 
     pub(super) fn rollback(&mut self) -> Result<StatementKind, QueryError> {
@@ -162,7 +173,7 @@ impl Words<'_> {
             let _ = self.take("savepoint");
             return Ok(StatementKind::RollbackTo(self.identifier()?));
         }
-        Ok(StatementKind::Rollback)
+        Ok(StatementKind::Rollback { chain: self.chain()? })
     }
 
     pub(super) fn listen(&mut self) -> Result<StatementKind, QueryError> {
