@@ -87,7 +87,11 @@ impl<S: Sums> Many<S> {
 }
 
 /// The rows that an aggregate's FILTER lets through, and their groups.
-fn filtered(values: &[ArrayRef], groups: &[usize], predicate: &BooleanArray) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
+pub(super) fn filtered(
+    values: &[ArrayRef],
+    groups: &[usize],
+    predicate: &BooleanArray,
+) -> Result<(Vec<ArrayRef>, Vec<usize>)> {
     let values = values.iter().map(|column| Ok(filter(column, predicate)?)).collect::<Result<Vec<ArrayRef>>>()?;
     let groups = groups.iter().zip(predicate).filter(|(_, passes)| *passes == Some(true)).map(|(group, _)| *group);
     Ok((values, groups.collect()))

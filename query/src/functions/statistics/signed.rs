@@ -8,7 +8,7 @@
 //! The bytes are those of [`Sums`], which the aggregates of queries are computed from too. So both give the same, bit for bit.
 
 use super::Sums;
-use super::accumulators::partial;
+use super::accumulators::{filtered, partial};
 use super::bits::{BitSums, Joined, Junction};
 use super::floats::{FloatSums, PairSums};
 use super::functions::{Needed, Statistic};
@@ -168,8 +168,10 @@ impl<S: Sums> GroupsAccumulator for SignedMany<S> {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        if filter.is_some() {
-            return internal_err!("signed sums have no FILTER");
+        // The group of all rows of a grouping set without rows comes of a row that a filter takes out again.
+        if let Some(predicate) = filter {
+            let (values, groups) = filtered(values, groups, predicate)?;
+            return self.update_batch(&values, &groups, None, total);
         }
         self.sums.resize_with(total, S::default);
         match self.step {
