@@ -95,6 +95,9 @@ impl Dialect for StatementDialect {
         if is_list_of_values(parser, 0) && is_behind_quantifier(parser) {
             return Some(parser.parse_query().map(Expr::Subquery));
         }
+        if let Some(sets) = inner_grouping_sets(parser) {
+            return Some(sets);
+        }
         let named = operator_in_parentheses(parser);
         let place = named.map_or(0, |(place, _)| place);
         let (token, span) = (parser.peek_nth_token_ref(place).token.clone(), parser.peek_token_ref().span);
@@ -190,6 +193,37 @@ impl Dialect for StatementDialect {
         supports_xml_expressions
         supports_comment_optimizer_hint
     }
+}
+
+/// `ROLLUP (…)`, `CUBE (…)` or `GROUPING SETS (…)` as an element of other sets; elsewhere no expression begins so.
+fn inner_grouping_sets(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    type Sets = fn(Vec<Vec<Expr>>) -> Expr;
+    let (words, sets): (usize, Sets) = match &parser.peek_token_ref().token {
+        Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+            Keyword::ROLLUP => (1, Expr::Rollup),
+            Keyword::CUBE => (1, Expr::Cube),
+            Keyword::GROUPING if is_keyword(parser, 1, Keyword::SETS) => (2, Expr::GroupingSets),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    if parser.peek_nth_token_ref(words).token != Token::LParen {
+        return None;
+    }
+    (0..=words).for_each(|_| parser.advance_token());
+    let elements = parser.parse_comma_separated(grouping_element);
+    Some(elements.and_then(|elements| parser.expect_token(&Token::RParen).map(|_| sets(elements))))
+}
+
+/// One column, or none or more in parentheses.
+fn grouping_element(parser: &mut Parser) -> Result<Vec<Expr>, ParserError> {
+    if parser.consume_tokens(&[Token::LParen, Token::RParen]) {
+        return Ok(Vec::new());
+    }
+    Ok(match parser.parse_expr()? {
+        Expr::Tuple(columns) => columns,
+        column => vec![column],
+    })
 }
 
 /// Whether the last word of an expression is what ESCAPE names.

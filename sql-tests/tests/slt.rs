@@ -60,6 +60,7 @@ files! {
     what_it_found_last_stays_mended: "differential_last.slt",
     operators_are_cut_and_bind_as_in_postgres: "operator_spellings.slt",
     grouped_queries_have_their_subqueries_and_aggregates: "grouped_subqueries.slt",
+    sets_of_groups_hold_what_postgres_lets_them_hold: "grouping.slt",
     items_of_documents_are_assigned: "assigned_items.slt",
     literals_and_arrays_say_where_they_are_wrong: "literal_places.slt",
     computed_numerics_have_their_digits: "numeric_digits.slt",

@@ -1,5 +1,8 @@
 //! ROLLUP, CUBE and GROUPING SETS as the planner takes them.
 //!
+//!     GROUP BY ROLLUP ((a, b), c)               GROUP BY GROUPING SETS ((a, b, c), (a, b), ())
+//!     GROUP BY GROUPING SETS (CUBE (a), b)      GROUP BY GROUPING SETS ((a), (), (b))
+//!     GROUP BY a, ()                            GROUP BY a
 //!     SELECT a, b … GROUP BY ROLLUP (1, 2)      GROUP BY ROLLUP (a, b)
 //!     GROUP BY ROLLUP (a, a)                    GROUP BY GROUPING SETS ((a), (a), ())
 //!     GROUP BY ROLLUP (a, a::its type)          GROUP BY GROUPING SETS ((a, a'), (a, a'), ())
@@ -15,6 +18,43 @@ use datafusion::sql::sqlparser::ast::{Expr, SelectItem};
 
 /// The most elements of a CUBE that are written out.
 const CUBE_ELEMENTS_MAX: usize = 12;
+
+/// Writes out the sets of elements with several columns and the sets among sets, and drops empty sets beside other elements.
+pub(crate) fn write_out(items: &mut Vec<Expr>) {
+    let all = std::mem::take(items);
+    let only_empty = !all.is_empty() && all.iter().all(is_empty);
+    items.extend(all.into_iter().filter(|item| !is_empty(item)).map(|item| match item {
+        Expr::Rollup(elements) if is_wide(&elements) => Expr::GroupingSets(rollup(&elements)),
+        Expr::Cube(elements) if is_wide(&elements) && elements.len() <= CUBE_ELEMENTS_MAX => {
+            Expr::GroupingSets(cube(&elements))
+        }
+        Expr::GroupingSets(sets) => Expr::GroupingSets(sets.into_iter().flat_map(inner_sets).collect()),
+        other => other,
+    }));
+    if only_empty {
+        items.push(Expr::GroupingSets(vec![Vec::new()]));
+    }
+}
+
+/// `()`
+fn is_empty(item: &Expr) -> bool {
+    matches!(item, Expr::Tuple(parts) if parts.is_empty())
+}
+
+/// Whether an element has not just one column.
+fn is_wide(elements: &[Vec<Expr>]) -> bool {
+    elements.iter().any(|element| element.len() != 1)
+}
+
+/// The sets that an element of GROUPING SETS stands for.
+fn inner_sets(set: Vec<Expr>) -> Vec<Vec<Expr>> {
+    match set.as_slice() {
+        [Expr::Rollup(elements)] => rollup(elements),
+        [Expr::Cube(elements)] if elements.len() <= CUBE_ELEMENTS_MAX => cube(elements),
+        [Expr::GroupingSets(sets)] => sets.iter().cloned().flat_map(inner_sets).collect(),
+        _ => vec![set],
+    }
+}
 
 /// Puts columns in the place of ordinals, and writes the sets out where an expression stands among them twice.
 pub(super) fn settle(grouping: &mut Expr, projection: &[SelectItem]) {

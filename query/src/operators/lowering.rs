@@ -32,6 +32,7 @@ use catalog::sql_type::{MODIFIER_KEY, SqlType, TYPE_KEY};
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions::core::expr_fn::named_struct;
 use datafusion::logical_expr::expr::{Cast, Like, Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -139,6 +140,9 @@ impl Lowering<'_> {
                 } else {
                     Expr::ScalarFunction(subscripted)
                 }))
+            }
+            Expr::ScalarFunction(call) if call.func.name() == "struct" && !call.args.is_empty() => {
+                Ok(Transformed::yes(row(call.args)))
             }
             Expr::ScalarFunction(call) if call.func.name() == ASSIGNED_ITEM => {
                 Ok(Transformed::yes(Expr::ScalarFunction(over_document(call))))
@@ -635,6 +639,12 @@ fn subscripted(call: ScalarFunction) -> Result<ScalarFunction> {
         };
     }
     Ok(ScalarFunction { func, args })
+}
+
+/// `ROW(…)` with the names that PostgreSQL gives its parts, which documents show.
+fn row(parts: Vec<Expr>) -> Expr {
+    let named = parts.into_iter().enumerate().flat_map(|(index, part)| [lit(format!("f{}", index + 1)), part]);
+    named_struct(named.collect())
 }
 
 /// Functions that lowering gives their overload and time zone.

@@ -33,7 +33,7 @@ mod equal_filters;
 mod extractions;
 pub(crate) mod float_order;
 mod frames;
-mod grouping_sets;
+pub(crate) mod grouping_sets;
 mod in_lists;
 pub(crate) mod inference;
 pub(crate) mod interval_order;

@@ -381,7 +381,7 @@ fn rewrite_cast(
         ("name" | "sql_identifier", 0) => call("name", vec![argument(DataType::Text)]),
         ("\"char\"", 0) => call("char", vec![argument(DataType::Text)]),
         ("regtype", 1) => call("regtypes", vec![*expr]),
-        ("oid" | "oidvector" | "xid" | "regclass" | "regproc", 0 | 1) => cast(expr, array_of(DataType::BigInt(None))),
+        ("oidvector" | "xid" | "regclass" | "regproc", 0 | 1) => cast(expr, array_of(DataType::BigInt(None))),
         ("int2vector", 0) => cast(expr, array_of(DataType::SmallInt(None))),
         ("name" | "\"char\"" | "aclitem", 1) => cast(expr, array_of(DataType::Text)),
         ("cardinal_number", 0) => cast(expr, DataType::Integer(None)),

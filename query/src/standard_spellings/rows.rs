@@ -7,6 +7,7 @@
 use super::trees::{arguments_of, bare, binary, joined, nested, not, quoted, select_over};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::concatenation::RECORD;
+use crate::operators::grouping_sets::write_out;
 use crate::operators::sites::call;
 use crate::output_names::output_name;
 use crate::query_places::width;
@@ -162,7 +163,7 @@ fn beside_subquery(parts: Vec<Expr>, op: &BinaryOperator, query: &Query) -> Resu
     Ok(nested(compared(&parts, op, &columns.collect::<Result<Vec<Expr>, QueryError>>()?)?))
 }
 
-/// Rows among the columns of a select are shown as records, and `GROUP BY (a, b)` groups by both.
+/// Rows among the columns of a select are shown as records, `GROUP BY (a, b)` groups by both, and sets of them are written out.
 pub(super) fn in_select(select: &mut Select) {
     for item in &mut select.projection {
         let (expression, alias) = match item {
@@ -183,6 +184,9 @@ pub(super) fn in_select(select: &mut Select) {
             _ => vec![item],
         });
         *items = grouped.collect();
+    }
+    if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
+        write_out(items);
     }
 }
 
