@@ -344,8 +344,8 @@ pub(crate) fn new_values(
             type_value(&mut value, column)?;
             Ok(value)
         }
-        // It is computed from the others.
-        None if column.generated.is_some() => Ok(ast::Expr::value(ast::Value::Null)),
+        // It is computed from the others, where they change.
+        None if column.generated.is_some() && assignments.is_some() => Ok(ast::Expr::value(ast::Value::Null)),
         None => Ok(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', &column.name)])),
     });
     values.collect()

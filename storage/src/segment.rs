@@ -359,8 +359,7 @@ fn greatest_divisor(mut left: u128, mut right: u128) -> u128 {
 fn is_stored_as_integer(data_type: &DataType) -> bool {
     match data_type {
         DataType::Decimal128(precision, _) => *precision <= 18,
-        DataType::Interval(_) => false,
-        other => other.is_signed_integer() || other.is_temporal(),
+        other => !is_stored_otherwise(other) && (other.is_signed_integer() || other.is_temporal()),
     }
 }
 
