@@ -5,6 +5,7 @@
 
 use crate::activity::{Activity, Registry};
 use crate::background::Background;
+use crate::column_dependencies::informed;
 use crate::equal_conditions::{self, EqualConditions};
 use crate::error::{ErrorKind, QueryError};
 use crate::filter_moves::physical_rules;
@@ -377,15 +378,15 @@ fn template_state(budget: &Arc<Budget>, data_dir: &std::path::Path) -> Result<Se
 }
 
 /// DataFusion's rules, but for the one that sums sums: a sum's type depends on its argument's. Those that find the keys of joins and
-/// the places of filters are our own, and two of ours go before they are simplified: one takes equal conditions together, one knows what is
-/// NULL without being computed.
+/// the places of filters are our own, those that ask which columns determine others are told so rightly, and two of ours go before
+/// conditions are simplified: one takes equal conditions together, one knows what is NULL without being computed.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
     let rules = rules.filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
     let own = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
         join_keys::REPLACED => Arc::new(JoinKeys) as _,
         filter_places::REPLACED => Arc::new(FilterPlaces::new()) as _,
-        _ => rule,
+        _ => informed(rule),
     };
     let before = |rule: Arc<dyn OptimizerRule + Send + Sync>| match rule.name() {
         equal_conditions::FOLLOWED_BY => vec![Arc::new(NullCalls) as _, Arc::new(EqualConditions) as _, rule],

@@ -9,6 +9,7 @@
 //!                                       pg_catalog: batches computed from the snapshot
 
 use crate::activity::StatementToken;
+use crate::column_dependencies::PlainRelations;
 use crate::domains::domain_of;
 use crate::engine::Engine;
 use crate::engine_error::translate;
@@ -24,7 +25,6 @@ use crate::operators::inference::Inference;
 use crate::operators::interval_order::compare_by_length;
 use crate::operators::lowering::{Argument, lower};
 use crate::operators::repeated_keys::name_keys_once;
-use crate::operators::repeated_rows::forget_keys;
 use crate::operators::sites::{Sites, annotate};
 use crate::operators::value_lists::{Cells, assign_values, settle_values};
 use crate::operators::window_keys::compute_keys;
@@ -106,7 +106,7 @@ pub(crate) struct Planning {
     sites: Arc<Mutex<Arc<Sites>>>,
     /// Plans joins with USING and NATURAL.
     merges: Arc<MergePlanner>,
-    relation_planners: [Arc<dyn RelationPlanner>; 1],
+    relation_planners: [Arc<dyn RelationPlanner>; 2],
     /// The types of the parameters of the query that is being planned, for planning parts of it alone.
     parameters: Mutex<Vec<Option<SqlType>>>,
     /// While a query is planned only to find out the types of its parameters: what is known of them.
@@ -145,7 +145,7 @@ impl Planning {
             sources: Sources::Rows,
             committed: false,
             sites,
-            relation_planners: [Arc::clone(&merges) as Arc<dyn RelationPlanner>],
+            relation_planners: [Arc::clone(&merges) as Arc<dyn RelationPlanner>, Arc::new(PlainRelations::default())],
             merges,
             parameters: Mutex::default(),
             inference: Mutex::default(),
@@ -441,7 +441,6 @@ impl Planning {
         }
         let plan = lower(plan, self.procedures(), &self.cast_context())
             .and_then(name_keys_once)
-            .and_then(forget_keys)
             .and_then(lower_averaged_sums)
             .and_then(exact_set_operations)
             .and_then(row_counts::with_ties)

@@ -48,7 +48,7 @@ pub(crate) mod overload;
 mod patterns;
 mod percentiles;
 pub(crate) mod percentiles_at;
-pub(crate) mod plain;
+mod plain;
 pub(crate) mod products;
 pub(crate) mod quotients;
 mod quoting;

@@ -15,9 +15,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use catalog::sql_type::{RegType, SqlType};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 /// The type of a literal that no type was given.
 const UNKNOWN_OID: i64 = 705;
@@ -97,42 +97,6 @@ impl ScalarUDFImpl for ArrayOrEmpty {
         let present = arrow::compute::is_not_null(&array)?;
         let filled = zip(&present, &array, &arrow::array::Scalar::new(other))?;
         Ok(ColumnarValue::Array(filled))
-    }
-}
-
-/// `value@itself(x)`: the value, of which a plan knows nothing else.
-static ITS_VALUE: LazyLock<ScalarUDF> =
-    LazyLock::new(|| ScalarUDF::from(ItsValue { signature: Signature::any(1, Volatility::Immutable) }));
-
-/// The value as one of which a plan does not know that it is unique.
-pub(crate) fn its_value(value: Expr) -> Expr {
-    ITS_VALUE.call(vec![value])
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ItsValue {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for ItsValue {
-    fn name(&self) -> &str {
-        "value@itself"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        Ok(types[0].clone())
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        Ok(Arc::new(args.arg_fields[0].as_ref().clone().with_name(self.name())))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(args.args[0].clone())
     }
 }
 

@@ -48,7 +48,6 @@ mod ordinals;
 mod places;
 mod prefixes;
 pub(crate) mod repeated_keys;
-pub(crate) mod repeated_rows;
 pub(crate) mod resolution;
 mod set_arguments;
 pub(crate) mod sites;
