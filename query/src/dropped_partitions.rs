@@ -6,23 +6,40 @@
 //!
 //! Such a predicate is settled by what the snapshot knows of segments, so no file of theirs is read (`whole_segments`), and views
 //! hear of it as of every other DELETE.
+//!
+//! No row goes that the conditions do not name. A column is compared as in any other statement, so a bound inside of a partition
+//! is refused. Where the periods are compared (`month`, `month(sold)`), a partition goes if all of its days are meant.
 
 use crate::definitions::{done, identifier};
+use crate::engine::storage_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::insert::writable_table;
-use crate::modify;
+use crate::modify::{self, Modified};
 use crate::pg_catalog::partition_expression;
 use crate::prepared::Prepared;
-use crate::response::{CommandTag, Response};
+use crate::response::Response;
 use crate::session::Session;
 use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
-use catalog::definition::{Column, PartitionColumn, TableDefinition, Transform};
+use crate::table_definition::partition_item;
+use crate::types::Zone;
+use catalog::definition::{Column, TableDefinition, Transform};
+use catalog::draft::{Op, select_rows};
 use catalog::sql_type::SqlType;
-use chrono::{Datelike, Months, NaiveDate};
+use chrono::{NaiveDate, NaiveTime};
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, Expr, Value};
+use period::{fineness, word};
+use std::collections::BTreeMap;
+use storage::partition::Partitioner;
 
-/// Runs it. The rows that went are told in a notice.
+mod period;
+
+pub(crate) use period::Period;
+
+/// The most partitions that the notice names.
+const NAMED_MAX: usize = 10;
+
+/// Runs it. The partitions that went are told in a notice.
 pub(crate) async fn run(
     session: &mut Session,
     name: &ast::ObjectName,
@@ -34,7 +51,9 @@ pub(crate) async fn run(
         let message = format!("table \"{}\" is not partitioned", table.name.name);
         return Err(QueryError::new(ErrorKind::WrongObjectType, message));
     }
-    let wanted = conditions.iter().map(|condition| predicate(&table, condition)).collect::<Result<Vec<_>, _>>()?;
+    let conditioned = Conditions { table: &table, zone: session.output_style().time_zone };
+    let wanted =
+        conditions.iter().map(|condition| conditioned.predicate(condition)).collect::<Result<Vec<_>, _>>()?;
     let text = format!("DELETE FROM {name} WHERE {}", wanted.join(" AND "));
     let deletion = crate::statement::parse(&text)?.into_iter().next();
     let Some((deletion, StatementKind::Modify(modification))) = deletion.map(|one| (one.clone(), one.kind)) else {
@@ -43,135 +62,267 @@ pub(crate) async fn run(
     // Places in the text are those of the DELETE, which nobody has written.
     let elsewhere = |error: QueryError| error.position(None);
     let prepared = Prepared::plan(session, &deletion, &[]).await.map_err(elsewhere)?;
-    let response = modify::run(session, &modification, &deletion, &prepared, &[]).await.map_err(elsewhere)?;
-    let told = match response {
-        Response::Command(CommandTag::Rows(_, 1)) => "dropped 1 row".to_string(),
-        Response::Command(CommandTag::Rows(_, rows)) if rows > 0 => format!("dropped {rows} rows"),
-        _ => "no row is in such a partition".to_string(),
-    };
+    let modified = modify::modified(session, &modification, &deletion, &prepared, &[]).await.map_err(elsewhere)?;
+    let told = told(&dropped(&modified)?);
+    session.add_change(modified.change)?;
     session.notice(NoticeSeverity::Notice, told);
     Ok(done("ALTER TABLE"))
 }
 
-fn unclear(table: &TableDefinition, condition: &Expr) -> QueryError {
-    QueryError::new(ErrorKind::InvalidParameterValue, format!("partitions cannot be told by {condition}"))
-        .detail(format!("The table is partitioned by {}.", partition_expression(table)))
-        .hint("Compare what it is partitioned by with constants, such as (region = 'EMEA', month < '2024-01').")
+/// The rows that a deletion takes, by the partition in which they are.
+fn dropped(modified: &Modified) -> Result<BTreeMap<String, u64>, QueryError> {
+    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+    for op in &modified.change.ops {
+        let Op::Delete { table, segments, recent } = op else { continue };
+        let Some(version) = modified.read.tables.get(table) else { continue };
+        for (id, dead) in segments {
+            if let Some(segment) = version.segments.get(id) {
+                *rows.entry(segment.meta.partition.to_string()).or_default() += dead.len();
+            }
+        }
+        let schema = version.definition.schema();
+        let mut partitioner = Partitioner::new(&version.definition);
+        for (id, dead) in recent {
+            let Some(batch) = version.recent.iter().find(|batch| batch.id == *id) else { continue };
+            let fitted = version.definition.fitted(&schema, &select_rows(&batch.batch, dead));
+            let fitted = fitted.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
+            for (partition, part) in partitioner.split(&fitted).map_err(storage_error)? {
+                *rows.entry(partition.to_string()).or_default() += part.num_rows() as u64;
+            }
+        }
+    }
+    Ok(rows)
 }
 
-/// A condition as a predicate over the table's columns that no partition satisfies in part.
-fn predicate(table: &TableDefinition, condition: &Expr) -> Result<String, QueryError> {
-    let failed = || unclear(table, condition);
-    match condition {
-        Expr::Nested(inner) => predicate(table, inner),
-        Expr::IsNull(name) => {
-            let (column, _) = item(table, name).ok_or_else(failed)?;
-            Ok(format!("{} IS NULL", identifier(&column.name)))
+fn told(dropped: &BTreeMap<String, u64>) -> String {
+    if dropped.is_empty() {
+        return "no row is in such a partition".into();
+    }
+    let counted = |count: u64, of: &str| format!("{count} {of}{}", if count == 1 { "" } else { "s" });
+    let named = dropped.iter().take(NAMED_MAX).map(|(name, rows)| format!("{name} with {}", counted(*rows, "row")));
+    let mut named: Vec<String> = named.collect();
+    if dropped.len() > NAMED_MAX {
+        named.push(format!("and {} more", dropped.len() - NAMED_MAX));
+    }
+    let partitions = counted(dropped.len() as u64, "partition");
+    format!("dropped {} of {partitions}: {}", counted(dropped.values().sum(), "row"), named.join(", "))
+}
+
+/// What a condition is about.
+#[derive(Clone, Copy)]
+struct Item<'a> {
+    column: &'a Column,
+    transform: Transform,
+    /// Whether the partitions' periods are compared, and not the column.
+    by_period: bool,
+}
+
+/// Why a condition is no predicate.
+enum Refusal {
+    /// It is no comparison of what the table is partitioned by with a constant.
+    Unclear,
+    /// Its bound lies inside of a partition.
+    Inside(Period),
+}
+
+/// Conditions on the partitions of a table.
+struct Conditions<'a> {
+    table: &'a TableDefinition,
+    zone: Zone,
+}
+
+impl<'a> Conditions<'a> {
+    /// A condition as a predicate over the table's columns that no partition satisfies in part.
+    fn predicate(&self, condition: &Expr) -> Result<String, QueryError> {
+        let unclear = || self.unclear(condition);
+        match condition {
+            Expr::Nested(inner) => self.predicate(inner),
+            Expr::IsNull(name) => {
+                let item = self.item(name).ok_or_else(unclear)?;
+                Ok(format!("{} IS NULL", identifier(&item.column.name)))
+            }
+            Expr::InList { expr, list, negated: false } => {
+                let item = self.item(expr).ok_or_else(unclear)?;
+                let each = list.iter().map(|value| self.compared(item, &BinaryOperator::Eq, value, condition));
+                Ok(format!("({})", each.collect::<Result<Vec<_>, _>>()?.join(" OR ")))
+            }
+            Expr::BinaryOp { left, op, right } => {
+                let item = self.item(left).ok_or_else(unclear)?;
+                self.compared(item, op, right, condition)
+            }
+            _ => Err(unclear()),
         }
-        Expr::InList { expr, list, negated: false } => {
-            let (column, transform) = item(table, expr).ok_or_else(failed)?;
-            let each = list.iter().map(|value| comparison(column, transform, &BinaryOperator::Eq, value));
-            let each = each.collect::<Option<Vec<_>>>().ok_or_else(failed)?;
-            Ok(format!("({})", each.join(" OR ")))
+    }
+
+    fn compared(
+        &self,
+        item: Item<'_>,
+        operator: &BinaryOperator,
+        value: &Expr,
+        condition: &Expr,
+    ) -> Result<String, QueryError> {
+        self.comparison(item, operator, value).map_err(|refusal| match refusal {
+            Refusal::Unclear => self.unclear(condition),
+            Refusal::Inside(period) => self.inside(item, &period, operator, condition),
+        })
+    }
+
+    /// What the table is partitioned by under a name: a column's, `month(…)` of it as the table's definition says it, or `day`,
+    /// `month`, `quarter`, `year` where there is one such item.
+    fn item(&self, name: &Expr) -> Option<Item<'a>> {
+        let items = || {
+            let items = self.table.partition_by.iter();
+            items.filter_map(|item| self.table.column(item.column).map(|column| (column, item.transform)))
+        };
+        let name = match name {
+            Expr::Nested(inner) => return self.item(inner),
+            Expr::Identifier(name) => fold(name),
+            _ => {
+                let named = partition_item(self.table, name).ok()?;
+                let (column, transform) =
+                    items().find(|(column, transform)| (column.id, *transform) == (named.column, named.transform))?;
+                return Some(Item { column, transform, by_period: transform != Transform::Identity });
+            }
+        };
+        // The finest of several says where partitions end.
+        let by_column = items().filter(|(column, _)| column.name == name);
+        if let Some((column, transform)) = by_column.max_by_key(|(_, transform)| fineness(*transform)) {
+            return Some(Item { column, transform, by_period: false });
         }
-        Expr::BinaryOp { left, op, right } => {
-            let (column, transform) = item(table, left).ok_or_else(failed)?;
-            comparison(column, transform, op, right).ok_or_else(failed)
+        let periods = items().filter(|(_, transform)| *transform != Transform::Identity);
+        match periods.filter(|(_, transform)| word(*transform) == name).collect::<Vec<_>>()[..] {
+            [(column, transform)] => Some(Item { column, transform, by_period: true }),
+            _ => None,
         }
-        _ => Err(failed()),
+    }
+
+    fn comparison(&self, item: Item<'_>, operator: &BinaryOperator, value: &Expr) -> Result<String, Refusal> {
+        use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq};
+        let name = identifier(&item.column.name);
+        if !matches!(operator, Eq | Gt | GtEq | Lt | LtEq) {
+            return Err(Refusal::Unclear);
+        }
+        let text = text_of(value).ok_or(Refusal::Unclear)?;
+        if item.transform == Transform::Identity {
+            return Ok(format!("{name} {operator} {value}"));
+        }
+        let meant = Period::parse(&text).ok_or(Refusal::Unclear)?;
+        // A text that says less than a partition does not name one.
+        if fineness(meant.grain) < fineness(item.transform) {
+            return Err(Refusal::Unclear);
+        }
+        let (from, to) = self.whole(item, operator, &meant)?;
+        let sql_type = &item.column.sql_type;
+        let from = from.map(|from| format!("{name} >= {}", instant(from, sql_type)));
+        let to = to.map(|to| format!("{name} < {}", instant(to, sql_type)));
+        let bounds: Vec<String> = from.into_iter().chain(to).collect();
+        Ok(format!("({})", bounds.join(" AND ")))
+    }
+
+    /// The first day of the partitions that a comparison names, and the first one behind them.
+    fn whole(
+        &self,
+        item: Item<'_>,
+        operator: &BinaryOperator,
+        meant: &Period,
+    ) -> Result<(Option<NaiveDate>, Option<NaiveDate>), Refusal> {
+        let partition = |day: NaiveDate| Period::of(day, item.transform).ok_or(Refusal::Unclear);
+        let (from, to) = match operator {
+            BinaryOperator::Lt => (None, Some(meant.first)),
+            BinaryOperator::LtEq => (None, Some(meant.next)),
+            BinaryOperator::Gt => (Some(meant.next), None),
+            BinaryOperator::GtEq => (Some(meant.first), None),
+            _ => (Some(meant.first), Some(meant.next)),
+        };
+        let bounds = (from.map(partition).transpose()?, to.map(partition).transpose()?);
+        let on_bounds = bounds.0.is_none_or(|period| Some(period.first) == from)
+            && bounds.1.is_none_or(|period| Some(period.first) == to);
+        let inside = || partition(meant.first).map_or_else(|refusal| refusal, Refusal::Inside);
+        if item.by_period {
+            if *operator == BinaryOperator::Eq && !on_bounds {
+                return Err(inside());
+            }
+            let first_whole = |period: Period| if Some(period.first) == from { period.first } else { period.next };
+            return Ok((bounds.0.map(first_whole), bounds.1.map(|period| period.first)));
+        }
+        // To a column of instants a day is the one at which it begins.
+        let splits_day = meant.grain == Transform::Day && !self.begins_like_partitions(item.column, operator, meant.first);
+        if splits_day || !on_bounds {
+            return Err(inside());
+        }
+        Ok((from, to))
+    }
+
+    /// Whether rows on one side of a day's beginning, as the session understands it, are those on one side of it in UTC.
+    fn begins_like_partitions(&self, column: &Column, operator: &BinaryOperator, day: NaiveDate) -> bool {
+        let by_instant = matches!(operator, BinaryOperator::Lt | BinaryOperator::GtEq);
+        match column.sql_type {
+            SqlType::Date => true,
+            SqlType::TimestampTz => {
+                by_instant && self.zone.offset_of_local(day.and_time(NaiveTime::MIN).and_utc().timestamp()) == 0
+            }
+            _ => by_instant,
+        }
+    }
+
+    fn unclear(&self, condition: &Expr) -> QueryError {
+        QueryError::new(ErrorKind::InvalidParameterValue, format!("partitions cannot be told by {condition}"))
+            .detail(format!("The table is partitioned by {}.", partition_expression(self.table)))
+            .hint(format!("Compare what it is partitioned by with constants, such as ({}).", self.example()))
+    }
+
+    /// Conditions that would do, in what this table is partitioned by.
+    fn example(&self) -> String {
+        let items = self.table.partition_by.iter();
+        let examples = items.filter_map(|item| {
+            let column = self.table.column(item.column)?;
+            let name = identifier(&column.name);
+            let period = word(item.transform);
+            let is_plain = self.item(&Expr::Identifier(ast::Ident::new(period))).is_some_and(|found| found.by_period);
+            let called = if is_plain { period.to_string() } else { format!("{period}({name})") };
+            let day = NaiveDate::from_ymd_opt(2024, 1, 1).and_then(|day| Period::of(day, item.transform));
+            Some(match (day, &column.sql_type) {
+                (Some(period), _) => format!("{called} < '{period}'"),
+                (None, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { .. }) => format!("{name} = 1"),
+                (None, SqlType::Bool) => format!("{name} = true"),
+                (None, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz) => format!("{name} < '2024-01-31'"),
+                (None, _) => format!("{name} = 'EMEA'"),
+            })
+        });
+        examples.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The refusal of a condition whose bound lies inside of a partition.
+    fn inside(&self, item: Item<'_>, period: &Period, operator: &BinaryOperator, condition: &Expr) -> QueryError {
+        let column = identifier(&item.column.name);
+        let of = format!("{}({column})", word(item.transform));
+        let dated = item.column.sql_type == SqlType::Date;
+        let days = match item.transform {
+            Transform::Day => "begins and ends at midnight".to_string(),
+            _ => format!("goes from {} to {}", period.first, period.last()),
+        };
+        let zone = if dated { "" } else { ", in UTC" };
+        let message = format!("partitions cannot be told by {condition}, which names a part of one");
+        let error = QueryError::new(ErrorKind::InvalidParameterValue, message)
+            .detail(format!("The table is partitioned by {of}, and the partition of {period} {days}{zone}."));
+        let whole = format!("Say {of} {operator} '{period}' for the whole {}", word(item.transform));
+        error.hint(match item.by_period {
+            true => format!("{whole}."),
+            false => format!("{whole}, or use DELETE FROM {} WHERE {condition}.", identifier(&self.table.name.name)),
+        })
     }
 }
 
-/// What the table is partitioned by under a name: a column's, or `day`, `month`, `quarter`, `year` where it is that of one.
-fn item<'a>(table: &'a TableDefinition, name: &Expr) -> Option<(&'a Column, Transform)> {
-    let Expr::Identifier(name) = name else { return None };
-    let name = fold(name);
-    let column_of = |item: &PartitionColumn| table.column(item.column).map(|column| (column, item.transform));
-    let by_column = table.partition_by.iter().filter_map(column_of).find(|(column, _)| column.name == name);
-    let transform = match name.as_str() {
-        "day" => Transform::Day,
-        "month" => Transform::Month,
-        "quarter" => Transform::Quarter,
-        "year" => Transform::Year,
-        _ => return by_column,
-    };
-    let by_word = || match table.partition_by.iter().filter(|item| item.transform == transform).collect::<Vec<_>>()[..]
-    {
-        [only] => column_of(only),
-        _ => None,
-    };
-    by_column.or_else(by_word)
-}
-
-/// A comparison with a constant; `None` where it is none, or says something else than whole partitions.
-fn comparison(column: &Column, transform: Transform, operator: &BinaryOperator, value: &Expr) -> Option<String> {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq};
-    let name = identifier(&column.name);
-    if !matches!(operator, Eq | Gt | GtEq | Lt | LtEq) || !matches!(value, Expr::Value(_) | Expr::TypedString { .. }) {
-        return None;
-    }
-    if transform == Transform::Identity {
-        return Some(format!("{name} {operator} {value}"));
-    }
-    let text = match value {
+/// The text of a constant.
+fn text_of(value: &Expr) -> Option<String> {
+    match value {
         Expr::Value(value) => match &value.value {
-            Value::Number(text, _) => text.clone(),
-            other => other.clone().into_string()?,
+            Value::Number(text, _) => Some(text.clone()),
+            Value::Boolean(truth) => Some(truth.to_string()),
+            other => other.clone().into_string(),
         },
-        Expr::TypedString(typed) => typed.value.value.clone().into_string()?,
-        _ => return None,
-    };
-    let (first, next) = period(&text, transform)?;
-    let (first, next) = (instant(first, &column.sql_type), instant(next, &column.sql_type));
-    Some(match operator {
-        Lt => format!("{name} < {first}"),
-        LtEq => format!("{name} < {next}"),
-        Gt => format!("{name} >= {next}"),
-        GtEq => format!("{name} >= {first}"),
-        _ => format!("({name} >= {first} AND {name} < {next})"),
-    })
-}
-
-/// The first day of a period, and of the one after it: `2024`, `2024-Q1`, `2024-01` or `2024-01-31`, or a day inside of it.
-pub(crate) fn period(text: &str, transform: Transform) -> Option<(NaiveDate, NaiveDate)> {
-    let mut parts = text.trim().split('-');
-    let year: i32 = parts.next()?.parse().ok()?;
-    let month = parts.next();
-    let day = parts.next();
-    let (month, finest) = match month {
-        None => (1, Transform::Year),
-        Some(quarter) if quarter.starts_with(['q', 'Q']) => {
-            let quarter: u32 = quarter[1..].parse().ok().filter(|quarter| (1..=4).contains(quarter))?;
-            (quarter * 3 - 2, Transform::Quarter)
-        }
-        Some(month) => (month.parse().ok()?, if day.is_some() { Transform::Day } else { Transform::Month }),
-    };
-    let day = match day {
-        Some(day) if finest == Transform::Day && parts.next().is_none() => day.parse().ok()?,
-        Some(_) => return None,
-        None => 1,
-    };
-    let date = NaiveDate::from_ymd_opt(year, month, day)?;
-    // A text that says less than a partition does not name one.
-    if rank(finest) < rank(transform) {
-        return None;
-    }
-    let (first, months) = match transform {
-        Transform::Year => (date.with_day(1)?.with_month(1)?, 12),
-        Transform::Quarter => (date.with_day(1)?.with_month(date.month0() / 3 * 3 + 1)?, 3),
-        Transform::Month => (date.with_day(1)?, 1),
-        Transform::Day => return Some((date, date.succ_opt()?)),
-        Transform::Identity => return None,
-    };
-    Some((first, first.checked_add_months(Months::new(months))?))
-}
-
-fn rank(transform: Transform) -> u8 {
-    match transform {
-        Transform::Year => 1,
-        Transform::Quarter => 2,
-        Transform::Month => 3,
-        Transform::Day | Transform::Identity => 4,
+        Expr::TypedString(typed) => typed.value.value.clone().into_string(),
+        _ => None,
     }
 }
 

@@ -36,7 +36,7 @@ use catalog::definition::{Column, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::ColumnId;
 use catalog::segment::DeletionVector;
-use catalog::snapshot::TableVersion;
+use catalog::snapshot::{Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
@@ -148,6 +148,14 @@ impl Planned {
     }
 }
 
+/// What an UPDATE or DELETE answers and changes.
+pub(crate) struct Modified {
+    pub response: Response,
+    pub change: Change,
+    /// The snapshot in which the rows were found.
+    pub read: Arc<Snapshot>,
+}
+
 /// Runs an UPDATE or DELETE.
 pub(crate) async fn run(
     session: &mut Session,
@@ -156,6 +164,19 @@ pub(crate) async fn run(
     prepared: &Prepared,
     parameters: &[ParameterValue],
 ) -> Result<Response, QueryError> {
+    let modified = modified(session, modification, statement, prepared, parameters).await?;
+    session.add_change(modified.change)?;
+    Ok(modified.response)
+}
+
+/// Runs an UPDATE or DELETE, and leaves it to the caller to add its change to the transaction.
+pub(crate) async fn modified(
+    session: &mut Session,
+    modification: &Modification,
+    statement: &Statement,
+    prepared: &Prepared,
+    parameters: &[ParameterValue],
+) -> Result<Modified, QueryError> {
     let style = session.output_style();
     let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
@@ -197,8 +218,7 @@ pub(crate) async fn run(
         }
     };
     change.holds.push(hold);
-    session.add_change(change)?;
-    Ok(response)
+    Ok(Modified { response, change, read: Arc::clone(&planning.snapshot) })
 }
 
 fn target(

@@ -8,7 +8,7 @@
 
 use crate::background_tasks::TaskKind;
 use crate::definitions::identifier;
-use crate::dropped_partitions::{instant, period};
+use crate::dropped_partitions::{Period, instant};
 use crate::engine::{ConnectOptions, DATABASE, Engine, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::response::{CommandTag, Response};
@@ -88,7 +88,7 @@ fn boundary(retention: Retention, transform: Transform, today: NaiveDate) -> Opt
     let oldest = oldest.checked_sub_days(Days::new(retention.days.into()))?;
     match transform {
         Transform::Identity => Some(oldest),
-        _ => period(&oldest.to_string(), transform).map(|(first, _)| first),
+        _ => Period::of(oldest, transform).map(|period| period.first),
     }
 }
 

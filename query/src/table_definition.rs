@@ -281,7 +281,8 @@ fn partition_by(definition: &TableDefinition, create: &CreateTable) -> Result<Ve
     Ok(kept)
 }
 
-fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<PartitionColumn, QueryError> {
+/// What `PARTITION BY` names by one of its expressions.
+pub(crate) fn partition_item(definition: &TableDefinition, item: &Expr) -> Result<PartitionColumn, QueryError> {
     let unclear = || {
         QueryError::new(ErrorKind::InvalidTableDefinition, format!("cannot partition by {item}"))
             .hint("Use plain columns and day(c), month(c), quarter(c), year(c) or date_trunc('month', c).")
