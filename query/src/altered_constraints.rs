@@ -105,6 +105,20 @@ impl Alter<'_> {
         Ok(())
     }
 
+    /// Every constraint was checked when it came, so there is nothing left to look at.
+    pub(crate) fn validate_constraint(&self, name: &Ident) -> Result<(), QueryError> {
+        let name = fold(name);
+        if self.next.checks.iter().any(|check| check.name == name) {
+            return Ok(());
+        }
+        let is_key = self.next.keys.iter().any(|key| key.name == name && !key.index);
+        let (kind, what) = match is_key {
+            true => (ErrorKind::WrongObjectType, "is not a foreign key or check constraint"),
+            false => (ErrorKind::UndefinedObject, "does not exist"),
+        };
+        Err(QueryError::new(kind, format!("constraint \"{name}\" of relation \"{}\" {what}", self.next.name.name)))
+    }
+
     pub(crate) fn rename_constraint(&mut self, from: &Ident, to: &Ident) -> Result<(), QueryError> {
         let (from, to) = (fold(from), fold(to));
         check_name(&to)?;

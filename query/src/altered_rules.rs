@@ -6,6 +6,7 @@
 use crate::bound_expressions::{columns_of, parse};
 use crate::definitions::identifier;
 use crate::error::{ErrorKind, QueryError};
+use crate::sequence_definition::identity_of;
 use crate::statement_grammar::fold;
 use catalog::definition::{BoundExpression, TableDefinition};
 use catalog::draft::Op;
@@ -78,11 +79,14 @@ pub(crate) fn drop_rules(table: &mut TableDefinition, column: ColumnId) -> Resul
     Ok(())
 }
 
-/// The drops of the sequences that a table's lost columns own.
+/// The drops of the sequences that a table's lost columns own, and of those that numbered identity columns which are none any more.
 pub(crate) fn dropped_sequences(snapshot: &Snapshot, next: &TableDefinition) -> Vec<Op> {
-    let owned = snapshot
-        .owned_sequences(next.id)
-        .filter(|sequence| sequence.definition.owner.is_some_and(|owner| next.column(owner.column).is_none()));
+    let owned = snapshot.owned_sequences(next.id).filter(|sequence| {
+        let Some(owner) = sequence.definition.owner else { return false };
+        let Some(column) = next.column(owner.column) else { return true };
+        let still = column.identity.as_ref().map(|identity| identity.sequence);
+        identity_of(snapshot, sequence).is_some() && still != Some(sequence.definition.id)
+    });
     owned.map(|sequence| Op::DropSequence(sequence.definition.id)).collect()
 }
 

@@ -143,12 +143,18 @@ fn action_name(action: &AlterAction) -> &'static str {
         AlterAction::SetDefault { .. } => "ALTER COLUMN ... SET DEFAULT",
         AlterAction::SetNotNull { not_null: true, .. } => "ALTER COLUMN ... SET NOT NULL",
         AlterAction::SetNotNull { not_null: false, .. } => "ALTER COLUMN ... DROP NOT NULL",
+        AlterAction::AddIdentity { .. } => "ALTER COLUMN ... ADD IDENTITY",
+        AlterAction::SetIdentity { .. } => "ALTER COLUMN ... SET",
+        AlterAction::DropIdentity { .. } => "ALTER COLUMN ... DROP IDENTITY",
+        AlterAction::DropExpression { .. } => "ALTER COLUMN ... DROP EXPRESSION",
+        AlterAction::Tune { .. } => "ALTER COLUMN ... SET",
         AlterAction::RenameColumn { .. } => "RENAME COLUMN",
         AlterAction::RenameTo(_) => "RENAME",
         AlterAction::SetSchema(_) => "SET SCHEMA",
         AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } => "ADD CONSTRAINT",
         AlterAction::DropConstraint { .. } => "DROP CONSTRAINT",
         AlterAction::RenameConstraint { .. } => "RENAME CONSTRAINT",
+        AlterAction::ValidateConstraint(_) => "VALIDATE CONSTRAINT",
         AlterAction::SetLogged(true) => "SET LOGGED",
         AlterAction::SetLogged(false) => "SET UNLOGGED",
         AlterAction::SetOption { value: Some(_), .. } => "SET",
@@ -159,10 +165,13 @@ fn action_name(action: &AlterAction) -> &'static str {
 /// The pass in which PostgreSQL does an action, so that one statement can drop a column and add another of its name.
 fn pass_of(action: &AlterAction) -> u8 {
     match action {
-        AlterAction::DropColumn { .. } | AlterAction::DropConstraint { .. } => 0,
+        AlterAction::DropColumn { .. }
+        | AlterAction::DropConstraint { .. }
+        | AlterAction::DropIdentity { .. }
+        | AlterAction::DropExpression { .. } => 0,
         AlterAction::SetType { .. } => 1,
         AlterAction::AddColumn { .. } => 2,
-        AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } => 4,
+        AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } | AlterAction::AddIdentity { .. } => 4,
         _ => 3,
     }
 }
@@ -179,6 +188,8 @@ pub(crate) struct Alter<'a> {
     pub computed: Vec<Computed>,
     /// The sequences of columns that come, each with the number that the last row gets, if there is a row.
     pub sequences: Vec<(SequenceDefinition, Option<SequenceValue>)>,
+    /// What becomes of the sequences of identity columns that stay.
+    pub renumbered: Vec<Op>,
     /// Columns that must have a value in every row.
     pub not_null: Vec<ColumnId>,
     /// Whether something was found out about the rows.
@@ -197,6 +208,7 @@ impl<'a> Alter<'a> {
             retyped: Vec::new(),
             computed: Vec::new(),
             sequences: Vec::new(),
+            renumbered: Vec::new(),
             not_null: Vec::new(),
             looked: false,
         }
@@ -211,7 +223,7 @@ impl<'a> Alter<'a> {
         }
         let before = Arc::clone(&self.version.definition);
         if self.next == *before {
-            return Ok(transaction::Change::default());
+            return Ok(transaction::Change::of(self.renumbered));
         }
         check_columns(&self.next.columns)?;
         self.next.version = before.version + 1;
@@ -232,6 +244,7 @@ impl<'a> Alter<'a> {
         };
         change.ops = with_views(session, self.planning, altered)?;
         change.ops.extend(dropped_sequences(&self.planning.snapshot, &next));
+        change.ops.append(&mut self.renumbered);
         if next.name.schema != before.name.schema {
             change.ops.extend(moved_sequences(self.planning, next.id, &next.name.schema)?);
         }
@@ -282,6 +295,17 @@ impl<'a> Alter<'a> {
                 column.not_null = *not_null;
                 Ok(())
             }
+            AlterAction::AddIdentity { column, kind, options } => self.add_identity(session, column, *kind, options),
+            AlterAction::SetIdentity { column, kind, options } => {
+                self.set_identity(session, column, *kind, options).await
+            }
+            AlterAction::DropIdentity { column, if_exists } => self.drop_identity(session, column, *if_exists),
+            AlterAction::DropExpression { column, if_exists } => self.drop_expression(session, column, *if_exists),
+            AlterAction::Tune { column, what } => {
+                let name = self.next.columns[self.position(column)?].name.clone();
+                session.notice(NoticeSeverity::Notice, format!("{what} of column \"{name}\" changes nothing"));
+                Ok(())
+            }
             AlterAction::RenameColumn { from, to } => {
                 let position = self.position_called(from, |name| format!("column \"{name}\" does not exist"))?;
                 let name = fold(to);
@@ -309,6 +333,7 @@ impl<'a> Alter<'a> {
             }
             AlterAction::DropConstraint { name, if_exists } => self.drop_constraint(session, name, *if_exists),
             AlterAction::RenameConstraint { from, to } => self.rename_constraint(from, to),
+            AlterAction::ValidateConstraint(name) => self.validate_constraint(name),
             AlterAction::SetOption { option, value } => self.set_option(session, option, value.as_deref()),
             AlterAction::SetLogged(logged) => self.set_logged(session, *logged),
             AlterAction::AddIndex { name, columns, if_not_exists } => {

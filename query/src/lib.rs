@@ -31,6 +31,7 @@ pub mod types;
 mod activity;
 mod added_columns;
 mod altered_constraints;
+mod altered_identity;
 mod altered_rules;
 mod altered_views;
 mod altering;

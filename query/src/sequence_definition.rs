@@ -11,6 +11,7 @@ use crate::response::Response;
 use crate::session::Session;
 use crate::sql_types::sql_type_of;
 use crate::statement::AlterSequence;
+use crate::table_definition::check_name;
 use crate::table_rules::object_name;
 use crate::temporary::{new_relation, refuse_move};
 use crate::transaction::Change;
@@ -24,7 +25,7 @@ use datafusion::sql::sqlparser::ast::{self, ColumnOption, Expr, GeneratedAs};
 use std::sync::Arc;
 
 /// What CREATE or ALTER SEQUENCE or an identity column says of a sequence; the inner `None` is NO or NONE.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SequenceOptions {
     pub data_type: Option<ast::DataType>,
     pub increment: Option<i64>,
@@ -35,6 +36,8 @@ pub(crate) struct SequenceOptions {
     pub cache: Option<i64>,
     pub cycle: Option<bool>,
     pub owned_by: Option<Option<ast::ObjectName>>,
+    /// SEQUENCE NAME, by which pg_dump says what an identity column's sequence is called.
+    pub name: Option<ast::ObjectName>,
 }
 
 fn invalid(message: impl Into<String>) -> QueryError {
@@ -70,6 +73,7 @@ fn define(
     if options.restart.is_some() {
         return Err(QueryError::new(ErrorKind::Syntax, "syntax error at or near \"RESTART\""));
     }
+    refuse_name(options)?;
     let sql_type = typed(options)?.or(sql_type).unwrap_or(SqlType::Int8);
     let blank = SequenceDefinition {
         id,
@@ -92,6 +96,13 @@ fn define(
     }
     check_start(&definition, "START", definition.start)?;
     Ok(definition)
+}
+
+fn refuse_name(options: &SequenceOptions) -> Result<(), QueryError> {
+    match options.name {
+        Some(_) => Err(QueryError::new(ErrorKind::Syntax, "invalid sequence option SEQUENCE NAME")),
+        None => Ok(()),
+    }
 }
 
 /// The bounds of a sequence that declares none.
@@ -256,6 +267,11 @@ async fn give_back(session: &mut Session, name: &ast::ObjectName) -> Result<(), 
     let object = planning.object_name(name)?;
     let Some(Relation::Sequence(sequence)) = planning.snapshot.relation(&object) else { return Ok(()) };
     let id = sequence.definition.id;
+    give_back_numbers(session, id).await
+}
+
+async fn give_back_numbers(session: &mut Session, id: ObjectId) -> Result<(), QueryError> {
+    let planning = session.planning()?;
     if planning.facts.sequences.is_own(id) {
         return Ok(());
     }
@@ -288,6 +304,7 @@ fn altered(
     mut definition: SequenceDefinition,
     options: &SequenceOptions,
 ) -> Result<(SequenceDefinition, Option<SequenceValue>), QueryError> {
+    refuse_name(options)?;
     if let Some(sql_type) = typed(options)? {
         // Bounds that were the old type's become the new one's.
         let old = bounds(&definition.sql_type);
@@ -459,6 +476,69 @@ pub(crate) fn column_sequences(
         sequences.push(sequence);
     }
     Ok(sequences)
+}
+
+/// The sequence of a column that becomes an identity column.
+pub(crate) fn added_identity(
+    planning: &Planning,
+    (table, column): (&TableDefinition, &Column),
+    options: &SequenceOptions,
+    id: ObjectId,
+) -> Result<SequenceDefinition, QueryError> {
+    if bounds(&column.sql_type).is_none() {
+        return Err(invalid("identity column type must be smallint, integer, or bigint"));
+    }
+    if options.owned_by.is_some() {
+        return Err(QueryError::new(ErrorKind::Syntax, "conflicting or redundant options"));
+    }
+    let schema = &table.name.schema;
+    let is_taken = |name: &ObjectName| {
+        planning.snapshot.names.contains_key(name) || planning.snapshot.key_named(name).is_some() || *name == table.name
+    };
+    let name = match &options.name {
+        Some(written) => {
+            let own = |part: &ast::ObjectNamePart| part.as_ident().map(crate::statement_grammar::fold);
+            let mut parts: Vec<String> = written.0.iter().filter_map(own).collect();
+            let name = parts.pop().unwrap_or_default();
+            let name = ObjectName::new(parts.pop().unwrap_or_else(|| schema.clone()), name);
+            if name.schema != *schema {
+                let message = "sequence must be in same schema as table it is linked to";
+                return Err(QueryError::new(ErrorKind::ObjectNotReady, message));
+            }
+            if is_taken(&name) {
+                let message = format!("relation \"{}\" already exists", name.name);
+                return Err(QueryError::new(ErrorKind::DuplicateTable, message));
+            }
+            check_name(&name.name)?;
+            name
+        }
+        None => {
+            let taken = |name: &str| is_taken(&ObjectName::new(schema, name));
+            ObjectName::new(schema, object_name(&table.name.name, Some(&column.name), "seq", taken))
+        }
+    };
+    let options = SequenceOptions { name: None, ..options.clone() };
+    let mut sequence = define(id, name, Some(column.sql_type.clone()), &options)?;
+    sequence.owner = Some(SequenceOwner { table: table.id, column: column.id });
+    Ok(sequence)
+}
+
+/// The operation that changes an identity column's sequence; `None` where nothing is said of it.
+pub(crate) async fn changed_identity(
+    session: &mut Session,
+    id: ObjectId,
+    options: &SequenceOptions,
+) -> Result<Option<Op>, QueryError> {
+    if *options == SequenceOptions::default() {
+        return Ok(None);
+    }
+    give_back_numbers(session, id).await?;
+    let planning = session.planning()?;
+    let Some(sequence) = planning.snapshot.sequences.get(&id) else { return Ok(None) };
+    let mut definition = SequenceDefinition::clone(&sequence.definition);
+    definition.version += 1;
+    let (definition, value) = altered(&planning, sequence, definition, options)?;
+    Ok(Some(alteration(&planning, definition, value)))
 }
 
 type ColumnSequence = (SqlType, SequenceOptions, Option<IdentityKind>);

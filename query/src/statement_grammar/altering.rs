@@ -2,7 +2,9 @@
 
 use super::Words;
 use crate::error::QueryError;
+use crate::sequence_definition::SequenceOptions;
 use crate::statement::{DropObject, StatementKind, parse_with};
+use catalog::definition::IdentityKind;
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -56,6 +58,32 @@ pub(crate) enum AlterAction {
         column: Ident,
         not_null: bool,
     },
+    /// ADD GENERATED … AS IDENTITY.
+    AddIdentity {
+        column: Ident,
+        kind: IdentityKind,
+        options: Box<SequenceOptions>,
+    },
+    /// SET GENERATED, RESTART and SET of the options of an identity column's sequence.
+    SetIdentity {
+        column: Ident,
+        kind: Option<IdentityKind>,
+        options: Box<SequenceOptions>,
+    },
+    DropIdentity {
+        column: Ident,
+        if_exists: bool,
+    },
+    /// DROP EXPRESSION: a generated column becomes one that is written.
+    DropExpression {
+        column: Ident,
+        if_exists: bool,
+    },
+    /// SET STATISTICS, SET STORAGE and SET COMPRESSION, which come to nothing.
+    Tune {
+        column: Ident,
+        what: &'static str,
+    },
     RenameColumn {
         from: Ident,
         to: Ident,
@@ -71,6 +99,7 @@ pub(crate) enum AlterAction {
         from: Ident,
         to: Ident,
     },
+    ValidateConstraint(Ident),
     /// SET and RESET of table options; `None` is the latter.
     SetOption {
         option: Ident,
@@ -173,6 +202,9 @@ impl Words<'_> {
         }
         if object == DropObject::Table && self.take_all(&["set", "unlogged"]) {
             return Ok(Some(AlterAction::SetLogged(false)));
+        }
+        if object == DropObject::Table && self.take_all(&["validate", "constraint"]) {
+            return Ok(Some(AlterAction::ValidateConstraint(self.ident()?)));
         }
         if object == DropObject::Table && self.take_all(&["rename", "constraint"]) {
             let from = self.ident()?;
@@ -318,6 +350,37 @@ impl Words<'_> {
             };
             let data_type = Box::new(parse_with(self.source, &words, |parser| parser.parse_data_type())?);
             return Ok(Some(AlterAction::SetType { column, data_type, using }));
+        }
+        self.of_one_computed_column(column)
+    }
+
+    fn of_one_computed_column(&mut self, column: Ident) -> Result<Option<AlterAction>, QueryError> {
+        if self.take_all(&["add", "generated"]) {
+            let kind = self.generated_when()?;
+            self.expect("as")?;
+            self.expect("identity")?;
+            let options = Box::new(self.sequence_options_in_parentheses()?);
+            return Ok(Some(AlterAction::AddIdentity { column, kind, options }));
+        }
+        if self.take_all(&["drop", "identity"]) {
+            return Ok(Some(AlterAction::DropIdentity { column, if_exists: self.take_all(&["if", "exists"]) }));
+        }
+        if self.take_all(&["drop", "expression"]) {
+            return Ok(Some(AlterAction::DropExpression { column, if_exists: self.take_all(&["if", "exists"]) }));
+        }
+        if self.take_all(&["set", "statistics"]) {
+            self.number()?;
+            return Ok(Some(AlterAction::Tune { column, what: "STATISTICS" }));
+        }
+        for (word, what) in [("storage", "STORAGE"), ("compression", "COMPRESSION")] {
+            if self.take_all(&["set", word]) {
+                self.identifier()?;
+                return Ok(Some(AlterAction::Tune { column, what }));
+            }
+        }
+        if self.changes_identity() {
+            let (kind, options) = self.identity_changes()?;
+            return Ok(Some(AlterAction::SetIdentity { column, kind, options: Box::new(options) }));
         }
         self.no_action()
     }

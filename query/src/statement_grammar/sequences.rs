@@ -4,6 +4,7 @@ use super::Words;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::SequenceOptions;
 use crate::statement::{AlterSequence, Overriding, StatementKind, parse_with, position_of};
+use catalog::definition::IdentityKind;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 impl Words<'_> {
@@ -55,13 +56,84 @@ impl Words<'_> {
 
     fn sequence_options(&mut self) -> Result<SequenceOptions, QueryError> {
         let mut options = SequenceOptions::default();
-        while let Some(first) = self.tokens.get(self.next).map(|token| token.span.start) {
-            if self.sequence_option(&mut options)? {
-                let error = QueryError::new(ErrorKind::Syntax, "conflicting or redundant options");
-                return Err(error.position(position_of(self.source, first)));
-            }
+        while self.peek().is_some_and(|token| *token != Token::RParen) {
+            self.new_sequence_option(&mut options)?;
         }
         Ok(options)
+    }
+
+    /// Takes one option, which must not be there yet.
+    fn new_sequence_option(&mut self, options: &mut SequenceOptions) -> Result<(), QueryError> {
+        let first = self.next;
+        if self.sequence_option(options)? {
+            return Err(self.conflicting(first));
+        }
+        Ok(())
+    }
+
+    fn conflicting(&self, index: usize) -> QueryError {
+        let place = self.tokens.get(index).and_then(|token| position_of(self.source, token.span.start));
+        QueryError::new(ErrorKind::Syntax, "conflicting or redundant options").position(place)
+    }
+
+    /// The options of an identity column's sequence, if any are given.
+    pub(super) fn sequence_options_in_parentheses(&mut self) -> Result<SequenceOptions, QueryError> {
+        if !self.take_token(&Token::LParen) {
+            return Ok(SequenceOptions::default());
+        }
+        let options = self.sequence_options()?;
+        match self.take_token(&Token::RParen) {
+            true => Ok(options),
+            false => Err(self.unexpected()),
+        }
+    }
+
+    /// `ALWAYS` or `BY DEFAULT`.
+    pub(super) fn generated_when(&mut self) -> Result<IdentityKind, QueryError> {
+        if self.take("always") {
+            return Ok(IdentityKind::Always);
+        }
+        self.expect("by")?;
+        self.expect("default")?;
+        Ok(IdentityKind::ByDefault)
+    }
+
+    /// Whether SET GENERATED, RESTART or SET of an option of a sequence follows.
+    pub(super) fn changes_identity(&self) -> bool {
+        match self.peek_word().as_deref() {
+            Some("restart") => true,
+            Some("set") => {
+                self.word_at(self.next + 1).as_deref() == Some("generated") || self.begins_option(self.next + 1)
+            }
+            _ => false,
+        }
+    }
+
+    /// What ALTER COLUMN says of an identity column, one after the other.
+    pub(super) fn identity_changes(&mut self) -> Result<(Option<IdentityKind>, SequenceOptions), QueryError> {
+        let (mut kind, mut options) = (None, SequenceOptions::default());
+        while self.changes_identity() {
+            let first = self.next;
+            if self.take_all(&["set", "generated"]) {
+                let given = self.generated_when()?;
+                if kind.replace(given).is_some() {
+                    return Err(self.conflicting(first));
+                }
+                continue;
+            }
+            if self.take("set") {
+                for (word, option) in [("as", "as"), ("restart", "restart"), ("owned", "owned_by")] {
+                    if self.peek_word().as_deref() == Some(word) {
+                        let message = format!("sequence option \"{option}\" not supported here");
+                        let place = self.tokens.get(self.next).map(|token| token.span.start);
+                        let error = QueryError::new(ErrorKind::Syntax, message);
+                        return Err(error.position(place.and_then(|place| position_of(self.source, place))));
+                    }
+                }
+            }
+            self.new_sequence_option(&mut options)?;
+        }
+        Ok((kind, options))
     }
 
     /// Takes one option; true where it was there before.
@@ -107,6 +179,9 @@ impl Words<'_> {
         } else if self.take_all(&["owned", "by"]) {
             let owner = if self.take("none") { None } else { Some(self.object_name()?) };
             options.owned_by.replace(owner).is_some()
+        } else if self.take_all(&["sequence", "name"]) {
+            let name = self.object_name()?;
+            options.name.replace(name).is_some()
         } else {
             return Err(self.unexpected());
         })
@@ -118,7 +193,7 @@ impl Words<'_> {
     }
 
     /// An integer with its sign.
-    fn number(&mut self) -> Result<i64, QueryError> {
+    pub(super) fn number(&mut self) -> Result<i64, QueryError> {
         let negative = self.take_token(&Token::Minus);
         let _ = !negative && self.take_token(&Token::Plus);
         let Some(Token::Number(text, _)) = self.peek().cloned() else { return Err(self.unexpected()) };
