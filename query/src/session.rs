@@ -26,6 +26,7 @@ use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, Transa
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::{Often, Settings};
+use crate::shown_settings::ShownSettings;
 use crate::statement::{Statement, StatementKind};
 use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
@@ -368,6 +369,11 @@ impl Session {
         self.transaction.as_ref().map_or(0, Transaction::inline_bytes)
     }
 
+    /// The settings as a statement of now is shown them.
+    pub(crate) fn shown_settings(&self) -> ShownSettings {
+        ShownSettings::of(&self.settings, self.transaction.as_ref())
+    }
+
     pub fn output_style(&self) -> OutputStyle {
         self.settings.output_style()
     }
@@ -506,8 +512,8 @@ impl Session {
         if self.transaction.is_some() {
             return false;
         }
-        let Often { isolation, read_only, .. } = self.settings.often();
-        self.transaction = Some(Transaction::new(false, isolation, read_only));
+        let Often { isolation, read_only, deferrable, .. } = self.settings.often();
+        self.transaction = Some(Transaction { deferrable, ..Transaction::new(false, isolation, read_only) });
         self.share_temporary();
         self.settings.begin();
         true

@@ -82,6 +82,7 @@ files! {
     states_in_memory_are_those_of_the_snapshot: "view_kept_states.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
+    sessions_know_what_they_were_told: "session_words.slt",
     serializable_transactions_are: "serializable.slt",
     unlogged_tables_are_logged: "unlogged.slt",
     writers_do_what_postgres_does: "writers.slt",
