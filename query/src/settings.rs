@@ -9,6 +9,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionSettings;
 use crate::query_cache::QUERY_CACHE;
 use crate::statement::Isolation;
+use crate::time_zone_setting;
 use crate::types::{ByteaOutput, OutputStyle, Zone};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -313,7 +314,7 @@ impl Values {
     fn compute_often(&self) -> Often {
         let text = |name: &str| self.get(name).unwrap_or_default();
         let style = OutputStyle {
-            time_zone: Zone::by_name(&text("TimeZone")).unwrap_or(Zone::UTC),
+            time_zone: Zone::of_setting(&text("TimeZone")).unwrap_or(Zone::UTC),
             bytea_output: if text("bytea_output") == "escape" { ByteaOutput::Escape } else { ByteaOutput::Hex },
             extra_float_digits: text("extra_float_digits").parse().unwrap_or(1),
             ..OutputStyle::default()
@@ -439,7 +440,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
         Kind::Number => return Err(invalid()),
         Kind::Word(words) if words.contains(&lower.as_str()) => lower,
         Kind::Word(words) => return Err(invalid().hint(format!("Available values: {}.", words.join(", ")))),
-        Kind::TimeZone => time_zone_name(value).ok_or_else(invalid)?,
+        Kind::TimeZone => time_zone_setting::canonical(value, invalid)?,
         Kind::DateStyle => match lower.split(',').map(str::trim).collect::<Vec<_>>().as_slice() {
             ["iso"] | ["iso", "mdy"] | ["mdy"] | ["mdy", "iso"] | ["iso", "us"] => "ISO, MDY".into(),
             _ => return Err(invalid().hint("Dates are shown in ISO style and read as month, day, year: use ISO, MDY.")),
@@ -450,12 +451,4 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
         },
     };
     Ok((setting.name.to_string(), kept))
-}
-
-/// The zone as SHOW gives it; `None` for a zone that is not known.
-fn time_zone_name(value: &str) -> Option<String> {
-    match Zone::by_name(value.trim())? {
-        Zone::Named(zone) => Some(zone.name().to_string()),
-        Zone::Fixed(_) => Some(value.trim().to_uppercase()),
-    }
 }

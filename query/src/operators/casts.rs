@@ -49,7 +49,7 @@ pub(crate) struct CastContext {
 impl CastContext {
     pub(crate) fn from_options(options: &ConfigOptions) -> Self {
         let named = options.execution.time_zone.as_deref();
-        let zone = named.and_then(Zone::by_name).unwrap_or(Zone::UTC);
+        let zone = named.and_then(Zone::of_setting).unwrap_or(Zone::UTC);
         Self { zone, now_micros: crate::engine::now_micros() }
     }
 

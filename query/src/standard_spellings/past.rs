@@ -140,7 +140,7 @@ fn earliest(planning: &Planning, micros: i64) -> String {
 
 /// A time as the session shows it.
 fn time_text(planning: &Planning, micros: i64) -> String {
-    let time_zone = Zone::by_name(planning.state.time_zone()).unwrap_or(Zone::UTC);
+    let time_zone = Zone::of_setting(planning.state.time_zone()).unwrap_or(Zone::UTC);
     let style = OutputStyle { time_zone, ..OutputStyle::default() };
     let value: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC"));
     value_text(&value, 0, &SqlType::TimestampTz, &style).unwrap_or_default()

@@ -19,7 +19,13 @@ impl Words<'_> {
             return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
         }
         if self.take_all(&["time", "zone"]) {
-            let value = if self.take("local") || self.take("default") { SetValue::Default } else { self.set_value()? };
+            let value = if self.take("local") || self.take("default") {
+                SetValue::Default
+            } else if self.take("interval") {
+                self.displacement()?
+            } else {
+                self.set_value()?
+            };
             return Ok(StatementKind::Set { name: "TimeZone".into(), value, local });
         }
         if self.take("names") {
@@ -32,6 +38,21 @@ impl Words<'_> {
         }
         let value = if self.take("default") { SetValue::Default } else { self.set_value()? };
         Ok(StatementKind::Set { name, value, local })
+    }
+
+    /// `'-08:00' HOUR TO MINUTE`, behind INTERVAL
+    fn displacement(&mut self) -> Result<SetValue, QueryError> {
+        let Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) = self.peek() else {
+            return Err(self.unexpected());
+        };
+        let text = text.clone();
+        self.next += 1;
+        let fields = match self.take("hour") {
+            true if self.take_all(&["to", "minute"]) => " HOUR TO MINUTE",
+            true => " HOUR",
+            false => "",
+        };
+        Ok(SetValue::Text(format!("INTERVAL '{text}'{fields}")))
     }
 
     fn setting_name(&mut self) -> Result<String, QueryError> {
@@ -47,6 +68,7 @@ impl Words<'_> {
         let mut items = Vec::new();
         loop {
             let sign = if self.take_token(&Token::Minus) { "-" } else { "" };
+            let _ = sign.is_empty() && self.take_token(&Token::Plus);
             let item = match self.peek() {
                 Some(Token::Word(word)) => word.value.clone(),
                 Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),

@@ -17,7 +17,7 @@ const DAYS_PER_MONTH: i64 = 30;
 const UNIT_LETTERS: usize = 10;
 
 /// Reads an interval.
-pub(super) fn parse_interval(text: &str) -> Result<IntervalMonthDayNano, QueryError> {
+pub(crate) fn parse_interval(text: &str) -> Result<IntervalMonthDayNano, QueryError> {
     let total = match of_fields(text) {
         Err(Failure::Syntax) => of_iso_8601(text).ok_or(Failure::Syntax),
         read => read,

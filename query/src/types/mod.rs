@@ -36,12 +36,13 @@ pub(crate) use datetime::{
 };
 pub(crate) use datetime_in::{DATE_END, DAY_MIN};
 pub(crate) use interval::push_interval;
+pub(crate) use interval_in::parse_interval as interval_of_text;
 pub(crate) use numeric::{natural_type, overflow as numeric_overflow, shown_digits_of};
 pub use text_in::{ColumnDecoder, FieldError};
 pub(crate) use text_in::{checked_text, parse_boolean};
 pub(crate) use text_in::{enum_values, natural_item_type};
 pub use zone::Zone;
-pub(crate) use zone::{ABBREVIATIONS, OffsetCache};
+pub(crate) use zone::{ABBREVIATIONS, OffsetCache, colon_separated};
 
 use crate::error::{ErrorKind, QueryError};
 use crate::response::Format;

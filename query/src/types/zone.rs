@@ -5,6 +5,8 @@ use chrono_tz::Tz;
 use std::str::FromStr;
 
 const DAY_SECONDS: i64 = 86_400;
+/// Hours that a POSIX specification may name: less than a week.
+const POSIX_HOURS_MAX: u32 = 167;
 
 /// A time zone of a session or of a timestamp's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,11 @@ impl Zone {
             return Some(zone);
         }
         chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).map(|zone| Self::Named(*zone))
+    }
+
+    /// Finds a zone as the TimeZone setting names it: by name, or by a POSIX specification without summer time.
+    pub fn of_setting(name: &str) -> Option<Self> {
+        Self::by_name(name).or_else(|| posix_offset(name).map(Self::Fixed))
     }
 
     /// Finds a zone by a common abbreviation, in any case.
@@ -58,6 +65,33 @@ impl Zone {
             }
         }
     }
+}
+
+/// A POSIX zone without summer time: letters or `<…>` and then hours west of Greenwich. Seconds east.
+fn posix_offset(name: &str) -> Option<i32> {
+    let offset = match name.strip_prefix('<') {
+        Some(quoted) => quoted.split_once('>')?.1,
+        None => name.trim_start_matches(|letter: char| !letter.is_ascii_digit() && !matches!(letter, ',' | '+' | '-')),
+    };
+    let west = if offset.starts_with('-') { -1 } else { 1 };
+    let body = offset.strip_prefix(['+', '-']).unwrap_or(offset);
+    let [hours, minutes, seconds] = colon_separated(body).filter(|_| !body.is_empty())?;
+    if hours > POSIX_HOURS_MAX || minutes > 59 || seconds > 60 {
+        return None;
+    }
+    Some(-west * (hours * 3600 + minutes * 60 + seconds) as i32)
+}
+
+/// Up to three numbers with colons between them; a missing one is 0.
+pub(crate) fn colon_separated(text: &str) -> Option<[u32; 3]> {
+    let mut numbers = [0; 3];
+    for (index, part) in text.split(':').enumerate() {
+        if !part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        *numbers.get_mut(index)? = if part.is_empty() { 0 } else { part.parse().unwrap_or(u32::MAX) };
+    }
+    Some(numbers)
 }
 
 /// The civil time nearest to a moment that the zone tables cover.

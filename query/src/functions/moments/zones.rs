@@ -10,14 +10,12 @@ use super::failure::Failure;
 use super::span::Span;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::Call;
-use crate::types::{ABBREVIATIONS, OffsetCache, SECOND_MICROS, Zone, push_interval};
+use crate::types::{ABBREVIATIONS, OffsetCache, SECOND_MICROS, Zone, colon_separated, push_interval};
 use arrow::array::{ArrayRef, StringViewArray};
 
 const DAY_SECONDS: i64 = 86_400;
 /// The largest displacement of a zone is less than 16 hours.
 const DISPLACEMENT_HOURS_MAX: u32 = 15;
-/// Hours that a POSIX specification may name: less than a week.
-const POSIX_HOURS_MAX: u32 = 167;
 
 /// A zone that remembers the day it was last asked about, in both directions.
 pub(super) struct ZoneClock {
@@ -129,7 +127,7 @@ pub(super) fn zone_of_expression(name: &str) -> Option<Zone> {
     let abbreviation = ABBREVIATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
     match abbreviation {
         Some((_, minutes)) => Some(Zone::Fixed(minutes * 60)),
-        None => Zone::by_name(name).or_else(|| posix_offset(name).map(Zone::Fixed)),
+        None => Zone::of_setting(name),
     }
 }
 
@@ -167,30 +165,4 @@ fn numeric_zone(name: &str) -> Option<(bool, u32, u32, u32)> {
     let (hours, minutes) =
         if body.len() > 2 && !body.contains(':') { (hours / 100, hours % 100) } else { (hours, minutes) };
     Some((name.starts_with('-'), hours, minutes, seconds))
-}
-
-fn colon_separated(text: &str) -> Option<[u32; 3]> {
-    let mut numbers = [0; 3];
-    for (index, part) in text.split(':').enumerate() {
-        if !part.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        *numbers.get_mut(index)? = if part.is_empty() { 0 } else { part.parse().unwrap_or(u32::MAX) };
-    }
-    Some(numbers)
-}
-
-/// A POSIX zone without summer time: letters or `<…>` and then hours west of Greenwich. Seconds east.
-fn posix_offset(name: &str) -> Option<i32> {
-    let offset = match name.strip_prefix('<') {
-        Some(quoted) => quoted.split_once('>')?.1,
-        None => name.trim_start_matches(|letter: char| !letter.is_ascii_digit() && !matches!(letter, ',' | '+' | '-')),
-    };
-    let west = if offset.starts_with('-') { -1 } else { 1 };
-    let body = offset.strip_prefix(['+', '-']).unwrap_or(offset);
-    let [hours, minutes, seconds] = colon_separated(body).filter(|_| !body.is_empty())?;
-    if hours > POSIX_HOURS_MAX || minutes > 59 || seconds > 60 {
-        return None;
-    }
-    Some(-west * (hours * 3600 + minutes * 60 + seconds) as i32)
 }
