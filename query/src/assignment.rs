@@ -8,6 +8,7 @@ use crate::bound_expressions::parse;
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
+use crate::parameter_types::parameter_number;
 use crate::statement_grammar::fold;
 use crate::user_types::{domain_name, is_tagged_array, spelling};
 use arrow::datatypes::{DataType, Field};
@@ -94,6 +95,25 @@ fn is_untyped(value: &ast::Expr) -> bool {
                 | ast::Value::Placeholder(_)
         ),
         _ => false,
+    }
+}
+
+/// Fails for a parameter that a client declared with a type which the column is not assigned.
+pub(crate) fn refuse_declared_value(
+    value: &ast::Expr,
+    column: &Column,
+    declared: &[Option<SqlType>],
+) -> Result<(), QueryError> {
+    match value {
+        ast::Expr::Nested(inner) => refuse_declared_value(inner, column, declared),
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Placeholder(name), .. }) => {
+            let known = parameter_number(name).and_then(|number| declared.get(number - 1)?.as_ref());
+            match known.filter(|known| !is_assignable(known, &column.sql_type)) {
+                Some(known) => Err(not_assignable(column, Some(known))),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
     }
 }
 

@@ -126,6 +126,8 @@ pub struct QueryError {
     pub table: Option<String>,
     pub column: Option<String>,
     pub constraint: Option<String>,
+    /// PostgreSQL's name of the routine that found the error, where clients go by it.
+    pub routine: Option<&'static str>,
 }
 
 impl fmt::Display for QueryError {
@@ -147,7 +149,14 @@ impl QueryError {
             table: None,
             column: None,
             constraint: None,
+            routine: None,
         }
+    }
+
+    /// Drivers know by the routine what an SQLSTATE alone does not tell.
+    pub fn routine(mut self, routine: &'static str) -> Self {
+        self.routine = Some(routine);
+        self
     }
 
     pub fn detail(mut self, detail: impl Into<String>) -> Self {

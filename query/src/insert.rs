@@ -3,7 +3,9 @@
 //! VALUES of plain constants and parameters, which is what applications send, are read by the types' own input functions without a
 //! plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
 
-use crate::assignment::{assigned, default_value, is_default, type_source};
+use crate::assignment::{
+    assigned, default_value, is_assignable, is_default, not_assignable, refuse_declared_value, type_source,
+};
 use crate::bound_expressions::parse;
 use crate::column_defaults::{DefaultValue, Numbering, Numbers, is_computed, numbering_of};
 use crate::engine_error::translate;
@@ -11,7 +13,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::keys::upsert::{self, Sink, Upsert};
 use crate::operators::casts::out_of_range;
-use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_number};
+use crate::parameter_types::{Parameters, all_known, inconsistent, parameter_number};
 use crate::plan_constants::fill_values;
 use crate::planner::Planning;
 use crate::prepared::{Prepared, decode_parameters};
@@ -23,7 +25,8 @@ use crate::session::Session;
 use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
 use crate::types::{OutputStyle, decode_parameter};
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use bytes::Bytes;
 use catalog::definition::{Column, IdentityKind, TableDefinition};
@@ -47,9 +50,15 @@ pub(crate) fn parameters(
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     let upsert = upsert::of_insert(insert, &definition, statement)?;
-    let upserted = |known: &[Option<SqlType>]| match &upsert {
-        Some(upsert) => upsert.parameters(planning, &definition, known, statement),
-        None => Ok(None),
+    let elsewhere = |known: Vec<Option<SqlType>>| {
+        let known = match &upsert {
+            Some(upsert) => upsert.parameters(planning, &definition, &known, statement)?,
+            None => known,
+        };
+        all_known(match returning(insert, &definition) {
+            Some(returning) => returning.parameters(planning, &definition, &[], known, statement)?,
+            None => known,
+        })
     };
     if let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement, |_| false)? {
         let mut types: Vec<Option<SqlType>> = declared.to_vec();
@@ -57,24 +66,24 @@ pub(crate) fn parameters(
             for (cell, position) in row.iter().zip(&targets) {
                 if let Cell::Parameter(number) = cell {
                     types.resize(types.len().max(*number), None);
-                    let column = &definition.columns[*position].sql_type;
-                    let known = types[number - 1].get_or_insert_with(|| column.clone());
-                    if known.oid() != column.oid() && declared.get(number - 1).is_none_or(Option::is_none) {
-                        let place = Parameters::of(insert, Some(statement))?.last_place(*number);
-                        return Err(inconsistent(*number, known, column).position(place));
+                    let column = &definition.columns[*position];
+                    let known = types[number - 1].get_or_insert_with(|| column.sql_type.clone());
+                    if known.oid() == column.sql_type.oid() {
+                        continue;
                     }
+                    let refused = match declared.get(number - 1) {
+                        Some(Some(_)) if is_assignable(known, &column.sql_type) => continue,
+                        Some(Some(_)) => not_assignable(column, Some(known)),
+                        _ => inconsistent(*number, known, &column.sql_type),
+                    };
+                    let place = Parameters::of(insert, Some(statement))?.last_place(*number);
+                    return Err(refused.position(place));
                 }
             }
         }
-        if let Some(all) = upserted(&types)? {
-            return Ok(all);
-        }
-        let types = types.into_iter().enumerate();
-        return types.map(|(index, known)| known.ok_or_else(|| indeterminate(index + 1))).collect();
+        return elsewhere(types);
     }
-    let (parameters, _) = source_plan(planning, insert, overriding, declared, statement)?;
-    let known: Vec<_> = parameters.iter().cloned().map(Some).collect();
-    Ok(upserted(&known)?.unwrap_or(parameters))
+    elsewhere(source_plan(planning, insert, overriding, declared, statement)?.0)
 }
 
 /// Runs an INSERT.
@@ -145,8 +154,9 @@ pub(crate) async fn run(
     let response = match returning {
         None => Response::Command(CommandTag::Rows("INSERT", written.rows)),
         Some(returning) => {
-            let (over, plan) = returning.plan(&planning, &definition, &[], written.returned, statement)?;
-            respond(session, &over, plan, "INSERT", statement).await?
+            let (values, types) = prepared.bind(parameters, &session.output_style())?;
+            let (over, plan) = returning.plan(&planning, (&definition, &[]), written.returned, &types, statement)?;
+            respond(session, &over, (plan, values), "INSERT", statement).await?
         }
     };
     session.add_change(change)?;
@@ -157,11 +167,12 @@ pub(crate) async fn run(
 pub(crate) fn columns(
     planning: &Planning,
     insert: &ast::Insert,
+    parameters: &[SqlType],
     statement: &Statement,
 ) -> Result<Option<Vec<ResultColumn>>, QueryError> {
     let definition = target(planning, insert, statement)?;
     let returning = returning(insert, &definition);
-    returning.map(|returning| returning.columns(planning, &definition, &[], statement)).transpose()
+    returning.map(|returning| returning.columns(planning, &definition, &[], parameters, statement)).transpose()
 }
 
 fn returning(insert: &ast::Insert, definition: &TableDefinition) -> Option<Returning> {
@@ -596,7 +607,15 @@ fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle)
     {
         return constant_value(text, sql_type, style);
     }
-    scalar.cast_to(&wanted).map_err(|error| translate(error, None))
+    match &scalar {
+        // As a scalar of its own an array would forget what its items say they are.
+        ScalarValue::List(array) => {
+            let strict = CastOptions { safe: false, ..CastOptions::default() };
+            let cast = cast_with_options(array, &wanted, &strict).map_err(|error| translate(error.into(), None))?;
+            Ok(ScalarValue::List(Arc::new(cast.as_list::<i32>().clone())))
+        }
+        scalar => scalar.cast_to(&wanted).map_err(|error| translate(error, None)),
+    }
 }
 
 /// A column's constant default, or NULL.
@@ -613,25 +632,25 @@ pub(crate) fn constant_default_value(
 
 // ---- queries ----
 
-/// The types of the parameters, and the plan of the rows to insert in the table's columns and types: what the source gives, by assignment,
-/// and defaults.
+/// The types of the source's parameters, and the plan of the rows to insert in the table's columns and types: what the source gives, by
+/// assignment, and defaults.
 fn source_plan(
     planning: &Planning,
     insert: &ast::Insert,
     overriding: Overriding,
     declared: &[Option<SqlType>],
     statement: &Statement,
-) -> Result<(Vec<SqlType>, LogicalPlan), QueryError> {
+) -> Result<(Vec<Option<SqlType>>, LogicalPlan), QueryError> {
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     let Some(mut source) = insert.source.clone() else {
         return Err(QueryError::new(ErrorKind::Syntax, "INSERT without rows"));
     };
     let target_columns: Vec<&Column> = targets.iter().map(|target| &definition.columns[*target]).collect();
+    refuse_declared_source(&source.body, &target_columns, declared, statement)?;
     type_source(&mut source.body, &target_columns)?;
-    let parameters = planning.parameter_types(&source, declared, Some(statement))?;
-    let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
-    let plan = planning.source_plan(&source, &target_columns, &types, Some(statement))?;
+    let parameters = planning.types_so_far(&source, declared, Some(statement))?;
+    let plan = planning.source_plan(&source, &target_columns, &parameters, Some(statement))?;
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
     let _types = planning.knows_types();
@@ -656,6 +675,30 @@ fn source_plan(
     let values = values.collect::<Result<Vec<_>, QueryError>>()?;
     let projected = LogicalPlanBuilder::from(plan).project(values).and_then(LogicalPlanBuilder::build);
     Ok((parameters, projected.map_err(|error| translate(error, Some(statement)))?))
+}
+
+/// Fails for a parameter alone in VALUES or a select list that was declared with a type which its column is not assigned.
+fn refuse_declared_source(
+    body: &SetExpr,
+    targets: &[&Column],
+    declared: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let check = |(value, column): (&ast::Expr, &&Column)| {
+        refuse_declared_value(value, column, declared).map_err(|error| error.position(place_of(statement, value)))
+    };
+    match body {
+        SetExpr::Values(values) => values.rows.iter().flat_map(|row| row.iter().zip(targets)).try_for_each(check),
+        SetExpr::Select(select) => {
+            let items = select.projection.iter().map_while(|item| match item {
+                ast::SelectItem::UnnamedExpr(value) | ast::SelectItem::ExprWithAlias { expr: value, .. } => Some(value),
+                _ => None,
+            });
+            items.zip(targets).try_for_each(check)
+        }
+        SetExpr::Query(query) => refuse_declared_source(&query.body, targets, declared, statement),
+        _ => Ok(()),
+    }
 }
 
 fn null_of(column: &Column) -> Result<Expr, QueryError> {

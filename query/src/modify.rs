@@ -9,12 +9,13 @@
 //! vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u` match is changed once,
 //! by the first that comes.
 
-use crate::assignment::{assigned, is_default, type_value};
+use crate::assignment::{assigned, is_default, refuse_declared_value, type_value};
 use crate::engine_error::{position_of_word, translate};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::{always_computed, named_column, written_table};
 use crate::intake::{Intake, Taken};
+use crate::parameter_types::all_known;
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
@@ -144,7 +145,7 @@ impl Planned {
         statement: &Statement,
     ) -> Result<Option<Vec<ResultColumn>>, QueryError> {
         let Some((returning, extras)) = &self.returning else { return Ok(None) };
-        returning.columns(planning, &self.table, extras, statement).map(Some)
+        returning.columns(planning, &self.table, extras, &self.parameters, statement).map(Some)
     }
 }
 
@@ -185,6 +186,7 @@ pub(crate) async fn modified(
     let planning = session.planning()?;
     let (over, mut tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
+    let (own_values, own_types) = (values.clone(), types.clone());
     let (planned, found, bound) = compute(&session.engine, &session.token, async move {
         let planned = plan(&over, &tree, &types, &owned)?;
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
@@ -213,8 +215,9 @@ pub(crate) async fn modified(
     let response = match &planned.returning {
         None => Response::Command(CommandTag::Rows(verb, rows)),
         Some((returning, extras)) => {
-            let (over, plan) = returning.plan(&planning, &planned.table, extras, returned, statement)?;
-            respond(session, &over, plan, verb, statement).await?
+            let table = (planned.table.as_ref(), extras.as_slice());
+            let (over, plan) = returning.plan(&planning, table, returned, &own_types, statement)?;
+            respond(session, &over, (plan, own_values), verb, statement).await?
         }
     };
     change.holds.push(hold);
@@ -284,13 +287,17 @@ pub(crate) fn plan(
     from.extend(modification.others.iter().cloned());
     let query = select(items, from, modification.selection.clone(), modification.with.clone())?;
     let over = planning.with_sources(Sources::Target(planning.places_source(&version)));
-    let parameters = over.parameter_types(&query, declared, Some(statement))?;
-    let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
+    refuse_declared(&table, modification.assignments.as_deref().unwrap_or_default(), declared, statement)?;
+    let mut types = over.types_so_far(&query, declared, Some(statement))?;
     let plan = over.query_plan(&query, &types, Some(statement))?;
     let returning = returning.map(|returning| {
         let extras = returning.extras(&plan, 2 + values.len());
         (returning, extras)
     });
+    if let Some((returning, extras)) = &returning {
+        types = returning.parameters(planning, &table, extras, types, statement)?;
+    }
+    let parameters = all_known(types)?;
     let plan = in_column_types(planning, plan, &table, &values, statement)?;
     let changed = changed_columns(&table, modification.assignments.as_deref().unwrap_or_default());
     Ok(Planned { table, version, changed, parameters, plan, returning })
@@ -369,6 +376,23 @@ pub(crate) fn new_values(
         None => Ok(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', &column.name)])),
     });
     values.collect()
+}
+
+/// Fails for a parameter alone that was declared with a type which its column is not assigned.
+pub(crate) fn refuse_declared(
+    table: &TableDefinition,
+    assignments: &[ast::Assignment],
+    declared: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    for assignment in assignments {
+        for (name, value) in single_assignments(assignment, table, statement)? {
+            let position = named_column(table, &fold(name), &[])?;
+            refuse_declared_value(&value, &table.columns[position], declared)
+                .map_err(|error| error.position(place_of(statement, &value)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Fails for a column whose items cannot be assigned.

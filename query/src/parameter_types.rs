@@ -39,6 +39,11 @@ impl Parameters {
         self.places.len()
     }
 
+    /// Whether `$number` stands somewhere.
+    pub(crate) fn occurs(&self, number: usize) -> bool {
+        self.places.get(number - 1).is_some_and(|places| !places.is_empty())
+    }
+
     pub(crate) fn first_place(&self, number: usize) -> Option<usize> {
         self.places.get(number - 1)?.iter().min().copied()
     }
@@ -89,6 +94,12 @@ pub(crate) fn refuse_parameters(statement: &Statement) -> Result<(), QueryError>
         None => Ok(()),
         Some((name, place)) => Err(missing_parameter(name).position(Some(place))),
     }
+}
+
+/// The types of all parameters, where every one is known.
+pub(crate) fn all_known(types: Vec<Option<SqlType>>) -> Result<Vec<SqlType>, QueryError> {
+    let types = types.into_iter().enumerate();
+    types.map(|(index, known)| known.ok_or_else(|| indeterminate(index + 1))).collect()
 }
 
 /// The error for a parameter that nothing says the type of.

@@ -29,7 +29,7 @@ use crate::operators::sites::{Sites, annotate};
 use crate::operators::value_lists::{Cells, assign_values, settle_values};
 use crate::operators::window_keys::compute_keys;
 use crate::output_names::{name_outputs, shown_name};
-use crate::parameter_types::Parameters;
+use crate::parameter_types::{Parameters, all_known};
 use crate::planning_state::PlanningState;
 use crate::query_cache::Dependencies;
 use crate::query_places::refined;
@@ -292,13 +292,20 @@ impl Planning {
         declared: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<Vec<SqlType>, QueryError> {
+        all_known(self.types_so_far(query, declared, statement)?)
+    }
+
+    /// The same for a query that is a part of a statement: parameters are left open that do not stand in it.
+    pub(crate) fn types_so_far(
+        &self,
+        query: &ast::Query,
+        declared: &[Option<SqlType>],
+        statement: Option<&Statement>,
+    ) -> std::result::Result<Vec<Option<SqlType>>, QueryError> {
         let _types = self.knows_types();
         let parameters = Parameters::of(query, statement)?;
-        let count = parameters.count().max(declared.len());
-        if count == declared.len()
-            && let Some(known) = declared.iter().cloned().collect::<Option<Vec<SqlType>>>()
-        {
-            return Ok(known);
+        if parameters.count() <= declared.len() && declared.iter().all(Option::is_some) {
+            return Ok(declared.to_vec());
         }
         let mut query = query.clone();
         let percentages = plan_constants::open(&mut query);

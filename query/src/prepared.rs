@@ -119,7 +119,7 @@ impl Prepared {
                 }
                 let planning = session.planning()?;
                 prepared.parameters = crate::insert::parameters(&planning, insert, *overriding, statement, declared)?;
-                prepared.columns = crate::insert::columns(&planning, insert, statement)?;
+                prepared.columns = crate::insert::columns(&planning, insert, &prepared.parameters, statement)?;
             }
             StatementKind::Modify(modification) => {
                 let planning = session.planning()?;
@@ -157,7 +157,9 @@ impl Prepared {
         let kind = &self.statement.kind;
         let reads = matches!(kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_));
         if reads && !told.eq(columns.iter().map(|column| (&column.name, column.sql_type.oid()))) {
-            return Err(QueryError::new(ErrorKind::FeatureNotSupported, "cached plan must not change result type"));
+            let message = "cached plan must not change result type";
+            // pgjdbc, asyncpg and postgres.js prepare the statement again when they see the routine.
+            return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).routine("RevalidateCachedQuery"));
         }
         Ok(())
     }

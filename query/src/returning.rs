@@ -12,14 +12,19 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::ready;
 use crate::output_names::output_name;
+use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, TARGET, result_columns};
 use crate::response::{Response, ResultColumn};
 use crate::session::Session;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use catalog::definition::TableDefinition;
+use catalog::sql_type::SqlType;
+use datafusion::common::ParamValues;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
@@ -93,19 +98,34 @@ impl Returning {
         extras.collect()
     }
 
-    /// The list as a plan over the rows: batches of the table's columns and then the extras.
-    pub(crate) fn plan(
+    /// The types of the statement's parameters as far as they are known, given those of its other parts.
+    pub(crate) fn parameters(
         &self,
         planning: &Planning,
         definition: &TableDefinition,
         extras: &[Extra],
+        known: Vec<Option<SqlType>>,
+        statement: &Statement,
+    ) -> Result<Vec<Option<SqlType>>, QueryError> {
+        if Parameters::of(&self.items, Some(statement))?.count() == 0 {
+            return Ok(known);
+        }
+        let planning = over_rows(planning, definition, extras, Vec::new())?;
+        planning.types_so_far(&self.query(definition, extras)?, &known, Some(statement))
+    }
+
+    /// The list as a plan over the rows: batches of a table's columns and then the extras.
+    pub(crate) fn plan(
+        &self,
+        planning: &Planning,
+        (definition, extras): (&TableDefinition, &[Extra]),
         rows: Vec<RecordBatch>,
+        types: &[Option<SqlType>],
         statement: &Statement,
     ) -> Result<(Arc<Planning>, LogicalPlan), QueryError> {
-        let rows = MemTable::try_new(schema(definition, extras), vec![rows]).map_err(|error| translate(error, None))?;
-        let planning = Arc::new(planning.with_sources(Sources::Target(provider_as_source(Arc::new(rows)))));
+        let planning = Arc::new(over_rows(planning, definition, extras, rows)?);
         let query = self.query(definition, extras)?;
-        let plan = planning.query_plan(&query, &[], Some(statement))?;
+        let plan = planning.query_plan(&query, types, Some(statement))?;
         Ok((planning, plan))
     }
 
@@ -115,9 +135,11 @@ impl Returning {
         planning: &Planning,
         definition: &TableDefinition,
         extras: &[Extra],
+        parameters: &[SqlType],
         statement: &Statement,
     ) -> Result<Vec<ResultColumn>, QueryError> {
-        let (planning, plan) = self.plan(planning, definition, extras, Vec::new(), statement)?;
+        let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
+        let (planning, plan) = self.plan(planning, (definition, extras), Vec::new(), &types, statement)?;
         result_columns(&plan, &planning.snapshot)
     }
 
@@ -176,6 +198,17 @@ impl Returning {
     }
 }
 
+/// Planning whose target is rows of a table with extras behind them.
+fn over_rows(
+    planning: &Planning,
+    definition: &TableDefinition,
+    extras: &[Extra],
+    rows: Vec<RecordBatch>,
+) -> Result<Planning, QueryError> {
+    let rows = MemTable::try_new(schema(definition, extras), vec![rows]).map_err(|error| translate(error, None))?;
+    Ok(planning.with_sources(Sources::Target(provider_as_source(Arc::new(rows)))))
+}
+
 fn schema(definition: &TableDefinition, extras: &[Extra]) -> SchemaRef {
     let mut fields: Vec<FieldRef> = definition.schema().fields().iter().cloned().collect();
     let named = extras.iter().enumerate().map(|(index, extra)| {
@@ -186,16 +219,19 @@ fn schema(definition: &TableDefinition, extras: &[Extra]) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// A batch of a table's columns with extras behind it.
+/// A batch of a table's columns with extras behind it. What a parameter gave has another layout than the columns of its type.
 pub(crate) fn with_extras(
     rows: &RecordBatch,
     definition: &TableDefinition,
     extras: &[Extra],
-    values: &[arrow::array::ArrayRef],
+    values: &[ArrayRef],
 ) -> Result<RecordBatch, QueryError> {
-    let columns = rows.columns().iter().chain(values).cloned().collect();
-    RecordBatch::try_new(schema(definition, extras), columns)
-        .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
+    let internal = |error: ArrowError| QueryError::new(ErrorKind::Internal, error.to_string());
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    let values = values.iter().zip(extras).map(|(array, extra)| cast_with_options(array, extra.field.data_type(), &strict));
+    let columns = rows.columns().iter().cloned().map(Ok).chain(values);
+    let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>().map_err(internal)?;
+    RecordBatch::try_new(schema(definition, extras), columns).map_err(internal)
 }
 
 /// `__target AS name`
@@ -283,15 +319,17 @@ impl VisitorMut for Replacer<'_> {
     }
 }
 
-/// The answer of a writer that returns rows. They are computed to the last, so that an error in the list undoes the statement.
+/// The answer of a writer that returns rows by a plan and the values of its parameters. They are computed to the last, so that an error
+/// in the list undoes the statement.
 pub(crate) async fn respond(
     session: &Session,
     planning: &Arc<Planning>,
-    plan: LogicalPlan,
+    (plan, values): (LogicalPlan, ParamValues),
     verb: &'static str,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
     let columns = result_columns(&plan, &planning.snapshot)?;
+    let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(statement)))?;
     let rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
     let batches: Vec<RecordBatch> = rows.try_collect().await?;
     Ok(Response::Rows { columns, stream: ready(batches), verb, counted: true })

@@ -155,7 +155,7 @@ impl Shape {
         let returned = match &insert.returning {
             Some(items) => match returned_positions(items, insert, &definition) {
                 Some(positions) => {
-                    let columns = crate::insert::columns(&planning, insert, statement)?.unwrap_or_default();
+                    let columns = crate::insert::columns(&planning, insert, &[], statement)?.unwrap_or_default();
                     Some(Returned { positions, columns })
                 }
                 None => return Ok(None),

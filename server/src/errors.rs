@@ -203,6 +203,7 @@ fn fields(severity: &str, code: &str, error: &QueryError) -> Fields {
     push(&mut fields, b't', error.table.as_deref());
     push(&mut fields, b'c', error.column.as_deref());
     push(&mut fields, b'n', error.constraint.as_deref());
+    push(&mut fields, b'R', error.routine);
     fields
 }
 

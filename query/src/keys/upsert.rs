@@ -24,7 +24,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::Written;
 use crate::intake::Intake;
-use crate::modify::{changed_columns, delete_op, in_column_types, new_values};
+use crate::modify::{changed_columns, delete_op, in_column_types, new_values, refuse_declared};
 use crate::plan_constants::fill_values;
 use crate::planner::{EXCLUDED, Planning, Sources};
 use crate::prepared::Prepared;
@@ -230,20 +230,21 @@ impl Upsert {
         self.update.is_some()
     }
 
-    /// The types of the statement's parameters, given those that its source says.
+    /// The types of the statement's parameters as far as they are known, given those that its source says.
     pub(crate) fn parameters(
         &self,
         planning: &Planning,
         definition: &TableDefinition,
         known: &[Option<SqlType>],
         statement: &Statement,
-    ) -> Result<Option<Vec<SqlType>>, QueryError> {
-        let Some(update) = &self.update else { return Ok(None) };
+    ) -> Result<Vec<Option<SqlType>>, QueryError> {
+        let Some(update) = &self.update else { return Ok(known.to_vec()) };
         let schema = numbered_schema(definition);
         let empty = || rows_source(RecordBatch::new_empty(Arc::clone(&schema)));
         let over = planning.with_sources(Sources::Upsert { target: empty()?, excluded: empty()? });
         let query = self.query(definition, update, statement)?.0;
-        over.parameter_types(&query, known, Some(statement)).map(Some)
+        refuse_declared(definition, &update.assignments, known, statement)?;
+        over.types_so_far(&query, known, Some(statement))
     }
 
     /// The query for the new values of rows that are updated, and those values: two ordinals, then the table's columns.

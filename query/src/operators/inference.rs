@@ -53,15 +53,18 @@ impl Inference {
         Self { parameters, types, contextless: BTreeSet::new(), conditions: Vec::new() }
     }
 
-    /// The types of `$1` to `$n` in a statement, by its plan of open calls.
-    pub(crate) fn types(mut self, plan: LogicalPlan) -> Result<Vec<SqlType>> {
+    /// The types of `$1` to `$n` in a statement, by its plan of open calls. Those are left open that do not stand in it.
+    pub(crate) fn types(mut self, plan: LogicalPlan) -> Result<Vec<Option<SqlType>>> {
         self.query(plan)?;
         if let Some(number) = self.contextless.iter().find(|number| self.types[**number - 1].is_some()) {
             let error = QueryError { kind: ErrorKind::AmbiguousParameter, ..indeterminate(*number) };
             return Err(external(error.position(self.parameters.first_place(*number))));
         }
-        let types = self.types.into_iter().enumerate();
-        types.map(|(index, known)| known.ok_or_else(|| external(indeterminate(index + 1)))).collect()
+        let mut numbers = (1..).zip(&self.types);
+        match numbers.find(|(number, known)| known.is_none() && self.parameters.occurs(*number)) {
+            Some((number, _)) => Err(external(indeterminate(number))),
+            None => Ok(self.types),
+        }
     }
 
     /// The arguments of a function in FROM as constants of their types; such a function is planned before its query is.
