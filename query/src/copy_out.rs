@@ -22,7 +22,7 @@ use catalog::ids::ObjectId;
 use catalog::snapshot::Relation;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -146,15 +146,34 @@ fn lines_of(
     let around = |bytes: Option<Vec<u8>>| {
         bytes.map(|bytes| Ok(CopyOutChunk { ends: vec![bytes.len()], bytes: Bytes::from(bytes), rows: 0 }))
     };
-    let (header, trailer) = (around(encoder.header()?), around(encoder.trailer()));
+    let (header, trailer) = (encoder.header()?, around(encoder.trailer()));
     let (encoder, engine) = (Arc::new(encoder), Arc::clone(&session.engine));
     let lines = rows.map(move |batch| {
         let encoder = Arc::clone(&encoder);
         let work = engine.compute().spawn(async move { encoded(&encoder, &batch?) });
         async move { joined(work.await) }
     });
-    let lines = lines.buffered(BATCHES_AHEAD_MAX);
-    Ok(futures::stream::iter(header).chain(lines).chain(futures::stream::iter(trailer)).boxed())
+    let pieces = lines.buffered(BATCHES_AHEAD_MAX).chain(futures::stream::iter(trailer));
+    Ok(match copy.options.format {
+        CopyFileFormat::Binary => headed(header, pieces).boxed(),
+        _ => futures::stream::iter(around(header)).chain(pieces).boxed(),
+    })
+}
+
+/// Binary records with their header. It stands in one message with the first of them, or with the trailer where there is none, as
+/// PostgreSQL sends it: drivers read a message as a row.
+fn headed(
+    mut header: Option<Vec<u8>>,
+    pieces: impl Stream<Item = Result<CopyOutChunk, QueryError>>,
+) -> impl Stream<Item = Result<CopyOutChunk, QueryError>> {
+    pieces.map_ok(move |piece| match header.take_if(|_| !piece.ends.is_empty()) {
+        Some(header) => CopyOutChunk {
+            ends: piece.ends.iter().map(|end| end + header.len()).collect(),
+            bytes: Bytes::from([header.as_slice(), &piece.bytes].concat()),
+            ..piece
+        },
+        None => piece,
+    })
 }
 
 fn encoded(encoder: &CopyEncoder, batch: &RecordBatch) -> Result<CopyOutChunk, QueryError> {

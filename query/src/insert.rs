@@ -156,7 +156,7 @@ pub(crate) async fn run(
         Some(returning) => {
             let (values, types) = prepared.bind(parameters, &session.output_style())?;
             let (over, plan) = returning.plan(&planning, (&definition, &[]), written.returned, &types, statement)?;
-            respond(session, &over, (plan, values), "INSERT", statement).await?
+            respond(session, (&over, &definition), (plan, values), "INSERT", statement).await?
         }
     };
     session.add_change(change)?;

@@ -7,7 +7,7 @@
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
 //!     statements       statement, operator_tokens, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings, shown_settings, time_zone_setting
-//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
+//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts, column_origins,
 //!                      subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
@@ -42,6 +42,7 @@ mod backup;
 mod bound_expressions;
 mod column_defaults;
 mod column_dependencies;
+mod column_origins;
 mod content;
 mod copy_files;
 mod copy_labels;

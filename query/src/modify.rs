@@ -217,7 +217,7 @@ pub(crate) async fn modified(
         Some((returning, extras)) => {
             let table = (planned.table.as_ref(), extras.as_slice());
             let (over, plan) = returning.plan(&planning, table, returned, &own_types, statement)?;
-            respond(session, &over, (plan, own_values), verb, statement).await?
+            respond(session, (&over, &planned.table), (plan, own_values), verb, statement).await?
         }
     };
     change.holds.push(hold);

@@ -10,6 +10,7 @@
 
 use crate::activity::StatementToken;
 use crate::column_dependencies::PlainRelations;
+use crate::column_origins::Origins;
 use crate::domains::domain_of;
 use crate::engine::Engine;
 use crate::engine_error::translate;
@@ -47,11 +48,11 @@ use crate::system_facts::SystemSource;
 use crate::user_types::{KnownTypes, TypeScope};
 use crate::{pg_catalog, plan_constants, row_counts};
 use arrow::datatypes::FieldRef;
-use catalog::definition::{Column, ObjectName};
+use catalog::definition::Column;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
-use datafusion::common::{DFSchema, TableReference};
+use datafusion::common::DFSchema;
 use datafusion::logical_expr::planner::{ContextProvider, RelationPlanner};
 use datafusion::logical_expr::{ExprSchemable, LogicalPlan, TableSource, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
@@ -512,8 +513,16 @@ pub(crate) fn result_columns(
     plan: &LogicalPlan,
     snapshot: &Snapshot,
 ) -> std::result::Result<Vec<ResultColumn>, QueryError> {
-    let fields = plan.schema().iter();
-    let columns = fields.map(|(qualifier, field)| {
+    columns_from(plan, &Origins { snapshot, target: None })
+}
+
+/// The same, whose origins are to be found so.
+pub(crate) fn columns_from(
+    plan: &LogicalPlan,
+    origins: &Origins<'_>,
+) -> std::result::Result<Vec<ResultColumn>, QueryError> {
+    let fields = plan.schema().fields().iter().enumerate();
+    let columns = fields.map(|(index, field)| {
         let name = shown_name(field.name()).to_string();
         let sql_type = SqlType::from_field(field).ok_or_else(|| {
             QueryError::new(
@@ -523,28 +532,10 @@ pub(crate) fn result_columns(
             .hint("Cast it to text.")
         })?;
         let modifier = sql_type.typmod_of(field);
-        let domain = domain_of(field).filter(|id| snapshot.types.contains_key(id));
-        Ok(ResultColumn { origin: origin_of(qualifier, field.name(), snapshot), name, sql_type, modifier, domain })
+        let domain = domain_of(field).filter(|id| origins.snapshot.types.contains_key(id));
+        Ok(ResultColumn { origin: origins.of(plan, index), name, sql_type, modifier, domain })
     });
     columns.collect()
-}
-
-/// The table and column that an output column is, where its qualifier names a table.
-fn origin_of(
-    qualifier: Option<&TableReference>,
-    column: &str,
-    snapshot: &Snapshot,
-) -> Option<(catalog::ids::ObjectId, i16)> {
-    let qualifier = qualifier?;
-    let name = ObjectName::new(qualifier.schema().unwrap_or("public"), qualifier.table());
-    let id = *snapshot.names.get(&name)?;
-    let columns = match snapshot.relation_by_id(id)? {
-        Relation::Table(version) => &version.definition.columns,
-        Relation::View(view) => &view.definition.columns,
-        Relation::Sequence(_) => return None,
-    };
-    let column = columns.iter().find(|known| known.name == column)?;
-    Some((id, column.id.0 as i16))
 }
 
 fn parser_options() -> ParserOptions {

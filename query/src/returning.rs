@@ -8,12 +8,13 @@
 //!     writer's query:  SELECT place, new columns…, u.b, u.* FROM target, u WHERE …
 //!     this query:      SELECT t.a, t.extra1 AS b, t.extra2 AS …  FROM __target AS t
 
+use crate::column_origins::Origins;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::ready;
 use crate::output_names::output_name;
 use crate::parameter_types::Parameters;
-use crate::planner::{Planning, Sources, TARGET, result_columns};
+use crate::planner::{Planning, Sources, TARGET, columns_from};
 use crate::response::{Response, ResultColumn};
 use crate::session::Session;
 use crate::statement::Statement;
@@ -140,7 +141,7 @@ impl Returning {
     ) -> Result<Vec<ResultColumn>, QueryError> {
         let types: Vec<_> = parameters.iter().cloned().map(Some).collect();
         let (planning, plan) = self.plan(planning, (definition, extras), Vec::new(), &types, statement)?;
-        result_columns(&plan, &planning.snapshot)
+        columns_from(&plan, &Origins { snapshot: &planning.snapshot, target: Some(definition) })
     }
 
     fn query(&self, definition: &TableDefinition, extras: &[Extra]) -> Result<ast::Query, QueryError> {
@@ -323,12 +324,12 @@ impl VisitorMut for Replacer<'_> {
 /// in the list undoes the statement.
 pub(crate) async fn respond(
     session: &Session,
-    planning: &Arc<Planning>,
+    (planning, definition): (&Arc<Planning>, &TableDefinition),
     (plan, values): (LogicalPlan, ParamValues),
     verb: &'static str,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
-    let columns = result_columns(&plan, &planning.snapshot)?;
+    let columns = columns_from(&plan, &Origins { snapshot: &planning.snapshot, target: Some(definition) })?;
     let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(statement)))?;
     let rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
     let batches: Vec<RecordBatch> = rows.try_collect().await?;

@@ -288,6 +288,11 @@ impl ScanTable {
         Self { name: name.into(), rows, schema, store, log, read: None, departed: None }
     }
 
+    /// The table whose rows they are.
+    pub(crate) fn definition(&self) -> &TableDefinition {
+        &self.rows.definition
+    }
+
     /// The same, which knows rows that left.
     pub(crate) fn knowing(self, departed: Arc<DepartedRows>) -> Self {
         Self { departed: Some(departed), ..self }

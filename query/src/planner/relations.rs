@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::reads::TableRead;
 use crate::scan::{Extra, RowSet, ScanTable, external};
 use crate::statement_grammar::fold;
-use crate::{pg_catalog, temporary, view_reading};
+use crate::{column_origins, pg_catalog, temporary, view_reading};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use catalog::definition::ObjectName;
@@ -190,6 +190,7 @@ impl Planning {
         self.note_view(view);
         self.depend_on(view.definition.id);
         let plan = self.nested(|| view_reading::read_plan(self, view))?;
+        let plan = column_origins::of_view(plan, view.definition.id)?;
         Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))))
     }
 
