@@ -4,6 +4,7 @@
 //! name. DataFusion wants distinct names, so every unnamed item gets an alias: PostgreSQL's name where it is free, else one with
 //! a number behind it that no user can write. What the client is shown comes from the list that [`name_outputs`] returns.
 
+use crate::functions::concatenation::RECORD;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
@@ -119,7 +120,10 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
     match expression {
         Expr::Identifier(name) => own(&fold(name)),
         Expr::CompoundIdentifier(names) => own(&fold(names.last()?)),
-        Expr::Function(function) => own(&fold(function.name.0.last()?.as_ident()?)),
+        Expr::Function(function) => match fold(function.name.0.last()?.as_ident()?) {
+            name if name == RECORD => own("row"),
+            name => own(&name),
+        },
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
         Expr::CompoundFieldAccess { root, .. } => name_of(root),
         Expr::Cast { expr, data_type, .. } => inner_or(expr, type_name(data_type)),

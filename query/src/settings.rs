@@ -25,6 +25,12 @@ pub(crate) const SUBSCRIBER_TIMEOUT: &str = "meridian.subscriber_timeout";
 /// Begins the names of settings that no other server has; a client's own do not begin so.
 const OWN: &str = "meridian.";
 
+/// The names of the settings that are roles.
+pub(crate) const SESSION_USER: &str = "session_authorization";
+pub(crate) const ROLE: &str = "role";
+/// What `role` is where SET ROLE names none.
+const NO_ROLE: &str = "none";
+
 /// How a value is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -37,6 +43,8 @@ pub(crate) enum Kind {
     TimeZone,
     DateStyle,
     Encoding,
+    /// A role; there is none to change to but the session's user.
+    Role,
     /// Shown, never set.
     Fixed,
 }
@@ -96,12 +104,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Kind::Number,
         "How long SUBSCRIBE waits for a client that does not read; 0 for ever.",
     ),
+    setting(ROLE, NO_ROLE, Kind::Role, "The role whose rights count, where it is not the session's user."),
     setting("row_security", "on", Kind::Bool, "Accepted for compatibility."),
     setting("search_path", "\"$user\", public", Kind::Text, "Where unqualified names are looked up."),
-    setting("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),
+    reported("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),
     reported("server_version", SERVER_VERSION, Kind::Fixed, "The PostgreSQL release that is matched."),
     setting("server_version_num", SERVER_VERSION_NUM, Kind::Fixed, "The same as a number."),
-    reported("session_authorization", "meridian", Kind::Fixed, "The session's user."),
+    reported(SESSION_USER, "meridian", Kind::Role, "The session's user."),
     setting("ssl", "off", Kind::Fixed, "Whether connections can be encrypted."),
     reported("standard_conforming_strings", "on", Kind::Word(&["on"]), "Backslashes in '…' are plain characters."),
     setting("statement_timeout", "0", Kind::Number, "Milliseconds after which a statement is cancelled; 0 never."),
@@ -256,9 +265,10 @@ impl Values {
         let retention = duration_text(engine.history_retention.as_secs());
         settings.base.insert("meridian.history_retention".into(), retention);
         settings.base.insert("data_directory".into(), data_dir.display().to_string());
-        settings.base.insert("session_authorization".into(), user.into());
+        settings.base.insert(SESSION_USER.into(), user.into());
         for (name, value) in start_up {
             let (name, value) = checked(name, value)?;
+            settings.check_role(&name, &value)?;
             settings.base.insert(name, value);
         }
         settings.values = Arc::new(settings.base.clone());
@@ -277,6 +287,7 @@ impl Values {
 
     fn set(&mut self, name: &str, value: &str, local: bool) -> Result<(), QueryError> {
         let (name, value) = checked(name, value)?;
+        self.check_role(&name, &value)?;
         let target = if local { &mut self.local } else { Arc::make_mut(&mut self.values) };
         target.insert(name.clone(), value.clone());
         if !local {
@@ -284,6 +295,17 @@ impl Values {
         }
         self.note(&name, value);
         Ok(())
+    }
+
+    /// Fails for a role that the session cannot take.
+    fn check_role(&self, name: &str, value: &str) -> Result<(), QueryError> {
+        let user = self.base.get(SESSION_USER).map(String::as_str);
+        let is_none = name == ROLE && value == NO_ROLE;
+        if find(name).is_none_or(|setting| setting.kind != Kind::Role) || is_none || user == Some(value) {
+            return Ok(());
+        }
+        Err(QueryError::new(ErrorKind::UndefinedObject, format!("role \"{value}\" does not exist"))
+            .hint("A session has one role: that of the user who connected."))
     }
 
     fn reset(&mut self, name: &str) -> Result<(), QueryError> {
@@ -425,7 +447,7 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
     let lower = value.trim().to_lowercase();
     let kept = match setting.kind {
         Kind::Fixed => return Err(cannot_change(setting.name)),
-        Kind::Text => value.to_string(),
+        Kind::Text | Kind::Role => value.to_string(),
         Kind::Bool => match lower.as_str() {
             "on" | "true" | "yes" | "1" | "t" | "y" => "on".into(),
             "off" | "false" | "no" | "0" | "f" | "n" => "off".into(),

@@ -7,6 +7,7 @@ mod bad_input;
 mod command_line;
 mod copy_corpus;
 mod crash;
+mod driver_protocol;
 mod formats;
 mod isolation;
 mod keys;

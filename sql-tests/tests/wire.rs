@@ -28,6 +28,10 @@ impl Fixture {
         Self { server, _folder: folder }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.server.address().port()
+    }
+
     pub(crate) fn process_id(&self) -> u32 {
         self.server.process_id()
     }

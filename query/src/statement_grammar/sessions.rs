@@ -2,6 +2,7 @@
 
 use super::Words;
 use crate::error::QueryError;
+use crate::settings::{ROLE, SESSION_USER};
 use crate::statement::{Discarded, Isolation, SetValue, StatementKind, TransactionModes};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -28,6 +29,14 @@ impl Words<'_> {
             };
             return Ok(StatementKind::Set { name: "TimeZone".into(), value, local });
         }
+        if (session && self.take("authorization")) || self.take_all(&["session", "authorization"]) {
+            let value = if self.take("default") { SetValue::Default } else { self.role()? };
+            return Ok(StatementKind::Set { name: SESSION_USER.into(), value, local });
+        }
+        if self.names_role() {
+            self.next += 1;
+            return Ok(StatementKind::Set { name: ROLE.into(), value: self.role()?, local });
+        }
         if self.take("names") {
             let value = self.set_value()?;
             return Ok(StatementKind::Set { name: "client_encoding".into(), value, local });
@@ -53,6 +62,25 @@ impl Words<'_> {
             false => "",
         };
         Ok(SetValue::Text(format!("INTERVAL '{text}'{fields}")))
+    }
+
+    /// Whether `ROLE name` comes, and not an assignment to the setting of that name.
+    fn names_role(&self) -> bool {
+        let behind = self.tokens.get(self.next + 1).map(|token| &token.token);
+        let is_assigned = behind == Some(&Token::Eq) || self.word_at(self.next + 1).as_deref() == Some("to");
+        self.peek_word().as_deref() == Some(ROLE) && !is_assigned
+    }
+
+    /// A role, as a name or as a string.
+    fn role(&mut self) -> Result<SetValue, QueryError> {
+        match self.peek() {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => {
+                let text = text.clone();
+                self.next += 1;
+                Ok(SetValue::Text(text))
+            }
+            _ => self.identifier().map(SetValue::Text),
+        }
     }
 
     fn setting_name(&mut self) -> Result<String, QueryError> {
@@ -95,7 +123,7 @@ impl Words<'_> {
             return Ok(StatementKind::Show("transaction_isolation".into()));
         }
         if self.take_all(&["session", "authorization"]) {
-            return Ok(StatementKind::Show("session_authorization".into()));
+            return Ok(StatementKind::Show(SESSION_USER.into()));
         }
         Ok(StatementKind::Show(self.setting_name()?))
     }
@@ -107,6 +135,9 @@ impl Words<'_> {
         }
         if self.take_all(&["time", "zone"]) {
             return Ok(StatementKind::Reset("TimeZone".into()));
+        }
+        if self.take_all(&["session", "authorization"]) {
+            return Ok(StatementKind::Reset(SESSION_USER.into()));
         }
         Ok(StatementKind::Reset(self.setting_name()?))
     }

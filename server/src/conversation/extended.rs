@@ -22,8 +22,8 @@ use tracing::Instrument;
 
 /// The type byte that stands for a prepared statement in Describe and Close; the other is a portal's.
 const STATEMENT: u8 = b'S';
-/// What clients send for a parameter whose type they leave to the server: nothing, or `unknown`.
-const UNSPECIFIED_OIDS: [u32; 2] = [0, 705];
+/// What clients send for a parameter whose type they leave to the server: nothing, `unknown`, or `void` where JDBC calls it an output.
+const UNSPECIFIED_OIDS: [u32; 3] = [0, 705, 2278];
 
 impl Conversation<'_> {
     pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
