@@ -229,7 +229,8 @@ pub(crate) fn with_extras(
 ) -> Result<RecordBatch, QueryError> {
     let internal = |error: ArrowError| QueryError::new(ErrorKind::Internal, error.to_string());
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let values = values.iter().zip(extras).map(|(array, extra)| cast_with_options(array, extra.field.data_type(), &strict));
+    let values =
+        values.iter().zip(extras).map(|(array, extra)| cast_with_options(array, extra.field.data_type(), &strict));
     let columns = rows.columns().iter().cloned().map(Ok).chain(values);
     let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>().map_err(internal)?;
     RecordBatch::try_new(schema(definition, extras), columns).map_err(internal)

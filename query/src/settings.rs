@@ -122,7 +122,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("synchronize_seqscans", "on", Kind::Bool, "Accepted for compatibility."),
     reported("TimeZone", "UTC", Kind::TimeZone, "The zone in which instants are shown and read."),
-    setting("transaction_deferrable", "off", Kind::Bool, "Accepted for compatibility; no transaction waits for others."),
+    setting(
+        "transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Accepted for compatibility; no transaction waits for others.",
+    ),
     setting("transaction_isolation", "read committed", ISOLATION, "Isolation of the current transaction."),
     setting("transaction_read_only", "off", Kind::Bool, "Whether the current transaction refuses to write."),
     setting("work_mem", "4MB", Kind::Number, "Accepted for compatibility; memory is budgeted for the process."),
@@ -304,8 +309,7 @@ impl Values {
         if find(name).is_none_or(|setting| setting.kind != Kind::Role) || is_none || user == Some(value) {
             return Ok(());
         }
-        Err(QueryError::new(ErrorKind::UndefinedObject, format!("role \"{value}\" does not exist"))
-            .hint("A session has one role: that of the user who connected."))
+        Err(QueryError::new(ErrorKind::InvalidParameterValue, format!("role \"{value}\" does not exist")))
     }
 
     fn reset(&mut self, name: &str) -> Result<(), QueryError> {

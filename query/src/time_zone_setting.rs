@@ -59,7 +59,8 @@ fn displacement(interval: &str, invalid: impl Fn() -> QueryError) -> Result<i64,
 /// The POSIX specification of a displacement in seconds east; `None` where it is too far.
 fn specification(east: i64) -> Option<String> {
     let distance = east.checked_abs()?;
-    let (hours, minutes, seconds) = (distance / HOUR_SECONDS, distance / MINUTE_SECONDS % 60, distance % MINUTE_SECONDS);
+    let (hours, minutes, seconds) =
+        (distance / HOUR_SECONDS, distance / MINUTE_SECONDS % 60, distance % MINUTE_SECONDS);
     let shown = match (minutes, seconds) {
         (0, 0) => format!("{hours:02}"),
         (_, 0) => format!("{hours:02}:{minutes:02}"),

@@ -21,16 +21,12 @@ async fn answer(wire: &mut Wire, text: &str) -> Vec<Frame> {
     frames_until_ready(wire).await
 }
 
-fn parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-    parts.into_iter().flatten().copied().collect()
-}
-
 /// Parses a statement, with these OIDs of its parameters, and binds texts to it.
 async fn bound(wire: &mut Wire, text: &str, oids: &[u32], values: &[&str]) -> Vec<Frame> {
-    let mut parse = parts([&[0], text.as_bytes(), &[0], &(oids.len() as u16).to_be_bytes()]);
+    let mut parse = [&[0][..], text.as_bytes(), &[0], &(oids.len() as u16).to_be_bytes()[..]].concat();
     oids.iter().for_each(|oid| parse.extend(oid.to_be_bytes()));
     wire.send(b'P', &parse).await.unwrap();
-    let mut bind = parts([&[0, 0, 0, 0], &(values.len() as u16).to_be_bytes()[..]]);
+    let mut bind = [&[0, 0, 0, 0][..], &(values.len() as u16).to_be_bytes()].concat();
     for value in values {
         bind.extend((value.len() as u32).to_be_bytes());
         bind.extend(value.as_bytes());
@@ -106,11 +102,12 @@ async fn the_header_of_a_binary_copy_stands_with_its_first_row() {
         let data = frames.into_iter().filter(|frame| frame.kind == b'd').map(|frame| frame.body);
         data.collect::<Vec<_>>()
     };
-    let data = copied(answer(&mut wire, "COPY (SELECT n FROM generate_series(1, 2) n) TO STDOUT (FORMAT binary)").await);
+    let data =
+        copied(answer(&mut wire, "COPY (SELECT n FROM generate_series(1, 2) n) TO STDOUT (FORMAT binary)").await);
     let row = |n: u8| vec![0, 1, 0, 0, 0, 4, 0, 0, 0, n];
-    assert_eq!(data, [parts([&signature[..], &[0; 8], &row(1)]), row(2), vec![0xff, 0xff]]);
+    assert_eq!(data, [[&signature[..], &[0; 8], &row(1)].concat(), row(2), vec![0xff, 0xff]]);
     let data = copied(answer(&mut wire, "COPY (SELECT 1 WHERE false) TO STDOUT (FORMAT binary)").await);
-    assert_eq!(data, [parts([&signature[..], &[0; 8], &[0xff, 0xff]])]);
+    assert_eq!(data, [[&signature[..], &[0; 8], &[0xff, 0xff]].concat()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,15 +155,20 @@ async fn parameters_stand_wherever_values_do() {
     let made = "CREATE TABLE u (id integer PRIMARY KEY, a text NOT NULL, n integer); INSERT INTO u VALUES (1, 'x', 1), (2, 'y', 2);
                 CREATE TABLE d (v numeric(10,3)[])";
     answer(&mut wire, made).await;
-    let update = "UPDATE u SET a = d.a FROM (VALUES ($1, $2), ($3, $4)) AS d (id, a) WHERE u.id = d.id::integer RETURNING u.*";
+    let update =
+        "UPDATE u SET a = d.a FROM (VALUES ($1, $2), ($3, $4)) AS d (id, a) WHERE u.id = d.id::integer RETURNING u.*";
     let mut changed = rows(&bound(&mut wire, update, &[], &["1", "p", "2", "q"]).await);
     changed.sort();
     assert_eq!(changed, [["1", "p", "1"], ["2", "q", "2"]]);
     let statements: &[(&str, &[u32], &[&str], &[&str])] = &[
         ("INSERT INTO d VALUES ($1) RETURNING v", &[1231], &["{1.5,NULL,2.0005}"], &["{1.500,NULL,2.001}"]),
         ("INSERT INTO u VALUES ($1, 'z', 3) RETURNING $2, id + $3", &[], &["3", "text", "4"], &["text", "7"]),
-        ("INSERT INTO u SELECT $1, 'z', 3 ON CONFLICT (id) DO UPDATE SET a = $3::text, n = u.n + $2 RETURNING a, n, $4::date", &[0, 0, 0, 0],
-            &["3", "5", "new", "2024-02-03"], &["new", "8", "2024-02-03"]),
+        (
+            "INSERT INTO u SELECT $1, 'z', 3 ON CONFLICT (id) DO UPDATE SET a = $3::text, n = u.n + $2 RETURNING a, n, $4::date",
+            &[0, 0, 0, 0],
+            &["3", "5", "new", "2024-02-03"],
+            &["new", "8", "2024-02-03"],
+        ),
         ("UPDATE u SET n = $1 WHERE id = $2 RETURNING a || $3, $2 + 1", &[], &["9", "3", "!"], &["new!", "4"]),
         ("DELETE FROM u WHERE id = $1 RETURNING n * $2", &[0, 0], &["3", "2"], &["18"]),
     ];
@@ -181,11 +183,17 @@ async fn parameters_stand_wherever_values_do() {
 async fn a_declared_type_is_assigned_only_where_an_expression_of_it_is() {
     let fixture = Fixture::start();
     let mut wire = fixture.ready_wire().await;
-    answer(&mut wire, "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TABLE e (m mood, ms mood[], i integer, d date)").await;
+    answer(&mut wire, "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TABLE e (m mood, ms mood[], i integer, d date)")
+        .await;
     let (text, text_array, bigint, timestamp) = (25, 1009, 20, 1114);
     let refused: &[(&str, u32, &str, &str)] = &[
         ("INSERT INTO e (m) VALUES ($1)", text, "sad", "column \"m\" is of type mood but expression is of type text"),
-        ("INSERT INTO e (ms) VALUES ($1)", text_array, "{ok}", "column \"ms\" is of type mood[] but expression is of type text[]"),
+        (
+            "INSERT INTO e (ms) VALUES ($1)",
+            text_array,
+            "{ok}",
+            "column \"ms\" is of type mood[] but expression is of type text[]",
+        ),
         ("INSERT INTO e (i) SELECT $1", text, "1", "column \"i\" is of type integer but expression is of type text"),
         ("UPDATE e SET d = $1", text, "2024-01-01", "column \"d\" is of type date but expression is of type text"),
     ];
@@ -194,7 +202,9 @@ async fn a_declared_type_is_assigned_only_where_an_expression_of_it_is() {
         assert_eq!(error_field(&frames, b'C').as_deref(), Some("42804"), "{statement}");
         assert_eq!(error_field(&frames, b'M').as_deref(), Some(*message), "{statement}");
     }
-    for (column, oid, value) in [("m", 0, "sad"), ("ms", 0, "{ok}"), ("i", bigint, "1"), ("d", timestamp, "2024-01-01 10:00:00")] {
+    for (column, oid, value) in
+        [("m", 0, "sad"), ("ms", 0, "{ok}"), ("i", bigint, "1"), ("d", timestamp, "2024-01-01 10:00:00")]
+    {
         let frames = bound(&mut wire, &format!("INSERT INTO e ({column}) VALUES ($1)"), &[oid], &[value]).await;
         assert_eq!(error_field(&frames, b'M'), None, "{column}");
     }
