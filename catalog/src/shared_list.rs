@@ -179,8 +179,8 @@ impl<T: Clone> SharedList<T> {
             }
             let kept: Vec<T> = chunk.iter().filter(|item| keeps(item)).cloned().collect();
             match chunks.last_mut() {
-                Some(last) if last.len() + kept.len() <= CHUNK_ITEMS_MAX => Arc::make_mut(last).extend(kept),
                 _ if kept.is_empty() => {}
+                Some(last) if last.len() + kept.len() <= CHUNK_ITEMS_MAX => Arc::make_mut(last).extend(kept),
                 _ => chunks.push(Arc::new(kept)),
             }
         }

@@ -100,3 +100,13 @@ fn an_item_that_is_added_copies_no_more_than_a_chunk() {
         assert!(!before.is_same(&list) && before.len() + 1 == list.len());
     }
 }
+
+#[test]
+fn a_chunk_that_goes_leaves_its_neighbour_shared() {
+    let before: SharedList<u32> = (0..10_000).collect();
+    let mut after = before.clone();
+    let gone = CHUNK_ITEMS_MAX as u32..3 * CHUNK_ITEMS_MAX as u32;
+    after.retain(|item| !gone.contains(item));
+    assert!(std::sync::Arc::ptr_eq(&before.chunks[0], &after.chunks[0]));
+    assert!(std::sync::Arc::ptr_eq(&before.chunks[3], &after.chunks[1]));
+}
