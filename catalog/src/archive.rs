@@ -404,7 +404,7 @@ pub(crate) fn settled(mut snapshot: Snapshot, held: Held<'_>) -> Option<Snapshot
 }
 
 fn hold(live: &LiveSegment, held: Held<'_>) -> Option<LiveSegment> {
-    Some(LiveSegment { meta: held(&live.meta)?, deleted: live.deleted.clone() })
+    Some(LiveSegment { meta: held(&live.meta)?, added: live.added, deleted: live.deleted.clone() })
 }
 
 #[cfg(test)]

@@ -214,14 +214,14 @@ impl Snapshot {
             Op::AlterView(definition) => self.alter_view(definition),
             Op::DropView(id) => self.drop_view(*id),
             Op::AddSegments { table, segments } => self.change(seq, *table, |version, change| {
-                insert_segments(version, segments);
+                insert_segments(version, seq, segments);
                 change.added_segments.extend(segments.iter().cloned());
                 Ok(())
             }),
             Op::AddRecent { table, id, batch } => {
                 self.note_recent(*id);
                 self.change(seq, *table, |version, change| {
-                    push_recent(version, *id, batch);
+                    push_recent(version, seq, *id, batch);
                     change.added_rows.push(batch.clone());
                     Ok(())
                 })
@@ -233,7 +233,7 @@ impl Snapshot {
             Op::Truncate { table } => self.truncate(seq, *table),
             Op::Rewrite { table, remove_segments, remove_recent, add } => {
                 let version = self.table_mut(*table)?;
-                rewrite(version, remove_segments, remove_recent, add)
+                rewrite(version, seq, (remove_segments, remove_recent), add)
             }
             Op::Fold { view, from, to, replace, segments, recent } => {
                 for (id, _) in recent {
@@ -519,9 +519,9 @@ impl Snapshot {
             state.segments = Arc::default();
             state.recent = SharedList::default();
         }
-        insert_segments(state, segments);
+        insert_segments(state, to, segments);
         for (recent_id, batch) in recent {
-            push_recent(state, *recent_id, batch);
+            push_recent(state, to, *recent_id, batch);
         }
         state.changed_at = to;
         view.frontier = Some(to);
@@ -579,15 +579,15 @@ pub(crate) fn empty_state(definition: &ViewDefinition, seq: CommitSeq) -> Option
     Some(TableVersion::empty(Arc::new(state.clone()), seq))
 }
 
-fn insert_segments(version: &mut TableVersion, segments: &[Arc<SegmentMeta>]) {
+fn insert_segments(version: &mut TableVersion, added: CommitSeq, segments: &[Arc<SegmentMeta>]) {
     let live = Arc::make_mut(&mut version.segments);
     for meta in segments {
-        live.insert(meta.id, LiveSegment { meta: Arc::clone(meta), deleted: None });
+        live.insert(meta.id, LiveSegment { meta: Arc::clone(meta), added, deleted: None });
     }
 }
 
-fn push_recent(version: &mut TableVersion, id: RecentId, batch: &RecordBatch) {
-    let recent = RecentBatch { id, batch: batch.clone(), deleted: None };
+fn push_recent(version: &mut TableVersion, added: CommitSeq, id: RecentId, batch: &RecordBatch) {
+    let recent = RecentBatch { id, added, batch: batch.clone(), deleted: None };
     version.recent.push(Arc::new(recent));
 }
 
@@ -651,8 +651,8 @@ pub fn select_rows(batch: &RecordBatch, vector: &DeletionVector) -> RecordBatch 
 
 fn rewrite(
     version: &mut TableVersion,
-    remove_segments: &[(SegmentId, u64)],
-    remove_recent: &[(RecentId, u64)],
+    seq: CommitSeq,
+    (remove_segments, remove_recent): (&[(SegmentId, u64)], &[(RecentId, u64)]),
     add: &[Arc<SegmentMeta>],
 ) -> Result<(), Conflict> {
     let moved = || Conflict::RowsChanged { table: version.definition.name.name.clone() };
@@ -673,7 +673,7 @@ fn rewrite(
         let removed: HashSet<RecentId> = remove_recent.iter().map(|(id, _)| *id).collect();
         version.recent.retain(|batch| !removed.contains(&batch.id));
     }
-    insert_segments(version, add);
+    insert_segments(version, seq, add);
     Ok(())
 }
 

@@ -384,14 +384,14 @@ impl Loader {
             Key::Segment(table, id) => {
                 let stored: StoredSegment<'_> = decode("a segment", value)?;
                 let deleted = stored.deleted.as_ref().map(decode_vector).transpose()?;
-                let segment = LiveSegment { meta: self.share(stored.meta), deleted };
+                let segment = LiveSegment { meta: self.share(stored.meta), added: CommitSeq(0), deleted };
                 self.contents.entry(table).or_default().segments.insert(id, segment);
             }
             Key::Recent(table, id) => {
                 let stored: StoredRecent = decode("a batch of recent rows", value)?;
                 let batch = self.batches.decode_batch(&stored.batch)?;
                 let deleted = stored.deleted.as_ref().map(decode_vector).transpose()?;
-                let recent = RecentBatch { id, batch, deleted };
+                let recent = RecentBatch { id, added: CommitSeq(0), batch, deleted };
                 self.contents.entry(table).or_default().recent.insert(id, recent);
             }
             Key::Change(table, seq) => {

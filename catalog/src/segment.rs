@@ -1,6 +1,6 @@
 //! Segments as the catalog knows them: where the file is, what it holds, which of its rows are dead.
 
-use crate::ids::{ColumnId, SegmentId};
+use crate::ids::{ColumnId, CommitSeq, SegmentId};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -104,6 +104,8 @@ impl DeletionVector {
 #[derive(Clone, Debug)]
 pub struct LiveSegment {
     pub meta: Arc<SegmentMeta>,
+    /// The commit that put it into the table; zero where it was read from the disk, which is before anything that still runs.
+    pub added: CommitSeq,
     pub deleted: Option<Arc<DeletionVector>>,
 }
 

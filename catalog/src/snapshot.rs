@@ -25,6 +25,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct RecentBatch {
     pub id: RecentId,
+    /// The commit that added it; zero where it was read from the disk, which is before anything that still runs.
+    pub added: CommitSeq,
     pub batch: RecordBatch,
     pub deleted: Option<Arc<DeletionVector>>,
 }

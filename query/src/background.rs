@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{AbortOnDrop, joined};
 use crate::response::{CommandTag, Response};
 use crate::retention;
+use crate::rewrites::Rewrites;
 use crate::session::Session;
 use crate::view_folding::{dropped_state, fold, outdated_states};
 use crate::view_folds::{FoldLog, FoldOutcome, FoldRecord};
@@ -17,13 +18,12 @@ use catalog::FileError;
 use catalog::commit::{Commit, CommitError};
 use catalog::definition::FIRST_VERSION;
 use catalog::draft::{CommitDraft, Expectation, Op};
-use catalog::ids::{CommitSeq, ObjectId, RecentId};
-use catalog::snapshot::{Snapshot, TableVersion};
+use catalog::ids::{CommitSeq, ObjectId};
+use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use storage::rewrite::{RewritePlan, choose};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How often the loop looks around when nothing wakes it.
@@ -38,10 +38,6 @@ const REST_AWAITED_MAX: Duration = Duration::from_millis(500);
 /// How long a fold that failed rests, first and at most.
 const FOLD_PAUSE_MIN: Duration = Duration::from_secs(1);
 const FOLD_PAUSE_MAX: Duration = Duration::from_secs(300);
-/// Recent rows are folded into segments when they are this old, however few.
-const RECENT_AGE_MAX: Duration = Duration::from_secs(30);
-/// Memory for one rewrite.
-const REWRITE_BYTES: usize = 256 * 1024 * 1024;
 /// How often the history is looked through in the time that it is kept for, and the longest pause in between.
 const FORGETS_PER_RETENTION: u32 = 100;
 const FORGET_PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -256,8 +252,7 @@ async fn begin_outdated_states(engine: &Arc<Engine>) {
 /// What the loop remembers from round to round.
 #[derive(Default)]
 struct Rounds {
-    /// When the oldest of a table's recent batches was first seen.
-    recent_since: HashMap<ObjectId, (RecentId, Instant)>,
+    rewrites: Rewrites,
     /// Whether the states that the start found were read.
     states_checked: bool,
     /// When old rows of tables with a retention were last looked for.
@@ -278,21 +273,9 @@ impl Rounds {
         self.drop_old_rows(engine, force).await;
         fold_views(engine).await;
         let snapshot = engine.catalog.snapshot();
-        self.recent_since.retain(|id, _| snapshot.tables.contains_key(id));
+        self.rewrites.retain(|id| snapshot.tables.contains_key(&id));
         for version in snapshot.tables.values() {
-            let all = self.is_old(version) || force;
-            // Deleters wait until it is dropped.
-            let Some(_commit) = engine.holds.insist(version.definition.id, Instant::now()) else {
-                for plan in choose(version, all) {
-                    rewrite(engine, &snapshot, plan, Turn::Yields { force }).await;
-                }
-                continue;
-            };
-            // What deleters committed until they had to wait.
-            let now = engine.catalog.snapshot();
-            for plan in now.tables.get(&version.definition.id).into_iter().flat_map(|version| choose(version, all)) {
-                rewrite(engine, &now, plan, Turn::Insists).await;
-            }
+            self.rewrites.of_table(engine, &snapshot, version, force).await;
         }
         self.forget(engine, force).await;
         engine.programs.retain(|id| snapshot.views.contains_key(&id));
@@ -327,19 +310,6 @@ impl Rounds {
         if let Err(error) = forgotten {
             tracing::warn!(%error, "the history that is too old could not be removed");
         }
-    }
-
-    fn is_old(&mut self, version: &TableVersion) -> bool {
-        let id = version.definition.id;
-        let Some(oldest) = version.recent.first() else {
-            self.recent_since.remove(&id);
-            return false;
-        };
-        let seen = self.recent_since.entry(id).or_insert_with(|| (oldest.id, Instant::now()));
-        if seen.0 != oldest.id {
-            *seen = (oldest.id, Instant::now());
-        }
-        seen.1.elapsed() > RECENT_AGE_MAX
     }
 }
 
@@ -427,60 +397,10 @@ fn newest_input(snapshot: &Snapshot, inputs: &[ObjectId]) -> CommitSeq {
 }
 
 /// A conflict is a user's commit that came first; the next round tries again.
-fn note_outcome(outcome: Result<(), CommitError>) -> Result<(), QueryError> {
+pub(crate) fn note_outcome(outcome: Result<(), CommitError>) -> Result<(), QueryError> {
     match outcome {
         Ok(()) | Err(CommitError::Conflict(_)) => Ok(()),
         Err(other) => Err(commit_error(other)),
-    }
-}
-
-/// Who goes first, a rewrite or those who change the table's rows.
-#[derive(Clone, Copy)]
-enum Turn {
-    /// They do. `force` does not wait for them to come to rest.
-    Yields { force: bool },
-    /// They wait: the right to commit is there already.
-    Insists,
-}
-
-async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan, turn: Turn) {
-    let table = plan.definition.id;
-    let mark = match turn {
-        Turn::Yields { force } => match engine.holds.begin_rewrite(table, (!force).then(Instant::now)) {
-            Some(mark) => Some(mark),
-            None => return,
-        },
-        Turn::Insists => None,
-    };
-    let (removed_segments, removed_recent) = (plan.remove_segments(), plan.remove_recent());
-    let kind = if removed_segments.is_empty() { TaskKind::FoldRows } else { TaskKind::Compact };
-    let running = engine.background.tasks().begin(kind, Some(table));
-    let worker = Arc::clone(engine);
-    let task = engine.compute().spawn_blocking(move || {
-        let given_up = || mark.is_some_and(|mark| worker.holds.held_since(table, mark));
-        storage::rewrite::fold_unless(&worker.store, &plan, REWRITE_BYTES, &given_up).map_err(storage_error)
-    });
-    let staged = match joined(task.await) {
-        Ok(Some(staged)) => staged,
-        Ok(None) => return,
-        Err(error) => {
-            running.end(None, None, Some(error.to_string()));
-            return tracing::warn!(%table, %error, "segments could not be rewritten");
-        }
-    };
-    let metas = staged.metas();
-    let rows = metas.iter().map(|meta| u64::from(meta.rows)).sum();
-    let bytes = metas.iter().map(|meta| meta.bytes).sum();
-    let own = mark.map(|mark| engine.holds.may_commit(table, mark));
-    if matches!(own, Some(None)) {
-        return;
-    }
-    let rewrite = Op::Rewrite { table, remove_segments: removed_segments, remove_recent: removed_recent, add: metas };
-    let draft = CommitDraft::new(Arc::clone(snapshot), vec![rewrite]);
-    let committed = note_outcome(engine.commit(draft, vec![staged]).await.map(drop));
-    running.end(Some(rows), Some(bytes), committed.as_ref().err().map(ToString::to_string));
-    if let Err(error) = committed {
-        tracing::warn!(%table, %error, "a rewrite could not be committed");
     }
 }
 

@@ -389,11 +389,13 @@ impl CopyIn {
         let token = session.token.clone();
         let Loaded { taken, keys, lines, rejects, rejected } = token.guard(async { joined(intake.await) }).await?;
         // A load that replaces rows holds their table from before it looks for them.
-        let hold = match self.options.on_conflict {
-            Some(OnConflict::Update) => Some(session.engine.holds.hold(taken.definition.id).await),
-            _ => None,
+        let (hold, planning) = match self.options.on_conflict {
+            Some(OnConflict::Update) => {
+                let (hold, planning) = session.hold(taken.definition.id).await?;
+                (Some(hold), planning)
+            }
+            _ => (None, session.planning()?),
         };
-        let planning = session.planning()?;
         let name = taken.definition.name.clone();
         let left_out = keys.as_ref().and_then(LoadedKeys::told);
         let checked = match keys {

@@ -104,9 +104,8 @@ pub(crate) async fn run(
     let upsert = upsert::of_insert(insert, &definition, statement)?;
     let mut hold = None;
     if upsert.as_ref().is_some_and(Upsert::updates) {
-        // The snapshot is taken with the table held, so that what conflicts stays where it is.
-        hold = Some(session.engine.holds.hold(definition.id).await);
-        planning = session.planning()?;
+        let (held, over) = session.hold(definition.id).await?;
+        (hold, planning) = (Some(held), over);
     }
     let keeps = returning.is_some() && upsert.is_none();
     let mut sink = Sink::new(session, &definition, upsert)?;

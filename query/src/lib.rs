@@ -102,6 +102,7 @@ mod reads;
 mod retention;
 mod returning;
 mod retyping;
+mod rewrites;
 mod row_counts;
 mod row_filter;
 mod row_inserts;

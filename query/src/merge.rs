@@ -146,9 +146,7 @@ pub(crate) async fn run(
     let style = session.output_style();
     let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), merge, statement)?;
-    let hold = session.engine.holds.hold(table.id).await;
-    // The snapshot is taken with the table held, so that what is found stays where it is.
-    let planning = session.planning()?;
+    let (hold, planning) = session.hold(table.id).await?;
     let (over, mut tree, owned) = (Arc::clone(&planning), merge.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
     let planned = compute(&session.engine, &session.token, async move { plan(&over, &tree, &types, &owned) }).await?;

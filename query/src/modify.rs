@@ -181,9 +181,7 @@ pub(crate) async fn modified(
     let style = session.output_style();
     let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
-    let hold = session.engine.holds.hold(table.id).await;
-    // The snapshot is taken with the table held, so that what is found stays where it is.
-    let planning = session.planning()?;
+    let (hold, planning) = session.hold(table.id).await?;
     let (over, mut tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
     let (own_values, own_types) = (values.clone(), types.clone());

@@ -33,8 +33,10 @@ use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
 use crate::turns::Turn;
 use crate::types::OutputStyle;
+use crate::write_holds::WriteHold;
 use catalog::definition::TableDefinition;
-use catalog::draft::Op;
+use catalog::draft::{CommitDraft, Op};
+use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use parking_lot::Mutex;
@@ -435,6 +437,19 @@ impl Session {
         let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
         let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));
         let committed = match transaction {
+    /// Holds a table whose rows the statement will name, and plans over a snapshot that is taken with the table held, so that what is
+    /// found there stays where it is.
+    pub(crate) async fn hold(&mut self, table: ObjectId) -> Result<(WriteHold, Arc<Planning>), QueryError> {
+        let again = self.transaction.as_ref().is_some_and(|transaction| transaction.holds(table));
+        let holds = self.engine.holds.clone();
+        let hold = self.token.guard(async { Ok(holds.hold(table, again).await) }).await?;
+        let planning = self.planning()?;
+        if let Some(committed) = self.committed() {
+            hold.looks_at(committed.seq);
+        }
+        Ok((hold, planning))
+    }
+
             Some(transaction) => transaction.is_unchanged(&snapshot),
             None => Arc::ptr_eq(&snapshot, &sequences.base),
         };

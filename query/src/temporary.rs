@@ -124,7 +124,7 @@ impl TemporarySpace {
     /// Folds recent rows and merges segments where that is due, or all recent rows.
     async fn rewrite(&mut self, force: bool) {
         let tables = self.current.objects.tables();
-        let plans: Vec<_> = tables.flat_map(|table| storage::rewrite::choose(table, force)).collect();
+        let plans: Vec<_> = tables.flat_map(|table| storage::rewrite::choose(table, force, None)).collect();
         for plan in plans {
             if let Err(error) = self.rewrite_one(plan).await {
                 return tracing::warn!(%error, "rows of a temporary table could not be rewritten");

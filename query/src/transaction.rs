@@ -183,6 +183,11 @@ impl Transaction {
         !self.change.ops.is_empty() || !self.waiting.is_empty()
     }
 
+    /// Whether an earlier statement has named rows of a table.
+    pub(crate) fn holds(&self, table: ObjectId) -> bool {
+        self.change.holds.iter().any(|hold| hold.table() == table)
+    }
+
     pub(crate) fn inline_bytes(&self) -> usize {
         self.inline_bytes
     }
@@ -254,8 +259,14 @@ impl Transaction {
         self.inline_bytes += inline_bytes(&self.change.ops[before..]);
         self.change.staged.extend(change.staged);
         self.note_keys(change.keys, &base);
-        self.change.holds.extend(change.holds);
+        self.hold(change.holds);
         Ok(())
+    }
+
+    /// The newest hold on a table stands for all: its snapshot has what theirs had.
+    fn hold(&mut self, new: Vec<WriteHold>) {
+        self.change.holds.retain(|held| new.iter().all(|hold| hold.table() != held.table()));
+        self.change.holds.extend(new);
     }
 
     /// What is relied on stays so when the statement or its savepoint is undone; that costs a conflict at most.

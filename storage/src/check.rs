@@ -11,6 +11,7 @@ use arrow::compute::SortOptions;
 use arrow::error::ArrowError;
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use catalog::definition::TableDefinition;
+use catalog::ids::CommitSeq;
 use catalog::segment::{LiveSegment, SegmentMeta};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ pub fn check_segment(
     let mut partitioner = Partitioner::new(definition);
     let mut order = Order::new(definition).map_err(|error| corrupted(error.to_string()))?;
     let mut rows = 0;
-    let whole = LiveSegment { meta: meta.clone(), deleted: None };
+    let whole = LiveSegment { meta: meta.clone(), added: CommitSeq(0), deleted: None };
     let schema = definition.schema();
     for batch in store.read_segment(&whole, None)? {
         let batch = definition.fitted(&schema, &batch?).map_err(|error| corrupted(error.to_string()))?;

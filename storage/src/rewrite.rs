@@ -19,9 +19,9 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use catalog::definition::TableDefinition;
-use catalog::ids::{RecentId, SegmentId};
+use catalog::ids::{CommitSeq, RecentId, SegmentId};
 use catalog::segment::{DeletionVector, LiveSegment};
-use catalog::shared_list::SharedList;
+use catalog::shared_list::Rest;
 use catalog::snapshot::{RecentBatch, TableVersion};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,16 +70,17 @@ fn dead_count(deleted: &Option<Arc<DeletionVector>>) -> u64 {
     deleted.as_ref().map_or(0, |deleted| deleted.len())
 }
 
-/// The rewrites that a table version is worth. `force` folds its recent rows however few they are: the caller found them
-/// old, or wants them gone.
-pub fn choose(version: &TableVersion, force: bool) -> Vec<RewritePlan> {
+/// The rewrites that a table version is worth, that of its recent rows first. `force` folds these however few they are: the
+/// caller found them old, or wants them gone. What was there at the commit `held` stays where it is.
+pub fn choose(version: &TableVersion, force: bool, held: Option<CommitSeq>) -> Vec<RewritePlan> {
     let plan = |segments, recent| RewritePlan { definition: version.definition.clone(), segments, recent };
     let mut plans = Vec::new();
-    if fold_is_due(&version.recent, force) {
-        plans.push(plan(Vec::new(), version.recent.iter().cloned().collect()));
+    let recent = recent_behind(version, held);
+    if fold_is_due(recent, force) {
+        plans.push(plan(Vec::new(), recent.iter().cloned().collect()));
     }
     let mut small: BTreeMap<Vec<u8>, Vec<&LiveSegment>> = BTreeMap::new();
-    for segment in version.segments.values() {
+    for segment in version.segments.values().filter(|segment| held.is_none_or(|held| segment.added > held)) {
         if dead_count(&segment.deleted) * 100 > u64::from(segment.meta.rows) * DEAD_PERCENT_MAX {
             plans.push(plan(vec![segment.clone()], Vec::new()));
         } else if segment.meta.rows < SMALL_ROWS && segment.meta.bytes < SMALL_BYTES {
@@ -92,7 +93,12 @@ pub fn choose(version: &TableVersion, force: bool) -> Vec<RewritePlan> {
     plans
 }
 
-fn fold_is_due(recent: &SharedList<Arc<RecentBatch>>, force: bool) -> bool {
+/// The recent batches that were not there yet at the commit `held`.
+pub fn recent_behind(version: &TableVersion, held: Option<CommitSeq>) -> Rest<'_, Arc<RecentBatch>> {
+    version.recent.rest(|recent| held.is_some_and(|held| recent.added <= held))
+}
+
+fn fold_is_due(recent: Rest<'_, Arc<RecentBatch>>, force: bool) -> bool {
     let rows: usize = recent.iter().map(|recent| recent.batch.num_rows()).sum();
     let bytes = || recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum::<usize>();
     !recent.is_empty()

@@ -86,7 +86,7 @@ fn sorted(mut rows: Vec<Sale>) -> Vec<Sale> {
 }
 
 fn live(meta: &Arc<SegmentMeta>) -> LiveSegment {
-    LiveSegment { meta: meta.clone(), deleted: None }
+    LiveSegment { meta: meta.clone(), added: CommitSeq(0), deleted: None }
 }
 
 fn vector(rows: impl IntoIterator<Item = u32>) -> Arc<DeletionVector> {
@@ -482,7 +482,7 @@ async fn the_cached_reader_serves_selected_rows() {
 
 fn recent(id: u64, rows: &[Sale], dead: &[u32]) -> RecentBatch {
     let deleted = (!dead.is_empty()).then(|| vector(dead.iter().copied()));
-    RecentBatch { id: RecentId(id), batch: sales_batch(rows), deleted }
+    RecentBatch { id: RecentId(id), added: CommitSeq(id), batch: sales_batch(rows), deleted }
 }
 
 #[test]
@@ -494,8 +494,8 @@ fn folding_keeps_exactly_the_live_rows() {
         recent(1, &[row("EMEA", 19_000, 3), row("APAC", 19_000, 4), row("EMEA", 19_000, 1)], &[1]),
         recent(2, &[row("EMEA", 19_000, 2), row("APAC", 19_001, 5)], &[]),
     ];
-    assert!(choose(&version(vec![], batches.clone()), false).is_empty());
-    let plans = choose(&version(vec![], batches), true);
+    assert!(choose(&version(vec![], batches.clone()), false, None).is_empty());
+    let plans = choose(&version(vec![], batches), true, None);
     assert_eq!(plans[0].remove_recent(), [(RecentId(1), 1), (RecentId(2), 0)]);
     assert!(fold_unless(&store, &plans[0], 1 << 20, &|| true).unwrap().is_none());
     let staged = fold(&store, &plans[0], 1 << 20).unwrap();
@@ -507,20 +507,37 @@ fn folding_keeps_exactly_the_live_rows() {
 }
 
 #[test]
+fn what_was_there_at_a_held_commit_is_not_rewritten() {
+    let row = |amount| (Some("EMEA".to_string()), Some(19_000), Some(amount));
+    let batches: Vec<_> = (1..=4).map(|id| recent(id, &[row(id as i64)], &[])).collect();
+    let plans = choose(&version(vec![], batches.clone()), true, Some(CommitSeq(2)));
+    assert_eq!(plans[0].remove_recent(), [(RecentId(3), 0), (RecentId(4), 0)]);
+    assert!(choose(&version(vec![], batches), true, Some(CommitSeq(4))).is_empty());
+
+    let directory = TempDir::new().unwrap();
+    let rows: Vec<Sale> = (0..100).map(|amount| (None, Some(19_000), Some(amount))).collect();
+    let staged = stage(&directory, &rows);
+    let meta = &staged.metas()[0];
+    let segment = LiveSegment { meta: meta.clone(), added: CommitSeq(3), deleted: Some(vector(0..50)) };
+    assert!(choose(&version(vec![segment.clone()], vec![]), false, Some(CommitSeq(3))).is_empty());
+    assert_eq!(choose(&version(vec![segment], vec![]), false, Some(CommitSeq(2))).len(), 1);
+}
+
+#[test]
 fn dead_rows_are_written_away() {
     let directory = TempDir::new().unwrap();
     let store = SegmentStore::open(directory.path());
     let rows: Vec<Sale> = (0..100).map(|row| (None, Some(19_000), Some(row))).collect();
     let staged = stage(&directory, &rows);
     let meta = &staged.metas()[0];
-    let with_dead = |count| LiveSegment { meta: meta.clone(), deleted: Some(vector(0..count)) };
-    assert!(choose(&version(vec![with_dead(20)], vec![]), true).is_empty());
-    let plans = choose(&version(vec![with_dead(21)], vec![]), false);
+    let with_dead = |count| LiveSegment { meta: meta.clone(), added: CommitSeq(0), deleted: Some(vector(0..count)) };
+    assert!(choose(&version(vec![with_dead(20)], vec![]), true, None).is_empty());
+    let plans = choose(&version(vec![with_dead(21)], vec![]), false, None);
     assert_eq!(plans[0].remove_segments(), [(meta.id, 21)]);
     assert!(fold_unless(&store, &plans[0], 1 << 20, &|| true).unwrap().is_none());
     let rewritten = fold(&store, &plans[0], 1 << 20).unwrap();
     assert_eq!(read(&store, &live(&rewritten.metas()[0])), rows[21..]);
-    let plans = choose(&version(vec![with_dead(100)], vec![]), false);
+    let plans = choose(&version(vec![with_dead(100)], vec![]), false, None);
     assert!(fold(&store, &plans[0], 1 << 20).unwrap().is_empty());
 }
 
@@ -538,7 +555,7 @@ fn merging_small_segments_ends_with_few() {
         loop {
             segments.extend(staged.iter().flat_map(StagedSegments::metas).map(|meta| (meta.id, live(&meta))));
             kept.append(&mut staged);
-            let plans = choose(&version(segments.values().cloned().collect(), vec![]), false);
+            let plans = choose(&version(segments.values().cloned().collect(), vec![]), false, None);
             for plan in plans {
                 plan.segments.iter().for_each(|segment| drop(segments.remove(&segment.meta.id)));
                 staged.push(fold(&store, &plan, 1000).unwrap());

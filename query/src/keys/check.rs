@@ -18,7 +18,7 @@ use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::{concat, filter};
 use catalog::definition::TableDefinition;
 use catalog::draft::{Conflict, Op};
-use catalog::ids::ObjectId;
+use catalog::ids::{CommitSeq, ObjectId};
 use catalog::segment::LiveSegment;
 use catalog::snapshot::{RecentBatch, Snapshot, TableVersion};
 use roaring::RoaringBitmap;
@@ -117,11 +117,17 @@ pub(crate) fn parts_of(version: &TableVersion) -> Vec<Part> {
 pub(super) fn parts_added(table: ObjectId, ops: &[Op]) -> Vec<Part> {
     let of_op = |op: &Op| match op {
         Op::AddSegments { table: of, segments } if *of == table => {
-            let live = segments.iter().map(|meta| LiveSegment { meta: Arc::clone(meta), deleted: None });
+            let live =
+                segments.iter().map(|meta| LiveSegment { meta: Arc::clone(meta), added: CommitSeq(0), deleted: None });
             live.map(Part::Segment).collect()
         }
         Op::AddRecent { table: of, id, batch } if *of == table => {
-            vec![Part::Recent(Arc::new(RecentBatch { id: *id, batch: batch.clone(), deleted: None }))]
+            vec![Part::Recent(Arc::new(RecentBatch {
+                id: *id,
+                added: CommitSeq(0),
+                batch: batch.clone(),
+                deleted: None,
+            }))]
         }
         _ => Vec::new(),
     };

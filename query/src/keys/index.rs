@@ -14,7 +14,7 @@ use arrow::compute::{concat, filter};
 use catalog::definition::{Column, TableDefinition};
 use catalog::draft::select_rows;
 use catalog::fitting::fitted_columns;
-use catalog::ids::{ObjectId, RecentId, SegmentId};
+use catalog::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use catalog::keys::place_of;
 use catalog::segment::{DeletionVector, LiveSegment, SegmentMeta};
 use catalog::snapshot::RecentBatch;
@@ -238,7 +238,7 @@ impl KeyIndexes {
         left_out: Option<DeletionVector>,
         columns: &[Column],
     ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, QueryError>> + use<>, QueryError> {
-        let segment = LiveSegment { meta: Arc::clone(meta), deleted: left_out.map(Arc::new) };
+        let segment = LiveSegment { meta: Arc::clone(meta), added: CommitSeq(0), deleted: left_out.map(Arc::new) };
         let batches = self.store.read_columns(&segment, columns.to_vec()).map_err(storage_error)?;
         Ok(batches.map(|columns| columns.map_err(storage_error)))
     }
