@@ -31,7 +31,7 @@ use crate::statement::{Statement, StatementKind};
 use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
-use crate::turns::Turn;
+use crate::turns::{Reservation, Turn};
 use crate::types::OutputStyle;
 use crate::write_holds::WriteHold;
 use catalog::definition::TableDefinition;
@@ -41,12 +41,14 @@ use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use storage::staging::StagedSegments;
 
 /// How often a statement alone in its transaction is run again after a conflict.
 const RETRIES_MAX: usize = 20;
+/// After how many tries in its turn such a statement keeps others from committing rows of the table.
+const UNRESERVED_TRIES_MAX: usize = 3;
 /// As much of a running statement's text as others see.
 const STATEMENT_SHOWN_BYTES_MAX: usize = 1024;
 /// SQL-level cursors and prepared statements that a session may have open.
@@ -70,6 +72,8 @@ pub struct Session {
     pub(crate) numbers: Arc<Mutex<SessionNumbers>>,
     pub(crate) random: Arc<RandomNumbers>,
     pub(crate) token: StatementToken,
+    /// Of the statement that runs, where it has lost to others too often.
+    reservation: Weak<Reservation>,
     /// Of the open transaction.
     pub(crate) announcements: Arc<Mutex<Announcements>>,
     mailbox: Arc<Mailbox>,
@@ -118,6 +122,7 @@ impl Session {
             numbers: Arc::default(),
             random: Arc::default(),
             token: cancel.next_statement(),
+            reservation: Weak::new(),
             announcements: Arc::default(),
             mailbox: Arc::default(),
             notices: Vec::new(),
@@ -165,6 +170,8 @@ impl Session {
         self.start_timer();
         let alone = autocommit && self.transaction.is_none();
         let mut turn: Option<Turn> = None;
+        // Ends with the statement.
+        let mut reservation: Option<Arc<Reservation>> = None;
         for attempt in 0.. {
             self.ensure_transaction();
             let outcome = self.execute_once(prepared, &parameters, alone).await;
@@ -183,6 +190,11 @@ impl Session {
                     {
                         let engine = Arc::clone(&self.engine);
                         turn = Some(self.token.guard(async { Ok(engine.turns.take(table).await) }).await?);
+                    }
+                    if attempt >= UNRESERVED_TRIES_MAX && reservation.is_none() {
+                        let reserved = turn.as_ref().map(|turn| Arc::new(self.engine.turns.reserve(turn)));
+                        self.reservation = reserved.as_ref().map(Arc::downgrade).unwrap_or_default();
+                        reservation = reserved;
                     }
                 }
                 other => return other,
@@ -425,18 +437,6 @@ impl Session {
         Ok(Arc::new(self.planning_at(snapshot)))
     }
 
-    pub(crate) fn planning_at(&self, snapshot: Arc<Snapshot>) -> Planning {
-        let time_zone = self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into());
-        let state = PlanningState::new(&self.engine, time_zone);
-        let transaction = self.transaction.as_ref();
-        let state = match transaction {
-            Some(transaction) => state.at(transaction.began),
-            None => state,
-        };
-        let sequences = Arc::new(self.sequences(&snapshot));
-        let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
-        let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));
-        let committed = match transaction {
     /// Holds a table whose rows the statement will name, and plans over a snapshot that is taken with the table held, so that what is
     /// found there stays where it is.
     pub(crate) async fn hold(&mut self, table: ObjectId) -> Result<(WriteHold, Arc<Planning>), QueryError> {
@@ -450,6 +450,18 @@ impl Session {
         Ok((hold, planning))
     }
 
+    pub(crate) fn planning_at(&self, snapshot: Arc<Snapshot>) -> Planning {
+        let time_zone = self.settings.get("TimeZone").unwrap_or_else(|_| "UTC".into());
+        let state = PlanningState::new(&self.engine, time_zone);
+        let transaction = self.transaction.as_ref();
+        let state = match transaction {
+            Some(transaction) => state.at(transaction.began),
+            None => state,
+        };
+        let sequences = Arc::new(self.sequences(&snapshot));
+        let facts = Arc::new(system_facts::session_facts(self, Arc::clone(&sequences)));
+        let system = Arc::new(SystemSource::of(self, Arc::clone(&sequences)));
+        let committed = match transaction {
             Some(transaction) => transaction.is_unchanged(&snapshot),
             None => Arc::ptr_eq(&snapshot, &sequences.base),
         };
@@ -575,6 +587,7 @@ impl Session {
     /// Commits what a transaction leaves: what everybody sees, and then what only the session does.
     async fn make_so(&mut self, ended: Ended) -> Result<(), QueryError> {
         let Ended { draft, staged, holds: _holds, temporary } = ended;
+        self.wait_for_reservations(&draft).await?;
         let Some(objects) = temporary else {
             return self.engine.commit(draft, staged).await.map(drop).map_err(commit_error);
         };
@@ -589,6 +602,22 @@ impl Session {
             space.replace(objects).await;
         }
         Ok(())
+    }
+
+    /// Waits while somebody else has reserved a table whose rows a draft changes.
+    async fn wait_for_reservations(&self, draft: &CommitDraft) -> Result<(), QueryError> {
+        if !self.engine.turns.has_reservations() || self.reservation.strong_count() > 0 {
+            return Ok(());
+        }
+        let changed = draft.ops.iter().filter_map(|op| match op {
+            Op::AddSegments { table, .. }
+            | Op::AddRecent { table, .. }
+            | Op::Delete { table, .. }
+            | Op::Truncate { table } => draft.base.tables.get(table),
+            _ => None,
+        });
+        let tables = changed.map(|version| version.definition.name.name.clone()).collect();
+        self.token.guard(async { Ok(self.engine.turns.unreserved(&tables).await) }).await
     }
 
     fn end_transaction(&mut self, committed: bool) {

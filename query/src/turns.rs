@@ -2,26 +2,51 @@
 //!
 //! A statement alone in its transaction that conflicts runs again on a fresh snapshot. Many writers of the same rows
 //! would keep overtaking each other like that, so from its second try on a statement waits for its turn, one for each
-//! table and in the order of asking. Nobody waits who has not lost, so a turn does not promise to win; it only meets
-//! fewer others.
+//! table and in the order of asking. Nobody waits who has not lost.
+//!
+//! A turn does not promise to win: an ALTER TABLE that writes all rows anew loses to each row that comes meanwhile. So who goes on
+//! losing in its turn *reserves* the table: whoever else would commit rows of it waits, as for PostgreSQL's lock.
+//!
+//! Who has reserved a table waits for no other reservation, and who waits for one has done all that it does but to commit. So nobody
+//! waits in a circle.
 
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
-use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
+use tokio::sync::{Mutex as TurnMutex, Notify, OwnedMutexGuard};
 
-/// The turns of all tables, by the name that conflicts tell.
+/// The turns and reservations of all tables, by the name that conflicts tell.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<HashMap<String, Weak<TurnMutex<()>>>>);
+pub(crate) struct Turns {
+    queues: Mutex<HashMap<String, Weak<TurnMutex<()>>>>,
+    reserved: Arc<Reserved>,
+}
+
+#[derive(Debug, Default)]
+struct Reserved {
+    tables: Mutex<HashSet<String>>,
+    ended: Notify,
+}
 
 /// A turn; the next begins when it is dropped.
-pub(crate) type Turn = OwnedMutexGuard<()>;
+#[derive(Debug)]
+pub(crate) struct Turn {
+    table: String,
+    _guard: OwnedMutexGuard<()>,
+}
+
+/// A reserved table; it ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    reserved: Arc<Reserved>,
+    table: String,
+}
 
 impl Turns {
     /// Waits for a turn on a table.
     pub(crate) async fn take(&self, table: &str) -> Turn {
         let queue = {
-            let mut queues = self.0.lock();
+            let mut queues = self.queues.lock();
             queues.retain(|_, queue| queue.strong_count() > 0);
             match queues.get(table).and_then(Weak::upgrade) {
                 Some(queue) => queue,
@@ -32,6 +57,67 @@ impl Turns {
                 }
             }
         };
-        queue.lock_owned().await
+        Turn { table: table.to_string(), _guard: queue.lock_owned().await }
+    }
+
+    /// Reserves the table of a turn.
+    pub(crate) fn reserve(&self, turn: &Turn) -> Reservation {
+        self.reserved.tables.lock().insert(turn.table.clone());
+        Reservation { reserved: Arc::clone(&self.reserved), table: turn.table.clone() }
+    }
+
+    /// Whether some table is reserved, so that a commit has to ask for its own.
+    pub(crate) fn has_reservations(&self) -> bool {
+        !self.reserved.tables.lock().is_empty()
+    }
+
+    /// Waits until none of these tables is reserved. Safe to drop.
+    pub(crate) async fn unreserved(&self, tables: &HashSet<String>) {
+        loop {
+            let ended = self.reserved.ended.notified();
+            if self.reserved.tables.lock().is_disjoint(tables) {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.reserved.tables.lock().remove(&self.table);
+        self.reserved.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_would_commit_rows_of_a_reserved_table_waits() {
+        let turns = Turns::default();
+        let turn = turns.take("sales").await;
+        let (sales, others) = (HashSet::from(["sales".to_string()]), HashSet::from(["orders".to_string()]));
+        assert!(!turns.has_reservations());
+        assert!(futures::poll!(Box::pin(turns.unreserved(&sales))).is_ready(), "a turn hinders nobody");
+
+        let reservation = turns.reserve(&turn);
+        assert!(turns.has_reservations());
+        let mut waiting = Box::pin(turns.unreserved(&sales));
+        assert!(futures::poll!(&mut waiting).is_pending());
+        assert!(futures::poll!(Box::pin(turns.unreserved(&others))).is_ready());
+        drop(reservation);
+        assert!(futures::poll!(&mut waiting).is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_turn_begins_when_the_one_before_ends() {
+        let turns = Turns::default();
+        let first = turns.take("sales").await;
+        let mut second = Box::pin(turns.take("sales"));
+        assert!(futures::poll!(&mut second).is_pending());
+        drop(first);
+        assert!(futures::poll!(&mut second).is_ready());
     }
 }
