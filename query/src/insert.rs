@@ -494,7 +494,8 @@ fn constant_text(expression: &ast::Expr) -> Option<Option<String>> {
             _ => None,
         },
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => {
-            Some(constant_text(expr)?.map(|text| format!("-{text}")))
+            let turned = constant_text(expr)?.map(|text| format!("-{text}"));
+            Some(turned.map(|text| if is_number(expr) { numeral(&text).to_string() } else { text }))
         }
         ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => constant_text(expr),
         _ => None,
@@ -533,6 +534,15 @@ impl Constants<'_> {
             let column = &self.definition.columns[*position];
             let scalars = self.rows.iter().map(|row| self.cells.value(&row[index], column));
             let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
+/// Whether an expression is a number as it is written.
+fn is_number(expression: &ast::Expr) -> bool {
+    match expression {
+        ast::Expr::Nested(inner) => is_number(inner),
+        ast::Expr::Value(value) => matches!(value.value, ast::Value::Number(..)),
+        _ => false,
+    }
+}
+
             let mut values = ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))?;
             fit_length(column, &mut values).map_err(|violation| violation.error)?;
             Ok((*position, values))
@@ -567,7 +577,7 @@ impl CellReader<'_> {
         let sql_type = &column.sql_type;
         match cell {
             Cell::Text(text) => constant_value(text, sql_type, self.style),
-            Cell::Number(text) => constant_value(text, sql_type, self.style).map_err(|error| match sql_type {
+            Cell::Number(text) => constant_value(numeral(text), sql_type, self.style).map_err(|error| match sql_type {
                 // A number has a type of its own, so that it is cast and not read.
                 SqlType::Int2 | SqlType::Int4 | SqlType::Int8 if error.kind == ErrorKind::NumericOutOfRange => {
                     out_of_range(sql_type)
@@ -626,6 +636,14 @@ pub(crate) fn constant_default_value(
     match default.and_then(constant_default).flatten() {
         Some(text) => constant_value(&text, sql_type, style),
         None => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
+/// A number's text as a type reads it. A minus is an operator, and the zero that it turns around is a numeric or an integer, which has no
+/// sign: only the text '-0' is a double's negative zero.
+fn numeral(text: &str) -> &str {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
+    if mantissa.bytes().all(|byte| matches!(byte, b'0' | b'.')) { unsigned } else { text }
+}
+
     }
 }
 
