@@ -8,6 +8,7 @@ use crate::functions::SequenceNumbers;
 use crate::insert::{constant_default, constant_default_value, constant_value};
 use crate::operators::casts::out_of_range;
 use crate::planner::Planning;
+use crate::row_rules::Violation;
 use crate::sql_types::sql_type_of;
 use crate::types::{OutputStyle, Zone, value_text};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
@@ -108,6 +109,8 @@ impl DefaultValue {
 pub(crate) struct Numbering {
     columns: Vec<NumberedColumn>,
     sequences: Arc<dyn SequenceNumbers>,
+    /// Whether the values of a row are there before its numbers; elsewhere a row is computed column by column.
+    by_rows: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -124,14 +127,15 @@ pub(crate) struct Numbers {
     pub(crate) columns: Vec<(usize, ArrayRef)>,
     taken: Vec<TakenNumbers>,
     sequences: Arc<dyn SequenceNumbers>,
+    by_rows: bool,
 }
 
-/// What was taken of a sequence, in order, and the row that each number is for.
+/// What was taken of a sequence, in order, and the row and the position of the column that each number is for.
 #[derive(Debug)]
 struct TakenNumbers {
     sequence: ObjectId,
     numbers: Vec<i64>,
-    rows: Vec<usize>,
+    places: Vec<(usize, usize)>,
 }
 
 impl Numbering {
@@ -146,11 +150,29 @@ impl Numbering {
             let sequence = numbering_of(column)?;
             Some(NumberedColumn { position, sequence, sql_type: column.sql_type.clone() })
         });
-        Self { columns: columns.collect(), sequences: Arc::clone(&planning.facts.sequences) }
+        Self { columns: columns.collect(), sequences: Arc::clone(&planning.facts.sequences), by_rows: false }
+    }
+
+    /// Of rows whose values are there before their numbers: those of a list of several rows, and those of COPY.
+    pub(crate) fn by_rows(self) -> Self {
+        Self { by_rows: true, ..self }
+    }
+
+    /// Takes the numbers that a row is given before the domain of a column refuses its value.
+    pub(crate) fn take_before(&self, refused: &Violation) -> Result<(), QueryError> {
+        match refused.domain {
+            Some(domain) if !self.by_rows => self.take(1, |position, _| position < domain).map(drop),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    /// Whether it gives the column at a position its values.
+    pub(crate) fn numbers(&self, position: usize) -> bool {
+        self.columns.iter().any(|column| column.position == position)
     }
 
     /// Numbers for those of so many rows that want one, said by position of the column and row; others have 0. May wait for a commit.
@@ -171,11 +193,12 @@ impl Numbering {
             if places.is_empty() {
                 continue;
             }
+            let position_of = |(row, index): (usize, usize)| (row, self.columns[index].position);
             let numbers = self.sequences.next(sequence, places.len())?;
             for ((row, index), number) in places.iter().zip(&numbers) {
                 values[*index][*row] = *number;
             }
-            taken.push(TakenNumbers { sequence, numbers, rows: places.into_iter().map(|(row, _)| row).collect() });
+            taken.push(TakenNumbers { sequence, numbers, places: places.into_iter().map(position_of).collect() });
         }
         let options = CastOptions { safe: false, ..CastOptions::default() };
         let columns = self.columns.iter().zip(values).map(|(column, values)| {
@@ -186,15 +209,21 @@ impl Numbering {
             columns: columns.collect::<Result<_, QueryError>>()?,
             taken,
             sequences: Arc::clone(&self.sequences),
+            by_rows: self.by_rows,
         })
     }
 }
 
 impl Numbers {
-    /// Gives back the numbers of the rows behind one that ended its statement, as if they had never come.
-    pub(crate) fn give_back_behind(&self, row: usize) {
+    /// Gives back the numbers that come behind the value or row which ended its statement, as if they had never been taken.
+    pub(crate) fn give_back_behind(&self, violation: &Violation) {
+        let is_used = |row: usize, position: usize| match violation.domain {
+            _ if row != violation.row => row < violation.row,
+            None => true,
+            Some(domain) => !self.by_rows && position < domain,
+        };
         for taken in &self.taken {
-            let used = taken.rows.partition_point(|of| *of <= row);
+            let used = taken.places.partition_point(|(row, position)| is_used(*row, *position));
             self.sequences.give_back(taken.sequence, &taken.numbers, used);
         }
     }

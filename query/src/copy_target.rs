@@ -78,7 +78,7 @@ impl CopyTarget {
             }
             Err(violation) => {
                 if let Some(numbers) = numbers.filter(|_| rows.records.is_none()) {
-                    numbers.give_back_behind(violation.row);
+                    numbers.give_back_behind(&violation);
                 }
                 let record = rows.record_of(violation.row);
                 let Some(position) = violation.domain else {
@@ -323,7 +323,7 @@ impl Filler {
                 defaults.push(Some(DefaultValue::of(planning, column, style)?));
             }
         }
-        Ok(Self { sources, defaults, numbering: Numbering::of(planning, definition, numbered) })
+        Ok(Self { sources, defaults, numbering: Numbering::of(planning, definition, numbered).by_rows() })
     }
 
     /// The table's columns, and the numbers among them.

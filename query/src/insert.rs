@@ -20,7 +20,7 @@ use crate::prepared::{Prepared, decode_parameters};
 use crate::query_places::{output_place, place_of};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn};
 use crate::returning::{Returning, respond};
-use crate::row_rules::{RowRules, fit_length};
+use crate::row_rules::{RowRules, Violation, fit_length};
 use crate::session::Session;
 use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
@@ -123,7 +123,17 @@ pub(crate) async fn run(
             let (missing, numbers) = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
             values.extend(missing);
             let batch = rules.checked(values.into_values().collect()).map_err(|violation| {
-                numbers.give_back_behind(violation.row);
+            let given = values.iter().map(|(position, array)| (*position, array));
+            if let Some(Violation { domain: Some(position), error, .. }) = rules.refused_at_once(given) {
+                // Alone in its list, a row is computed column by column.
+                if rows.len() == 1 {
+                    let before: Vec<usize> =
+                        (position..definition.columns.len()).chain(targets.iter().copied()).collect();
+                    missing_values(session, &planning, &definition, &before, 1).await?;
+                }
+                return Err(error);
+            }
+                numbers.give_back_behind(&violation);
                 violation.error
             })?;
             sink.push(batch.clone())?;
@@ -144,6 +154,7 @@ pub(crate) async fn run(
             let (filled, returned) =
                 from_query(session, &planning, (plan, numbering), rules, (sink, keeps), statement).await?;
             sink = filled;
+            let numbering = if is_list(insert) { numbering.by_rows() } else { numbering };
             returned
         }
     };
@@ -165,6 +176,12 @@ pub(crate) async fn run(
 /// The columns that RETURNING gives.
 pub(crate) fn columns(
     planning: &Planning,
+/// Whether an INSERT's source is a list of several rows.
+fn is_list(insert: &ast::Insert) -> bool {
+    let source = insert.source.as_ref().filter(|source| !is_value_query(source));
+    source.is_some_and(|source| matches!(source.body.as_ref(), SetExpr::Values(values) if values.rows.len() > 1))
+}
+
     insert: &ast::Insert,
     parameters: &[SqlType],
     statement: &Statement,
@@ -207,7 +224,9 @@ async fn missing_values(
     let (over, table) = (Arc::clone(planning), Arc::clone(definition));
     let computes = columns.iter().any(|position| is_computed(&definition.columns[*position]));
     let work = move || -> Result<(BTreeMap<usize, ArrayRef>, Numbers), QueryError> {
-        let numbers = Numbering::of(&over, &table, columns.iter().copied()).take(rows, |_, _| true)?;
+        let numbering = Numbering::of(&over, &table, columns.iter().copied());
+        let numbering = if rows > 1 { numbering.by_rows() } else { numbering };
+        let numbers = numbering.take(rows, |_, _| true)?;
         let others = columns.into_iter().filter(|position| numbering_of(&table.columns[*position]).is_none());
         let values = others.map(|position| {
             let default = DefaultValue::of(&over, &table.columns[position], &style)?;
@@ -747,7 +766,7 @@ pub(crate) async fn from_query(
                 columns[*position] = Arc::clone(array);
             }
             let checked = rules.checked(columns).map_err(|violation| {
-                numbers.give_back_behind(violation.row);
+                numbers.give_back_behind(&violation);
                 violation.error
             })?;
             sink.push(checked.clone())?;
@@ -761,3 +780,8 @@ pub(crate) async fn from_query(
     }
     Ok((sink, returned))
 }
+            let given = columns.iter().enumerate().filter(|(position, _)| !numbering.numbers(*position));
+            if let Some(violation) = rules.refused_at_once(given) {
+                numbering.take_before(&violation)?;
+                return Err(violation.error);
+            }

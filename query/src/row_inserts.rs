@@ -509,6 +509,9 @@ async fn add_rows(
     let Some((mut rows, numbered)) = compiled.values(&CellReader { types, parameters, style: &style }) else {
         return Ok(None);
     };
+    if is_refused_at_once(shape, &rows, &numbered)? {
+        return Ok(None);
+    }
     let Ok(numbers) = number(session, &snapshot, shape, &mut rows, &numbered).await else { return Ok(None) };
     let mut waiting = match session.take_waiting(&shape.definition) {
         Some(waiting) => waiting,
@@ -547,6 +550,15 @@ async fn add_rows(
     }
     session.transaction.as_mut().ok_or_else(lost)?.waiting.push(waiting);
     Ok(is_admitted.then_some(added))
+}
+
+/// Whether a domain refuses the first row before it is given a number.
+fn is_refused_at_once(shape: &Shape, rows: &[Row], numbered: &[Numbered]) -> Result<bool, QueryError> {
+    let Some(first) = rows.first().filter(|_| !numbered.is_empty()) else { return Ok(false) };
+    let given = shape.rules.domain_positions().filter(|position| numbered.iter().all(|one| one.position != *position));
+    let values = given.map(|position| first[position].to_array().map(|array| (position, array)));
+    let values = values.collect::<Result<Vec<_>, _>>().map_err(|error| translate(error, None))?;
+    Ok(shape.rules.refused_at_once(values.iter().map(|(position, array)| (*position, array))).is_some())
 }
 
 impl Returned {

@@ -197,6 +197,31 @@ impl RowRules {
         RecordBatch::try_new(self.definition.schema(), columns).map_err(|error| mistyped(&error))
     }
 
+    /// The positions of columns whose domains demand something.
+    pub(crate) fn domain_positions(&self) -> impl Iterator<Item = usize> {
+        self.domains.keys().copied()
+    }
+
+    /// The first of the columns, each with its position, whose domain refuses the first row's value: the statement ends before that
+    /// row is given a number.
+    pub(crate) fn refused_at_once<'a>(
+        &self,
+        columns: impl IntoIterator<Item = (usize, &'a ArrayRef)>,
+    ) -> Option<Violation> {
+        for (position, array) in columns {
+            let column = &self.definition.columns[position];
+            if array.is_empty() || column.generated.is_some() || !self.domains.contains_key(&position) {
+                continue;
+            }
+            let mut value = array.slice(0, 1);
+            fit_length(column, &mut value).ok()?;
+            if let Err(violation) = self.check_domain(position, &value) {
+                return Some(violation);
+            }
+        }
+        None
+    }
+
     fn check_domain(&self, position: usize, values: &ArrayRef) -> Result<(), Violation> {
         match self.domains.get(&position) {
             Some(rules) => rules.check(values).map_err(|violation| Violation { domain: Some(position), ..violation }),
