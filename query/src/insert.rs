@@ -11,6 +11,7 @@ use crate::column_defaults::{DefaultValue, Numbering, Numbers, is_computed, numb
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
+use crate::insert::value_queries::{is_value_query, select_values};
 use crate::keys::upsert::{self, Sink, Upsert};
 use crate::operators::casts::out_of_range;
 use crate::parameter_types::{Parameters, all_known, inconsistent, parameter_number};
@@ -38,6 +39,8 @@ use datafusion::sql::sqlparser::ast::{self, SetExpr, Spanned};
 use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+mod value_queries;
 
 /// The types of an INSERT's parameters: those of the columns that they go into.
 pub(crate) fn parameters(
@@ -120,9 +123,6 @@ pub(crate) async fn run(
             };
             // Who gives what is no value of a column takes no numbers for it.
             let mut values = constants.arrays(insert, statement)?;
-            let (missing, numbers) = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
-            values.extend(missing);
-            let batch = rules.checked(values.into_values().collect()).map_err(|violation| {
             let given = values.iter().map(|(position, array)| (*position, array));
             if let Some(Violation { domain: Some(position), error, .. }) = rules.refused_at_once(given) {
                 // Alone in its list, a row is computed column by column.
@@ -133,6 +133,9 @@ pub(crate) async fn run(
                 }
                 return Err(error);
             }
+            let (missing, numbers) = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
+            values.extend(missing);
+            let batch = rules.checked(values.into_values().collect()).map_err(|violation| {
                 numbers.give_back_behind(&violation);
                 violation.error
             })?;
@@ -151,10 +154,10 @@ pub(crate) async fn run(
             .await?;
             let unset = unset_columns(&definition, &targets, overriding);
             let numbering = Numbering::of(&planning, &definition, unset);
+            let numbering = if is_list(insert) { numbering.by_rows() } else { numbering };
             let (filled, returned) =
                 from_query(session, &planning, (plan, numbering), rules, (sink, keeps), statement).await?;
             sink = filled;
-            let numbering = if is_list(insert) { numbering.by_rows() } else { numbering };
             returned
         }
     };
@@ -173,15 +176,15 @@ pub(crate) async fn run(
     Ok(response)
 }
 
-/// The columns that RETURNING gives.
-pub(crate) fn columns(
-    planning: &Planning,
 /// Whether an INSERT's source is a list of several rows.
 fn is_list(insert: &ast::Insert) -> bool {
     let source = insert.source.as_ref().filter(|source| !is_value_query(source));
     source.is_some_and(|source| matches!(source.body.as_ref(), SetExpr::Values(values) if values.rows.len() > 1))
 }
 
+/// The columns that RETURNING gives.
+pub(crate) fn columns(
+    planning: &Planning,
     insert: &ast::Insert,
     parameters: &[SqlType],
     statement: &Statement,
@@ -349,11 +352,25 @@ pub(crate) fn target_columns(
     }
     let mut positions = Vec::with_capacity(insert.columns.len());
     for column in &insert.columns {
-        let Some(name) = column.0.last().and_then(|part| part.as_ident()) else { continue };
+        let mut names = column.0.iter().filter_map(|part| part.as_ident());
+        let Some(name) = names.next() else { continue };
         let position = named_column(definition, &fold(name), &positions);
+        let position = position.and_then(|position| match names.next() {
+            Some(field) => Err(no_fields(&definition.columns[position], &fold(field))),
+            None => Ok(position),
+        });
         positions.push(position.map_err(|error| error.position(statement.place_of(column.span())))?);
     }
     Ok(positions)
+}
+
+/// What is told where a list of columns names a field of one: no type has any.
+fn no_fields(column: &Column, field: &str) -> QueryError {
+    let (name, sql_type) = (&column.name, column.sql_type.base_name());
+    let message = format!(
+        "cannot assign to field \"{field}\" of column \"{name}\" because its type {sql_type} is not a composite type"
+    );
+    QueryError::new(ErrorKind::DatatypeMismatch, message)
 }
 
 /// Positions of named columns; duplicates and unknown names are errors.
@@ -408,11 +425,7 @@ pub(crate) fn constant_rows(
     let Some(source) = &insert.source else { return Ok(None) };
     let SetExpr::Values(values) = source.body.as_ref() else { return Ok(None) };
     let ignored = |target: &usize| overriding == Overriding::User && definition.columns[*target].identity.is_some();
-    if targets.iter().any(ignored)
-        || source.with.is_some()
-        || source.order_by.is_some()
-        || source.limit_clause.is_some()
-    {
+    if targets.iter().any(ignored) || source.with.is_some() || is_value_query(source) {
         return Ok(None);
     }
     check_counts(insert, &values.rows, targets.len(), statement)?;
@@ -521,6 +534,15 @@ fn constant_text(expression: &ast::Expr) -> Option<Option<String>> {
     }
 }
 
+/// Whether an expression is a number as it is written.
+fn is_number(expression: &ast::Expr) -> bool {
+    match expression {
+        ast::Expr::Nested(inner) => is_number(inner),
+        ast::Expr::Value(value) => matches!(value.value, ast::Value::Number(..)),
+        _ => false,
+    }
+}
+
 /// The rows of a VALUES list on their way into columns.
 struct Constants<'a> {
     definition: &'a TableDefinition,
@@ -553,15 +575,6 @@ impl Constants<'_> {
             let column = &self.definition.columns[*position];
             let scalars = self.rows.iter().map(|row| self.cells.value(&row[index], column));
             let scalars = scalars.collect::<Result<Vec<_>, _>>()?;
-/// Whether an expression is a number as it is written.
-fn is_number(expression: &ast::Expr) -> bool {
-    match expression {
-        ast::Expr::Nested(inner) => is_number(inner),
-        ast::Expr::Value(value) => matches!(value.value, ast::Value::Number(..)),
-        _ => false,
-    }
-}
-
             let mut values = ScalarValue::iter_to_array(scalars).map_err(|error| translate(error, None))?;
             fit_length(column, &mut values).map_err(|violation| violation.error)?;
             Ok((*position, values))
@@ -615,6 +628,14 @@ impl CellReader<'_> {
     }
 }
 
+/// A number's text as a type reads it. A minus is an operator, and the zero that it turns around is a numeric or an integer, which has no
+/// sign: only the text '-0' is a double's negative zero.
+fn numeral(text: &str) -> &str {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
+    if mantissa.bytes().all(|byte| matches!(byte, b'0' | b'.')) { unsigned } else { text }
+}
+
 /// What a text means in a type, in the type's own Arrow type.
 pub(crate) fn constant_value(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     let value = ParameterValue { format: Format::Text, bytes: Some(Bytes::copy_from_slice(text.as_bytes())) };
@@ -655,14 +676,6 @@ pub(crate) fn constant_default_value(
     match default.and_then(constant_default).flatten() {
         Some(text) => constant_value(&text, sql_type, style),
         None => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
-/// A number's text as a type reads it. A minus is an operator, and the zero that it turns around is a numeric or an integer, which has no
-/// sign: only the text '-0' is a double's negative zero.
-fn numeral(text: &str) -> &str {
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
-    if mantissa.bytes().all(|byte| matches!(byte, b'0' | b'.')) { unsigned } else { text }
-}
-
     }
 }
 
@@ -684,6 +697,10 @@ fn source_plan(
     };
     let target_columns: Vec<&Column> = targets.iter().map(|target| &definition.columns[*target]).collect();
     refuse_declared_source(&source.body, &target_columns, declared, statement)?;
+    let is_value_query = is_value_query(&source);
+    if is_value_query {
+        select_values(&mut source.body, statement)?;
+    }
     type_source(&mut source.body, &target_columns)?;
     let parameters = planning.types_so_far(&source, declared, Some(statement))?;
     let plan = planning.source_plan(&source, &target_columns, &parameters, Some(statement))?;
@@ -701,7 +718,10 @@ fn source_plan(
         let ignored = overriding == Overriding::User && column.identity.is_some();
         let value = match given.filter(|_| !ignored) {
             Some((index, given)) => assigned(Expr::Column(given.clone()), plan.schema().field(index), column, &context)
-                .map_err(|error| error.position(output_place(statement, &source.body, index)))?,
+                .map_err(|error| match is_value_query {
+                    true => error,
+                    false => error.position(output_place(statement, &source.body, index)),
+                })?,
             // What writes the rows numbers them.
             None if numbering_of(column).is_some() => null_of(column)?,
             None => default_value(planning, column)?,
@@ -761,6 +781,11 @@ pub(crate) async fn from_query(
                 arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
             });
             let mut columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+            let given = columns.iter().enumerate().filter(|(position, _)| !numbering.numbers(*position));
+            if let Some(violation) = rules.refused_at_once(given) {
+                numbering.take_before(&violation)?;
+                return Err(violation.error);
+            }
             let numbers = numbering.take(batch.num_rows(), |_, _| true)?;
             for (position, array) in &numbers.columns {
                 columns[*position] = Arc::clone(array);
@@ -780,8 +805,3 @@ pub(crate) async fn from_query(
     }
     Ok((sink, returned))
 }
-            let given = columns.iter().enumerate().filter(|(position, _)| !numbering.numbers(*position));
-            if let Some(violation) = rules.refused_at_once(given) {
-                numbering.take_before(&violation)?;
-                return Err(violation.error);
-            }

@@ -490,7 +490,32 @@ fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
         let what = if unterminated { "unterminated quoted string" } else { "syntax error" };
         QueryError::new(ErrorKind::Syntax, format!("{what} at or near \"{}\"", rest.trim_end())).position(position)
     })?;
+    refuse_junk(&tokens, source)?;
     Ok(cut_operators(tokens, source))
+}
+
+/// A word right behind a number is an error, and so is a number that PostgreSQL does not know, such as `0x10` or `1_000`.
+fn refuse_junk(tokens: &[TokenWithSpan], source: &str) -> Result<(), QueryError> {
+    let mut behind = tokens.iter().skip(1);
+    for token in tokens {
+        let next = behind.next();
+        let start = || byte_offset(source, token.span.start);
+        let word = next.filter(|next| matches!(&next.token, Token::Word(word) if word.quote_style.is_none()));
+        let is_junk = match &token.token {
+            Token::Number(text, long) => *long || text.contains('_') || word.is_some(),
+            Token::HexStringLiteral(_) => source[start()..].starts_with('0'),
+            _ => false,
+        };
+        if is_junk {
+            let word = word.filter(|_| matches!(token.token, Token::Number(..)));
+            let end = byte_offset(source, word.unwrap_or(token).span.end);
+            let junk = &source[start()..end];
+            let message = format!("trailing junk after numeric literal at or near \"{junk}\"");
+            let position = position_of(source, token.span.start);
+            return Err(QueryError::new(ErrorKind::Syntax, message).position(position));
+        }
+    }
+    Ok(())
 }
 
 fn tail(source: &str, position: usize) -> &str {

@@ -87,6 +87,7 @@ files! {
     unlogged_tables_are_logged: "unlogged.slt",
     writers_do_what_postgres_does: "writers.slt",
     rows_that_wait_are_seen_by_whoever_looks: "row_inserts.slt",
+    inserted_values_mean_what_they_do_in_postgres: "inserted_values.slt",
     rows_are_numbered_and_returned: "row_numbers.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",
     what_with_names_is_computed_once: "shared_queries.slt",
