@@ -617,7 +617,11 @@ impl Session {
             _ => None,
         });
         let tables = changed.map(|version| version.definition.name.name.clone()).collect();
-        self.token.guard(async { Ok(self.engine.turns.unreserved(&tables).await) }).await
+        let unreserved = async {
+            self.engine.turns.unreserved(&tables).await;
+            Ok(())
+        };
+        self.token.guard(unreserved).await
     }
 
     fn end_transaction(&mut self, committed: bool) {

@@ -88,6 +88,7 @@ files! {
     writers_do_what_postgres_does: "writers.slt",
     rows_that_wait_are_seen_by_whoever_looks: "row_inserts.slt",
     inserted_values_mean_what_they_do_in_postgres: "inserted_values.slt",
+    what_a_transaction_may_name_stays_where_it_is: "write_holds.slt",
     rows_are_numbered_and_returned: "row_numbers.slt",
     rows_keep_the_rules_of_their_table: "constraints.slt",
     what_with_names_is_computed_once: "shared_queries.slt",

@@ -18,7 +18,7 @@ impl WriteHolds {
 }
 
 fn long_ago() -> Instant {
-    Instant::now().checked_sub(REST_AWAITED_MAX).expect("the machine has run for longer")
+    Instant::now().checked_sub(2 * REST_AWAITED_MAX).expect("the machine has run for longer")
 }
 
 #[tokio::test]
