@@ -8,6 +8,7 @@ use crate::background_tasks::{TaskKind, TaskLog};
 use crate::engine::{Engine, commit_error, now_micros, storage_error};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{AbortOnDrop, joined};
+use crate::intake::{RECENT_BYTES_MAX, recent_bytes};
 use crate::response::{CommandTag, Response};
 use crate::retention;
 use crate::rewrites::Rewrites;
@@ -21,7 +22,7 @@ use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -61,6 +62,8 @@ struct Shared {
     tasks: TaskLog,
     /// Views whose last fold failed.
     failed: Mutex<HashMap<ObjectId, FailedFold>>,
+    /// Tables with too many recent rows.
+    full: Mutex<HashSet<ObjectId>>,
     /// One fold of a view at a time.
     folding: tokio::sync::Mutex<()>,
 }
@@ -130,6 +133,16 @@ impl Background {
     /// What it works on, and what it did.
     pub(crate) fn tasks(&self) -> &TaskLog {
         &self.shared.tasks
+    }
+
+    /// Whether a table had more recent rows, when it was last looked at, than may be in memory.
+    pub(crate) fn is_full(&self, table: ObjectId) -> bool {
+        self.shared.full.lock().contains(&table)
+    }
+
+    /// Notes which tables have too many recent rows.
+    pub(crate) fn note_full(&self, full: HashSet<ObjectId>) {
+        *self.shared.full.lock() = full;
     }
 
     /// What the last folds did.
@@ -270,6 +283,7 @@ impl Rounds {
             drop_damaged_states(engine).await;
             begin_outdated_states(engine).await;
         }
+        note_full_tables(engine);
         self.drop_old_rows(engine, force).await;
         fold_views(engine).await;
         let snapshot = engine.catalog.snapshot();
@@ -277,6 +291,7 @@ impl Rounds {
         for version in snapshot.tables.values() {
             self.rewrites.of_table(engine, &snapshot, version, force).await;
         }
+        note_full_tables(engine);
         self.forget(engine, force).await;
         engine.programs.retain(|id| snapshot.views.contains_key(&id));
         engine.kept_states.retain(|id| snapshot.views.contains_key(&id));
@@ -311,6 +326,13 @@ impl Rounds {
             tracing::warn!(%error, "the history that is too old could not be removed");
         }
     }
+}
+
+/// Notes where the rows that rewrites were kept from folding are too many for memory.
+fn note_full_tables(engine: &Engine) {
+    let snapshot = engine.catalog.snapshot();
+    let full = snapshot.tables.iter().filter(|(_, version)| recent_bytes(version) > RECENT_BYTES_MAX);
+    engine.background.note_full(full.map(|(table, _)| *table).collect());
 }
 
 async fn forget(engine: &Arc<Engine>) -> Result<(), QueryError> {

@@ -44,6 +44,9 @@ const INLINE_UPDATED_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The recent rows of a table beside which an UPDATE has no more than others inline, so that memory stays bounded however fast UPDATEs
 /// come.
 const RECENT_UPDATED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The recent rows of a table beside which nothing else goes inline: rewrites are kept from folding them, so rows are written as segments
+/// until those are fewer.
+pub(crate) const RECENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -71,13 +74,14 @@ pub(crate) struct Taken {
 impl Intake {
     pub(crate) fn new(engine: &Engine, definition: Arc<TableDefinition>) -> Result<Self, QueryError> {
         let (shapes, pool) = (KeyShape::of_table(&definition)?.into_iter(), engine.memory_pool());
+        let is_full = engine.background.is_full(definition.id);
         Ok(Self {
             keys: shapes.map(|shape| KeyLog::new(&pool, shape)).collect(),
             definition,
             data_dir: Arc::from(engine.catalog.data_dir()),
             waiting: Vec::new(),
             waiting_bytes: 0,
-            inline_bytes_max: INLINE_BYTES_MAX,
+            inline_bytes_max: if is_full { 0 } else { INLINE_BYTES_MAX },
             inline_rows_max: INLINE_ROWS_MAX,
             staging: None,
             rows: 0,
@@ -92,8 +96,7 @@ impl Intake {
 
     /// For the new rows of an UPDATE of a table as it is.
     pub(crate) fn updating(self, version: &TableVersion) -> Self {
-        let recent = version.recent.iter().map(|recent| recent.batch.get_array_memory_size());
-        if recent.sum::<usize>() > RECENT_UPDATED_BYTES_MAX {
+        if recent_bytes(version) > RECENT_UPDATED_BYTES_MAX {
             return self;
         }
         Self { inline_bytes_max: INLINE_UPDATED_BYTES_MAX, inline_rows_max: INLINE_UPDATED_ROWS_MAX, ..self }
@@ -109,6 +112,9 @@ impl Intake {
 
     /// For rows that many statements gather, beside those that the transaction has put inline before.
     pub(crate) fn gathering(self, inline_bytes: usize) -> Self {
+        if self.inline_bytes_max == 0 {
+            return self;
+        }
         let inline_bytes_max = INLINE_GATHERED_BYTES_MAX.saturating_sub(inline_bytes);
         Self { inline_bytes_max, inline_rows_max: usize::MAX, ..self }
     }
@@ -196,4 +202,9 @@ impl Intake {
         let id = engine.catalog.allocate_recent();
         Ok(taken(Change::of(vec![fits, Op::AddRecent { table, id, batch }])))
     }
+}
+
+/// Memory of a table's recent rows.
+pub(crate) fn recent_bytes(version: &TableVersion) -> usize {
+    version.recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum()
 }

@@ -4,6 +4,7 @@ use super::names::{class_name, is_class_visible, quote_identifier, read_class, t
 use super::{Body, Definition, SessionFacts};
 use crate::bound_expressions::shown;
 use crate::error::{ErrorKind, QueryError};
+use crate::intake::recent_bytes;
 use crate::pg_catalog::{
     FunctionRow, Value, constraint_text, description, format_type, function_by_oid, index_statement, key_by_oid,
     namespace_name, partition_expression, relation_name, role_name, type_by_oid, type_name, user_type, view_text,
@@ -274,8 +275,7 @@ fn relation_bytes(facts: &SessionFacts, argument: &Value) -> Result<Option<u64>,
 
 /// Segments on disk, and recent rows in memory, which are in the log as well.
 fn table_bytes(table: &TableVersion) -> u64 {
-    let recent: usize = table.recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum();
-    table.bytes() + recent as u64
+    table.bytes() + recent_bytes(table) as u64
 }
 
 fn sizes() -> Vec<Definition> {
