@@ -547,7 +547,6 @@ fn segment_statistics(
 /// Bounds and NULLs of a column in one segment. Beside dead rows they are wide, not exact.
 fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows) -> ColumnStatistics {
     let exact = matches!(segment.wanted, Wanted::All);
-    let precise = |value: ScalarValue| if exact { Precision::Exact(value) } else { Precision::Inexact(value) };
     let mut statistics = ColumnStatistics::new_unknown();
     let known = known_of(segment, column);
     let nulls = known.nulls as usize;
@@ -557,6 +556,8 @@ fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows
         return statistics;
     }
     if let Some((least, greatest)) = known.bounds {
+        let exact = exact && !(least == greatest && is_float_zero(&least));
+        let precise: fn(_) -> _ = if exact { Precision::Exact } else { Precision::Inexact };
         statistics.min_value = precise(least);
         statistics.max_value = precise(greatest);
     } else if exact
@@ -567,6 +568,15 @@ fn column_statistics(column: &catalog::definition::Column, segment: &SegmentRows
         statistics.max_value = Precision::Exact(null);
     }
     statistics
+}
+
+/// Whether a bound is a zero of a float: in older segments it may stand for zeros of the other sign too.
+fn is_float_zero(bound: &ScalarValue) -> bool {
+    match bound {
+        ScalarValue::Float32(Some(value)) => *value == 0.0,
+        ScalarValue::Float64(Some(value)) => *value == 0.0,
+        _ => false,
+    }
 }
 
 /// What is known of a column in two segments together. A bound that is NULL, of a segment without values, gives way.

@@ -65,6 +65,7 @@ files! {
     literals_and_arrays_say_where_they_are_wrong: "literal_places.slt",
     computed_numerics_have_their_digits: "numeric_digits.slt",
     zeros_of_either_sign_are_equal: "float_zeros.slt",
+    bounds_of_segments_hide_no_values: "segment_bounds.slt",
     texts_of_intervals_are_read_as_by_postgres: "interval_texts.slt",
     copy_reads_and_writes_what_postgres_does: "copy.slt",
     copy_has_every_option: "copy_options.slt",

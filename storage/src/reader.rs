@@ -14,6 +14,7 @@
 use crate::blocks::{Blocks, without_blocks};
 use crate::error::StorageError;
 use crate::intervals::{batch_schema, from_segment};
+use crate::statistics::without_bounds_beside_nan;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
@@ -120,7 +121,7 @@ impl SegmentStore {
         let blocks = Arc::new(blocks);
         // Another thread may have been faster; it found the same.
         let _ = file.blocks.set(blocks.clone());
-        let metadata = without_blocks(metadata);
+        let metadata = without_bounds_beside_nan(without_blocks(metadata), meta);
         let rows = metadata.file_metadata().num_rows();
         if rows != i64::from(meta.rows) {
             return Err(StorageError::corrupted(&meta.path, format!("it holds {rows} rows instead of {}", meta.rows)));

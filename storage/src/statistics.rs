@@ -3,15 +3,18 @@
 //! The Parquet writer already looks at every value, so its row group statistics are used where they are exact. Some
 //! are not: long text and bytes (cut to [`BOUND_BYTES_MAX`] and marked), floats (NaN is left out in silence),
 //! decimals above 38 digits (they fit no `Datum`) and the nulls of arrays (an empty array counts as one). Enums are stored as
-//! texts, which sort otherwise. [`OwnStatistics`] looks at floats, arrays and enums itself.
+//! texts, which sort otherwise. [`OwnStatistics`] looks at floats, arrays and enums itself, and what Parquet says of floats beside NaN
+//! is not read again ([`without_bounds_beside_nan`]).
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef, TimestampMicrosecondType};
 use catalog::definition::TableDefinition;
 use catalog::enum_type::EnumType;
-use catalog::segment::{ColumnStatistics, Datum};
+use catalog::segment::{ColumnStatistics, Datum, SegmentMeta};
 use catalog::zoned_time::is_zoned_time;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::basic::Type;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 
 /// The longest text or bytes that serve as a bound; a longer bound is unknown.
@@ -95,10 +98,15 @@ impl OwnStatistics {
 }
 
 impl FloatColumn {
+    /// -0 is below 0 here: bounds that are the same say that all values are.
     fn add(&mut self, value: f64) {
         self.has_nan |= value.is_nan();
-        self.least = self.least.min(value);
-        self.greatest = self.greatest.max(value);
+        if value.total_cmp(&self.least).is_lt() {
+            self.least = value;
+        }
+        if value.total_cmp(&self.greatest).is_gt() {
+            self.greatest = value;
+        }
     }
 }
 
@@ -138,6 +146,42 @@ pub(crate) fn column_statistics(
             ColumnStatistics { column: column.id, null_count, bounds }
         })
         .collect()
+}
+
+/// A footer whose bounds hold for all values. Parquet leaves NaN, which is greater than every other number, out of the bounds of floats;
+/// they go where the segment is not known to be without it.
+pub(crate) fn without_bounds_beside_nan(footer: ParquetMetaData, segment: &SegmentMeta) -> ParquetMetaData {
+    let schema = footer.file_metadata().schema_descr_ptr();
+    let is_float = |place: &usize| matches!(schema.column(*place).physical_type(), Type::FLOAT | Type::DOUBLE);
+    let is_unknown = |place: &usize| segment.statistics.get(*place).is_none_or(|known| known.bounds.is_none());
+    let unknown: Vec<usize> = (0..schema.num_columns()).filter(is_float).filter(is_unknown).collect();
+    if unknown.is_empty() {
+        return footer;
+    }
+    let mut footer = footer.into_builder();
+    let mut row_groups = footer.take_row_groups();
+    for row_group in &mut row_groups {
+        for (place, chunk) in row_group.columns_mut().iter_mut().enumerate() {
+            if unknown.contains(&place) {
+                *chunk = without_bounds(chunk.clone());
+            }
+        }
+    }
+    let mut pages = footer.take_column_index();
+    for of_row_group in pages.iter_mut().flatten() {
+        unknown.iter().for_each(|place| of_row_group[*place] = ColumnIndexMetaData::NONE);
+    }
+    footer.set_row_groups(row_groups).set_column_index(pages).build()
+}
+
+/// A column of doubles or reals in a row group of which only the NULLs are known.
+fn without_bounds(chunk: ColumnChunkMetaData) -> ColumnChunkMetaData {
+    let nulls = chunk.statistics().and_then(Statistics::null_count_opt);
+    let statistics = match chunk.column_type() {
+        Type::FLOAT => Statistics::float(None, None, None, nulls, false),
+        _ => Statistics::double(None, None, None, nulls, false),
+    };
+    chunk.into_builder().set_statistics(statistics).build().expect("a column has what it had before")
 }
 
 /// Whether the values of a type are integers in memory that segments have in another form.

@@ -325,6 +325,53 @@ fn every_type_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn bounds_of_zeros_have_their_signs() {
+    let directory = TempDir::new().unwrap();
+    let definition = Arc::new(table(&[("one", SqlType::Float8), ("both", SqlType::Float8), ("small", SqlType::Float4)]));
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from(vec![-0.0, -0.0])),
+        Arc::new(Float64Array::from(vec![0.0, -0.0])),
+        Arc::new(Float32Array::from(vec![0.0, -0.0])),
+    ];
+    let batch = RecordBatch::try_new(definition.schema(), arrays).unwrap();
+    let mut staging = Staging::new(directory.path().into(), definition, usize::MAX);
+    staging.push(batch).unwrap();
+    let staged = staging.finish().unwrap();
+    let signs: Vec<_> = staged.metas()[0]
+        .statistics
+        .iter()
+        .map(|column| match column.bounds {
+            Some((Datum::Float(least), Datum::Float(greatest))) => [least, greatest].map(f64::is_sign_negative),
+            _ => panic!("floats have bounds"),
+        })
+        .collect();
+    assert_eq!(signs, [[true, true], [true, false], [true, false]]);
+}
+
+#[test]
+fn nothing_is_said_of_floats_beside_nan_but_their_nulls() {
+    let directory = TempDir::new().unwrap();
+    let store = SegmentStore::open(directory.path());
+    let definition = Arc::new(table(&[("nan", SqlType::Float8), ("small", SqlType::Float4), ("plain", SqlType::Float8)]));
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Float64Array::from(vec![Some(1.0), None, Some(f64::NAN)])),
+        Arc::new(Float32Array::from(vec![Some(f32::NAN), None, None])),
+        Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0])),
+    ];
+    let batch = RecordBatch::try_new(definition.schema(), arrays).unwrap();
+    let mut staging = Staging::new(directory.path().into(), definition, usize::MAX);
+    staging.push(batch).unwrap();
+    let staged = staging.finish().unwrap();
+    let footer = store.footer(&staged.metas()[0]).unwrap();
+    let known = |place: usize| {
+        let statistics = footer.row_group(0).column(place).statistics().unwrap();
+        (statistics.null_count_opt(), statistics.min_bytes_opt().is_some(), statistics.max_bytes_opt().is_some())
+    };
+    assert_eq!([known(0), known(1)], [(Some(1), false, false), (Some(2), false, false)]);
+    assert_eq!(known(2), (Some(0), true, true));
+}
+
+#[test]
 fn every_type_partitions_and_sorts() {
     let (definition, batch, _) = every_type();
     for position in 0..batch.num_columns() - 1 {
