@@ -16,19 +16,21 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::stream;
 use crate::kept_states::{KeptState, KeptStates, in_memory};
-use crate::notifications::newest_change;
 use crate::planner::{Planning, result_columns};
 use crate::planning_state::PlanningState;
 use crate::response::{ResultColumn, RowStream};
 use crate::scan::{Extra, RowSet, WEIGHT};
 use crate::statement::{StatementKind, parse};
 use crate::system_facts::background_planning;
+use crate::view_inputs::{are_defined_alike, newest_change};
 use crate::view_reading::{kept_state, plan_of_groups, plan_of_rows};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::definition::ObjectName;
+use catalog::enum_type::stored_type;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
+use catalog::sql_type::SqlType;
 use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::{Session, TableProvider};
@@ -87,24 +89,16 @@ impl Content {
         Ok(if is_same { next } else { next.with_state().await })
     }
 
+    /// Whether all that the content is computed from is defined as it was.
     fn is_defined_as_in(&self, later: &Snapshot) -> bool {
-        match (self.planning.snapshot.relation_by_id(self.id), later.relation_by_id(self.id)) {
-            (Some(Relation::Table(before)), Some(Relation::Table(now))) => {
-                Arc::ptr_eq(&before.definition, &now.definition)
-            }
-            (Some(Relation::View(before)), Some(Relation::View(now))) => {
-                Arc::ptr_eq(&before.definition, &now.definition)
-            }
-            _ => false,
-        }
+        are_defined_alike(&self.planning.snapshot, later, self.id)
     }
 
     fn check_columns(&self, next: &Self) -> std::result::Result<(), QueryError> {
-        let shape = |content: &Self| {
-            let shown = content.columns.iter();
-            shown.map(|column| (column.name.clone(), column.sql_type.oid(), column.modifier)).collect::<Vec<_>>()
+        let is_same = |(before, now): (&ResultColumn, &ResultColumn)| {
+            before.name == now.name && before.modifier == now.modifier && shows_values_of(&now.sql_type, &before.sql_type)
         };
-        if shape(self) == shape(next) {
+        if self.columns.len() == next.columns.len() && self.columns.iter().zip(&next.columns).all(is_same) {
             return Ok(());
         }
         let message = format!("the columns of \"{}\" have changed", next.name());
@@ -126,11 +120,7 @@ impl Content {
 
     /// The newest commit after this content that may have changed it, as a later snapshot knows.
     pub(crate) fn changed_by(&self, later: &Snapshot) -> Option<CommitSeq> {
-        let changed_at = match later.relation_by_id(self.id) {
-            Some(Relation::Table(table)) => table.changed_at,
-            Some(Relation::View(view)) if self.is_defined_as_in(later) => newest_change(later, &view.definition),
-            _ => later.seq,
-        };
+        let changed_at = if self.is_defined_as_in(later) { newest_change(later, self.id) } else { later.seq };
         (changed_at > self.seq()).then_some(changed_at)
     }
 
@@ -154,7 +144,9 @@ impl Content {
         if let Some(signed) = known.or_else(|| self.changes_of_rows(before)) {
             return self.netted(signed).await;
         }
-        self.netted(vec![self.computed(1).await?, before.computed(-1).await?]).await
+        let now = self.computed(1).await?;
+        let before = with_enums_of(&now, before.computed(-1).await?).map_err(plan_error)?;
+        self.netted(vec![now, before]).await
     }
 
     /// The versions of a table before and now, where it is defined as it was.
@@ -188,7 +180,7 @@ impl Content {
     /// be told; what fails here may not when all rows are computed.
     async fn touched_groups(&self, before: &Self) -> Option<Vec<LogicalPlan>> {
         let (then, now) = (before.kept.as_ref()?, self.kept.as_ref()?);
-        let view = self.view()?;
+        let view = self.view().filter(|_| before.is_defined_as_in(&self.planning.snapshot))?;
         let planning = self.zoned(view);
         let program = planning.engine.programs.of(&planning, &view.definition).ok()?;
         if !program.is_by_group() {
@@ -302,6 +294,32 @@ fn whole(planning: &Planning, id: ObjectId) -> std::result::Result<LogicalPlan, 
 /// Columns by their numbers, whatever they are called.
 fn numbered(columns: Vec<Column>) -> impl Iterator<Item = Expr> {
     columns.into_iter().enumerate().map(|(index, column)| Expr::Column(column).alias(format!("c{index}")))
+}
+
+/// Whether the values of a type look as they do in another one: an enum may have got labels, and none may have got another name.
+fn shows_values_of(now: &SqlType, before: &SqlType) -> bool {
+    match (now, before) {
+        (SqlType::Array(now), SqlType::Array(before)) => shows_values_of(now, before),
+        (SqlType::Enum(now), SqlType::Enum(before)) if now.parts().id == before.parts().id => {
+            let is_shown = |position, name| now.label_at(position).is_some_and(|label| label.name == *name);
+            before.parts().labels.iter().all(|label| is_shown(label.position, &label.name))
+        }
+        _ => now.oid() == before.oid(),
+    }
+}
+
+/// Rows with the enums of other rows, which may have got labels in between.
+fn with_enums_of(others: &LogicalPlan, rows: LogicalPlan) -> Result<LogicalPlan> {
+    let columns = rows.schema().columns().into_iter().zip(others.schema().fields());
+    let shown = columns.map(|(column, other)| match stored_type(other.data_type()) {
+        Some(_) => {
+            let name = column.name.clone();
+            cast(Expr::Column(column), other.data_type().clone()).alias(name)
+        }
+        None => Expr::Column(column),
+    });
+    let shown: Vec<Expr> = shown.collect();
+    LogicalPlanBuilder::from(rows).project(shown)?.build()
 }
 
 fn weighted(rows: LogicalPlan, weight: i64) -> Result<LogicalPlan> {

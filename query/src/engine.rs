@@ -203,7 +203,8 @@ impl Engine {
             template,
             compute: Some(compute),
         });
-        engine.compute().spawn(watch_views(Arc::downgrade(&engine), engine.catalog.watch()));
+        let commits = engine.catalog.watch();
+        engine.compute().spawn(watch_views(Arc::downgrade(&engine), engine.catalog.snapshot(), commits));
         Ok((engine, report))
     }
 

@@ -137,6 +137,7 @@ mod view_builds;
 mod view_folding;
 mod view_folds;
 mod view_following;
+mod view_inputs;
 mod view_reading;
 mod view_verification;
 mod whole_segments;

@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!     NOTIFY ──▶ the transaction's announcements ──COMMIT──▶ Channels ──▶ mailbox of each session that listens ──▶ server
-//!     commits of tables ─▶ watch_views ─▶ "view:daily" ──────────┘
+//!     commits below views ─▶ watch_views ─▶ "view:daily" ────────┘
 //! ```
 //!
 //! As in PostgreSQL, a transaction's notifications are delivered when it commits, to its own session too, each text once a channel;
-//! LISTEN and UNLISTEN count from the commit on. A view's channel is told after commits that touched a table below the view; several
-//! commits that come together are told as one, with the last one's number. Nothing outlives a restart.
+//! LISTEN and UNLISTEN count from the commit on. A view's channel is told after commits that touched a table below the view or replaced a
+//! view there; several commits that come together are told as one, with the last one's number. Nothing outlives a restart.
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, QueryError};
+use crate::view_inputs::{KnownViews, are_below, newest_change};
 use catalog::definition::ViewDefinition;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::Snapshot;
@@ -194,46 +195,31 @@ fn tell(listeners: &HashMap<i32, Listener>, notification: &Notification) {
     }
 }
 
-/// Tells the channels of views what commits did to the tables below them, until the engine is gone.
-pub(crate) async fn watch_views(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>) {
-    let mut told = *commits.borrow_and_update();
+/// Tells the channels of views what commits did to what is below them, until the engine is gone.
+pub(crate) async fn watch_views(engine: Weak<Engine>, start: Arc<Snapshot>, mut commits: watch::Receiver<CommitSeq>) {
+    let (mut told, mut known) = (start.seq, KnownViews::of(&start));
+    drop(start);
     while commits.changed().await.is_ok() {
         let Some(engine) = engine.upgrade() else { return };
         let snapshot = engine.catalog.snapshot();
         let since = std::mem::replace(&mut told, snapshot.seq);
+        let replaced = known.replaced(&snapshot);
         if engine.channels.follow_views() {
-            tell_of_views(&engine, &snapshot, since);
+            tell_of_views(&engine, &snapshot, since, &replaced);
         }
         drop((engine, snapshot));
         tokio::time::sleep(WATCH_PAUSE).await;
     }
 }
 
-fn tell_of_views(engine: &Engine, snapshot: &Snapshot, since: CommitSeq) {
-    for view in snapshot.views.values() {
-        let changed_at = newest_change(snapshot, &view.definition);
+fn tell_of_views(engine: &Engine, snapshot: &Snapshot, since: CommitSeq, replaced: &BTreeSet<ObjectId>) {
+    for (id, view) in snapshot.views.iter() {
+        let is_replaced = are_below(replaced, snapshot, *id);
+        let changed_at = if is_replaced { snapshot.seq } else { newest_change(snapshot, *id) };
         if changed_at > since {
             engine.channels.tell_of_view(&view.definition, changed_at);
         }
     }
-}
-
-/// When a table below a view last changed, views in between included.
-pub(crate) fn newest_change(snapshot: &Snapshot, view: &ViewDefinition) -> CommitSeq {
-    let mut pending: Vec<ObjectId> = view.inputs.clone();
-    let mut seen = BTreeSet::new();
-    let mut newest = CommitSeq(0);
-    while let Some(input) = pending.pop() {
-        if !seen.insert(input) {
-            continue;
-        }
-        if let Some(table) = snapshot.tables.get(&input) {
-            newest = newest.max(table.changed_at);
-        } else if let Some(below) = snapshot.views.get(&input) {
-            pending.extend(&below.definition.inputs);
-        }
-    }
-    newest
 }
 
 #[cfg(test)]

@@ -87,3 +87,21 @@ async fn a_views_channel_tells_of_commits_below_it() {
     let (_, later) = waited_for(&mut first).await;
     assert!(later.parse::<u64>().unwrap() > seq.parse::<u64>().unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_views_channel_tells_of_views_that_are_replaced_below_it() {
+    let fixture = Fixture::start();
+    let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);
+    run(&mut second, "CREATE TABLE t (k integer); CREATE VIEW low AS SELECT k FROM t; CREATE VIEW other AS SELECT 1 AS k").await;
+    run(&mut second, "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n FROM low").await;
+    run(&mut first, "LISTEN \"view:total\"").await;
+    run(&mut second, "CREATE OR REPLACE VIEW other AS SELECT 2 AS k").await;
+    run(&mut second, "CREATE OR REPLACE VIEW low AS SELECT k FROM t WHERE k > 0").await;
+    let (_, seq) = waited_for(&mut first).await;
+    let mut newest = run(&mut second, "LISTEN \"view:other\"").await;
+    assert!(newest.is_empty());
+    run(&mut second, "CREATE OR REPLACE VIEW other AS SELECT 3 AS k").await;
+    newest.push(waited_for(&mut second).await);
+    assert_eq!(newest[0].0, "view:other");
+    assert!(newest[0].1.parse::<u64>().unwrap() > seq.parse::<u64>().unwrap());
+}

@@ -267,6 +267,66 @@ async fn a_subscription_ends_by_cancel_timeout_drop_and_change_of_columns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_is_replaced_changes_those_above_it() {
+    let fixture = Fixture::start();
+    let session = fixture.session().await;
+    session.run("CREATE TABLE p (k integer, v integer); INSERT INTO p VALUES (1, 1), (-1, 2), (NULL, 3)").await.unwrap();
+    session.run("CREATE VIEW a AS SELECT k FROM p; CREATE VIEW b AS SELECT k FROM a").await.unwrap();
+    session.run("CREATE MATERIALIZED VIEW m AS SELECT k, count(*) AS n FROM a GROUP BY k").await.unwrap();
+    session.run("CREATE MATERIALIZED VIEW above AS SELECT sum(n) AS n FROM m").await.unwrap();
+    let mut subscribers = Vec::new();
+    for relation in ["a", "b", "m", "above"] {
+        subscribers.push((relation, Subscriber::start(&fixture, relation).await));
+    }
+    for change in [
+        "CREATE OR REPLACE VIEW a AS SELECT k FROM p WHERE k > 0",
+        "INSERT INTO p VALUES (5, 5), (-5, 5)",
+        "BEGIN; CREATE OR REPLACE VIEW a AS SELECT k FROM p WHERE k < 0; DELETE FROM p WHERE v = 5; COMMIT",
+        "ALTER VIEW a RENAME TO a2; ALTER VIEW a2 RENAME TO a; ALTER TABLE p RENAME COLUMN k TO key",
+        "UPDATE p SET key = -7 WHERE key = 1",
+    ] {
+        session.run(change).await.unwrap();
+        for (relation, subscriber) in &mut subscribers {
+            subscriber.check(&session, relation).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_enums_may_come_and_their_names_end_a_subscription() {
+    let fixture = Fixture::start();
+    let session = fixture.session().await;
+    session.run("CREATE TYPE mood AS ENUM ('x', 'y'); CREATE TABLE t (k integer, m mood, ms mood[])").await.unwrap();
+    session.run("INSERT INTO t VALUES (1, 'x', '{x}'), (2, 'y', NULL)").await.unwrap();
+    session.run("CREATE MATERIALIZED VIEW v AS SELECT m, count(*) AS n FROM t GROUP BY m").await.unwrap();
+    session.run("CREATE MATERIALIZED VIEW w AS SELECT m::text AS m, count(*) AS n FROM t GROUP BY 1").await.unwrap();
+    let mut subscribers = Vec::new();
+    for relation in ["t", "v", "w"] {
+        subscribers.push((relation, Subscriber::start(&fixture, relation).await));
+    }
+    for change in [
+        "ALTER TYPE mood ADD VALUE 'a' BEFORE 'x'; INSERT INTO t VALUES (3, 'a', '{a,y}')",
+        "UPDATE t SET m = 'y' WHERE k = 1",
+        "ALTER TYPE mood ADD VALUE 'z'; INSERT INTO t VALUES (4, 'z', NULL); DELETE FROM t WHERE k = 2",
+    ] {
+        session.run(change).await.unwrap();
+        for (relation, subscriber) in &mut subscribers {
+            subscriber.check(&session, relation).await;
+        }
+    }
+    session.run("ALTER TYPE mood RENAME VALUE 'y' TO 'why'; INSERT INTO t VALUES (5, 'x', NULL)").await.unwrap();
+    for (relation, subscriber) in &mut subscribers {
+        match *relation {
+            "w" => subscriber.check(&session, relation).await,
+            other => {
+                let message = format!("the columns of \"{other}\" have changed");
+                assert_eq!(subscriber.error().await, told("0A000", &message));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_that_does_not_read_gets_one_difference_for_many_commits_or_is_ended() {
     let fixture = Fixture::start();
     let session = fixture.session().await;

@@ -74,11 +74,13 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
     }
 }
 
-/// The labels of an enum's values, which are their binary form too.
+/// The labels of an enum's values, which are their binary form too. A type may have got labels since it was asked for; the values know them.
 pub(super) fn labels(array: &ArrayRef, known: &EnumType) -> Result<EncodedColumn, QueryError> {
     let values = array.as_primitive::<TimestampMicrosecondType>().values();
+    let newer = EnumType::of_data_type(array.data_type());
     EncodedColumn::build(array, 12, |out, row| {
-        out.extend(known.label_at(values[row]).into_iter().flat_map(|label| label.name.bytes()));
+        let label = known.label_at(values[row]).or_else(|| newer.as_ref()?.label_at(values[row]));
+        out.extend(label.into_iter().flat_map(|label| label.name.bytes()));
     })
 }
 
