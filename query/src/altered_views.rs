@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::statement::StatementKind;
 use crate::view_following::{Change, followed};
 use crate::view_reading::compile_query;
-use catalog::definition::{ObjectName, ViewDefinition};
+use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Snapshot, ViewVersion};
@@ -106,13 +106,14 @@ fn next_definition(
     Ok((next.query != before.query || next.state != before.state).then_some(next))
 }
 
-/// A view's definition after a type changed; `None` where it stays as it is.
+/// A view's definition after a type changed; `None` where it stays as it is. Where `begins_anew`, what its state keeps may be of the type as
+/// it was, such as the text of a label.
 pub(crate) fn next_types(
     session: &Session,
     after: &Planning,
     view: &ViewVersion,
     text: String,
-    changed: &TypeDefinition,
+    (changed, begins_anew): (&TypeDefinition, bool),
 ) -> Result<Option<ViewDefinition>, QueryError> {
     let before = &view.definition;
     let query = parsed(&text)?;
@@ -120,7 +121,10 @@ pub(crate) fn next_types(
     schemas.query_plan(&query, &[], None)?;
     let state = match before.is_plain() {
         true => None,
-        false => next_state(&session.engine, before, &compile_query(after, &query, &before.time_zone)?),
+        false => {
+            let program = compile_query(after, &query, &before.time_zone)?;
+            if begins_anew { new_state(&session.engine, before, &program) } else { next_state(&session.engine, before, &program) }
+        }
     };
     let mut next = ViewDefinition { query: text, state, version: before.version + 1, ..ViewDefinition::clone(before) };
     for column in &mut next.columns {
@@ -137,11 +141,33 @@ pub(crate) fn next_state(
     engine: &Engine,
     before: &ViewDefinition,
     program: &ViewProgram,
-) -> Option<catalog::definition::TableDefinition> {
+) -> Option<TableDefinition> {
     let columns = program.state_columns()?;
     let known = before.state.as_ref();
     let same = known.map(|known| state_definition(known.id, before.id, columns)).filter(|same| Some(same) == known);
-    Some(same.unwrap_or_else(|| state_definition(engine.catalog.allocate_object(), before.id, columns)))
+    same.or_else(|| new_state(engine, before, program))
+}
+
+/// Another hidden table for a view's state.
+fn new_state(
+    engine: &Engine,
+    before: &ViewDefinition,
+    program: &ViewProgram,
+) -> Option<TableDefinition> {
+    let columns = program.state_columns()?;
+    Some(state_definition(engine.catalog.allocate_object(), before.id, columns))
+}
+
+/// Whether a view computes with a column that has another type in one of these next definitions of tables.
+pub(crate) fn reads_retyped(planning: &Planning, view: &ViewVersion, tables: &[Arc<TableDefinition>]) -> bool {
+    let read = tables.iter().filter(|table| view.definition.inputs.contains(&table.id));
+    let versions = read.filter_map(|next| Some((planning.snapshot.tables.get(&next.id)?, next)));
+    let mut columns = versions.flat_map(|(before, next)| {
+        let pairs = before.definition.columns.iter().zip(&next.columns);
+        let changed = pairs.filter(|(before, next)| before.sql_type != next.sql_type);
+        changed.map(|(column, _)| (&before.definition.name, &column.name))
+    });
+    columns.any(|(table, column)| uses(planning, view, table, column))
 }
 
 fn parsed(text: &str) -> Result<Box<ast::Query>, QueryError> {

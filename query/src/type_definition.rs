@@ -5,7 +5,7 @@
 //!
 //!     ALTER TYPE ──▶ next type ──▶ AlterTable of each table with a column of it ──▶ views over the result ──▶ AlterType
 
-use crate::altered_views::next_types;
+use crate::altered_views::{next_types, reads_retyped};
 use crate::altering::drop_columns;
 use crate::bound_expressions::plan_bound;
 use crate::definitions::{check_defaults, done, new_name};
@@ -258,7 +258,8 @@ pub(crate) async fn altered(
         let after = session.planning_at(apply(&ops)?);
         let Some(view) = snapshot.views.get(&view) else { continue };
         let text = renamed_in(&view.definition.query, from, &next.name)?;
-        let altered = next_types(session, &after, view, text, next);
+        let reads_labels = uses(&text, &next.name) || reads_retyped(planning, view, &tables);
+        let altered = next_types(session, &after, view, text, (next, next.domain().is_none() && reads_labels));
         let altered = altered.map_err(|error| in_use(error, &shown(snapshot, view.definition.id)))?;
         ops.extend(altered.map(|next| Op::AlterView(Arc::new(next))));
     }

@@ -77,6 +77,7 @@ files! {
     explain_says_what_was_pruned: "explain.slt",
     views_equal_their_queries: "views.slt",
     views_over_several_tables_equal_their_queries: "view_joins.slt",
+    views_follow_definitions_below_them: "view_definitions.slt",
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
     definitions_of_each_kind_are_kept_as_told: "view_kinds.slt",
     a_dba_sees_what_views_do: "view_surface.slt",
