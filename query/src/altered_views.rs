@@ -123,7 +123,11 @@ pub(crate) fn next_types(
         true => None,
         false => {
             let program = compile_query(after, &query, &before.time_zone)?;
-            if begins_anew { new_state(&session.engine, before, &program) } else { next_state(&session.engine, before, &program) }
+            if begins_anew {
+                new_state(&session.engine, before, &program)
+            } else {
+                next_state(&session.engine, before, &program)
+            }
         }
     };
     let mut next = ViewDefinition { query: text, state, version: before.version + 1, ..ViewDefinition::clone(before) };
@@ -137,11 +141,7 @@ pub(crate) fn next_types(
 }
 
 /// The hidden table of a view's state: the one that there is, where it still serves.
-pub(crate) fn next_state(
-    engine: &Engine,
-    before: &ViewDefinition,
-    program: &ViewProgram,
-) -> Option<TableDefinition> {
+pub(crate) fn next_state(engine: &Engine, before: &ViewDefinition, program: &ViewProgram) -> Option<TableDefinition> {
     let columns = program.state_columns()?;
     let known = before.state.as_ref();
     let same = known.map(|known| state_definition(known.id, before.id, columns)).filter(|same| Some(same) == known);
@@ -149,11 +149,7 @@ pub(crate) fn next_state(
 }
 
 /// Another hidden table for a view's state.
-fn new_state(
-    engine: &Engine,
-    before: &ViewDefinition,
-    program: &ViewProgram,
-) -> Option<TableDefinition> {
+fn new_state(engine: &Engine, before: &ViewDefinition, program: &ViewProgram) -> Option<TableDefinition> {
     let columns = program.state_columns()?;
     Some(state_definition(engine.catalog.allocate_object(), before.id, columns))
 }

@@ -96,7 +96,9 @@ impl Content {
 
     fn check_columns(&self, next: &Self) -> std::result::Result<(), QueryError> {
         let is_same = |(before, now): (&ResultColumn, &ResultColumn)| {
-            before.name == now.name && before.modifier == now.modifier && shows_values_of(&now.sql_type, &before.sql_type)
+            before.name == now.name
+                && before.modifier == now.modifier
+                && shows_values_of(&now.sql_type, &before.sql_type)
         };
         if self.columns.len() == next.columns.len() && self.columns.iter().zip(&next.columns).all(is_same) {
             return Ok(());
@@ -301,8 +303,8 @@ fn shows_values_of(now: &SqlType, before: &SqlType) -> bool {
     match (now, before) {
         (SqlType::Array(now), SqlType::Array(before)) => shows_values_of(now, before),
         (SqlType::Enum(now), SqlType::Enum(before)) if now.parts().id == before.parts().id => {
-            let is_shown = |position, name| now.label_at(position).is_some_and(|label| label.name == *name);
-            before.parts().labels.iter().all(|label| is_shown(label.position, &label.name))
+            let mut labels = before.parts().labels.iter();
+            labels.all(|label| now.label_at(label.position).is_some_and(|known| known.name == label.name))
         }
         _ => now.oid() == before.oid(),
     }

@@ -31,17 +31,11 @@ pub(crate) fn newest_change(snapshot: &Snapshot, relation: ObjectId) -> CommitSe
 
 /// Whether a relation and all below it are still defined as they were.
 pub(crate) fn are_defined_alike(before: &Snapshot, later: &Snapshot, relation: ObjectId) -> bool {
-    with_inputs(before, relation).into_iter().all(|id| {
-        match (before.relation_by_id(id), later.relation_by_id(id)) {
-            (Some(Relation::Table(before)), Some(Relation::Table(now))) => {
-                Arc::ptr_eq(&before.definition, &now.definition)
-            }
-            (Some(Relation::View(before)), Some(Relation::View(now))) => {
-                Arc::ptr_eq(&before.definition, &now.definition)
-            }
-            (Some(Relation::Sequence(_)), Some(Relation::Sequence(_))) => true,
-            _ => false,
-        }
+    with_inputs(before, relation).into_iter().all(|id| match (before.relation_by_id(id), later.relation_by_id(id)) {
+        (Some(Relation::Table(before)), Some(Relation::Table(now))) => Arc::ptr_eq(&before.definition, &now.definition),
+        (Some(Relation::View(before)), Some(Relation::View(now))) => Arc::ptr_eq(&before.definition, &now.definition),
+        (Some(Relation::Sequence(_)), Some(Relation::Sequence(_))) => true,
+        _ => false,
     })
 }
 

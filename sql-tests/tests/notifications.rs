@@ -92,7 +92,11 @@ async fn a_views_channel_tells_of_commits_below_it() {
 async fn a_views_channel_tells_of_views_that_are_replaced_below_it() {
     let fixture = Fixture::start();
     let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);
-    run(&mut second, "CREATE TABLE t (k integer); CREATE VIEW low AS SELECT k FROM t; CREATE VIEW other AS SELECT 1 AS k").await;
+    run(
+        &mut second,
+        "CREATE TABLE t (k integer); CREATE VIEW low AS SELECT k FROM t; CREATE VIEW other AS SELECT 1 AS k",
+    )
+    .await;
     run(&mut second, "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n FROM low").await;
     run(&mut first, "LISTEN \"view:total\"").await;
     run(&mut second, "CREATE OR REPLACE VIEW other AS SELECT 2 AS k").await;

@@ -270,7 +270,10 @@ async fn a_subscription_ends_by_cancel_timeout_drop_and_change_of_columns() {
 async fn a_view_that_is_replaced_changes_those_above_it() {
     let fixture = Fixture::start();
     let session = fixture.session().await;
-    session.run("CREATE TABLE p (k integer, v integer); INSERT INTO p VALUES (1, 1), (-1, 2), (NULL, 3)").await.unwrap();
+    session
+        .run("CREATE TABLE p (k integer, v integer); INSERT INTO p VALUES (1, 1), (-1, 2), (NULL, 3)")
+        .await
+        .unwrap();
     session.run("CREATE VIEW a AS SELECT k FROM p; CREATE VIEW b AS SELECT k FROM a").await.unwrap();
     session.run("CREATE MATERIALIZED VIEW m AS SELECT k, count(*) AS n FROM a GROUP BY k").await.unwrap();
     session.run("CREATE MATERIALIZED VIEW above AS SELECT sum(n) AS n FROM m").await.unwrap();

@@ -327,7 +327,8 @@ fn every_type_comes_back_as_it_was_written() {
 #[test]
 fn bounds_of_zeros_have_their_signs() {
     let directory = TempDir::new().unwrap();
-    let definition = Arc::new(table(&[("one", SqlType::Float8), ("both", SqlType::Float8), ("small", SqlType::Float4)]));
+    let definition =
+        Arc::new(table(&[("one", SqlType::Float8), ("both", SqlType::Float8), ("small", SqlType::Float4)]));
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(Float64Array::from(vec![-0.0, -0.0])),
         Arc::new(Float64Array::from(vec![0.0, -0.0])),
@@ -352,7 +353,8 @@ fn bounds_of_zeros_have_their_signs() {
 fn nothing_is_said_of_floats_beside_nan_but_their_nulls() {
     let directory = TempDir::new().unwrap();
     let store = SegmentStore::open(directory.path());
-    let definition = Arc::new(table(&[("nan", SqlType::Float8), ("small", SqlType::Float4), ("plain", SqlType::Float8)]));
+    let definition =
+        Arc::new(table(&[("nan", SqlType::Float8), ("small", SqlType::Float4), ("plain", SqlType::Float8)]));
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(Float64Array::from(vec![Some(1.0), None, Some(f64::NAN)])),
         Arc::new(Float32Array::from(vec![Some(f32::NAN), None, None])),
