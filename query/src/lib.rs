@@ -44,6 +44,7 @@ mod column_defaults;
 mod column_dependencies;
 mod column_origins;
 mod content;
+mod continued_literals;
 mod copy_files;
 mod copy_labels;
 mod copy_lines;

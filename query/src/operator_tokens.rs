@@ -48,7 +48,7 @@ pub(crate) fn without_touching_comments(source: &str) -> Cow<'_, str> {
 
 /// Where the comment, the quoted text, the word or the letter ends that begins at a place, and whether it is a comment. What is never
 /// closed is left to the tokeniser, letter by letter.
-fn piece_end(bytes: &[u8], start: usize) -> (usize, bool) {
+pub(crate) fn piece_end(bytes: &[u8], start: usize) -> (usize, bool) {
     let rest = &bytes[start..];
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii();
     let length = match rest {
@@ -83,7 +83,7 @@ fn comment_length(text: &[u8]) -> Option<usize> {
 }
 
 /// The length of the text in quotes that a text begins with. A quote that is doubled does not end it.
-fn quoted_length(text: &[u8], has_escapes: bool) -> usize {
+pub(crate) fn quoted_length(text: &[u8], has_escapes: bool) -> usize {
     let quote = text[0];
     let mut at = 1;
     while at < text.len() {

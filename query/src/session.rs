@@ -540,7 +540,9 @@ impl Session {
             return false;
         }
         let Often { isolation, read_only, deferrable, .. } = self.settings.often();
-        self.transaction = Some(Transaction { deferrable, ..Transaction::new(false, isolation, read_only) });
+        let mut transaction = Transaction::new(false, isolation, read_only);
+        transaction.deferrable = deferrable;
+        self.transaction = Some(transaction);
         self.share_temporary();
         self.settings.begin();
         true

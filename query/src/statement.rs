@@ -4,6 +4,7 @@
 //! `copy_format`, session and cursor commands and `CREATE TABLE … PARTITION BY` by the small grammar here, everything else by
 //! sqlparser. Tokens keep their line and column in the whole text, so every error points at the character that the client sent.
 
+use crate::continued_literals::JoinedText;
 use crate::copy_format::{CopyStatement, parse_copy};
 use crate::declared_partitions::PartitionMethod;
 use crate::dialect::StatementDialect;
@@ -483,13 +484,15 @@ fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
     }
     let dialect = StatementDialect;
     let readable = without_touching_comments(source);
-    let tokens = Tokenizer::new(&dialect, &readable).tokenize_with_location().map_err(|error| {
-        let position = position_of(source, error.location);
+    let joined = JoinedText::of(&readable);
+    let mut tokens = Tokenizer::new(&dialect, joined.text()).tokenize_with_location().map_err(|error| {
+        let position = position_of(source, joined.place_in_source(error.location));
         let rest = position.map_or("", |position| tail(source, position));
         let unterminated = error.message.starts_with("Unterminated") || error.message.contains("Unexpected EOF");
         let what = if unterminated { "unterminated quoted string" } else { "syntax error" };
         QueryError::new(ErrorKind::Syntax, format!("{what} at or near \"{}\"", rest.trim_end())).position(position)
     })?;
+    joined.put_back(&mut tokens);
     refuse_junk(&tokens, source)?;
     Ok(cut_operators(tokens, source))
 }

@@ -92,6 +92,9 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 replace(tokens, index..index + 1, vec![Token::make_keyword("IS"), Token::make_keyword("NULL")]);
             }
             other if is_foreign(other, keyword(tokens, index + 1)) => forget_keyword(tokens, index),
+            _ if is_text(&tokens[index].token) && is_bare_text(tokens, index) => {
+                return Err(near(source, &tokens[index]));
+            }
             _ => match tokens[index].token {
                 Token::SingleQuotedString(_) => match typed_literals::spell_out(tokens, index) {
                     0 => cast_offset(tokens, index),
@@ -162,11 +165,37 @@ fn is_null_test(tokens: &[TokenWithSpan], index: usize) -> bool {
     let follows = index.checked_sub(1).is_some_and(|before| match &tokens[before].token {
         Token::Word(_) => !begins.contains(&keyword(tokens, before)),
         Token::RParen | Token::RBracket | Token::Number(..) | Token::Placeholder(_) => true,
-        Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) => true,
-        Token::HexStringLiteral(_) | Token::UnicodeStringLiteral(_) | Token::SingleQuotedByteStringLiteral(_) => true,
-        _ => false,
+        token => is_text(token),
     });
     follows && is_word(tokens, index, "isnull") && *token(tokens, index + 1) != Token::LParen
+}
+
+/// Whether a token is a literal in quotes or between dollars.
+fn is_text(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::SingleQuotedString(_)
+            | Token::EscapedStringLiteral(_)
+            | Token::DollarQuotedString(_)
+            | Token::HexStringLiteral(_)
+            | Token::UnicodeStringLiteral(_)
+            | Token::NationalStringLiteral(_)
+            | Token::SingleQuotedByteStringLiteral(_)
+    )
+}
+
+/// Whether the text at `index` stands where only a label could, which no text is: `1 'a'`, `'a' 'b'` on one line, `1 AS 'a'`.
+fn is_bare_text(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let Some(before) = index.checked_sub(1) else { return false };
+    let defines_body = || {
+        let is_body = |place| matches!(keyword(tokens, place), Keyword::FUNCTION | Keyword::PROCEDURE);
+        keyword(tokens, 0) == Keyword::CREATE && (1..4).any(is_body)
+    };
+    match &tokens[before].token {
+        Token::Number(..) => true,
+        Token::Word(_) => keyword(tokens, before) == Keyword::AS && !defines_body(),
+        other => is_text(other),
+    }
 }
 
 /// Whether the collation that everything has is named behind a cast to text, where the parser takes none.
