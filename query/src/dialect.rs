@@ -6,6 +6,7 @@
 //! cut by `operator_tokens`, so the tokeniser makes none by itself.
 
 use crate::operator_tokens::is_operator;
+use crate::pg_catalog::plain_operator;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Ident, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -16,6 +17,8 @@ use std::any::TypeId;
 const BASE: PostgreSqlDialect = PostgreSqlDialect {};
 /// How close a sign binds: closer than `^` and AT TIME ZONE, and less close than a subscript.
 const SIGN: u8 = 125;
+/// What an operator may have before the parentheses of its right side.
+const QUANTIFIERS: [Keyword; 3] = [Keyword::ANY, Keyword::SOME, Keyword::ALL];
 /// What queries begin with.
 const QUERY_WORDS: [Keyword; 4] = [Keyword::SELECT, Keyword::WITH, Keyword::VALUES, Keyword::TABLE];
 
@@ -134,6 +137,10 @@ impl Dialect for StatementDialect {
                 true => Expr::IsNotDistinctFrom(left, Box::new(right)),
                 false => Expr::IsDistinctFrom(left, Box::new(right)),
             }));
+        }
+        if let Some((op, tokens)) = quantified_operator(parser) {
+            (0..tokens).for_each(|_| parser.advance_token());
+            return Some(quantified(parser, expr, op));
         }
         if parser.peek_token_ref().token == Token::DoubleColon && ends_with_escape(expr) {
             return Some(cast_of_escape(parser).map(|()| expr.clone()));
@@ -259,6 +266,37 @@ fn operator_in_parentheses(parser: &Parser) -> Option<(usize, usize)> {
     (is_operator(&token(place).to_string()) && *token(place + 1) == Token::RParen).then_some((place, place + 2))
 }
 
+/// The operator of `OPERATOR(schema.operator) ANY (`, where that comes next, and how many tokens stand before ANY.
+fn quantified_operator(parser: &Parser) -> Option<(BinaryOperator, usize)> {
+    let (place, tokens) = operator_in_parentheses(parser)?;
+    let is_quantifier = QUANTIFIERS.into_iter().any(|keyword| is_keyword(parser, tokens, keyword));
+    if !is_quantifier || parser.peek_nth_token_ref(tokens + 1).token != Token::LParen {
+        return None;
+    }
+    let op = plain_operator(vec![parser.peek_nth_token_ref(place).token.to_string()]);
+    Some((op, tokens))
+}
+
+/// `ANY (…)` or `ALL (…)` behind its operator.
+fn quantified(parser: &mut Parser, left: &Expr, compare_op: BinaryOperator) -> Result<Expr, ParserError> {
+    let keyword = parser.expect_one_of_keywords(&QUANTIFIERS)?;
+    let is_query = [Keyword::SELECT, Keyword::WITH].into_iter().any(|keyword| is_keyword(parser, 1, keyword));
+    let right = if is_query {
+        // The parentheses are the query's.
+        parser.parse_subexpr(SIGN)?
+    } else {
+        parser.expect_token(&Token::LParen)?;
+        let right = parser.parse_expr()?;
+        parser.expect_token(&Token::RParen)?;
+        right
+    };
+    let (left, right) = (Box::new(left.clone()), Box::new(right));
+    Ok(match keyword {
+        Keyword::ALL => Expr::AllOp { left, compare_op, right },
+        _ => Expr::AnyOp { left, compare_op, right, is_some: keyword == Keyword::SOME },
+    })
+}
+
 /// A query in parentheses that begins with one in parentheses, `((SELECT 1) UNION SELECT 2)`, or what is behind ANY's parenthesis of it,
 /// or a list of values, `(VALUES (1))`.
 fn query_of_queries(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
@@ -286,7 +324,7 @@ fn is_behind_quantifier(parser: &mut Parser) -> bool {
     }
     parser.prev_token();
     parser.prev_token();
-    let found = [Keyword::ANY, Keyword::SOME, Keyword::ALL].into_iter().any(|keyword| is_keyword(parser, 0, keyword));
+    let found = QUANTIFIERS.into_iter().any(|keyword| is_keyword(parser, 0, keyword));
     parser.advance_token();
     parser.advance_token();
     found

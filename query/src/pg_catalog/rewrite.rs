@@ -103,7 +103,8 @@ fn is_bare_function(ident: &Ident) -> bool {
     ident.quote_style.is_none() && bare.iter().any(|name| ident.value.eq_ignore_ascii_case(name))
 }
 
-fn plain_operator(name: Vec<String>) -> BinaryOperator {
+/// The operator that stands in `OPERATOR(schema.operator)`, whatever the schema.
+pub(crate) fn plain_operator(name: Vec<String>) -> BinaryOperator {
     match name.last().map_or("", String::as_str) {
         "=" => BinaryOperator::Eq,
         "<>" | "!=" => BinaryOperator::NotEq,
