@@ -124,7 +124,15 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             Ok(PLAIN("SET"))
         }
         StatementKind::Show(name) => {
-            let value = session.shown_settings().get(name)?;
+            let value = match &session.transaction {
+                Some(transaction) if name.eq_ignore_ascii_case("transaction_isolation") => {
+                    transaction.isolation.name().to_string()
+                }
+                Some(transaction) if name.eq_ignore_ascii_case("transaction_read_only") => {
+                    if transaction.read_only { "on" } else { "off" }.to_string()
+                }
+                _ => session.settings.get(name)?,
+            };
             let shown = SETTINGS
                 .iter()
                 .find(|setting| setting.name.eq_ignore_ascii_case(name))
@@ -132,7 +140,7 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             Ok(text_rows("SHOW", &[shown], vec![vec![value]]))
         }
         StatementKind::ShowAll => {
-            let all = session.shown_settings().all();
+            let all = session.settings.all();
             let rows =
                 all.into_iter().map(|(setting, value)| vec![setting.name.into(), value, setting.description.into()]);
             Ok(text_rows("SHOW", &["name", "setting", "description"], rows.collect()))

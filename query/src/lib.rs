@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, operator_tokens, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings, shown_settings, time_zone_setting
+//!     statements       statement, operator_tokens, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings, time_zone_setting
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts, column_origins,
 //!                      subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
@@ -116,7 +116,6 @@ mod session;
 mod set_operations;
 mod settings;
 mod shared_plans;
-mod shown_settings;
 mod sql_types;
 mod standard_spellings;
 mod statement;

@@ -26,7 +26,6 @@ use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, Transa
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::{Often, Settings};
-use crate::shown_settings::ShownSettings;
 use crate::statement::{Statement, StatementKind};
 use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
@@ -383,11 +382,6 @@ impl Session {
         self.transaction.as_ref().map_or(0, Transaction::inline_bytes)
     }
 
-    /// The settings as a statement of now is shown them.
-    pub(crate) fn shown_settings(&self) -> ShownSettings {
-        ShownSettings::of(&self.settings, self.transaction.as_ref())
-    }
-
     pub fn output_style(&self) -> OutputStyle {
         self.settings.output_style()
     }
@@ -539,10 +533,8 @@ impl Session {
         if self.transaction.is_some() {
             return false;
         }
-        let Often { isolation, read_only, deferrable, .. } = self.settings.often();
-        let mut transaction = Transaction::new(false, isolation, read_only);
-        transaction.deferrable = deferrable;
-        self.transaction = Some(transaction);
+        let Often { isolation, read_only, .. } = self.settings.often();
+        self.transaction = Some(Transaction::new(false, isolation, read_only));
         self.share_temporary();
         self.settings.begin();
         true

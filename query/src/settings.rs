@@ -82,7 +82,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
     setting("data_directory", "", Kind::Fixed, "Where the data lies on the server's machine."),
     setting("default_statistics_target", "100", Kind::Number, "Accepted for compatibility."),
     setting("default_transaction_isolation", "read committed", ISOLATION, "Isolation of new transactions."),
-    setting("default_transaction_deferrable", "off", Kind::Bool, "Whether new transactions are deferrable."),
     reported("default_transaction_read_only", "off", Kind::Bool, "Whether new transactions refuse to write."),
     setting("escape_string_warning", "on", Kind::Bool, "Accepted for compatibility."),
     setting("extra_float_digits", "1", Kind::Number, "Digits of floating-point values; above 0 they are exact."),
@@ -122,12 +121,6 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     setting("synchronize_seqscans", "on", Kind::Bool, "Accepted for compatibility."),
     reported("TimeZone", "UTC", Kind::TimeZone, "The zone in which instants are shown and read."),
-    setting(
-        "transaction_deferrable",
-        "off",
-        Kind::Bool,
-        "Accepted for compatibility; no transaction waits for others.",
-    ),
     setting("transaction_isolation", "read committed", ISOLATION, "Isolation of the current transaction."),
     setting("transaction_read_only", "off", Kind::Bool, "Whether the current transaction refuses to write."),
     setting("work_mem", "4MB", Kind::Number, "Accepted for compatibility; memory is budgeted for the process."),
@@ -229,8 +222,6 @@ pub(crate) struct Often {
     pub isolation: Isolation,
     /// Whether new transactions only read.
     pub read_only: bool,
-    /// Whether new transactions are deferrable.
-    pub deferrable: bool,
     /// Whether answers that were given before are given again.
     pub query_cache: bool,
 }
@@ -350,7 +341,6 @@ impl Values {
             statement_timeout_ms: duration_ms(&text("statement_timeout")).filter(|milliseconds| *milliseconds > 0),
             isolation: Isolation::named(&text("default_transaction_isolation")),
             read_only: text("default_transaction_read_only") == "on",
-            deferrable: text("default_transaction_deferrable") == "on",
             query_cache: text(QUERY_CACHE) == "on",
         }
     }

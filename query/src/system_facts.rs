@@ -13,7 +13,6 @@ use crate::planning_state::PlanningState;
 use crate::sequences::StatementSequences;
 use crate::session::Session;
 use crate::settings::{Kind, SERVER_VERSION, Setting, Settings};
-use crate::shown_settings::ShownSettings;
 use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
@@ -26,7 +25,7 @@ const SYSTEM_USER: &str = "meridian";
 
 /// The facts of one statement of a session.
 pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences>) -> SessionFacts {
-    let facts = facts(sequences, &session.user, session.process_id, session.shown_settings());
+    let facts = facts(sequences, &session.user, session.process_id, session.settings.clone());
     let (announcements, random) = (Arc::clone(&session.announcements), Arc::clone(&session.random));
     let transaction = session.transaction.as_ref().filter(|transaction| !transaction.explicit);
     let statement_began_micros = match transaction {
@@ -36,13 +35,13 @@ pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences
     SessionFacts { announcements, random, statement_began_micros, ..facts }
 }
 
-fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: ShownSettings) -> SessionFacts {
+fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
     let engine = &sequences.engine;
     SessionFacts {
         snapshot: Arc::clone(&sequences.snapshot),
         database: DATABASE.to_string(),
         user: user.to_string(),
-        search_path: settings.settings.search_path(),
+        search_path: settings.search_path(),
         process_id,
         version: format!("PostgreSQL {SERVER_VERSION} on {}, compiled by rustc, 64-bit", std::env::consts::ARCH),
         client_address: None,
@@ -62,7 +61,7 @@ fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settin
 
 /// Planning for background work over a snapshot.
 pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>) -> Planning {
-    let settings = ShownSettings::of(&Settings::default(), None);
+    let settings = Settings::default();
     let sequences = StatementSequences {
         engine: Arc::clone(engine),
         snapshot: Arc::clone(&snapshot),
@@ -76,7 +75,8 @@ pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>)
     let system = SystemSource {
         engine: Arc::clone(engine),
         user: SYSTEM_USER.to_string(),
-        ..SystemSource::empty(engine, settings)
+        settings,
+        ..SystemSource::empty(engine)
     };
     Planning::new(Arc::clone(engine), PlanningState::new(engine, "UTC"), snapshot, facts, Arc::new(system))
         .over_committed()
@@ -86,7 +86,7 @@ pub(crate) fn background_planning(engine: &Arc<Engine>, snapshot: Arc<Snapshot>)
 pub(crate) struct SystemSource {
     engine: Arc<Engine>,
     user: String,
-    settings: ShownSettings,
+    settings: Settings,
     prepared: Vec<PreparedRow>,
     cursors: Vec<CursorRow>,
     listening_channels: Vec<String>,
@@ -95,11 +95,11 @@ pub(crate) struct SystemSource {
 }
 
 impl SystemSource {
-    fn empty(engine: &Arc<Engine>, settings: ShownSettings) -> Self {
+    fn empty(engine: &Arc<Engine>) -> Self {
         Self {
             engine: Arc::clone(engine),
             user: String::new(),
-            settings,
+            settings: Settings::default(),
             prepared: Vec::new(),
             cursors: Vec::new(),
             listening_channels: Vec::new(),
@@ -126,11 +126,12 @@ impl SystemSource {
         });
         Self {
             user: session.user.clone(),
+            settings: session.settings.clone(),
             prepared: prepared.collect(),
             cursors: cursors.collect(),
             listening_channels: session.engine.channels.of(session.process_id),
             sequences: Some(sequences),
-            ..Self::empty(&session.engine, session.shown_settings())
+            ..Self::empty(&session.engine)
         }
     }
 
@@ -143,7 +144,7 @@ impl SystemSource {
             settings: self.settings.all().into_iter().map(|(setting, value)| setting_row(setting, value)).collect(),
             copies: self.engine.activity().iter().filter_map(copy_row).collect(),
             activity: self.engine.activity().into_iter().map(activity_row).collect(),
-            search_path: self.settings.settings.search_path(),
+            search_path: self.settings.search_path(),
             commits: self.commits(),
             view_classes: self.view_classes(snapshot),
             view_folds: self.engine.background.folds().all(),

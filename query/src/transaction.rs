@@ -78,8 +78,6 @@ pub(crate) struct Transaction {
     pub explicit: bool,
     pub isolation: Isolation,
     pub read_only: bool,
-    /// Shown only: SERIALIZABLE asks nothing of a transaction that only reads, and nothing waits.
-    pub deferrable: bool,
     pub failed: bool,
     pinned: Option<Arc<Snapshot>>,
     base: Option<Arc<Snapshot>>,
@@ -121,7 +119,6 @@ impl Transaction {
             explicit,
             isolation,
             read_only,
-            deferrable: false,
             failed: false,
             pinned: None,
             base: None,

@@ -40,9 +40,6 @@ impl Session {
         if let Some(read_only) = modes.read_only {
             self.settings.set("default_transaction_read_only", if read_only { "on" } else { "off" }, false)?;
         }
-        if let Some(deferrable) = modes.deferrable {
-            self.settings.set("default_transaction_deferrable", if deferrable { "on" } else { "off" }, false)?;
-        }
         Ok(Response::Command(CommandTag::Plain("SET")))
     }
 
@@ -56,7 +53,6 @@ impl Session {
             transaction.isolation = isolation;
         }
         transaction.read_only = modes.read_only.unwrap_or(transaction.read_only);
-        transaction.deferrable = modes.deferrable.unwrap_or(transaction.deferrable);
         Ok(())
     }
 
@@ -64,11 +60,9 @@ impl Session {
     pub(super) fn next_modes(&self, what: &str, chain: bool) -> Result<Option<TransactionModes>, QueryError> {
         match &self.transaction {
             _ if !chain => Ok(None),
-            Some(now) if now.explicit => Ok(Some(TransactionModes {
-                isolation: Some(now.isolation),
-                read_only: Some(now.read_only),
-                deferrable: Some(now.deferrable),
-            })),
+            Some(now) if now.explicit => {
+                Ok(Some(TransactionModes { isolation: Some(now.isolation), read_only: Some(now.read_only) }))
+            }
             _ => {
                 let message = format!("{what} AND CHAIN can only be used in transaction blocks");
                 Err(QueryError::new(ErrorKind::NoActiveTransaction, message))
