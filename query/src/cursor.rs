@@ -4,7 +4,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::ready;
 use crate::response::{CommandTag, Response, ResultColumn, RowStream};
 use crate::session::Session;
-use crate::statement::FetchCount;
+use crate::statement::{DeclareCursor, FetchCount};
 use arrow::array::RecordBatch;
 use futures::StreamExt;
 use parking_lot::Mutex;
@@ -15,6 +15,8 @@ pub(crate) struct Cursor {
     pub statement: String,
     pub hold: bool,
     pub opened_at_micros: i64,
+    /// Counts the cursors that the session has declared, from 1.
+    pub number: u64,
     /// Only ever reached through `&mut`; the mutex makes the cursor shareable, which a stream alone is not.
     stream: Mutex<RowStream>,
     rest: Option<RecordBatch>,
@@ -23,9 +25,10 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    pub(crate) fn new(columns: Vec<ResultColumn>, statement: String, hold: bool, stream: RowStream) -> Self {
+    pub(crate) fn new(number: u64, columns: Vec<ResultColumn>, declare: &DeclareCursor, stream: RowStream) -> Self {
         let opened_at_micros = crate::engine::now_micros();
-        Self { columns, statement, hold, opened_at_micros, stream: Mutex::new(stream), rest: None, held: false }
+        let (statement, hold) = (declare.statement.text().to_string(), declare.hold);
+        Self { columns, statement, hold, opened_at_micros, number, stream: Mutex::new(stream), rest: None, held: false }
     }
 
     /// Whether the cursor stays open after its transaction, or a later one, ended.

@@ -10,7 +10,7 @@ use crate::prepared::{Prepared, SqlPrepared};
 use crate::query_cache::{Question, is_repeatable};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
 use crate::session::Session;
-use crate::settings::SETTINGS;
+use crate::settings::shown_name;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
@@ -119,25 +119,14 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             session.settings.set(name, value, *local)?;
             Ok(PLAIN("SET"))
         }
-        StatementKind::Set { name, value: SetValue::Default, .. } => {
-            session.settings.reset(name)?;
+        StatementKind::Set { name, value: SetValue::Default, local } => {
+            warn_outside_block(session, *local);
+            session.settings.reset(name, *local)?;
             Ok(PLAIN("SET"))
         }
         StatementKind::Show(name) => {
-            let value = match &session.transaction {
-                Some(transaction) if name.eq_ignore_ascii_case("transaction_isolation") => {
-                    transaction.isolation.name().to_string()
-                }
-                Some(transaction) if name.eq_ignore_ascii_case("transaction_read_only") => {
-                    if transaction.read_only { "on" } else { "off" }.to_string()
-                }
-                _ => session.settings.get(name)?,
-            };
-            let shown = SETTINGS
-                .iter()
-                .find(|setting| setting.name.eq_ignore_ascii_case(name))
-                .map_or(name.as_str(), |setting| setting.name);
-            Ok(text_rows("SHOW", &[shown], vec![vec![value]]))
+            let value = session.settings.get(name)?;
+            Ok(text_rows("SHOW", &[shown_name(name)], vec![vec![value]]))
         }
         StatementKind::ShowAll => {
             let all = session.settings.all();
@@ -146,7 +135,7 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             Ok(text_rows("SHOW", &["name", "setting", "description"], rows.collect()))
         }
         StatementKind::Reset(name) => {
-            session.settings.reset(name)?;
+            session.settings.reset(name, false)?;
             Ok(PLAIN("RESET"))
         }
         StatementKind::ResetAll => {
@@ -222,13 +211,7 @@ pub(crate) async fn columns_of(
     kind: &StatementKind,
 ) -> Result<Option<Vec<ResultColumn>>, QueryError> {
     Ok(match kind {
-        StatementKind::Show(name) => {
-            let shown = SETTINGS
-                .iter()
-                .find(|setting| setting.name.eq_ignore_ascii_case(name))
-                .map_or(name.as_str(), |setting| setting.name);
-            Some(text_columns(&[shown]))
-        }
+        StatementKind::Show(name) => Some(text_columns(&[shown_name(name)])),
         StatementKind::ShowAll => Some(text_columns(&["name", "setting", "description"])),
         StatementKind::Backup { .. } => Some(text_columns(&backup::COLUMNS)),
         StatementKind::Explain { .. } | StatementKind::ExplainView(_) => Some(text_columns(&["QUERY PLAN"])),
@@ -318,7 +301,8 @@ async fn run_declare(
     let types: Vec<_> = types.iter().cloned().map(Some).collect();
     let prepared = Arc::new(Prepared::plan(session, &declare.statement, &types).await?);
     let (columns, rows) = run_query(session, query, &prepared, parameters).await?;
-    let cursor = Cursor::new(columns, declare.statement.text().to_string(), declare.hold, rows);
+    session.cursors_declared += 1;
+    let cursor = Cursor::new(session.cursors_declared, columns, declare, rows);
     session.cursors.insert(declare.name.clone(), cursor);
     Ok(PLAIN("DECLARE CURSOR"))
 }

@@ -97,6 +97,8 @@ pub enum ErrorKind {
     QueryCanceled,
     StatementTimeout,
     AdminShutdown,
+    IdleInTransaction,
+    IdleSession,
     OutOfMemory,
     DiskFull,
     TooManyConnections,

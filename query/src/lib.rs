@@ -129,6 +129,7 @@ mod table_rules;
 mod temporary;
 mod time_zone_setting;
 mod transaction;
+mod transaction_modes;
 mod turns;
 mod type_definition;
 mod unknown_function;

@@ -62,7 +62,7 @@ impl Question {
     ) -> Option<Self> {
         let transaction = session.transaction.as_ref();
         let sees_more = session.temporary.is_some() || transaction.is_some_and(|transaction| transaction.has_changes());
-        let is_serializable = transaction.is_some_and(|transaction| transaction.isolation == Isolation::Serializable);
+        let is_serializable = transaction.is_some_and(|transaction| transaction.isolation() == Isolation::Serializable);
         // A time without a zone has today's displacement.
         let reads_today = declared.iter().flatten().any(|known| *innermost(known) == SqlType::TimeTz);
         if sees_more || is_serializable || reads_today {

@@ -458,7 +458,7 @@ pub(crate) async fn add(
 ) -> Result<Option<Added>, QueryError> {
     let StatementKind::Insert(insert, overriding) = &statement.kind else { return Ok(None) };
     let engine = Arc::clone(&session.engine);
-    let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.read_only) else {
+    let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.is_read_only()) else {
         return Ok(None);
     };
     let snapshot = transaction.snapshot(&engine)?;
@@ -485,7 +485,7 @@ pub(crate) async fn add(
 pub(crate) async fn add_read(session: &mut Session, read: &RowInsert) -> Result<Option<Added>, QueryError> {
     let engine = Arc::clone(&session.engine);
     let revision = session.settings.revision();
-    let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.read_only) else {
+    let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.is_read_only()) else {
         return Ok(None);
     };
     let snapshot = transaction.snapshot(&engine)?;

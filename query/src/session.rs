@@ -25,11 +25,13 @@ use crate::prepared::{Planned, Prepared, SqlPrepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
-use crate::settings::{Often, Settings};
+use crate::settings::Settings;
 use crate::statement::{Statement, StatementKind};
 use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
+use crate::transaction_modes::SharedModes;
+use crate::turns::Turn;
 use crate::turns::{Reservation, Turn};
 use crate::types::OutputStyle;
 use crate::write_holds::WriteHold;
@@ -62,6 +64,8 @@ pub struct Session {
     pub(crate) transaction: Option<Transaction>,
     pub(crate) temporary: Option<TemporarySpace>,
     pub(crate) cursors: BTreeMap<String, Cursor>,
+    /// How many cursors have ever been declared.
+    pub(crate) cursors_declared: u64,
     pub(crate) prepared: BTreeMap<String, SqlPrepared>,
     pub(crate) planned: Option<Planned>,
     /// What the last INSERT of plain rows had in common with the next one like it.
@@ -114,6 +118,7 @@ impl Session {
             transaction: None,
             temporary: None,
             cursors: BTreeMap::new(),
+            cursors_declared: 0,
             prepared: BTreeMap::new(),
             planned: None,
             row_shape: None,
@@ -273,14 +278,7 @@ impl Session {
             StatementKind::Release(name) => {
                 self.in_block("RELEASE SAVEPOINT", |transaction| transaction.release(name), "RELEASE")
             }
-            StatementKind::RollbackTo(name) => {
-                let announcements = Arc::clone(&self.announcements);
-                let roll_back = |transaction: &mut Transaction| {
-                    announcements.lock().truncate(transaction.rollback_to(name)?);
-                    Ok(())
-                };
-                self.in_block("ROLLBACK TO SAVEPOINT", roll_back, "ROLLBACK")
-            }
+            StatementKind::RollbackTo(name) => self.rollback_to(name),
             StatementKind::SetTransaction(modes) => self.set_transaction(*modes),
             StatementKind::SetCharacteristics(modes) => self.set_characteristics(*modes),
             _ => {
@@ -321,6 +319,18 @@ impl Session {
             Some(transaction) if transaction.explicit => TransactionStatus::InTransaction,
             _ => TransactionStatus::Idle,
         }
+    }
+
+    /// How long the client may say nothing now, and what ends its connection then.
+    pub fn idle_limit(&self) -> Option<(Duration, QueryError)> {
+        let often = self.settings.often();
+        let (limit, kind, what) = match self.transaction_status() {
+            TransactionStatus::Idle => (often.idle, ErrorKind::IdleSession, "idle-session"),
+            TransactionStatus::InTransaction | TransactionStatus::Failed => {
+                (often.idle_in_transaction, ErrorKind::IdleInTransaction, "idle-in-transaction")
+            }
+        };
+        limit.map(|limit| (limit, QueryError::new(kind, format!("terminating connection due to {what} timeout"))))
     }
 
     pub fn take_notices(&mut self) -> Vec<Notice> {
@@ -403,11 +413,14 @@ impl Session {
     // ---- for the rooms behind ----
 
     pub(crate) fn notice(&mut self, severity: NoticeSeverity, message: impl Into<String>) {
-        self.notices.push(Notice { severity, kind: None, message: message.into(), detail: None, hint: None });
+        self.push_notice(Notice { severity, kind: None, message: message.into(), detail: None, hint: None });
     }
 
+    /// Keeps a notice for the client, if it is told such.
     pub(crate) fn push_notice(&mut self, notice: Notice) {
-        self.notices.push(notice);
+        if self.settings.often().told.includes(notice.severity) {
+            self.notices.push(notice);
+        }
     }
 
     /// Shows others how far a COPY is, as long as the counters live.
@@ -419,7 +432,7 @@ impl Session {
 
     /// A notice with a code of its own.
     pub(crate) fn notice_of(&mut self, severity: NoticeSeverity, kind: ErrorKind, message: impl Into<String>) {
-        self.notices.push(Notice { severity, kind: Some(kind), message: message.into(), detail: None, hint: None });
+        self.push_notice(Notice { severity, kind: Some(kind), message: message.into(), detail: None, hint: None });
     }
 
     /// Planning over the snapshot that this statement reads.
@@ -475,7 +488,7 @@ impl Session {
             own: transaction.map(Transaction::numbers).unwrap_or_default(),
             temporary: self.temporary.as_ref().map(|space| Arc::clone(&space.numbers)).unwrap_or_default(),
             session: Arc::clone(&self.numbers),
-            read_only: transaction.is_some_and(|transaction| transaction.read_only),
+            read_only: transaction.is_some_and(Transaction::is_read_only),
         }
     }
 
@@ -499,7 +512,7 @@ impl Session {
     /// Refuses a command that writes where the transaction only reads.
     pub(crate) fn refuse_when_read_only(&self, command: &str) -> Result<(), QueryError> {
         match &self.transaction {
-            Some(transaction) if transaction.read_only => Err(QueryError::new(
+            Some(transaction) if transaction.is_read_only() => Err(QueryError::new(
                 ErrorKind::ReadOnlyTransaction,
                 format!("cannot execute {command} in a read-only transaction"),
             )),
@@ -533,10 +546,10 @@ impl Session {
         if self.transaction.is_some() {
             return false;
         }
-        let Often { isolation, read_only, .. } = self.settings.often();
-        self.transaction = Some(Transaction::new(false, isolation, read_only));
+        let modes = SharedModes::new(self.settings.often().modes);
+        self.transaction = Some(Transaction::new(modes.clone()));
         self.share_temporary();
-        self.settings.begin();
+        self.settings.begin(modes);
         true
     }
 

@@ -1,131 +1,33 @@
 //! Settings: what SET, SHOW, RESET and the start-up packet can say, per session.
 //!
-//! One table names every setting with its default, kind and whether clients are told of changes. A name that is not in it is an error,
-//! except for customised ones with a dot in them (`app.user`), which PostgreSQL also takes as they come.
+//! `known` names every setting with its default, kind and whether clients are told of changes. A name that is not in it is an error,
+//! except for customised ones with a dot in them (`app.user`), which PostgreSQL also takes as they come. The modes of the open
+//! transaction are not kept here but shared with it (`transaction_modes`).
+
+mod known;
+mod quantities;
+
+pub(crate) use known::{Kind, SERVER_VERSION, SUBSCRIBER_TIMEOUT, Setting};
 
 use crate::engine::Engine;
 use crate::engine_error::nearest;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::functions::SessionSettings;
 use crate::query_cache::QUERY_CACHE;
 use crate::statement::Isolation;
 use crate::time_zone_setting;
+use crate::transaction_modes::{
+    Modes, SharedModes, TRANSACTION_DEFERRABLE, TRANSACTION_ISOLATION, TRANSACTION_READ_ONLY,
+};
 use crate::types::{ByteaOutput, OutputStyle, Zone};
+use known::{IDLE_IN_TRANSACTION_TIMEOUT, IDLE_TIMEOUT, find};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The PostgreSQL release whose behaviour is matched; clients choose their catalog queries by it.
-pub const SERVER_VERSION: &str = "15.0 (Meridian 0.1.0)";
-const SERVER_VERSION_NUM: &str = "150000";
-
-/// How long a subscriber may take nothing of what waits for it.
-pub(crate) const SUBSCRIBER_TIMEOUT: &str = "meridian.subscriber_timeout";
+use std::time::Duration;
 
 /// Begins the names of settings that no other server has; a client's own do not begin so.
 const OWN: &str = "meridian.";
-
-/// The names of the settings that are roles.
-pub(crate) const SESSION_USER: &str = "session_authorization";
-pub(crate) const ROLE: &str = "role";
-/// What `role` is where SET ROLE names none.
-const NO_ROLE: &str = "none";
-
-/// How a value is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Bool,
-    /// A whole number, possibly with a unit of time or memory, which is kept as it was written.
-    Number,
-    Text,
-    /// One of a few words.
-    Word(&'static [&'static str]),
-    TimeZone,
-    DateStyle,
-    Encoding,
-    /// A role; there is none to change to but the session's user.
-    Role,
-    /// Shown, never set.
-    Fixed,
-}
-
-/// One setting. `reported` ones go to the client as ParameterStatus.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Setting {
-    pub name: &'static str,
-    pub default: &'static str,
-    pub kind: Kind,
-    pub reported: bool,
-    pub description: &'static str,
-}
-
-const fn setting(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Setting {
-    Setting { name, default, kind, reported: false, description }
-}
-
-const fn reported(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Setting {
-    Setting { name, default, kind, reported: true, description }
-}
-
-const ISOLATION: Kind = Kind::Word(&["read committed", "read uncommitted", "repeatable read", "serializable"]);
-const MESSAGES: Kind =
-    Kind::Word(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]);
-
-pub(crate) const SETTINGS: &[Setting] = &[
-    reported("application_name", "", Kind::Text, "The client's name in statistics and logs."),
-    setting("backslash_quote", "safe_encoding", Kind::Text, "Accepted for compatibility."),
-    setting("bytea_output", "hex", Kind::Word(&["hex", "escape"]), "How bytea is shown as text."),
-    setting("check_function_bodies", "on", Kind::Bool, "Accepted for compatibility."),
-    reported("client_encoding", "UTF8", Kind::Encoding, "The encoding of text between client and server."),
-    setting("client_min_messages", "notice", MESSAGES, "The least severe messages that are sent."),
-    reported("DateStyle", "ISO, MDY", Kind::DateStyle, "How dates are shown and read."),
-    setting("data_directory", "", Kind::Fixed, "Where the data lies on the server's machine."),
-    setting("default_statistics_target", "100", Kind::Number, "Accepted for compatibility."),
-    setting("default_transaction_isolation", "read committed", ISOLATION, "Isolation of new transactions."),
-    reported("default_transaction_read_only", "off", Kind::Bool, "Whether new transactions refuse to write."),
-    setting("escape_string_warning", "on", Kind::Bool, "Accepted for compatibility."),
-    setting("extra_float_digits", "1", Kind::Number, "Digits of floating-point values; above 0 they are exact."),
-    setting("geqo", "on", Kind::Bool, "Accepted for compatibility."),
-    setting("idle_in_transaction_session_timeout", "0", Kind::Number, "Accepted for compatibility."),
-    reported("in_hot_standby", "off", Kind::Fixed, "Whether the server only replays."),
-    reported("integer_datetimes", "on", Kind::Fixed, "Timestamps are integers."),
-    reported("IntervalStyle", "postgres", Kind::Word(&["postgres"]), "How intervals are shown."),
-    reported("is_superuser", "on", Kind::Fixed, "Whether the user may do everything."),
-    setting("jit", "off", Kind::Bool, "Accepted for compatibility."),
-    setting("lock_timeout", "0", Kind::Number, "Accepted for compatibility; nothing waits for locks."),
-    setting("max_identifier_length", "63", Kind::Fixed, "The longest name."),
-    setting("max_index_keys", "32", Kind::Fixed, "Accepted for compatibility."),
-    setting("meridian.history_retention", "1d", Kind::Fixed, "How far back FOR SYSTEM_TIME AS OF can read."),
-    setting(QUERY_CACHE, "on", Kind::Bool, "Whether answers are kept until what they were computed from changes."),
-    setting(
-        SUBSCRIBER_TIMEOUT,
-        "10min",
-        Kind::Number,
-        "How long SUBSCRIBE waits for a client that does not read; 0 for ever.",
-    ),
-    setting(ROLE, NO_ROLE, Kind::Role, "The role whose rights count, where it is not the session's user."),
-    setting("row_security", "on", Kind::Bool, "Accepted for compatibility."),
-    setting("search_path", "\"$user\", public", Kind::Text, "Where unqualified names are looked up."),
-    reported("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),
-    reported("server_version", SERVER_VERSION, Kind::Fixed, "The PostgreSQL release that is matched."),
-    setting("server_version_num", SERVER_VERSION_NUM, Kind::Fixed, "The same as a number."),
-    reported(SESSION_USER, "meridian", Kind::Role, "The session's user."),
-    setting("ssl", "off", Kind::Fixed, "Whether connections can be encrypted."),
-    reported("standard_conforming_strings", "on", Kind::Word(&["on"]), "Backslashes in '…' are plain characters."),
-    setting("statement_timeout", "0", Kind::Number, "Milliseconds after which a statement is cancelled; 0 never."),
-    setting(
-        "synchronous_commit",
-        "on",
-        Kind::Word(&["on", "local", "remote_write", "remote_apply"]),
-        "Commits are always synced.",
-    ),
-    setting("synchronize_seqscans", "on", Kind::Bool, "Accepted for compatibility."),
-    reported("TimeZone", "UTC", Kind::TimeZone, "The zone in which instants are shown and read."),
-    setting("transaction_isolation", "read committed", ISOLATION, "Isolation of the current transaction."),
-    setting("transaction_read_only", "off", Kind::Bool, "Whether the current transaction refuses to write."),
-    setting("work_mem", "4MB", Kind::Number, "Accepted for compatibility; memory is budgeted for the process."),
-    setting("xmloption", "content", Kind::Text, "Accepted for compatibility."),
-];
 
 /// A session's settings. Clones share their values, so that functions such as `set_config` can change them while a statement runs.
 #[derive(Clone, Debug, Default)]
@@ -145,17 +47,28 @@ impl Settings {
         self.0.lock().set(name, value, local)
     }
 
-    pub(crate) fn reset(&self, name: &str) -> Result<(), QueryError> {
-        self.0.lock().reset(name)
+    /// Gives a setting the value that it had when the session began; `local`, for the open transaction alone.
+    pub(crate) fn reset(&self, name: &str, local: bool) -> Result<(), QueryError> {
+        self.0.lock().reset(name, local)
     }
 
     pub(crate) fn reset_all(&self) {
         self.0.lock().reset_all();
     }
 
-    /// Remembers the values, so that ROLLBACK can bring them back.
-    pub(crate) fn begin(&self) {
-        self.0.lock().begin();
+    /// Remembers the values, so that ROLLBACK can bring them back, and shows the modes of the transaction from now on.
+    pub(crate) fn begin(&self, modes: SharedModes) {
+        self.0.lock().begin(modes);
+    }
+
+    /// What a savepoint brings back.
+    pub(crate) fn mark(&self) -> SettingsMark {
+        let values = self.0.lock();
+        SettingsMark { values: Arc::clone(&values.values), local: values.local.clone() }
+    }
+
+    pub(crate) fn return_to(&self, mark: SettingsMark) {
+        self.0.lock().return_to(mark);
     }
 
     /// Ends a transaction: SET LOCAL ends with it, and a rollback undoes SET too.
@@ -178,7 +91,10 @@ impl Settings {
     }
 
     pub(crate) fn all(&self) -> Vec<(&'static Setting, String)> {
-        SETTINGS.iter().map(|setting| (setting, self.get(setting.name).unwrap_or_default())).collect()
+        let mut all: Vec<_> =
+            known::all().map(|setting| (setting, self.get(setting.name).unwrap_or_default())).collect();
+        all.sort_by_key(|(setting, _)| setting.name.to_lowercase());
+        all
     }
 
     /// The values that differ from the defaults; `None` while some are for one transaction only.
@@ -219,11 +135,47 @@ pub(crate) struct Often {
     /// `None` for never.
     pub statement_timeout_ms: Option<u64>,
     /// Of new transactions.
-    pub isolation: Isolation,
-    /// Whether new transactions only read.
-    pub read_only: bool,
+    pub modes: Modes,
     /// Whether answers that were given before are given again.
     pub query_cache: bool,
+    /// The least severe messages that the client is told.
+    pub told: Told,
+    /// How long the client may say nothing in a transaction, and outside of one. `None` for ever.
+    pub idle_in_transaction: Option<Duration>,
+    pub idle: Option<Duration>,
+}
+
+/// What `client_min_messages` lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    All,
+    Warnings,
+    Errors,
+}
+
+impl Told {
+    fn of(least: &str) -> Self {
+        match least {
+            "error" => Self::Errors,
+            "warning" => Self::Warnings,
+            _ => Self::All,
+        }
+    }
+
+    pub(crate) fn includes(self, severity: NoticeSeverity) -> bool {
+        match severity {
+            NoticeSeverity::Info => true,
+            NoticeSeverity::Warning => self != Self::Errors,
+            NoticeSeverity::Notice => self == Self::All,
+        }
+    }
+}
+
+/// The values at a savepoint.
+#[derive(Clone, Debug)]
+pub(crate) struct SettingsMark {
+    values: Arc<BTreeMap<String, String>>,
+    local: BTreeMap<String, String>,
 }
 
 impl SessionSettings for Settings {
@@ -247,6 +199,8 @@ struct Values {
     /// The values before the transaction's changes; `None` outside of one.
     saved: Option<Arc<BTreeMap<String, String>>>,
     local: BTreeMap<String, String>,
+    /// Of the open transaction.
+    modes: Option<SharedModes>,
     changed: Vec<(String, String)>,
     revision: u64,
     /// With the revision that it was read from.
@@ -265,7 +219,9 @@ impl Values {
         for (name, value) in start_up {
             let (name, value) = checked(name, value)?;
             settings.check_role(&name, &value)?;
-            settings.base.insert(name, value);
+            if !is_mode(&name) {
+                settings.base.insert(name, value);
+            }
         }
         settings.values = Arc::new(settings.base.clone());
         Ok(settings)
@@ -273,6 +229,9 @@ impl Values {
 
     fn get(&self, name: &str) -> Result<String, QueryError> {
         let canonical = canonical_name(name)?;
+        if is_mode(&canonical) {
+            return Ok(self.mode(&canonical));
+        }
         let set = self.local.get(&canonical).or_else(|| self.values.get(&canonical));
         match (set, find(&canonical)) {
             (Some(value), _) => Ok(value.clone()),
@@ -284,6 +243,9 @@ impl Values {
     fn set(&mut self, name: &str, value: &str, local: bool) -> Result<(), QueryError> {
         let (name, value) = checked(name, value)?;
         self.check_role(&name, &value)?;
+        if is_mode(&name) {
+            return self.modes.as_ref().map_or(Ok(()), |modes| modes.set(&name, &value));
+        }
         let target = if local { &mut self.local } else { Arc::make_mut(&mut self.values) };
         target.insert(name.clone(), value.clone());
         if !local {
@@ -303,12 +265,32 @@ impl Values {
         Err(QueryError::new(ErrorKind::InvalidParameterValue, format!("role \"{value}\" does not exist")))
     }
 
-    fn reset(&mut self, name: &str) -> Result<(), QueryError> {
+    /// A mode of the open transaction, or of the next one.
+    fn mode(&self, name: &str) -> String {
+        let modes = self.modes.as_ref().map_or_else(|| self.default_modes(), SharedModes::now);
+        modes.get(name).unwrap_or_default().to_string()
+    }
+
+    fn default_modes(&self) -> Modes {
+        let text = |name: &str| self.get(name).unwrap_or_default();
+        Modes {
+            isolation: Isolation::named(&text("default_transaction_isolation")),
+            read_only: text("default_transaction_read_only") == "on",
+            deferrable: text("default_transaction_deferrable") == "on",
+        }
+    }
+
+    fn reset(&mut self, name: &str, local: bool) -> Result<(), QueryError> {
         let canonical = canonical_name(name)?;
         if let Some(setting) = find(&canonical)
             && setting.kind == Kind::Fixed
         {
             return Err(cannot_change(setting.name));
+        }
+        if is_mode(&canonical) || local {
+            let default = find(&canonical).map_or_else(String::new, |setting| setting.default.to_string());
+            let value = self.base.get(&canonical).cloned().unwrap_or(default);
+            return self.set(&canonical, &value, local);
         }
         self.local.remove(&canonical);
         let values = Arc::make_mut(&mut self.values);
@@ -339,19 +321,31 @@ impl Values {
         Often {
             style,
             statement_timeout_ms: duration_ms(&text("statement_timeout")).filter(|milliseconds| *milliseconds > 0),
-            isolation: Isolation::named(&text("default_transaction_isolation")),
-            read_only: text("default_transaction_read_only") == "on",
+            modes: self.default_modes(),
             query_cache: text(QUERY_CACHE) == "on",
+            told: Told::of(&text("client_min_messages")),
+            idle_in_transaction: patience(&text(IDLE_IN_TRANSACTION_TIMEOUT)),
+            idle: patience(&text(IDLE_TIMEOUT)),
         }
     }
 
-    /// Remembers the values, so that ROLLBACK can bring them back.
-    fn begin(&mut self) {
+    fn begin(&mut self, modes: SharedModes) {
         self.saved = Some(self.values.clone());
+        self.modes = Some(modes);
+    }
+
+    fn return_to(&mut self, mark: SettingsMark) {
+        if Arc::ptr_eq(&mark.values, &self.values) && mark.local == self.local {
+            return;
+        }
+        let before = self.reported();
+        (self.values, self.local) = (mark.values, mark.local);
+        self.note_differences(&before);
     }
 
     /// Ends a transaction: SET LOCAL ends with it, and a rollback undoes SET too.
     fn end(&mut self, committed: bool) {
+        self.modes = None;
         let saved = self.saved.take().filter(|saved| !committed && !Arc::ptr_eq(saved, &self.values));
         if self.local.is_empty() && saved.is_none() {
             return;
@@ -378,7 +372,7 @@ impl Values {
     }
 
     fn reported(&self) -> Vec<(String, String)> {
-        let names = SETTINGS.iter().filter(|setting| setting.reported).map(|setting| setting.name);
+        let names = known::all().filter(|setting| setting.reported).map(|setting| setting.name);
         names.map(|name| (name.to_string(), self.get(name).unwrap_or_default())).collect()
     }
 }
@@ -405,8 +399,19 @@ fn duration_text(seconds: u64) -> String {
     fits.map_or_else(|| "0".to_string(), |(unit, length)| format!("{}{unit}", seconds / length))
 }
 
-fn find(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+/// A length of time that has an end; `None` for 0.
+fn patience(text: &str) -> Option<Duration> {
+    duration_ms(text).filter(|milliseconds| *milliseconds > 0).map(Duration::from_millis)
+}
+
+/// Whether a setting is a mode of the open transaction.
+fn is_mode(name: &str) -> bool {
+    matches!(name, TRANSACTION_DEFERRABLE | TRANSACTION_ISOLATION | TRANSACTION_READ_ONLY)
+}
+
+/// The name as it is shown, whatever case it was asked for in.
+pub(crate) fn shown_name(name: &str) -> &str {
+    find(name).map_or(name, |setting| setting.name)
 }
 
 fn canonical_name(name: &str) -> Result<String, QueryError> {
@@ -419,7 +424,7 @@ fn canonical_name(name: &str) -> Result<String, QueryError> {
 
 fn unrecognized(name: &str) -> QueryError {
     let error = QueryError::new(ErrorKind::UndefinedObject, format!("unrecognized configuration parameter \"{name}\""));
-    match nearest(name, SETTINGS.iter().map(|setting| setting.name)) {
+    match nearest(name, known::all().map(|setting| setting.name)) {
         Some(near) => error.hint(format!("Perhaps you meant \"{near}\".")),
         None => error.hint("SHOW ALL lists the parameters."),
     }
@@ -442,20 +447,16 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
     let kept = match setting.kind {
         Kind::Fixed => return Err(cannot_change(setting.name)),
         Kind::Text | Kind::Role => value.to_string(),
-        Kind::Bool => match lower.as_str() {
-            "on" | "true" | "yes" | "1" | "t" | "y" => "on".into(),
-            "off" | "false" | "no" | "0" | "f" | "n" => "off".into(),
-            _ => {
-                let message = format!("parameter \"{}\" requires a Boolean value", setting.name);
-                return Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
-            }
-        },
-        Kind::Number if lower.trim_start_matches('-').starts_with(|first: char| first.is_ascii_digit()) => {
-            value.trim().to_string()
+        Kind::Bool => switch(&lower).map(str::to_string).ok_or_else(|| {
+            let message = format!("parameter \"{}\" requires a Boolean value", setting.name);
+            QueryError::new(ErrorKind::InvalidParameterValue, message)
+        })?,
+        Kind::Number(quantity) => quantity.shown(quantity.read(setting.name, value)?),
+        Kind::Word(words) => {
+            let word = [Some(lower.as_str()), switch(&lower), hidden_word(&lower)];
+            let known = word.into_iter().flatten().find(|word| words.contains(word));
+            known.ok_or_else(|| invalid().hint(format!("Available values: {}.", words.join(", "))))?.to_string()
         }
-        Kind::Number => return Err(invalid()),
-        Kind::Word(words) if words.contains(&lower.as_str()) => lower,
-        Kind::Word(words) => return Err(invalid().hint(format!("Available values: {}.", words.join(", ")))),
         Kind::TimeZone => time_zone_setting::canonical(value, invalid)?,
         Kind::DateStyle => match lower.split(',').map(str::trim).collect::<Vec<_>>().as_slice() {
             ["iso"] | ["iso", "mdy"] | ["mdy"] | ["mdy", "iso"] | ["iso", "us"] => "ISO, MDY".into(),
@@ -467,4 +468,22 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
         },
     };
     Ok((setting.name.to_string(), kept))
+}
+
+/// What a word says of a switch.
+fn switch(word: &str) -> Option<&'static str> {
+    match word {
+        "on" | "true" | "yes" | "1" | "t" | "y" => Some("on"),
+        "off" | "false" | "no" | "0" | "f" | "n" => Some("off"),
+        _ => None,
+    }
+}
+
+/// What a word means that PostgreSQL takes and does not name.
+fn hidden_word(word: &str) -> Option<&'static str> {
+    match word {
+        "debug" => Some("debug2"),
+        "info" => Some("log"),
+        _ => None,
+    }
 }

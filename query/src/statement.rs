@@ -293,6 +293,7 @@ pub(crate) enum SetValue {
 pub(crate) struct TransactionModes {
     pub isolation: Option<Isolation>,
     pub read_only: Option<bool>,
+    pub deferrable: Option<bool>,
 }
 
 /// What DISCARD names.

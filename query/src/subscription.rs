@@ -88,8 +88,8 @@ pub(crate) async fn start(session: &mut Session, subscribe: &Subscribe) -> Resul
 fn refuse_in_transaction(session: &Session) -> Result<(), QueryError> {
     let Some(transaction) = &session.transaction else { return Ok(()) };
     let refused = |message: &str| QueryError::new(ErrorKind::ActiveTransaction, message);
-    if transaction.explicit && transaction.isolation != Isolation::ReadCommitted {
-        let message = format!("SUBSCRIBE cannot run in a {} transaction", transaction.isolation.name());
+    if transaction.explicit && transaction.isolation() != Isolation::ReadCommitted {
+        let message = format!("SUBSCRIBE cannot run in a {} transaction", transaction.isolation().name());
         return Err(refused(&message).hint("It reads what each commit leaves; use READ COMMITTED, or no transaction."));
     }
     if transaction.has_changes() {

@@ -216,20 +216,34 @@ impl SystemSource {
 fn setting_row(setting: &Setting, value: String) -> SettingRow {
     let (vartype, enumvals) = match setting.kind {
         Kind::Bool => ("bool", None),
-        Kind::Number => ("integer", None),
+        Kind::Number(quantity) if quantity.is_real => ("real", None),
+        Kind::Number(_) => ("integer", None),
         Kind::Word(words) => ("enum", Some(words.iter().map(|word| (*word).to_string()).collect())),
         _ => ("string", None),
+    };
+    let quantity = match setting.kind {
+        Kind::Number(quantity) => Some(quantity),
+        _ => None,
+    };
+    let bare = |shown: &str| quantity.map_or_else(|| shown.to_string(), |quantity| quantity.bare(shown));
+    let context = match setting.kind {
+        Kind::Fixed => "internal",
+        _ if setting.by_superuser => "superuser",
+        _ => "user",
     };
     SettingRow {
         name: setting.name.to_string(),
         source: if value == setting.default { "default" } else { "session" }.to_string(),
-        setting: value,
+        setting: bare(&value),
+        unit: quantity.and_then(|quantity| quantity.unit.name()).map(str::to_string),
+        min_val: quantity.map(|quantity| quantity.least.to_string()),
+        max_val: quantity.map(|quantity| quantity.most.to_string()),
         category: "Client Connection Defaults".into(),
         short_desc: setting.description.to_string(),
-        context: if setting.kind == Kind::Fixed { "internal" } else { "user" }.to_string(),
+        context: context.to_string(),
         vartype: vartype.to_string(),
-        boot_val: Some(setting.default.to_string()),
-        reset_val: Some(setting.default.to_string()),
+        boot_val: Some(bare(setting.default)),
+        reset_val: Some(bare(setting.default)),
         enumvals,
         ..SettingRow::default()
     }

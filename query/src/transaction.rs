@@ -11,8 +11,10 @@ use crate::error::{ErrorKind, QueryError};
 use crate::reads::{Extent, Reads};
 use crate::row_inserts::WaitingRows;
 use crate::sequences::OwnNumbers;
+use crate::settings::SettingsMark;
 use crate::statement::Isolation;
 use crate::temporary::{self, Temporary};
+use crate::transaction_modes::{Modes, SharedModes};
 use crate::write_holds::WriteHold;
 use catalog::draft::{CommitDraft, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
@@ -52,13 +54,24 @@ impl Change {
     }
 }
 
+/// What of the session is as it was when a savepoint was made, once that is returned to.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionMark {
+    /// How much had been announced.
+    pub announced: usize,
+    pub settings: SettingsMark,
+    /// How many cursors had ever been declared.
+    pub cursors: u64,
+}
+
 #[derive(Debug)]
 struct Savepoint {
     name: String,
     ops: usize,
     staged: usize,
     keys: usize,
-    announced: usize,
+    modes: Modes,
+    session: SessionMark,
 }
 
 /// The draft so far, applied to a base.
@@ -76,8 +89,7 @@ pub(crate) struct Transaction {
     pub began: DateTime<Utc>,
     /// Begun by BEGIN; otherwise it ends with the client's message.
     pub explicit: bool,
-    pub isolation: Isolation,
-    pub read_only: bool,
+    pub modes: SharedModes,
     pub failed: bool,
     pinned: Option<Arc<Snapshot>>,
     base: Option<Arc<Snapshot>>,
@@ -113,12 +125,12 @@ pub(crate) struct Ended {
 }
 
 impl Transaction {
-    pub(crate) fn new(explicit: bool, isolation: Isolation, read_only: bool) -> Self {
+    /// One that ends with the client's message.
+    pub(crate) fn new(modes: SharedModes) -> Self {
         Self {
             began: Utc::now(),
-            explicit,
-            isolation,
-            read_only,
+            explicit: false,
+            modes,
             failed: false,
             pinned: None,
             base: None,
@@ -159,7 +171,7 @@ impl Transaction {
 
     /// Where the transaction's statements note what they read, if that is asked at its end.
     pub(crate) fn reads(&self) -> Arc<Mutex<Reads>> {
-        if self.isolation == Isolation::Serializable { Arc::clone(&self.reads) } else { Arc::default() }
+        if self.isolation() == Isolation::Serializable { Arc::clone(&self.reads) } else { Arc::default() }
     }
 
     /// What is committed, as the last statement read it.
@@ -189,20 +201,24 @@ impl Transaction {
         self.inline_bytes
     }
 
-    /// Whether a statement has already read under the isolation of this transaction.
-    pub(crate) fn has_read(&self) -> bool {
-        self.base.is_some()
+    pub(crate) fn isolation(&self) -> Isolation {
+        self.modes.now().isolation
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.modes.now().read_only
     }
 
     /// The snapshot that the next statement reads: the committed state with this transaction's changes on top.
     pub(crate) fn snapshot(&mut self, engine: &Engine) -> Result<Arc<Snapshot>, QueryError> {
-        let committed = match self.isolation {
+        let committed = match self.isolation() {
             Isolation::ReadCommitted => engine.catalog.snapshot(),
             Isolation::RepeatableRead | Isolation::Serializable => {
                 Arc::clone(self.pinned.get_or_insert_with(|| engine.catalog.snapshot()))
             }
         };
         self.base = Some(Arc::clone(&committed));
+        self.modes.note_read();
         let seen = self.seen(committed);
         self.lay_over(seen)
     }
@@ -237,7 +253,7 @@ impl Transaction {
         if change.ops.is_empty() {
             return Ok(());
         }
-        if self.read_only && !self.changes_temporary_rows(&change.ops) {
+        if self.is_read_only() && !self.changes_temporary_rows(&change.ops) {
             return Err(QueryError::new(ErrorKind::ReadOnlyTransaction, "cannot write in a read-only transaction"));
         }
         let base = Arc::clone(self.base.as_ref().expect("a statement reads before it writes"));
@@ -294,25 +310,29 @@ impl Transaction {
         }
     }
 
-    /// `announced` is how much the transaction has announced before it.
-    pub(crate) fn savepoint(&mut self, name: &str, announced: usize) {
+    pub(crate) fn savepoint(&mut self, name: &str, session: SessionMark) {
         self.savepoints.push(Savepoint {
             name: name.into(),
             ops: self.change.ops.len(),
             staged: self.change.staged.len(),
             keys: self.keys.len(),
-            announced,
+            modes: self.modes.now(),
+            session,
         });
+        self.modes.note_savepoints(self.savepoints.len());
     }
 
     pub(crate) fn release(&mut self, name: &str) -> Result<(), QueryError> {
         let position = self.find(name)?;
+        // What only read since the savepoint writes again behind it, as in PostgreSQL.
+        self.modes.restore(self.savepoints[position].modes);
         self.savepoints.truncate(position);
+        self.modes.note_savepoints(position);
         Ok(())
     }
 
-    /// Undoes what came after the savepoint, which stays. Returns how much had been announced before it.
-    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<usize, QueryError> {
+    /// Undoes what came after the savepoint, which stays. Returns what the session noted at it.
+    pub(crate) fn rollback_to(&mut self, name: &str) -> Result<SessionMark, QueryError> {
         let position = self.find(name)?;
         self.waiting.clear();
         let savepoint = &self.savepoints[position];
@@ -321,12 +341,14 @@ impl Transaction {
         self.keys.truncate(savepoint.keys);
         let defined: BTreeSet<_> = self.change.ops.iter().filter_map(defined_sequence).collect();
         self.numbers.lock().retain(|of, _| defined.contains(of));
-        let announced = savepoint.announced;
+        self.modes.restore(savepoint.modes);
+        let session = savepoint.session.clone();
         self.savepoints.truncate(position + 1);
+        self.modes.note_savepoints(self.savepoints.len());
         self.inline_bytes = inline_bytes(&self.change.ops);
         self.overlay = None;
         self.failed = false;
-        Ok(announced)
+        Ok(session)
     }
 
     fn find(&self, name: &str) -> Result<usize, QueryError> {

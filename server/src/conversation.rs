@@ -33,6 +33,8 @@ use query::response::{CommandTag, Format, Response, TransactionStatus};
 use rows::{Progress, Rows};
 use statements::Statements;
 use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -114,18 +116,20 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The next message. A client at rest is sent away when the server stops, and told what it listens to when it is outside of
-    /// a transaction; others are waited for.
+    /// The next message. A client at rest is sent away when the server stops or its rest takes longer than it may, and told what it
+    /// listens to when it is outside of a transaction; others are waited for.
     async fn next(&mut self) -> Result<Incoming, Exit> {
         if !self.at_rest {
             return self.wire.next().await;
         }
+        let mut too_long = pin!(end_of_rest(self.session.idle_limit()));
         loop {
             let may_be_told = self.session.transaction_status() == TransactionStatus::Idle;
             tokio::select! {
                 biased;
                 incoming = self.wire.next() => return incoming,
                 () = self.stop.cancelled() => return Err(Exit::Fatal(Fatal::administrator())),
+                fatal = &mut too_long => return Err(Exit::Fatal(fatal)),
                 () = self.session.notified(), if may_be_told => {}
             }
             self.put_notifications()?;
@@ -292,6 +296,17 @@ impl<'a> Conversation<'a> {
         self.wire.put(&ReadyForQuery::new(status))?;
         (self.skipping, self.at_rest, self.executes_in_group) = (false, true, 0);
         self.wire.flush_soon().await
+    }
+}
+
+/// Ends when a client has said nothing for as long as it may, with what it is told then.
+async fn end_of_rest(limit: Option<(Duration, QueryError)>) -> Fatal {
+    match limit {
+        Some((limit, error)) => {
+            tokio::time::sleep(limit).await;
+            Fatal::from(error)
+        }
+        None => std::future::pending().await,
     }
 }
 

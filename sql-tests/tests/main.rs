@@ -9,6 +9,7 @@ mod copy_corpus;
 mod crash;
 mod driver_protocol;
 mod formats;
+mod idle_clients;
 mod isolation;
 mod keys;
 mod loads;

@@ -59,6 +59,8 @@ files! {
     what_it_found_later_stays_mended: "differential_finds.slt",
     what_it_found_last_stays_mended: "differential_last.slt",
     operators_are_cut_and_bind_as_in_postgres: "operator_spellings.slt",
+    transactions_have_settings_of_their_own: "transaction_settings.slt",
+    settings_are_taken_and_shown_as_in_postgres: "settings.slt",
     operators_are_named_with_their_schema: "named_operators.slt",
     texts_go_on_in_later_lines: "continued_literals.slt",
     grouped_queries_have_their_subqueries_and_aggregates: "grouped_subqueries.slt",

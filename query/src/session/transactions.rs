@@ -4,7 +4,8 @@ use super::Session;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::response::{CommandTag, Response};
 use crate::statement::TransactionModes;
-use crate::transaction::Transaction;
+use crate::transaction::{SessionMark, Transaction};
+use crate::transaction_modes::Modes;
 
 impl Session {
     pub(super) fn begin(&mut self, modes: TransactionModes) -> Result<Response, QueryError> {
@@ -15,8 +16,9 @@ impl Session {
                 "there is already a transaction in progress",
             );
         }
-        self.apply_modes(modes)?;
-        self.transaction.as_mut().expect("a statement runs in a transaction").explicit = true;
+        let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
+        transaction.modes.apply(modes)?;
+        transaction.explicit = true;
         Ok(Response::Command(CommandTag::Plain("BEGIN")))
     }
 
@@ -28,7 +30,7 @@ impl Session {
                 "SET TRANSACTION can only be used in transaction blocks",
             );
         }
-        self.apply_modes(modes)?;
+        self.transaction.as_ref().expect("a statement runs in a transaction").modes.apply(modes)?;
         Ok(Response::Command(CommandTag::Plain("SET")))
     }
 
@@ -37,23 +39,14 @@ impl Session {
         if let Some(isolation) = modes.isolation {
             self.settings.set("default_transaction_isolation", isolation.name(), false)?;
         }
-        if let Some(read_only) = modes.read_only {
-            self.settings.set("default_transaction_read_only", if read_only { "on" } else { "off" }, false)?;
+        let switches =
+            [("default_transaction_read_only", modes.read_only), ("default_transaction_deferrable", modes.deferrable)];
+        for (setting, on) in switches {
+            if let Some(on) = on {
+                self.settings.set(setting, if on { "on" } else { "off" }, false)?;
+            }
         }
         Ok(Response::Command(CommandTag::Plain("SET")))
-    }
-
-    pub(super) fn apply_modes(&mut self, modes: TransactionModes) -> Result<(), QueryError> {
-        let transaction = self.transaction.as_mut().expect("a statement runs in a transaction");
-        if let Some(isolation) = modes.isolation {
-            if transaction.has_read() && isolation != transaction.isolation {
-                let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
-                return Err(QueryError::new(ErrorKind::ActiveTransaction, message));
-            }
-            transaction.isolation = isolation;
-        }
-        transaction.read_only = modes.read_only.unwrap_or(transaction.read_only);
-        Ok(())
     }
 
     /// The kind of the transaction that AND CHAIN begins.
@@ -61,7 +54,12 @@ impl Session {
         match &self.transaction {
             _ if !chain => Ok(None),
             Some(now) if now.explicit => {
-                Ok(Some(TransactionModes { isolation: Some(now.isolation), read_only: Some(now.read_only) }))
+                let Modes { isolation, read_only, deferrable } = now.modes.now();
+                Ok(Some(TransactionModes {
+                    isolation: Some(isolation),
+                    read_only: Some(read_only),
+                    deferrable: Some(deferrable),
+                }))
             }
             _ => {
                 let message = format!("{what} AND CHAIN can only be used in transaction blocks");
@@ -109,14 +107,31 @@ impl Session {
 
     pub(super) fn savepoint(&mut self, name: &str) -> Result<Response, QueryError> {
         let announced = self.announcements.lock().len();
+        let mark = SessionMark { announced, settings: self.settings.mark(), cursors: self.cursors_declared };
         self.in_block(
             "SAVEPOINT",
             |transaction| {
-                transaction.savepoint(name, announced);
+                transaction.savepoint(name, mark);
                 Ok(())
             },
             "SAVEPOINT",
         )
+    }
+
+    /// Undoes SET and NOTIFY and closes cursors like everything else that came after the savepoint.
+    pub(super) fn rollback_to(&mut self, name: &str) -> Result<Response, QueryError> {
+        let mut mark = None;
+        let roll_back = |transaction: &mut Transaction| {
+            mark = Some(transaction.rollback_to(name)?);
+            Ok(())
+        };
+        let response = self.in_block("ROLLBACK TO SAVEPOINT", roll_back, "ROLLBACK")?;
+        if let Some(mark) = mark {
+            self.announcements.lock().truncate(mark.announced);
+            self.settings.return_to(mark.settings);
+            self.cursors.retain(|_, cursor| cursor.number <= mark.cursors);
+        }
+        Ok(response)
     }
 
     pub(super) fn in_block(

@@ -176,10 +176,11 @@ impl Words<'_> {
                 modes.read_only = Some(true);
             } else if self.take_all(&["read", "write"]) {
                 modes.read_only = Some(false);
-            } else if !(self.take_all(&["not", "deferrable"])
-                || self.take("deferrable")
-                || self.take_token(&Token::Comma))
-            {
+            } else if self.take_all(&["not", "deferrable"]) {
+                modes.deferrable = Some(false);
+            } else if self.take("deferrable") {
+                modes.deferrable = Some(true);
+            } else if !self.take_token(&Token::Comma) {
                 return Err(self.unexpected());
             }
         }
