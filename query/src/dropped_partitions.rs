@@ -52,8 +52,7 @@ pub(crate) async fn run(
         return Err(QueryError::new(ErrorKind::WrongObjectType, message));
     }
     let conditioned = Conditions { table: &table, zone: session.output_style().time_zone };
-    let wanted =
-        conditions.iter().map(|condition| conditioned.predicate(condition)).collect::<Result<Vec<_>, _>>()?;
+    let wanted = conditions.iter().map(|condition| conditioned.predicate(condition)).collect::<Result<Vec<_>, _>>()?;
     let text = format!("DELETE FROM {name} WHERE {}", wanted.join(" AND "));
     let deletion = crate::statement::parse(&text)?.into_iter().next();
     let Some((deletion, StatementKind::Modify(modification))) = deletion.map(|one| (one.clone(), one.kind)) else {
@@ -246,7 +245,8 @@ impl<'a> Conditions<'a> {
             return Ok((bounds.0.map(first_whole), bounds.1.map(|period| period.first)));
         }
         // To a column of instants a day is the one at which it begins.
-        let splits_day = meant.grain == Transform::Day && !self.begins_like_partitions(item.column, operator, meant.first);
+        let splits_day =
+            meant.grain == Transform::Day && !self.begins_like_partitions(item.column, operator, meant.first);
         if splits_day || !on_bounds {
             return Err(inside());
         }
@@ -283,7 +283,9 @@ impl<'a> Conditions<'a> {
             let day = NaiveDate::from_ymd_opt(2024, 1, 1).and_then(|day| Period::of(day, item.transform));
             Some(match (day, &column.sql_type) {
                 (Some(period), _) => format!("{called} < '{period}'"),
-                (None, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { .. }) => format!("{name} = 1"),
+                (None, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { .. }) => {
+                    format!("{name} = 1")
+                }
                 (None, SqlType::Bool) => format!("{name} = true"),
                 (None, SqlType::Date | SqlType::Timestamp | SqlType::TimestampTz) => format!("{name} < '2024-01-31'"),
                 (None, _) => format!("{name} = 'EMEA'"),

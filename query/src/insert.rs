@@ -544,7 +544,8 @@ fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle)
         // As a scalar of its own an array would forget what its items say they are.
         ScalarValue::List(array) => {
             let strict = CastOptions { safe: false, ..CastOptions::default() };
-            let cast = cast_with_options(array.as_ref(), &wanted, &strict).map_err(|error| translate(error.into(), None))?;
+            let cast =
+                cast_with_options(array.as_ref(), &wanted, &strict).map_err(|error| translate(error.into(), None))?;
             Ok(ScalarValue::List(Arc::new(cast.as_list::<i32>().clone())))
         }
         scalar => scalar.cast_to(&wanted).map_err(|error| translate(error, None)),

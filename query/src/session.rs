@@ -31,7 +31,6 @@ use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
 use crate::transaction_modes::SharedModes;
-use crate::turns::Turn;
 use crate::turns::{Reservation, Turn};
 use crate::types::OutputStyle;
 use crate::write_holds::WriteHold;

@@ -7,7 +7,7 @@
 mod known;
 mod quantities;
 
-pub(crate) use known::{Kind, SERVER_VERSION, SUBSCRIBER_TIMEOUT, Setting};
+pub(crate) use known::{Kind, ROLE, SERVER_VERSION, SESSION_USER, SUBSCRIBER_TIMEOUT, Setting};
 
 use crate::engine::Engine;
 use crate::engine_error::nearest;
@@ -20,7 +20,7 @@ use crate::transaction_modes::{
     Modes, SharedModes, TRANSACTION_DEFERRABLE, TRANSACTION_ISOLATION, TRANSACTION_READ_ONLY,
 };
 use crate::types::{ByteaOutput, OutputStyle, Zone};
-use known::{IDLE_IN_TRANSACTION_TIMEOUT, IDLE_TIMEOUT, find};
+use known::{IDLE_IN_TRANSACTION_TIMEOUT, IDLE_TIMEOUT, NO_ROLE, find};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -41,7 +41,9 @@ impl Period {
             (None, _) => (1, Transform::Year),
             (Some(month), Some(_)) => (number(month)?, Transform::Day),
             (Some(month), None) => match month.strip_prefix(['q', 'Q']) {
-                Some(quarter) => (number(quarter).filter(|quarter| (1..=4).contains(quarter))? * 3 - 2, Transform::Quarter),
+                Some(quarter) => {
+                    (number(quarter).filter(|quarter| (1..=4).contains(quarter))? * 3 - 2, Transform::Quarter)
+                }
                 None => (number(month)?, Transform::Month),
             },
         };

@@ -131,6 +131,7 @@ const SETTINGS: &[Setting] = &[
         TIMEOUT,
         "How long SUBSCRIBE waits for a client that does not read; 0 for ever.",
     ),
+    setting(ROLE, NO_ROLE, Kind::Role, "The role whose rights count, where it is not the session's user."),
     setting("search_path", "\"$user\", public", Kind::Text, "Where unqualified names are looked up."),
     reported("server_encoding", "UTF8", Kind::Fixed, "The encoding of stored text."),
     reported("server_version", SERVER_VERSION, Kind::Fixed, "The PostgreSQL release that is matched."),
