@@ -52,7 +52,7 @@ impl Alter<'_> {
         let id = self.next.next_column();
         let defined = {
             let _types = self.planning.knows_types();
-            define_column(id.0 as usize - 1, column, self.statement)?
+            define_column(id.0 as usize - 1, column, &self.next.name.name, self.statement)?
         };
         let of_table = |option: &ColumnOption| match option {
             ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_) | ColumnOption::Check(_) => true,

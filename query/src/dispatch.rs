@@ -15,8 +15,8 @@ use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    domain_definition, dropped_partitions, explain, insert, modify, plain_indexes, sequence_definition, subscription,
-    temporary, type_definition,
+    domain_definition, dropped_partitions, explain, insert, maintenance, modify, plain_indexes,
+    sequence_definition, subscription, temporary, type_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -106,8 +106,7 @@ pub(crate) async fn run(
         StatementKind::Checkpoint => background::checkpoint_now(session).await,
         StatementKind::Backup { directory } => backup::run(session, directory).await,
         StatementKind::Subscribe(subscribe) => Err(subscription::outside_of_copy(subscribe)),
-        StatementKind::Vacuum => Ok(PLAIN("VACUUM")),
-        StatementKind::Analyze => Ok(PLAIN("ANALYZE")),
+        StatementKind::Maintain(maintenance) => maintenance::run(session, maintenance),
         kind => run_setting(session, kind),
     }
 }

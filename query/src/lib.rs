@@ -83,6 +83,7 @@ mod late_columns;
 mod leading_rows;
 mod long_chains;
 mod look_ups;
+mod maintenance;
 mod memory;
 mod merge;
 mod merged_joins;

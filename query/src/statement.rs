@@ -169,8 +169,8 @@ pub(crate) enum StatementKind {
     Backup {
         directory: String,
     },
-    Vacuum,
-    Analyze,
+    /// VACUUM or ANALYZE.
+    Maintain(Maintenance),
     Listen(String),
     Subscribe(Subscribe),
     /// Of one channel, or of all.
@@ -181,6 +181,19 @@ pub(crate) enum StatementKind {
     },
     /// A statement that PostgreSQL has and Meridian does not.
     Unsupported(String),
+}
+
+/// What VACUUM or ANALYZE names; all tables where it names none.
+#[derive(Clone, Debug)]
+pub(crate) struct Maintenance {
+    pub vacuums: bool,
+    pub tables: Vec<Maintained>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Maintained {
+    pub table: ast::ObjectName,
+    pub columns: Vec<String>,
 }
 
 /// `SUBSCRIBE relation WITH (…)`.

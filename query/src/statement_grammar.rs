@@ -27,6 +27,7 @@ pub(crate) mod altering;
 pub(crate) mod deriving;
 mod domains;
 mod indexes;
+mod maintaining;
 mod merging;
 mod partitions;
 mod sequences;
@@ -66,8 +67,8 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "explain" => words.explain()?,
         "checkpoint" => words.alone(StatementKind::Checkpoint)?,
         "backup" => words.backup()?,
-        "vacuum" => return Ok(StatementKind::Vacuum),
-        "analyze" | "analyse" => return Ok(StatementKind::Analyze),
+        "vacuum" => words.maintain(true)?,
+        "analyze" | "analyse" => words.maintain(false)?,
         "listen" => words.listen()?,
         "subscribe" => words.subscribe()?,
         "unlisten" => words.unlisten()?,

@@ -2,6 +2,7 @@
 //!
 //! What cannot be kept is refused by name; nothing is accepted and then ignored.
 
+use crate::dialect::StatementDialect;
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::keys::definition::{self as key_definition, NewKeys};
@@ -10,7 +11,7 @@ use crate::operators::modifiers::modifier_of;
 use crate::retention;
 use crate::sequence_definition::serial_type;
 use crate::sql_types::sql_type_of;
-use crate::statement::{CreateTable, Statement};
+use crate::statement::{CreateTable, Statement, is_blank};
 use crate::statement_grammar::fold;
 use crate::user_types::domain_named;
 use catalog::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform};
@@ -20,6 +21,8 @@ use catalog::user_type::DomainUse;
 use datafusion::sql::sqlparser::ast::{
     self, ColumnOption, CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, SqlOption,
 };
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer};
 
 /// The most columns of a table, as in PostgreSQL.
 const COLUMNS_MAX: usize = 1_600;
@@ -39,8 +42,8 @@ pub(crate) fn define(
 ) -> Result<TableDefinition, QueryError> {
     refuse_unsupported(&create.definition, statement)?;
     check_name(&name.name)?;
-    let columns =
-        create.definition.columns.iter().enumerate().map(|(index, column)| define_column(index, column, statement));
+    let declared = create.definition.columns.iter().enumerate();
+    let columns = declared.map(|(index, column)| define_column(index, column, &name.name, statement));
     let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
     for (position, copied) in copied.into_iter().rev() {
         columns.splice(position..position, copied);
@@ -202,9 +205,11 @@ pub(crate) fn digits_of_modifier(sql_type: &SqlType, modifier: i32) -> Option<u8
 pub(crate) fn define_column(
     index: usize,
     column: &ast::ColumnDef,
+    table: &str,
     statement: &Statement,
 ) -> Result<Column, QueryError> {
     let name = fold(&column.name);
+    refuse_contradictions(column, table, statement)?;
     let declared = DeclaredType::of(&column.data_type, &name, statement)?;
     let mut defined = Column::new(ColumnId(index as i32 + 1), name, SqlType::Text);
     declared.give(&mut defined);
@@ -224,6 +229,59 @@ pub(crate) fn define_column(
         }
     }
     Ok(defined)
+}
+
+/// Refuses a column that is said to take NULL and not to, or that has two defaults.
+fn refuse_contradictions(column: &ast::ColumnDef, table: &str, statement: &Statement) -> Result<(), QueryError> {
+    let name = fold(&column.name);
+    let of_kind =
+        |wanted: fn(&ColumnOption) -> bool| column.options.iter().filter(|option| wanted(&option.option)).count();
+    let not_null = of_kind(|option| matches!(option, ColumnOption::NotNull));
+    if not_null > 0 && of_kind(|option| matches!(option, ColumnOption::Null)) > 0 {
+        let message = format!("conflicting NULL/NOT NULL declarations for column \"{name}\" of table \"{table}\"");
+        return Err(QueryError::new(ErrorKind::Syntax, message).position(contradiction(column, statement)));
+    }
+    if of_kind(|option| matches!(option, ColumnOption::Default(_))) > 1 {
+        let message = format!("multiple default values specified for column \"{name}\" of table \"{table}\"");
+        return Err(QueryError::new(ErrorKind::Syntax, message).position(second_default(column, statement)));
+    }
+    Ok(())
+}
+
+/// The tokens behind a column's name and their keywords.
+fn words_behind(column: &ast::ColumnDef, statement: &Statement) -> Vec<(Option<Keyword>, Span)> {
+    let tokens = Tokenizer::new(&StatementDialect, &statement.source).tokenize_with_location().unwrap_or_default();
+    let behind = tokens.into_iter().filter(|token| !is_blank(&token.token));
+    let behind = behind.skip_while(|token| token.span.start <= column.name.span.start);
+    let keyword = |token: TokenWithSpan| match token.token {
+        Token::Word(word) if word.quote_style.is_none() => (Some(word.keyword), token.span),
+        _ => (None, token.span),
+    };
+    behind.map(keyword).collect()
+}
+
+/// Where the first NULL or NOT NULL of a column stands that says the opposite of the one before it.
+fn contradiction(column: &ast::ColumnDef, statement: &Statement) -> Option<usize> {
+    let words = words_behind(column, statement);
+    let mut said: Option<bool> = None;
+    for place in 1..words.len() {
+        let before = words[place - 1].0;
+        if words[place].0 != Some(Keyword::NULL) || before == Some(Keyword::DEFAULT) {
+            continue;
+        }
+        let negated = before == Some(Keyword::NOT);
+        if said.is_some_and(|said| said != negated) {
+            return statement.place_of(words[place - usize::from(negated)].1);
+        }
+        said = Some(negated);
+    }
+    None
+}
+
+fn second_default(column: &ast::ColumnDef, statement: &Statement) -> Option<usize> {
+    let words = words_behind(column, statement);
+    let mut defaults = words.iter().filter(|(keyword, _)| *keyword == Some(Keyword::DEFAULT));
+    statement.place_of(defaults.nth(1)?.1)
 }
 
 /// A column that is declared keeps its values' display scale, for which its type has to say one.

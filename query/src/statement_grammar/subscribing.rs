@@ -18,7 +18,7 @@ impl Words<'_> {
         Ok(StatementKind::Subscribe(subscribe))
     }
 
-    fn position(&self) -> Option<usize> {
+    pub(super) fn position(&self) -> Option<usize> {
         self.tokens.get(self.next).and_then(|token| position_of(self.source, token.span.start))
     }
 
@@ -52,7 +52,7 @@ impl Words<'_> {
     }
 
     /// The value of an option, as COPY reads it; without one it is on.
-    fn boolean(&mut self) -> Option<bool> {
+    pub(super) fn boolean(&mut self) -> Option<bool> {
         let text = match self.peek() {
             None | Some(Token::Comma | Token::RParen) => return Some(true),
             Some(Token::Word(word)) => word.value.to_lowercase(),
@@ -68,7 +68,7 @@ impl Words<'_> {
         }
     }
 
-    fn expect_token(&mut self, token: &Token) -> Result<(), QueryError> {
+    pub(super) fn expect_token(&mut self, token: &Token) -> Result<(), QueryError> {
         if self.take_token(token) { Ok(()) } else { Err(self.unexpected()) }
     }
 }
