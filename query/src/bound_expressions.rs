@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     Check,
     Generation,
     Default,
+    /// An argument of EXECUTE.
+    Execution,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Self::Check => "check constraint",
             Self::Generation => "column generation expression",
             Self::Default => "DEFAULT expression",
+            Self::Execution => "EXECUTE parameter",
         }
     }
 }

@@ -8,14 +8,14 @@ use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
 use crate::prepared::{Prepared, SqlPrepared};
 use crate::query_cache::{Question, is_repeatable};
-use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, RowStream};
+use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, RowStream};
 use crate::session::Session;
 use crate::settings::shown_name;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    domain_definition, dropped_partitions, explain, insert, maintenance, modify, plain_indexes,
+    domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, plain_indexes,
     sequence_definition, subscription, temporary, type_definition,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
@@ -101,7 +101,7 @@ pub(crate) async fn run(
         StatementKind::Fetch { cursor, count, moves } => cursor::fetch(session, cursor, *count, *moves).await,
         StatementKind::Close(name) => cursor::close(session, name.as_deref()),
         StatementKind::Prepare { name, types, statement } => run_prepare(session, name, types, statement).await,
-        StatementKind::Execute { name, arguments } => run_execute(session, name, arguments, alone).await,
+        StatementKind::Execute { name, arguments } => run_execute(session, (name, arguments), statement, alone).await,
         StatementKind::Deallocate(name) => deallocate(session, name.as_deref()),
         StatementKind::Checkpoint => background::checkpoint_now(session).await,
         StatementKind::Backup { directory } => backup::run(session, directory).await,
@@ -321,7 +321,9 @@ async fn run_prepare(
     session.check_room(session.prepared.len())?;
     let declared = {
         let _types = session.planning()?.knows_types();
-        types.iter().map(|data_type| sql_type_of(data_type).map(Some)).collect::<Result<Vec<_>, _>>()?
+        // A length or digits that a type is declared with count for nothing.
+        let bare = |sql_type: SqlType| SqlType::from_oid(sql_type.oid()).unwrap_or(sql_type);
+        types.iter().map(|data_type| sql_type_of(data_type).map(bare).map(Some)).collect::<Result<Vec<_>, _>>()?
     };
     let prepared = Arc::new(Prepared::plan(session, statement, &declared).await?);
     let text = statement.text().to_string();
@@ -338,8 +340,8 @@ fn find_prepared<'a>(session: &'a Session, name: &str) -> Result<&'a SqlPrepared
 
 async fn run_execute(
     session: &mut Session,
-    name: &str,
-    arguments: &[ast::Expr],
+    (name, arguments): (&str, &[ast::Expr]),
+    statement: &Statement,
     alone: bool,
 ) -> Result<Response, QueryError> {
     let prepared = Arc::clone(&find_prepared(session, name)?.prepared);
@@ -349,29 +351,10 @@ async fn run_execute(
         let detail = format!("Expected {wanted} parameters but got {}.", arguments.len());
         return Err(QueryError::new(ErrorKind::Syntax, message).detail(detail));
     }
-    let values = arguments.iter().map(argument_value).collect::<Result<Vec<_>, _>>()?;
+    let values = execute_arguments::values_of(session, arguments, &prepared.parameters, statement).await?;
     let response = Box::pin(run(session, &prepared, &values, alone)).await?;
     prepared.check_columns(&response)?;
     Ok(response)
-}
-
-/// EXECUTE's arguments are constants; their text is read as the parameter's type.
-fn argument_value(argument: &ast::Expr) -> Result<ParameterValue, QueryError> {
-    let text = match argument {
-        ast::Expr::Value(value) if matches!(value.value, ast::Value::Null) => None,
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::Number(text, _) => Some(text.clone()),
-            ast::Value::Boolean(value) => Some(value.to_string()),
-            other => other.clone().into_string(),
-        },
-        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => Some(format!("-{expr}")),
-        ast::Expr::TypedString(typed) => typed.value.value.clone().into_string(),
-        ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => return argument_value(expr),
-        other => {
-            return Err(QueryError::unsupported(format!("EXECUTE with the expression {other}")).hint("Give constants."));
-        }
-    };
-    Ok(ParameterValue { format: Format::Text, bytes: text.map(|text| bytes::Bytes::from(text.into_bytes())) })
 }
 
 fn deallocate(session: &mut Session, name: Option<&str>) -> Result<Response, QueryError> {

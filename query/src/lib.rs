@@ -67,6 +67,7 @@ mod dropping;
 mod engine;
 mod engine_error;
 mod equal_conditions;
+mod execute_arguments;
 mod execution;
 mod explain;
 mod filter_moves;
