@@ -21,6 +21,8 @@ pub const TYPE_KEY: &str = "meridian.type";
 pub const MODIFIER_KEY: &str = "meridian.modifier";
 /// The metadata key of the domain that values belong to: its OID.
 pub const DOMAIN_KEY: &str = "meridian.domain";
+/// The metadata key of a catalog relation's arrays that are vectors to clients: `int2vector` or `oidvector`.
+pub const VECTOR_KEY: &str = "meridian.vector";
 /// The metadata key that Parquet readers and writers use for a column's stable id.
 pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 
@@ -83,6 +85,9 @@ pub enum SqlType {
     /// `character(n)`, or `bpchar` without a length, Arrow `Utf8View`. Blanks at the end mean nothing; values are kept
     /// without them, so they compare as text, and get them back where they are printed.
     Bpchar { length: Option<u32> },
+    /// `int2vector` or `oidvector`, by its elements. Plans know only arrays; what a client is told is a vector where it comes
+    /// unchanged from a catalog relation.
+    Vector(Box<SqlType>),
     /// `void`, which functions answer with that have nothing to say, Arrow `Utf8View`; in results only.
     Void,
     /// A type of `CREATE TYPE … AS ENUM`; see [`crate::enum_type`] for the Arrow type.
@@ -134,6 +139,8 @@ impl SqlType {
             Self::Void => 2278,
             Self::Enum(known) => known.parts().id.0,
             Self::Array(element) => element.array_oid(),
+            Self::Vector(element) if **element == Self::Int2 => 22,
+            Self::Vector(_) => 30,
         }
     }
 
@@ -166,6 +173,8 @@ impl SqlType {
             Self::Enum(known) => known.parts().array.0,
             // An array of arrays is one of more dimensions, and has the same type.
             Self::Array(element) => element.array_oid(),
+            Self::Vector(element) if **element == Self::Int2 => 1006,
+            Self::Vector(_) => 1013,
             Self::Text => 1009,
             Self::Reg(RegType::Class) => 2210,
             Self::Reg(RegType::Type) => 2211,
@@ -256,7 +265,7 @@ impl SqlType {
             Self::Interval | Self::Uuid => 16,
             Self::Name => 64,
             Self::Numeric { .. } | Self::Text | Self::Varchar { .. } | Self::Bytea | Self::Array(_) => -1,
-            Self::Json | Self::Jsonb | Self::Bpchar { .. } => -1,
+            Self::Json | Self::Jsonb | Self::Bpchar { .. } | Self::Vector(_) => -1,
         }
     }
 
@@ -294,6 +303,8 @@ impl SqlType {
             Self::Enum(known) => known.shown_name(),
             Self::Array(element) if matches!(**element, Self::Array(_)) => element.base_name(),
             Self::Array(element) => format!("{}[]", element.base_name()),
+            Self::Vector(element) if **element == Self::Int2 => "int2vector".into(),
+            Self::Vector(_) => "oidvector".into(),
         }
     }
 
@@ -321,7 +332,7 @@ impl SqlType {
             Self::Uuid => DataType::FixedSizeBinary(16),
             Self::Bytea => DataType::BinaryView,
             Self::Enum(known) => known.data_type(),
-            Self::Array(element) => DataType::List(Arc::new(element.item_field())),
+            Self::Array(element) | Self::Vector(element) => DataType::List(Arc::new(element.item_field())),
         }
     }
 
@@ -354,6 +365,14 @@ impl SqlType {
         match (declared, implied) {
             (Some(declared), Some(implied)) if declared.fits(field.data_type(), &implied) => Some(declared),
             (_, implied) => implied,
+        }
+    }
+
+    /// The vector that a field's array is to clients.
+    pub fn vector_of(field: &Field) -> Option<Self> {
+        match Self::from_data_type(field.data_type())? {
+            Self::Array(element) if field.metadata().contains_key(VECTOR_KEY) => Some(Self::Vector(element)),
+            _ => None,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::{compute, ready, stream};
 use crate::plan_constants::fill_values;
-use crate::planner::{Planning, result_columns};
+use crate::planner::{Planning, told_columns};
 use crate::prepared::{Prepared, SqlPrepared};
 use crate::query_cache::{Question, is_repeatable};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, RowStream};
@@ -251,7 +251,7 @@ async fn run_query(
             Some(plan) => plan,
             None => over.query_plan(&query, &types, Some(&owned))?,
         };
-        let columns = result_columns(&plan, &over.snapshot)?;
+        let columns = told_columns(&plan, &over.snapshot)?;
         let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
         let repeatable = may_keep && is_repeatable(&plan).map_err(|error| translate(error, Some(&owned)))?;
         Ok((columns, repeatable, over.physical_plan(&plan, Some(&owned)).await?))

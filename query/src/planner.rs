@@ -538,6 +538,20 @@ pub(crate) fn columns_from(
     columns.collect()
 }
 
+/// The columns as a client is told of them, to whom some arrays of the catalog are vectors.
+pub(crate) fn told_columns(
+    plan: &LogicalPlan,
+    snapshot: &Snapshot,
+) -> std::result::Result<Vec<ResultColumn>, QueryError> {
+    let mut columns = result_columns(plan, snapshot)?;
+    for (column, field) in columns.iter_mut().zip(plan.schema().fields()) {
+        if let Some(vector) = SqlType::vector_of(field) {
+            column.sql_type = vector;
+        }
+    }
+    Ok(columns)
+}
+
 fn parser_options() -> ParserOptions {
     ParserOptions::new().with_parse_float_as_decimal(true).with_collect_spans(true)
 }

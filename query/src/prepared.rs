@@ -6,7 +6,7 @@ use crate::operators::array_parameters::bound;
 use crate::operators::casts::CastContext;
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
 use crate::plan_constants::reads_parameters;
-use crate::planner::{Planning, result_columns};
+use crate::planner::{Planning, told_columns};
 use crate::query_cache::Question;
 use crate::response::{ParameterValue, Response, ResultColumn};
 use crate::row_inserts::{self, KnownRowInsert};
@@ -98,7 +98,7 @@ impl Prepared {
                 })
                 .await?;
                 prepared.parameters = parameters;
-                let columns = result_columns(&plan, &planning.snapshot)?;
+                let columns = told_columns(&plan, &planning.snapshot)?;
                 // A transaction's own changes have no number yet that another commit could not take.
                 let own = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
                 let depends = for_each_value || prepared.parameters.iter().any(has_free_digits);

@@ -59,6 +59,7 @@ files! {
     what_it_found_later_stays_mended: "differential_finds.slt",
     what_it_found_last_stays_mended: "differential_last.slt",
     operators_are_cut_and_bind_as_in_postgres: "operator_spellings.slt",
+    vectors_of_the_catalog_are_no_arrays: "catalog_vectors.slt",
     arguments_of_execute_are_assigned: "execute_arguments.slt",
     vacuum_and_analyze_check_what_they_name: "maintenance.slt",
     transactions_have_settings_of_their_own: "transaction_settings.slt",

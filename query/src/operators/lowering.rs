@@ -134,7 +134,7 @@ impl Lowering<'_> {
             Expr::Placeholder(placeholder) => Ok(array_parameters::lowered(placeholder, self.context)),
             Expr::ScalarFunction(call) if matches!(call.func.name(), "array_element" | "array_slice") => {
                 let is_slice = call.func.name() == "array_slice";
-                let subscripted = subscripted(call)?;
+                let subscripted = subscripted(call, schema)?;
                 Ok(Transformed::yes(if is_slice {
                     slice_with_item_types(subscripted, schema, self.context)?
                 } else {
@@ -254,9 +254,11 @@ impl Lowering<'_> {
             SiteKind::Modified(modifier) => return modified_value(next().expression, *modifier, schema),
             SiteKind::Cast(to) => {
                 let operand = next();
-                match self.extracted_integer(&operand, to, schema)? {
-                    Some(integer) => Ok(integer),
-                    None => self.cast(operand, to),
+                let vector = if is_text(to) { vector_of(&operand.expression, schema)? } else { None };
+                match (self.extracted_integer(&operand, to, schema)?, vector) {
+                    (Some(integer), _) => Ok(integer),
+                    (None, Some(vector)) => Ok(self.converted(operand.expression, &vector, to)),
+                    (None, None) => self.cast(operand, to),
                 }
             }
             SiteKind::Elements { operator, all } => self.elements(operator, *all, next(), next()),
@@ -624,12 +626,22 @@ fn with_distinct_keys(mut sort: Sort) -> Sort {
     sort
 }
 
-/// Subscripts are positions from 1: what is before the first is not there, while DataFusion counts it from the end.
-fn subscripted(call: ScalarFunction) -> Result<ScalarFunction> {
+/// The vector that a value of the catalog is, which plans know as an array.
+fn vector_of(value: &Expr, schema: &DFSchema) -> Result<Option<SqlType>> {
+    Ok(SqlType::vector_of(&value.to_field(schema)?.1))
+}
+
+/// Subscripts are positions from 1, those of vectors from 0: what is before the first is not there, while DataFusion counts it from the
+/// end.
+fn subscripted(call: ScalarFunction, schema: &DFSchema) -> Result<ScalarFunction> {
     let ScalarFunction { func, mut args } = call;
     let is_element = func.name() == "array_element";
+    let is_vector = args.first().map(|array| vector_of(array, schema)).transpose()?.flatten().is_some();
     for (position, argument) in args.iter_mut().enumerate().skip(1).take(2) {
-        let place = datafusion::logical_expr::cast(std::mem::take(argument), DataType::Int64);
+        let mut place = datafusion::logical_expr::cast(std::mem::take(argument), DataType::Int64);
+        if is_vector {
+            place = binary_expression(place, Operator::Plus, lit(1_i64));
+        }
         let one = lit(1_i64);
         let before = place.clone().lt(one.clone());
         *argument = match (is_element, position) {

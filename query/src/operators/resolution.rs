@@ -106,7 +106,9 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Bytea => Class::Bytea,
         SqlType::Json | SqlType::Jsonb => Class::Document,
         SqlType::Enum(_) => Class::Enum,
-        SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) | SqlType::Void => Class::Other,
+        SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) | SqlType::Vector(_) | SqlType::Void => {
+            Class::Other
+        },
     }
 }
 

@@ -191,6 +191,7 @@ pub(super) fn relation_columns() -> Vec<(&'static str, &'static str, Vec<Catalog
             name: row.name.to_string(),
             sql_type: column_type(row.type_name),
             not_null: row.not_null,
+            is_vector: matches!(row.type_name, "int2vector" | "oidvector"),
         });
     }
     for (name, columns) in FUNCTION_SETS {
@@ -198,6 +199,7 @@ pub(super) fn relation_columns() -> Vec<(&'static str, &'static str, Vec<Catalog
             name: name.to_string(),
             sql_type: sql_type.clone(),
             not_null: false,
+            is_vector: false,
         };
         relations.insert(("pg_catalog", name), columns.iter().map(column).collect());
     }

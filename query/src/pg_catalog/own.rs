@@ -159,6 +159,7 @@ fn catalog_columns(columns: Columns) -> Vec<CatalogColumn> {
         name: (*name).to_string(),
         sql_type: sql_type.clone(),
         not_null: false,
+        is_vector: false,
     };
     columns.iter().map(column).collect()
 }

@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use catalog::ids::ObjectId;
-use catalog::sql_type::{SqlType, TYPE_KEY};
+use catalog::sql_type::{SqlType, TYPE_KEY, VECTOR_KEY};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -112,17 +112,23 @@ pub struct CatalogColumn {
     pub name: String,
     pub sql_type: SqlType,
     pub not_null: bool,
+    /// Whether it is `int2vector` or `oidvector`, which plans compute with as arrays.
+    pub is_vector: bool,
 }
 
 impl CatalogColumn {
     /// The Arrow field inside plans. An OID alias such as `regproc` stays a number here, so that it compares and joins with
     /// OIDs; `name_registered_objects` turns it into a name where it leaves the plan.
     pub fn field(&self) -> Field {
-        match &self.sql_type {
+        let mut field = match &self.sql_type {
             SqlType::Reg(_) => Field::new(&self.name, DataType::Int64, true)
                 .with_metadata(HashMap::from([(TYPE_KEY.to_string(), self.sql_type.to_string())])),
             other => other.field(&self.name, true),
+        };
+        if self.is_vector {
+            field.metadata_mut().insert(VECTOR_KEY.to_string(), String::new());
         }
+        field
     }
 
     fn default(&self) -> Value {

@@ -146,7 +146,7 @@ pub(super) fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle)
         SqlType::Interval => ScalarValue::IntervalMonthDayNano(Some(interval(bytes)?)),
         SqlType::Uuid => ScalarValue::FixedSizeBinary(16, Some(exactly::<16>(bytes)?.to_vec())),
         SqlType::Bytea => ScalarValue::BinaryView(Some(bytes.to_vec())),
-        SqlType::Array(element) => array(bytes, element, style)?,
+        SqlType::Array(element) | SqlType::Vector(element) => array(bytes, element, style)?,
         SqlType::Void => return Err(QueryError::unsupported("a value of type void")),
     })
 }

@@ -78,7 +78,8 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType) -> Result<EncodedColu
             })
         }
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
-        (SqlType::Array(element), DataType::List(_)) => list(array, element),
+        (SqlType::Array(element), DataType::List(_)) => list(array, element, 1),
+        (SqlType::Vector(element), DataType::List(_)) => list(array, element, 0),
         (SqlType::Enum(known), _) => labels(array, known),
         (SqlType::TimeTz, _) => {
             let values = array.as_primitive::<TimestampMicrosecondType>().values();
@@ -156,7 +157,7 @@ fn interval(months: i32, days: i32, micros: i64) -> [u8; 16] {
 }
 
 /// Dimensions, whether there are nulls, the element's OID, each dimension's size and lower bound, then the elements.
-fn list(array: &ArrayRef, element: &SqlType) -> Result<EncodedColumn, QueryError> {
+fn list(array: &ArrayRef, element: &SqlType, lower_bound: i32) -> Result<EncodedColumn, QueryError> {
     if matches!(element, SqlType::Array(_)) {
         return Err(QueryError::unsupported("the binary format of arrays of arrays"));
     }
@@ -171,7 +172,7 @@ fn list(array: &ArrayRef, element: &SqlType) -> Result<EncodedColumn, QueryError
         out.extend_from_slice(&element.oid().to_be_bytes());
         if !range.is_empty() {
             out.extend_from_slice(&(range.len() as i32).to_be_bytes());
-            out.extend_from_slice(&1i32.to_be_bytes());
+            out.extend_from_slice(&lower_bound.to_be_bytes());
         }
         for index in range {
             match encoded.value(index) {

@@ -189,14 +189,14 @@ fn normalise(array: &ArrayRef, sql_type: &SqlType) -> Result<ArrayRef, QueryErro
         | (SqlType::Bytea, DataType::FixedSizeBinary(_))
         | (SqlType::Numeric { .. }, DataType::Decimal128(..) | DataType::Decimal256(..))
         | (SqlType::Interval, DataType::Duration(_))
-        | (SqlType::Array(_), DataType::List(_)) => return Ok(array.clone()),
+        | (SqlType::Array(_) | SqlType::Vector(_), DataType::List(_)) => return Ok(array.clone()),
         (SqlType::Timestamp | SqlType::TimestampTz, DataType::Timestamp(_, zone)) => {
             DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, zone.clone())
         }
         (SqlType::Numeric { .. }, DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale)) => {
             DataType::Decimal128(*precision, *scale)
         }
-        (SqlType::Array(_), DataType::LargeList(element) | DataType::FixedSizeList(element, _)) => {
+        (SqlType::Array(_) | SqlType::Vector(_), DataType::LargeList(element) | DataType::FixedSizeList(element, _)) => {
             DataType::List(element.clone())
         }
         (SqlType::Oid | SqlType::Reg(_), data_type) if data_type.is_integer() => DataType::Int64,

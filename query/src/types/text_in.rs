@@ -101,7 +101,7 @@ impl ColumnDecoder {
             SqlType::Interval => primitive::<IntervalMonthDayNanoType, _>(fields, parse_interval),
             SqlType::Uuid => uuids(fields, parse_uuid),
             SqlType::Bytea => byteas(fields, parse_bytea),
-            SqlType::Array(element) => arrays(fields, element, style),
+            SqlType::Array(element) | SqlType::Vector(element) => arrays(fields, element, style),
             SqlType::Enum(known) => enums(fields, known, Ok),
         }
     }

@@ -61,6 +61,7 @@ pub(super) fn encode(array: &ArrayRef, sql_type: &SqlType, style: &OutputStyle) 
         (SqlType::Bpchar { length: Some(length) }, _) => padded(array, *length as usize),
         (_, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => text(array),
         (SqlType::Array(element), DataType::List(_)) => list(array, element, style),
+        (SqlType::Vector(element), DataType::List(_)) => vector(array, element, style),
         (SqlType::Enum(known), _) => labels(array, known),
         (SqlType::TimeTz, _) => {
             let values = array.as_primitive::<TimestampMicrosecondType>().values();
@@ -254,6 +255,21 @@ fn list(array: &ArrayRef, element: &SqlType, style: &OutputStyle) -> Result<Enco
             }
         }
         out.push(b'}');
+    })
+}
+
+/// The elements of `int2vector` and `oidvector`, which are never NULL, with blanks between.
+fn vector(array: &ArrayRef, element: &SqlType, style: &OutputStyle) -> Result<EncodedColumn, QueryError> {
+    let values = array.as_list::<i32>();
+    let encoded = encode_column(values.values(), element, Format::Text, style)?;
+    let offsets = values.value_offsets();
+    EncodedColumn::build(array, 16, |out, row| {
+        for (place, index) in (offsets[row] as usize..offsets[row + 1] as usize).enumerate() {
+            if place > 0 {
+                out.push(b' ');
+            }
+            out.extend_from_slice(encoded.value(index).unwrap_or_default());
+        }
     })
 }
 
