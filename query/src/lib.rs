@@ -6,11 +6,13 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, operator_tokens, dialect, statement_grammar, standard_spellings, output_names, dispatch, prepared, cursor, settings, time_zone_setting
-//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts, column_origins,
-//!                      subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
+//!     statements       statement, continued_literals, operator_tokens, dialect, statement_grammar, standard_spellings, output_names,
+//!                      dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting, maintenance
+//!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
+//!                      column_origins, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
+//!                      equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
-//!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, write_holds,
+//!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, transaction_modes, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading, subscription, content
 //!     background       background, view_folding, view_builds
