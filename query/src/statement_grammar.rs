@@ -268,6 +268,7 @@ impl Words<'_> {
             let close = self.closing(self.next)?;
             let inner = self.tokens[self.next + 1..close].to_vec();
             arguments = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
+            mend_spellings(&mut arguments, self.source)?;
             self.next = close + 1;
         }
         Ok(StatementKind::Execute { name, arguments })
