@@ -245,7 +245,6 @@ fn setting_row(setting: &Setting, value: String) -> SettingRow {
         boot_val: Some(bare(setting.default)),
         reset_val: Some(bare(setting.default)),
         enumvals,
-        ..SettingRow::default()
     }
 }
 

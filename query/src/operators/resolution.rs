@@ -108,7 +108,7 @@ fn class(sql_type: &SqlType) -> Class {
         SqlType::Enum(_) => Class::Enum,
         SqlType::Char | SqlType::Oid | SqlType::Reg(_) | SqlType::Array(_) | SqlType::Vector(_) | SqlType::Void => {
             Class::Other
-        },
+        }
     }
 }
 

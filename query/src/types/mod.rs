@@ -196,9 +196,10 @@ fn normalise(array: &ArrayRef, sql_type: &SqlType) -> Result<ArrayRef, QueryErro
         (SqlType::Numeric { .. }, DataType::Decimal32(precision, scale) | DataType::Decimal64(precision, scale)) => {
             DataType::Decimal128(*precision, *scale)
         }
-        (SqlType::Array(_) | SqlType::Vector(_), DataType::LargeList(element) | DataType::FixedSizeList(element, _)) => {
-            DataType::List(element.clone())
-        }
+        (
+            SqlType::Array(_) | SqlType::Vector(_),
+            DataType::LargeList(element) | DataType::FixedSizeList(element, _),
+        ) => DataType::List(element.clone()),
         (SqlType::Oid | SqlType::Reg(_), data_type) if data_type.is_integer() => DataType::Int64,
         (SqlType::Char | SqlType::Reg(_), _) => DataType::Utf8View,
         (other, _) => other.data_type(),
