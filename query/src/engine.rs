@@ -412,7 +412,7 @@ pub(crate) fn with_own_functions(mut state: SessionState) -> SessionState {
     for function in scalar.chain(crate::row_counts::functions()) {
         let _ = state.register_udf(function);
     }
-    let _ = state.register_expr_planner(Arc::new(crate::standard_spellings::whole_rows::RowPlanner));
+    let _ = state.register_expr_planner(Arc::new(crate::standard_spellings::row_planner::RowPlanner));
     state
 }
 

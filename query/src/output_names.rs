@@ -125,7 +125,13 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
             name => own(&name),
         },
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
-        Expr::CompoundFieldAccess { root, .. } => name_of(root),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|access| match access {
+                ast::AccessExpr::Dot(Expr::Identifier(field)) => Some(fold(field)),
+                _ => None,
+            });
+            field.map_or_else(|| name_of(root), |field| own(&field))
+        }
         Expr::Cast { expr, data_type, .. } => inner_or(expr, type_name(data_type)),
         Expr::TypedString(typed) => weak(type_name(&typed.data_type)),
         Expr::Interval(_) => weak("interval".into()),

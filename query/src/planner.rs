@@ -40,6 +40,7 @@ use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
 use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
 use crate::standard_spellings::dependent_columns::{KeyedTable, with_dependents};
+use crate::standard_spellings::row_stars::{self, StarPlanner, Stars};
 use crate::standard_spellings::whole_rows::with_rows;
 use crate::standard_spellings::{direct_arguments, spell_out};
 use crate::statement::Statement;
@@ -107,7 +108,9 @@ pub(crate) struct Planning {
     sites: Arc<Mutex<Arc<Sites>>>,
     /// Plans joins with USING and NATURAL.
     merges: Arc<MergePlanner>,
-    relation_planners: [Arc<dyn RelationPlanner>; 2],
+    /// Finds out what columns stars stand for.
+    stars: Arc<StarPlanner>,
+    relation_planners: [Arc<dyn RelationPlanner>; 3],
     /// The types of the parameters of the query that is being planned, for planning parts of it alone.
     parameters: Mutex<Vec<Option<SqlType>>>,
     /// While a query is planned only to find out the types of its parameters: what is known of them.
@@ -133,6 +136,7 @@ impl Planning {
     ) -> Self {
         let sites: Arc<Mutex<Arc<Sites>>> = Arc::default();
         let merges = Arc::new(MergePlanner::new(Arc::clone(&sites)));
+        let stars = Arc::new(StarPlanner::default());
         Self {
             engine,
             state,
@@ -146,8 +150,13 @@ impl Planning {
             sources: Sources::Rows,
             committed: false,
             sites,
-            relation_planners: [Arc::clone(&merges) as Arc<dyn RelationPlanner>, Arc::new(PlainRelations::default())],
+            relation_planners: [
+                Arc::clone(&merges) as Arc<dyn RelationPlanner>,
+                Arc::clone(&stars) as Arc<dyn RelationPlanner>,
+                Arc::new(PlainRelations::default()),
+            ],
             merges,
+            stars,
             parameters: Mutex::default(),
             inference: Mutex::default(),
             targets: Mutex::default(),
@@ -344,7 +353,7 @@ impl Planning {
         let table = |name: &ast::ObjectName| self.keyed_table(name);
         while let Err(error) = &plan
             && let known = tree.as_ref().unwrap_or(query)
-            && let Some(spelt) = with_rows(known, error).or_else(|| with_dependents(known, error, &table))
+            && let Some(spelt) = with_rows(known, error, statement).or_else(|| with_dependents(known, error, &table))
         {
             plan = self.spelt_out_plan(tree.insert(spelt), parameters, statement);
         }
@@ -383,32 +392,35 @@ impl Planning {
         Some(KeyedTable { columns: definition.columns.iter().map(|column| column.name.clone()).collect(), key })
     }
 
-    /// Plans a query, and once more where that has found columns that joins merge.
+    /// Plans a query, and once more where that has found columns that joins merge or that stars stand for.
     fn spelt_out_plan(
         &self,
         query: &ast::Query,
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
-        let mut known = Merges::default();
+        let (mut known, mut stars) = (Merges::default(), Stars::default());
         loop {
-            let plan = self.merged_plan(query, &known, parameters, statement);
-            let found = self.merges.take();
-            if found == known {
+            let plan = self.merged_plan(query, (&known, &stars), parameters, statement);
+            let (found, columns) = (self.merges.take(), self.stars.take());
+            let learns = columns.into_iter().filter(|(number, _)| !stars.contains_key(number)).collect::<Stars>();
+            if found == known && learns.is_empty() {
                 return plan;
             }
             known = found;
+            stars.extend(learns);
         }
     }
 
     fn merged_plan(
         &self,
         query: &ast::Query,
-        merges: &Merges,
+        (merges, stars): (&Merges, &Stars),
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let mut query = query.clone();
+        row_stars::settle(&mut query, stars);
         merged_joins::settle(&mut query, merges);
         pg_catalog::refuse_misplaced_sets(&query, statement)?;
         if !parameters.is_empty() {

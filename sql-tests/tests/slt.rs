@@ -38,6 +38,7 @@ files! {
     json_answers_as_postgres_does: "json.slt",
     parameters_get_the_types_that_postgres_gives: "parameters.slt",
     spellings_mean_what_they_mean_to_postgres: "spellings.slt",
+    names_of_from_mean_what_they_mean_to_postgres: "row_names.slt",
     library_functions_answer_as_postgres_does: "function_library.slt",
     joins_merge_columns_as_postgres_does: "joins.slt",
     ordered_sets_and_frames_answer_as_postgres_does: "ordered_sets.slt",

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 /// The function that a row is in a select list. Nobody can type its name without quotes.
 pub(crate) const RECORD: &str = "record@text";
-const ADDED_RECORD: &str = "record@added";
+/// The same where an outer join may have added the row, which is NULL then.
+pub(crate) const ADDED_RECORD: &str = "record@added";
 
 pub(super) fn functions() -> [Arc<ScalarUDF>; 4] {
     [Form::Plain, Form::Separated, Form::Record, Form::AddedRecord].map(of_form)

@@ -57,7 +57,7 @@ struct Hidden {
 }
 
 /// Whether a column is a side of a merged one, which `*` does not show.
-fn is_hidden(name: &str) -> bool {
+pub(crate) fn is_hidden(name: &str) -> bool {
     name.contains(HIDER)
 }
 
@@ -279,7 +279,7 @@ fn column_item((table, column): &(Option<TableReference>, String)) -> SelectItem
 }
 
 /// A column's name in full.
-fn column_name(table: Option<&TableReference>, column: &str) -> Expr {
+pub(crate) fn column_name(table: Option<&TableReference>, column: &str) -> Expr {
     let mut parts: Vec<Ident> = table.iter().flat_map(|table| table.to_vec()).map(quoted).collect();
     parts.push(quoted(column.to_string()));
     match parts.len() {

@@ -1,7 +1,10 @@
 //! The sets of json's items, keys and members.
 //!
 //! Items and keys come as one array under the function's name. Members are two columns, and so two arrays that are
-//! unnested side by side.
+//! unnested side by side, in FROM and in a select list:
+//!
+//!     SELECT (jsonb_each(d)).key      SELECT unnest(jsonb_each_keys(d))
+//!     SELECT jsonb_each(d)            SELECT record(unnest(jsonb_each_keys(d)), unnest(jsonb_each_values(d)))
 
 use super::rewrite::call;
 use datafusion::sql::sqlparser::ast::Expr;
@@ -31,7 +34,7 @@ pub(super) fn is_list(name: &str) -> bool {
 }
 
 /// Whether a function gives a set of keys and values.
-pub(super) fn has_members(name: &str) -> bool {
+pub(crate) fn has_members(name: &str) -> bool {
     MEMBERS.iter().any(|(known, _)| *known == name)
 }
 
@@ -39,6 +42,13 @@ pub(super) fn has_members(name: &str) -> bool {
 pub(super) fn member_lists(name: &str, args: &[Expr]) -> Vec<Expr> {
     let lists = MEMBERS.iter().filter(|(known, _)| *known == name).flat_map(|(_, lists)| lists);
     lists.map(|list| call(list, args.to_vec())).collect()
+}
+
+/// The array of a column of a set of members.
+pub(super) fn member_list(name: &str, column: &str, args: Vec<Expr>) -> Option<Expr> {
+    let (_, lists) = MEMBERS.iter().find(|(known, _)| *known == name)?;
+    let position = own_columns(name).iter().position(|known| *known == column)?;
+    Some(call(lists[position], args))
 }
 
 /// The columns that a set names by itself; none where they are called after its alias.

@@ -50,12 +50,14 @@ pub(crate) use exported::is_keyword;
 pub use exported::{
     FunctionRow, TypeRow, encodings, format_type, function_by_oid, functions_by_name, type_by_name, type_by_oid,
 };
+pub(crate) use json_sets::has_members;
 pub use keys::{index_statement, key_by_oid};
 pub use registered_names::name_registered_objects;
 pub use rewrite::rewrite;
 pub(crate) use rewrite::{is_known_collation, plain_operator, select_query};
 pub use server_state::{DATABASE_OID, role_name, role_oid};
 pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
+pub(crate) use sets::value_column;
 pub(crate) use signatures::{TypeTraits, is_implicit_cast, operators_by_name, type_traits};
 pub(crate) use types::{type_name, user_type};
 pub use values::{Value, array_from_text, to_array};

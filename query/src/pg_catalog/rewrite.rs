@@ -20,7 +20,9 @@
 //! What needs types to be decided is done on plans: `registered_names.rs`.
 
 use super::exported;
-use super::sets::{SetRewriter, contains_set, rewrite_factor};
+use super::json_sets;
+use super::sets::{SetRewriter, contains_set, plain_arguments, rewrite_factor};
+use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, Distinct, DuplicateTreatment, Expr, Function, FunctionArg,
@@ -433,6 +435,12 @@ fn rewrite_access(root: Expr, access_chain: Vec<AccessExpr>) -> Expr {
         return Expr::CompoundFieldAccess { root: Box::new(root), access_chain };
     }
     let root = if let Expr::Nested(inner) = root { *inner } else { root };
+    if let (Expr::Function(function), [AccessExpr::Dot(Expr::Identifier(field))]) = (&root, access_chain.as_slice())
+        && let Some(args) = plain_arguments(&function.args)
+        && let Some(list) = json_sets::member_list(&last_part(&function.name), &fold(field), args)
+    {
+        return call("unnest", vec![list]);
+    }
     access_chain.into_iter().fold(root, |value, access| match access {
         AccessExpr::Dot(Expr::Identifier(field)) => {
             let name = if field.quote_style.is_some() { field.value } else { field.value.to_lowercase() };

@@ -1,7 +1,7 @@
 //! Places in which PostgreSQL takes no function that returns a set: conditions, CASE and COALESCE.
 
 use super::rewrite::last_part;
-use super::sets::is_set;
+use super::sets::returns_set;
 use crate::error::{ErrorKind, QueryError};
 use crate::query_places::{call_in, place_of};
 use crate::statement::Statement;
@@ -79,5 +79,5 @@ fn first_set(expression: &Expr) -> Option<Expr> {
 
 /// Whether a call's function returns a set.
 pub(crate) fn is_set_call(function: &Function) -> bool {
-    is_set(&last_part(&function.name))
+    returns_set(&last_part(&function.name))
 }

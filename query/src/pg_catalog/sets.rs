@@ -8,8 +8,10 @@ use super::exported;
 use super::json_sets;
 use super::rewrite::{call, last_part, select_query, unqualify};
 use crate::functions::arrays::ITEMS;
+use crate::functions::concatenation::ADDED_RECORD;
 use crate::functions::series::GENERATE_SERIES;
 use crate::functions::values::ORDINALS;
+use crate::operators::sites::call_quoted;
 use crate::output_names::numbered_name;
 use crate::returning::table_factor;
 use crate::standard_spellings::ROWS_FROM;
@@ -29,6 +31,11 @@ const SETS: [&str; 6] = [
     "regexp_split_to_table",
     "_pg_expandarray",
 ];
+
+/// Whether a function returns a set, of values or of members.
+pub(super) fn returns_set(name: &str) -> bool {
+    is_set(name) || json_sets::has_members(name)
+}
 
 pub(super) fn is_set(name: &str) -> bool {
     name == "unnest" || SETS.contains(&name) || json_sets::is_list(name)
@@ -60,7 +67,10 @@ impl VisitorMut for SetRewriter {
         {
             let name = last_part(&function.name);
             let args = plain_arguments(&function.args);
-            if let Some(list) = args.and_then(|args| set_as_list(&name, args)) {
+            if let Some(args) = args.as_ref().filter(|_| json_sets::has_members(&name)) {
+                let lists = json_sets::member_lists(&name, args).into_iter();
+                *expr = call_quoted(ADDED_RECORD, lists.map(|list| call("unnest", vec![list])).collect());
+            } else if let Some(list) = args.and_then(|args| set_as_list(&name, args)) {
                 *expr = call("unnest", vec![list]);
             }
         }
@@ -102,7 +112,7 @@ pub(super) fn contains_set(expr: &Expr) -> bool {
     let mut found = false;
     let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |inner| {
         if let Expr::Function(function) = inner {
-            found |= is_set(&last_part(&function.name));
+            found |= returns_set(&last_part(&function.name));
         }
         ControlFlow::<()>::Continue(())
     });
@@ -162,6 +172,52 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor, lateral_allowed: bool) {
         TableFactor::UNNEST { alias: slot, .. } => *slot = alias,
         _ => {}
     }
+}
+
+/// What a FROM item is called and what its column is, where it is a function that gives values and no records: there the
+/// item's name means the value.
+pub(crate) fn value_column(factor: &TableFactor) -> Option<[Ident; 2]> {
+    let (name, args, alias) = match factor {
+        TableFactor::Table {
+            name, args: Some(TableFunctionArgs { args, .. }), alias, with_ordinality: false, ..
+        } => (last_part(name), unnamed(args)?, alias),
+        TableFactor::Function { name, args, alias, with_ordinality: false, .. } => {
+            (last_part(name), unnamed(args)?, alias)
+        }
+        TableFactor::UNNEST { array_exprs, alias, with_ordinality: false, with_offset: false, .. } => {
+            ("unnest".to_string(), array_exprs.clone(), alias)
+        }
+        _ => return None,
+    };
+    let name = value_function(&name, &args)?;
+    let alias = set_alias(&name, alias.clone(), true, false)?;
+    let column = alias.columns.into_iter().next().filter(|column| column.data_type.is_none())?;
+    Some([alias.name, column.name])
+}
+
+/// The function whose values a call in FROM gives, if it gives values and no records.
+fn value_function(name: &str, args: &[Expr]) -> Option<String> {
+    let gives_values = match (name, args) {
+        (ROWS_FROM, [Expr::Function(only)]) => {
+            return value_function(&last_part(&only.name), &plain_arguments(&only.args)?);
+        }
+        (ROWS_FROM | "_pg_expandarray", _) => false,
+        ("unnest", _) => args.len() == 1,
+        _ if is_set(name) => true,
+        _ => match set_relation(name) {
+            Some(relation) => exported::is_single_column_set(relation),
+            None => is_scalar_function(name) && !may_give_records(name),
+        },
+    };
+    gives_values.then(|| name.to_string())
+}
+
+/// Whether a function of a name returns a record, or what its arguments are.
+fn may_give_records(name: &str) -> bool {
+    const RECORD: i64 = 2249;
+    const ANYELEMENT: i64 = 2283;
+    let mut all = exported::functions_by_name(name).iter().filter_map(|oid| exported::function_by_oid(*oid));
+    all.any(|row| matches!(row.result, RECORD | ANYELEMENT))
 }
 
 fn unnamed(args: &[FunctionArg]) -> Option<Vec<Expr>> {

@@ -15,7 +15,7 @@
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     recursion            the types of WITH RECURSIVE
-//!     whole_rows           SELECT t FROM t
+//!     whole_rows, row_…    SELECT t FROM t, ROW(t.*)
 //!
 //! A definition of a view is kept as it was before [`spell_out`].
 
@@ -31,8 +31,14 @@ mod quantified;
 mod record_values;
 mod records;
 mod recursion;
+mod row_documents;
+mod row_names;
+pub(crate) mod row_planner;
+pub(crate) mod row_stars;
+mod row_tokens;
 mod rows;
 mod samples;
+mod star_syntax;
 mod syntax;
 mod tokens;
 pub(crate) mod trees;

@@ -3,6 +3,7 @@
 //! BETWEEN SYMMETRIC and WITH TIES come from the tokens as calls and become trees that print as standard SQL, because
 //! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here.
 
+use super::star_syntax;
 use super::tokens::{IN_LIST, SYMMETRIC, SYSTEM_TIME, WITH_TIES};
 use crate::error::{ErrorKind, QueryError};
 use crate::statement::{byte_offset, position_of};
@@ -42,6 +43,7 @@ impl VisitorMut for Mender<'_> {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        star_syntax::in_values(&mut query.body);
         if query.fetch.is_none() {
             query.fetch = ties(&mut query.limit_clause);
         }
@@ -52,6 +54,7 @@ impl VisitorMut for Mender<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
+        select.projection.iter_mut().for_each(star_syntax::in_item);
         let foreign = self.foreign_clause(select);
         self.refuse(foreign)
     }
@@ -71,6 +74,9 @@ impl VisitorMut for Mender<'_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
+        if let Some(spelt) = star_syntax::spelt_out(expression) {
+            *expression = spelt;
+        }
         let Expr::Array(array) = expression else { return ControlFlow::Continue(()) };
         if array.named {
             // Brackets inside of ARRAY's are its rows.

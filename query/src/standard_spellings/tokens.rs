@@ -9,10 +9,12 @@
 //!     substring(x SIMILAR p ESCAPE e)     substring(x FROM p FOR e)
 //!     x NOT LIKE ANY (…)                  x !~~ ANY (…)
 //!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
+//!     t.* = u.*                           (t.*) = (u.*)
+//!     (jsonb_each(d)).*                   (jsonb_each(d)).key, (jsonb_each(d)).value
 //!     f(a, VARIADIC b)                    f(a, "variadic argument"(b))
 //!     OVER (… EXCLUDE TIES)               OVER ("exclude ties" …)
 //!     ROWS FROM (f(), g())                "rows from"(f(), g())
-//!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC
+//!     FROM ONLY t ORDER BY a USING >      FROM t ORDER BY a DESC; also FROM ONLY (t), UPDATE ONLY t
 //!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
 //!     mood 'ok'                           CAST('ok' AS mood)
 //!     x ISNULL                            x IS NULL
@@ -20,14 +22,14 @@
 //!     FOR UPDATE OF t LIMIT 1             LIMIT 1
 //!     SET doc['a'] = 1                    SET doc = "assigned item"(doc['a'], 1)
 //!
-//!     x::text COLLATE "C"                 x::text
+//!     x::varchar(3) COLLATE "C"           x::varchar(3)
 //!
 //! The calls in double quotes are read by [`super::syntax`] and never leave this folder, but for ROWS FROM, which is a
 //! set. Tokens keep the place that
 //! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
 //! are names again.
 
-use super::{assignments, typed_literals};
+use super::{assignments, row_tokens, typed_literals};
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
@@ -71,7 +73,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::EXCLUDE => exclusion(tokens, index, source)?,
             Keyword::TABLESAMPLE => check_sample(tokens, index, source)?,
             Keyword::ONLY if is_only_table(tokens, index) => {
-                tokens.remove(index);
+                only_table(tokens, index);
                 continue;
             }
             Keyword::FOR if keyword(tokens, index + 1) == Keyword::SYSTEM_TIME => {
@@ -103,8 +105,11 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 Token::EscapedStringLiteral(_) | Token::DollarQuotedString(_) | Token::UnicodeStringLiteral(_) => {
                     index += typed_literals::spell_out(tokens, index);
                 }
-                Token::LParen => row_in_parentheses(tokens, index),
-                Token::Period => row_as_value(tokens, index),
+                Token::LParen => row_tokens::in_parentheses(tokens, index),
+                Token::Period if index > 0 && *token(tokens, index - 1) == Token::RParen => {
+                    index = row_tokens::columns_of_call(tokens, index, source)?;
+                }
+                Token::Period => row_tokens::as_value(tokens, index),
                 _ => {}
             },
         }
@@ -200,12 +205,22 @@ fn is_bare_text(tokens: &[TokenWithSpan], index: usize) -> bool {
 
 /// Whether the collation that everything has is named behind a cast to text, where the parser takes none.
 fn is_collation_of_cast(tokens: &[TokenWithSpan], index: usize) -> bool {
-    let is_text = |index| ["text", "varchar", "bpchar", "name"].iter().any(|name| is_word(tokens, index, name));
+    let is_text = |index| ["text", "varchar", "bpchar", "char", "name"].iter().any(|name| is_word(tokens, index, name));
     let is_known = match token(tokens, index + 1) {
         Token::Word(word) => is_known_collation(&ObjectName::from(vec![Ident::new(&word.value)])),
         _ => false,
     };
-    index >= 2 && *token(tokens, index - 2) == Token::DoubleColon && is_text(index - 1) && is_known
+    let is_cast = |at: usize| at >= 1 && *token(tokens, at - 1) == Token::DoubleColon;
+    let Some(last) = index.checked_sub(1).filter(|_| is_known) else { return false };
+    let name = match token(tokens, last) {
+        // The most letters that a varchar may have.
+        Token::RParen => opening(tokens, last).and_then(|open| open.checked_sub(1)),
+        _ => Some(last),
+    };
+    name.is_some_and(|name| match name.checked_sub(1) {
+        Some(before) if is_word(tokens, name, "varying") => is_word(tokens, before, "character") && is_cast(before),
+        _ => is_text(name) && is_cast(name),
+    })
 }
 
 pub(super) fn token(tokens: &[TokenWithSpan], index: usize) -> &Token {
@@ -243,7 +258,7 @@ pub(super) fn find_outside(tokens: &[TokenWithSpan], start: usize, wanted: impl 
 }
 
 /// The parenthesis that closes the one at `open`.
-fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
+pub(super) fn closing(tokens: &[TokenWithSpan], open: usize) -> Option<usize> {
     find_outside(tokens, open + 1, |index| tokens[index].token == Token::RParen)
 }
 
@@ -331,11 +346,25 @@ fn fetch(tokens: &mut Vec<TokenWithSpan>, index: usize) {
     tokens.splice(index..end, spelt);
 }
 
-/// `FROM ONLY t`: no table has children here.
+/// `FROM ONLY t`: no table has children here. The word is reserved, so nothing else is called so.
 fn is_only_table(tokens: &[TokenWithSpan], index: usize) -> bool {
-    let after = index.checked_sub(1).map_or(Keyword::NoKeyword, |before| keyword(tokens, before));
-    let named = matches!(token(tokens, index + 1), Token::Word(_));
-    named && matches!(after, Keyword::FROM | Keyword::JOIN)
+    let Some(before) = index.checked_sub(1) else { return false };
+    let begins = [Keyword::FROM, Keyword::JOIN, Keyword::USING, Keyword::INTO, Keyword::UPDATE];
+    let named = match token(tokens, index + 1) {
+        Token::Word(_) => true,
+        Token::LParen => matches!(token(tokens, index + 2), Token::Word(_)),
+        _ => false,
+    };
+    named && (begins.contains(&keyword(tokens, before)) || *token(tokens, before) == Token::Comma)
+}
+
+/// Removes ONLY, and the parentheses around the name.
+fn only_table(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    if let Some(close) = closing(tokens, index + 1).filter(|_| *token(tokens, index + 1) == Token::LParen) {
+        tokens.remove(close);
+        tokens.remove(index + 1);
+    }
+    tokens.remove(index);
 }
 
 /// `ORDER BY a USING >` is descending.
@@ -423,7 +452,7 @@ fn is_window_clause(word: Keyword) -> bool {
 }
 
 /// The parenthesis that is open at a token.
-fn opening(tokens: &[TokenWithSpan], index: usize) -> Option<usize> {
+pub(super) fn opening(tokens: &[TokenWithSpan], index: usize) -> Option<usize> {
     let mut depth = 0usize;
     (0..index).rev().find(|at| match tokens[*at].token {
         Token::RParen => {
@@ -628,38 +657,4 @@ fn cast_offset(tokens: &mut Vec<TokenWithSpan>, index: usize) {
     let span = tokens[index].span;
     tokens.insert(direction, TokenWithSpan { token: Token::RParen, span });
     tokens.insert(index, TokenWithSpan { token: Token::LParen, span });
-}
-
-/// `(t).*` is `t.*`, and `(t.*)` as a value is the row.
-fn row_in_parentheses(tokens: &mut Vec<TokenWithSpan>, index: usize) {
-    let called =
-        index > 0 && matches!(&tokens[index - 1].token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
-    if called || !matches!(token(tokens, index + 1), Token::Word(_)) {
-        return;
-    }
-    let next: Vec<&Token> = (2..5).map(|ahead| token(tokens, index + ahead)).collect();
-    match next.as_slice() {
-        [Token::RParen, Token::Period, Token::Mul] => {
-            tokens.remove(index + 2);
-            tokens.remove(index);
-        }
-        [Token::Period, Token::Mul, Token::RParen] => {
-            tokens.drain(index + 2..index + 4);
-        }
-        _ => {}
-    }
-}
-
-/// `t.*::text`, `t.* IS NULL` and `count(t.*)` are about the row.
-fn row_as_value(tokens: &mut Vec<TokenWithSpan>, index: usize) {
-    if *token(tokens, index + 1) != Token::Mul || index == 0 || !matches!(tokens[index - 1].token, Token::Word(_)) {
-        return;
-    }
-    let is_argument = *token(tokens, index + 2) == Token::RParen
-        && index >= 3
-        && tokens[index - 2].token == Token::LParen
-        && matches!(tokens[index - 3].token, Token::Word(_));
-    if *token(tokens, index + 2) == Token::DoubleColon || keyword(tokens, index + 2) == Keyword::IS || is_argument {
-        tokens.drain(index..index + 2);
-    }
 }

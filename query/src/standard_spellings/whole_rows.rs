@@ -1,58 +1,63 @@
-//! A table's name as a value: `SELECT t FROM t`, `count(t)`, `t IS NULL`.
+//! A name of FROM as a value: `SELECT t FROM t`, `count(t)`, `t IS NULL`, `SELECT x FROM unnest(a) x`.
 //!
 //! A column of that name goes first, and which columns there are only the planner knows. So this is tried where
-//! planning has found no such column. The name becomes an operator of its own, and [`RowPlanner`], which sees the
-//! schema, puts the table's columns there:
+//! planning has found no such column. What the name of a function that gives values means is its column. That of any other relation
+//! becomes an operator of its own, and [`RowPlanner`](super::row_planner::RowPlanner), which sees the schema, puts the columns there:
 //!
-//!     t  ▶  't' row@ NULL  ▶  record(t.a, t.b)
+//!     x  ▶  x.value
+//!     t  ▶  't' row@ NULL       ▶  record(t.a, t.b)
+//!     t  ▶  "record@text"(t.*)  in a subquery or LATERAL of the SELECT that has it, for [`super::row_stars`]
 //!
-//! A row is shown as PostgreSQL prints a record, and its type is text.
+//! A row is shown as PostgreSQL prints a record, and its type is text. Where a document is made of it, it is a struct or a document
+//! itself, see [`super::row_documents`].
 
+use super::row_names::{Meaning, meaning_in, mentions};
+use super::row_planner::{IS_NOT_NULL, IS_NULL, OUTER, STRUCT, STRUCT_OUTER, TEXT};
+use super::star_syntax::starred;
 use super::trees::{bare, binary, null, quoted};
 use crate::error::{ErrorKind, QueryError};
-use crate::functions::concatenation::record;
-use crate::output_names::{output_name, shown_name};
-use crate::scan::external;
+use crate::functions::concatenation::{ADDED_RECORD, RECORD};
+use crate::operators::sites::{call, call_quoted};
+use crate::output_names::output_name;
+use crate::statement::Statement;
 use crate::statement_grammar::fold;
-use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr as Planned, lit};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, OrderBy,
-    OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor,
-    VisitorMut,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
 };
+use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
-/// The row's text.
-const TEXT: &str = "row@";
-/// The row's text, NULL for the row that an outer join adds.
-const OUTER: &str = "row@outer";
-/// Whether all columns are NULL, and whether none is.
-const IS_NULL: &str = "row@null";
-const IS_NOT_NULL: &str = "row@notnull";
-/// The row as a struct, whose fields have the columns' names.
-const STRUCT: &str = "row@struct";
-
-/// Functions that want a row's columns by name.
-const STRUCT_FUNCTIONS: [&str; 7] =
-    ["row_to_json", "to_json", "to_jsonb", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg"];
-
-/// The query with a name that no column has read as a table's, where it is one.
-pub(crate) fn with_rows(query: &Query, error: &QueryError) -> Option<Query> {
+/// The query with a name that no column has read as that of a FROM item, where it is one. Names of the SELECT that they stand in go
+/// first, then the one that the error is about as one further out.
+pub(crate) fn with_rows(query: &Query, error: &QueryError, statement: Option<&Statement>) -> Option<Query> {
     let name = error.column.as_deref().filter(|_| error.kind == ErrorKind::UndefinedColumn)?;
-    let mut query = query.clone();
-    let mut rows = Rows { name, scopes: Vec::new(), found: false };
-    let _ = VisitMut::visit(&mut query, &mut rows);
-    rows.found.then_some(query)
+    let place = error.position;
+    let reaches = [Reach::Own, Reach::Outer { statement: statement.filter(|_| place.is_some()), place }];
+    reaches.into_iter().find_map(|reach| {
+        let mut query = query.clone();
+        let mut rows = Rows { name, scopes: Vec::new(), factors: Vec::new(), reach, found: false };
+        let _ = VisitMut::visit(&mut query, &mut rows);
+        rows.found.then_some(query)
+    })
 }
 
-struct Rows<'a> {
-    name: &'a str,
-    /// For each SELECT around the expression whether a table of that name is in its FROM, and whether an outer join
-    /// may leave it out.
-    scopes: Vec<Option<bool>>,
+/// Which SELECTs' names are looked for.
+#[derive(Clone, Copy)]
+enum Reach<'a> {
+    /// That of the SELECT around the expression.
+    Own,
+    /// Those further out; only of what stands at a place, where that is known.
+    Outer { statement: Option<&'a Statement>, place: Option<usize> },
+}
+
+pub(super) struct Rows<'a> {
+    pub name: &'a str,
+    /// What the name means in each SELECT around the expression.
+    scopes: Vec<Option<Meaning>>,
+    /// For each of these how many items of its FROM are around the expression: they do not see the columns of those beside them.
+    factors: Vec<usize>,
+    reach: Reach<'a>,
     found: bool,
 }
 
@@ -60,11 +65,12 @@ impl VisitorMut for Rows<'_> {
     type Break = ();
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        let scope = select.from.iter().find_map(|tables| named_in(tables, self.name));
-        self.scopes.push(scope);
+        self.scopes.push(meaning_in(&select.from, self.name));
+        self.factors.push(0);
+        let is_known = self.meaning().is_some();
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expression) = item
-                && scope.is_some()
+                && is_known
                 && mentions(expression, self.name)
             {
                 let alias = quoted(&output_name(expression));
@@ -76,6 +82,21 @@ impl VisitorMut for Rows<'_> {
 
     fn post_visit_select(&mut self, _: &mut Select) -> ControlFlow<()> {
         self.scopes.pop();
+        self.factors.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(factors) = self.factors.last_mut() {
+            *factors += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, _: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(factors) = self.factors.last_mut() {
+            *factors -= 1;
+        }
         ControlFlow::Continue(())
     }
 
@@ -84,47 +105,127 @@ impl VisitorMut for Rows<'_> {
         if let (SetExpr::Select(select), Some(OrderBy { kind: OrderByKind::Expressions(items), .. })) =
             (query.body.as_ref(), query.order_by.as_mut())
         {
-            self.scopes.push(select.from.iter().find_map(|tables| named_in(tables, self.name)));
+            self.scopes.push(meaning_in(&select.from, self.name));
+            self.factors.push(0);
+            let is_output = select.projection.iter().any(|item| is_called(item, self.name));
             for item in items {
-                let _ = VisitMut::visit(&mut item.expr, self);
+                if !is_output || !self.is_row(&item.expr) {
+                    let _ = VisitMut::visit(&mut item.expr, self);
+                }
             }
             self.scopes.pop();
+            self.factors.pop();
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        let Some(Some(outer)) = self.scopes.last().copied() else { return ControlFlow::Continue(()) };
+        let meaning = self.meaning().cloned();
         if let Expr::Function(function) = expression {
+            let outer = match meaning {
+                Some(Meaning::Row { outer }) => Some(outer),
+                _ => None,
+            };
             self.in_call(function, outer);
             return ControlFlow::Continue(());
         }
+        let Some(meaning) = meaning else { return ControlFlow::Continue(()) };
         if let Some(column) = self.column_of_row(expression) {
             *expression = column;
             self.found = true;
             return ControlFlow::Continue(());
         }
-        let form = match &*expression {
-            Expr::IsNull(row) if self.is_row(row) => IS_NULL,
-            Expr::IsNotNull(row) if self.is_row(row) => IS_NOT_NULL,
-            other if self.is_row(other) && outer => OUTER,
-            other if self.is_row(other) => TEXT,
-            _ => return ControlFlow::Continue(()),
-        };
-        *expression = self.row(form);
+        match meaning {
+            Meaning::Value(column) => self.value(expression, &column),
+            Meaning::Row { outer } => self.whole_row(expression, outer),
+        }
         ControlFlow::Continue(())
     }
 }
 
 impl Rows<'_> {
-    fn is_row(&self, expression: &Expr) -> bool {
-        matches!(bare(expression), Expr::Identifier(name) if fold(name) == self.name)
+    /// What the name means where the visitor is.
+    fn meaning(&self) -> Option<&Meaning> {
+        let (own, outer) = self.scopes.split_last()?;
+        match self.reach {
+            Reach::Own => own.as_ref(),
+            Reach::Outer { .. } if own.is_some() => None,
+            Reach::Outer { .. } => outer.iter().rev().find_map(Option::as_ref),
+        }
+    }
+
+    pub(super) fn is_row(&self, expression: &Expr) -> bool {
+        match bare(expression) {
+            Expr::Identifier(name) => fold(name) == self.name && self.is_meant(name.span),
+            _ => false,
+        }
+    }
+
+    /// Whether names are those of the SELECT that they stand in.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.reach, Reach::Own)
+    }
+
+    fn is_meant(&self, span: Span) -> bool {
+        match self.reach {
+            Reach::Outer { statement: Some(statement), place } => statement.place_of(span) == place,
+            _ => true,
+        }
+    }
+
+    /// `x` of `FROM unnest(a) x(v)` is `x.v`.
+    fn value(&mut self, expression: &mut Expr, column: &[Ident; 2]) {
+        if let Expr::Identifier(name) = expression
+            && fold(name) == self.name
+            && self.is_meant(name.span)
+        {
+            let span = name.span;
+            let parts = column.iter().map(|part| Ident { span, ..part.clone() });
+            *expression = Expr::CompoundIdentifier(parts.collect());
+            self.found = true;
+        }
+    }
+
+    fn whole_row(&mut self, expression: &mut Expr, outer: bool) {
+        let form = match &*expression {
+            Expr::IsNull(row) if self.is_row(row) => IS_NULL,
+            Expr::IsNotNull(row) if self.is_row(row) => IS_NOT_NULL,
+            other if self.is_row(other) && outer => OUTER,
+            other if self.is_row(other) => TEXT,
+            _ => return,
+        };
+        *expression = self.row(form);
+    }
+
+    /// The row as a struct, which is NULL where an outer join left the table out.
+    pub(super) fn object(&mut self, outer: bool) -> Expr {
+        self.row(if outer { STRUCT_OUTER } else { STRUCT })
+    }
+
+    /// The row of a SELECT around that where it stands, as a struct.
+    pub(super) fn further_out(&mut self) -> Expr {
+        self.found = true;
+        self.starred(call("named_struct", Vec::new()))
     }
 
     fn row(&mut self, form: &str) -> Expr {
         self.found = true;
-        let name = Expr::Value(Value::SingleQuotedString(self.name.to_string()).into());
-        binary(name, BinaryOperator::Custom(form.to_string()), null())
+        if self.is_own() && self.factors.last().is_none_or(|factors| *factors == 0) {
+            let name = Expr::Value(Value::SingleQuotedString(self.name.to_string()).into());
+            return binary(name, BinaryOperator::Custom(form.to_string()), null());
+        }
+        match form {
+            IS_NULL => Expr::IsNull(Box::new(self.starred(call("row", Vec::new())))),
+            IS_NOT_NULL => Expr::IsNotNull(Box::new(self.starred(call("row", Vec::new())))),
+            OUTER => self.starred(call_quoted(ADDED_RECORD, Vec::new())),
+            STRUCT | STRUCT_OUTER => self.further_out(),
+            _ => self.starred(call_quoted(RECORD, Vec::new())),
+        }
+    }
+
+    /// A call with all columns of the relation as its arguments.
+    fn starred(&self, call: Expr) -> Expr {
+        starred(call, &ObjectName::from(vec![quoted(self.name)]))
     }
 
     /// `(t).a` is `t.a`.
@@ -138,12 +239,13 @@ impl Rows<'_> {
         }
     }
 
-    /// The arguments of functions that count rows or turn a row into an object.
-    fn in_call(&mut self, function: &mut Function, outer: bool) {
+    /// The arguments of functions that count rows or turn a row into a document. `outer` says of the name where the call stands that
+    /// it means a row, and whether an outer join may leave its relation out.
+    fn in_call(&mut self, function: &mut Function, outer: Option<bool>) {
         let name = function.name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-        let FunctionArguments::List(list) = &mut function.args else { return };
-        if let ("count", [FunctionArg::Unnamed(argument)], None, false) =
-            (name.as_str(), list.args.as_mut_slice(), list.duplicate_treatment, outer)
+        if let FunctionArguments::List(list) = &mut function.args
+            && let ("count", [FunctionArg::Unnamed(argument)], None, Some(false)) =
+                (name.as_str(), list.args.as_mut_slice(), list.duplicate_treatment, outer)
             && let FunctionArgExpr::Expr(row) = argument
             && self.is_row(row)
         {
@@ -151,103 +253,15 @@ impl Rows<'_> {
             self.found = true;
             return;
         }
-        if !STRUCT_FUNCTIONS.contains(&name.as_str()) {
-            return;
-        }
-        for argument in &mut list.args {
-            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) = argument
-                && self.is_row(row)
-            {
-                *row = self.row(STRUCT);
-            }
-        }
+        self.in_documents(function, &name, outer);
     }
 }
 
-/// Whether a FROM item has a table that goes by a name; true inside where an outer join may leave it out.
-fn named_in(tables: &TableWithJoins, name: &str) -> Option<bool> {
-    let mut found = named_as(&tables.relation, name);
-    for join in &tables.joins {
-        let (left, right) = match join.join_operator {
-            JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => (false, true),
-            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => (true, false),
-            JoinOperator::FullOuter(_) => (true, true),
-            _ => (false, false),
-        };
-        let joined = || named_as(&join.relation, name).map(|outer| outer || right);
-        found = found.map(|outer| outer || left).or_else(joined);
-    }
-    found
-}
-
-fn named_as(factor: &TableFactor, name: &str) -> Option<bool> {
-    let is_named = match factor {
-        TableFactor::NestedJoin { table_with_joins, .. } => return named_in(table_with_joins, name),
-        TableFactor::Table { alias: Some(alias), .. }
-        | TableFactor::Derived { alias: Some(alias), .. }
-        | TableFactor::Function { alias: Some(alias), .. }
-        | TableFactor::UNNEST { alias: Some(alias), .. } => fold(&alias.name) == name,
-        TableFactor::Table { name: table, .. } => {
-            table.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| fold(ident) == name)
-        }
+/// Whether an item of a select list has a name.
+fn is_called(item: &SelectItem, name: &str) -> bool {
+    match item {
+        SelectItem::UnnamedExpr(expression) => output_name(expression) == name,
+        SelectItem::ExprWithAlias { alias, .. } => fold(alias) == name,
         _ => false,
-    };
-    is_named.then_some(false)
-}
-
-fn mentions(expression: &Expr, name: &str) -> bool {
-    matches!(Visit::visit(expression, &mut Mention(name)), ControlFlow::Break(()))
-}
-
-struct Mention<'a>(&'a str);
-
-impl Visitor for Mention<'_> {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
-        match expression {
-            Expr::Identifier(name) if fold(name) == self.0 => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
-        }
     }
-}
-
-/// Puts a table's columns where its name stands.
-#[derive(Debug)]
-pub(crate) struct RowPlanner;
-
-impl ExprPlanner for RowPlanner {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let (BinaryOperator::Custom(form), Planned::Literal(ScalarValue::Utf8(Some(table)), _)) =
-            (&expr.op, &expr.left)
-        else {
-            return Ok(PlannerResult::Original(expr));
-        };
-        let own = schema.iter().filter(|(qualifier, _)| qualifier.is_some_and(|known| known.table() == table));
-        let columns: Vec<Planned> = own.map(Planned::from).collect();
-        if columns.is_empty() {
-            let message = format!("column \"{table}\" does not exist");
-            return Err(external(QueryError::new(ErrorKind::UndefinedColumn, message).column(table)));
-        }
-        let every = |test: fn(Planned) -> Planned| conjunction(columns.iter().cloned().map(test));
-        Ok(match form.as_str() {
-            TEXT => PlannerResult::Planned(record(false, columns)),
-            OUTER => PlannerResult::Planned(record(true, columns)),
-            IS_NULL => PlannerResult::Planned(every(Planned::is_null).unwrap_or_else(|| lit(true))),
-            IS_NOT_NULL => PlannerResult::Planned(every(Planned::is_not_null).unwrap_or_else(|| lit(true))),
-            STRUCT => PlannerResult::Planned(object(columns)),
-            _ => PlannerResult::Original(expr),
-        })
-    }
-}
-
-fn object(columns: Vec<Planned>) -> Planned {
-    let fields = columns.into_iter().flat_map(|column| {
-        let name = match &column {
-            Planned::Column(column) => lit(shown_name(&column.name)),
-            other => lit(other.schema_name().to_string()),
-        };
-        [name, column]
-    });
-    datafusion::functions::core::expr_fn::named_struct(fields.collect())
 }

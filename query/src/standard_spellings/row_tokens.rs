@@ -1,0 +1,100 @@
+//! Rows among the tokens: stars that the parser cannot read, or takes for something else.
+//!
+//!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
+//!     t.* = u.*                           (t.*) = (u.*)
+//!     (jsonb_each(d)).*                   (jsonb_each(d)).key, (jsonb_each(d)).value
+//!
+//! What stands in parentheses is left to [`super::star_syntax`].
+
+use super::star_syntax::COLUMNS;
+use super::tokens::{closing, keyword, opening, token};
+use crate::error::QueryError;
+use crate::pg_catalog;
+use crate::statement::position_of;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+/// `(t).*` is `t.*`.
+pub(super) fn in_parentheses(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    let called =
+        index > 0 && matches!(&tokens[index - 1].token, Token::Word(word) if word.keyword == Keyword::NoKeyword);
+    let is_row = matches!(token(tokens, index + 1), Token::Word(_))
+        && *token(tokens, index + 2) == Token::RParen
+        && *token(tokens, index + 3) == Token::Period
+        && *token(tokens, index + 4) == Token::Mul;
+    if is_row && !called {
+        tokens.remove(index + 2);
+        tokens.remove(index);
+    }
+}
+
+/// `(jsonb_each(d)).*` is both of its columns. What the columns of other functions are is not known here. Gives the token to go on
+/// behind.
+pub(super) fn columns_of_call(
+    tokens: &mut Vec<TokenWithSpan>,
+    index: usize,
+    source: &str,
+) -> Result<usize, QueryError> {
+    if *token(tokens, index + 1) != Token::Mul {
+        return Ok(index);
+    }
+    let Some(open) = opening(tokens, index - 1) else { return Ok(index) };
+    let is_call = *token(tokens, open + 2) == Token::LParen && closing(tokens, open + 2) == Some(index - 2);
+    let has_members = match token(tokens, open + 1) {
+        Token::Word(name) => pg_catalog::has_members(&name.value.to_lowercase()),
+        _ => false,
+    };
+    if !is_call || !has_members {
+        let error = QueryError::unsupported("the columns of a composite value")
+            .hint("Call the function in FROM, as in SELECT f.* FROM t CROSS JOIN LATERAL function(t.a) AS f.");
+        return Err(error.position(position_of(source, tokens[open].span.start)));
+    }
+    let (value, span) = (tokens[open..=index].to_vec(), tokens[index].span);
+    let own = |token: Token| TokenWithSpan { token, span };
+    let mut spelt = value.clone();
+    spelt.extend([own(Token::make_word("key", Some('"'))), own(Token::Comma)]);
+    spelt.extend(value);
+    spelt.push(own(Token::make_word("value", Some('"'))));
+    let end = open + spelt.len() - 1;
+    tokens.splice(open..index + 2, spelt);
+    Ok(end)
+}
+
+/// `t.*::text`, `t.* IS NULL` and `count(t.*)` are about the row, and so are comparisons, for which it stands in parentheses.
+pub(super) fn as_value(tokens: &mut Vec<TokenWithSpan>, index: usize) {
+    if *token(tokens, index + 1) != Token::Mul || index == 0 || !matches!(tokens[index - 1].token, Token::Word(_)) {
+        return;
+    }
+    let is_argument = *token(tokens, index + 2) == Token::RParen
+        && index >= 3
+        && tokens[index - 2].token == Token::LParen
+        && is_called(tokens, index - 3);
+    if *token(tokens, index + 2) == Token::DoubleColon || keyword(tokens, index + 2) == Keyword::IS || is_argument {
+        tokens.drain(index..index + 2);
+        return;
+    }
+    let is_compared =
+        matches!(token(tokens, index + 2), Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq);
+    let is_whole_name = index < 2 || tokens[index - 2].token != Token::Period;
+    if is_compared && is_whole_name {
+        let span = tokens[index - 1].span;
+        tokens.insert(index + 2, TokenWithSpan { token: Token::RParen, span });
+        tokens.insert(index - 1, TokenWithSpan { token: Token::LParen, span });
+    }
+}
+
+/// Whether the word before a parenthesis is a function's name, to which a row is one argument.
+fn is_called(tokens: &[TokenWithSpan], index: usize) -> bool {
+    use Keyword::{
+        ALL, AND, AS, BETWEEN, BY, CASE, DISTINCT, ELSE, EXCEPT, FROM, HAVING, IN, INTERSECT, LIKE, LIMIT, NOT, OFFSET,
+        ON, OR, RETURNING, ROW, SELECT, SET, THEN, UNION, USING, VALUES, WHEN, WHERE,
+    };
+    let others = [
+        ALL, AND, AS, BETWEEN, BY, CASE, DISTINCT, ELSE, EXCEPT, FROM, HAVING, IN, INTERSECT, LIKE, LIMIT, NOT, OFFSET,
+        ON, OR, RETURNING, ROW, SELECT, SET, THEN, UNION, USING, VALUES, WHEN, WHERE,
+    ];
+    match &tokens[index].token {
+        Token::Word(word) => word.value != COLUMNS && !others.contains(&keyword(tokens, index)),
+        _ => false,
+    }
+}
