@@ -42,7 +42,7 @@ use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
 use crate::standard_spellings::dependent_columns::{KeyedTable, with_dependents};
 use crate::standard_spellings::row_stars::{self, StarPlanner, Stars};
 use crate::standard_spellings::whole_rows::with_rows;
-use crate::standard_spellings::{direct_arguments, spell_out};
+use crate::standard_spellings::{direct_arguments, spell_out, with_own_names};
 use crate::statement::Statement;
 use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
@@ -353,7 +353,9 @@ impl Planning {
         let table = |name: &ast::ObjectName| self.keyed_table(name);
         while let Err(error) = &plan
             && let known = tree.as_ref().unwrap_or(query)
-            && let Some(spelt) = with_rows(known, error, statement).or_else(|| with_dependents(known, error, &table))
+            && let Some(spelt) = with_rows(known, error, statement)
+                .or_else(|| with_dependents(known, error, &table))
+                .or_else(|| with_own_names(known, error))
         {
             plan = self.spelt_out_plan(tree.insert(spelt), parameters, statement);
         }

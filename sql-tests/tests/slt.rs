@@ -39,6 +39,7 @@ files! {
     parameters_get_the_types_that_postgres_gives: "parameters.slt",
     spellings_mean_what_they_mean_to_postgres: "spellings.slt",
     names_of_from_mean_what_they_mean_to_postgres: "row_names.slt",
+    names_of_groups_and_with_mean_what_they_mean_to_postgres: "group_names.slt",
     library_functions_answer_as_postgres_does: "function_library.slt",
     joins_merge_columns_as_postgres_does: "joins.slt",
     ordered_sets_and_frames_answer_as_postgres_does: "ordered_sets.slt",

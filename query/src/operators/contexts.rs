@@ -147,9 +147,9 @@ fn site_operands(kind: &SiteKind, operands: &[Oid]) -> Result<Vec<Oid>, QueryErr
         SiteKind::Cast(to) => Ok(vec![to.oid()]),
         SiteKind::Elements { operator, .. } => array_operands(&symbol(operator), operands),
         SiteKind::Meeting(Meeting::Case { operand, otherwise }) => case_operands(*operand, *otherwise, operands),
-        SiteKind::Meeting(Meeting::Coalesce | Meeting::Greatest | Meeting::Least | Meeting::Array) => {
-            Ok(meeting(operands))
-        }
+        SiteKind::Meeting(
+            Meeting::Coalesce | Meeting::Greatest | Meeting::Least | Meeting::Array | Meeting::Values,
+        ) => Ok(meeting(operands)),
         SiteKind::Meeting(Meeting::NullIf | Meeting::Distinct { .. }) => operator_operands("=", operands),
     }
 }

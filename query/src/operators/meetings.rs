@@ -47,6 +47,8 @@ pub(crate) enum Meeting {
     NullIf,
     /// `ARRAY[…]`.
     Array,
+    /// A value of a column of VALUES: the first operand, beside the others of the column.
+    Values,
     /// `IS DISTINCT FROM`, or `IS NOT DISTINCT FROM`.
     Distinct {
         negated: bool,
@@ -83,6 +85,7 @@ impl Meeting {
             Self::Least => "LEAST",
             Self::NullIf => "NULLIF",
             Self::Array => "ARRAY",
+            Self::Values => "VALUES",
             Self::Distinct { .. } => "IS DISTINCT FROM",
         }
     }
@@ -94,7 +97,7 @@ impl Meeting {
                 check_conditions(operand, otherwise, guests)?;
                 common(self.construct(), &case_values(operand, otherwise, guests))
             }
-            Self::Coalesce | Self::Greatest | Self::Least => common(self.construct(), guests),
+            Self::Coalesce | Self::Greatest | Self::Least | Self::Values => common(self.construct(), guests),
             Self::Array => Ok(SqlType::Array(Box::new(element(common(self.construct(), guests)?)))),
             Self::NullIf => {
                 let [value, other] = pair(guests)?;
@@ -315,6 +318,10 @@ impl Lowering<'_> {
             Meeting::Case { operand, otherwise } => self.case(operand, otherwise, arguments, common),
             Meeting::NullIf => self.null_if(arguments, common),
             Meeting::Distinct { negated } => self.distinct(arguments, negated),
+            Meeting::Values => match arguments.into_iter().next() {
+                Some(value) => self.met(value, common),
+                None => Err(QueryError::unsupported("a column of VALUES without values")),
+            },
             Meeting::Array => {
                 let SqlType::Array(item) = common else { return Err(QueryError::unsupported("this array")) };
                 if is_left_to_arrow(item) {

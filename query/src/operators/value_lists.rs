@@ -5,12 +5,13 @@
 //!
 //! DataFusion chooses the columns' types while it plans, by its own rules. So the types are looked for before, and values of
 //! other types become casts, and so do those with a
-//! modifier or of a domain beside others. What cannot be planned alone, as an outer column, is left to DataFusion.
+//! modifier or of a domain beside others. Where a value cannot be planned alone, as an outer column, the literals of the column
+//! become sites that see the others; what has a type is left to DataFusion.
 
 use super::call::{Places, SiteKind};
 use super::casts::expression_field;
 use super::lowering::Argument;
-use super::meetings::{Guest, common};
+use super::meetings::{Guest, Meeting, common};
 use super::sites::{call_quoted, integer_literal};
 use crate::assignment::{is_assignable, not_assignable};
 use crate::error::QueryError;
@@ -23,6 +24,9 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWi
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+/// The most rows of a list in which literals are typed by values that cannot be planned alone.
+const OPEN_ROWS_MAX: usize = 100;
+
 /// What the planner does for a list of values.
 pub(crate) trait Cells {
     /// A value as the planner understands it, and its field; `None` if it does not.
@@ -34,7 +38,7 @@ pub(crate) trait Cells {
 
 /// Casts the values of every VALUES of an annotated tree. Errors: `VALUES types integer and text cannot be matched`.
 pub(crate) fn settle_values(tree: &mut ast::Statement, cells: &dyn Cells) -> Result<(), QueryError> {
-    match VisitMut::visit(tree, &mut Settling { cells }) {
+    match VisitMut::visit(tree, &mut Settling { cells, queries: 0 }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -50,7 +54,7 @@ pub(crate) fn assign_values(
 ) -> Result<(), QueryError> {
     let ast::Statement::Query(query) = tree else { return Ok(()) };
     let SetExpr::Values(values) = query.body.as_mut() else { return Ok(()) };
-    let settling = Settling { cells };
+    let settling = Settling { cells, queries: 0 };
     let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
     if values.rows.len() < 2 {
         return Ok(());
@@ -60,12 +64,20 @@ pub(crate) fn assign_values(
 
 struct Settling<'a> {
     cells: &'a dyn Cells,
+    /// The queries that the visitor is inside of.
+    queries: usize,
 }
 
 impl VisitorMut for Settling<'_> {
     type Break = QueryError;
 
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<QueryError> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        self.queries -= 1;
         match self.body(&mut query.body) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -140,7 +152,13 @@ impl Settling<'_> {
             return Ok(());
         }
         let planned = values.rows.iter().map(|row| self.cells.planned(&row.content[column]));
-        let Some(planned) = planned.collect::<Option<Vec<(Argument, FieldRef)>>>() else { return Ok(()) };
+        let Some(planned) = planned.collect::<Option<Vec<(Argument, FieldRef)>>>() else {
+            // Only a subquery has columns around it.
+            if self.queries > 0 {
+                self.literals_beside(values, column);
+            }
+            return Ok(());
+        };
         let guests: Vec<Guest<'_>> = planned.iter().map(|(argument, _)| argument.guest()).collect();
         if guests.iter().all(|guest| guest.known.is_none()) {
             return Ok(());
@@ -162,6 +180,22 @@ impl Settling<'_> {
             self.cast(&mut row.content[column], argument, to);
         }
         Ok(())
+    }
+
+    /// Literals without a type beside values whose types planning will tell.
+    fn literals_beside(&self, values: &mut Values, column: usize) {
+        let is_open =
+            |cell: &Expr| matches!(cell, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }));
+        if values.rows.len() > OPEN_ROWS_MAX {
+            return;
+        }
+        let cells = values.rows.iter().map(|row| &row.content[column]);
+        let others: Vec<Expr> = cells.filter(|cell| !is_open(cell)).cloned().collect();
+        let cells = values.rows.iter_mut().map(|row| &mut row.content[column]);
+        for cell in cells.filter(|cell| is_open(cell)) {
+            let operands = std::iter::once(cell.clone()).chain(others.iter().cloned()).collect();
+            *cell = call_quoted(&self.cells.add(SiteKind::Meeting(Meeting::Values), Places::default()), operands);
+        }
     }
 }
 

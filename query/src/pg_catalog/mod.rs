@@ -54,6 +54,7 @@ pub(crate) use json_sets::has_members;
 pub use keys::{index_statement, key_by_oid};
 pub use registered_names::name_registered_objects;
 pub use rewrite::rewrite;
+pub(crate) use rewrite::{contains_aggregate, is_known_collation, select_query};
 pub(crate) use rewrite::{is_known_collation, plain_operator, select_query};
 pub use server_state::{DATABASE_OID, role_name, role_oid};
 pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};

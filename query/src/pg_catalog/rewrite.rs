@@ -253,7 +253,7 @@ fn is_plain_select(select: &Select) -> bool {
 }
 
 /// Whether an expression calls an aggregate or a window function.
-fn contains_aggregate(expr: &Expr) -> bool {
+pub(crate) fn contains_aggregate(expr: &Expr) -> bool {
     let is_one = |function: &Function| {
         let oids = exported::functions_by_name(&last_part(&function.name));
         let aggregate = |oid: &i64| exported::function_by_oid(*oid).is_some_and(|row| row.kind == "a");

@@ -83,7 +83,16 @@ impl Dependents<'_> {
         let known = (self.table)(name)?;
         let qualifier = alias.as_ref().map_or(own, |alias| &alias.name);
         let GroupByExpr::Expressions(items, _) = &select.group_by else { return None };
-        let is_key = |column: &str| items.iter().any(|item| is_column(grouped(item, select), qualifier, column));
+        let is_item = |item: &Expr, column: &str| is_column(grouped(item, select, &known), qualifier, column);
+        // A grouping set without the key has no row of the table to tell of.
+        let is_key = |column: &str| {
+            items.iter().any(|item| match bare(item) {
+                Expr::GroupingSets(sets) => {
+                    !sets.is_empty() && sets.iter().all(|set| set.iter().any(|item| is_item(item, column)))
+                }
+                item => is_item(item, column),
+            })
+        };
         let is_determined = !known.key.is_empty() && known.key.iter().all(|column| is_key(column));
         let lacks = known.columns.iter().any(|column| column == self.column) && !is_key(self.column);
         let is_starred = select.projection.iter().any(is_star);
@@ -104,8 +113,9 @@ fn gather<'a>(tables: &'a TableWithJoins, factors: &mut Vec<&'a TableFactor>) {
     }
 }
 
-/// What an item of GROUP BY groups by: that of the select list that it names or numbers.
-fn grouped<'a>(item: &'a Expr, select: &'a Select) -> &'a Expr {
+/// What an item of GROUP BY groups by: that of the select list that it names or numbers. A column of the table goes before an output
+/// of that name.
+fn grouped<'a>(item: &'a Expr, select: &'a Select, table: &KeyedTable) -> &'a Expr {
     let shown = |index: usize| match select.projection.get(index) {
         Some(SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }) => {
             Some(expression)
@@ -118,6 +128,7 @@ fn grouped<'a>(item: &'a Expr, select: &'a Select) -> &'a Expr {
             Value::Number(digits, _) => digits.parse::<usize>().ok().and_then(|place| shown(place.checked_sub(1)?)),
             _ => None,
         },
+        Expr::Identifier(name) if table.columns.contains(&fold(name)) => None,
         Expr::Identifier(name) => select.projection.iter().find_map(|shown| match shown {
             SelectItem::ExprWithAlias { expr, alias } if fold(alias) == fold(name) => Some(expr),
             _ => None,

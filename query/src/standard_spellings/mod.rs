@@ -8,21 +8,25 @@
 //!
 //!     rows, quantified     (a, b) = (1, 2); (a, b) IN (SELECT …); LIKE ANY (SELECT …)
 //!     windows              OVER w, offsets of frames
+//!     groups               HAVING without groups and aggregates
 //!     limits               LIMIT (SELECT …), FETCH FIRST … WITH TIES
 //!     samples              TABLESAMPLE
 //!     past                 FOR SYSTEM_TIME AS OF
 //!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
+//!     common_tables        names of WITH that hide those of a query further out
 //!     recursion            the types of WITH RECURSIVE
 //!     whole_rows, row_…    SELECT t FROM t, ROW(t.*)
 //!
 //! A definition of a view is kept as it was before [`spell_out`].
 
 pub(crate) mod assignments;
+mod common_tables;
 mod constants;
 pub(crate) mod dependent_columns;
 pub(crate) mod direct_arguments;
+mod groups;
 mod limits;
 mod names;
 mod open_outputs;
@@ -46,6 +50,7 @@ mod typed_literals;
 pub(crate) mod whole_rows;
 mod windows;
 
+pub(crate) use common_tables::with_own_names;
 pub(crate) use names::is_star;
 pub(crate) use syntax::mend_spellings;
 pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
@@ -112,6 +117,7 @@ impl Speller<'_> {
         names::hide_repeated(select);
         rows::in_select(select);
         quantified::name_outputs(select);
+        groups::in_select(select);
         for condition in select.selection.iter_mut().chain(&mut select.having) {
             quantified::in_condition(condition).map_err(|error| self.placed(error, condition))?;
         }

@@ -61,10 +61,10 @@ pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = Unnesting { names }.plan(plan, 0)?;
     match outer_columns(&plan).first() {
         None => Ok(plan),
-        Some(column) => Err(external(QueryError::new(
-            ErrorKind::Grouping,
-            format!("subquery uses ungrouped column \"{}\" from outer query", column.flat_name()),
-        ))),
+        Some(column) => {
+            let message = format!("subquery uses ungrouped column \"{}\" from outer query", column.flat_name());
+            Err(external(QueryError::new(ErrorKind::Grouping, message).column(&column.name)))
+        }
     }
 }
 
