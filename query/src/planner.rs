@@ -422,7 +422,7 @@ impl Planning {
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let mut query = query.clone();
-        row_stars::settle(&mut query, stars);
+        let is_settled = row_stars::settle(&mut query, stars);
         merged_joins::settle(&mut query, merges);
         pg_catalog::refuse_misplaced_sets(&query, statement)?;
         if !parameters.is_empty() {
@@ -433,7 +433,8 @@ impl Planning {
         direct_arguments::settle(&mut query)?;
         let mut tree = ast::Statement::Query(Box::new(query));
         pg_catalog::rewrite(&mut tree);
-        self.statement_plan(tree, parameters, statement)
+        let plan = self.statement_plan(tree, parameters, statement)?;
+        if is_settled { Ok(plan) } else { Err(QueryError::unsupported("the star of this relation in a row")) }
     }
 
     /// Plans a rewritten statement.

@@ -35,11 +35,14 @@ const STRUCT: &str = "named_struct";
 /// The columns of items of FROM, by their number.
 pub(crate) type Stars = BTreeMap<usize, Vec<(Option<TableReference>, String)>>;
 
-/// Writes out the stars of a query whose columns are known, and marks the items of FROM that the others are of.
-pub(crate) fn settle(query: &mut Query, known: &Stars) {
+/// Writes out the stars of a query whose columns are known, and marks the items of FROM that the others are of. Whether there are no
+/// others: their rows are NULL, and the query is good for nothing but to find out.
+pub(crate) fn settle(query: &mut Query, known: &Stars) -> bool {
+    let mut settler = Settler { known, scopes: Vec::new(), next: 0, is_settled: true };
     if matches!(Visit::visit(query, &mut Finder), ControlFlow::Break(())) {
-        let _ = VisitMut::visit(query, &mut Settler { known, scopes: Vec::new(), next: 0 });
+        let _ = VisitMut::visit(query, &mut settler);
     }
+    settler.is_settled
 }
 
 /// Finds a star that may have to be written out.
@@ -89,6 +92,7 @@ struct Settler<'a> {
     known: &'a Stars,
     scopes: Vec<Scope>,
     next: usize,
+    is_settled: bool,
 }
 
 /// A SELECT around the expression: what its FROM has, and which of these are asked for.
@@ -231,7 +235,10 @@ impl Settler<'_> {
             Some(columns) => {
                 Columns::Known(columns.iter().map(|(table, column)| column_name(table.as_ref(), column)).collect())
             }
-            None => Columns::Asked,
+            None => {
+                self.is_settled = false;
+                Columns::Asked
+            }
         }
     }
 }
