@@ -85,7 +85,7 @@ enum Columns {
     /// Planning will tell.
     Asked,
     /// No item of FROM has the name.
-    Missing(Expr),
+    Missing(Ident),
 }
 
 struct Settler<'a> {
@@ -206,7 +206,8 @@ impl Settler<'_> {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => vec![value.clone()],
                 other => match self.columns(starred(other)?) {
                     Columns::Known(columns) => columns,
-                    Columns::Missing(column) => vec![column],
+                    // The planner says that it is missing.
+                    Columns::Missing(table) => vec![Expr::CompoundIdentifier(vec![table, Ident::new("*")])],
                     Columns::Asked => return None,
                 },
             };
@@ -220,7 +221,7 @@ impl Settler<'_> {
         let Some(ident) = table.0.last().and_then(|part| part.as_ident()) else { return Columns::Known(Vec::new()) };
         let name = fold(ident);
         let Some(scope) = self.scopes.iter_mut().rev().find(|scope| scope.has(&name)) else {
-            return Columns::Missing(Expr::CompoundIdentifier(vec![ident.clone(), Ident::new("*")]));
+            return Columns::Missing(ident.clone());
         };
         let number = match scope.asked.iter().find(|(known, _)| *known == name) {
             Some((_, number)) => *number,
