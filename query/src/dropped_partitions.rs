@@ -23,7 +23,7 @@ use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
 use crate::table_definition::partition_item;
 use crate::types::Zone;
-use catalog::definition::{Column, TableDefinition, Transform};
+use catalog::definition::{Column, PartitionColumn, TableDefinition, Transform};
 use catalog::draft::{Op, select_rows};
 use catalog::sql_type::SqlType;
 use chrono::{NaiveDate, NaiveTime};
@@ -169,9 +169,10 @@ impl<'a> Conditions<'a> {
     /// What the table is partitioned by under a name: a column's, `month(…)` of it as the table's definition says it, or `day`,
     /// `month`, `quarter`, `year` where there is one such item.
     fn item(&self, name: &Expr) -> Option<Item<'a>> {
+        let table: &'a TableDefinition = self.table;
         let items = || {
-            let items = self.table.partition_by.iter();
-            items.filter_map(|item| self.table.column(item.column).map(|column| (column, item.transform)))
+            let column_of = move |item: &PartitionColumn| Some((table.column(item.column)?, item.transform));
+            table.partition_by.iter().filter_map(column_of)
         };
         let name = match name {
             Expr::Nested(inner) => return self.item(inner),
