@@ -69,12 +69,16 @@ fn name_items(items: &mut [SelectItem]) {
             _ => None,
         })
         .collect();
+    // To DataFusion an output `"t.a"` and a column `a` of `t` have one name.
+    let long: Vec<String> = items.iter().filter_map(named).filter(|name| name.contains('.')).collect();
+    let is_end = |name: &str| long.iter().any(|long| long.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')));
     let mut seen = HashSet::new();
     for item in items {
         let (expression, name) = match item {
             SelectItem::UnnamedExpr(expression) => {
-                let plain = matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
                 let name = output_name(expression);
+                let is_column = matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+                let plain = is_column && !is_end(&name);
                 if plain && seen.insert(name.clone()) {
                     taken.insert(name);
                     continue;
@@ -93,6 +97,15 @@ fn name_items(items: &mut [SelectItem]) {
         seen.insert(distinct.clone());
         taken.insert(distinct.clone());
         *item = SelectItem::ExprWithAlias { expr: expression, alias: Ident::with_quote('"', distinct) };
+    }
+}
+
+/// What an item is called, if it is one column.
+fn named(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(expression) => Some(output_name(expression)),
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
+        _ => None,
     }
 }
 
