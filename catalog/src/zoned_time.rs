@@ -52,6 +52,11 @@ impl ZonedTime {
     }
 }
 
+/// How far the integers of two values in one zone are apart, between which so much time passes.
+pub fn distance(micros: i64) -> i64 {
+    micros.saturating_mul(1 << ZONE_BITS)
+}
+
 pub fn data_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some(TAG.into()))
 }

@@ -6,14 +6,20 @@
 //!     integer, numeric, double precision    a number
 //!     timestamp, timestamptz                an interval
 //!     date                                  an interval; days are compared as timestamps: 12 hours before is yesterday
+//!     time, timetz                          an interval, whose hours count alone; no time comes after midnight again
+//!     interval                              an interval; both are as long as their days, a month having thirty
 //!
-//! In other time zones than UTC days of timestamptz are 24 hours long here.
+//! DataFusion has frames over numbers and moments, so times and intervals are counted in microseconds. In other time zones than UTC
+//! days of timestamptz are 24 hours long here.
 
-use super::casts::{CastContext, literal};
+use super::casts::literal;
+use super::lowering::Lowering;
 use crate::error::{ErrorKind, QueryError};
 use crate::scan::external;
+use crate::types::DAY_MICROS;
 use arrow::datatypes::DataType;
 use catalog::sql_type::SqlType;
+use catalog::zoned_time;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::WindowFunction;
@@ -22,11 +28,13 @@ use datafusion::logical_expr::{
 };
 use std::sync::Arc;
 
+const MONTH_DAYS: i128 = 30;
+
 /// A window function whose frame fits its order.
 pub(super) fn settled(
     mut window: Box<WindowFunction>,
     schema: &DFSchema,
-    context: &CastContext,
+    lowering: &Lowering<'_>,
 ) -> Result<Transformed<Expr>> {
     let frame = &window.params.window_frame;
     let texts = [offset(&frame.start_bound), offset(&frame.end_bound)];
@@ -43,6 +51,8 @@ pub(super) fn settled(
     match known {
         // A moment's own zone is UTC, in which Arrow would look it up for every row.
         SqlType::Date | SqlType::TimestampTz => key.expr = cast(key.expr.clone(), SqlType::Timestamp.data_type()),
+        SqlType::Time | SqlType::TimeTz => key.expr = cast(key.expr.clone(), DataType::Int64),
+        SqlType::Interval => key.expr = lowering.interval_key(key.expr.clone())?.data,
         SqlType::Numeric { .. } => {
             let scale = texts.iter().filter_map(|text| text.split_once('.')).map(|(_, digits)| digits.len()).max();
             if let Some(finer) = finer(field.data_type(), scale.unwrap_or(0)) {
@@ -57,10 +67,25 @@ pub(super) fn settled(
         if let ScalarValue::Utf8(Some(text)) = value
             && !is_number(text)
         {
-            *value = literal(text, &SqlType::Interval, context).map_err(external)?;
+            *value = distance(literal(text, &SqlType::Interval, lowering.context).map_err(external)?, &known);
         }
     }
     Ok(Transformed::yes(Expr::WindowFunction(window)))
+}
+
+/// An interval as the distance of keys that stand for values of a type.
+fn distance(offset: ScalarValue, of: &SqlType) -> ScalarValue {
+    let ScalarValue::IntervalMonthDayNano(Some(interval)) = offset else { return offset };
+    let micros = interval.nanoseconds / 1_000;
+    match of {
+        SqlType::Time => ScalarValue::Int64(Some(micros)),
+        SqlType::TimeTz => ScalarValue::Int64(Some(zoned_time::distance(micros))),
+        SqlType::Interval => {
+            let days = i128::from(interval.months) * MONTH_DAYS + i128::from(interval.days);
+            ScalarValue::Decimal128(Some(days * i128::from(DAY_MICROS) + i128::from(micros)), 38, 0)
+        }
+        _ => offset,
+    }
 }
 
 /// Windows that no longer have one order, because a frame has changed the key of some of them, as one node each.
@@ -102,30 +127,29 @@ fn is_number(text: &str) -> bool {
 
 /// Whether an offset can be added to values of the ORDER BY column.
 fn check(key: &SqlType, text: &str) -> Result<(), QueryError> {
-    use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Numeric, Timestamp, TimestampTz};
+    use SqlType::{Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Time, TimeTz, Timestamp, TimestampTz};
     let offset = match text {
         text if !is_number(text) => "interval",
         text if text.contains('.') => "numeric",
         _ => "integer",
     };
     let fits = match key {
-        Int2 | Int4 | Int8 => offset == "integer",
-        Numeric { .. } | Float4 | Float8 => offset != "interval",
-        Date | Timestamp | TimestampTz => offset == "interval",
-        _ => false,
+        Int2 | Int4 | Int8 => Some(offset == "integer"),
+        Numeric { .. } | Float4 | Float8 => Some(offset != "interval"),
+        Date | Time | TimeTz | Timestamp | TimestampTz | Interval => Some(offset == "interval"),
+        _ => None,
     };
-    if fits {
-        return Ok(());
-    }
     let name = key.base_name();
     let message = "RANGE with offset PRECEDING/FOLLOWING is not supported for column type";
-    let ranged = matches!(key, Int2 | Int4 | Int8 | Numeric { .. } | Float4 | Float8 | Date | Timestamp | TimestampTz);
-    Err(if ranged {
-        QueryError::new(ErrorKind::FeatureNotSupported, format!("{message} {name} and offset type {offset}"))
-            .hint("Cast the offset value to an appropriate type.")
-    } else {
-        QueryError::new(ErrorKind::FeatureNotSupported, format!("{message} {name}"))
-    })
+    match fits {
+        Some(true) => Ok(()),
+        Some(false) => {
+            let message = format!("{message} {name} and offset type {offset}");
+            Err(QueryError::new(ErrorKind::FeatureNotSupported, message)
+                .hint("Cast the offset value to an appropriate type."))
+        }
+        None => Err(QueryError::new(ErrorKind::FeatureNotSupported, format!("{message} {name}"))),
+    }
 }
 
 /// The decimal that holds a column's values and an offset with more digits after the point.

@@ -110,7 +110,7 @@ impl Lowering<'_> {
     }
 
     /// Intervals sort by their length, a month having thirty days.
-    fn interval_key(&self, interval: Expr) -> Result<Transformed<Expr>> {
+    pub(super) fn interval_key(&self, interval: Expr) -> Result<Transformed<Expr>> {
         let Some(function) = self.procedures.get(INTERVAL_LENGTH) else { return Ok(Transformed::no(interval)) };
         let key = self.bound(function, vec![interval], &[Some(SqlType::Interval)]).map_err(external)?;
         Ok(Transformed::yes(key))
@@ -156,7 +156,7 @@ impl Lowering<'_> {
                 self.document_aggregate(call, schema).map(Transformed::yes)
             }
             Expr::WindowFunction(call) => match self.document_window(self.chosen_window(call, schema)?, schema)? {
-                Expr::WindowFunction(window) => frames::settled(window, schema, self.context),
+                Expr::WindowFunction(window) => frames::settled(window, schema, self),
                 other => Ok(Transformed::yes(other)),
             },
             Expr::Cast(cast) => Ok(match literal_integer(&cast) {
