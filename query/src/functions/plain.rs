@@ -34,7 +34,7 @@ pub(super) fn generic_functions() -> Vec<Arc<ScalarUDF>> {
         Arc::new(ScalarUDF::from(ExpandArray { signature: any() })),
         Arc::new(ScalarUDF::from(TypeOf { signature: any() })),
         Arc::new(ScalarUDF::from(CollationFor { signature: any() })),
-        Arc::new(ScalarUDF::from(OutputColumn { signature: any() })),
+        Arc::new(ScalarUDF::from(OutputColumn { signature: Signature::variadic_any(Volatility::Immutable) })),
     ]
 }
 

@@ -104,16 +104,13 @@ fn window_function(call: &mut WindowFunction, schema: &DFSchema) -> bool {
     make_keys(call.params.partition_by.iter_mut().chain(orders), schema) || counted
 }
 
-/// A frame that ends with rows whose key is equal needs no distance of keys: over keys that DataFusion finds none for it is one of
+/// A frame that ends with rows whose keys are equal needs no distance of keys: over keys that DataFusion finds none for it is one of
 /// groups.
 fn count_groups(call: &mut WindowFunction, schema: &DFSchema) -> bool {
     let is_plain = |bound: &WindowFrameBound| bound.is_unbounded() || matches!(bound, WindowFrameBound::CurrentRow);
     let frame = &call.params.window_frame;
-    let [key] = call.params.order_by.as_slice() else { return false };
-    let has_distance = key.expr.get_type(schema).map_or(true, |data_type| {
-        !matches!(data_type, DataType::Struct(_) | DataType::BinaryView | DataType::FixedSizeBinary(_))
-    });
-    if has_distance || frame.units != WindowFrameUnits::Range {
+    let Some(key) = call.params.order_by.first() else { return false };
+    if frame.units != WindowFrameUnits::Range || key.expr.get_type(schema).map_or(true, |known| has_distance(&known)) {
         return false;
     }
     if !is_plain(&frame.start_bound) || !is_plain(&frame.end_bound) {
@@ -122,6 +119,13 @@ fn count_groups(call: &mut WindowFunction, schema: &DFSchema) -> bool {
     let (start, end) = (frame.start_bound.clone(), frame.end_bound.clone());
     call.params.window_frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, start, end);
     true
+}
+
+/// Whether DataFusion has RANGE frames over keys of a type.
+fn has_distance(data_type: &DataType) -> bool {
+    use DataType::{Boolean, Date32, List, Timestamp};
+    let is_known = matches!(data_type, Boolean | Date32 | List(_) | Timestamp(..));
+    is_known || data_type.is_numeric() || data_type.is_string() || data_type.is_null()
 }
 
 fn aggregate_function(call: &mut AggregateFunction, schema: &DFSchema) -> bool {
@@ -137,8 +141,17 @@ fn aggregate_function(call: &mut AggregateFunction, schema: &DFSchema) -> bool {
 fn distinct_on(mut on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
     let schema = on.input.schema().clone();
     let mut changed = make_keys(&mut on.on_expr, &schema);
-    let sorts = on.sort_expr.iter_mut().flatten().map(|key| &mut key.expr);
-    changed |= make_keys(sorts, &schema);
+    if let Some(sorts) = &mut on.sort_expr {
+        changed |= make_keys(sorts.iter_mut().map(|key| &mut key.expr), &schema);
+        // The keys come first in the order, and each of them with the keys that are made of it.
+        let mut rest = sorts.split_off(on.on_expr.len());
+        let placed = place_nulls(sorts, &schema);
+        if placed {
+            on.on_expr = sorts.iter().map(|key| key.expr.clone()).collect();
+        }
+        changed |= place_nulls(&mut rest, &schema) | placed;
+        sorts.append(&mut rest);
+    }
     if !changed {
         return Ok(Transformed::no(LogicalPlan::Distinct(Distinct::On(on))));
     }

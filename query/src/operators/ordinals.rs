@@ -65,28 +65,43 @@ fn restore_in_select(select: &mut Select) {
 }
 
 /// `SELECT DISTINCT ON (2) *` counts the columns that `*` stands for, which the planner alone knows: the number becomes a call of
-/// [`OUTPUT_COLUMN`], in ORDER BY too. Without a star the numbers were names before, and what is left are constants.
+/// [`OUTPUT_COLUMN`], in ORDER BY too. What ORDER BY has in its place must be that column: `DISTINCT ON (1) * … ORDER BY id`. Without a
+/// star the numbers were names before, and what is left are constants.
 fn name_distinct_outputs(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
     if !select.projection.iter().any(is_star) {
         return;
     }
     let Some(ast::Distinct::On(items)) = &mut select.distinct else { return };
-    let named: HashSet<String> = items.iter_mut().filter_map(name_output).collect();
-    let Some(ast::OrderBy { kind: OrderByKind::Expressions(order), .. }) = &mut query.order_by else { return };
-    for item in order {
-        if integer_literal(&item.expr).is_some_and(|(digits, _)| named.contains(digits)) {
-            name_output(&mut item.expr);
+    let order: &mut [ast::OrderByExpr] = match &mut query.order_by {
+        Some(ast::OrderBy { kind: OrderByKind::Expressions(order), .. }) => order,
+        _ => &mut [],
+    };
+    let digits = |item: &Expr| integer_literal(item).map(|(digits, _)| digits.to_string());
+    let numbers: HashSet<String> = order.iter().filter_map(|key| digits(&key.expr)).collect();
+    let first = order.iter_mut().take(items.len()).map(|key| &mut key.expr);
+    let mut named = first.filter(|key| digits(key).is_none() && !items.contains(key)).collect::<Vec<_>>().into_iter();
+    let mut asked = HashSet::new();
+    for item in items {
+        let Some(number) = digits(item) else { continue };
+        let key = if numbers.contains(&number) { None } else { named.next() };
+        name_output(item, key.as_deref());
+        if let Some(key) = key {
+            *key = item.clone();
+        }
+        asked.insert(number);
+    }
+    for key in order {
+        if digits(&key.expr).is_some_and(|number| asked.contains(&number)) {
+            name_output(&mut key.expr, None);
         }
     }
 }
 
-/// The digits of a number that became a call.
-fn name_output(item: &mut Expr) -> Option<String> {
-    let digits = integer_literal(item)?.0.to_string();
+/// Makes a call of a number, and of the key that names the column with that number.
+fn name_output(item: &mut Expr, key: Option<&Expr>) {
     restore(item);
-    *item = call_quoted(OUTPUT_COLUMN, vec![item.clone()]);
-    Some(digits)
+    *item = call_quoted(OUTPUT_COLUMN, std::iter::once(&*item).chain(key).cloned().collect());
 }
 
 /// An interval's text in RANGE, which was kept from becoming a site.

@@ -14,8 +14,11 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Distinct, DistinctOn, Expr, LogicalPlan};
 use std::collections::HashSet;
 
-/// `output@column(n)`: the column with that number of a select list, as a key of DISTINCT ON. No plan that runs has it.
+/// `output@column(n)`: the column with that number of a select list, as a key of DISTINCT ON. No plan that runs has it. What comes behind
+/// the number names the same column.
 pub(crate) const OUTPUT_COLUMN: &str = "output@column";
+
+const UNORDERED: &str = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
 
 /// Names each key once.
 pub(crate) fn name_keys_once(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -45,15 +48,21 @@ fn distinct_on(on: DistinctOn) -> Result<Transformed<LogicalPlan>> {
 /// A key; that of [`OUTPUT_COLUMN`] is the output with its number.
 fn output(key: &Expr, outputs: &[Expr]) -> Result<Expr> {
     let Expr::ScalarFunction(call) = key else { return Ok(key.clone()) };
-    let [Expr::Literal(ScalarValue::Int64(Some(number)), _)] = call.args.as_slice() else { return Ok(key.clone()) };
+    let [Expr::Literal(ScalarValue::Int64(Some(number)), _), named @ ..] = call.args.as_slice() else {
+        return Ok(key.clone());
+    };
     if call.name() != OUTPUT_COLUMN {
         return Ok(key.clone());
     }
     let output = usize::try_from(*number).ok().and_then(|number| outputs.get(number.checked_sub(1)?));
-    output.map(|output| output.clone().unalias()).ok_or_else(|| {
+    let output = output.map(|output| output.clone().unalias()).ok_or_else(|| {
         let message = position_message("DISTINCT ON", &number.to_string());
         external(QueryError::new(ErrorKind::InvalidColumnReference, message))
-    })
+    })?;
+    match named.iter().all(|named| *named == output) {
+        true => Ok(output),
+        false => Err(external(QueryError::new(ErrorKind::InvalidColumnReference, UNORDERED))),
+    }
 }
 
 /// The first of those with the same expression.

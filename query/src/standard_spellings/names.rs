@@ -158,13 +158,38 @@ pub(super) fn absent_position(query: &Query) -> Option<(String, &Expr)> {
     })
 }
 
-/// What DISTINCT ON names comes in any order; the planner wants that of ORDER BY.
+/// What DISTINCT ON names comes in any order, and may come twice; the planner wants it once and in that of ORDER BY.
 pub(super) fn order_distinct(query: &mut Query) {
-    let Some(OrderBy { kind: OrderByKind::Expressions(order), .. }) = &query.order_by else { return };
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let Some(Distinct::On(items)) = &mut select.distinct else { return };
-    let place = |item: &Expr| order.iter().position(|key| bare(&key.expr) == bare(item)).unwrap_or(order.len());
-    items.sort_by_key(place);
+    let Select { distinct: Some(Distinct::On(items)), projection, .. } = select.as_mut() else { return };
+    let mut known: Vec<Expr> = Vec::new();
+    items.retain(|item| {
+        let key = meant(item, projection);
+        let is_first = !known.contains(&key);
+        known.push(key);
+        is_first
+    });
+    let Some(OrderBy { kind: OrderByKind::Expressions(order), .. }) = &query.order_by else { return };
+    let order: Vec<Expr> = order.iter().map(|key| meant(&key.expr, projection)).collect();
+    items.sort_by_key(|item| {
+        let key = meant(item, projection);
+        order.iter().position(|known| *known == key).unwrap_or(order.len())
+    });
+}
+
+/// A key as the output that its number is of, where it is of one; any other key as it is.
+fn meant(key: &Expr, outputs: &[SelectItem]) -> Expr {
+    let key = bare(key);
+    let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = key else { return key.clone() };
+    let place = digits.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    // From a star on the numbers count columns that only the planner knows, and a number beside one is always such a number.
+    let is_known = |place: &usize| !outputs.iter().take(*place).any(is_star);
+    let is_number = |shown: &Expr| matches!(bare(shown), Expr::Value(_)) && outputs.iter().any(is_star);
+    match place.filter(is_known).and_then(|place| outputs.get(place)) {
+        Some(SelectItem::UnnamedExpr(shown)) if !is_number(shown) => bare(shown).clone(),
+        Some(SelectItem::ExprWithAlias { alias, .. }) => Expr::Identifier(alias.clone()),
+        _ => key.clone(),
+    }
 }
 
 /// `*` or `t.*`.
@@ -238,12 +263,6 @@ impl Visitor for Collector<'_> {
 pub(super) fn resolve_distinct(select: &mut Select) {
     let Some(Distinct::On(items)) = &mut select.distinct else { return };
     for item in items {
-        let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = bare(item) else { continue };
-        let index = digits.parse::<usize>().ok().and_then(|ordinal| ordinal.checked_sub(1));
-        match index.and_then(|index| select.projection.get(index)) {
-            Some(SelectItem::UnnamedExpr(shown)) => *item = shown.clone(),
-            Some(SelectItem::ExprWithAlias { alias, .. }) => *item = Expr::Identifier(alias.clone()),
-            _ => {}
-        }
+        *item = meant(item, &select.projection);
     }
 }
