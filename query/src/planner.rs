@@ -433,6 +433,7 @@ impl Planning {
         direct_arguments::settle(&mut query)?;
         let mut tree = ast::Statement::Query(Box::new(query));
         pg_catalog::rewrite(&mut tree);
+        pg_catalog::settle_set_orders(&mut tree, &|name| self.is_volatile(name));
         let plan = self.statement_plan(tree, parameters, statement)?;
         if is_settled { Ok(plan) } else { Err(QueryError::unsupported("the star of this relation in a row")) }
     }

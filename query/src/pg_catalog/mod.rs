@@ -16,7 +16,7 @@
 //!     rewrite.rs     catalog SQL that DataFusion cannot plan   registered_names.rs  OIDs that print as names
 //!     sets.rs        functions that return sets                values.rs            rows to Arrow
 //!     signatures.rs  operators, casts, type categories         keys.rs           keys as constraints and indexes
-//!     types.rs       the user's types
+//!     types.rs       the user's types                          set_orders.rs     ORDER BY and GROUP BY beside such functions
 //!
 //! This module does not know how a statement is planned or who may see what: every object is visible to every role.
 
@@ -30,6 +30,7 @@ mod registered_names;
 mod rewrite;
 mod sequences;
 mod server_state;
+mod set_orders;
 mod set_places;
 mod sets;
 mod signatures;
@@ -56,6 +57,7 @@ pub use registered_names::name_registered_objects;
 pub use rewrite::rewrite;
 pub(crate) use rewrite::{contains_aggregate, is_known_collation, plain_operator, select_query};
 pub use server_state::{DATABASE_OID, role_name, role_oid};
+pub(crate) use set_orders::settle_set_orders;
 pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
 pub(crate) use sets::value_column;
 pub(crate) use signatures::{TypeTraits, is_implicit_cast, operators_by_name, type_traits};
