@@ -92,7 +92,7 @@ impl Exported {
         let columns = batch.columns().iter().zip(&self.types).zip(self.schema.fields());
         let columns = columns.map(|((column, (from, to)), field)| {
             let column = cast_array(column, from, to, &self.context)?;
-            // The items of lists say in their metadata what they are; numerics may have come with fewer digits.
+            // The items of lists say in their metadata what they are.
             arrow::compute::cast(&column, field.data_type()).map_err(|error| not_written(io::Error::other(error)))
         });
         let columns = columns.collect::<Result<Vec<_>, QueryError>>()?;

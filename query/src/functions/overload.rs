@@ -11,7 +11,7 @@
 
 use super::result_field;
 use crate::error::{ErrorKind, QueryError};
-use crate::operators::casts::{CastContext, cast_array};
+use crate::operators::casts::{CastContext, cast_array, cast_type};
 use crate::operators::contexts::known_function;
 use crate::operators::resolution::{as_decimal, implicit_cost, oid_of, unknown_field};
 use crate::pg_catalog::format_type;
@@ -163,6 +163,11 @@ fn with_all_digits(numeric: SqlType) -> SqlType {
     }
 }
 
+/// Whether values of two types are of different types or, if they are numerics, have different digits.
+pub(crate) fn differ(left: &SqlType, right: &SqlType) -> bool {
+    left.oid() != right.oid() || left.data_type() != right.data_type()
+}
+
 /// The type that values of both types have in an array.
 pub(crate) fn common_element(left: &SqlType, right: &SqlType) -> Option<SqlType> {
     match (left, right) {
@@ -170,6 +175,11 @@ pub(crate) fn common_element(left: &SqlType, right: &SqlType) -> Option<SqlType>
             Some(wide_enough(&as_decimal(left), &as_decimal(right)))
         }
         _ if left == right => Some(left.clone()),
+        (SqlType::Array(left), SqlType::Array(right))
+            if [left, right].iter().any(|item| matches!(***item, SqlType::Numeric { .. } | SqlType::Array(_))) =>
+        {
+            common_element(left, right).map(|item| SqlType::Array(Box::new(item)))
+        }
         (SqlType::Varchar { .. }, SqlType::Text) => Some(left.clone()),
         _ if implicit_cost(right, left).is_some() => Some(left.clone()),
         _ => implicit_cost(left, right).map(|_| right.clone()),
@@ -503,7 +513,7 @@ impl ScalarUDFImpl for Function {
         for ((argument, known), to) in args.args.iter().zip(&known).zip(overload.argument_types(&known)) {
             let from = known.clone().unwrap_or(SqlType::Text);
             let column = argument.to_array(rows)?;
-            columns.push(cast_array(&column, &from, &to, &context).map_err(external)?);
+            columns.push(cast_array(&column, &from, &cast_type(&from, &to), &context).map_err(external)?);
         }
         for ((column, known), kind) in columns.iter_mut().zip(&known).zip(overload.arguments) {
             if kind.is_polymorphic() {

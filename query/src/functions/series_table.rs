@@ -2,7 +2,7 @@
 
 use super::series::{GENERATE_SERIES, Series, Values, generate_series, value_type};
 use crate::error::QueryError;
-use crate::operators::casts::{CastContext, cast_array};
+use crate::operators::casts::{CastContext, cast_array, cast_type};
 use crate::scan::external;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -39,7 +39,7 @@ impl SeriesTable {
         let converted = arguments.iter().zip(&types).map(|((value, from), to)| {
             let from = from.clone().unwrap_or(SqlType::Text);
             let value = value.to_array().map_err(|error| QueryError::unsupported(error.to_string()))?;
-            cast_array(&value, &from, to, &context)
+            cast_array(&value, &from, &cast_type(&from, to), &context)
         });
         let arguments = converted.collect::<std::result::Result<Vec<ArrayRef>, QueryError>>()?;
         let value_type = value_type(&arguments);

@@ -7,7 +7,7 @@
 //!     ntile(n)         n is the first row's
 //!     nth_value(x, n)  x of the row n of the frame; NULL where n is, or where there is no such row
 
-use super::overload::common_element;
+use super::overload::{common_element, differ};
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::expression_field;
 use crate::scan::external;
@@ -105,7 +105,7 @@ impl WindowUDFImpl for OfPartition {
     fn field(&self, args: WindowUDFFieldArgs) -> Result<FieldRef> {
         if let (Kind::Lag | Kind::Lead, [value, _, default]) = (self.kind, args.input_fields())
             && let (Some(value), Some(default)) = (SqlType::from_field(value), SqlType::from_field(default))
-            && value.oid() != default.oid()
+            && differ(&value, &default)
             && let Some(common) = common_element(&value, &default)
         {
             return Ok(Arc::new(expression_field(&common).with_name(args.name())));

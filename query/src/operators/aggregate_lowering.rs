@@ -7,7 +7,7 @@ use super::resolution::{Operand, oid_of};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::array_aggregates::of_arrays;
-use crate::functions::overload::{common_element, no_function};
+use crate::functions::overload::{common_element, differ, no_function};
 use crate::functions::string_aggregate;
 use crate::scan::external;
 use arrow::datatypes::DataType;
@@ -101,8 +101,8 @@ impl Lowering<'_> {
         if known_function(call.fun.name(), &types).map_err(external)?.is_none() {
             return Err(external(no_function(call.fun.name(), &operands)));
         }
-        if types[0] != types[2]
-            && let (Some(value), Some(default)) = (&operands[0], &operands[2])
+        if let (Some(value), Some(default)) = (&operands[0], &operands[2])
+            && differ(value, default)
             && let Some(common) = common_element(value, default)
         {
             for (place, argument) in arguments.into_iter().enumerate().filter(|(place, _)| *place != 1) {

@@ -247,13 +247,18 @@ pub(crate) fn cast_result(
             _ => Ok(to.clone()),
         },
         Some(from) if is_castable(from, to) || is_left_to_arrow(from) || is_left_to_arrow(to) => {
-            Ok(cast_type(from, to))
+            Ok(if has_digits(innermost(to)) { to.clone() } else { cast_type(from, to) })
         }
         Some(from) => Err(QueryError::new(
             ErrorKind::CannotCoerce,
             format!("cannot cast type {} to {}", from.base_name(), to.base_name()),
         )),
     }
+}
+
+/// Whether a type names the digits of its values, if only for itself.
+fn has_digits(sql_type: &SqlType) -> bool {
+    matches!(sql_type, SqlType::Numeric { .. }) && *sql_type != SqlType::numeric()
 }
 
 /// Types of the catalog, whose casts DataFusion makes.

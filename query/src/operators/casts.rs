@@ -60,7 +60,7 @@ impl CastContext {
 
 type Converted = std::result::Result<ArrayRef, QueryError>;
 
-/// The type that a cast gives: a numeric without a precision keeps the digits that its source can have.
+/// The type that a cast to a type without digits gives: such a numeric keeps those that its source can have.
 pub(crate) fn cast_type(from: &SqlType, to: &SqlType) -> SqlType {
     match (from, to) {
         (SqlType::Numeric { precision, scale, .. }, SqlType::Numeric { declared: false, .. }) => {
@@ -118,9 +118,8 @@ pub(crate) fn is_text(sql_type: &SqlType) -> bool {
     matches!(sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
 }
 
-/// A column as another type. `Numeric` arguments stay in the precision and scale that they have where `to` declares none.
+/// A column as another type, a numeric in exactly the digits that `to` has. [`cast_type`] is one in which it keeps its own.
 pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context: &CastContext) -> Converted {
-    let to = &cast_type(from, to);
     if *array.data_type() == DataType::Null {
         return Ok(new_null_array(&to.data_type(), array.len()));
     }
@@ -186,7 +185,7 @@ fn cast_items(array: &ArrayRef, from: &SqlType, to: &SqlType, context: &CastCont
         (SqlType::Array(from), to) => cast_items(lists.values(), from, to, context)?,
         _ => cast_array(lists.values(), from, to, context)?,
     };
-    let field = cast_type(from, to).item_field().with_data_type(items.data_type().clone());
+    let field = to.item_field().with_data_type(items.data_type().clone());
     Ok(Arc::new(ListArray::new(Arc::new(field), lists.offsets().clone(), items, lists.nulls().cloned())))
 }
 
