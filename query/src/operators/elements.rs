@@ -196,7 +196,7 @@ impl ScalarUDFImpl for Elements {
         if let Some(simple) = self.in_list(&args[0], &elements).filter(|_| !elements.is_empty()) {
             return Ok(ExprSimplifyResult::Simplified(simple));
         }
-        if elements.len() > COMPARISONS_MAX {
+        if elements.len() > COMPARISONS_MAX || (elements.len() > 1 && args[0].is_volatile()) {
             return Ok(ExprSimplifyResult::Original(args));
         }
         let compared = elements.into_iter().map(|element| self.of(&args[0], lit(element)));

@@ -7,6 +7,7 @@
 use super::call::is_left_to_arrow;
 use super::lowering::{Argument, Lowering, binary_expression};
 use super::meetings::{Guest, common};
+use super::whole_expressions::of_one;
 use crate::error::QueryError;
 use crate::scan::external;
 use crate::set_operations::opaque;
@@ -61,24 +62,26 @@ impl Lowering<'_> {
         if list.iter().all(is_value) && !list.iter().any(is_zero) {
             return Ok(Expr::InList(InList { expr: Box::new(expr), list, negated }));
         }
-        let compared = list.into_iter().map(|item| {
-            let is_zero = is_zero(&item);
-            let equal = binary_expression(expr.clone(), Operator::Eq, item);
-            // The simplifier would make a list of it again.
-            if is_zero { opaque(equal) } else { equal }
-        });
-        Ok(any(compared.collect(), negated))
+        of_one(expr, |expr| {
+            let compared = list.into_iter().map(|item| {
+                let is_zero = is_zero(&item);
+                let equal = binary_expression(expr.clone(), Operator::Eq, item);
+                // The simplifier would make a list of it again.
+                if is_zero { opaque(equal) } else { equal }
+            });
+            Ok(any(compared.collect(), negated))
+        })
     }
 
     /// `x = a OR x = b`, each with the operator for its types.
     fn in_any(&self, arguments: Vec<Argument>, negated: bool) -> std::result::Result<Expr, QueryError> {
         let mut arguments = arguments.into_iter();
         let Some(probe) = arguments.next() else { return Err(QueryError::unsupported("IN of nothing")) };
-        let compared = arguments.map(|item| {
-            let probe = probe.clone();
-            self.binary(&BinaryOperator::Eq, probe, item)
-        });
-        Ok(any(compared.collect::<std::result::Result<Vec<Expr>, QueryError>>()?, negated))
+        of_one(probe.expression.clone(), |expression| {
+            let probe = || probe.standing_in(expression.clone());
+            let compared = arguments.map(|item| self.binary(&BinaryOperator::Eq, probe(), item));
+            Ok(any(compared.collect::<std::result::Result<Vec<Expr>, QueryError>>()?, negated))
+        })
     }
 }
 

@@ -12,6 +12,7 @@
 use super::call::Procedures;
 use super::casts::CastContext;
 use super::lowering::{Argument, Lowering, binary_expression};
+use super::whole_expressions::of_one;
 use crate::error::QueryError;
 use crate::functions::moments::{INTERVAL_GREATEST, INTERVAL_LEAST, INTERVAL_LENGTH, INTERVAL_OF_RANK, INTERVAL_RANK};
 use crate::scan::external;
@@ -181,9 +182,11 @@ impl IntervalOrder<'_> {
                 binary_expression(self.length(left)?, operator, self.length(right)?)
             }
             (None, "nullif", Ok([value, other])) => {
-                let equal = binary_expression(self.length(value.clone())?, Operator::Eq, self.length(other)?);
                 let none = Expr::Literal(ScalarValue::try_from(&SqlType::Interval.data_type())?, None);
-                when(equal, none).otherwise(value)?
+                of_one(value, |value| {
+                    let equal = binary_expression(self.length(value.clone())?, Operator::Eq, self.length(other)?);
+                    when(equal, none).otherwise(value)
+                })?
             }
             (None, "greatest", arguments) => {
                 self.best(INTERVAL_GREATEST, arguments.map_or_else(|all| all, Vec::from))?

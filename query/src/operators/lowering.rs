@@ -17,6 +17,7 @@ use super::in_lists::keep_lists_apart;
 use super::modifiers::{modified_value, unmodified};
 use super::prefixes::{Prefix, no_prefix};
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
+use super::whole_expressions::of_one;
 use crate::error::QueryError;
 use crate::functions::json::{ASSIGNED_ITEM, over_document};
 use crate::functions::moments::INTERVAL_LENGTH;
@@ -591,6 +592,11 @@ impl Argument {
         self.expression
     }
 
+    /// What an expression is that stands for this one.
+    pub(super) fn standing_in(&self, expression: Expr) -> Self {
+        Self { expression, ..self.clone() }
+    }
+
     /// A value of a known type.
     pub(super) fn known(expression: Expr, known: SqlType) -> Self {
         Self { expression, known: Some(known), place: None, is_alias: false, modifier: -1 }
@@ -642,13 +648,15 @@ fn subscripted(call: ScalarFunction, schema: &DFSchema) -> Result<ScalarFunction
         if is_vector {
             place = binary_expression(place, Operator::Plus, lit(1_i64));
         }
-        let one = lit(1_i64);
-        let before = place.clone().lt(one.clone());
-        *argument = match (is_element, position) {
-            (true, _) => when(before, lit(ScalarValue::Int64(None))).otherwise(place)?,
-            (false, 1) => when(before, one).otherwise(place)?,
-            _ => when(before, lit(0_i64)).otherwise(place)?,
-        };
+        *argument = of_one(place, |place| {
+            let one = lit(1_i64);
+            let before = place.clone().lt(one.clone());
+            match (is_element, position) {
+                (true, _) => when(before, lit(ScalarValue::Int64(None))).otherwise(place),
+                (false, 1) => when(before, one).otherwise(place),
+                _ => when(before, lit(0_i64)).otherwise(place),
+            }
+        })?;
     }
     Ok(ScalarFunction { func, args })
 }

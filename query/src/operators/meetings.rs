@@ -14,6 +14,7 @@ use super::contexts::operator_operands;
 use super::lowering::{Argument, Lowering, binary_expression};
 use super::modifiers::with_modifier;
 use super::resolution::{Operand, as_decimal, is_float, resolve, settled};
+use super::whole_expressions::{as_whole, of_one};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::arrays::ARRAY_OF_ARRAYS;
 use crate::functions::best_of_two::best_of;
@@ -388,10 +389,25 @@ impl Lowering<'_> {
         let base = operand.then(|| arguments.next()).flatten().map(|base| self.base(base)).transpose()?;
         let mut rest: Vec<Argument> = arguments.collect();
         let last = if otherwise { rest.pop() } else { None };
-        let mut rest = rest.into_iter();
+        let case = match base {
+            Some((base, known)) => of_one(base, |base| self.case_of(Some((base, known)), rest, last, common)),
+            None => self.case_of(None, rest, last, common),
+        };
+        Ok(self.with_type(case?, common))
+    }
+
+    /// CASE of an operand, or of conditions.
+    fn case_of(
+        &self,
+        base: Option<(Expr, SqlType)>,
+        branches: Vec<Argument>,
+        last: Option<Argument>,
+        common: &SqlType,
+    ) -> Result<Expr> {
+        let mut branches = branches.into_iter();
         let mut conditions = Vec::new();
         let mut values = Vec::new();
-        while let (Some(condition), Some(value)) = (rest.next(), rest.next()) {
+        while let (Some(condition), Some(value)) = (branches.next(), branches.next()) {
             conditions.push(match &base {
                 Some((base, known)) => {
                     let base = Argument::known(base.clone(), known.clone());
@@ -412,12 +428,14 @@ impl Lowering<'_> {
             Some(compared) => (base, compared),
             None => (None, conditions),
         };
-        let case = Case {
+        let is_volatile = conditions.iter().any(Expr::is_volatile);
+        let case = Expr::Case(Case {
             expr: base.map(Box::new),
             when_then_expr: conditions.into_iter().map(Box::new).zip(values).collect(),
             else_expr: last.map(|last| self.met(last, common)).transpose()?.map(Box::new),
-        };
-        Ok(self.with_type(Expr::Case(case), common))
+        });
+        // The simplifier writes a condition beside each branch.
+        Ok(if is_volatile { as_whole(case) } else { case })
     }
 
     /// The operand of CASE, which is text if nothing says otherwise.
@@ -432,17 +450,18 @@ impl Lowering<'_> {
         let modifier =
             if value.known.as_ref().is_none_or(|known| known.oid() == result.oid()) { value.modifier() } else { -1 };
         let has_one_type = other.known.as_ref().is_none_or(|known| known.data_type() == result.data_type());
-        let value = self.met(value, result)?;
-        let left = Argument::known(value.clone(), result.clone());
         let null = Expr::Literal(ScalarValue::try_from(&result.data_type()).unwrap_or(ScalarValue::Null), None);
-        let met = match self.binary(&BinaryOperator::Eq, left, other)? {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
-                if *left == value && has_one_type && !is_float(result) =>
-            {
-                expr_fn::nullif(value, *right)
+        let met = of_one(self.met(value, result)?, |value| {
+            let left = Argument::known(value.clone(), result.clone());
+            match self.binary(&BinaryOperator::Eq, left, other)? {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
+                    if *left == value && has_one_type && !is_float(result) =>
+                {
+                    Ok(expr_fn::nullif(value, *right))
+                }
+                equal => when(equal, null).otherwise(value).map_err(|error| QueryError::unsupported(error.to_string())),
             }
-            equal => when(equal, null).otherwise(value).map_err(|error| QueryError::unsupported(error.to_string()))?,
-        };
+        })?;
         let met = self.with_type(met, result);
         if modifier == -1 {
             return Ok(met);

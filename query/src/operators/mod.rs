@@ -8,7 +8,7 @@
 //!                  sites.rs                  call.rs                       lowering.rs
 //!
 //! `resolution.rs` holds PostgreSQL's rules of operand types, `casts.rs` its casts over columns, `arithmetic.rs` arithmetic that
-//! fails instead of wrapping, `meetings.rs` the values that become one. `averaged_sums.rs`, `interval_order.rs` and `float_order.rs` go over the lowered plan once
+//! fails instead of wrapping, `meetings.rs` the values that become one, `whole_expressions.rs` what is volatile and stands in several places. `averaged_sums.rs`, `interval_order.rs` and `float_order.rs` go over the lowered plan once
 //! more: sums below averages, whatever compares intervals, and whatever tells -0 from 0. What these rules do not cover (arrays, names and OIDs of the catalog) is left to DataFusion.
 //!
 //! Parameters that the client declared no type for get one before that: the statement is planned once more with calls that forgive
@@ -55,5 +55,6 @@ mod subquery_comparisons;
 mod unions;
 pub(crate) mod value_lists;
 mod variadic_calls;
+mod whole_expressions;
 pub(crate) mod window_keys;
 mod window_syntax;
