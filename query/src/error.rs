@@ -32,6 +32,7 @@ pub enum ErrorKind {
     DuplicateAlias,
     Grouping,
     Windowing,
+    InvalidRecursion,
     DatatypeMismatch,
     IndeterminateDatatype,
     WrongObjectType,

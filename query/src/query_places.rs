@@ -223,7 +223,8 @@ fn condition(join: &Join) -> Option<&Expr> {
     }
 }
 
-fn is_aggregate_call(function: &Function, is_aggregate: IsAggregate) -> bool {
+/// Whether a call is an aggregate over a group's rows.
+pub(crate) fn is_aggregate_call(function: &Function, is_aggregate: IsAggregate) -> bool {
     let name = function.name.0.last().and_then(|part| part.as_ident());
     function.over.is_none() && name.is_some_and(|name| is_aggregate(&fold(name)))
 }

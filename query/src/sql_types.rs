@@ -85,6 +85,23 @@ fn bare_name(name: &ast::ObjectName) -> String {
     shown.strip_prefix("pg_catalog.").unwrap_or(&shown).replace('"', "")
 }
 
+/// Before the digits in the name of a numeric that has no modifier: `numeric@76,2`, which is in no text.
+const NUMERIC_OF_DIGITS: &str = "numeric@";
+
+/// A numeric without a modifier that has so many digits, as syntax.
+pub(crate) fn numeric_of_digits(precision: u8, scale: i8) -> DataType {
+    let name = ast::Ident::with_quote('"', format!("{NUMERIC_OF_DIGITS}{precision},{scale}"));
+    DataType::Custom(ast::ObjectName::from(vec![name]), Vec::new())
+}
+
+/// The type that [`numeric_of_digits`] names.
+fn type_of_digits(name: &str) -> Option<SqlType> {
+    let (precision, scale) = name.strip_prefix(NUMERIC_OF_DIGITS)?.split_once(',')?;
+    let (precision, scale): (u8, i8) = (precision.parse().ok()?, scale.parse().ok()?);
+    let is_possible = (1..=NUMERIC_PRECISION_MAX).contains(&precision) && (0..=precision as i8).contains(&scale);
+    is_possible.then_some(SqlType::Numeric { precision, scale, declared: false })
+}
+
 /// PostgreSQL's own type of a name.
 pub(crate) fn built_in(name: &ast::ObjectName) -> Option<SqlType> {
     Some(match bare_name(name).as_str() {
@@ -111,7 +128,7 @@ pub(crate) fn built_in(name: &ast::ObjectName) -> Option<SqlType> {
         "timetz" => SqlType::TimeTz,
         "json" => SqlType::Json,
         "jsonb" => SqlType::Jsonb,
-        _ => return None,
+        other => return type_of_digits(other),
     })
 }
 

@@ -174,6 +174,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::InvalidObjectDefinition => "42P17",
         ErrorKind::IndeterminateDatatype => "42P18",
         ErrorKind::Windowing => "42P20",
+        ErrorKind::InvalidRecursion => "42P19",
         ErrorKind::DiskFull => "53100",
         ErrorKind::OutOfMemory => "53200",
         ErrorKind::TooManyConnections => "53300",

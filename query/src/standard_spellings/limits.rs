@@ -8,7 +8,6 @@ use crate::error::{ErrorKind, QueryError};
 use crate::operators::sites::call;
 use crate::query_places::place_of;
 use crate::row_counts::{LIMIT, OFFSET, WITH_TIES};
-use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, UnaryOperator, Value, ValueWithSpan, Visit, Visitor};
 use std::ops::ControlFlow;
 
@@ -60,10 +59,7 @@ fn is_whole_number(value: &Expr) -> bool {
 /// A count is the same for all rows: it has neither columns nor aggregates nor window functions outside of subqueries.
 fn check(count: &Expr, function: &str, context: Context<'_>) -> Result<(), QueryError> {
     let clause = if function == OFFSET { "OFFSET" } else { "LIMIT" };
-    let is_aggregate = |name: &str| {
-        context.planning.get_aggregate_meta(name).is_some()
-            && !context.planning.state.scalar_functions().contains_key(name)
-    };
+    let is_aggregate = |name: &str| context.is_aggregate(name);
     let mut finder = Finder { is_aggregate: &is_aggregate, clause, queries: 0 };
     match Visit::visit(count, &mut finder) {
         ControlFlow::Continue(()) => Ok(()),

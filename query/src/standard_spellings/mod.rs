@@ -16,7 +16,7 @@
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     common_tables        names of WITH that hide those of a query further out
-//!     recursion            the types of WITH RECURSIVE
+//!     recursion            the types of WITH RECURSIVE, and where it names itself (self_references)
 //!     whole_rows, row_…    SELECT t FROM t, ROW(t.*)
 //!
 //! A definition of a view is kept as it was before [`spell_out`].
@@ -42,6 +42,7 @@ pub(crate) mod row_stars;
 mod row_tokens;
 mod rows;
 mod samples;
+mod self_references;
 mod star_syntax;
 mod syntax;
 mod tokens;

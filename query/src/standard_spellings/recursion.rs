@@ -6,24 +6,32 @@
 //!
 //!     WITH RECURSIVE r(n) AS (first UNION ALL second)
 //!     ▶ WITH RECURSIVE r(n) AS (SELECT c::integer FROM (first) t(c) UNION ALL SELECT c::integer FROM (second) t(c))
+//!
+//! A numeric without a modifier has in PostgreSQL the digits of each value, and here those of its column. Where the
+//! second term gives more digits than the first, both get the scale at which the second term, over rows of that scale,
+//! asks for no more: `v + 0.25` over `9` settles at two digits. One that asks for more each time, such as `v * 1.05`,
+//! becomes a numeric of unknown digits.
 
 use super::rows::column_names;
+use super::self_references;
 use super::trees::{quoted, select_over};
 use super::windows::Context;
-use crate::assignment::cast_syntax;
+use crate::assignment::{cast_syntax, parsed_type};
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::candidates::common_type;
+use crate::operators::resolution::as_decimal;
 use crate::output_names::shown_name;
+use crate::pg_catalog::format_type;
 use crate::query_places::output_place;
 use crate::returning;
+use crate::sql_types::numeric_of_digits;
 use crate::statement_grammar::fold;
 use crate::user_types::type_of_oid;
-use arrow::datatypes::Field;
-use catalog::sql_type::SqlType;
+use arrow::datatypes::{DataType, Field};
+use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, SetOperator, Value, ValueWithSpan, Visit, Visitor, With,
+    self, ArrayElemTypeDef, CastKind, Cte, Expr, Ident, Query, SelectItem, SetExpr, Value, ValueWithSpan, With,
 };
-use std::ops::ControlFlow;
 
 /// Settles the recursive queries of a WITH.
 pub(super) fn settle(query: &mut Query, context: Context<'_>) -> Result<(), QueryError> {
@@ -36,44 +44,125 @@ pub(super) fn settle(query: &mut Query, context: Context<'_>) -> Result<(), Quer
 }
 
 fn settle_table(table: &mut Cte, before: With, context: Context<'_>) -> Result<(), QueryError> {
-    let name = fold(&table.alias.name);
-    let query = table.query.as_ref();
-    let SetExpr::SetOperation { op: SetOperator::Union, left, right, .. } = query.body.as_ref() else { return Ok(()) };
-    if !refers_to(right, &name) {
+    without_parentheses(&mut table.query);
+    if !self_references::check(table, context)? {
         return Ok(());
     }
-    let misplaced = [
-        ("ORDER BY", query.order_by.is_some()),
-        ("LIMIT", query.limit_clause.is_some() || query.fetch.is_some()),
-        ("FOR UPDATE/SHARE", !query.locks.is_empty()),
-    ];
-    if let Some((clause, _)) = misplaced.into_iter().find(|(_, there)| *there) {
-        let message = format!("{clause} in a recursive query is not implemented");
-        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
-    }
+    let name = fold(&table.alias.name);
+    hand_down(&mut table.query)?;
+    let SetExpr::SetOperation { left, right, .. } = table.query.body.as_ref() else { return Ok(()) };
     // What cannot be planned alone is left to the planner, which will say why.
     let outer = (!before.cte_tables.is_empty()).then_some(before);
     let Some(first) = fields(left, outer.clone(), context) else { return Ok(()) };
-    let mut known = outer.unwrap_or_else(empty_with);
-    known.cte_tables.push(standing_in(table, left)?);
-    let Some(second) = fields(right, Some(known), context) else { return Ok(()) };
+    let known = outer.unwrap_or_else(empty_with);
+    let over = |first: &SetExpr| -> Result<Option<Vec<Second>>, QueryError> {
+        let mut known = known.clone();
+        known.cte_tables.push(standing_in(table, first)?);
+        let fields = fields(right, Some(known), context);
+        let second = |(column, field): (usize, &Field)| match open_literal(right, column) {
+            Some(Value::Null) => Second::Null,
+            Some(_) => Second::Literal,
+            None => Second::Typed(ColumnType::of(field)),
+        };
+        Ok(fields.map(|fields| fields.iter().enumerate().map(second).collect()))
+    };
+    let Some(second) = over(left)? else { return Ok(()) };
     if first.len() != second.len() {
         return Ok(());
     }
-    let types: Vec<SqlType> = first.iter().map(type_of).collect();
-    if types.iter().any(|known| matches!(known, SqlType::Oid | SqlType::Reg(_) | SqlType::Char | SqlType::Name)) {
+    let mut types: Vec<ColumnType> = first.iter().map(ColumnType::of).collect();
+    if types.iter().any(ColumnType::is_of_catalog) {
         return Ok(());
     }
-    for (column, (static_type, field)) in types.iter().zip(&second).enumerate() {
-        if !is_untyped(right, column) {
-            compare(&name, column, static_type, &type_of(field))
-                .map_err(|error| error.position(place(left, column, context)))?;
-        }
+    for (column, (first, second)) in types.iter().zip(&second).enumerate() {
+        let unmodified = first.unmodified();
+        let second = if let Second::Typed(second) = second { second } else { &unmodified };
+        compare(&name, column, first, second).map_err(|error| error.position(place(left, column, context)))?;
+    }
+    let names: Vec<String> = first.iter().map(|field| shown_name(field.name()).to_string()).collect();
+    if !settle_digits(&mut types, second, |types| over(&cast_to(left, types, &names)?))? {
+        return Ok(());
     }
     let SetExpr::SetOperation { left, right, .. } = table.query.body.as_mut() else { return Ok(()) };
-    let names: Vec<String> = first.iter().map(|field| shown_name(field.name()).to_string()).collect();
     **left = cast_to(left, &types, &names)?;
     **right = cast_to(right, &types, &names)?;
+    Ok(())
+}
+
+/// Gives numerics the digits that both terms have. `over` plans the second term over a first one of such types; the
+/// answer is whether it could.
+fn settle_digits(
+    types: &mut Vec<ColumnType>,
+    mut second: Vec<Second>,
+    over: impl Fn(&[ColumnType]) -> Result<Option<Vec<Second>>, QueryError>,
+) -> Result<bool, QueryError> {
+    // A chain of columns hands its digits on by one column each time.
+    let rounds = types.iter().filter(|known| known.sql_type.oid() == SqlType::numeric().oid()).count() + 1;
+    for round in 0.. {
+        let widened = types.iter().zip(&second).map(|(first, second)| {
+            let sql_type = match second {
+                Second::Null => first.sql_type.clone(),
+                Second::Literal => widened(&first.sql_type, &SqlType::numeric(), true),
+                Second::Typed(second) => widened(&first.sql_type, &second.sql_type, round >= rounds),
+            };
+            ColumnType { sql_type, ..*first }
+        });
+        let widened: Vec<ColumnType> = widened.collect();
+        if widened == *types {
+            break;
+        }
+        *types = widened;
+        let Some(again) = over(types)? else { return Ok(false) };
+        second = again;
+    }
+    Ok(true)
+}
+
+/// The type of a column that has values of both terms: a numeric without a modifier keeps the digits of both, or, where
+/// these never end, as many as there are.
+fn widened(first: &SqlType, second: &SqlType, is_endless: bool) -> SqlType {
+    match (first, second) {
+        (SqlType::Array(first), SqlType::Array(second)) => SqlType::Array(Box::new(widened(first, second, is_endless))),
+        (SqlType::Numeric { precision, scale, declared: false }, _) if *first != SqlType::numeric() => {
+            let whole = |precision: u8, scale: i8| i16::from(precision) - i16::from(scale);
+            let (DataType::Decimal128(of_second, digits) | DataType::Decimal256(of_second, digits)) =
+                as_decimal(second)
+            else {
+                return first.clone();
+            };
+            if digits <= *scale && whole(of_second, digits) <= whole(*precision, *scale) {
+                first.clone()
+            } else if is_endless {
+                SqlType::numeric()
+            } else {
+                let scale = digits.max(*scale);
+                SqlType::Numeric { precision: NUMERIC_PRECISION_MAX, scale, declared: false }
+            }
+        }
+        _ => first.clone(),
+    }
+}
+
+/// Takes the parentheses away that are around a whole query.
+fn without_parentheses(query: &mut Query) {
+    while let SetExpr::Query(inner) = query.body.as_ref() {
+        let is_bare = query.with.is_none() && query.order_by.is_none() && query.locks.is_empty();
+        if !is_bare || query.limit_clause.is_some() || query.fetch.is_some() {
+            return;
+        }
+        let inner = inner.as_ref().clone();
+        *query = inner;
+    }
+}
+
+/// Gives a recursive query's own WITH to both terms.
+fn hand_down(query: &mut Query) -> Result<(), QueryError> {
+    let Some(with) = query.with.take() else { return Ok(()) };
+    if let SetExpr::SetOperation { left, right, .. } = query.body.as_mut() {
+        for term in [left, right] {
+            **term = SetExpr::Query(Box::new(body_query(term, Some(with.clone()))?));
+        }
+    }
     Ok(())
 }
 
@@ -111,65 +200,113 @@ fn type_of(field: &Field) -> SqlType {
     SqlType::from_field(field).unwrap_or(SqlType::Text)
 }
 
-fn is_untyped(body: &SetExpr, column: usize) -> bool {
-    let SetExpr::Select(select) = body else { return false };
-    let Some(SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) =
-        select.projection.get(column)
-    else {
-        return false;
-    };
-    matches!(item, Expr::Value(ValueWithSpan { value: Value::Null | Value::SingleQuotedString(_), .. }))
+/// A column of the second term.
+enum Second {
+    Null,
+    /// A text whose type is open.
+    Literal,
+    Typed(ColumnType),
 }
 
-fn compare(name: &str, column: usize, first: &SqlType, second: &SqlType) -> Result<(), QueryError> {
-    if first.to_string() == second.to_string() {
+/// The type of a term's column, and its modifier as `pg_attribute.atttypmod` has it.
+#[derive(Clone, Debug, PartialEq)]
+struct ColumnType {
+    sql_type: SqlType,
+    modifier: i32,
+}
+
+impl ColumnType {
+    fn of(field: &Field) -> Self {
+        let sql_type = type_of(field);
+        let modifier = sql_type.typmod_of(field);
+        Self { sql_type, modifier }
+    }
+
+    /// The type that an open literal gets beside this one.
+    fn unmodified(&self) -> Self {
+        Self { sql_type: self.sql_type.clone(), modifier: -1 }
+    }
+
+    fn is_of_catalog(&self) -> bool {
+        matches!(self.sql_type, SqlType::Oid | SqlType::Reg(_) | SqlType::Char | SqlType::Name)
+    }
+
+    fn shown(&self) -> String {
+        if self.modifier == self.sql_type.typmod() {
+            return self.sql_type.to_string();
+        }
+        format_type(i64::from(self.sql_type.oid()), Some(i64::from(self.modifier)))
+    }
+
+    /// `value::type`
+    fn cast(&self, value: Expr) -> Result<Expr, QueryError> {
+        let data_type = match digits_syntax(&self.sql_type) {
+            Some(data_type) => data_type,
+            None if self.modifier == self.sql_type.typmod() || self.modifier == -1 => {
+                return cast_syntax(value, &self.sql_type);
+            }
+            None => match parsed_type(&self.shown()) {
+                Ok(data_type) => data_type,
+                Err(_) => return cast_syntax(value, &self.sql_type),
+            },
+        };
+        Ok(Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(value), data_type, array: false, format: None })
+    }
+}
+
+/// A numeric without a modifier, or an array of some, as syntax that says the digits.
+fn digits_syntax(sql_type: &SqlType) -> Option<ast::DataType> {
+    match sql_type {
+        SqlType::Numeric { precision, scale, declared: false } => Some(numeric_of_digits(*precision, *scale)),
+        SqlType::Array(item) => {
+            let item = digits_syntax(item)?;
+            Some(ast::DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(item), None)))
+        }
+        _ => None,
+    }
+}
+
+/// The literal of open type that a term has as a column.
+fn open_literal(body: &SetExpr, column: usize) -> Option<&Value> {
+    let SetExpr::Select(select) = body else { return None };
+    match select.projection.get(column)? {
+        SelectItem::UnnamedExpr(Expr::Value(ValueWithSpan { value, .. }))
+        | SelectItem::ExprWithAlias { expr: Expr::Value(ValueWithSpan { value, .. }), .. } => {
+            Some(value).filter(|value| matches!(value, Value::Null | Value::SingleQuotedString(_)))
+        }
+        _ => None,
+    }
+}
+
+fn compare(name: &str, column: usize, first: &ColumnType, second: &ColumnType) -> Result<(), QueryError> {
+    let (oid, other) = (first.sql_type.oid(), second.sql_type.oid());
+    let common = if oid == other { Some(oid) } else { common_type(&[oid, other]) };
+    let Some(common) = common else {
+        let (first, second) = (first.sql_type.base_name(), second.sql_type.base_name());
+        let message = format!("UNION types {first} and {second} cannot be matched");
+        return Err(QueryError::new(ErrorKind::DatatypeMismatch, message));
+    };
+    // Of modifiers that differ none is left.
+    if common == oid && (first.modifier == -1 || (common == other && first.modifier == second.modifier)) {
         return Ok(());
     }
-    let overall = match overall(first, second) {
-        Some(overall) if overall == first.to_string() => return Ok(()),
-        Some(overall) => overall,
-        None => {
-            let (first, second) = (first.base_name(), second.base_name());
-            let message = format!("UNION types {first} and {second} cannot be matched");
-            return Err(QueryError::new(ErrorKind::DatatypeMismatch, message));
-        }
-    };
     let message = format!(
-        "recursive query \"{name}\" column {} has type {first} in non-recursive term but type {overall} overall",
-        column + 1
+        "recursive query \"{name}\" column {} has type {} in non-recursive term but type {} overall",
+        column + 1,
+        first.shown(),
+        type_of_oid(common).map_or_else(String::new, |overall| overall.to_string())
     );
     Err(QueryError::new(ErrorKind::DatatypeMismatch, message)
         .hint("Cast the output of the non-recursive term to the correct type."))
 }
 
-/// The type of a union of two types, if there is one.
-fn overall(first: &SqlType, second: &SqlType) -> Option<String> {
-    type_of_oid(common_type(&[first.oid(), second.oid()])?).map(|common| common.base_name())
-}
-
 /// `SELECT c1::type AS name, … FROM (body) AS t(c1, …)`
-fn cast_to(body: &SetExpr, types: &[SqlType], names: &[String]) -> Result<SetExpr, QueryError> {
+fn cast_to(body: &SetExpr, types: &[ColumnType], names: &[String]) -> Result<SetExpr, QueryError> {
     let columns = column_names(types.len());
-    let items = columns.iter().zip(types).zip(names).map(|((column, sql_type), name)| {
-        let expr = cast_syntax(Expr::Identifier(quoted(column)), sql_type)?;
+    let items = columns.iter().zip(types).zip(names).map(|((column, known), name)| {
+        let expr = known.cast(Expr::Identifier(quoted(column)))?;
         Ok(SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) })
     });
     let items = items.collect::<Result<Vec<_>, QueryError>>()?;
     Ok(*select_over(body_query(body, None)?, "term@", &columns, items, None)?.body)
-}
-
-/// Whether a relation is named somewhere in a body.
-fn refers_to(body: &SetExpr, name: &str) -> bool {
-    matches!(Visit::visit(body, &mut Reference(name)), ControlFlow::Break(()))
-}
-
-struct Reference<'a>(&'a str);
-
-impl Visitor for Reference<'_> {
-    type Break = ();
-
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let named = relation.0.len() == 1 && relation.0[0].as_ident().is_some_and(|ident| fold(ident) == self.0);
-        if named { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
 }

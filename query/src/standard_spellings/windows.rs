@@ -14,6 +14,7 @@ use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, Ident, Interval, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
     UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrame, WindowFrameBound, WindowFrameUnits,
@@ -26,6 +27,13 @@ use std::ops::ControlFlow;
 pub(super) struct Context<'a> {
     pub planning: &'a Planning,
     pub statement: Option<&'a Statement>,
+}
+
+impl Context<'_> {
+    /// Whether a name is an aggregate's.
+    pub(super) fn is_aggregate(&self, name: &str) -> bool {
+        self.planning.get_aggregate_meta(name).is_some() && !self.planning.state.scalar_functions().contains_key(name)
+    }
 }
 
 /// Settles the windows of a query's SELECTs, without those of queries inside.
