@@ -250,6 +250,7 @@ impl Lowering<'_> {
             }
             SiteKind::Prefix(prefix) => self.prefixed(*prefix, next()),
             SiteKind::UnknownPrefix(symbol) => Err(no_prefix(symbol, &next().known)),
+            SiteKind::LongNumber => self.typed(next(), &SqlType::Float8),
             SiteKind::Condition(construct) => self.condition(construct, next()),
             SiteKind::Checked(_) => Ok(next().expression),
             SiteKind::Modified(modifier) => return modified_value(next().expression, *modifier, schema),

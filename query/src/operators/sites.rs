@@ -13,6 +13,7 @@ use super::meetings::Meeting;
 use super::modifiers::{Modifier, TypeOfCast, literal_modifier};
 use super::ordinals::{restore_in_window, restore_ordinals};
 use super::prefixes::Prefix;
+use super::resolution::is_comparison;
 use super::variadic_calls::variadic_argument;
 use super::window_syntax;
 use crate::functions::json;
@@ -26,6 +27,7 @@ use crate::standard_spellings::trees::bare;
 use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
+use crate::types::natural_type;
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
@@ -308,7 +310,24 @@ impl Annotator<'_> {
             site: self.operator_place(&left, &operator),
             operands: vec![self.place(&left), self.place(&right)],
         };
-        self.add(SiteKind::Binary(operator), places, vec![left, right])
+        let operands = vec![self.beside_double(&operator, left), self.beside_double(&operator, right)];
+        self.add(SiteKind::Binary(operator), places, operands)
+    }
+
+    /// An operand that may stand beside a double: a literal number with more digits than a numeric has.
+    fn beside_double(&mut self, operator: &BinaryOperator, operand: Expr) -> Expr {
+        let computes = matches!(
+            operator,
+            BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide
+        );
+        let literal = self.numeric_literal(&operand).filter(|_| computes || is_comparison(operator));
+        match literal {
+            Some(text) if is_long_number(&text) => {
+                let place = self.place(&operand);
+                self.add(SiteKind::LongNumber, Places { site: place, operands: vec![place] }, vec![text])
+            }
+            _ => operand,
+        }
     }
 
     /// `a[:2]` begins with the first item, and `a[2:]` ends with the last.
@@ -537,6 +556,13 @@ fn with_unit(literal: Expr, modifier: Modifier) -> Expr {
 /// Whether a name of the statement's time takes the digits of its seconds.
 fn has_digits(name: &str) -> bool {
     ["current_timestamp", "current_time", "localtimestamp", "localtime"].contains(&name)
+}
+
+fn is_long_number(text: &Expr) -> bool {
+    match text {
+        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), .. }) => natural_type(digits).is_err(),
+        _ => false,
+    }
 }
 
 fn is_text_literal(value: &Expr) -> bool {
