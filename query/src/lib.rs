@@ -146,6 +146,7 @@ mod view_inputs;
 mod view_reading;
 mod view_verification;
 mod whole_segments;
+mod work_tables;
 mod write_holds;
 mod yielding;
 

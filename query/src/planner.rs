@@ -47,6 +47,7 @@ use crate::statement::Statement;
 use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
 use crate::user_types::{KnownTypes, TypeScope};
+use crate::work_tables::share_work_tables;
 use crate::{pg_catalog, plan_constants, row_counts};
 use arrow::datatypes::FieldRef;
 use catalog::definition::Column;
@@ -472,6 +473,7 @@ impl Planning {
             .and_then(compare_zeros)
             .and_then(compute_keys)
             .and_then(decorrelate)
+            .and_then(share_work_tables)
             .and_then(volatile_last)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
         let plan = plan.map_err(|error| translate(error, statement))?;

@@ -14,6 +14,7 @@ pub(crate) use rows::ShownPlans;
 
 use crate::pg_catalog::select_query;
 use crate::statement_grammar::fold;
+use crate::work_tables::reads_work_table;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -283,7 +284,13 @@ fn costs(node: &LogicalPlan) -> bool {
 /// Whether a plan reads tables and gives the same rows each time that it runs.
 fn is_shareable(plan: &LogicalPlan) -> Result<bool> {
     let reads = plan.exists(|node| Ok(matches!(node, LogicalPlan::TableScan(_))))?;
-    let recurs = plan.exists(|node| Ok(matches!(node, LogicalPlan::RecursiveQuery(_))))?;
+    let recurs = plan.exists(|node| {
+        Ok(match node {
+            LogicalPlan::RecursiveQuery(_) => true,
+            LogicalPlan::TableScan(scan) => reads_work_table(scan),
+            _ => false,
+        })
+    })?;
     Ok(reads && !recurs && !is_volatile(plan)? && !depends_on_outside(plan)?)
 }
 
