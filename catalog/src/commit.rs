@@ -71,6 +71,16 @@ pub enum CommitError {
     InDoubt { reason: String },
 }
 
+impl CommitError {
+    /// Says how the object in whose way the commit came is called in a snapshot that has it.
+    pub fn named(self, known: &Snapshot) -> Self {
+        match self {
+            Self::Conflict(conflict) => Self::Conflict(conflict.named(known)),
+            other => other,
+        }
+    }
+}
+
 /// Why a checkpoint was not written. Nothing is lost: the log stays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("could not write a checkpoint: {reason}")]

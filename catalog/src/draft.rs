@@ -170,8 +170,11 @@ pub enum Conflict {
     ReadChanged { table: String },
     #[error("rows with the same key were added to table \"{table}\" by a concurrent commit")]
     KeyTaken { table: String },
-    #[error("object {0} was dropped or altered by a concurrent commit")]
+    #[error("what the statement uses was dropped or altered by a concurrent commit")]
     ObjectChanged(ObjectId),
+    /// The same, of an object whose name is known.
+    #[error("{kind} \"{name}\" was dropped or altered by a concurrent commit")]
+    NamedChanged { kind: &'static str, name: String },
     #[error("relation \"{0}\" already exists")]
     NameTaken(ObjectName),
     #[error("schema \"{0}\" already exists")]
@@ -184,6 +187,23 @@ pub enum Conflict {
     StateChanged(ObjectId),
     #[error("a load with the label \"{0}\" was committed before")]
     LabelTaken(String),
+}
+
+impl Conflict {
+    /// Says how the object that changed is called in a snapshot that has it.
+    pub fn named(self, known: &Snapshot) -> Self {
+        let Self::ObjectChanged(id) = self else { return self };
+        let (kind, name) = match known.relation_by_id(id) {
+            Some(Relation::Table(table)) => ("table", &table.definition.name),
+            Some(Relation::View(view)) => (view.definition.kind(), &view.definition.name),
+            Some(Relation::Sequence(sequence)) => ("sequence", &sequence.definition.name),
+            None => match known.types.get(&id) {
+                Some(known) => ("type", &known.name),
+                None => return self,
+            },
+        };
+        Self::NamedChanged { kind, name: name.name.clone() }
+    }
 }
 
 impl Snapshot {

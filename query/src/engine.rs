@@ -488,6 +488,7 @@ pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
         | Conflict::ReadChanged { .. }
         | Conflict::KeyTaken { .. }
         | Conflict::ObjectChanged(_)
+        | Conflict::NamedChanged { .. }
         | Conflict::StateChanged(_)) => {
             let cause = match conflict {
                 Conflict::ReadChanged { .. } => "read/write dependencies among transactions",
@@ -498,9 +499,10 @@ pub(crate) fn conflict_error(conflict: Conflict) -> QueryError {
                 .detail(sentence(&conflict.to_string()))
                 .hint("The transaction might succeed if retried.");
             match conflict {
-                Conflict::RowsChanged { table } | Conflict::ReadChanged { table } | Conflict::KeyTaken { table } => {
-                    error.table(table)
-                }
+                Conflict::RowsChanged { table }
+                | Conflict::ReadChanged { table }
+                | Conflict::KeyTaken { table }
+                | Conflict::NamedChanged { kind: "table", name: table } => error.table(table),
                 _ => error,
             }
         }

@@ -33,6 +33,7 @@ use crate::transaction::{Change, Ended, Transaction};
 use crate::transaction_modes::SharedModes;
 use crate::turns::{Reservation, Turn};
 use crate::types::OutputStyle;
+use catalog::commit::CommitError;
 use crate::write_holds::WriteHold;
 use catalog::definition::TableDefinition;
 use catalog::draft::{CommitDraft, Op};
@@ -594,14 +595,16 @@ impl Session {
     async fn make_so(&mut self, ended: Ended) -> Result<(), QueryError> {
         let Ended { draft, staged, holds: _holds, temporary } = ended;
         self.wait_for_reservations(&draft).await?;
+        let base = Arc::clone(&draft.base);
+        let failed = |error: CommitError| commit_error(error.named(&base));
         let Some(objects) = temporary else {
-            return self.engine.commit(draft, staged).await.map(drop).map_err(commit_error);
+            return self.engine.commit(draft, staged).await.map(drop).map_err(failed);
         };
         let added: Vec<_> = staged.iter().flat_map(StagedSegments::metas).collect();
         if draft.ops.is_empty() {
             staged.into_iter().for_each(StagedSegments::keep);
         } else {
-            self.engine.commit(draft, staged).await.map_err(commit_error)?;
+            self.engine.commit(draft, staged).await.map_err(failed)?;
         }
         self.engine.catalog.adopt(&added);
         if let Some(space) = &mut self.temporary {

@@ -16,7 +16,7 @@ use crate::statement::Isolation;
 use crate::temporary::{self, Temporary};
 use crate::transaction_modes::{Modes, SharedModes};
 use crate::write_holds::WriteHold;
-use catalog::draft::{CommitDraft, Expectation, Op};
+use catalog::draft::{CommitDraft, Conflict, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::keys::AddedKeys;
 use catalog::reads::ReadRegions;
@@ -217,14 +217,17 @@ impl Transaction {
                 Arc::clone(self.pinned.get_or_insert_with(|| engine.catalog.snapshot()))
             }
         };
-        self.base = Some(Arc::clone(&committed));
+        let earlier = self.base.replace(Arc::clone(&committed));
         self.modes.note_read();
         let seen = self.seen(committed);
-        self.lay_over(seen)
+        self.lay_over(seen).map_err(|conflict| match &earlier {
+            Some(earlier) => conflict_error(conflict.named(earlier)),
+            None => conflict_error(conflict),
+        })
     }
 
     /// Applies only what is new since the last statement where the base is the same.
-    fn lay_over(&mut self, base: Arc<Snapshot>) -> Result<Arc<Snapshot>, QueryError> {
+    fn lay_over(&mut self, base: Arc<Snapshot>) -> Result<Arc<Snapshot>, Conflict> {
         if self.change.ops.is_empty() {
             return Ok(base);
         }
@@ -241,7 +244,7 @@ impl Transaction {
             [] => from,
             new => {
                 let from = Arc::unwrap_or_clone(from);
-                Arc::new(from.into_applied(base.seq.next(), now_micros(), new).map_err(conflict_error)?)
+                Arc::new(from.into_applied(base.seq.next(), now_micros(), new)?)
             }
         };
         self.overlay = Some(Overlay { base: base.seq, ops: total, snapshot: Arc::clone(&snapshot) });
@@ -261,7 +264,7 @@ impl Transaction {
         let before = self.change.ops.len();
         self.change.ops.extend(change.ops);
         let seen = self.seen(Arc::clone(&base));
-        let laid = self.lay_over(seen);
+        let laid = self.lay_over(seen).map_err(|conflict| conflict_error(conflict.named(&base)));
         if let Err(error) =
             laid.and_then(|after| temporary::refuse_temporary_numbers(&after, &self.change.ops[before..]))
         {
@@ -391,9 +394,9 @@ impl Transaction {
             return Ok(None);
         }
         let seen = self.seen(Arc::clone(base));
-        let after = self.lay_over(Arc::clone(&seen))?;
+        let after = self.lay_over(Arc::clone(&seen)).map_err(conflict_error)?;
         self.change.ops.extend(temporary::ends(&temporary.objects, &self.on_commit, &after));
-        let after = self.lay_over(seen)?;
+        let after = self.lay_over(seen).map_err(conflict_error)?;
         Ok(Some(temporary.objects.taken_from(&after, &self.on_commit)))
     }
 
@@ -403,7 +406,7 @@ impl Transaction {
         let numbers = std::mem::take(&mut *self.numbers.lock());
         if !numbers.is_empty() {
             let seen = self.seen(Arc::clone(&base));
-            let after = self.lay_over(seen)?;
+            let after = self.lay_over(seen).map_err(|conflict| conflict_error(conflict.named(&base)))?;
             let kept = numbers.into_iter().filter(|((sequence, version), _)| {
                 after.sequences.get(sequence).is_some_and(|known| known.definition.version == *version)
             });

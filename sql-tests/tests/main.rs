@@ -5,6 +5,7 @@
 mod backup;
 mod bad_input;
 mod command_line;
+mod concurrent_definitions;
 mod copy_corpus;
 mod crash;
 mod driver_protocol;

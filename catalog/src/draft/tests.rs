@@ -296,7 +296,10 @@ fn a_table_changes_one_version_at_a_time() {
     let after = commit(&snapshot, std::slice::from_ref(&rename));
     assert_eq!(after.tables[&SALES].rows_live(), snapshot.tables[&SALES].rows_live());
     assert_eq!(after.names.keys().map(|name| name.name.as_str()).collect::<Vec<_>>(), ["facts"]);
-    assert_eq!(conflict(&after, rename), Conflict::ObjectChanged(SALES));
+    let changed = conflict(&after, rename);
+    assert_eq!(changed, Conflict::ObjectChanged(SALES));
+    let named = changed.named(&after).to_string();
+    assert_eq!(named, "table \"facts\" was dropped or altered by a concurrent commit");
     let other = commit(&after, &[Op::CreateTable(table(16500, "other"))]);
     let taken = altered(&other, |next| next.name.name = "other".to_string());
     assert!(matches!(conflict(&other, taken), Conflict::NameTaken(_)));
