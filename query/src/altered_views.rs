@@ -5,7 +5,7 @@
 //! seen of the views is among its expectations, so that a view which is created meanwhile is never left behind.
 
 use crate::definitions::state_definition;
-use crate::dropping::{cascades, dependencies, shown};
+use crate::dropping::{cascades, dependencies, shown, tell_cascade};
 use crate::engine::Engine;
 use crate::engine::conflict_error;
 use crate::engine_error::translate;
@@ -69,7 +69,9 @@ pub(crate) fn with_views(
             (Some((column, false)), _) => return Err(restricted(&snapshot, view, &altered.shown, column)),
         }
     }
-    ops.extend(cascades(session, &snapshot, &doomed));
+    let (drops, lost) = cascades(&snapshot, &doomed);
+    tell_cascade(session, &lost);
+    ops.extend(drops);
     ops.push(altered.op);
     ops.extend(alters);
     Ok(ops)

@@ -1,7 +1,7 @@
 //! DROP: what goes, what goes with it, and what stands in the way.
 
 use crate::definitions::done;
-use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::sequence_definition::lost_defaults;
@@ -12,12 +12,17 @@ use crate::transaction::Change;
 use crate::type_definition::drop_with_dependents;
 use catalog::definition::TableDefinition;
 use catalog::draft::Op;
+use catalog::enum_type::shown_name;
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::user_type::TypeDefinition;
 use datafusion::sql::sqlparser::ast;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// The most dependents that a client is told of, as in PostgreSQL.
+const LINES_MAX: usize = 100;
 
 pub(crate) async fn drop_objects(
     session: &mut Session,
@@ -45,8 +50,10 @@ pub(crate) async fn drop_objects(
             Err(error) => return Err(error),
         }
     }
-    let ops = drop_ops(session, &snapshot, doomed, drop.cascade)?;
-    session.add_change(Change::of(ops))?;
+    let mut drops = drops_with_dependents(session, &snapshot, doomed, drop.cascade)?;
+    drops.views.append(&mut drops.defaults);
+    tell_cascade(session, &drops.views);
+    session.add_change(Change::of(drops.ops))?;
     Ok(done(drop.object.command()))
 }
 
@@ -125,19 +132,22 @@ fn kind_of(object: DropObject) -> &'static str {
     }
 }
 
+/// What drops relations, and what goes beside them, as it is told.
+struct Drops {
+    ops: Vec<Op>,
+    views: Vec<String>,
+    defaults: Vec<String>,
+}
+
 /// Drops of `doomed` and, with CASCADE, of all views over them, dependents first.
-fn drop_ops(
+fn drops_with_dependents(
     session: &mut Session,
     snapshot: &Snapshot,
     doomed: Vec<ObjectId>,
     cascade: bool,
-) -> Result<Vec<Op>, QueryError> {
+) -> Result<Drops, QueryError> {
     let (mut ops, defaults) = lost_defaults(session.planning()?.as_ref(), &doomed, cascade)?;
-    let mut order = Vec::new();
-    let mut seen = BTreeSet::new();
-    for id in &doomed {
-        visit(snapshot, *id, &mut seen, &mut order);
-    }
+    let order = dependents_first(snapshot, &doomed);
     let extra: Vec<ObjectId> = order.iter().copied().filter(|id| !doomed.contains(id)).collect();
     if let Some(first) = extra.first()
         && !cascade
@@ -145,37 +155,52 @@ fn drop_ops(
         let target = doomed.iter().find(|id| depends_on(snapshot, *first, **id)).copied().unwrap_or(*first);
         return Err(restricted(snapshot, target));
     }
-    let lost = extra.iter().map(|id| shown(snapshot, *id)).chain(defaults);
-    tell_cascade(session, lost.collect());
-    let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
-    let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
-    ops.extend(order.into_iter().chain(owned).map(|id| drop_op(snapshot, id)));
-    Ok(ops)
+    let views = extra.iter().rev().map(|id| shown(snapshot, *id)).collect();
+    ops.extend(drops_of(snapshot, &doomed));
+    Ok(Drops { ops, views, defaults })
 }
 
-fn tell_cascade(session: &mut Session, names: Vec<String>) {
-    let told = match names.as_slice() {
+/// Tells what CASCADE takes along, in PostgreSQL's words.
+pub(crate) fn tell_cascade(session: &mut Session, lost: &[String]) {
+    let (message, detail) = match lost {
         [] => return,
-        [one] => format!("drop cascades to {one}"),
-        many => format!("drop cascades to {} other objects: {}", many.len(), many.join(", ")),
+        [one] => (format!("drop cascades to {one}"), None),
+        many => {
+            let lines = many.iter().map(|lost| format!("drop cascades to {lost}")).collect();
+            (format!("drop cascades to {} other objects", many.len()), Some(listed(lines)))
+        }
     };
-    session.notice(NoticeSeverity::Notice, told);
+    session.push_notice(Notice { severity: NoticeSeverity::Notice, kind: None, message, detail, hint: None });
 }
 
-/// Drops of views that something else takes with it, and of all views over them, dependents first.
-pub(crate) fn cascades(session: &mut Session, snapshot: &Snapshot, views: &[ObjectId]) -> Vec<Op> {
-    let mut order = Vec::new();
-    let mut seen = BTreeSet::new();
-    views.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
-    tell_cascade(session, order.iter().map(|id| shown(snapshot, *id)).collect());
-    order.into_iter().map(Op::DropView).collect()
+/// As many lines as a client is told.
+fn listed(mut lines: Vec<String>) -> String {
+    let more = lines.len().saturating_sub(LINES_MAX);
+    lines.truncate(LINES_MAX);
+    if more > 0 {
+        lines.push(format!("and {more} other object{}", if more == 1 { "" } else { "s" }));
+    }
+    lines.join("\n")
+}
+
+/// Drops of views that something else takes with it, and of all views over them, dependents first; and what they are called.
+pub(crate) fn cascades(snapshot: &Snapshot, views: &[ObjectId]) -> (Vec<Op>, Vec<String>) {
+    let order = dependents_first(snapshot, views);
+    let lost = order.iter().rev().map(|id| shown(snapshot, *id)).collect();
+    (order.into_iter().map(Op::DropView).collect(), lost)
+}
+
+/// Relations and all views over them, each before what it reads. Backwards it is the order in which PostgreSQL tells them.
+fn dependents_first(snapshot: &Snapshot, relations: &[ObjectId]) -> Vec<ObjectId> {
+    let (mut order, mut seen) = (Vec::new(), BTreeSet::new());
+    let newest_first: BTreeSet<Reverse<ObjectId>> = relations.iter().copied().map(Reverse).collect();
+    newest_first.into_iter().for_each(|Reverse(id)| visit(snapshot, id, &mut seen, &mut order));
+    order
 }
 
 /// Drops of relations with the views over them, dependents first, and the sequences that go with them.
 pub(crate) fn drops_of(snapshot: &Snapshot, doomed: &[ObjectId]) -> Vec<Op> {
-    let mut order = Vec::new();
-    let mut seen = BTreeSet::new();
-    doomed.iter().for_each(|id| visit(snapshot, *id, &mut seen, &mut order));
+    let order = dependents_first(snapshot, doomed);
     let owned = doomed.iter().flat_map(|id| snapshot.owned_sequences(*id)).map(|sequence| sequence.definition.id);
     let owned: Vec<ObjectId> = owned.filter(|id| !order.contains(id)).collect();
     order.into_iter().chain(owned).map(|id| drop_op(snapshot, id)).collect()
@@ -193,7 +218,8 @@ fn visit(snapshot: &Snapshot, id: ObjectId, seen: &mut BTreeSet<ObjectId>, order
     if !seen.insert(id) {
         return;
     }
-    let dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
+    let mut dependents: Vec<ObjectId> = snapshot.dependents(id).map(|view| view.definition.id).collect();
+    dependents.sort_unstable_by_key(|id| Reverse(*id));
     dependents.into_iter().for_each(|dependent| visit(snapshot, dependent, seen, order));
     order.push(id);
 }
@@ -210,7 +236,7 @@ fn restricted(snapshot: &Snapshot, target: ObjectId) -> QueryError {
     dependencies(snapshot, target, &mut BTreeSet::new(), &mut lines);
     let what = shown(snapshot, target);
     QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
-        .detail(lines.join("\n"))
+        .detail(listed(lines))
         .hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
@@ -257,18 +283,59 @@ async fn drop_schema(
         snapshot.names.iter().filter(|(object, _)| object.schema == name).map(|(_, id)| *id).collect();
     let types: Vec<Arc<TypeDefinition>> =
         snapshot.types.values().filter(|known| known.name.schema == name).cloned().collect();
-    let is_empty = inside.is_empty() && types.is_empty();
-    if !is_empty && !drop.cascade {
+    let within = within(session.planning()?.as_ref(), &inside, &types);
+    if !within.is_empty() && !drop.cascade {
+        let lines = within.into_iter().map(|(what, on)| {
+            let on = on.unwrap_or_else(|| format!("schema {name}"));
+            format!("{what} depends on {on}")
+        });
         let message = format!("cannot drop schema {name} because other objects depend on it");
         return Err(QueryError::new(ErrorKind::DependentObjects, message)
+            .detail(listed(lines.collect()))
             .hint("Use DROP ... CASCADE to drop the dependent objects too."));
     }
-    let ops = drop_ops(session, snapshot, inside, true)?;
-    session.add_change(Change::of(ops))?;
+    let mut lost: Vec<String> = within.into_iter().map(|(what, _)| what).collect();
+    let drops = drops_with_dependents(session, snapshot, inside, true)?;
+    lost.extend(drops.defaults);
+    session.add_change(Change::of(drops.ops))?;
     for doomed in &types {
-        tell_cascade(session, vec![format!("type {}", catalog::enum_type::shown_name(&doomed.name))]);
-        drop_with_dependents(session, statement, doomed).await?;
+        lost.extend(drop_with_dependents(session, statement, doomed).await?);
     }
+    tell_cascade(session, &lost);
     session.add_change(Change::of(vec![Op::DropSchema { name }]))?;
     Ok(done("DROP SCHEMA"))
+}
+
+/// What goes with a schema's relations and types, each with what it depends on, or `None` for the schema itself. The sequences of
+/// columns go with their tables and are not told.
+fn within(planning: &Planning, inside: &[ObjectId], types: &[Arc<TypeDefinition>]) -> Vec<(String, Option<String>)> {
+    let snapshot = &planning.snapshot;
+    let named = |id: ObjectId| {
+        let kind = match snapshot.relation_by_id(id) {
+            Some(Relation::View(view)) => view.definition.kind(),
+            Some(Relation::Sequence(_)) => "sequence",
+            _ => "table",
+        };
+        format!("{kind} {}", planning.facts.class_name(id))
+    };
+    let order = dependents_first(snapshot, inside);
+    let mut told: Vec<(ObjectId, String, Option<String>)> = Vec::new();
+    for id in order.iter().rev().copied() {
+        let owner = snapshot.sequences.get(&id).and_then(|sequence| sequence.definition.owner);
+        if owner.is_some_and(|owner| order.contains(&owner.table)) {
+            continue;
+        }
+        // A view of another schema stands behind what it reads.
+        let (place, on) = match inside.contains(&id) {
+            true => (id, None),
+            false => {
+                let input = order.iter().rev().copied().find(|input| depends_on(snapshot, id, *input));
+                (told.last().map_or(id, |(place, ..)| *place), input.map(named))
+            }
+        };
+        told.push((place, named(id), on));
+    }
+    told.extend(types.iter().map(|known| (known.id, format!("type {}", shown_name(&known.name)), None)));
+    told.sort_by_key(|(place, ..)| *place);
+    told.into_iter().map(|(_, what, on)| (what, on)).collect()
 }

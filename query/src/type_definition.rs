@@ -9,7 +9,7 @@ use crate::altered_views::{next_types, reads_retyped};
 use crate::altering::drop_columns;
 use crate::bound_expressions::plan_bound;
 use crate::definitions::{check_defaults, done, new_name};
-use crate::dropping::{cascades, shown};
+use crate::dropping::{cascades, shown, tell_cascade};
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::planner::Planning;
@@ -351,7 +351,8 @@ pub(crate) async fn drop_types(
         if !cascade {
             refuse_dependents(&planning.snapshot, &doomed)?;
         }
-        drop_with_dependents(session, statement, &doomed).await?;
+        let lost = drop_with_dependents(session, statement, &doomed).await?;
+        tell_cascade(session, &lost);
     }
     Ok(done(if domains { "DROP DOMAIN" } else { "DROP TYPE" }))
 }
@@ -438,7 +439,7 @@ pub(crate) async fn drop_with_dependents(
     session: &mut Session,
     statement: &Statement,
     doomed: &Arc<TypeDefinition>,
-) -> Result<(), QueryError> {
+) -> Result<Vec<String>, QueryError> {
     let snapshot = Arc::clone(&session.planning()?.snapshot);
     // Each behind what it is over.
     let mut all = vec![Arc::clone(doomed)];
@@ -448,18 +449,18 @@ pub(crate) async fn drop_with_dependents(
         all.extend(over);
         next += 1;
     }
+    let mut lost = Vec::new();
     for (place, known) in all.iter().enumerate().rev() {
         let snapshot = Arc::clone(&session.planning()?.snapshot);
         if !snapshot.types.contains_key(&known.id) {
             continue;
         }
         if place > 0 {
-            let name = shown_name(&known.name);
-            session.notice(NoticeSeverity::Notice, format!("drop cascades to type {name}"));
+            lost.push(format!("type {}", shown_name(&known.name)));
         }
-        drop_one(session, statement, known, &snapshot).await?;
+        lost.extend(drop_one(session, statement, known, &snapshot).await?);
     }
-    Ok(())
+    Ok(lost)
 }
 
 async fn drop_one(
@@ -467,20 +468,19 @@ async fn drop_one(
     statement: &Statement,
     doomed: &TypeDefinition,
     snapshot: &Snapshot,
-) -> Result<(), QueryError> {
+) -> Result<Vec<String>, QueryError> {
     let views = views_of(snapshot, doomed);
-    let ops = cascades(session, snapshot, &views);
+    let (ops, mut lost) = cascades(snapshot, &views);
     session.add_change(Change::of(ops))?;
     for (table, columns) in columns_of(snapshot, doomed.id) {
         let what = shown(snapshot, table);
-        for column in &columns {
-            session.notice(NoticeSeverity::Notice, format!("drop cascades to column {column} of {what}"));
-        }
+        lost.extend(columns.iter().map(|column| format!("column {column} of {what}")));
         drop_columns(session, table, &columns, statement).await?;
     }
     if let Some(rule) = rules_of(&session.planning()?.snapshot, doomed).first() {
         let what = format!("dropping type \"{}\", which {rule} uses,", doomed.name.name);
         return Err(QueryError::unsupported(what).hint("Drop the rule first."));
     }
-    session.add_change(Change::of(vec![Op::DropType(doomed.id)]))
+    session.add_change(Change::of(vec![Op::DropType(doomed.id)]))?;
+    Ok(lost)
 }
