@@ -10,7 +10,7 @@ use crate::sequence_definition::identity_of;
 use crate::statement_grammar::fold;
 use catalog::definition::{BoundExpression, TableDefinition};
 use catalog::draft::Op;
-use catalog::ids::ColumnId;
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
 use datafusion::sql::sqlparser::ast::{Expr, VisitMut, VisitorMut};
 use std::ops::ControlFlow;
@@ -90,33 +90,59 @@ pub(crate) fn dropped_sequences(snapshot: &Snapshot, next: &TableDefinition) -> 
     owned.map(|sequence| Op::DropSequence(sequence.definition.id)).collect()
 }
 
-/// Refuses another type for a column that rules know by its type.
+/// Refuses another type for a column that keys, numbers and generated columns know by its type.
 pub(crate) fn refuse_retyping(
     snapshot: &Snapshot,
     table: &TableDefinition,
     column: ColumnId,
 ) -> Result<(), QueryError> {
     let Some(known) = table.column(column) else { return Ok(()) };
-    let mut owned = snapshot.owned_sequences(table.id);
-    let numbered = owned.any(|sequence| sequence.definition.owner.is_some_and(|owner| owner.column == column));
-    let mut reason = None;
+    for other in &table.columns {
+        if let Some(bound) = &other.generated
+            && reads(table, bound, column)?
+        {
+            let message = "cannot alter type of a column used by a generated column";
+            let detail = format!("Column \"{}\" is used by generated column \"{}\".", known.name, other.name);
+            return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).detail(detail));
+        }
+    }
+    let refused = |which: &str, hint: &str| {
+        let what = format!("altering the type of column \"{}\", {which},", known.name);
+        Err(QueryError::unsupported(what).hint(hint))
+    };
     if known.generated.is_some() {
-        reason = Some("which is generated");
-    } else if numbered {
-        reason = Some("which is numbered by a sequence");
-    } else if table.keys.iter().any(|key| key.columns.contains(&column)) {
-        reason = Some("which is in a key");
+        return refused("which is generated", "Drop the column and add it with its other type.");
     }
-    let expressions = table.columns.iter().filter_map(|column| column.generated.as_ref());
-    for bound in expressions.chain(table.checks.iter().map(|check| &check.expression)) {
-        if reads(table, bound, column)? {
-            reason = Some("which is in a CHECK constraint or a generated column");
+    if known.identity.is_some() {
+        let hint = "DROP IDENTITY, alter the type, and ADD GENERATED again with the number to START WITH.";
+        return refused("which is numbered by a sequence", hint);
+    }
+    let mut owned = snapshot.owned_sequences(table.id);
+    if owned.any(|sequence| sequence.definition.owner.is_some_and(|owner| owner.column == column)) {
+        let hint = "ALTER SEQUENCE … OWNED BY NONE, alter the type, and let the column own its sequence again.";
+        return refused("which is numbered by a sequence", hint);
+    }
+    if table.keys.iter().any(|key| key.columns.contains(&column)) {
+        return refused("which is in a key", "Drop the key, alter the type, and add the key again.");
+    }
+    Ok(())
+}
+
+/// Gives the CHECK constraints that read one of some columns new ids, so that they count as rules which the rows are held against.
+pub(crate) fn renew_checks(
+    table: &mut TableDefinition,
+    columns: &[ColumnId],
+    mut new_id: impl FnMut() -> ObjectId,
+) -> Result<(), QueryError> {
+    let mut checks = std::mem::take(&mut table.checks);
+    for check in &mut checks {
+        for column in columns {
+            if reads(table, &check.expression, *column)? {
+                check.id = new_id();
+                break;
+            }
         }
     }
-    match reason {
-        Some(reason) => {
-            Err(QueryError::unsupported(format!("altering the type of column \"{}\", {reason},", known.name)))
-        }
-        None => Ok(()),
-    }
+    table.checks = checks;
+    Ok(())
 }

@@ -11,7 +11,7 @@
 //! commit meets a conflict: `rows_fit_from` says which. What was looked up in the rows is relied on at commit.
 
 use crate::added_columns::Computed;
-use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column};
+use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column, renew_checks};
 use crate::altered_views::{Altered, with_views};
 use crate::definitions::{check_defaults, done, stays_logged};
 use crate::dropping::shown;
@@ -225,8 +225,14 @@ impl<'a> Alter<'a> {
         if self.next == *before {
             return Ok(transaction::Change::of(self.renumbered));
         }
+        if self.next.columns.is_empty() {
+            return Err(QueryError::unsupported(format!("table \"{}\" without a column", self.next.name.name))
+                .hint("Drop the table, or add another column first."));
+        }
         check_columns(&self.next.columns)?;
         self.next.version = before.version + 1;
+        let retyped: Vec<ColumnId> = self.retyped.iter().map(|retyped| retyped.id).collect();
+        renew_checks(&mut self.next, &retyped, || session.engine.catalog.allocate_object())?;
         self.verify_rules(session).await?;
         let mut change = transaction::Change::default();
         if !self.retyped.is_empty() || !self.computed.is_empty() {

@@ -2,7 +2,7 @@
 
 use crate::background;
 use crate::declared_partitions::{self, create_partition};
-use crate::derived_tables::like_columns;
+use crate::derived_tables::{add_like_rules, like_columns};
 use crate::dropping::depends_on;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
@@ -95,6 +95,8 @@ pub(crate) async fn create_table(
     let new_id = || session.engine.catalog.allocate_object();
     let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
+    let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
+    add_like_rules(&planning, &mut definition, &create.likes, &new_keys, statement)?;
     check_defaults(&planning, &definition).await?;
     if let Some(method) = create.partition_method {
         declared_partitions::announce(session, method, &create.partition_by, &definition);

@@ -1,4 +1,4 @@
-//! Derived tables: CREATE TABLE … AS, SELECT … INTO, and the columns of LIKE.
+//! Derived tables: CREATE TABLE … AS, SELECT … INTO, and what LIKE copies: columns, keys and CHECK constraints.
 
 use crate::column_defaults::Numbering;
 use crate::definitions::{done, refuse_parameters, stays_logged, stored_type, taken, view_columns};
@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::insert::from_query;
 use crate::intake::Intake;
-use crate::keys::definition::NewKeys;
+use crate::keys::definition::{KeyClause, NewKeys, add as add_keys};
 use crate::keys::upsert::Sink;
 use crate::planner::{Planning, result_columns};
 use crate::response::{CommandTag, Response};
@@ -19,10 +19,10 @@ use crate::statement_grammar::fold;
 use crate::table_definition::{define, storable};
 use crate::temporary::{self, new_relation, warn_global};
 use crate::transaction::Change;
-use catalog::definition::{Column, TableDefinition};
+use catalog::definition::{CheckConstraint, Column, TableDefinition};
 use catalog::draft::Op;
 use catalog::snapshot::Relation;
-use datafusion::sql::sqlparser::ast::Spanned;
+use datafusion::sql::sqlparser::ast::{Ident, Spanned};
 use std::sync::Arc;
 
 /// Runs CREATE TABLE … AS.
@@ -118,16 +118,39 @@ fn follow_domain(planning: &Planning, column: &mut Column) {
     column.domain = domain.and_then(|known| known.domain_use());
 }
 
+/// Adds the keys and CHECK constraints that LIKE clauses copy. Keys get names of their own, CHECK constraints keep theirs.
+pub(crate) fn add_like_rules(
+    planning: &Planning,
+    definition: &mut TableDefinition,
+    likes: &[Like],
+    new_keys: &NewKeys<'_>,
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    for like in likes {
+        let Relation::Table(table) = planning.relation(&planning.object_name(&like.relation)?, "")? else { continue };
+        let table = &table.definition;
+        for check in table.checks.iter().filter(|_| like.includes("constraints")) {
+            if definition.checks.iter().any(|known| known.name == check.name) {
+                let message = format!("check constraint \"{}\" already exists", check.name);
+                return Err(QueryError::new(ErrorKind::DuplicateObject, message));
+            }
+            definition.checks.push(CheckConstraint { id: new_keys.catalog.allocate_object(), ..check.clone() });
+        }
+        for key in table.keys.iter().filter(|_| like.includes("indexes")) {
+            let names = key.columns.iter().filter_map(|id| table.column(*id));
+            let names: Vec<Ident> = names.map(|column| Ident::with_quote('"', &column.name)).collect();
+            // One by one: a key that says the same as another is copied all the same.
+            add_keys(definition, vec![KeyClause::copied(key, &names)], new_keys, statement)?;
+        }
+    }
+    Ok(())
+}
+
 /// Rules that LIKE should copy and cannot are refused, not forgotten.
 fn refuse_rules(table: &TableDefinition, like: &Like) -> Result<(), QueryError> {
     let generated = table.columns.iter().any(|column| column.generated.is_some());
     let identity = table.columns.iter().any(|column| column.identity.is_some());
-    let there = [
-        ("indexes", !table.keys.is_empty()),
-        ("constraints", !table.checks.is_empty()),
-        ("generated", generated),
-        ("identity", identity),
-    ];
+    let there = [("generated", generated), ("identity", identity)];
     match there.iter().find(|(what, there)| *there && like.includes(what)) {
         Some((what, _)) => {
             let what = what.to_uppercase();

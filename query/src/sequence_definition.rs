@@ -73,7 +73,6 @@ fn define(
     if options.restart.is_some() {
         return Err(QueryError::new(ErrorKind::Syntax, "syntax error at or near \"RESTART\""));
     }
-    refuse_name(options)?;
     let sql_type = typed(options)?.or(sql_type).unwrap_or(SqlType::Int8);
     let blank = SequenceDefinition {
         id,
@@ -96,13 +95,6 @@ fn define(
     }
     check_start(&definition, "START", definition.start)?;
     Ok(definition)
-}
-
-fn refuse_name(options: &SequenceOptions) -> Result<(), QueryError> {
-    match options.name {
-        Some(_) => Err(QueryError::new(ErrorKind::Syntax, "invalid sequence option SEQUENCE NAME")),
-        None => Ok(()),
-    }
 }
 
 /// The bounds of a sequence that declares none.
@@ -304,7 +296,6 @@ fn altered(
     mut definition: SequenceDefinition,
     options: &SequenceOptions,
 ) -> Result<(SequenceDefinition, Option<SequenceValue>), QueryError> {
-    refuse_name(options)?;
     if let Some(sql_type) = typed(options)? {
         // Bounds that were the old type's become the new one's.
         let old = bounds(&definition.sql_type);
@@ -517,8 +508,7 @@ pub(crate) fn added_identity(
             ObjectName::new(schema, object_name(&table.name.name, Some(&column.name), "seq", taken))
         }
     };
-    let options = SequenceOptions { name: None, ..options.clone() };
-    let mut sequence = define(id, name, Some(column.sql_type.clone()), &options)?;
+    let mut sequence = define(id, name, Some(column.sql_type.clone()), options)?;
     sequence.owner = Some(SequenceOwner { table: table.id, column: column.id });
     Ok(sequence)
 }

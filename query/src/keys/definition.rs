@@ -46,6 +46,11 @@ impl<'a> KeyClause<'a> {
         Self { index: true, ..Self::new(name, columns.iter().collect(), false) }
     }
 
+    /// The key of another table, under a name of its own.
+    pub(crate) fn copied(key: &Key, columns: &'a [Ident]) -> Self {
+        Self { index: key.index, ..Self::new(None, columns.iter().collect(), key.primary) }
+    }
+
     /// What stands at the end of its name.
     fn label(&self) -> &'static str {
         match self {

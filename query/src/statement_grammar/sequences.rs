@@ -3,7 +3,7 @@
 use super::Words;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::SequenceOptions;
-use crate::statement::{AlterSequence, Overriding, StatementKind, parse_with, position_of};
+use crate::statement::{AlterSequence, Overriding, StatementKind, UnkeptTarget, parse_with, position_of};
 use catalog::definition::IdentityKind;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -22,6 +22,7 @@ impl Words<'_> {
         let if_not_exists = self.take_all(&["if", "not", "exists"]);
         let name = self.object_name()?;
         let options = self.sequence_options()?;
+        self.refuse_sequence_name(&options)?;
         Ok(StatementKind::CreateSequence { name, temporary, if_not_exists, options: Box::new(options) })
     }
 
@@ -30,17 +31,20 @@ impl Words<'_> {
         self.next += 2;
         let if_exists = self.take_all(&["if", "exists"]);
         let name = self.object_name()?;
+        if let Some(owned) = self.new_owner("ALTER SEQUENCE", UnkeptTarget::Relation(name.clone()), if_exists)? {
+            return Ok(owned);
+        }
         let change = if self.take_all(&["rename", "to"]) {
             AlterSequence::Rename(self.identifier()?)
         } else if self.take_all(&["set", "schema"]) {
             AlterSequence::SetSchema(self.identifier()?)
-        } else if self.take_all(&["owner", "to"]) {
-            return Err(QueryError::unsupported("ALTER SEQUENCE … OWNER TO").hint("Every user may do everything."));
         } else {
             if self.next >= self.tokens.len() {
                 return Err(self.unexpected());
             }
-            AlterSequence::Options(Box::new(self.sequence_options()?))
+            let options = self.sequence_options()?;
+            self.refuse_sequence_name(&options)?;
+            AlterSequence::Options(Box::new(options))
         };
         Ok(StatementKind::AlterSequence { name, if_exists, change })
     }
@@ -65,15 +69,25 @@ impl Words<'_> {
     /// Takes one option, which must not be there yet.
     fn new_sequence_option(&mut self, options: &mut SequenceOptions) -> Result<(), QueryError> {
         let first = self.next;
-        if self.sequence_option(options)? {
-            return Err(self.conflicting(first));
+        match self.sequence_option(options)? {
+            true => Err(conflicting().position(self.place_at(first))),
+            false => Ok(()),
         }
-        Ok(())
     }
 
-    fn conflicting(&self, index: usize) -> QueryError {
-        let place = self.tokens.get(index).and_then(|token| position_of(self.source, token.span.start));
-        QueryError::new(ErrorKind::Syntax, "conflicting or redundant options").position(place)
+    /// Only an identity column says what its sequence is called.
+    fn refuse_sequence_name(&self, options: &SequenceOptions) -> Result<(), QueryError> {
+        if options.name.is_none() {
+            return Ok(());
+        }
+        let word = |index: usize| self.word_at(index).unwrap_or_default();
+        let found = (2..self.tokens.len()).find(|index| word(*index) == "sequence" && word(index + 1) == "name");
+        let error = QueryError::new(ErrorKind::Syntax, "invalid sequence option SEQUENCE NAME");
+        Err(error.position(found.and_then(|index| self.place_at(index))))
+    }
+
+    fn place_at(&self, index: usize) -> Option<usize> {
+        self.tokens.get(index).and_then(|token| position_of(self.source, token.span.start))
     }
 
     /// The options of an identity column's sequence, if any are given.
@@ -113,11 +127,10 @@ impl Words<'_> {
     pub(super) fn identity_changes(&mut self) -> Result<(Option<IdentityKind>, SequenceOptions), QueryError> {
         let (mut kind, mut options) = (None, SequenceOptions::default());
         while self.changes_identity() {
-            let first = self.next;
             if self.take_all(&["set", "generated"]) {
                 let given = self.generated_when()?;
                 if kind.replace(given).is_some() {
-                    return Err(self.conflicting(first));
+                    return Err(conflicting());
                 }
                 continue;
             }
@@ -125,9 +138,7 @@ impl Words<'_> {
                 for (word, option) in [("as", "as"), ("restart", "restart"), ("owned", "owned_by")] {
                     if self.peek_word().as_deref() == Some(word) {
                         let message = format!("sequence option \"{option}\" not supported here");
-                        let place = self.tokens.get(self.next).map(|token| token.span.start);
-                        let error = QueryError::new(ErrorKind::Syntax, message);
-                        return Err(error.position(place.and_then(|place| position_of(self.source, place))));
+                        return Err(QueryError::new(ErrorKind::Syntax, message).position(self.place_at(self.next)));
                     }
                 }
             }
@@ -205,6 +216,10 @@ impl Words<'_> {
         self.next += 1;
         Ok(number)
     }
+}
+
+fn conflicting() -> QueryError {
+    QueryError::new(ErrorKind::Syntax, "conflicting or redundant options")
 }
 
 fn is_word(token: &Token) -> bool {
