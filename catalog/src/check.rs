@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const RESTORE: &str = "Restore the data directory from a backup.";
+const UNREADABLE_LOG: &str =
+    "The server does not start without it. Keep a copy of the data directory, and restore it from a backup.";
 
 /// Something that is wrong, and what to do about it, as sentences without and with a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +80,16 @@ pub fn check(data_dir: &Path, scratch: &Path) -> Result<CatalogCheck, OpenError>
     let log = check.log()?;
     let index = check.index(scratch)?;
     let bases = check.checkpoints()?;
-    if let Some(log) = &log {
-        check.ends(log, index.as_ref());
-    }
-    let snapshot = check.replay_all(log.as_ref(), index, bases);
+    let snapshot = match &log {
+        Some(log) => {
+            check.ends(log, index.as_ref());
+            check.replay_all(log, index, bases)
+        }
+        None => {
+            check.note("tables", "not checked: the log says what belongs to them, and it is damaged".to_string());
+            None
+        }
+    };
     if let Some(snapshot) = &snapshot {
         check.contents(snapshot);
         check.history(snapshot);
@@ -111,7 +119,7 @@ impl Check<'_> {
             Ok(log) => log,
             Err(LogError::File(error)) => return Err(error.into()),
             Err(error) => {
-                self.problem(error.to_string(), RESTORE);
+                self.problem(error.to_string(), UNREADABLE_LOG);
                 self.note("log", "damaged".to_string());
                 return Ok(None);
             }
@@ -190,12 +198,10 @@ impl Check<'_> {
     /// Replays the log from everything that it can be replayed from; all must come to the same catalog.
     fn replay_all(
         &mut self,
-        log: Option<&Log>,
+        log: &Log,
         index: Option<FoundIndex>,
         checkpoints: Vec<(PathBuf, Snapshot)>,
     ) -> Option<Snapshot> {
-        // Without its log, the newest checkpoint is the best there is.
-        let Some(log) = log else { return checkpoints.into_iter().next().map(|(_, snapshot)| snapshot) };
         let first = log.first().unwrap_or(CommitSeq(1));
         let mut bases = Vec::new();
         for (path, snapshot) in checkpoints {

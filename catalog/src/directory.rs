@@ -72,7 +72,12 @@ impl DataDirectory {
     pub(crate) fn inspect(files: Files, root: &Path) -> Result<Self, OpenError> {
         let format = root.join(FORMAT_NAME);
         if files.size(&format)?.is_none() {
-            return Err(OpenError::NotADataDirectory { path: root.to_path_buf() });
+            let path = root.to_path_buf();
+            let is_empty = !root.is_dir() || files.list(root)?.iter().all(|path| is_harmless(path));
+            return Err(match is_empty {
+                true => OpenError::NoDataDirectory { path },
+                false => OpenError::NotADataDirectory { path },
+            });
         }
         let lock = files.lock_existing(&root.join(LOCK_NAME))?;
         let lock =

@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 /// Why a data directory cannot be opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    #[error("there is no data directory \"{}\"", path.display())]
+    NoDataDirectory { path: PathBuf },
     #[error("directory \"{}\" is not empty and is not a data directory", path.display())]
     NotADataDirectory { path: PathBuf },
     #[error("data directory \"{}\" has format \"{found}\", this server reads \"{FORMAT}\"", path.display())]
@@ -57,6 +59,7 @@ impl OpenError {
     /// What the operator can do, as a sentence.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::NoDataDirectory { .. } => "Name the one that a server made with --data-dir DIR.".to_string(),
             Self::NotADataDirectory { .. } => "Choose an empty directory, or one that this server created.".to_string(),
             Self::OtherVersion { .. } => "Start the version of the server that wrote it.".to_string(),
             Self::Locked { .. } => "Stop the other server, or choose another data directory.".to_string(),

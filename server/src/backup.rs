@@ -4,6 +4,7 @@
 //! at the address that it would listen on by the same settings, and does the copying itself; so the directory of the backups
 //! is one of its machine.
 
+use crate::client::asks_for_password;
 use crate::config::{DEFAULT_DATA_DIR, ServeConfig, ServeOptions};
 use crate::connection::DATABASE;
 use crate::start_error::StartError;
@@ -248,6 +249,11 @@ async fn connect(config: &ServeConfig, data_dir: Option<&Path>) -> anyhow::Resul
             Ok(client)
         }
         Err(error) if error.as_db_error().is_some() => Err(answered(&error, listen)),
+        Err(error) if config.password.is_none() && asks_for_password(&error) => {
+            let message = format!("the server at {listen} asks for a password, and none was given");
+            let hint = "Give it with --password-file FILE or in MERIDIAN_PASSWORD.";
+            Err(StartError::new(message).hint(hint).into())
+        }
         Err(error) => {
             let held = match data_dir {
                 Some(data_dir) => format!("a server holds \"{}\", but none could be reached", data_dir.display()),

@@ -27,6 +27,11 @@ pub(crate) async fn connect(server: &str, password_file: Option<&Path>, name: &s
     }
     let (client, mut connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
         Some(_) => server_error(error),
+        None if asks_for_password(&error) => {
+            anyhow::anyhow!(
+                "the server at {server} asks for a password; give it in MERIDIAN_PASSWORD or --password-file"
+            )
+        }
         None => anyhow::anyhow!("could not connect to {server}: {error}; start it with \"meridian serve\""),
     })?;
     tokio::spawn(async move {
@@ -43,6 +48,12 @@ pub(crate) async fn connect(server: &str, password_file: Option<&Path>, name: &s
         }
     });
     Ok(client)
+}
+
+/// Whether a connection failed because the server wants a password and the client has none. The driver says so in words alone.
+pub(crate) fn asks_for_password(error: &tokio_postgres::Error) -> bool {
+    let said = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    said.contains("password missing")
 }
 
 /// A server's error with all that it says.

@@ -96,6 +96,19 @@ fn damage_of_each_kind_is_named() {
 }
 
 #[test]
+fn a_damaged_log_is_the_one_problem_that_it_makes() {
+    let directory = directory();
+    let path = directory.path().join("log/00000000000000000001.log");
+    let mut damaged = fs::read(&path).unwrap();
+    damaged[60] ^= 0x10;
+    fs::write(&path, damaged).unwrap();
+    let check = found(&directory);
+    assert_eq!(check.problems.len(), 1, "{check:?}");
+    assert!(check.problems[0].remedy.starts_with("The server does not start without it."), "{check:?}");
+    assert!(check.snapshot.is_none(), "nothing is held against a catalog that may be an older one");
+}
+
+#[test]
 fn a_log_that_lost_its_end_is_named() {
     let directory = directory();
     let path = directory.path().join("log/00000000000000000001.log");
@@ -126,6 +139,10 @@ fn a_directory_in_use_or_of_nobody_is_refused() {
     assert!(matches!(check(directory.path(), scratch.path()), Err(OpenError::Locked { .. })));
     drop(held);
     let missing = directory.path().join("missing");
-    assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NotADataDirectory { .. })));
+    assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NoDataDirectory { .. })));
     assert!(!missing.exists());
+    fs::create_dir(&missing).unwrap();
+    assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NoDataDirectory { .. })));
+    fs::write(missing.join("letter"), "Dear").unwrap();
+    assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NotADataDirectory { .. })));
 }
