@@ -126,7 +126,10 @@ impl RejectTable {
             match column.name.as_str() {
                 "load" => Arc::new(StringViewArray::from_iter_values(rejected.iter().map(|_| &self.load))),
                 "line" => Arc::new(Int64Array::from_iter_values(rejected.iter().map(|row| row.line as i64))),
-                "column_name" => text(|row| row.column.as_ref().map(|(name, _)| name.as_str())),
+                "column_name" => text(|row| {
+                    let read = row.column.as_ref().map(|(name, _)| name);
+                    read.or(row.error.column.as_ref()).map(String::as_str)
+                }),
                 "raw_line" => text(|row| Some(&row.raw)),
                 "sqlstate" => {
                     let codes = rejected.iter().map(|row| engine.sqlstate(row.error.kind));

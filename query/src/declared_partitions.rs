@@ -95,7 +95,9 @@ pub(crate) fn attach_partition(
     let table = writable_table(&planning, parent)?;
     let name = planning.object_name(partition)?;
     if planning.snapshot.relation(&name).is_some() {
-        let hint = format!("Move its rows with INSERT INTO {parent} SELECT * FROM {partition}.");
+        let hint = format!(
+            "Move its rows with INSERT INTO {parent} SELECT * FROM {partition}, or dump with pg_dump --load-via-partition-root."
+        );
         return Err(QueryError::unsupported(format!("attaching table \"{}\"", name.name)).hint(hint));
     }
     nothing_to_do(session, &name.name, &table);

@@ -16,7 +16,7 @@ use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
     domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, plain_indexes,
-    sequence_definition, subscription, temporary, type_definition,
+    sequence_definition, subscription, temporary, type_definition, unsupported,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -154,19 +154,9 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
             session.announcements.lock().notify(channel, payload)?;
             Ok(PLAIN("NOTIFY"))
         }
-        StatementKind::Unsupported(what) => Err(unsupported(what)),
+        StatementKind::Unkept(unkept) => unsupported::run(session, unkept),
+        StatementKind::Unsupported(what) => Err(unsupported::refusal(what)),
         _ => Err(QueryError::new(ErrorKind::Internal, "a statement reached the wrong room")),
-    }
-}
-
-fn unsupported(what: &str) -> QueryError {
-    let error = QueryError::unsupported(what);
-    match what {
-        "MERGE" => error.hint("UPDATE and INSERT in one transaction do the same."),
-        "GRANT" | "REVOKE" | "CREATE ROLE" | "CREATE USER" => {
-            error.hint("Every user may do everything; restrict who can connect by a password.")
-        }
-        _ => error,
     }
 }
 

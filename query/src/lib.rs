@@ -137,6 +137,7 @@ mod transaction_modes;
 mod turns;
 mod type_definition;
 mod unknown_function;
+mod unsupported;
 mod user_types;
 mod view_builds;
 mod view_folding;

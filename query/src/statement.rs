@@ -179,6 +179,8 @@ pub(crate) enum StatementKind {
         channel: String,
         payload: String,
     },
+    /// A statement of which nothing is kept.
+    Unkept(Unkept),
     /// A statement that PostgreSQL has and Meridian does not.
     Unsupported(String),
 }
@@ -194,6 +196,24 @@ pub(crate) struct Maintenance {
 pub(crate) struct Maintained {
     pub table: ast::ObjectName,
     pub columns: Vec<String>,
+}
+
+/// A statement that changes no answer, and of which nothing is kept, as a notice says.
+#[derive(Clone, Debug)]
+pub(crate) struct Unkept {
+    pub command: &'static str,
+    pub target: UnkeptTarget,
+    pub if_exists: bool,
+    pub notice: String,
+}
+
+/// What such a statement is about, as far as it is looked for.
+#[derive(Clone, Debug)]
+pub(crate) enum UnkeptTarget {
+    Nothing,
+    Schema(String),
+    Relation(ast::ObjectName),
+    Column(ast::ObjectName),
 }
 
 /// `SUBSCRIBE relation WITH (…)`.

@@ -19,9 +19,8 @@ use indexes::create_unique_index;
 use std::sync::Arc;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
-const UNSUPPORTED: [&str; 12] = [
-    "grant", "revoke", "lock", "comment", "cluster", "reindex", "security", "reassign", "import", "do", "call", "load",
-];
+const UNSUPPORTED: [&str; 11] =
+    ["grant", "revoke", "lock", "cluster", "reindex", "security", "reassign", "import", "do", "call", "load"];
 
 pub(crate) mod altering;
 pub(crate) mod deriving;
@@ -34,6 +33,7 @@ mod sequences;
 mod sessions;
 mod subscribing;
 mod types;
+mod unsupported;
 
 struct Words<'a> {
     source: &'a Arc<str>,
@@ -76,7 +76,12 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "create" if words.creates_sequence() => words.create_sequence()?,
         "create" if words.word_at(1).as_deref() == Some("type") => words.create_type()?,
         "create" if words.word_at(1).as_deref() == Some("domain") => words.create_domain()?,
-        "create" => return words.create(),
+        "create" if words.word_at(1).as_deref() == Some("extension") => words.create_extension()?,
+        "create" => match words.unsupported_creation() {
+            Some(unsupported) => return Ok(unsupported),
+            None => return words.create(),
+        },
+        "comment" => words.comment()?,
         "alter" if words.word_at(1).as_deref() == Some("sequence") => words.alter_sequence()?,
         "alter" if words.word_at(1).as_deref() == Some("type") => words.alter_type()?,
         "drop" if words.word_at(1).as_deref() == Some("type") => words.drop_type()?,
@@ -524,6 +529,10 @@ impl Words<'_> {
                     other => return Ok(StatementKind::Unsupported(format!("DROP {other}"))),
                 };
                 Ok(StatementKind::Drop(DropStatement { object, names, if_exists, cascade }))
+            }
+            _ if first == "drop" => {
+                let what = self.word_at(1).unwrap_or_default();
+                Ok(StatementKind::Unsupported(format!("DROP {}", what.to_uppercase())))
             }
             _ => Ok(StatementKind::Unsupported(first.to_uppercase())),
         }

@@ -1,9 +1,9 @@
 //! The grammar of ALTER.
 
-use super::Words;
+use super::{Words, fold};
 use crate::error::QueryError;
 use crate::sequence_definition::SequenceOptions;
-use crate::statement::{DropObject, StatementKind, parse_with};
+use crate::statement::{DropObject, StatementKind, UnkeptTarget, parse_with};
 use catalog::definition::IdentityKind;
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -135,14 +135,20 @@ impl Words<'_> {
         } else if self.take("schema") {
             DropObject::Schema
         } else {
-            let what = self.peek_word().ok_or_else(|| self.unexpected())?;
-            return Ok(StatementKind::Unsupported(format!("ALTER {}", what.to_uppercase())));
+            return self.unsupported_alteration();
         };
         let if_exists = object != DropObject::Schema && self.take_all(&["if", "exists"]);
         let _ = object == DropObject::Table && self.take("only");
         let name = self.object_name()?;
         let _ = self.take_token(&Token::Mul);
         let mut alteration = Alteration { object, name, if_exists, actions: Vec::new() };
+        let target = match (object, alteration.name.0.last().and_then(|part| part.as_ident())) {
+            (DropObject::Schema, Some(name)) => UnkeptTarget::Schema(fold(name)),
+            _ => UnkeptTarget::Relation(alteration.name.clone()),
+        };
+        if let Some(owned) = self.new_owner(alteration.command(), target, if_exists)? {
+            return Ok(owned);
+        }
         loop {
             let start = self.next;
             let Some(action) = self.alter_action(object)? else {
@@ -166,14 +172,6 @@ impl Words<'_> {
                 return Ok(StatementKind::Alter(Box::new(alteration)));
             }
         }
-    }
-
-    /// `ALTER TABLE … ADD CONSTRAINT`: the command and the action's first words.
-    fn unsupported_action(&self, alteration: &Alteration, start: usize) -> String {
-        let key = self.word_at(start + 2).is_some_and(|word| word == "key");
-        let words = (start..start + 2 + usize::from(key)).map_while(|index| self.word_at(index));
-        let words: Vec<String> = words.map(|word| word.to_uppercase()).collect();
-        format!("{} … {}", alteration.command(), words.join(" "))
     }
 
     /// One action; `None` for one that is PostgreSQL's and not ours.

@@ -3,7 +3,7 @@
 use super::Words;
 use crate::domain_definition::impossible;
 use crate::error::QueryError;
-use crate::statement::{DomainAlteration, StatementKind, parse_with};
+use crate::statement::{DomainAlteration, StatementKind, UnkeptTarget, parse_with};
 use datafusion::sql::sqlparser::ast::TableConstraint;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 
@@ -29,6 +29,9 @@ impl Words<'_> {
     pub(super) fn alter_domain(&mut self) -> Result<StatementKind, QueryError> {
         self.next += 2;
         let name = self.object_name()?;
+        if let Some(owned) = self.new_owner("ALTER DOMAIN", UnkeptTarget::Nothing, false)? {
+            return Ok(owned);
+        }
         let change = if self.take_all(&["set", "default"]) {
             DomainAlteration::SetDefault(Some(Box::new(self.parse_rest(|parser| parser.parse_expr())?)))
         } else if self.take_all(&["drop", "default"]) {
@@ -54,8 +57,6 @@ impl Words<'_> {
             DomainAlteration::Rename(self.identifier()?)
         } else if self.take_all(&["set", "schema"]) {
             DomainAlteration::SetSchema(self.identifier()?)
-        } else if self.take_all(&["owner", "to"]) {
-            return Err(QueryError::unsupported("ALTER DOMAIN … OWNER TO").hint("Every user may do everything."));
         } else {
             return Err(self.unexpected());
         };

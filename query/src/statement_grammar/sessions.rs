@@ -41,6 +41,16 @@ impl Words<'_> {
             let value = self.set_value()?;
             return Ok(StatementKind::Set { name: "client_encoding".into(), value, local });
         }
+        let sets_role =
+            self.peek_word().as_deref() == Some("role") && self.word_at(self.next + 1).as_deref() != Some("to");
+        if sets_role && self.tokens.get(self.next + 1).is_some_and(|token| token.token != Token::Eq) {
+            self.next = self.tokens.len();
+            return Ok(StatementKind::Unsupported("SET ROLE".into()));
+        }
+        if session && self.take("authorization") {
+            self.next = self.tokens.len();
+            return Ok(StatementKind::Unsupported("SET SESSION AUTHORIZATION".into()));
+        }
         let name = self.setting_name()?;
         if !self.take_token(&Token::Eq) {
             self.expect("to")?;

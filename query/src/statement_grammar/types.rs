@@ -2,7 +2,7 @@
 
 use super::Words;
 use crate::error::QueryError;
-use crate::statement::{StatementKind, TypeAlteration, ValuePlace};
+use crate::statement::{StatementKind, TypeAlteration, UnkeptTarget, ValuePlace};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 impl Words<'_> {
@@ -32,6 +32,9 @@ impl Words<'_> {
     pub(super) fn alter_type(&mut self) -> Result<StatementKind, QueryError> {
         self.next += 2;
         let name = self.object_name()?;
+        if let Some(owned) = self.new_owner("ALTER TYPE", UnkeptTarget::Nothing, false)? {
+            return Ok(owned);
+        }
         let change = if self.take_all(&["add", "value"]) {
             let if_not_exists = self.take_all(&["if", "not", "exists"]);
             let label = self.label()?;
@@ -51,8 +54,6 @@ impl Words<'_> {
             TypeAlteration::Rename(self.identifier()?)
         } else if self.take_all(&["set", "schema"]) {
             TypeAlteration::SetSchema(self.identifier()?)
-        } else if self.take_all(&["owner", "to"]) {
-            return Err(QueryError::unsupported("ALTER TYPE … OWNER TO").hint("Every user may do everything."));
         } else {
             return Err(self.unexpected());
         };
