@@ -44,8 +44,8 @@ pub(crate) async fn drop_objects(
         match to_drop(&planning, name, drop.object) {
             Ok(id) => doomed.push(id),
             Err(error) if drop.if_exists && error.kind == ErrorKind::UndefinedTable => {
-                let kind = kind_of(drop.object);
-                session.notice(NoticeSeverity::Notice, format!("{kind} \"{name}\" does not exist, skipping"));
+                let (kind, shown) = (kind_of(drop.object), own_name(name));
+                session.notice(NoticeSeverity::Notice, format!("{kind} \"{shown}\" does not exist, skipping"));
             }
             Err(error) => return Err(error),
         }
@@ -63,16 +63,17 @@ fn drop_indexes(session: &mut Session, planning: &Planning, drop: &DropStatement
     for name in &drop.names {
         let candidates = planning.candidates(name)?;
         let found = candidates.iter().find_map(|candidate| planning.snapshot.key_named(candidate));
+        let shown = own_name(name);
         let Some((table, key)) = found else {
             if let Some(relation) = candidates.iter().find_map(|candidate| planning.snapshot.relation(candidate)) {
-                let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{name}\" is not an index"));
+                let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{shown}\" is not an index"));
                 return Err(error.hint(identified(&relation).2));
             }
             if !drop.if_exists {
-                let message = format!("index \"{name}\" does not exist");
+                let message = format!("index \"{shown}\" does not exist");
                 return Err(QueryError::new(ErrorKind::UndefinedObject, message));
             }
-            session.notice(NoticeSeverity::Notice, format!("index \"{name}\" does not exist, skipping"));
+            session.notice(NoticeSeverity::Notice, format!("index \"{shown}\" does not exist, skipping"));
             continue;
         };
         let (before, of) =
@@ -89,6 +90,11 @@ fn drop_indexes(session: &mut Session, planning: &Planning, drop: &DropStatement
     Ok(altered.into_values().map(|next| Op::AlterTable(Arc::new(next))).collect())
 }
 
+/// A name as errors show it, without its schema.
+fn own_name(name: &ast::ObjectName) -> String {
+    name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default()
+}
+
 fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> Result<ObjectId, QueryError> {
     let resolved = planning.object_name(name)?;
     let wrong = |is: &str, hint: &str| {
@@ -96,8 +102,9 @@ fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> R
         Err(error.hint(hint))
     };
     let kind = kind_of(object);
-    let relation = planning.relation(&resolved, &name.to_string()).map_err(|mut error| {
-        error.message = format!("{kind} \"{name}\" does not exist");
+    let shown = own_name(name);
+    let relation = planning.relation(&resolved, &shown).map_err(|mut error| {
+        error.message = format!("{kind} \"{shown}\" does not exist");
         error
     })?;
     let (id, is, hint) = identified(&relation);

@@ -71,7 +71,7 @@ pub(crate) fn parameters(
                 if let Cell::Parameter(number) = cell {
                     types.resize(types.len().max(*number), None);
                     let column = &definition.columns[*position];
-                    let known = types[number - 1].get_or_insert_with(|| column.sql_type.clone());
+                    let known: &SqlType = types[number - 1].get_or_insert_with(|| column.sql_type.clone());
                     if known.oid() == column.sql_type.oid() {
                         continue;
                     }

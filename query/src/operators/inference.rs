@@ -60,9 +60,9 @@ impl Inference {
             let error = QueryError { kind: ErrorKind::AmbiguousParameter, ..indeterminate(*number) };
             return Err(external(error.position(self.parameters.first_place(*number))));
         }
-        let mut numbers = (1..).zip(&self.types);
-        match numbers.find(|(number, known)| known.is_none() && self.parameters.occurs(*number)) {
-            Some((number, _)) => Err(external(indeterminate(number))),
+        let mut numbers = 1..=self.types.len();
+        match numbers.find(|number| self.types[*number - 1].is_none() && self.parameters.occurs(*number)) {
+            Some(number) => Err(external(indeterminate(number))),
             None => Ok(self.types),
         }
     }
