@@ -51,6 +51,7 @@ pub(crate) fn parameters(
     statement: &Statement,
     declared: &[Option<SqlType>],
 ) -> Result<Vec<SqlType>, QueryError> {
+    let _types = planning.knows_types();
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     let upsert = upsert::of_insert(insert, &definition, statement)?;
@@ -581,6 +582,7 @@ fn source_plan(
         return Err(QueryError::new(ErrorKind::Syntax, "INSERT without rows"));
     };
     let target_columns: Vec<&Column> = targets.iter().map(|target| &definition.columns[*target]).collect();
+    let _types = planning.knows_types();
     refuse_declared_source(&source.body, &target_columns, declared, statement)?;
     let is_value_query = is_value_query(&source);
     if is_value_query {
@@ -591,7 +593,6 @@ fn source_plan(
     let plan = planning.source_plan(&source, &target_columns, &parameters, Some(statement))?;
     let columns = plan.schema().columns();
     check_count(insert, columns.len(), targets.len(), statement)?;
-    let _types = planning.knows_types();
     let context = planning.cast_context();
     let is_query = !matches!(source.body.as_ref(), SetExpr::Values(_));
     let values = definition.columns.iter().enumerate().map(|(position, column)| {

@@ -285,6 +285,7 @@ pub(crate) fn plan(
     from.extend(modification.others.iter().cloned());
     let query = select(items, from, modification.selection.clone(), modification.with.clone())?;
     let over = planning.with_sources(Sources::Target(planning.places_source(&version)));
+    let _types = planning.knows_types();
     refuse_declared(&table, modification.assignments.as_deref().unwrap_or_default(), declared, statement)?;
     let mut types = over.types_so_far(&query, declared, Some(statement))?;
     let plan = over.query_plan(&query, &types, Some(statement))?;
