@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::{compute, ready, stream};
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, told_columns};
-use crate::prepared::{Prepared, SqlPrepared};
+use crate::prepared::{NamedStatement, Prepared};
 use crate::query_cache::{Question, is_repeatable};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, RowStream};
 use crate::session::Session;
@@ -207,7 +207,9 @@ pub(crate) async fn columns_of(
         StatementKind::Fetch { cursor, moves: false, .. } => {
             Some(session.cursors.get(cursor).ok_or_else(|| cursor::missing(cursor))?.columns.clone())
         }
-        StatementKind::Execute { name, .. } => find_prepared(session, name)?.prepared.columns.clone(),
+        StatementKind::Execute { name, .. } => {
+            session.named_statement(name)?.1.and_then(|prepared| prepared.columns.clone())
+        }
         _ => None,
     })
 }
@@ -302,30 +304,18 @@ async fn run_prepare(
     types: &[ast::DataType],
     statement: &Statement,
 ) -> Result<Response, QueryError> {
-    if session.prepared.contains_key(name) {
-        return Err(QueryError::new(
-            ErrorKind::DuplicateStatement,
-            format!("prepared statement \"{name}\" already exists"),
-        ));
-    }
-    session.check_room(session.prepared.len())?;
+    session.check_statement_name(name)?;
     let declared = {
         let _types = session.planning()?.knows_types();
         // A length or digits that a type is declared with count for nothing.
         let bare = |sql_type: SqlType| SqlType::from_oid(sql_type.oid()).unwrap_or(sql_type);
         types.iter().map(|data_type| sql_type_of(data_type).map(bare).map(Some)).collect::<Result<Vec<_>, _>>()?
     };
-    let prepared = Arc::new(Prepared::plan(session, statement, &declared).await?);
-    let text = statement.text().to_string();
-    let prepared = SqlPrepared { prepared, text, prepared_at_micros: crate::engine::now_micros() };
-    session.prepared.insert(name.to_string(), prepared);
+    let prepared = Some(Arc::new(Prepared::plan(session, statement, &declared).await?));
+    let (text, prepared_at_micros) = (Arc::from(statement.text()), crate::engine::now_micros());
+    let named = NamedStatement { prepared, text, prepared_at_micros, from_sql: true };
+    session.prepared.insert(name.to_string(), named);
     Ok(PLAIN("PREPARE"))
-}
-
-fn find_prepared<'a>(session: &'a Session, name: &str) -> Result<&'a SqlPrepared, QueryError> {
-    session.prepared.get(name).ok_or_else(|| {
-        QueryError::new(ErrorKind::UndefinedStatement, format!("prepared statement \"{name}\" does not exist"))
-    })
 }
 
 async fn run_execute(
@@ -334,7 +324,7 @@ async fn run_execute(
     statement: &Statement,
     alone: bool,
 ) -> Result<Response, QueryError> {
-    let prepared = Arc::clone(&find_prepared(session, name)?.prepared);
+    let Some(prepared) = session.named_statement(name)?.1 else { return Ok(Response::Empty) };
     let wanted = prepared.parameters.len();
     if wanted != arguments.len() {
         let message = format!("wrong number of parameters for prepared statement \"{name}\"");
@@ -352,7 +342,7 @@ fn deallocate(session: &mut Session, name: Option<&str>) -> Result<Response, Que
         session.prepared.clear();
         return Ok(PLAIN("DEALLOCATE ALL"));
     };
-    find_prepared(session, name)?;
-    session.prepared.remove(name);
+    session.named_statement(name)?;
+    session.close_statement(name);
     Ok(PLAIN("DEALLOCATE"))
 }

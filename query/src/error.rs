@@ -114,6 +114,22 @@ pub enum ErrorKind {
     Internal,
 }
 
+/// PostgreSQL's routines that drivers know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routine {
+    /// pgjdbc, asyncpg and postgres.js prepare the statement again.
+    RevalidateCachedQuery,
+}
+
+impl Routine {
+    /// As PostgreSQL's source calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RevalidateCachedQuery => "RevalidateCachedQuery",
+        }
+    }
+}
+
 /// An error with all that PostgreSQL's protocol can carry of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct QueryError {
@@ -129,8 +145,8 @@ pub struct QueryError {
     pub table: Option<String>,
     pub column: Option<String>,
     pub constraint: Option<String>,
-    /// PostgreSQL's name of the routine that found the error, where clients go by it.
-    pub routine: Option<&'static str>,
+    /// The routine that would have found the error in PostgreSQL, where clients go by it.
+    pub routine: Option<Routine>,
 }
 
 impl fmt::Display for QueryError {
@@ -157,7 +173,7 @@ impl QueryError {
     }
 
     /// Drivers know by the routine what an SQLSTATE alone does not tell.
-    pub fn routine(mut self, routine: &'static str) -> Self {
+    pub fn routine(mut self, routine: Routine) -> Self {
         self.routine = Some(routine);
         self
     }

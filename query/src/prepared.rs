@@ -1,7 +1,7 @@
 //! Prepared statements: what is known of a statement before it runs.
 
 use crate::engine::now_micros;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, QueryError, Routine};
 use crate::operators::array_parameters::bound;
 use crate::operators::casts::CastContext;
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
@@ -43,12 +43,14 @@ pub(crate) struct Planned {
     at: Instant,
 }
 
-/// A statement prepared by SQL's PREPARE.
+/// A statement with a name, by SQL's PREPARE or by the protocol.
 #[derive(Clone)]
-pub(crate) struct SqlPrepared {
-    pub prepared: Arc<Prepared>,
-    pub text: String,
+pub(crate) struct NamedStatement {
+    /// `None` for an empty text.
+    pub prepared: Option<Arc<Prepared>>,
+    pub text: Arc<str>,
     pub prepared_at_micros: i64,
+    pub from_sql: bool,
 }
 
 fn next_id() -> u64 {
@@ -158,8 +160,8 @@ impl Prepared {
         let reads = matches!(kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_));
         if reads && !told.eq(columns.iter().map(|column| (&column.name, column.sql_type.oid()))) {
             let message = "cached plan must not change result type";
-            // pgjdbc, asyncpg and postgres.js prepare the statement again when they see the routine.
-            return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).routine("RevalidateCachedQuery"));
+            let error = QueryError::new(ErrorKind::FeatureNotSupported, message);
+            return Err(error.routine(Routine::RevalidateCachedQuery));
         }
         Ok(())
     }

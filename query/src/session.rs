@@ -21,7 +21,7 @@ use crate::functions::RandomNumbers;
 use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
-use crate::prepared::{Planned, Prepared, SqlPrepared};
+use crate::prepared::{NamedStatement, Planned, Prepared};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
@@ -66,7 +66,7 @@ pub struct Session {
     pub(crate) cursors: BTreeMap<String, Cursor>,
     /// How many cursors have ever been declared.
     pub(crate) cursors_declared: u64,
-    pub(crate) prepared: BTreeMap<String, SqlPrepared>,
+    pub(crate) prepared: BTreeMap<String, NamedStatement>,
     pub(crate) planned: Option<Planned>,
     /// What the last INSERT of plain rows had in common with the next one like it.
     pub(crate) row_shape: Option<Arc<Shape>>,
@@ -403,6 +403,36 @@ impl Session {
         }
         let _types = self.planning()?.knows_types();
         Ok(crate::user_types::type_of_oid(oid))
+    }
+
+    /// Fails where a name of a prepared statement is taken.
+    pub fn check_statement_name(&self, name: &str) -> Result<(), QueryError> {
+        if self.prepared.contains_key(name) {
+            let message = format!("prepared statement \"{name}\" already exists");
+            return Err(QueryError::new(ErrorKind::DuplicateStatement, message));
+        }
+        self.check_room(self.prepared.len())
+    }
+
+    /// Keeps a statement that the protocol has given a free name.
+    pub fn name_statement(&mut self, name: String, text: Arc<str>, prepared: Option<Arc<Prepared>>) {
+        let statement = NamedStatement { prepared, text, prepared_at_micros: now_micros(), from_sql: false };
+        self.prepared.insert(name, statement);
+    }
+
+    /// The text and the statement of a name, whoever gave it.
+    pub fn named_statement(&self, name: &str) -> Result<(Arc<str>, Option<Arc<Prepared>>), QueryError> {
+        match self.prepared.get(name) {
+            Some(statement) => Ok((Arc::clone(&statement.text), statement.prepared.clone())),
+            None => {
+                let message = format!("prepared statement \"{name}\" does not exist");
+                Err(QueryError::new(ErrorKind::UndefinedStatement, message))
+            }
+        }
+    }
+
+    pub fn close_statement(&mut self, name: &str) {
+        self.prepared.remove(name);
     }
 
     /// The columns of an open SQL cursor, for Describe of a portal by its name.

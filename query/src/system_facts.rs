@@ -111,10 +111,15 @@ impl SystemSource {
     pub(crate) fn of(session: &Session, sequences: Arc<StatementSequences>) -> Self {
         let prepared = session.prepared.iter().map(|(name, prepared)| PreparedRow {
             name: name.clone(),
-            statement: prepared.text.clone(),
+            statement: prepared.text.to_string(),
             prepared_at_micros: prepared.prepared_at_micros,
-            parameter_types: prepared.prepared.parameters.iter().map(SqlType::base_name).collect(),
-            from_sql: true,
+            parameter_types: prepared
+                .prepared
+                .iter()
+                .flat_map(|known| &known.parameters)
+                .map(SqlType::base_name)
+                .collect(),
+            from_sql: prepared.from_sql,
         });
         let cursors = session.cursors.iter().map(|(name, cursor)| CursorRow {
             name: name.clone(),

@@ -139,7 +139,7 @@ impl<'a> Conversation<'a> {
 
     async fn simple_query(&mut self, text: &str) -> Result<(), Exit> {
         self.portals.remove("");
-        self.statements.remove("");
+        self.statements.forget_unnamed();
         match self.run_text(text).await {
             Ok(()) => {}
             Err(Failure::Statement(error)) => self.refuse(&error)?,
@@ -219,9 +219,6 @@ impl<'a> Conversation<'a> {
     async fn complete(&mut self, tag: CommandTag, last: bool) -> Result<(), Failure> {
         if last {
             self.finish_implicit().await?;
-        }
-        if matches!(tag, CommandTag::Plain("DEALLOCATE ALL" | "DISCARD ALL")) {
-            self.statements.clear();
         }
         self.put_notices()?;
         self.wire.put(&CommandComplete::new(tag.to_string()))?;

@@ -5,7 +5,7 @@
 //! The codes are those of PostgreSQL's appendix A.
 
 use pgwire::messages::response::{ErrorResponse, NoticeResponse};
-use query::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
+use query::error::{ErrorKind, Notice, NoticeSeverity, QueryError, Routine};
 
 /// Why a connection is refused or ended by the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,7 +206,7 @@ fn fields(severity: &str, code: &str, error: &QueryError) -> Fields {
     push(&mut fields, b't', error.table.as_deref());
     push(&mut fields, b'c', error.column.as_deref());
     push(&mut fields, b'n', error.constraint.as_deref());
-    push(&mut fields, b'R', error.routine);
+    push(&mut fields, b'R', error.routine.map(Routine::name));
     fields
 }
 

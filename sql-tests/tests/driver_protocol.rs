@@ -211,6 +211,28 @@ async fn a_declared_type_is_assigned_only_where_an_expression_of_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_of_statements_are_those_of_sql_and_of_the_protocol() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    wire.send(b'P', b"parsed\0SELECT $1::integer + 1\0\0\0").await.unwrap();
+    wire.send(b'S', b"").await.unwrap();
+    assert_eq!(error_field(&frames_until_ready(&mut wire).await, b'M'), None);
+    answer(&mut wire, "PREPARE told (text) AS SELECT $1").await;
+    let shown = "SELECT name, from_sql, parameter_types FROM pg_prepared_statements ORDER BY name";
+    assert_eq!(rows(&answer(&mut wire, shown).await), [["parsed", "f", "{integer}"], ["told", "t", "{text}"]]);
+    assert_eq!(rows(&answer(&mut wire, "EXECUTE parsed (4)").await), [["5"]]);
+    wire.send(b'B', b"\0told\0\0\0\0\x01\0\0\0\x01x\0\0").await.unwrap();
+    wire.send(b'E', b"\0\0\0\0\0").await.unwrap();
+    wire.send(b'S', b"").await.unwrap();
+    assert_eq!(rows(&frames_until_ready(&mut wire).await), [["x"]]);
+    assert_eq!(error_field(&answer(&mut wire, "PREPARE parsed AS SELECT 1").await, b'C').as_deref(), Some("42P05"));
+    assert_eq!(error_field(&answer(&mut wire, "DEALLOCATE parsed").await, b'C'), None);
+    wire.send(b'B', b"\0parsed\0\0\0\0\0\0\0").await.unwrap();
+    wire.send(b'S', b"").await.unwrap();
+    assert_eq!(error_field(&frames_until_ready(&mut wire).await, b'C').as_deref(), Some("26000"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_begins_with_the_settings_that_postgres_tells() {
     let fixture = Fixture::start();
     let mut wire = Wire::open("127.0.0.1", fixture.port()).await.unwrap();

@@ -40,10 +40,10 @@ impl Conversation<'_> {
 
     async fn parse(&mut self, parse: Parse) -> Result<(), Failure> {
         let name = parse.name.unwrap_or_default();
-        if name.is_empty() {
-            self.statements.remove("");
+        match name.is_empty() {
+            true => self.statements.forget_unnamed(),
+            false => self.session.check_statement_name(&name)?,
         }
-        self.statements.check_free(&name)?;
         let types = self.parameter_types(&parse.type_oids)?;
         self.session.statement_started(&parse.query);
         let statements = self.wire.run(async { self.session.parse(&parse.query) }).await??;
@@ -58,7 +58,8 @@ impl Conversation<'_> {
                 return Err(QueryError::new(ErrorKind::Syntax, message).into());
             }
         };
-        self.statements.insert(name, PreparedStatement { text: Arc::from(parse.query), prepared });
+        let statement = PreparedStatement { text: Arc::from(parse.query), prepared };
+        self.statements.insert(&mut self.session, name, statement);
         self.wire.put(&ParseComplete::new())?;
         Ok(())
     }
@@ -83,7 +84,7 @@ impl Conversation<'_> {
     fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
         let portal_name = bind.portal_name.unwrap_or_default();
         let statement_name = bind.statement_name.unwrap_or_default();
-        let statement = self.statements.get(&statement_name)?;
+        let statement = self.statements.get(&self.session, &statement_name)?;
         let required = statement.prepared.as_ref().map_or(0, |prepared| prepared.parameters.len());
         let supplied = bind.parameters.len();
         let parameter_formats = parameter_formats(&bind.parameter_format_codes, supplied)?;
@@ -107,7 +108,7 @@ impl Conversation<'_> {
     fn describe(&mut self, describe: Describe) -> Result<(), Failure> {
         let name = describe.name.unwrap_or_default();
         if describe.target_type == STATEMENT {
-            let statement = self.statements.get(&name)?;
+            let statement = self.statements.get(&self.session, &name)?;
             let (types, columns) = match &statement.prepared {
                 Some(prepared) => (prepared.parameters.iter().map(SqlType::oid).collect(), prepared.columns.as_deref()),
                 None => (Vec::new(), None),
@@ -200,7 +201,7 @@ impl Conversation<'_> {
     fn close(&mut self, close: Close) -> Result<(), Failure> {
         let name = close.name.unwrap_or_default();
         if close.target_type == STATEMENT {
-            self.statements.remove(&name);
+            self.statements.remove(&mut self.session, &name);
         } else {
             self.portals.remove(&name);
         }

@@ -1,12 +1,9 @@
-//! Prepared statements of the extended protocol, by name; the unnamed one has the empty name.
+//! Prepared statements of the extended protocol. The unnamed one stands here; those with names are the session's, which SQL's PREPARE,
+//! EXECUTE and DEALLOCATE share.
 
-use query::Prepared;
 use query::error::{ErrorKind, QueryError};
-use std::collections::HashMap;
+use query::{Prepared, Session};
 use std::sync::Arc;
-
-/// A client that prepares more than this has a leak.
-const STATEMENTS_MAX: usize = 10_000;
 
 /// A statement that Parse has read.
 #[derive(Clone)]
@@ -18,43 +15,36 @@ pub(crate) struct PreparedStatement {
 
 #[derive(Default)]
 pub(crate) struct Statements {
-    by_name: HashMap<String, PreparedStatement>,
+    unnamed: Option<PreparedStatement>,
 }
 
 impl Statements {
-    /// Whether a statement may be kept under this name. Only the unnamed one is replaced.
-    pub(crate) fn check_free(&self, name: &str) -> Result<(), QueryError> {
-        if self.by_name.contains_key(name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(QueryError::new(ErrorKind::DuplicateStatement, message));
+    /// Only the unnamed one is replaced; whether another name is free was asked before.
+    pub(crate) fn insert(&mut self, session: &mut Session, name: String, statement: PreparedStatement) {
+        match name.is_empty() {
+            true => self.unnamed = Some(statement),
+            false => session.name_statement(name, statement.text, statement.prepared),
         }
-        if self.by_name.len() >= STATEMENTS_MAX {
-            let error = QueryError::new(ErrorKind::ProgramLimitExceeded, "too many prepared statements");
-            return Err(error.hint("Close statements that are not needed any longer."));
+    }
+
+    pub(crate) fn get(&self, session: &Session, name: &str) -> Result<PreparedStatement, QueryError> {
+        if !name.is_empty() {
+            let (text, prepared) = session.named_statement(name)?;
+            return Ok(PreparedStatement { text, prepared });
         }
-        Ok(())
+        self.unnamed
+            .clone()
+            .ok_or_else(|| QueryError::new(ErrorKind::UndefinedStatement, "unnamed prepared statement does not exist"))
     }
 
-    pub(crate) fn insert(&mut self, name: String, statement: PreparedStatement) {
-        self.by_name.insert(name, statement);
+    pub(crate) fn remove(&mut self, session: &mut Session, name: &str) {
+        match name.is_empty() {
+            true => self.unnamed = None,
+            false => session.close_statement(name),
+        }
     }
 
-    pub(crate) fn get(&self, name: &str) -> Result<PreparedStatement, QueryError> {
-        self.by_name.get(name).cloned().ok_or_else(|| {
-            let message = if name.is_empty() {
-                "unnamed prepared statement does not exist".to_string()
-            } else {
-                format!("prepared statement \"{name}\" does not exist")
-            };
-            QueryError::new(ErrorKind::UndefinedStatement, message)
-        })
-    }
-
-    pub(crate) fn remove(&mut self, name: &str) {
-        self.by_name.remove(name);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.by_name.clear();
+    pub(crate) fn forget_unnamed(&mut self) {
+        self.unnamed = None;
     }
 }

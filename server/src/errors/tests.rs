@@ -15,13 +15,13 @@ fn every_field_of_an_error_reaches_the_client() {
         .context("COPY t, line 1")
         .table("t")
         .column("a")
-        .routine("ExecConstraints");
+        .routine(Routine::RevalidateCachedQuery);
     error.schema = Some("public".to_string());
     error.constraint = Some("t_check".to_string());
     assert_eq!(
         shown(&error_response(&error).fields),
         "S=ERROR;V=ERROR;C=23502;M=null value;D=Failing row contains (null).;H=Give one.;P=7;W=COPY t, line 1;\
-         s=public;t=t;c=a;n=t_check;R=ExecConstraints;"
+         s=public;t=t;c=a;n=t_check;R=RevalidateCachedQuery;"
     );
 }
 
