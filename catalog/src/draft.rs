@@ -253,7 +253,7 @@ impl Snapshot {
             Op::Truncate { table } => self.truncate(seq, *table),
             Op::Rewrite { table, remove_segments, remove_recent, add } => {
                 let version = self.table_mut(*table)?;
-                rewrite(version, seq, (remove_segments, remove_recent), add)
+                rewrite(version, seq, remove_segments, remove_recent, add)
             }
             Op::Fold { view, from, to, replace, segments, recent } => {
                 for (id, _) in recent {
@@ -672,7 +672,8 @@ pub fn select_rows(batch: &RecordBatch, vector: &DeletionVector) -> RecordBatch 
 fn rewrite(
     version: &mut TableVersion,
     seq: CommitSeq,
-    (remove_segments, remove_recent): (&[(SegmentId, u64)], &[(RecentId, u64)]),
+    remove_segments: &[(SegmentId, u64)],
+    remove_recent: &[(RecentId, u64)],
     add: &[Arc<SegmentMeta>],
 ) -> Result<(), Conflict> {
     let moved = || Conflict::RowsChanged { table: version.definition.name.name.clone() };
