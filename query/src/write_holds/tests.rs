@@ -1,3 +1,5 @@
+//! Holds and rewrites of one table, step by step: what waits is polled and not slept for.
+
 use super::*;
 use std::task::Poll;
 
