@@ -6,6 +6,7 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::overload::no_function;
+use crate::operators::repeated_keys::UNORDERED;
 use crate::query_places::{UNEVEN, position_message};
 use crate::statement::{Statement, position_of};
 use arrow::datatypes::DataType;
@@ -320,11 +321,7 @@ fn plan_error(message: &str) -> QueryError {
 const WORDED: [(&str, ErrorKind, &str); 10] = [
     ("Too many columns! The subquery should only return", ErrorKind::Syntax, "subquery must return only one column"),
     ("Inconsistent data length across values list", ErrorKind::Syntax, "VALUES lists must all be the same length"),
-    (
-        "SELECT DISTINCT ON expressions must match",
-        ErrorKind::InvalidColumnReference,
-        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions",
-    ),
+    ("SELECT DISTINCT ON expressions must match", ErrorKind::InvalidColumnReference, UNORDERED),
     (
         "For SELECT DISTINCT, ORDER BY expressions",
         ErrorKind::InvalidColumnReference,

@@ -18,7 +18,8 @@ use std::collections::HashSet;
 /// the number names the same column.
 pub(crate) const OUTPUT_COLUMN: &str = "output@column";
 
-const UNORDERED: &str = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
+/// What is wrong where ORDER BY begins with other keys.
+pub(crate) const UNORDERED: &str = "SELECT DISTINCT ON expressions must match initial ORDER BY expressions";
 
 /// Names each key once.
 pub(crate) fn name_keys_once(plan: LogicalPlan) -> Result<LogicalPlan> {
