@@ -222,7 +222,8 @@ impl<'a> Alter<'a> {
             self.act(session, action).await?;
         }
         let before = Arc::clone(&self.version.definition);
-        if self.next == *before {
+        let changes_values = !self.retyped.is_empty() || !self.computed.is_empty();
+        if self.next == *before && !changes_values {
             return Ok(transaction::Change::of(self.renumbered));
         }
         if self.next.columns.is_empty() {
@@ -235,7 +236,7 @@ impl<'a> Alter<'a> {
         renew_checks(&mut self.next, &retyped, || session.engine.catalog.allocate_object())?;
         self.verify_rules(session).await?;
         let mut change = transaction::Change::default();
-        if !self.retyped.is_empty() || !self.computed.is_empty() {
+        if changes_values {
             self.depend_on_rows();
         }
         let next = Arc::new(self.next.clone());

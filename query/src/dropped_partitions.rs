@@ -13,6 +13,7 @@
 use crate::definitions::{done, identifier};
 use crate::engine::storage_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::functions::quote_identifier;
 use crate::insert::writable_table;
 use crate::modify::{self, Modified};
 use crate::pg_catalog::partition_expression;
@@ -277,7 +278,7 @@ impl<'a> Conditions<'a> {
         let items = self.table.partition_by.iter();
         let examples = items.filter_map(|item| {
             let column = self.table.column(item.column)?;
-            let name = identifier(&column.name);
+            let name = quote_identifier(&column.name);
             let period = word(item.transform);
             let is_plain = self.item(&Expr::Identifier(ast::Ident::new(period))).is_some_and(|found| found.by_period);
             let called = if is_plain { period.to_string() } else { format!("{period}({name})") };
@@ -297,7 +298,7 @@ impl<'a> Conditions<'a> {
 
     /// The refusal of a condition whose bound lies inside of a partition.
     fn inside(&self, item: Item<'_>, period: &Period, operator: &BinaryOperator, condition: &Expr) -> QueryError {
-        let column = identifier(&item.column.name);
+        let column = quote_identifier(&item.column.name);
         let of = format!("{}({column})", word(item.transform));
         let dated = item.column.sql_type == SqlType::Date;
         let days = match item.transform {
@@ -311,7 +312,9 @@ impl<'a> Conditions<'a> {
         let whole = format!("Say {of} {operator} '{period}' for the whole {}", word(item.transform));
         error.hint(match item.by_period {
             true => format!("{whole}."),
-            false => format!("{whole}, or use DELETE FROM {} WHERE {condition}.", identifier(&self.table.name.name)),
+            false => {
+                format!("{whole}, or use DELETE FROM {} WHERE {condition}.", quote_identifier(&self.table.name.name))
+            }
         })
     }
 }

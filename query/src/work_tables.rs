@@ -123,7 +123,10 @@ impl TableProvider for WorkTable {
 
 /// What was taken from work tables, by the state that is one; plans of one query may run side by side.
 #[derive(Debug, Default)]
-struct AllTaken(Mutex<Vec<(Weak<dyn Any + Send + Sync>, Weak<Taken>)>>);
+struct AllTaken(Mutex<Vec<TakenFrom>>);
+
+/// The state that is a work table, and what was taken from it.
+type TakenFrom = (Weak<dyn Any + Send + Sync>, Weak<Taken>);
 
 impl AllTaken {
     fn of(&self, state: &Arc<dyn Any + Send + Sync>) -> Arc<Taken> {
@@ -166,6 +169,9 @@ async fn held(mut stream: SendableRecordBatchStream) -> Result<Arc<Held>, Arc<Da
     Ok(Arc::new(Held { batches, _stream: Mutex::new(stream) }))
 }
 
+/// What was taken from a work table, and the table.
+type Given = (Arc<Taken>, Arc<dyn ExecutionPlan>);
+
 /// Reads what one of the readers takes.
 #[derive(Debug)]
 struct WorkTableReader {
@@ -175,7 +181,7 @@ struct WorkTableReader {
     shown: WorkTableExec,
     projection: Option<Vec<usize>>,
     taken: Arc<AllTaken>,
-    given: Mutex<Vec<(Arc<Taken>, Arc<dyn ExecutionPlan>)>>,
+    given: Mutex<Vec<Given>>,
 }
 
 impl WorkTableReader {

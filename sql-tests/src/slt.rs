@@ -152,7 +152,7 @@ impl Connection {
     async fn check_views(&self, sql: &str) -> Result<(), RecordError> {
         let first_word = sql.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
         // The first read of a transaction fixes its snapshot.
-        let starts_transaction = matches!(first_word.as_str(), "begin" | "start" | "set");
+        let starts_transaction = matches!(first_word.as_str(), "begin" | "start" | "set" | "savepoint");
         let is_hook = first_word.starts_with('\\');
         let failed = self.session.transaction_status().await == TransactionStatus::Failed;
         if starts_transaction || is_hook || failed || matches!(self.target, Target::Postgres(_)) {

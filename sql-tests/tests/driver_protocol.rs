@@ -160,7 +160,9 @@ async fn parameters_stand_wherever_values_do() {
     let mut changed = rows(&bound(&mut wire, update, &[], &["1", "p", "2", "q"]).await);
     changed.sort();
     assert_eq!(changed, [["1", "p", "1"], ["2", "q", "2"]]);
-    let statements: &[(&str, &[u32], &[&str], &[&str])] = &[
+    // A statement, the types that it declares, its values and what it gives back.
+    type Case<'a> = (&'a str, &'a [u32], &'a [&'a str], &'a [&'a str]);
+    let statements: &[Case<'_>] = &[
         ("INSERT INTO d VALUES ($1) RETURNING v", &[1231], &["{1.5,NULL,2.0005}"], &["{1.500,NULL,2.001}"]),
         ("INSERT INTO u VALUES ($1, 'z', 3) RETURNING $2, id + $3", &[], &["3", "text", "4"], &["text", "7"]),
         (

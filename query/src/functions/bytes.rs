@@ -44,7 +44,7 @@ fn parts() -> Vec<Function> {
         one("ltrim", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| trim(columns, true, false))),
         one("rtrim", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| trim(columns, false, true))),
         one("btrim", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| trim(columns, true, true))),
-        one("strpos", Overload::new(&[Bytea, Bytea], Int4, |columns, _| position(columns))),
+        one("position", Overload::new(&[Bytea, Bytea], Int4, |columns, _| position(columns))),
         one("byteacat", Overload::new(&[Bytea, Bytea], Bytea, |columns, _| concatenated(columns))),
         Function::immutable("overlay", overlay),
     ]

@@ -32,6 +32,7 @@ pub(super) fn functions() -> Vec<Function> {
         one("replace", Overload::new(&[Text, Text, Text], Text, |c, _| replace(c))),
         one("split_part", Overload::new(&[Text, Text, Int4], Text, |c, _| split_part(c))),
         one("strpos", Overload::new(&[Text, Text], Int4, |c, _| strpos(c))),
+        one("position", Overload::new(&[Text, Text], Int4, |c, _| strpos(c))),
         one("translate", Overload::new(&[Text, Text, Text], Text, |c, _| translate(c))),
         one("initcap", Overload::new(&[Text], Text, |c, _| initcap(c))),
         one("lower", Overload::new(&[Text], Text, |c, _| map_characters(c, simple_lower, str::make_ascii_lowercase))),

@@ -437,6 +437,10 @@ fn date_to_timestamp(array: &ArrayRef, change: impl Fn(i64) -> i64) -> Converted
             let midnight = midnight
                 .ok_or_else(|| QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range for timestamp"))?;
             let moment = change(midnight);
+            // Where a zone leads before PostgreSQL's calendar begins.
+            if moment < *TIMESTAMP_MICROS.start() {
+                return Err(QueryError::new(ErrorKind::DatetimeOutOfRange, "date out of range for timestamp"));
+            }
             last = Some((day, moment));
             Ok(Some(moment))
         }

@@ -249,7 +249,7 @@ impl Annotator<'_> {
                 let name = if shorthand { "substr" } else { "substring" };
                 call(name, [*expr, from].into_iter().chain(substring_for.map(|length| *length)).collect())
             }
-            Expr::Position { expr, r#in } => call("strpos", vec![*r#in, *expr]),
+            Expr::Position { expr, r#in } => call("position", vec![*r#in, *expr]),
             Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
                 let places = [*expr, *overlay_what, *overlay_from].into_iter();
                 call("overlay", places.chain(overlay_for.map(|length| *length)).collect())

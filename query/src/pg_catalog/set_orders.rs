@@ -160,7 +160,7 @@ impl Settler<'_> {
             let name = last_part(&function.name);
             name == "unnest" || (self.is_volatile)(&name)
         };
-        let is_usable = !lists.is_empty() && lists.iter().all(|list| call_in(list, &changes).is_none());
+        let is_usable = !lists.is_empty() && lists.iter().all(|list| call_in(list, changes).is_none());
         is_usable.then(|| call("unnest", vec![call(ORDINALS, lists)]))
     }
 }
