@@ -80,18 +80,34 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 struct FailedFold {
     at: CommitSeq,
-    again: Instant,
-    pause: Duration,
+    rest: Rest,
 }
 
 impl FailedFold {
     fn after(previous: Option<Self>, at: CommitSeq) -> Self {
-        let pause = previous.map_or(FOLD_PAUSE_MIN, |previous| (previous.pause * 2).min(FOLD_PAUSE_MAX));
-        Self { at, again: Instant::now() + pause, pause }
+        Self { at, rest: Rest::after(previous.map(|previous| previous.rest)) }
     }
 
     fn rests(&self, touched: CommitSeq) -> bool {
-        touched <= self.at || Instant::now() < self.again
+        touched <= self.at || !self.rest.is_over()
+    }
+}
+
+/// The pause behind a failure, twice as long as that behind the one before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rest {
+    again: Instant,
+    pause: Duration,
+}
+
+impl Rest {
+    pub(crate) fn after(previous: Option<Self>) -> Self {
+        let pause = previous.map_or(FOLD_PAUSE_MIN, |previous| (previous.pause * 2).min(FOLD_PAUSE_MAX));
+        Self { again: Instant::now() + pause, pause }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.again
     }
 }
 

@@ -3,7 +3,7 @@
 //! `storage::rewrite` says what is due, `write_holds` who goes first. A rewrite commits through the same door as a user and loses against
 //! a user's commit where they conflict; it is tried again in a later round of the background.
 
-use crate::background::note_outcome;
+use crate::background::{Rest, note_outcome};
 use crate::background_tasks::TaskKind;
 use crate::engine::{Engine, storage_error};
 use crate::execution::joined;
@@ -30,12 +30,15 @@ const REWRITE_BYTES: usize = 256 * 1024 * 1024;
 pub(crate) struct Rewrites {
     /// When the oldest of a table's recent batches that may be folded was first seen.
     recent_since: HashMap<ObjectId, (RecentId, Instant)>,
+    /// Tables whose last rewrite failed.
+    failed: HashMap<ObjectId, Rest>,
 }
 
 impl Rewrites {
     /// Forgets the tables that are gone.
     pub(crate) fn retain(&mut self, is_there: impl Fn(ObjectId) -> bool) {
         self.recent_since.retain(|id, _| is_there(*id));
+        self.failed.retain(|id, _| is_there(*id));
     }
 
     /// Does the rewrites that a table is worth, as far as those who change its rows let it.
@@ -49,18 +52,32 @@ impl Rewrites {
         let table = version.definition.id;
         let held = engine.holds.named(table);
         let all = self.is_old(version, held) || force;
-        if choose(version, all, None).is_empty() {
+        let rests = !force && self.failed.get(&table).is_some_and(|rest| !rest.is_over());
+        if rests || choose(version, all, None).is_empty() {
             return;
         }
         if engine.holds.may_insist(table, Instant::now()) {
-            return insist(engine, table).await;
+            let outcome = insist(engine, table).await;
+            return self.note(table, outcome);
         }
         // Even where all that is due is named by somebody, this notes that it waits.
         if engine.holds.begin_rewrite(table, (!force).then(Instant::now)).is_none() {
             return;
         }
         for plan in choose(version, all, held) {
-            rewrite(engine, snapshot, plan, Turn::Yields { held, force }).await;
+            let outcome = rewrite(engine, snapshot, plan, Turn::Yields { held, force }).await;
+            self.note(table, outcome);
+        }
+    }
+
+    fn note(&mut self, table: ObjectId, outcome: Outcome) {
+        match outcome {
+            Outcome::Committed => drop(self.failed.remove(&table)),
+            Outcome::Yielded => {}
+            Outcome::Failed => {
+                let rest = Rest::after(self.failed.get(&table).copied());
+                self.failed.insert(table, rest);
+            }
         }
     }
 
@@ -81,23 +98,25 @@ impl Rewrites {
 
 /// Does what is due of a table whose rewrites have waited for long, one after the other: who changes the table's rows waits for each,
 /// and has a turn in between.
-async fn insist(engine: &Arc<Engine>, table: ObjectId) {
+async fn insist(engine: &Arc<Engine>, table: ObjectId) -> Outcome {
     // Having waited so long for it, recent rows are folded however few they are.
     let mut all = true;
     let until = Instant::now() + INSISTED_MAX;
     while Instant::now() < until {
-        let Some(right) = engine.holds.insist(table).await else { return };
+        let Some(right) = engine.holds.insist(table).await else { return Outcome::Yielded };
         // What deleters committed until they had to wait.
         let snapshot = engine.catalog.snapshot();
         let version = snapshot.tables.get(&table);
         let plan = version.and_then(|version| choose(version, all, right.held).into_iter().next());
-        let Some(plan) = plan else { return };
-        if !rewrite(engine, &snapshot, plan, Turn::Insists(right)).await {
-            return;
+        let Some(plan) = plan else { return Outcome::Yielded };
+        match rewrite(engine, &snapshot, plan, Turn::Insists(right)).await {
+            Outcome::Committed => {}
+            other => return other,
         }
         all = false;
         tokio::time::sleep(INSISTING_PAUSE).await;
     }
+    Outcome::Committed
 }
 
 /// Who goes first, a rewrite or those who change the table's rows.
@@ -108,13 +127,20 @@ enum Turn {
     Insists(RewriteCommit),
 }
 
-/// Whether the rewrite was committed.
-async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan, turn: Turn) -> bool {
+/// What became of a rewrite.
+enum Outcome {
+    Committed,
+    /// Others went first.
+    Yielded,
+    Failed,
+}
+
+async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePlan, turn: Turn) -> Outcome {
     let table = plan.definition.id;
     let (mark, insisting) = match turn {
         Turn::Yields { held, force } => match engine.holds.begin_rewrite(table, (!force).then(Instant::now)) {
             Some(mark) if mark.held <= held => (Some(mark), None),
-            _ => return false,
+            _ => return Outcome::Yielded,
         },
         Turn::Insists(right) => (None, Some(right)),
     };
@@ -128,26 +154,28 @@ async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePl
     });
     let staged = match joined(task.await) {
         Ok(Some(staged)) => staged,
-        Ok(None) => return false,
+        Ok(None) => return Outcome::Yielded,
         Err(error) => {
             running.end(None, None, Some(error.to_string()));
             tracing::warn!(%table, %error, "segments could not be rewritten");
-            return false;
+            return Outcome::Failed;
         }
     };
     let metas = staged.metas();
     let rows = metas.iter().map(|meta| u64::from(meta.rows)).sum();
     let bytes = metas.iter().map(|meta| meta.bytes).sum();
     // Deleters wait until it is dropped.
-    let Some(_right) = mark.map_or(insisting, |mark| engine.holds.may_commit(table, mark)) else { return false };
+    let Some(_right) = mark.map_or(insisting, |mark| engine.holds.may_commit(table, mark)) else {
+        return Outcome::Yielded;
+    };
     let rewrite = Op::Rewrite { table, remove_segments: removed_segments, remove_recent: removed_recent, add: metas };
     let draft = CommitDraft::new(Arc::clone(snapshot), vec![rewrite]);
     let committed = engine.commit(draft, vec![staged]).await.map(drop);
-    let is_done = committed.is_ok();
+    let became = if committed.is_ok() { Outcome::Committed } else { Outcome::Yielded };
     let outcome = note_outcome(committed);
     running.end(Some(rows), Some(bytes), outcome.as_ref().err().map(ToString::to_string));
     if let Err(error) = outcome {
         tracing::warn!(%table, %error, "a rewrite could not be committed");
     }
-    is_done
+    became
 }

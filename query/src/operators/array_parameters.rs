@@ -1,8 +1,8 @@
 //! Parameters that are arrays whose items say in their metadata what they are (see `user_types::is_tagged_array`; oid is a number
-//! otherwise): they come into a plan as plain arrays, and a cast makes of them what they are.
+//! otherwise): they come into a plan as plain arrays, and a cast makes of them what they are. OIDs stay the numbers that they are.
 //!
 //!     $1 of type mood[], bound to {sad,ok}        cast($1 of type text[] to mood[])
-//!     $1 of type oid[], bound to {23,25}          cast($1 of type bigint[] to oid[])
+//!     $1 of type oid[], bound to {23,25}          $1 of type bigint[]
 
 use super::casts::{CastContext, cast_array, cast_call};
 use crate::error::QueryError;
@@ -31,7 +31,8 @@ pub(super) fn parameter(id: String, to: &SqlType, context: &CastContext) -> Expr
         Expr::Placeholder(Placeholder::new_with_field(id, Some(Arc::new(sql_type.field("", true)))))
     };
     match plain_beside(to) {
-        Some(plain) => cast_call(placeholder(&plain), plain, to.clone(), context),
+        Some(plain) if is_tagged_array(to) => cast_call(placeholder(&plain), plain, to.clone(), context),
+        Some(plain) => placeholder(&plain),
         None => placeholder(to),
     }
 }

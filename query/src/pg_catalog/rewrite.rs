@@ -368,10 +368,10 @@ fn rewrite_cast(
         return cast(Box::new(call("oid", vec![*expr])), data_type);
     }
     let Some((name, dimensions)) = type_name(&data_type) else { return cast(expr, data_type) };
-    let argument = |parameter_type: DataType| match *expr.clone() {
-        // A parameter gets its type from what it is cast to; a function's argument would leave it unknown.
-        Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }) => cast(expr.clone(), parameter_type),
-        other => other,
+    // A parameter gets its type from what it is cast to; a function's argument would leave it unknown.
+    let argument = |parameter_type: DataType| match is_parameter(&expr) {
+        true => cast(expr.clone(), parameter_type),
+        false => *expr.clone(),
     };
     match (name.as_str(), dimensions) {
         ("regclass" | "regtype" | "regproc" | "regprocedure" | "regnamespace" | "regrole" | "regoper", 0) => {
@@ -384,7 +384,9 @@ fn rewrite_cast(
         ("name" | "sql_identifier", 0) => call("name", vec![argument(DataType::Text)]),
         ("\"char\"", 0) => call("char", vec![argument(DataType::Text)]),
         ("regtype", 1) => call("regtypes", vec![*expr]),
-        ("oidvector" | "xid" | "regclass" | "regproc", 0 | 1) => cast(expr, array_of(DataType::BigInt(None))),
+        // A parameter is told to the client as what it is cast to; in plans such arrays are of numbers.
+        ("oid", 1) if is_parameter(&expr) => cast(expr, data_type),
+        ("oid" | "oidvector" | "xid" | "regclass" | "regproc", 0 | 1) => cast(expr, array_of(DataType::BigInt(None))),
         ("int2vector", 0) => cast(expr, array_of(DataType::SmallInt(None))),
         ("name" | "\"char\"" | "aclitem", 1) => cast(expr, array_of(DataType::Text)),
         ("cardinal_number", 0) => cast(expr, DataType::Integer(None)),
@@ -396,6 +398,10 @@ fn rewrite_cast(
             None => cast(expr, data_type),
         },
     }
+}
+
+fn is_parameter(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. }))
 }
 
 /// An OID alias is a number already, so a cast to one would be dropped and the name would show.
