@@ -102,6 +102,15 @@ fn type_of_digits(name: &str) -> Option<SqlType> {
     is_possible.then_some(SqlType::Numeric { precision, scale, declared: false })
 }
 
+/// Whether syntax is that of [`numeric_of_digits`], or of an array of such numerics.
+pub(crate) fn names_digits(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Custom(name, _) => type_of_digits(&bare_name(name)).is_some(),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(item, _)) => names_digits(item),
+        _ => false,
+    }
+}
+
 /// PostgreSQL's own type of a name.
 pub(crate) fn built_in(name: &ast::ObjectName) -> Option<SqlType> {
     Some(match bare_name(name).as_str() {

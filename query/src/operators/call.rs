@@ -34,6 +34,8 @@ pub(crate) enum SiteKind {
     /// A prefix operator that nobody has.
     UnknownPrefix(String),
     Cast(SqlType),
+    /// A cast after which numerics have exactly the digits of this type.
+    CastToDigits(SqlType),
     /// `value operator ANY (array)`, or ALL.
     Elements {
         operator: BinaryOperator,
@@ -129,6 +131,7 @@ impl SiteCall {
                 }
                 Ok(expression_field(&result))
             }
+            (SiteKind::CastToDigits(to), [_]) => Ok(expression_field(to)),
             (SiteKind::Meeting(meeting), _) => {
                 let literals = literals.iter().copied().chain(std::iter::repeat(None));
                 let places = self.places.operands.iter().copied().chain(std::iter::repeat(None));
@@ -334,7 +337,7 @@ impl ScalarUDFImpl for SiteCall {
                 shown[0].clone()
             }
             SiteKind::Modified(modifier) => format!("{}({modifier})", shown[0]),
-            SiteKind::Cast(to) => format!("{}::{to}", shown[0]),
+            SiteKind::Cast(to) | SiteKind::CastToDigits(to) => format!("{}::{to}", shown[0]),
             SiteKind::Meeting(Meeting::Case { operand, otherwise }) => shown_case(*operand, *otherwise, &shown),
             SiteKind::Meeting(Meeting::Distinct { negated }) => {
                 format!("{} IS {}DISTINCT FROM {}", shown[0], if *negated { "NOT " } else { "" }, shown[1])

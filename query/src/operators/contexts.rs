@@ -145,7 +145,7 @@ fn site_operands(kind: &SiteKind, operands: &[Oid]) -> Result<Vec<Oid>, QueryErr
             types.insert(0, literal.chosen(&operands[1..])?.unwrap_or(ANY));
             Ok(types)
         }
-        SiteKind::Cast(to) => Ok(vec![to.oid()]),
+        SiteKind::Cast(to) | SiteKind::CastToDigits(to) => Ok(vec![to.oid()]),
         SiteKind::Elements { operator, .. } => array_operands(&symbol(operator), operands),
         SiteKind::Meeting(Meeting::Case { operand, otherwise }) => case_operands(*operand, *otherwise, operands),
         SiteKind::Meeting(

@@ -263,6 +263,11 @@ impl Lowering<'_> {
                     (None, None) => self.cast(operand, to),
                 }
             }
+            SiteKind::CastToDigits(to) => {
+                let operand = next();
+                let from = operand.known.unwrap_or(SqlType::Text);
+                Ok(self.converted(operand.expression, &from, to))
+            }
             SiteKind::Elements { operator, all } => self.elements(operator, *all, next(), next()),
             SiteKind::Meeting(_) | SiteKind::SetArgument(_) => unreachable!("handled above"),
         };

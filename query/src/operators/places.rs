@@ -3,11 +3,14 @@
 use super::call::{Places, SiteKind};
 use super::meetings::Meeting;
 use super::sites::{Annotator, PREFIX};
+use crate::standard_spellings::trees::bare;
 use crate::statement::{byte_offset, position_of};
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
+    Value, ValueWithSpan,
 };
+use datafusion::sql::sqlparser::tokenizer::Span;
 
 impl Annotator<'_> {
     pub(super) fn place(&self, expression: &Expr) -> Option<usize> {
@@ -72,6 +75,7 @@ impl Annotator<'_> {
 
     /// The text of a literal number that was made a numeric, which may have more digits than that holds.
     pub(super) fn numeric_literal(&self, expression: &Expr) -> Option<Expr> {
+        let expression = bare(expression);
         let (SiteKind::Cast(SqlType::Numeric { declared: false, .. }), places) = self.site_of(expression)? else {
             return None;
         };
@@ -79,6 +83,19 @@ impl Annotator<'_> {
         let [FunctionArg::Unnamed(FunctionArgExpr::Expr(text))] = list.args.as_slice() else { return None };
         // What the user has cast stands behind its operand.
         (places.site == places.operands.first().copied().flatten()).then(|| text.clone())
+    }
+
+    /// The digits of a literal number that became a text, which is cast to a numeric.
+    pub(super) fn digits_as_text(&self, expression: &Expr) -> Option<(String, Span)> {
+        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span }) =
+            self.numeric_literal(expression)?
+        else {
+            return None;
+        };
+        let source = self.source?;
+        let first = source.chars().nth(position_of(source, span.start)?.checked_sub(1)?)?;
+        // The text of `numeric '1'` begins with a quote.
+        (first.is_ascii_digit() || first == '.').then_some((digits, span))
     }
 
     /// Where a cast stands: at its `::`, or at the word CAST.

@@ -23,6 +23,7 @@ use crate::functions::unicode::NORMAL_FORMS;
 use crate::operator_tokens::is_operator;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
+use crate::sql_types::names_digits;
 use crate::standard_spellings::trees::bare;
 use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
@@ -194,7 +195,8 @@ impl Annotator<'_> {
                     (SqlType::Interval, Some(modifier)) => Box::new(with_unit(*expr, modifier)),
                     _ => expr,
                 };
-                let cast = self.add(SiteKind::Cast(to), Places { site, operands }, vec![*expr]);
+                let kind = if names_digits(&data_type) { SiteKind::CastToDigits(to) } else { SiteKind::Cast(to) };
+                let cast = self.add(kind, Places { site, operands }, vec![*expr]);
                 self.of_type(cast, modifier, domain)
             }
             Expr::TypedString(typed) => {
@@ -485,6 +487,9 @@ impl Annotator<'_> {
             }
             if let Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) = literal {
                 return self.number(negated(digits), *long, *span);
+            }
+            if let Some((digits, span)) = self.digits_as_text(literal) {
+                return self.number(negated(&digits), false, span);
             }
         }
         let place = self.place(&operand);

@@ -14,7 +14,7 @@
 
 use super::rows::column_names;
 use super::self_references;
-use super::trees::{quoted, select_over};
+use super::trees::{bare, quoted, select_over};
 use super::windows::Context;
 use crate::assignment::{cast_syntax, parsed_type};
 use crate::error::{ErrorKind, QueryError};
@@ -102,7 +102,7 @@ fn settle_digits(
         let widened = types.iter().zip(&second).map(|(first, second)| {
             let sql_type = match second {
                 Second::Null => first.sql_type.clone(),
-                Second::Literal => widened(&first.sql_type, &SqlType::numeric(), true),
+                Second::Literal => of_any_digits(&first.sql_type),
                 Second::Typed(second) => widened(&first.sql_type, &second.sql_type, round >= rounds),
             };
             ColumnType { sql_type, ..*first }
@@ -140,6 +140,15 @@ fn widened(first: &SqlType, second: &SqlType, is_endless: bool) -> SqlType {
             }
         }
         _ => first.clone(),
+    }
+}
+
+/// A type whose numerics without a modifier have as many digits as there are.
+fn of_any_digits(known: &SqlType) -> SqlType {
+    match known {
+        SqlType::Array(item) => SqlType::Array(Box::new(of_any_digits(item))),
+        SqlType::Numeric { declared: false, .. } => SqlType::numeric(),
+        other => other.clone(),
     }
 }
 
@@ -269,11 +278,12 @@ fn digits_syntax(sql_type: &SqlType) -> Option<ast::DataType> {
 /// The literal of open type that a term has as a column.
 fn open_literal(body: &SetExpr, column: usize) -> Option<&Value> {
     let SetExpr::Select(select) = body else { return None };
-    match select.projection.get(column)? {
-        SelectItem::UnnamedExpr(Expr::Value(ValueWithSpan { value, .. }))
-        | SelectItem::ExprWithAlias { expr: Expr::Value(ValueWithSpan { value, .. }), .. } => {
-            Some(value).filter(|value| matches!(value, Value::Null | Value::SingleQuotedString(_)))
-        }
+    let (SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) = select.projection.get(column)?
+    else {
+        return None;
+    };
+    match bare(item) {
+        Expr::Value(ValueWithSpan { value: value @ (Value::Null | Value::SingleQuotedString(_)), .. }) => Some(value),
         _ => None,
     }
 }
