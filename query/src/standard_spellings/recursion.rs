@@ -278,7 +278,8 @@ fn digits_syntax(sql_type: &SqlType) -> Option<ast::DataType> {
 /// The literal of open type that a term has as a column.
 fn open_literal(body: &SetExpr, column: usize) -> Option<&Value> {
     let SetExpr::Select(select) = body else { return None };
-    let (SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) = select.projection.get(column)?
+    let (SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }) =
+        select.projection.get(column)?
     else {
         return None;
     };
