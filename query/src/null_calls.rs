@@ -50,10 +50,15 @@ impl OptimizerRule for NullCalls {
         }
         let schema = merge_schema(&plan.inputs());
         let preserver = NamePreserver::new(&plan);
-        plan.map_expressions(|expression| {
+        let mut replaced = |expression: Expr| {
             let name = preserver.save(&expression);
             let replaced = expression.transform_up(|part| null_of(part, &schema))?;
             Ok(replaced.update_data(|expression| name.restore(expression)))
+        };
+        plan.map_expressions(|expression| match expression {
+            // Their keys have the names; an alias around them would be one key.
+            sets @ Expr::GroupingSet(_) => sets.map_children(&mut replaced),
+            expression => replaced(expression),
         })
     }
 }

@@ -40,6 +40,7 @@ files! {
     spellings_mean_what_they_mean_to_postgres: "spellings.slt",
     names_of_from_mean_what_they_mean_to_postgres: "row_names.slt",
     names_of_groups_and_with_mean_what_they_mean_to_postgres: "group_names.slt",
+    keys_that_planning_finds_to_be_null_group: "null_keys.slt",
     library_functions_answer_as_postgres_does: "function_library.slt",
     joins_merge_columns_as_postgres_does: "joins.slt",
     ordered_sets_and_frames_answer_as_postgres_does: "ordered_sets.slt",
