@@ -5,6 +5,7 @@
 //! a number behind it that no user can write. What the client is shown comes from the list that [`name_outputs`] returns.
 
 use crate::functions::concatenation::RECORD;
+use crate::operators::sites::call;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
@@ -69,16 +70,15 @@ fn name_items(items: &mut [SelectItem]) {
             _ => None,
         })
         .collect();
-    // To DataFusion an output `"t.a"` and a column `a` of `t` have one name.
-    let long: Vec<String> = items.iter().filter_map(named).filter(|name| name.contains('.')).collect();
+    // To DataFusion an output `AS "t.a"` and a column `a` of `t` have one name.
+    let long: Vec<String> = items.iter().filter_map(alias_of).filter(|name| name.contains('.')).collect();
     let is_end = |name: &str| long.iter().any(|long| long.strip_suffix(name).is_some_and(|rest| rest.ends_with('.')));
     let mut seen = HashSet::new();
     for item in items {
         let (expression, name) = match item {
             SelectItem::UnnamedExpr(expression) => {
                 let name = output_name(expression);
-                let is_column = matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-                let plain = is_column && !is_end(&name);
+                let plain = is_column(expression) && !is_end(&name);
                 if plain && seen.insert(name.clone()) {
                     taken.insert(name);
                     continue;
@@ -96,14 +96,21 @@ fn name_items(items: &mut [SelectItem]) {
         }
         seen.insert(distinct.clone());
         taken.insert(distinct.clone());
+        // The planner drops an alias that is the column's own name.
+        let expression = match is_column(&expression) && is_end(&distinct) {
+            true => call("coalesce", vec![expression]),
+            false => expression,
+        };
         *item = SelectItem::ExprWithAlias { expr: expression, alias: Ident::with_quote('"', distinct) };
     }
 }
 
-/// What an item is called, if it is one column.
-fn named(item: &SelectItem) -> Option<String> {
+fn is_column(expression: &Expr) -> bool {
+    matches!(expression, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+}
+
+fn alias_of(item: &SelectItem) -> Option<String> {
     match item {
-        SelectItem::UnnamedExpr(expression) => Some(output_name(expression)),
         SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
         _ => None,
     }
