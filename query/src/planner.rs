@@ -434,7 +434,11 @@ impl Planning {
         direct_arguments::settle(&mut query)?;
         let mut tree = ast::Statement::Query(Box::new(query));
         pg_catalog::rewrite(&mut tree);
-        pg_catalog::settle_set_orders(&mut tree, &|name| self.is_volatile(name));
+        let is_query = |query: ast::Query| {
+            let query = ast::Statement::Query(Box::new(query));
+            self.statement_plan(query, parameters, statement).is_ok()
+        };
+        pg_catalog::settle_set_orders(&mut tree, &|name| self.is_volatile(name), &is_query);
         let plan = self.statement_plan(tree, parameters, statement)?;
         if is_settled { Ok(plan) } else { Err(QueryError::unsupported("the star of this relation in a row")) }
     }

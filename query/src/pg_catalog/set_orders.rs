@@ -24,21 +24,34 @@ use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     Distinct, ExcludeSelectItem, Expr, Function, GroupByExpr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind,
     Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
+    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
 };
 use std::ops::ControlFlow;
 
-/// Gives the queries of a rewritten statement that call sets an order and groups that DataFusion can compute.
-pub(crate) fn settle_set_orders(statement: &mut Statement, is_volatile: &dyn Fn(&str) -> bool) {
-    let _ = VisitMut::visit(statement, &mut Settler { is_volatile });
+/// Gives the queries of a rewritten statement that call sets an order and groups that DataFusion can compute. `is_query` tells whether
+/// a query can be planned.
+pub(crate) fn settle_set_orders(
+    statement: &mut Statement,
+    is_volatile: &dyn Fn(&str) -> bool,
+    is_query: &dyn Fn(Query) -> bool,
+) {
+    let _ = VisitMut::visit(statement, &mut Settler { is_volatile, is_query, withs: Vec::new() });
 }
 
 struct Settler<'a> {
     is_volatile: &'a dyn Fn(&str) -> bool,
+    is_query: &'a dyn Fn(Query) -> bool,
+    /// Those of the queries that the visitor is inside of.
+    withs: Vec<Option<With>>,
 }
 
 impl VisitorMut for Settler<'_> {
     type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.withs.push(query.with.clone());
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         let keys = match &mut query.order_by {
@@ -49,11 +62,12 @@ impl VisitorMut for Settler<'_> {
             && calls_sets(select, keys)
         {
             keys.iter_mut().for_each(|key| list_sets(&mut key.expr));
-            group_by_sets(select, keys);
+            self.group_by_sets(select, keys);
             if calls_sets(select, keys) {
                 self.order(query);
             }
         }
+        self.withs.pop();
         ControlFlow::Continue(())
     }
 }
@@ -262,25 +276,70 @@ impl Visitor for Lists {
 
 // ---- groups ----
 
-/// Calls the sets that a query groups by in a relation beside the others.
-fn group_by_sets(select: &mut Select, keys: &mut [OrderByExpr]) {
-    let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return };
-    let mut sets: Vec<Expr> = Vec::new();
-    for group in groups {
-        let mut meant = grouped_output(group, &select.projection).unwrap_or_else(|| bare(group).clone());
-        list_sets(&mut meant);
-        if !calls_set(&meant) {
-            continue;
+impl Settler<'_> {
+    /// Calls the sets that a query groups by in a relation beside the others.
+    fn group_by_sets(&self, select: &mut Select, keys: &mut [OrderByExpr]) {
+        let Select { group_by: GroupByExpr::Expressions(groups, _), projection: outputs, from, .. } = select else {
+            return;
+        };
+        let mut sets: Vec<Expr> = Vec::new();
+        for group in groups.iter_mut().flat_map(items_of) {
+            let meant = self.grouped(group, outputs, from);
+            if !calls_set(&meant) {
+                continue;
+            }
+            let place = sets.iter().position(|known| *known == meant).unwrap_or_else(|| {
+                sets.push(meant);
+                sets.len() - 1
+            });
+            *group = Expr::Identifier(group_name(place + 1));
         }
-        let place = sets.iter().position(|known| *known == meant).unwrap_or_else(|| {
-            sets.push(meant);
-            sets.len() - 1
+        if !sets.is_empty() {
+            call_beside(sets, select, keys);
+        }
+    }
+
+    /// What a group is: an output of the select list, whose sets are called as they are there, or what it says itself.
+    fn grouped(&self, group: &Expr, outputs: &[SelectItem], from: &[TableWithJoins]) -> Expr {
+        let output = output_of(group, outputs).filter(|value| calls_set(value));
+        if let Some(output) = output.filter(|_| !self.is_column(group, from)) {
+            return output.clone();
+        }
+        let mut own = bare(group).clone();
+        list_sets(&mut own);
+        own
+    }
+
+    /// Whether a group is a column of what a query reads, which goes before an output of that name.
+    fn is_column(&self, group: &Expr, from: &[TableWithJoins]) -> bool {
+        let name @ Expr::Identifier(_) = bare(group) else { return false };
+        if from.is_empty() {
+            return false;
+        }
+        let mut query = select_query(vec![SelectItem::UnnamedExpr(name.clone())], None);
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            select.from = from.to_vec();
+        }
+        let withs = self.withs.iter().flatten().cloned();
+        query.with = withs.reduce(|mut all, inner| {
+            all.recursive |= inner.recursive;
+            all.cte_tables.extend(inner.cte_tables);
+            all
         });
-        *group = Expr::Identifier(group_name(place + 1));
+        (self.is_query)(query)
     }
-    if sets.is_empty() {
-        return;
+}
+
+/// What an item of GROUP BY groups by, also inside of grouping sets.
+fn items_of(group: &mut Expr) -> Vec<&mut Expr> {
+    match group {
+        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => sets.iter_mut().flatten().collect(),
+        item => vec![item],
     }
+}
+
+/// Adds the relation whose columns are the sets, and reads them there.
+fn call_beside(sets: Vec<Expr>, select: &mut Select, keys: &mut [OrderByExpr]) {
     let mut replacer = Replacer { sets: &sets };
     let having = select.having.iter_mut();
     let outputs = select.projection.iter_mut().filter_map(|item| match item {
@@ -294,11 +353,6 @@ fn group_by_sets(select: &mut Select, keys: &mut [OrderByExpr]) {
     let columns = columns.map(|(place, expr)| SelectItem::ExprWithAlias { expr, alias: group_name(place + 1) });
     let relation = derived(select_query(columns.collect(), None), "sets@groups", !select.from.is_empty());
     select.from.push(TableWithJoins { relation, joins: Vec::new() });
-}
-
-/// The output that a group is named or numbered by, if it calls a set.
-fn grouped_output(group: &Expr, outputs: &[SelectItem]) -> Option<Expr> {
-    output_of(group, outputs).filter(|value| calls_set(value)).cloned()
 }
 
 /// The output that a key is named or numbered by.
