@@ -76,15 +76,8 @@ fn name_items(items: &mut [SelectItem]) {
     let mut seen = HashSet::new();
     for item in items {
         let (expression, name) = match item {
-            SelectItem::UnnamedExpr(expression) => {
-                let name = output_name(expression);
-                let plain = is_column(expression) && !is_end(&name);
-                if plain && seen.insert(name.clone()) {
-                    taken.insert(name);
-                    continue;
-                }
-                (expression.clone(), name)
-            }
+            // Without an alias a column of an outer query would be called `outer_ref(t.a)`.
+            SelectItem::UnnamedExpr(expression) => (expression.clone(), output_name(expression)),
             SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), fold(alias)),
             _ => continue,
         };
