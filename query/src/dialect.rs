@@ -61,6 +61,11 @@ impl Dialect for StatementDialect {
             || BASE.is_reserved_for_identifier(keyword)
     }
 
+    /// ON is no name of a column: INSERT … SELECT 1 ON CONFLICT goes on behind it.
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        *keyword != Keyword::ON && BASE.is_column_alias(keyword, parser)
+    }
+
     fn is_custom_operator_part(&self, _: char) -> bool {
         false
     }
