@@ -1,15 +1,13 @@
-//! Arrays of varchar, char(n) and oid: their items say in their metadata what they are, which aggregates, windows and scalar
+//! Arrays of varchar and char(n): their items say in their metadata what they are, which aggregates, windows and scalar
 //! subqueries forget, or take for another type.
 //!
-//! So these compute with arrays of the type that the items' Arrow type implies, and what they give is named again:
+//! So these compute with arrays of text, and what they give is named again:
 //!
 //!     max(varchar[])     max(varchar[]::text[])::varchar[]
-//!     min(oid[])         min(oid[]::bigint[])::oid[]
 //!     varchar[][2:]      (varchar[]::text[])[2:]::varchar[]
 //!     array_agg(char(3)) array_agg(char(3))::char(3)[]
 
 use super::casts::{CastContext, cast_call};
-use super::meetings::plain_array;
 use super::modifiers::unmodified;
 use arrow::datatypes::Field;
 use catalog::sql_type::SqlType;
@@ -45,8 +43,8 @@ pub(super) fn with_item_types(node: LogicalPlan, context: &CastContext) -> Resul
         let column = Expr::from((qualifier, field));
         match index.checked_sub(first).and_then(|index| types[index].clone()) {
             Some(item) => {
-                let (plain, array) = plain_and_named(item);
-                let named = cast_call(column, plain, array, context);
+                let plain = SqlType::Array(Box::new(SqlType::Text));
+                let named = cast_call(column, plain, SqlType::Array(Box::new(item)), context);
                 let named = unmodified(named, node.schema())?;
                 Ok(named.alias_qualified(qualifier.cloned(), field.name()))
             }
@@ -61,7 +59,7 @@ pub(super) fn with_item_types(node: LogicalPlan, context: &CastContext) -> Resul
 pub(super) fn subquery_with_item_types(subquery: Subquery, context: &CastContext) -> Result<Expr> {
     let (qualifier, field) = subquery.subquery.schema().qualified_field(0);
     let Some(item) = named_item(field) else { return Ok(Expr::ScalarSubquery(subquery)) };
-    let (plain, array) = plain_and_named(item);
+    let (plain, array) = (SqlType::Array(Box::new(SqlType::Text)), SqlType::Array(Box::new(item)));
     let column = Expr::from((qualifier, field));
     let shown = cast_call(column, array.clone(), plain.clone(), context).alias(field.name());
     let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).project(vec![shown])?.build()?;
@@ -69,7 +67,7 @@ pub(super) fn subquery_with_item_types(subquery: Subquery, context: &CastContext
     Ok(cast_call(inner, plain, array, context))
 }
 
-/// A slice of an array; of one whose items are named, it is taken from plain ones.
+/// A slice of an array; of one whose items are named, it is taken from texts.
 pub(super) fn slice_with_item_types(
     mut slice: ScalarFunction,
     schema: &DFSchema,
@@ -77,7 +75,7 @@ pub(super) fn slice_with_item_types(
 ) -> Result<Expr> {
     let (_, field) = slice.args[0].to_field(schema)?;
     let Some(item) = named_item(&field) else { return Ok(Expr::ScalarFunction(slice)) };
-    let (plain, array) = plain_and_named(item);
+    let (plain, array) = (SqlType::Array(Box::new(SqlType::Text)), SqlType::Array(Box::new(item)));
     slice.args[0] = cast_call(std::mem::take(&mut slice.args[0]), array.clone(), plain.clone(), context);
     Ok(cast_call(Expr::ScalarFunction(slice), plain, array, context))
 }
@@ -85,16 +83,9 @@ pub(super) fn slice_with_item_types(
 /// The type of the items of an array that says it in their metadata.
 fn named_item(field: &Field) -> Option<SqlType> {
     match SqlType::from_field(field)? {
-        SqlType::Array(item) if matches!(*item, SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Oid) => {
-            Some(*item)
-        }
+        SqlType::Array(item) if matches!(*item, SqlType::Varchar { .. } | SqlType::Bpchar { .. }) => Some(*item),
         _ => None,
     }
-}
-
-/// The type of arrays to compute with, and that of arrays of such items.
-fn plain_and_named(item: SqlType) -> (SqlType, SqlType) {
-    (plain_array(&item), SqlType::Array(Box::new(item)))
 }
 
 /// The type of the items of the array that a call gives, where its Arrow type does not say it.
@@ -116,12 +107,11 @@ fn item_type(call: &Expr, input: &DFSchema) -> Result<Option<SqlType>> {
     Ok(match SqlType::from_field(&field) {
         Some(SqlType::Varchar { .. }) => Some(SqlType::Varchar { length_max: None }),
         Some(SqlType::Bpchar { length }) => Some(SqlType::Bpchar { length }),
-        Some(SqlType::Oid) => Some(SqlType::Oid),
         _ => None,
     })
 }
 
-/// A call that gives back one of its arrays, over arrays of plain items, under the name that it had.
+/// A call that gives back one of its arrays, over arrays of text, under the name that it had.
 fn with_plain_items(call: Expr, input: &DFSchema, context: &CastContext) -> Result<Expr> {
     let name = call.schema_name().to_string();
     let plain = |arguments: &mut Vec<Expr>| -> Result<bool> {
@@ -129,8 +119,9 @@ fn with_plain_items(call: Expr, input: &DFSchema, context: &CastContext) -> Resu
         for argument in arguments {
             let (_, field) = argument.to_field(input)?;
             if let Some(item) = named_item(&field) {
-                let (plain, array) = plain_and_named(item);
-                *argument = cast_call(std::mem::take(argument), array, plain, context);
+                let array = SqlType::Array(Box::new(item));
+                *argument =
+                    cast_call(std::mem::take(argument), array, SqlType::Array(Box::new(SqlType::Text)), context);
                 changed = true;
             }
         }

@@ -238,7 +238,7 @@ fn element(common: SqlType) -> SqlType {
 }
 
 /// An array whose items are known by their Arrow type alone.
-pub(super) fn plain_array(item: &SqlType) -> SqlType {
+fn plain_array(item: &SqlType) -> SqlType {
     SqlType::Array(Box::new(SqlType::from_data_type(&item.data_type()).unwrap_or(SqlType::Text)))
 }
 
