@@ -27,7 +27,6 @@ use crate::view_reading::{kept_state, plan_of_groups, plan_of_rows};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use catalog::definition::ObjectName;
-use catalog::enum_type::stored_type;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot, TableVersion, ViewVersion};
 use catalog::sql_type::SqlType;
@@ -146,9 +145,7 @@ impl Content {
         if let Some(signed) = known.or_else(|| self.changes_of_rows(before)) {
             return self.netted(signed).await;
         }
-        let now = self.computed(1).await?;
-        let before = with_enums_of(&now, before.computed(-1).await?).map_err(plan_error)?;
-        self.netted(vec![now, before]).await
+        self.netted(vec![self.computed(1).await?, before.computed(-1).await?]).await
     }
 
     /// The versions of a table before and now, where it is defined as it was.
@@ -298,30 +295,17 @@ fn numbered(columns: Vec<Column>) -> impl Iterator<Item = Expr> {
     columns.into_iter().enumerate().map(|(index, column)| Expr::Column(column).alias(format!("c{index}")))
 }
 
-/// Whether the values of a type look as they do in another one: an enum may have got labels, and none may have got another name.
+/// Whether the values of a type look as they do in another one: an enum has the same labels.
 fn shows_values_of(now: &SqlType, before: &SqlType) -> bool {
     match (now, before) {
         (SqlType::Array(now), SqlType::Array(before)) => shows_values_of(now, before),
         (SqlType::Enum(now), SqlType::Enum(before)) if now.parts().id == before.parts().id => {
             let mut labels = before.parts().labels.iter();
-            labels.all(|label| now.label_at(label.position).is_some_and(|known| known.name == label.name))
+            now.parts().labels.len() == before.parts().labels.len()
+                && labels.all(|label| now.label_at(label.position).is_some_and(|known| known.name == label.name))
         }
         _ => now.oid() == before.oid(),
     }
-}
-
-/// Rows with the enums of other rows, which may have got labels in between.
-fn with_enums_of(others: &LogicalPlan, rows: LogicalPlan) -> Result<LogicalPlan> {
-    let columns = rows.schema().columns().into_iter().zip(others.schema().fields());
-    let shown = columns.map(|(column, other)| match stored_type(other.data_type()) {
-        Some(_) => {
-            let name = column.name.clone();
-            cast(Expr::Column(column), other.data_type().clone()).alias(name)
-        }
-        None => Expr::Column(column),
-    });
-    let shown: Vec<Expr> = shown.collect();
-    LogicalPlanBuilder::from(rows).project(shown)?.build()
 }
 
 fn weighted(rows: LogicalPlan, weight: i64) -> Result<LogicalPlan> {

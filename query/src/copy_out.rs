@@ -83,7 +83,7 @@ pub(crate) async fn run(
         let context = planning.cast_context();
         copy_parquet::file_of(session, &columns, rows, context)?
     } else {
-        lines_of(session, copy, &columns, rows)?
+        lines_of(session, copy, &columns, (rows, true))?
     };
     let stream = counted(pieces, progress);
     if let Some(path) = file {
@@ -108,7 +108,7 @@ async fn subscribe_to(
     }
     let Subscription { relation, columns, rows } = subscription::start(session, subscribe).await?;
     let progress = session.begin_copy(CopyProgress::new("COPY TO", "PIPE", Some(relation)));
-    let stream = counted(lines_of(session, copy, &columns, rows)?, progress);
+    let stream = counted(lines_of(session, copy, &columns, (rows, false))?, progress);
     let format = if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text };
     Ok(Response::CopyOut { columns: columns.len(), format, follows: true, stream })
 }
@@ -135,12 +135,12 @@ fn check_parquet_format(format: CopyFileFormat) -> Result<(), QueryError> {
     }
 }
 
-/// Rows as lines of text or csv, or as binary records.
+/// Rows as lines of text or csv, or as binary records; and whether they end, so that a header may wait for the first of them.
 fn lines_of(
     session: &Session,
     copy: &CopyStatement,
     columns: &[ResultColumn],
-    rows: BoxStream<'static, Result<RecordBatch, QueryError>>,
+    (rows, end): (BoxStream<'static, Result<RecordBatch, QueryError>>, bool),
 ) -> Result<Pieces, QueryError> {
     let encoder = CopyEncoder::new(columns, &copy.options, session.output_style())?;
     let around = |bytes: Option<Vec<u8>>| {
@@ -155,7 +155,7 @@ fn lines_of(
     });
     let pieces = lines.buffered(BATCHES_AHEAD_MAX).chain(futures::stream::iter(trailer));
     Ok(match copy.options.format {
-        CopyFileFormat::Binary => headed(header, pieces).boxed(),
+        CopyFileFormat::Binary if end => headed(header, pieces).boxed(),
         _ => futures::stream::iter(around(header)).chain(pieces).boxed(),
     })
 }

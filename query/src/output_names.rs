@@ -9,7 +9,7 @@ use crate::operators::sites::call;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
-    SelectItem, SetExpr, VisitMut, VisitorMut,
+    SelectItem, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -53,7 +53,10 @@ impl VisitorMut for Namer {
 
 fn name_body(body: &mut SetExpr) {
     match body {
-        SetExpr::Select(select) => name_items(&mut select.projection),
+        SetExpr::Select(select) => {
+            let relations = relation_names(&select.from);
+            name_items(&mut select.projection, relations.as_ref());
+        }
         SetExpr::SetOperation { left, right, .. } => {
             name_body(left);
             name_body(right);
@@ -62,7 +65,38 @@ fn name_body(body: &mut SetExpr) {
     }
 }
 
-fn name_items(items: &mut [SelectItem]) {
+/// What the relations of FROM are called; `None` where some are called otherwise.
+fn relation_names(from: &[TableWithJoins]) -> Option<HashSet<String>> {
+    let mut names = HashSet::new();
+    for tables in from {
+        let joined = tables.joins.iter().map(|join| &join.relation);
+        for relation in std::iter::once(&tables.relation).chain(joined) {
+            match relation {
+                TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+                    names.insert(fold(&alias.name));
+                }
+                TableFactor::Table { name, alias: None, args: None, .. } => {
+                    names.insert(fold(name.0.last()?.as_ident()?));
+                }
+                _ => return None,
+            }
+        }
+    }
+    Some(names)
+}
+
+/// Whether a column is one of an outer query, as far as its name tells.
+fn is_outer(expression: &Expr, relations: &HashSet<String>) -> bool {
+    match expression {
+        Expr::Identifier(_) => relations.is_empty(),
+        Expr::CompoundIdentifier(parts) => {
+            parts.len().checked_sub(2).is_some_and(|relation| !relations.contains(&fold(&parts[relation])))
+        }
+        _ => false,
+    }
+}
+
+fn name_items(items: &mut [SelectItem], relations: Option<&HashSet<String>>) {
     let mut taken: HashSet<String> = items
         .iter()
         .filter_map(|item| match item {
@@ -76,8 +110,17 @@ fn name_items(items: &mut [SelectItem]) {
     let mut seen = HashSet::new();
     for item in items {
         let (expression, name) = match item {
-            // Without an alias a column of an outer query would be called `outer_ref(t.a)`.
-            SelectItem::UnnamedExpr(expression) => (expression.clone(), output_name(expression)),
+            SelectItem::UnnamedExpr(expression) => {
+                let name = output_name(expression);
+                // Without an alias a column of an outer query would be called `outer_ref(t.a)`.
+                let is_outer = relations.is_some_and(|relations| is_outer(expression, relations));
+                let plain = is_column(expression) && !is_end(&name) && !is_outer;
+                if plain && seen.insert(name.clone()) {
+                    taken.insert(name);
+                    continue;
+                }
+                (expression.clone(), name)
+            }
             SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), fold(alias)),
             _ => continue,
         };
