@@ -20,9 +20,10 @@ pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         return Ok(beside);
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let package = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     let status = Command::new(cargo)
         .args(["build", "--release", "--package", "server"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("find the workspace")?)
+        .current_dir(package.parent().context("find the workspace")?)
         .status()
         .context("run cargo build --release --package server")?;
     anyhow::ensure!(status.success(), "cargo build --release --package server failed");

@@ -18,6 +18,7 @@
 //! Meridian gets it in one message and, where it is short, in messages of one byte, which must not matter.
 
 use crate::meridian::Meridian;
+use crate::package_folder;
 use crate::session::{Failure, Session};
 use anyhow::{Context, Result, bail, ensure};
 use std::ops::RangeInclusive;
@@ -30,7 +31,7 @@ const BYTEWISE_BYTES_MAX: usize = 256;
 
 /// The files of the corpus.
 pub fn files() -> Result<Vec<PathBuf>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("copy-corpus");
+    let folder = package_folder().join("copy-corpus");
     let mut files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     files.sort();
     Ok(files)

@@ -6,6 +6,8 @@
 //! equals its own query, `dialect` says the same things to PostgreSQL. Nothing here links against the server's crates:
 //! what is tested is what a client sees.
 
+use std::path::PathBuf;
+
 pub mod copy_corpus;
 pub mod copy_fuzz;
 pub mod crash;
@@ -19,3 +21,9 @@ pub mod slt;
 pub mod tpch;
 pub mod view_check;
 pub mod wire;
+
+/// The folder of this package: the one that cargo names while it runs a program, so that clones may share a target
+/// folder; else the one of the build.
+pub fn package_folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}

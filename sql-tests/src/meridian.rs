@@ -4,6 +4,7 @@
 //! listens on a free port that it names itself (`listening on 127.0.0.1:PORT`). Its output goes to a file and its last
 //! lines are shown when a test panics. Dropping a `Meridian` kills the child, and only that child, by its id.
 
+use crate::package_folder;
 use anyhow::{Context, Result, anyhow, bail};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -232,7 +233,7 @@ fn build_server(release: bool) -> Result<()> {
     if release {
         command.arg("--release");
     }
-    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command.current_dir(package_folder().join(".."));
     // What cargo tells a test about its own package would make build scripts of dependencies run again.
     let told_by_cargo = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "OUT_DIR"];
     for (name, _) in std::env::vars_os() {

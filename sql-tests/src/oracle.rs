@@ -19,12 +19,13 @@ mod step;
 mod view_query;
 mod workload;
 
+use crate::package_folder;
 use anyhow::{Result, bail};
 use executor::Executor;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use step::Step;
 use tempfile::TempDir;
@@ -146,6 +147,6 @@ pub fn sample(seed: u64, statements: usize) -> String {
 }
 
 /// Where shrunk scripts are kept.
-pub fn regressions_folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/slt/regressions"))
+pub fn regressions_folder() -> PathBuf {
+    package_folder().join("slt").join("regressions")
 }

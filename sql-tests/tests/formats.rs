@@ -5,13 +5,14 @@
 //! a plain view and dropped things. *Adding a version:* write such a directory with the last server of the old one and list it here.
 
 use sql_tests::meridian::Meridian;
+use sql_tests::package_folder;
 use sql_tests::slt::{Target, run_file};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    package_folder().join("fixtures")
 }
 
 fn copy_tree(from: &Path, to: &Path) {

@@ -1,24 +1,22 @@
 //! Each file of `sql-tests/slt`, and of its folder `regressions`, against a server of its own.
 
 use sql_tests::oracle::regressions_folder;
+use sql_tests::package_folder;
 use sql_tests::slt::run_on_meridian;
-use std::path::Path;
-
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slt");
 
 macro_rules! files {
     ($($test:ident: $file:literal,)*) => {
         $(
             #[tokio::test(flavor = "multi_thread")]
             async fn $test() {
-                run_on_meridian(&Path::new(FOLDER).join($file)).await.unwrap();
+                run_on_meridian(&package_folder().join("slt").join($file)).await.unwrap();
             }
         )*
 
         #[test]
         fn every_file_is_run() {
             let listed = [$($file),*];
-            for entry in std::fs::read_dir(FOLDER).unwrap() {
+            for entry in std::fs::read_dir(package_folder().join("slt")).unwrap() {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 assert!(!name.ends_with(".slt") || listed.contains(&name.as_str()), "{name} is not in sql-tests/tests/slt.rs");
             }

@@ -1,6 +1,7 @@
 //! The absences that keep the house clean, read from `cargo metadata` and from the sources.
 
 use serde_json::Value;
+use sql_tests::package_folder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -186,7 +187,7 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    package_folder().parent().unwrap().to_path_buf()
 }
 
 fn read(path: &Path) -> String {
