@@ -26,10 +26,13 @@ pub(crate) struct WrittenBlocks {
     complete: Vec<u32>,
     current: u32,
     current_bytes: usize,
+    /// Of everything: to put it together from the blocks' takes longer than to go over the bytes once more.
+    whole: u32,
 }
 
 impl WrittenBlocks {
     pub(crate) fn add(&mut self, mut bytes: &[u8]) {
+        self.whole = crc32c::crc32c_append(self.whole, bytes);
         while !bytes.is_empty() {
             let (part, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.current_bytes));
             self.current = crc32c::crc32c_append(self.current, part);
@@ -48,7 +51,7 @@ impl WrittenBlocks {
 
     /// The CRC-32C of everything.
     pub(crate) fn checksum(&self) -> u32 {
-        crc32c::crc32c_combine(combined(&self.complete, BLOCK_BYTES), self.current, self.current_bytes)
+        self.whole
     }
 
     /// The blocks that are complete so far, for the footer.
