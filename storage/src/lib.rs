@@ -23,6 +23,7 @@ mod blocks;
 mod gather;
 mod grouping;
 mod statistics;
+mod syncing;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Staging: many batches in any order become sorted, synced segments that nobody sees yet.
 //!
 //!     push ─▶ buffered batches, rows counted by partition ─over budget, or finish─▶ group ─▶ sort ─▶ gather ─▶ encode ─▶ sync
-//!                                                                                 by batch  └──────── by partition ───────┘
+//!                                                                                 by batch  └──── by partition ────┘   beside it
 //!
 //! Over its budget a staging writes the largest partitions until three quarters of the rows are gone, so that rows that
 //! come in date order leave in whole partitions and rows that come in no order make few files. The rest is copied
@@ -15,7 +15,8 @@ use crate::error::StorageError;
 use crate::gather::{Address, addresses, gather, sort};
 use crate::grouping::{GroupedBatch, compact};
 use crate::partition::{Ordinals, Partitioner};
-use crate::segment::{SEGMENT_ROWS_MAX, SegmentWriter, StagedSegment, sync_directories};
+use crate::segment::{SEGMENT_ROWS_MAX, SegmentWriter, StagedSegment, UnsyncedSegment, sync_directories};
+use crate::syncing::synced_beside;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -279,17 +280,20 @@ impl Staging {
         let total: usize = sizes.iter().map(|(_, rows)| rows).sum();
         let rows_max = total.div_ceil(self.threads).clamp(PARALLEL_SEGMENT_ROWS_MIN, SEGMENT_ROWS_MAX);
         let (large, small): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|(_, rows)| *rows > rows_max);
-        let mut staged = Vec::new();
-        for (ordinal, rows) in large {
-            let (batches, order) = self.sorted(grouped, ordinal)?;
-            let pieces = order.chunks(rows.div_ceil(rows.div_ceil(rows_max))).collect();
-            staged.extend(in_parallel(self.threads, pieces, |piece| self.write_segment(ordinal, &batches, piece))?);
-        }
-        staged.extend(in_parallel(self.threads, small, |(ordinal, _)| {
-            let (batches, order) = self.sorted(grouped, ordinal)?;
-            self.write_segment(ordinal, &batches, &order)
-        })?);
-        Ok(staged)
+        // With one thread nothing goes on beside it.
+        let syncing = if self.threads < 2 { 0 } else { self.threads };
+        synced_beside(syncing, |sink| {
+            for (ordinal, rows) in large {
+                let (batches, order) = self.sorted(grouped, ordinal)?;
+                let pieces = order.chunks(rows.div_ceil(rows.div_ceil(rows_max))).collect();
+                in_parallel(self.threads, pieces, |piece| sink(self.write_segment(ordinal, &batches, piece)?))?;
+            }
+            in_parallel(self.threads, small, |(ordinal, _)| {
+                let (batches, order) = self.sorted(grouped, ordinal)?;
+                sink(self.write_segment(ordinal, &batches, &order)?)
+            })?;
+            Ok(())
+        })
     }
 
     /// The rows of one partition, and their order.
@@ -304,7 +308,7 @@ impl Staging {
         ordinal: u32,
         batches: &[RecordBatch],
         order: &[Address],
-    ) -> Result<StagedSegment, StorageError> {
+    ) -> Result<UnsyncedSegment, StorageError> {
         let key = self.partitioner.keys()[ordinal as usize].clone();
         let mut writer =
             SegmentWriter::new(self.data_dir.clone(), self.definition.clone(), key).through(self.files.clone());
@@ -312,7 +316,7 @@ impl Staging {
             let rows = gather(&self.schema, batches, addresses).map_err(|error| self.internal(error))?;
             writer.write(&rows)?;
         }
-        writer.close()?.expect("a partition that is written has rows").sync()
+        Ok(writer.close()?.expect("a partition that is written has rows"))
     }
 }
 

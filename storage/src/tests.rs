@@ -6,6 +6,7 @@ use arrow::array::*;
 use arrow::compute::{SortOptions, cast, concat_batches, sort_to_indices, take_record_batch};
 use arrow::datatypes::*;
 use catalog::definition::{Column, ObjectName, PartitionColumn, TableDefinition, Transform};
+use catalog::files::{Fault, Files, Step, Watcher};
 use catalog::ids::{ColumnId, CommitSeq, ObjectId, RecentId, SegmentId};
 use catalog::segment::{Datum, DeletionVector, LiveSegment, PartitionKey, SegmentMeta};
 use catalog::snapshot::{RecentBatch, TableVersion};
@@ -640,6 +641,59 @@ fn integers_in_no_order_are_not_compressed() {
     assert_eq!(compressed.collect::<Vec<_>>(), [false, true, true]);
     let read: Vec<_> = store.read_segment(&live(&staged.metas()[0]), None).unwrap().map(Result::unwrap).collect();
     assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), batch);
+}
+
+#[test]
+fn columns_of_few_short_values_are_not_compressed() {
+    let directory = TempDir::new().unwrap();
+    let columns = ["few", "long", "many"].map(|name| (name, SqlType::Text));
+    let definition = Arc::new(table(&columns));
+    let values: [fn(i64) -> String; 3] = [
+        |row| format!("status {}", row * row % 7),
+        |row| format!("{} {}", row % 7, "status ".repeat(1000)),
+        |row| format!("status {}", row % 100),
+    ];
+    let columns = values.map(|value| {
+        Arc::new((0..3000).map(|row| Some(value(row))).collect::<StringViewArray>()) as ArrayRef
+    });
+    let batch = RecordBatch::try_new(definition.schema(), columns.to_vec()).unwrap();
+    let mut staging = Staging::new(directory.path().into(), definition, usize::MAX);
+    staging.push(batch.clone()).unwrap();
+    let staged = staging.finish().unwrap();
+    let store = SegmentStore::open(directory.path());
+    let footer = store.footer(&staged.metas()[0]).unwrap();
+    let compressed =
+        footer.row_group(0).columns().iter().map(|column| column.compression() != Compression::UNCOMPRESSED);
+    assert_eq!(compressed.collect::<Vec<_>>(), [false, true, true]);
+    let read: Vec<_> = store.read_segment(&live(&staged.metas()[0]), None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), batch);
+}
+
+#[test]
+fn a_file_that_cannot_be_synced_ends_a_staging_and_leaves_nothing_behind() {
+    #[derive(Debug)]
+    struct NoSync;
+    impl Watcher for NoSync {
+        fn before(&self, step: &Step<'_>) -> Result<(), Fault> {
+            match step {
+                Step::SyncFile(_) => Err(std::io::Error::other("the disk is gone").into()),
+                _ => Ok(()),
+            }
+        }
+    }
+    // More files than may wait for their sync.
+    let rows: Vec<Sale> =
+        (0..4000).map(|row| (Some(format!("region {}", row % 100)), Some(19_000), Some(row.into()))).collect();
+    for threads in [1, 2] {
+        let directory = TempDir::new().unwrap();
+        let broken = Files::watched_by(Arc::new(NoSync));
+        let staging = Staging::new(directory.path().into(), sales(), usize::MAX).through(broken);
+        let mut staging = staging.with_threads(threads);
+        staging.push(sales_batch(&rows)).unwrap();
+        let error = staging.finish().unwrap_err();
+        assert!(error.to_string().contains("fsync"), "{error}");
+        assert_eq!(files(directory.path()), 0);
+    }
 }
 
 #[test]
