@@ -4,6 +4,7 @@
 //! what changed since, step by step, so that each step reads rows that are there instead of planning over the plans before it:
 //!
 //!     runs ─merge─▶ kept(at S₀) ──┬─ rows of changed groups, added ──▶ which groups lost a bound? ──┐
+//!                                 ├─ rows of pairs, added ──▶ which groups turned? ─────────────────┤
 //!                                 └─ or: which groups are touched? ─────────────────────────────────┴▶ those anew ─▶ kept(at S₁)
 //!
 //! Who reads few groups, by a condition on their keys, has these alone advanced: the same steps over rows that meet the condition. What
@@ -235,7 +236,7 @@ impl KeptStates {
             Advance::Unchanged => return Ok(Some([Vec::new(), Vec::new()])),
             Advance::Whole(_) => return Ok(None),
             // Rows that only lost a bound are among those that went.
-            Advance::Added { rows, .. } => computed(planning, &rows, &before.of).await?,
+            Advance::Added { rows, .. } | Advance::Paired { rows, .. } => computed(planning, &rows, &before.of).await?,
             Advance::Touched(rows) => {
                 collected(planning, &program.touched_groups_plan(rows).map_err(plan_error)?).await?.1
             }
@@ -364,6 +365,16 @@ async fn advanced(
                 return Ok([others, changed].concat());
             }
             let groups = program.undone_groups_plan(in_memory(&schema, changed.clone()).map_err(plan_error)?, lost);
+            (others, changed, groups)
+        }
+        Advance::Paired { rows, .. } => {
+            let rows = computed(planning, &rows, definition).await?;
+            let (others, changed) = added(planning, program, definition, known, &rows).await?;
+            if program.none_turned(&rows, &changed) {
+                return Ok([others, changed].concat());
+            }
+            let [known, rows] = [changed.clone(), rows].map(|rows| in_memory(&schema, rows));
+            let groups = program.turned_groups_plan(known.map_err(plan_error)?, rows.map_err(plan_error)?);
             (others, changed, groups)
         }
         Advance::Touched(rows) => (Vec::new(), known, program.touched_groups_plan(rows)),

@@ -216,6 +216,11 @@ impl Arguments {
         self.additive.len() - 1
     }
 
+    /// The argument of which the values that are not NULL are counted.
+    pub(crate) fn counted(&mut self, expression: &Expr, data_type: &DataType) -> usize {
+        self.argument(expression.clone(), data_type)
+    }
+
     fn held(&mut self, call: &AggregateFunction, output: &Field) -> std::result::Result<Final, String> {
         let name = call.func.name();
         let parameters = &call.params;

@@ -11,18 +11,22 @@
 //!
 //! A removed row counts with weight −1, which undoes `rows`, `n` and `s` exactly. It cannot undo `lo` and `hi`: groups that lost
 //! a row are then computed anew from the tables, by their keys (`Q(new ⋉ K)`), and replace what the state says of them. So are all
-//! groups that changed where a value is held, or where what changed lies on a side of an outer, semi or anti join that has no delta.
+//! groups that changed where a value is held, or where what changed lies on a side of an outer, semi or anti join that has no delta; of
+//! outer joins whose groups tell which rows have [`partners`], those alone that turned.
 
 use crate::arguments::{Arguments, SignedSumsOf, exact_type};
 use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_tables, tree_cannot_fail};
 use crate::grouping::GroupingSets;
+use crate::partners;
 use catalog::sql_type::SqlType;
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch};
+use datafusion::arrow::compute::{max as max_of, min as min_of};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, NullEquality, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::{
     Aggregate, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TableSource, cast, col, lit,
+    when,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -70,6 +74,9 @@ pub enum Advance {
     Unchanged,
     /// State rows add up with it. Groups that `lost` rows of the tree may be without a least or greatest value then.
     Added { rows: LogicalPlan, lost: Vec<LogicalPlan> },
+    /// State rows add up with it, but in groups that turned: whose rows came to their first partners with it, or lost their last ones. The
+    /// groups of `touched` rows of the tree are all that changed.
+    Paired { rows: LogicalPlan, touched: Vec<LogicalPlan> },
     /// The groups of these rows of the tree are computed anew.
     Touched(Vec<LogicalPlan>),
     /// All of it is computed anew.
@@ -84,6 +91,8 @@ pub(crate) struct Core {
     /// Where it groups by several sets of the keys; their id is a key of the state behind the others.
     sets: Option<GroupingSets>,
     arguments: Arguments,
+    /// The argument whose values are counted to tell which groups have partners; see [`partners`].
+    partners: Option<usize>,
     columns: Vec<StateColumn>,
 }
 
@@ -109,6 +118,12 @@ impl Core {
             let output = aggregate.schema.field(key_columns + index);
             arguments.add(&call, output, |argument| type_in(argument, schema), signed_sums)?;
         }
+        let adds_up = arguments.held.is_empty() && !arguments.has_extrema() && sets.is_none();
+        let told_by = if adds_up { partners::told_by(&aggregate.input, &keys) } else { None };
+        let partners = match told_by {
+            Some(column) => Some(arguments.counted(&column, &type_in(&column, schema)?)),
+            None => None,
+        };
         let mut columns = Vec::new();
         for (index, key) in keys.iter().enumerate() {
             let sql_type = exact_type(&type_in(key, schema)?)?;
@@ -118,7 +133,7 @@ impl Core {
             columns.push(StateColumn { name: format!("g{}", keys.len()), sql_type: SqlType::Int8, key: true });
         }
         columns.extend(arguments.columns()?);
-        Ok(Self { aggregate: aggregate.clone(), keys, sets, arguments, columns })
+        Ok(Self { aggregate: aggregate.clone(), keys, sets, arguments, partners, columns })
     }
 
     /// The core of the groups alone whose state rows meet conditions over their keys. `None` where a condition reads more than keys,
@@ -186,7 +201,11 @@ impl Core {
         }
         let tables = nonlinear_tables(self.tree());
         if !tables.is_empty() && names.is_empty() {
-            reasons.push(format!("where {} changed", tables.join(", ")));
+            let tables = tables.join(", ");
+            reasons.push(match self.partners {
+                Some(_) => format!("where the first or last match in {tables} changed"),
+                None => format!("where {tables} changed"),
+            });
         }
         reasons
     }
@@ -243,8 +262,16 @@ impl Core {
         match rows {
             Some(terms) => Ok(Advance::Added { rows: self.grouped(terms)?, lost: touched }),
             None if touched.is_empty() => Ok(Advance::Unchanged),
-            None => Ok(Advance::Touched(touched)),
+            None => Ok(match self.pairs_delta(&trees)? {
+                Some(pairs) => Advance::Paired { rows: self.grouped(pairs)?, touched },
+                None => Advance::Touched(touched),
+            }),
         }
+    }
+
+    /// What came and went in groups that did not turn.
+    fn pairs_delta(&self, trees: &Trees<'_>) -> Result<Option<Vec<Signed>>> {
+        if self.partners.is_some() { trees.pairs_delta(self.tree()) } else { Ok(None) }
     }
 
     /// What is to be added to the state for what changed, or the whole state where `merge` or what changed ask for it.
@@ -255,7 +282,7 @@ impl Core {
                 Advance::Added { rows, lost } if lost.is_empty() => {
                     return Ok(Fold { plan: Some(rows), replace: false });
                 }
-                Advance::Added { .. } | Advance::Touched(_) | Advance::Whole(_) => {}
+                Advance::Added { .. } | Advance::Paired { .. } | Advance::Touched(_) | Advance::Whole(_) => {}
             }
         }
         Ok(Fold { plan: Some(self.state_at(state, inputs)?), replace: true })
@@ -270,7 +297,7 @@ impl Core {
             Advance::Unchanged => return self.merged(vec![runs]),
             Advance::Whole(plan) => return Ok(plan),
             Advance::Added { rows, lost } => (self.merged(vec![runs, rows])?, lost),
-            Advance::Touched(touched) => (self.merged(vec![runs])?, touched),
+            Advance::Paired { touched, .. } | Advance::Touched(touched) => (self.merged(vec![runs])?, touched),
         };
         if touched.is_empty() {
             return Ok(known);
@@ -443,6 +470,54 @@ impl Core {
             )?
             .project(self.columns_named(TOUCHED_KEY, None).into_iter().map(Expr::Column))?
             .distinct()?
+            .alias(TOUCHED)?
+            .build()
+    }
+
+    /// Whether it is plain from one row a group of what was added, and of the groups `known` to which it was, that none turned: all have
+    /// more partners than any of them came to.
+    pub(crate) fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> bool {
+        let groups = |rows: &[RecordBatch]| rows.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let came = self.partner_counts(added).flat_map(max_of).max().unwrap_or(0).max(0);
+        let fewest = self.partner_counts(known).flat_map(min_of).min();
+        groups(added) == groups(known) && fewest.is_none_or(|fewest| fewest > came)
+    }
+
+    fn partner_counts<'a>(&self, rows: &'a [RecordBatch]) -> impl Iterator<Item = &'a Int64Array> {
+        let name = self.partners_column();
+        rows.iter().filter_map(move |batch| batch.column_by_name(name.as_ref()?)?.as_primitive_opt::<Int64Type>())
+    }
+
+    fn partners_column(&self) -> Option<String> {
+        self.partners.map(|index| format!("n{index}"))
+    }
+
+    /// The keys of those groups that turned with `added` rows, by what is `known` of the groups to which they were added. A group of which
+    /// nothing is known has no partners left.
+    pub(crate) fn turned_groups(&self, known: LogicalPlan, added: LogicalPlan) -> Result<LogicalPlan> {
+        let Some(count) = self.partners_column() else {
+            return datafusion::common::internal_err!("no groups turn where partners are not counted");
+        };
+        let partners = col(Column::new(Some("__known"), &count));
+        let now = when(partners.clone().is_null(), lit(0_i64)).otherwise(partners)?;
+        let came = col(Column::new(Some("__added"), &count));
+        let had_partners = now.clone().gt(came);
+        let keys = self.keys.iter().zip(self.columns_named("g", Some("__added"))).enumerate();
+        let keys = keys.map(|(index, (key, column))| {
+            let told = cast(Expr::Column(column), key.get_type(self.tree().schema())?);
+            Ok(told.alias(format!("{TOUCHED_KEY}{index}")))
+        });
+        LogicalPlanBuilder::from(added)
+            .alias("__added")?
+            .join_detailed(
+                LogicalPlanBuilder::from(known).alias("__known")?.build()?,
+                JoinType::Left,
+                (self.columns_named("g", Some("__added")), self.columns_named("g", Some("__known"))),
+                None,
+                NullEquality::NullEqualsNull,
+            )?
+            .filter(now.gt(lit(0_i64)).not_eq(had_partners))?
+            .project(keys.collect::<Result<Vec<_>>>()?)?
             .alias(TOUCHED)?
             .build()
     }

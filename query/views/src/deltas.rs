@@ -178,6 +178,37 @@ impl<'a> Trees<'a> {
         Ok(Some(terms))
     }
 
+    /// The pairs that came and went with the rows of the other side of the outer join below a tree's filters. `None` where its preserved
+    /// side changed, or the other side has no delta.
+    pub(crate) fn pairs_delta(&self, tree: &LogicalPlan) -> Result<Option<Vec<Signed>>> {
+        match tree {
+            LogicalPlan::Filter(filter) => {
+                let Some(terms) = self.pairs_delta(&filter.input)? else { return Ok(None) };
+                Ok(Some(terms.into_iter().map(|term| self.above(tree, term)).collect::<Result<_>>()?))
+            }
+            LogicalPlan::Join(join) => {
+                let (Some(left), Some(right)) = (self.delta(&join.left)?, self.delta(&join.right)?) else {
+                    return Ok(None);
+                };
+                let (preserved, changes) = match join.join_type {
+                    JoinType::Left if left.is_empty() => (Side::Left, right),
+                    JoinType::Right if right.is_empty() => (Side::Right, left),
+                    _ => return Ok(None),
+                };
+                let mut terms = Vec::new();
+                for Signed { plan, weight } in changes {
+                    let (left, right) = match preserved {
+                        Side::Left => (self.now(&join.left)?, plan),
+                        Side::Right => (plan, self.now(&join.right)?),
+                    };
+                    terms.push(Signed { plan: joined(join, left, right, JoinType::Inner)?, weight });
+                }
+                Ok(Some(terms))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Rows of the tree among which are all that came or went (or, `Removed` of a tree of inner joins, all that went). Rows that never were
     /// may be among them.
     pub(crate) fn touched(&self, tree: &LogicalPlan, which: Touching) -> Result<Vec<LogicalPlan>> {

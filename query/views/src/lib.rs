@@ -19,6 +19,7 @@ pub mod core;
 pub mod deltas;
 mod grouping;
 mod normal_form;
+mod partners;
 pub mod program;
 
 pub use crate::arguments::{SignedSums, SignedSumsOf};

@@ -151,7 +151,8 @@ impl ViewProgram {
     }
 
     /// How the state comes to follow what changed, step by step. `merged_plan` gives the state to which rows were added;
-    /// `undone_groups_plan` which of its groups lost a bound, or `touched_groups_plan` which groups are computed anew; and
+    /// `undone_groups_plan` which of its groups lost a bound, `turned_groups_plan` which turned, or `touched_groups_plan` which groups are
+    /// computed anew; and
     /// `recomputed_plan` their rows, which stand for all that the state had of these groups.
     pub fn advance(&self, inputs: &Inputs) -> Result<Advance> {
         self.core().advance(inputs)
@@ -167,6 +168,18 @@ impl ViewProgram {
     pub fn undone_groups_plan(&self, state: Arc<dyn TableSource>, lost: Vec<LogicalPlan>) -> Result<LogicalPlan> {
         let core = self.core();
         core.undone_groups(core.state_rows(state)?, lost)
+    }
+
+    /// See [`Self::advance`]. Whether no group turned, if that is plain from one row a group of what was added and of the groups to which
+    /// it was.
+    pub fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> bool {
+        self.core().none_turned(added, known)
+    }
+
+    /// See [`Self::advance`].
+    pub fn turned_groups_plan(&self, known: Arc<dyn TableSource>, added: Arc<dyn TableSource>) -> Result<LogicalPlan> {
+        let core = self.core();
+        core.turned_groups(core.state_rows(known)?, core.state_rows(added)?)
     }
 
     /// See [`Self::advance`].
