@@ -1,8 +1,8 @@
 //! The applier: one thread that carries published commits to the index and writes checkpoints.
 //!
 //! It runs behind the commits, never in their way: all that waits is applied as one batch, and a commit was durable before it
-//! came here. Commits that bring a few rows wait longer than others, because rows that are folded into segments meanwhile never
-//! come to the index at all. So whatever fails here fails nothing else. A problem with the index is reported, the index is deleted, and
+//! came here. Commits that bring a few rows or mark some dead wait longer than others, because rows that are folded into segments
+//! meanwhile never come to the index at all. So whatever fails here fails nothing else. A problem with the index is reported, the index is deleted, and
 //! the next start builds it again; a problem with a checkpoint leaves the log longer than it need be.
 
 use crate::checkpoint;
@@ -21,7 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 /// How long the first of some commits waits for others: the index is never needed before the next start, and each time that it changes costs
 /// more than what changes.
 const GATHER: Duration = Duration::from_millis(20);
-/// The same where all that was committed are recent rows that come and go: what is folded in between costs nothing then.
+/// The same where all that was committed are recent rows that come and go, and rows that die: what is folded in between costs nothing
+/// then, and the dead rows of a segment are written once for many commits.
 const GATHER_ROWS: Duration = Duration::from_secs(5);
 /// As much log is applied to the index at once; a start after a crash replays no more of it for the waiting.
 const BATCH_LOG_BYTES_MAX: u64 = 16 << 20;
@@ -88,10 +89,10 @@ impl Gathered {
     }
 }
 
-/// Whether an operation adds recent rows, or folds them, and no file goes with it.
+/// Whether an operation adds recent rows, folds them or marks rows dead, and no file goes with it.
 fn moves_rows(op: &Op) -> bool {
     match op {
-        Op::AddRecent { .. } | Op::Expect { .. } | Op::SetSequence { .. } => true,
+        Op::AddRecent { .. } | Op::Delete { .. } | Op::Expect { .. } | Op::SetSequence { .. } => true,
         Op::Rewrite { remove_segments, .. } => remove_segments.is_empty(),
         _ => false,
     }

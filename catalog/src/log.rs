@@ -39,6 +39,9 @@ pub(crate) const KIND_COMMIT: u8 = 1;
 pub(crate) const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Room is made for as much as a file has already, but neither less nor more than this.
 const ROOM_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 20;
+/// Behind an append of more than this none is made: the zeros would be a good part of what is synced, and an append like it would not find
+/// enough of them.
+const APPEND_BYTES_BEFORE_ROOM_MAX: usize = 256 << 10;
 /// The longest payload of a record.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
@@ -497,7 +500,7 @@ impl LogWriter {
             self.file.truncate(length).map_err(AppendError::Broken)?;
             return Err(AppendError::DiskFull(error));
         }
-        if self.file.room() == 0 {
+        if self.file.room() == 0 && staged.len() <= APPEND_BYTES_BEFORE_ROOM_MAX {
             // The file has just grown, so this sync is a slow one anyway.
             let room = length.clamp(*ROOM_BYTES.start(), *ROOM_BYTES.end());
             self.file.reserve(room).map_err(AppendError::Broken)?;

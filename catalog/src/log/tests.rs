@@ -89,6 +89,23 @@ fn several_records_take_one_sync() {
 }
 
 #[test]
+fn a_large_append_leaves_making_room_to_the_next_small_one() {
+    let bench = Bench::new();
+    let mut writer = bench.writer(1, u64::MAX);
+    let mut append = |seq, payload: &[u8]| {
+        writer.stage(CommitSeq(seq), &[payload]).unwrap();
+        writer.append_staged().unwrap();
+        std::fs::metadata(bench.path(1)).unwrap().len()
+    };
+    let large = vec![b'x'; APPEND_BYTES_BEFORE_ROOM_MAX + 1];
+    let length = append(1, &large);
+    assert!(length < large.len() as u64 + *ROOM_BYTES.start(), "no zeros follow");
+    assert!(append(2, b"small") > length + *ROOM_BYTES.start());
+    let log = bench.read().unwrap();
+    assert_eq!((log.last(), log.torn_bytes()), (Some(CommitSeq(2)), 0));
+}
+
+#[test]
 fn appends_into_the_room_do_not_make_the_file_longer() {
     let bench = Bench::new();
     let mut writer = bench.writer(1, u64::MAX);
