@@ -379,8 +379,8 @@ fn push_attribute(rows: &mut Rows, attribute: &Attribute) {
 }
 
 /// A default has no object of its own; its OID is made from its table's and column's, above those of user objects.
-pub(super) fn default_oid(table: ObjectId, number: usize) -> i64 {
-    0x8000_0000 | (i64::from(table.0) & 0xf_ffff) << 11 | (number as i64 & 0x7ff)
+pub(super) fn default_oid(table: ObjectId, column: ColumnId) -> i64 {
+    0x8000_0000 | (i64::from(table.0) & 0xf_ffff) << 11 | (i64::from(column.0) & 0x7ff)
 }
 
 fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
@@ -388,11 +388,10 @@ fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
         for column in columns_of(&relation) {
             let generated = column.generated.as_ref().map(|generated| &generated.text);
             let Some(default) = column.default.as_ref().or(generated) else { continue };
-            let number = column.id.0 as usize;
             rows.push([
-                ("oid", default_oid(id, number).into()),
+                ("oid", default_oid(id, column.id).into()),
                 ("adrelid", id.into()),
-                ("adnum", number.into()),
+                ("adnum", i64::from(column.id.0).into()),
                 ("adbin", shown_default(context, default).into()),
             ]);
         }

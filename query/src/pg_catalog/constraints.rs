@@ -5,8 +5,8 @@ use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows, keys};
 use crate::bound_expressions::{columns_of, parse, shown};
 use crate::domains::with_value_in_capitals;
-use catalog::definition::{CheckConstraint, TableDefinition};
-use catalog::ids::ObjectId;
+use catalog::definition::{CheckConstraint, Column, TableDefinition};
+use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::user_type::{DomainCheck, TypeDefinition};
 use std::sync::Arc;
@@ -29,12 +29,22 @@ fn tables(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<TableDefinition>> {
     })
 }
 
-/// The numbers of the columns that a CHECK constraint names.
-fn checked_columns(definition: &TableDefinition, check: &CheckConstraint) -> Vec<i64> {
+/// The columns that a CHECK constraint names, by their numbers.
+fn checked_columns<'a>(definition: &'a TableDefinition, check: &CheckConstraint) -> Vec<&'a Column> {
     let positions = parse(&check.expression.text).map_or_else(|_| Vec::new(), |text| columns_of(&text, definition));
-    let mut numbers: Vec<i64> = positions.into_iter().map(|position| position as i64 + 1).collect();
-    numbers.sort_unstable();
-    numbers
+    let mut columns: Vec<&Column> = positions.into_iter().map(|position| &definition.columns[position]).collect();
+    columns.sort_unstable_by_key(|column| column.id);
+    columns
+}
+
+/// The numbers of columns, as `pg_attribute` has them.
+pub(super) fn column_numbers(columns: impl IntoIterator<Item = ColumnId>) -> Vec<i64> {
+    columns.into_iter().map(|column| i64::from(column.0)).collect()
+}
+
+/// The numbers of the columns that a CHECK constraint names.
+fn checked_numbers(definition: &TableDefinition, check: &CheckConstraint) -> Vec<i64> {
+    column_numbers(checked_columns(definition, check).into_iter().map(|column| column.id))
 }
 
 /// `CHECK ((a > 0))`, or `CHECK (a > 0)` as it was written; `None` where there is no such constraint.
@@ -98,7 +108,7 @@ fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
                 ("confdeltype", " ".into()),
                 ("confmatchtype", " ".into()),
                 ("conislocal", true.into()),
-                ("conkey", checked_columns(definition, check).into()),
+                ("conkey", checked_numbers(definition, check).into()),
                 ("conbin", (&check.expression.text).into()),
             ]);
         }
@@ -109,7 +119,7 @@ fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
 pub(super) fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
     for definition in tables(&context.snapshot) {
         for check in &definition.checks {
-            for number in checked_columns(definition, check) {
+            for number in checked_numbers(definition, check) {
                 rows.push([
                     ("classid", PG_CONSTRAINT.into()),
                     ("objid", check.id.into()),
@@ -126,10 +136,9 @@ pub(super) fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
 /// A NOT NULL is a constraint here, under a name of its own.
 fn not_null_names(context: &CatalogContext, definition: &TableDefinition) -> Vec<(String, String)> {
     let schema = namespace_oid(&context.snapshot, &definition.name.schema).unwrap_or(0);
-    let columns = definition.columns.iter().enumerate().filter(|(_, column)| column.not_null);
-    let named = columns.map(|(position, column)| {
-        (format!("{schema}_{}_{}_not_null", definition.id, position + 1), column.name.clone())
-    });
+    let columns = definition.columns.iter().filter(|column| column.not_null);
+    let named =
+        columns.map(|column| (format!("{schema}_{}_{}_not_null", definition.id, column.id.0), column.name.clone()));
     named.collect()
 }
 
@@ -187,12 +196,12 @@ fn push_column_usage(context: &CatalogContext, rows: &mut Rows) {
     keys::push_constraint_columns(context, rows);
     for definition in tables(&context.snapshot) {
         for check in &definition.checks {
-            for number in checked_columns(definition, check) {
+            for column in checked_columns(definition, check) {
                 rows.push([
                     ("table_catalog", (&context.database).into()),
                     ("table_schema", (&definition.name.schema).into()),
                     ("table_name", (&definition.name.name).into()),
-                    ("column_name", (&definition.columns[number as usize - 1].name).into()),
+                    ("column_name", (&column.name).into()),
                     ("constraint_catalog", (&context.database).into()),
                     ("constraint_schema", (&definition.name.schema).into()),
                     ("constraint_name", (&check.name).into()),

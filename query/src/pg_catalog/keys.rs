@@ -4,6 +4,7 @@
 //! there.
 
 use super::classes::{PG_CLASS, PG_CONSTRAINT, SYSTEM_ROLE, column_collation, namespace_oid, persistence};
+use super::constraints::column_numbers;
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows};
 use crate::functions::quote_identifier;
@@ -76,11 +77,6 @@ pub(super) fn key_columns<'a>(definition: &'a TableDefinition, key: &'a Key) -> 
     key.columns.iter().filter_map(|id| definition.column(*id))
 }
 
-/// The numbers of the key's columns in their table, from one.
-fn column_numbers(definition: &TableDefinition, key: &Key) -> Vec<usize> {
-    key.columns.iter().filter_map(|id| definition.position(*id)).map(|position| position + 1).collect()
-}
-
 /// The B-tree operator class of a type.
 fn operator_class(sql_type: &SqlType) -> i64 {
     static CLASSES: LazyLock<HashMap<i64, i64>> = LazyLock::new(|| {
@@ -138,7 +134,7 @@ fn push_indexes(context: &CatalogContext, rows: &mut Rows) {
             ("indisvalid", true.into()),
             ("indisready", true.into()),
             ("indislive", true.into()),
-            ("indkey", column_numbers(definition, key).into()),
+            ("indkey", column_numbers(key.columns.iter().copied()).into()),
             ("indcollation", collations.into()),
             ("indclass", classes.into()),
             ("indoption", vec![0_i64; columns.len()].into()),
@@ -162,7 +158,7 @@ pub(super) fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
             ("confmatchtype", " ".into()),
             ("conislocal", true.into()),
             ("connoinherit", true.into()),
-            ("conkey", column_numbers(definition, key).into()),
+            ("conkey", column_numbers(key.columns.iter().copied()).into()),
         ]);
     }
 }
@@ -180,7 +176,7 @@ pub(super) fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
                 ("deptype", "i".into()),
             ]);
         }
-        for number in column_numbers(&version.definition, key) {
+        for number in column_numbers(key.columns.iter().copied()) {
             rows.push([
                 ("classid", holder.into()),
                 ("objid", key.id.into()),

@@ -63,26 +63,25 @@ pub(super) fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
     for sequence in definitions(context) {
         let Some(owner) = sequence.owner else { continue };
         let Some(table) = context.snapshot.tables.get(&owner.table) else { continue };
-        let Some(position) = table.definition.position(owner.column) else { continue };
-        let is_identity = table.definition.columns[position].identity.is_some();
+        let Some(column) = table.definition.column(owner.column) else { continue };
         rows.push([
             ("classid", PG_CLASS.into()),
             ("objid", sequence.id.into()),
             ("refclassid", PG_CLASS.into()),
             ("refobjid", owner.table.into()),
-            ("refobjsubid", (position + 1).into()),
-            ("deptype", if is_identity { "i" } else { "a" }.into()),
+            ("refobjsubid", i64::from(column.id.0).into()),
+            ("deptype", if column.identity.is_some() { "i" } else { "a" }.into()),
         ]);
     }
     for table in context.snapshot.tables.values() {
-        for (position, column) in table.definition.columns.iter().enumerate() {
+        for column in &table.definition.columns {
             if column.default.is_none() {
                 continue;
             }
             for sequence in definitions(context).filter(|sequence| takes_numbers(column, sequence.id)) {
                 rows.push([
                     ("classid", PG_ATTRDEF.into()),
-                    ("objid", default_oid(table.definition.id, position + 1).into()),
+                    ("objid", default_oid(table.definition.id, column.id).into()),
                     ("refclassid", PG_CLASS.into()),
                     ("refobjid", sequence.id.into()),
                     ("deptype", "n".into()),
