@@ -10,7 +10,7 @@
 //!                      dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting, maintenance
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
 //!                      column_origins, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
-//!                      equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
+//!                      collected_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, transaction_modes, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
@@ -42,6 +42,7 @@ mod background;
 mod background_tasks;
 mod backup;
 mod bound_expressions;
+mod collected_order;
 mod column_defaults;
 mod column_dependencies;
 mod column_origins;

@@ -9,6 +9,7 @@
 //!                                       pg_catalog: batches computed from the snapshot
 
 use crate::activity::StatementToken;
+use crate::collected_order::collected_in_order;
 use crate::column_dependencies::PlainRelations;
 use crate::column_origins::Origins;
 use crate::domains::domain_of;
@@ -479,6 +480,7 @@ impl Planning {
             .and_then(decorrelate)
             .and_then(share_work_tables)
             .and_then(volatile_last)
+            .and_then(collected_in_order)
             .and_then(|plan| pg_catalog::name_registered_objects(plan, &self.facts));
         let plan = plan.map_err(|error| translate(error, statement))?;
         // Coercion settles the types of CASE, UNION and the like, which the result's columns must show.

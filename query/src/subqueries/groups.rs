@@ -3,11 +3,12 @@
 use super::pull::{Asked, Pull};
 use super::pulled::{Key, Keyed, Pulled, conditions_of, domain, filtered};
 use super::scope::{extend, join, plain, project, substitute};
+use crate::collected_order::in_order;
 use crate::error::QueryError;
 use crate::scan::external;
 use datafusion::common::{Column, DFSchema, JoinType, Result, ScalarValue};
 use datafusion::functions_window::row_number::row_number_udwf;
-use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet, WindowFunction};
+use datafusion::logical_expr::expr::{GroupingSet, WindowFunction};
 use datafusion::logical_expr::logical_plan::{
     Aggregate, Distinct, DistinctOn, FetchType, Limit, LogicalPlan, SkipType, Window,
 };
@@ -228,19 +229,6 @@ fn empty_value(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
         }
         Expr::Alias(alias) => empty_value(&alias.expr, schema),
         _ => Ok(None),
-    }
-}
-
-/// Aggregates that collect values, as `array_agg` does, see the rows in their order, where they ask for no other.
-fn in_order(expr: Expr, order: &[SortExpr]) -> Expr {
-    match expr {
-        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
-            if func.name().ends_with("_agg") && params.order_by.is_empty() && !params.distinct {
-                params.order_by = order.to_vec();
-            }
-            Expr::AggregateFunction(AggregateFunction { func, params })
-        }
-        other => other,
     }
 }
 
