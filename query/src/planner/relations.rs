@@ -156,9 +156,13 @@ impl Planning {
 
     /// The rows of a table with their places.
     pub(crate) fn places_source(&self, version: &TableVersion) -> Arc<dyn TableSource> {
-        let read = self.open_read(version.definition.id);
+        let rows = RowSet::of_table(version, Extra::Place);
         self.depend_on_others();
-        self.read_source(&version.definition.name.name, RowSet::of_table(version, Extra::Place), Some(read))
+        if self.needs_no_rows() {
+            return Arc::new(LogicalTableSource::new(self.rows_source(&version.definition.name.name, rows).schema()));
+        }
+        let read = self.open_read(version.definition.id);
+        self.read_source(&version.definition.name.name, rows, Some(read))
     }
 
     /// A row set as a source; `name` is what EXPLAIN calls it.

@@ -16,6 +16,7 @@
 use crate::core::WEIGHT;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, TableReference, plan_err};
+use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{
     Expr, Filter, Join, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, Projection, SubqueryAlias, TableScan,
     TableSource, Union, lit, when,
@@ -603,11 +604,19 @@ pub(crate) fn nonlinear_tables(tree: &LogicalPlan) -> Vec<String> {
     tables
 }
 
-/// The tables that a plan scans, its subqueries included, once a scan.
+/// Whether a scan is of a relation, of which a definition's plan knows the columns only. The work table of a recursive query and the
+/// values of a function are there already.
+pub(crate) fn is_relation(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source).is_err()
+}
+
+/// The relations that a definition's plan scans, its subqueries included, once a scan.
 pub(crate) fn scanned_tables(plan: &LogicalPlan) -> Vec<TableReference> {
     let mut tables = Vec::new();
     let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
+        if let LogicalPlan::TableScan(scan) = node
+            && is_relation(scan)
+        {
             tables.push(scan.table_name.clone());
         }
         Ok(TreeNodeRecursion::Continue)

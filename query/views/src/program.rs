@@ -5,7 +5,7 @@
 
 use crate::arguments::SignedSumsOf;
 use crate::core::{Advance, Core, Fold, Narrowed, StateColumn};
-use crate::deltas::{Inputs, check_tree, holds_subquery, is_empty_with, scanned_tables};
+use crate::deltas::{Inputs, check_tree, holds_subquery, is_empty_with, is_relation, scanned_tables};
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
 use catalog::zoned_time::is_zoned_time;
 use datafusion::arrow::array::RecordBatch;
@@ -245,7 +245,7 @@ impl ViewProgram {
         self.core.as_ref().expect("only a view of class delta has a state")
     }
 
-    /// The plan with its core replaced by `finished`, which has the core's schema, and its other scans bound.
+    /// The plan with its core replaced by `finished`, which has the core's schema, and its other relations bound.
     fn with_residual(
         &self,
         finished: LogicalPlan,
@@ -257,7 +257,7 @@ impl ViewProgram {
                 return Ok(Transformed::new(finished.clone(), true, TreeNodeRecursion::Jump));
             }
             match &node {
-                LogicalPlan::TableScan(scan) => {
+                LogicalPlan::TableScan(scan) if is_relation(scan) => {
                     Ok(Transformed::new(bound(scan, sources)?, true, TreeNodeRecursion::Jump))
                 }
                 _ => Ok(Transformed::no(node)),
@@ -278,11 +278,13 @@ impl RecomputeSchemas for LogicalPlan {
     }
 }
 
-/// Replaces every scan, in subqueries too, by what its table stands for.
+/// Replaces every scan of a relation, in subqueries too, by what the relation stands for.
 pub fn bind(plan: LogicalPlan, sources: &impl Fn(&TableReference) -> Result<Bound>) -> Result<LogicalPlan> {
     let replaced = plan.transform_up_with_subqueries(|node| {
-        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
-        Ok(Transformed::yes(bound(scan, sources)?))
+        match &node {
+            LogicalPlan::TableScan(scan) if is_relation(scan) => Ok(Transformed::yes(bound(scan, sources)?)),
+            _ => Ok(Transformed::no(node)),
+        }
     })?;
     replaced.data.recompute_schemas()
 }
