@@ -8,6 +8,7 @@ use crate::bound_expressions::parse;
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
+use crate::operators::long_numbers::is_long;
 use crate::parameter_types::parameter_number;
 use crate::statement_grammar::fold;
 use crate::user_types::{domain_name, is_tagged_array, spelling};
@@ -31,7 +32,7 @@ pub(crate) fn type_source(body: &mut SetExpr, targets: &[&Column]) -> Result<(),
             };
             for (item, column) in select.projection.iter_mut().take_while(explicit).zip(targets) {
                 if let ast::SelectItem::UnnamedExpr(value) | ast::SelectItem::ExprWithAlias { expr: value, .. } = item
-                    && is_untyped(value)
+                    && (is_untyped(value) || long_number(value, &column.sql_type).is_some())
                 {
                     type_value(value, column)?;
                 }
@@ -47,6 +48,9 @@ pub(crate) fn type_source(body: &mut SetExpr, targets: &[&Column]) -> Result<(),
 pub(crate) fn type_value(value: &mut ast::Expr, column: &Column) -> Result<(), QueryError> {
     if is_default(value) {
         *value = default_of(column)?;
+    }
+    if let Some(text) = long_number(value, &column.sql_type) {
+        *value = text;
     }
     if is_untyped(value) {
         // The length of a varchar is checked when it is assigned; a cast would cut it.
@@ -95,6 +99,27 @@ fn is_untyped(value: &ast::Expr) -> bool {
                 | ast::Value::Placeholder(_)
         ),
         _ => false,
+    }
+}
+
+/// A literal number of more digits than a numeric holds as a text, which a column for such numbers reads.
+fn long_number(value: &ast::Expr, sql_type: &SqlType) -> Option<ast::Expr> {
+    if !matches!(sql_type, SqlType::Float4 | SqlType::Float8 | SqlType::Numeric { .. }) {
+        return None;
+    }
+    match value {
+        ast::Expr::Nested(inner) => long_number(inner, sql_type),
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match long_number(expr, sql_type)? {
+            ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(digits), span }) => {
+                let turned = digits.strip_prefix('-').map_or_else(|| format!("-{digits}"), str::to_string);
+                Some(ast::Expr::Value(ast::Value::SingleQuotedString(turned).with_span(span)))
+            }
+            _ => None,
+        },
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(digits, _), span }) if is_long(digits) => {
+            Some(ast::Expr::Value(ast::Value::SingleQuotedString(digits.clone()).with_span(*span)))
+        }
+        _ => None,
     }
 }
 

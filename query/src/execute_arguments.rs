@@ -78,6 +78,8 @@ fn number<'a>(value: &'a Value, sql_type: &SqlType) -> Option<&'a str> {
         SqlType::Int2 => text.parse::<i16>().is_ok(),
         SqlType::Int4 => text.parse::<i32>().is_ok(),
         SqlType::Int8 => text.parse::<i64>().is_ok(),
+        // As PostgreSQL casts a numeric: by its digits.
+        SqlType::Float4 | SqlType::Float8 => true,
         SqlType::Numeric { .. } => text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
         _ => false,
     };

@@ -51,7 +51,7 @@ pub(crate) enum SiteKind {
     SetArgument(SetArgument),
     /// A value whose type has this modifier from here on.
     Modified(i32),
-    /// A number of more digits than a numeric has, which is one beside a double.
+    /// A number of more digits than a numeric has, see `long_numbers`.
     LongNumber,
 }
 
@@ -89,7 +89,6 @@ impl SiteCall {
             .collect();
         match (&self.kind, operands.as_slice()) {
             (SiteKind::Binary(operator), [left, right]) => {
-                check_long_numbers(fields)?;
                 let guest = |known: &Operand, index: usize| Guest {
                     known: known.clone(),
                     literal: literals.get(index).copied().flatten(),
@@ -108,7 +107,7 @@ impl SiteCall {
                 (Prefix::SquareRoot | Prefix::CubeRoot, _) => Ok(untyped(&SqlType::Float8)),
                 (_, same) => Ok(untyped(&same)),
             },
-            (SiteKind::LongNumber, [_]) => Ok(long_number(literals.first().copied().flatten())),
+            (SiteKind::LongNumber, [_]) => Ok(untyped(&SqlType::numeric())),
             (SiteKind::UnknownPrefix(symbol), [operand]) => Err(no_prefix(symbol, operand)),
             (SiteKind::Condition(construct), [operand]) => {
                 super::conditions::check(construct, operand, literals.first().copied().flatten())?;
@@ -220,24 +219,6 @@ fn native_type(fields: &[FieldRef], operator: Operator) -> std::result::Result<D
 /// A field that says no more than its Arrow type, as expressions without a modifier have.
 fn untyped(sql_type: &SqlType) -> Field {
     Field::new("site", sql_type.data_type(), true)
-}
-
-/// Under this key the field of a long number has its digits.
-const LONG_NUMBER: &str = "long_number";
-
-fn long_number(literal: Option<&ScalarValue>) -> Field {
-    let digits = literal.map(ToString::to_string).unwrap_or_default();
-    untyped(&SqlType::Float8).with_metadata(HashMap::from([(LONG_NUMBER.to_string(), digits)]))
-}
-
-/// A number with too many digits for a numeric is refused but beside a double, to which it would be cast.
-fn check_long_numbers(fields: &[FieldRef]) -> std::result::Result<(), QueryError> {
-    let digits = |field: &FieldRef| field.metadata().get(LONG_NUMBER).cloned();
-    let is_double = |field: &FieldRef| digits(field).is_none() && field.data_type().is_floating();
-    match fields.iter().find_map(digits) {
-        Some(digits) if !fields.iter().any(is_double) => crate::types::natural_type(&digits).map(|_| ()),
-        _ => Ok(()),
-    }
 }
 
 /// Fails for a literal that its type cannot read, before what stands around it fails for another reason.

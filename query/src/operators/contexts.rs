@@ -138,7 +138,7 @@ fn site_operands(kind: &SiteKind, operands: &[Oid]) -> Result<Vec<Oid>, QueryErr
         SiteKind::Prefix(prefix) => operator_operands(prefix.symbol(), operands),
         SiteKind::UnknownPrefix(symbol) => operator_operands(symbol, operands),
         SiteKind::Condition(_) => Ok(vec![BOOLEAN]),
-        SiteKind::LongNumber => Ok(vec![SqlType::Float8.oid()]),
+        SiteKind::LongNumber => Ok(vec![TEXT]),
         SiteKind::Modified(_) | SiteKind::Checked(_) => Ok(vec![ANY]),
         SiteKind::SetArgument(literal) => {
             let mut types = function(literal.name(), &operands[1..])?;

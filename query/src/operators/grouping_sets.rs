@@ -10,7 +10,7 @@
 use super::casts::without_own_casts;
 use super::lowering::Lowering;
 use super::sites::integer_literal;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr as Planned, GroupingSet};
@@ -178,7 +178,7 @@ impl Lowering<'_> {
     fn grouped(&self, items: Vec<Planned>, preserver: &NamePreserver, schema: &DFSchema) -> Result<Vec<Planned>> {
         let items = items.into_iter().map(|item| {
             let name = preserver.save(&item);
-            Ok(name.restore(item.transform_up(|part| self.expression(part, schema))?.data))
+            Ok(name.restore(self.lowered(item, schema)?.data))
         });
         items.collect()
     }

@@ -376,7 +376,7 @@ fn untyped(expression: &Expr) -> Option<usize> {
 }
 
 /// The type of an expression whose parts are done; a column is never of unknown type.
-fn operand(expression: &Expr, schema: &DFSchema) -> Oid {
+pub(super) fn operand(expression: &Expr, schema: &DFSchema) -> Oid {
     match expression {
         Expr::Alias(alias) => return operand(&alias.expr, schema),
         Expr::Placeholder(Placeholder { field: None, .. })

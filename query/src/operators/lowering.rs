@@ -14,6 +14,7 @@ use super::document_lowering::{check_documents, refuse_grouped_json};
 use super::frames;
 use super::grouping_sets::is_grouping_call;
 use super::in_lists::keep_lists_apart;
+use super::long_numbers::{is_long_number, refuse_alone};
 use super::modifiers::{modified_value, unmodified};
 use super::prefixes::{Prefix, no_prefix};
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
@@ -52,7 +53,7 @@ pub(crate) fn lower(plan: LogicalPlan, procedures: &Procedures, context: &CastCo
 pub(crate) fn lower_expression(expression: Expr, procedures: &Procedures, context: &CastContext) -> Result<Expr> {
     let lowering = Lowering { procedures, context };
     let schema = DFSchema::empty();
-    Ok(expression.transform_up(|part| lowering.expression(part, &schema))?.data)
+    Ok(lowering.lowered(expression, &schema)?.data)
 }
 
 pub(super) struct Lowering<'a> {
@@ -92,7 +93,7 @@ impl Lowering<'_> {
                 return self.grouping_call(expression, &preserver, &schema).map(Transformed::yes);
             }
             let name = preserver.save(&expression);
-            let mut lowered = expression.transform_up(|part| self.expression(part, &schema))?;
+            let mut lowered = self.lowered(expression, &schema)?;
             if sorts && lowered.data.get_type(&schema)? == SqlType::Interval.data_type() {
                 lowered = self.interval_key(lowered.data)?;
             }
@@ -110,6 +111,13 @@ impl Lowering<'_> {
         })
     }
 
+    /// An expression without sites.
+    pub(super) fn lowered(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        let lowered = expression.transform_up(|part| self.expression(part, schema))?;
+        refuse_alone(&lowered.data)?;
+        Ok(lowered)
+    }
+
     /// Intervals sort by their length, a month having thirty days.
     pub(super) fn interval_key(&self, interval: Expr) -> Result<Transformed<Expr>> {
         let Some(function) = self.procedures.get(INTERVAL_LENGTH) else { return Ok(Transformed::no(interval)) };
@@ -117,8 +125,11 @@ impl Lowering<'_> {
         Ok(Transformed::yes(key))
     }
 
-    pub(super) fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    fn expression(&self, expression: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        let expression = self.with_long_numbers(expression, schema)?;
         match expression {
+            // What is around it says what it becomes.
+            number if is_long_number(&number) => Ok(Transformed::no(number)),
             Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<SiteCall>().is_some() => {
                 self.site(call, schema).map(Transformed::yes)
             }
@@ -250,7 +261,6 @@ impl Lowering<'_> {
             }
             SiteKind::Prefix(prefix) => self.prefixed(*prefix, next()),
             SiteKind::UnknownPrefix(symbol) => Err(no_prefix(symbol, &next().known)),
-            SiteKind::LongNumber => self.typed(next(), &SqlType::Float8),
             SiteKind::Condition(construct) => self.condition(construct, next()),
             SiteKind::Checked(_) => Ok(next().expression),
             SiteKind::Modified(modifier) => return modified_value(next().expression, *modifier, schema),
@@ -270,6 +280,7 @@ impl Lowering<'_> {
             }
             SiteKind::Elements { operator, all } => self.elements(operator, *all, next(), next()),
             SiteKind::Meeting(_) | SiteKind::SetArgument(_) => unreachable!("handled above"),
+            SiteKind::LongNumber => unreachable!("what is around it says what it becomes"),
         };
         lowered.map_err(|error| {
             let place = error.position.or(site.places.site);

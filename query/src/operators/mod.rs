@@ -8,7 +8,7 @@
 //!                  sites.rs                  call.rs                       lowering.rs
 //!
 //! `resolution.rs` holds PostgreSQL's rules of operand types, `casts.rs` its casts over columns, `arithmetic.rs` arithmetic that
-//! fails instead of wrapping, `meetings.rs` the values that become one, `whole_expressions.rs` what is volatile and stands in several places. `averaged_sums.rs`, `interval_order.rs` and `float_order.rs` go over the lowered plan once
+//! fails instead of wrapping, `meetings.rs` the values that become one, `long_numbers.rs` literals beyond numeric, `whole_expressions.rs` what is volatile and stands in several places. `averaged_sums.rs`, `interval_order.rs` and `float_order.rs` go over the lowered plan once
 //! more: sums below averages, whatever compares intervals, and whatever tells -0 from 0. What these rules do not cover (arrays, names and OIDs of the catalog) is left to DataFusion.
 //!
 //! Parameters that the client declared no type for get one before that: the statement is planned once more with calls that forgive
@@ -40,6 +40,7 @@ pub(crate) mod interval_order;
 pub(crate) mod json_casts;
 pub(crate) mod json_operators;
 mod json_syntax;
+pub(crate) mod long_numbers;
 pub(crate) mod lowering;
 pub(crate) mod meetings;
 pub(crate) mod modifiers;

@@ -76,7 +76,9 @@ impl Annotator<'_> {
     /// The text of a literal number that was made a numeric, which may have more digits than that holds.
     pub(super) fn numeric_literal(&self, expression: &Expr) -> Option<Expr> {
         let expression = bare(expression);
-        let (SiteKind::Cast(SqlType::Numeric { declared: false, .. }), places) = self.site_of(expression)? else {
+        let (SiteKind::Cast(SqlType::Numeric { declared: false, .. }) | SiteKind::LongNumber, places) =
+            self.site_of(expression)?
+        else {
             return None;
         };
         let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expression else { return None };

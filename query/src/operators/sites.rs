@@ -9,11 +9,11 @@ use super::call::{Places, Procedures, SiteCall, SiteKind};
 use super::checks::Check;
 use super::elements::is_query;
 use super::json_syntax::{aggregate_of_array, order_distinct};
+use super::long_numbers::is_long;
 use super::meetings::Meeting;
 use super::modifiers::{Modifier, TypeOfCast, literal_modifier};
 use super::ordinals::{restore_in_window, restore_ordinals};
 use super::prefixes::Prefix;
-use super::resolution::is_comparison;
 use super::variadic_calls::variadic_argument;
 use super::window_syntax;
 use crate::functions::json;
@@ -28,7 +28,6 @@ use crate::standard_spellings::trees::bare;
 use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
-use crate::types::natural_type;
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
@@ -312,24 +311,7 @@ impl Annotator<'_> {
             site: self.operator_place(&left, &operator),
             operands: vec![self.place(&left), self.place(&right)],
         };
-        let operands = vec![self.beside_double(&operator, left), self.beside_double(&operator, right)];
-        self.add(SiteKind::Binary(operator), places, operands)
-    }
-
-    /// An operand that may stand beside a double: a literal number with more digits than a numeric has.
-    fn beside_double(&mut self, operator: &BinaryOperator, operand: Expr) -> Expr {
-        let computes = matches!(
-            operator,
-            BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide
-        );
-        let literal = self.numeric_literal(&operand).filter(|_| computes || is_comparison(operator));
-        match literal {
-            Some(text) if is_long_number(&text) => {
-                let place = self.place(&operand);
-                self.add(SiteKind::LongNumber, Places { site: place, operands: vec![place] }, vec![text])
-            }
-            _ => operand,
-        }
+        self.add(SiteKind::Binary(operator), places, vec![left, right])
     }
 
     /// `a[:2]` begins with the first item, and `a[2:]` ends with the last.
@@ -492,6 +474,9 @@ impl Annotator<'_> {
                 return self.number(negated(&digits), false, span);
             }
         }
+        if prefix == Prefix::Plus && matches!(self.site_of(bare(&operand)), Some((SiteKind::LongNumber, _))) {
+            return operand;
+        }
         let place = self.place(&operand);
         let site = place.and_then(|place| self.symbol_before(place, prefix.symbol()));
         self.add(SiteKind::Prefix(prefix), Places { site, operands: vec![place] }, vec![operand])
@@ -537,6 +522,9 @@ impl Annotator<'_> {
         if digits.parse::<i32>().is_ok() {
             return marked(value(digits), LITERAL_INT4);
         }
+        if is_long(&digits) {
+            return self.long_number(Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span }));
+        }
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
         let whole = plain && !digits.contains('.');
         if digits.parse::<i64>().is_ok() || (plain && !whole) {
@@ -561,13 +549,6 @@ fn with_unit(literal: Expr, modifier: Modifier) -> Expr {
 /// Whether a name of the statement's time takes the digits of its seconds.
 fn has_digits(name: &str) -> bool {
     ["current_timestamp", "current_time", "localtimestamp", "localtime"].contains(&name)
-}
-
-fn is_long_number(text: &Expr) -> bool {
-    match text {
-        Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), .. }) => natural_type(digits).is_err(),
-        _ => false,
-    }
 }
 
 fn is_text_literal(value: &Expr) -> bool {
