@@ -12,7 +12,7 @@
 use super::call::Procedures;
 use super::casts::CastContext;
 use super::lowering::{Argument, Lowering, binary_expression};
-use super::whole_expressions::of_one;
+use super::whole_expressions::{of_one, within};
 use crate::error::QueryError;
 use crate::functions::moments::{INTERVAL_GREATEST, INTERVAL_LEAST, INTERVAL_LENGTH, INTERVAL_OF_RANK, INTERVAL_RANK};
 use crate::scan::external;
@@ -169,6 +169,9 @@ impl IntervalOrder<'_> {
 
     /// The comparisons that lowering made functions, and functions that compare their arguments.
     fn function(&self, call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        if let Some(whole) = within(&call, schema, |part, schema| self.expression(part, schema))? {
+            return Ok(whole);
+        }
         let name = call.func.name();
         let comparison = comparison_of(name);
         let compares = comparison.is_some() || matches!(name, "nullif" | "greatest" | "least");

@@ -56,6 +56,6 @@ mod subquery_comparisons;
 mod unions;
 pub(crate) mod value_lists;
 mod variadic_calls;
-mod whole_expressions;
+pub(crate) mod whole_expressions;
 pub(crate) mod window_keys;
 mod window_syntax;

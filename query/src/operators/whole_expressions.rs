@@ -7,13 +7,15 @@
 //!     CASE WHEN random() < 0.5 THEN b ELSE c END    (random() < 0.5 AND b) OR (NOT random() < 0.5 AND c)
 //!
 //! Such an expression becomes a call of its operand and of the columns in it. The rest of it is in the function, over columns that
-//! are the arguments: nobody looks into it, and what stands in a branch is computed for the rows of that branch only.
+//! are the arguments: nobody looks into it who does not ask for its parts, and what stands in a branch is computed for the rows of that branch only.
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchemaRef, Result, ToDFSchema, internal_err};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, ToDFSchema, internal_err};
 use datafusion::execution::context::ExecutionProps;
+use datafusion::functions::core::coalesce::CoalesceFunc;
+use datafusion::logical_expr::expr::{Case, ScalarFunction};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
@@ -50,7 +52,10 @@ fn call(whole: Expr, mut arguments: Vec<Expr>) -> Expr {
             return Ok(Transformed::new(argument(0), true, TreeNodeRecursion::Jump));
         }
         if !is_of_plan(&part) {
-            return Ok(Transformed::no(part));
+            return Ok(match part {
+                Expr::ScalarFunction(call) if is_coalesce(&call) => Transformed::yes(first_known(call.args)),
+                other => Transformed::no(other),
+            });
         }
         let known = arguments.iter().position(|known| *known == part && !part.is_volatile());
         let place = known.unwrap_or_else(|| {
@@ -66,12 +71,52 @@ fn call(whole: Expr, mut arguments: Vec<Expr>) -> Expr {
     ScalarUDF::new_from_impl(Whole { whole, signature }).call(arguments)
 }
 
+/// What the simplifier makes a CASE of, and nobody can compute.
+fn is_coalesce(call: &ScalarFunction) -> bool {
+    call.func.inner().downcast_ref::<CoalesceFunc>().is_some()
+}
+
+/// The first of some values that is not NULL; those that are computed once are another function's.
+fn first_known(mut values: Vec<Expr>) -> Expr {
+    let last = values.pop().map(Box::new);
+    let branches = values.into_iter().map(|value| (Box::new(value.clone().is_not_null()), Box::new(value)));
+    Expr::Case(Case { expr: None, when_then_expr: branches.collect(), else_expr: last })
+}
+
+/// A call of an expression with its parts rewritten, which get the columns that they are over; `None` for another call.
+pub(crate) fn within(
+    call: &ScalarFunction,
+    schema: &DFSchema,
+    mut rewrite: impl FnMut(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Option<Transformed<Expr>>> {
+    let Some(Whole { whole, signature }) = call.func.inner().downcast_ref::<Whole>() else { return Ok(None) };
+    let fields = call.args.iter().map(|argument| Ok(argument.to_field(schema)?.1));
+    let columns = columns(&fields.collect::<Result<Vec<FieldRef>>>()?)?;
+    let rewritten = whole.clone().transform_up(|part| rewrite(part, &columns))?;
+    Ok(Some(rewritten.update_data(|whole| {
+        let function = ScalarUDF::new_from_impl(Whole { whole, signature: signature.clone() });
+        function.call(call.args.clone())
+    })))
+}
+
+/// The columns that arguments are.
+fn columns(arguments: &[FieldRef]) -> Result<DFSchemaRef> {
+    let fields = arguments.iter().enumerate().map(|(place, field)| {
+        let field = field.as_ref().clone();
+        field.with_name(format!("{ARGUMENT}{place}")).with_nullable(true)
+    });
+    Schema::new(fields.collect::<Vec<_>>()).to_dfschema_ref()
+}
+
 fn argument(place: usize) -> Expr {
     Expr::Column(Column::from_name(format!("{ARGUMENT}{place}")))
 }
 
-/// What the plan around an expression gives to it.
+/// What the plan around an expression gives to it, the statement's time among it.
 fn is_of_plan(part: &Expr) -> bool {
+    if let Expr::ScalarFunction(call) = part {
+        return call.args.is_empty() && call.func.signature().volatility == Volatility::Stable;
+    }
     matches!(
         part,
         Expr::Column(_)
@@ -98,11 +143,7 @@ struct Whole {
 impl Whole {
     /// The expression with the types that its operators ask for, and the columns that it is over.
     fn over(&self, arguments: &[FieldRef]) -> Result<(Expr, DFSchemaRef)> {
-        let fields = arguments.iter().enumerate().map(|(place, field)| {
-            let field = field.as_ref().clone();
-            field.with_name(format!("{ARGUMENT}{place}")).with_nullable(true)
-        });
-        let schema = Schema::new(fields.collect::<Vec<_>>()).to_dfschema_ref()?;
+        let schema = columns(arguments)?;
         let coerced = ExprSimplifier::new(SimplifyContext::builder().build()).coerce(self.whole.clone(), &schema)?;
         Ok((coerced, schema))
     }

@@ -6,6 +6,7 @@
 
 use super::array_from_text;
 use crate::functions::{RegisteredKind, SessionFacts, registered_name, registered_oid};
+use crate::operators::whole_expressions::within;
 use arrow::array::AsArray;
 use arrow::datatypes::DataType;
 use catalog::sql_type::TYPE_KEY;
@@ -49,6 +50,10 @@ fn is_text(data_type: &DataType) -> bool {
 
 fn name_expression(expr: Expr, schema: &DFSchema, facts: &Arc<SessionFacts>) -> Result<Transformed<Expr>> {
     match &expr {
+        Expr::ScalarFunction(call) => {
+            let whole = within(call, schema, |part, schema| name_expression(part, schema, facts))?;
+            Ok(whole.unwrap_or_else(|| Transformed::no(expr)))
+        }
         Expr::Cast(Cast { expr: inner, field }) | Expr::TryCast(TryCast { expr: inner, field })
             if is_text(field.data_type()) =>
         {
