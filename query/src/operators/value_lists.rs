@@ -3,6 +3,8 @@
 //!     VALUES (1::real), (2.5)           both are double precision
 //!     VALUES (date '2025-01-01'), ('2025-02-01')
 //!
+//! A column of NULLs alone is a text, but for one that INSERT assigns.
+//!
 //! DataFusion chooses the columns' types while it plans, by its own rules. So the types are looked for before, and values of
 //! other types become casts, and so do those with a
 //! modifier or of a domain beside others. Where a value cannot be planned alone, as an outer column, the literals of the column
@@ -78,7 +80,9 @@ impl VisitorMut for Settling<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         self.queries -= 1;
-        match self.body(&mut query.body) {
+        // What stands alone in a statement may be assigned, as INSERT does.
+        let is_assigned = self.queries == 0 && matches!(query.body.as_ref(), SetExpr::Values(_));
+        match self.body(&mut query.body, is_assigned) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -86,23 +90,34 @@ impl VisitorMut for Settling<'_> {
 }
 
 impl Settling<'_> {
-    fn body(&self, body: &mut SetExpr) -> Result<(), QueryError> {
+    fn body(&self, body: &mut SetExpr, is_assigned: bool) -> Result<(), QueryError> {
         match body {
-            SetExpr::Values(values) => self.values(values),
+            SetExpr::Values(values) => self.values(values, is_assigned),
             SetExpr::SetOperation { left, right, .. } => {
-                self.body(left)?;
-                self.body(right)
+                self.body(left, false)?;
+                self.body(right, false)
             }
             _ => Ok(()),
         }
     }
 
-    fn values(&self, values: &mut Values) -> Result<(), QueryError> {
+    fn values(&self, values: &mut Values, is_assigned: bool) -> Result<(), QueryError> {
         let width = values.rows.iter().map(|row| row.content.len()).min().unwrap_or(0);
-        if values.rows.len() < 2 {
-            return Ok(());
+        for column in 0..width {
+            let is_empty = values.rows.iter().all(|row| is_null(&row.content[column]));
+            if is_empty && !is_assigned {
+                self.type_null(&mut values.rows[0].content[column]);
+            } else if values.rows.len() > 1 {
+                self.column(values, column)?;
+            }
         }
-        (0..width).try_for_each(|column| self.column(values, column))
+        Ok(())
+    }
+
+    /// A column that is NULL in every row is a text.
+    fn type_null(&self, cell: &mut Expr) {
+        let null = std::mem::replace(cell, Expr::Value(Value::Null.into()));
+        *cell = call_quoted(&self.cells.add(SiteKind::Cast(SqlType::Text), Places::default()), vec![null]);
     }
 
     fn assign(
@@ -215,6 +230,14 @@ fn is_cast(argument: &Argument, common: &SqlType) -> bool {
         (Some(_), SqlType::Numeric { declared: false, .. }) => false,
         (Some(known), common) => known != common,
         (None, _) => true,
+    }
+}
+
+fn is_null(cell: &Expr) -> bool {
+    match cell {
+        Expr::Nested(inner) => is_null(inner),
+        Expr::Value(value) => value.value == Value::Null,
+        _ => false,
     }
 }
 
