@@ -94,6 +94,7 @@ mod merged_joins;
 mod modify;
 mod notifications;
 mod null_calls;
+mod oid_arrays;
 mod operator_tokens;
 mod output_names;
 mod parameter_types;

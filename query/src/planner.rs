@@ -19,6 +19,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionFacts;
 use crate::kept_order::volatile_last;
 use crate::merged_joins::{self, MergePlanner, Merges};
+use crate::oid_arrays::holds_oids;
 use crate::operators::averaged_sums::lower_averaged_sums;
 use crate::operators::call::{Places, SiteKind};
 use crate::operators::casts::expression_field;
@@ -562,15 +563,17 @@ pub(crate) fn columns_from(
     columns.collect()
 }
 
-/// The columns as a client is told of them, to whom some arrays of the catalog are vectors.
+/// The columns as a client is told of them, to whom some arrays of the catalog are vectors and some of bigint are of OIDs.
 pub(crate) fn told_columns(
     plan: &LogicalPlan,
     snapshot: &Snapshot,
 ) -> std::result::Result<Vec<ResultColumn>, QueryError> {
     let mut columns = result_columns(plan, snapshot)?;
-    for (column, field) in columns.iter_mut().zip(plan.schema().fields()) {
+    for (index, (column, field)) in columns.iter_mut().zip(plan.schema().fields()).enumerate() {
         if let Some(vector) = SqlType::vector_of(field) {
             column.sql_type = vector;
+        } else if column.sql_type == SqlType::Array(Box::new(SqlType::Int8)) && holds_oids(plan, index) {
+            column.sql_type = SqlType::Array(Box::new(SqlType::Oid));
         }
     }
     Ok(columns)

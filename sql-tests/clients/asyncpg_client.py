@@ -68,6 +68,8 @@ async def statements(connection):
         "APAC", decimal.Decimal(3), decimal.Decimal(5),
     )
     check("a filtered total", total, decimal.Decimal("12.00"))
+    arrays = await connection.fetchrow("SELECT $1::int[], $2::text[], $3::numeric[]", [1, None], ["a"], [decimal.Decimal("1.5")])
+    check("arrays", tuple(arrays), ([1, None], ["a"], [decimal.Decimal("1.5")]))
     check("tag", await connection.execute("DELETE FROM asyncpg_sales WHERE id > $1", 20), "DELETE 2")
     if IS_POSTGRES:
         await connection.execute("REFRESH MATERIALIZED VIEW asyncpg_daily")

@@ -76,6 +76,60 @@ fn origins(frames: &[Frame]) -> Vec<(u32, u16)> {
     columns.collect()
 }
 
+/// The OID of the type of each column of a result.
+fn column_types(frames: &[Frame]) -> Vec<u32> {
+    let description = frames.iter().find(|frame| frame.kind == b'T').unwrap();
+    let mut body = description.body.clone();
+    let columns = (0..body.get_u16()).map(|_| {
+        let name = body.iter().position(|byte| *byte == 0).unwrap();
+        body.advance(name + 1 + 6);
+        let oid = body.get_u32();
+        body.advance(8);
+        oid
+    });
+    columns.collect()
+}
+
+/// asyncpg asks for types with such a query, and again for the types of its answer that it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn arrays_of_oids_are_told_as_such_wherever_they_come_through() {
+    const OIDS: u32 = 1028;
+    const BIGINTS: u32 = 1016;
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    let attributes =
+        "(SELECT array_agg(a.atttypid ORDER BY a.attnum) FROM pg_attribute AS a WHERE a.attrelid = t.typrelid)";
+    let cases = [
+        ("SELECT array_agg(oid), array(SELECT oid FROM pg_am) FROM pg_am".to_string(), vec![OIDS; 2]),
+        (
+            "SELECT ARRAY[oid], coalesce(NULL, ARRAY[oid]), array_append(ARRAY[oid], oid) FROM pg_am".into(),
+            vec![OIDS; 3],
+        ),
+        (
+            format!("SELECT CASE WHEN t.typtype = 'c' THEN {attributes} ELSE NULL END FROM pg_type AS t LIMIT 1"),
+            vec![OIDS],
+        ),
+        (
+            format!(
+                "WITH RECURSIVE tree(oid, parts, depth) AS (
+                     SELECT t.oid, CASE WHEN t.typtype = 'c' THEN {attributes} END, 0 FROM pg_type AS t WHERE t.oid = 23
+                     UNION ALL SELECT 1::oid, NULL, tree.depth + 1 FROM tree WHERE tree.depth < 2)
+                 SELECT DISTINCT *, oid::regtype::text FROM tree ORDER BY depth DESC"
+            ),
+            vec![26, OIDS, 23, 25],
+        ),
+        (
+            "SELECT array_agg(oid)::bigint[], array_agg(oid::bigint), ARRAY[1::bigint] FROM pg_am".into(),
+            vec![BIGINTS; 3],
+        ),
+    ];
+    for (query, types) in cases {
+        let frames = answer(&mut wire, &query).await;
+        assert_eq!(error_field(&frames, b'M'), None, "{query}");
+        assert_eq!(column_types(&frames), types, "{query}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_that_cannot_be_kept_is_told_by_its_routine() {
     let fixture = Fixture::start();
