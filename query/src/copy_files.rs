@@ -141,7 +141,7 @@ pub(crate) fn pieces(
     style: OutputStyle,
 ) -> mpsc::Receiver<Result<Bytes, QueryError>> {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    engine.compute().spawn_blocking(move || {
+    engine.bulk().spawn_blocking(move || {
         let outcome =
             if is_parquet(&path) { send_parquet(&path, &columns, style, &sender) } else { send_bytes(&path, &sender) };
         if let Err(error) = outcome {

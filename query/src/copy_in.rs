@@ -205,7 +205,7 @@ fn begin(
     let note = LoadNote::new(session, copy.options.label.as_deref(), &definition.name, definition.id);
     let known = copy.options.label.as_deref().is_some_and(|label| planning.snapshot.loads.labelled(label).is_some());
     let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
-    let intake = session.engine.compute().spawn(take(target, waiting));
+    let intake = session.engine.bulk().spawn(take(target, waiting));
     Ok(CopyIn {
         format: if copy.options.format == CopyFileFormat::Binary { Format::Binary } else { Format::Text },
         splitter: Splitter::new(&table, &names, &copy.options),
@@ -339,7 +339,7 @@ impl CopyIn {
     async fn enqueue(&mut self, chunks: impl IntoIterator<Item = Chunk>) -> Result<(), QueryError> {
         for chunk in chunks {
             let (decoder, file) = (Arc::clone(&self.decoder), self.file.clone());
-            let work = self.engine.compute().spawn(async move {
+            let work = self.engine.bulk().spawn(async move {
                 let decoded = decoder.decode_chunk(&chunk).map_err(|error| of_file(error, file.as_deref()))?;
                 Ok((chunk, decoded, file))
             });

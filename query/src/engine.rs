@@ -1,7 +1,7 @@
 //! The engine: one per process. It owns the catalog, the store, the memory budget and the threads that compute.
 //!
 //! Sessions come and go; what they share is here. CPU work (planning, execution, decoding, folding) runs on the engine's own
-//! runtime, so that a heavy query never starves the sockets. All commits of the query room go through [`Engine::commit`].
+//! threads (`threads`), so that a heavy query never starves the sockets, nor a load the queries. All commits of the query room go through [`Engine::commit`].
 
 use crate::activity::{Activity, Registry};
 use crate::background::Background;
@@ -27,6 +27,7 @@ use crate::sequences::Sequences;
 use crate::session::Session;
 use crate::shared_plans::ShownPlans;
 use crate::temporary::SchemaNumbers;
+use crate::threads::{STACK_BYTES, Threads};
 use crate::turns::Turns;
 use crate::view_builds::ViewBuilds;
 use crate::view_reading::Programs;
@@ -41,20 +42,16 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionConfig;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use storage::reader::{FOOTERS_BYTES_MAX, SegmentStore};
 use storage::staging::StagedSegments;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// The one database.
 pub const DATABASE: &str = "meridian";
-/// Stack of the threads that plan and compute. Walks over a chain of as many operators as are accepted need it, in a debug build too;
-/// memory that is never touched costs nothing.
-pub const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// What must be left of a stack where a tree is walked by what can add to it, for the walks that cannot.
 const STACK_LEFT_BYTES: usize = STACK_BYTES / 2;
 /// The share of the machine's memory that queries may use when nothing is said.
@@ -64,8 +61,6 @@ const BATCH_ROWS: usize = 8192;
 const MERGING_SHARE: usize = 64;
 /// A commit of no more rows is encoded where it is waited for.
 const SMALL_DRAFT_ROWS_MAX: usize = 1_024;
-/// A plan has one task for each core; with as many threads again, a task that computes for long leaves room for other statements.
-const COMPUTE_THREADS_PER_CORE: usize = 2;
 
 /// What an engine is opened with.
 #[derive(Clone, Debug)]
@@ -127,6 +122,8 @@ impl OpenError {
 
 /// One database, open.
 pub struct Engine {
+    /// First, so that work ends before what it works on is dropped.
+    threads: Threads,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
@@ -152,7 +149,6 @@ pub struct Engine {
     template: SessionState,
     /// The functions that need no session, by name.
     pub(crate) procedures: Procedures,
-    compute: Option<Runtime>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -174,11 +170,11 @@ impl Engine {
         let memory_bytes = config.memory_bytes.map_or_else(default_memory_bytes, |bytes| bytes as usize);
         let store =
             Arc::new(SegmentStore::open_within(catalog.data_dir(), cache_bytes(memory_bytes, FOOTERS_BYTES_MAX)));
-        let compute = compute_runtime().map_err(OpenError::Threads)?;
+        let threads = Threads::start().map_err(OpenError::Threads)?;
         let budget = Budget::new(memory_bytes);
         let template = template_state(&budget, catalog.data_dir())?;
         let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
-            background: Background::start(this.clone(), compute.handle(), catalog.watch()),
+            background: Background::start(this.clone(), threads.compute(), catalog.watch()),
             channels: Channels::default(),
             temporary_schemas: SchemaNumbers::default(),
             catalog,
@@ -201,7 +197,7 @@ impl Engine {
             copy_dir,
             procedures: Arc::new(template.scalar_functions().clone()),
             template,
-            compute: Some(compute),
+            threads,
         });
         let commits = engine.catalog.watch();
         engine.compute().spawn(watch_views(Arc::downgrade(&engine), engine.catalog.snapshot(), commits));
@@ -232,8 +228,13 @@ impl Engine {
     }
 
     /// Where CPU work is spawned.
-    pub(crate) fn compute(&self) -> &tokio::runtime::Handle {
-        self.compute.as_ref().expect("the runtime lives as long as the engine").handle()
+    pub(crate) fn compute(&self) -> &Handle {
+        self.threads.compute()
+    }
+
+    /// Where CPU work is spawned that gives way to queries.
+    pub(crate) fn bulk(&self) -> &Handle {
+        self.threads.bulk()
     }
 
     /// Where everything accounts its memory that is no execution of a plan.
@@ -334,23 +335,6 @@ impl Drop for KeptOnDrop {
     fn drop(&mut self) {
         self.0.drain(..).for_each(StagedSegments::keep);
     }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        if let Some(compute) = self.compute.take() {
-            compute.shutdown_background();
-        }
-    }
-}
-
-fn compute_runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(COMPUTE_THREADS_PER_CORE * std::thread::available_parallelism().map_or(2, NonZeroUsize::get))
-        .thread_name("compute")
-        .thread_stack_size(STACK_BYTES)
-        .enable_all()
-        .build()
 }
 
 fn template_state(budget: &Arc<Budget>, data_dir: &std::path::Path) -> Result<SessionState, OpenError> {

@@ -148,7 +148,7 @@ async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePl
     let kind = if removed_segments.is_empty() { TaskKind::FoldRows } else { TaskKind::Compact };
     let running = engine.background.tasks().begin(kind, Some(table));
     let worker = Arc::clone(engine);
-    let task = engine.compute().spawn_blocking(move || {
+    let task = engine.bulk().spawn_blocking(move || {
         let given_up = || mark.is_some_and(|mark| worker.holds.held_since(table, mark));
         storage::rewrite::fold_unless(&worker.store, &plan, REWRITE_BYTES, &given_up).map_err(storage_error)
     });

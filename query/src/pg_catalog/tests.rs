@@ -2,7 +2,6 @@
 //! and a materialized view, and the main ones give what PostgreSQL gives.
 
 use super::{CatalogContext, SettingRow, name_registered_objects, relation, rewrite};
-use crate::engine::STACK_BYTES;
 use crate::engine::with_own_functions;
 use crate::error::QueryError;
 use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
@@ -17,6 +16,7 @@ use crate::scan::external;
 use crate::sql_types::PostgresTypes;
 use crate::subqueries::decorrelate;
 use crate::subqueries::{ARRAY_OF_ROWS, naming_function, of_rows};
+use crate::threads::STACK_BYTES;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::util::display::array_value_to_string;
