@@ -470,7 +470,8 @@ fn compact(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch
     if rows.len() <= SPARE_BATCHES_MAX + 2 * total / BATCH_ROWS {
         return Ok(rows);
     }
-    let all = concat_batches(schema, &rows)?;
+    // Rows that were replaced have left their texts and bytes behind.
+    let all = storage::compact(concat_batches(schema, &rows)?)?;
     let starts = (0..total).step_by(BATCH_ROWS);
     Ok(starts.map(|start| all.slice(start, BATCH_ROWS.min(total - start))).collect())
 }

@@ -14,7 +14,7 @@ use crate::system_facts::background_planning;
 use crate::transaction::Change;
 use crate::view_builds::Phase;
 use crate::view_reading::{Pending, whole_inputs};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
 use catalog::definition::{TableDefinition, ViewDefinition};
 use catalog::draft::{CommitDraft, Expectation, Op};
@@ -33,8 +33,9 @@ use views::ViewProgram;
 const RUNS_MAX: usize = 16;
 /// Commits that a frontier stays behind when nothing changed for the state itself; what they changed is kept until then.
 const COMMITS_BEHIND_MAX: usize = 64;
-/// State rows that one fold puts inline into the log.
+/// State rows that one fold puts inline into the log, and the bytes of what they keep of sums and values.
 const INLINE_ROWS_MAX: usize = 8_192;
+const INLINE_BYTES_MAX: usize = 1024 * 1024;
 const STAGING_BYTES: usize = 64 * 1024 * 1024;
 
 /// A fold that is ready to be committed.
@@ -80,12 +81,13 @@ pub(crate) async fn fold(
     let mut segments = Vec::new();
     let mut recent = Vec::new();
     let mut staged = Vec::new();
-    if rows > INLINE_ROWS_MAX {
+    if rows > INLINE_ROWS_MAX || kept_bytes(&batches) > INLINE_BYTES_MAX {
         let written = stage(engine, definition, batches).await?;
         segments = written.metas();
         staged.push(written);
     } else if rows > 0 {
         let batch = concat_batches(&definition.schema(), &batches).map_err(|error| translate(error.into(), None))?;
+        let batch = storage::compact(batch).map_err(|error| translate(error.into(), None))?;
         recent.push((engine.catalog.allocate_recent(), batch));
     }
     let fold = Op::Fold {
@@ -204,6 +206,12 @@ async fn executed(
             .push(RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| translate(error.into(), None))?);
     }
     Ok(batches)
+}
+
+/// The bytes of sums and values in state rows.
+fn kept_bytes(batches: &[RecordBatch]) -> usize {
+    let columns = batches.iter().flat_map(RecordBatch::columns);
+    columns.filter_map(|column| column.as_binary_view_opt()).flat_map(|bytes| bytes.lengths()).map(|length| length as usize).sum()
 }
 
 async fn stage(

@@ -95,6 +95,7 @@ files! {
     views_equal_their_queries: "views.slt",
     views_over_several_tables_equal_their_queries: "view_joins.slt",
     views_over_outer_joins_count_partners: "view_partners.slt",
+    views_count_different_values: "view_different_values.slt",
     views_follow_definitions_below_them: "view_definitions.slt",
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
     definitions_of_each_kind_are_kept_as_told: "view_kinds.slt",

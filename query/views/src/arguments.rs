@@ -1,7 +1,7 @@
 //! Arguments: what a state keeps of a group so that a view's aggregates can be told from it.
 //!
 //! *Additive* aggregates are told from sums over signed rows: `count` and `sum`, and with them `avg`. So are those of doubles, statistics
-//! and conjunctions, by [`SignedSums`], which the query room has. *Extrema* add up while rows only come. Any other aggregate whose value does not depend on the order of rows is *held*: the state keeps its value, and a group that
+//! and conjunctions, and how many different values there are, by [`SignedSums`], which the query room has. *Extrema* add up while rows only come. Any other aggregate whose value does not depend on the order of rows is *held*: the state keeps its value, and a group that
 //! changed is computed anew.
 
 use crate::core::{ROWS, StateColumn};
@@ -73,8 +73,9 @@ pub struct SignedSums {
     pub value: Arc<ScalarUDF>,
 }
 
-/// The signed sums of an aggregate over arguments of some types with a result of some type, where it has such.
-pub type SignedSumsOf<'a> = &'a dyn Fn(&AggregateUDF, &[DataType], &DataType) -> Option<SignedSums>;
+/// The signed sums of an aggregate over arguments of some types with a result of some type, where it has such; over different arguments
+/// alone if the last says so.
+pub type SignedSumsOf<'a> = &'a dyn Fn(&AggregateUDF, &[DataType], &DataType, bool) -> Option<SignedSums>;
 
 /// An aggregate that is kept as signed sums.
 #[derive(Clone, Debug)]
@@ -193,11 +194,11 @@ impl Arguments {
         signed_sums: SignedSumsOf<'_>,
     ) -> std::result::Result<Option<Final>, String> {
         let parameters = &call.params;
-        if parameters.distinct || !parameters.order_by.is_empty() || parameters.null_treatment.is_some() {
+        if !parameters.order_by.is_empty() || parameters.null_treatment.is_some() {
             return Ok(None);
         }
         let types = parameters.args.iter().map(type_of).collect::<std::result::Result<Vec<_>, String>>()?;
-        let Some(sums) = signed_sums(&call.func, &types, output.data_type()) else { return Ok(None) };
+        let Some(sums) = signed_sums(&call.func, &types, output.data_type(), parameters.distinct) else { return Ok(None) };
         let mut operands = parameters.args.clone();
         if let (Some(filter), Some(first)) = (&parameters.filter, operands.first_mut()) {
             // No row counts of which an argument is NULL.

@@ -2,7 +2,7 @@
 //!
 //! A state row is a group: its keys `g0…`, `rows` (how many input rows it has), and for each distinct argument `x` of the
 //! aggregates the columns that they need: `nX` (rows where it is not null), `sX` (their sum, exact), `loX` and `hiX`; for each
-//! aggregate of doubles, statistic or conjunction `zX`, the bytes of its sums; and for each that is held its value `vX`. Runs of such rows add up:
+//! aggregate of doubles, statistic or conjunction `zX`, the bytes of its sums, and of different values the bytes of these; and for each that is held its value `vX`. Runs of such rows add up:
 //!
 //! ```text
 //!     rows, n, s: sum        z: signed sums        lo: min        hi: max        a group exists while rows > 0

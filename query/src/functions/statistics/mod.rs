@@ -6,6 +6,7 @@
 //!     functions      names, types and results                    accumulators   one group, many groups, window frames
 //!     numerics       integers and numerics in 256 bits           floats         doubles, alone and in pairs
 //!     totals, bits   what states of views keep of other aggregates             signed   how they keep it
+//!     value_counts   the different values of a group, which states keep too
 
 mod accumulators;
 mod bits;
@@ -14,6 +15,7 @@ mod functions;
 mod numerics;
 mod signed;
 mod totals;
+mod value_counts;
 
 pub(super) use functions::statistics;
 pub(crate) use signed::signed_sums;

@@ -5,7 +5,8 @@
 //!     partial(arguments…, weight) ──▶ bytes ─┴─ merged(bytes) ──▶ bytes ── value(bytes) ──▶ what the aggregate gives
 //! ```
 //!
-//! The bytes are those of [`Sums`], which the aggregates of queries are computed from too. So both give the same, bit for bit.
+//! The bytes are those of [`Sums`], which the aggregates of queries are computed from too. So both give the same, bit for bit. Of
+//! `count(DISTINCT …)` they are the values themselves, with how many rows have each.
 
 use super::Sums;
 use super::accumulators::{filtered, partial};
@@ -14,6 +15,7 @@ use super::floats::{FloatSums, PairSums};
 use super::functions::{Needed, Statistic};
 use super::numerics::NumericSums;
 use super::totals::{Total, TotalSums};
+use super::value_counts::{self, ValueCounts};
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Int8Type};
@@ -28,10 +30,32 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use views::SignedSums;
 
-/// The signed sums of an aggregate over arguments of these types; `None` where it is not told from sums.
-pub(crate) fn signed_sums(function: &AggregateUDF, types: &[DataType], result_type: &DataType) -> Option<SignedSums> {
+/// The signed sums of an aggregate over arguments of these types, or over the different ones among them; `None` where it is not told
+/// from sums.
+pub(crate) fn signed_sums(
+    function: &AggregateUDF,
+    types: &[DataType],
+    result_type: &DataType,
+    is_distinct: bool,
+) -> Option<SignedSums> {
+    let kept = match (is_distinct, function.name(), types) {
+        (false, ..) => Kept::Sums(needed(function, types, result_type)?),
+        (true, "count", [values]) => Kept::Values(value_counts::Held::of(values)?),
+        (true, ..) => return None,
+    };
+    let step = |step| {
+        let signature = Signature::variadic_any(Volatility::Immutable);
+        Arc::new(AggregateUDF::new_from_impl(SignedStep { kept: kept.clone(), step, signature }))
+    };
+    let (partial, merged) = (step(Step::Partial), step(Step::Merged));
+    let signature = Signature::any(1, Volatility::Immutable);
+    let value = SumsValue { kept, result_type: result_type.clone(), signature };
+    Some(SignedSums { partial, merged, value: Arc::new(ScalarUDF::new_from_impl(value)) })
+}
+
+fn needed(function: &AggregateUDF, types: &[DataType], result_type: &DataType) -> Option<Needed> {
     let joined = |junction| Needed::Bits(Joined { junction, result_type: result_type.clone() });
-    let needed = match (function.name(), types) {
+    Some(match (function.name(), types) {
         ("sum", [DataType::Float64]) => Needed::Totals(Total { real: false }),
         ("sum", [DataType::Float32]) => Needed::Totals(Total { real: true }),
         ("bool_and" | "every", [DataType::Boolean]) => joined(Junction::And),
@@ -40,15 +64,23 @@ pub(crate) fn signed_sums(function: &AggregateUDF, types: &[DataType], result_ty
         ("bit_or", [DataType::Int16 | DataType::Int32 | DataType::Int64]) => joined(Junction::Or),
         ("bit_xor", [DataType::Int16 | DataType::Int32 | DataType::Int64]) => joined(Junction::Xor),
         _ => function.inner().downcast_ref::<Statistic>()?.needed(types.first()?, result_type),
-    };
-    let step = |step| {
-        let signature = Signature::variadic_any(Volatility::Immutable);
-        Arc::new(AggregateUDF::new_from_impl(SignedStep { needed: needed.clone(), step, signature }))
-    };
-    let (partial, merged) = (step(Step::Partial), step(Step::Merged));
-    let signature = Signature::any(1, Volatility::Immutable);
-    let value = SumsValue { needed, result_type: result_type.clone(), signature };
-    Some(SignedSums { partial, merged, value: Arc::new(ScalarUDF::new_from_impl(value)) })
+    })
+}
+
+/// What the bytes hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Kept {
+    Sums(Needed),
+    Values(value_counts::Held),
+}
+
+impl Kept {
+    fn data_type(&self) -> DataType {
+        match self {
+            Self::Sums(_) => DataType::Binary,
+            Self::Values(_) => DataType::BinaryView,
+        }
+    }
 }
 
 /// Sums of groups that may stand behind an accumulator of one.
@@ -57,7 +89,7 @@ trait Grouped: GroupsAccumulator + Debug + Sync {}
 impl<T: GroupsAccumulator + Debug + Sync> Grouped for T {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Step {
+pub(super) enum Step {
     /// From arguments and, last, the weights of their rows.
     Partial,
     /// From bytes.
@@ -66,14 +98,19 @@ enum Step {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct SignedStep {
-    needed: Needed,
+    kept: Kept,
     step: Step,
     signature: Signature,
 }
 
 impl SignedStep {
     fn many(&self) -> Box<dyn Grouped> {
-        match self.needed.clone() {
+        let needed = match self.kept.clone() {
+            Kept::Values(value_counts::Held::Integers) => return Box::new(ValueCounts::<i64>::new(self.step)),
+            Kept::Values(value_counts::Held::Texts) => return Box::new(ValueCounts::<Box<[u8]>>::new(self.step)),
+            Kept::Sums(needed) => needed,
+        };
+        match needed {
             Needed::Numerics(spread) => Box::new(SignedMany::<NumericSums>::new(spread, self.step)),
             Needed::Floats(spread) => Box::new(SignedMany::<FloatSums>::new(spread, self.step)),
             Needed::Pairs(relation) => Box::new(SignedMany::<PairSums>::new(relation, self.step)),
@@ -96,11 +133,11 @@ impl AggregateUDFImpl for SignedStep {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Binary)
+        Ok(self.kept.data_type())
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format_state_name(args.name, "sums"), DataType::Binary, true))])
+        Ok(vec![Arc::new(Field::new(format_state_name(args.name, "sums"), self.kept.data_type(), true))])
     }
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -232,7 +269,7 @@ impl Accumulator for OneGroup {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let sums = self.0.evaluate(EmitTo::All)?;
-        if sums.is_empty() { Ok(ScalarValue::Binary(None)) } else { ScalarValue::try_from_array(&sums, 0) }
+        if sums.is_empty() { ScalarValue::try_from(sums.data_type()) } else { ScalarValue::try_from_array(&sums, 0) }
     }
 
     fn size(&self) -> usize {
@@ -243,7 +280,7 @@ impl Accumulator for OneGroup {
 /// What the aggregate gives for merged sums.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct SumsValue {
-    needed: Needed,
+    kept: Kept,
     result_type: DataType,
     signature: Signature,
 }
@@ -276,8 +313,13 @@ impl ScalarUDFImpl for SumsValue {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let sums = as_bytes(&args.args[0].to_array(args.number_rows)?)?;
-        let values = match &self.needed {
+        let kept = args.args[0].to_array(args.number_rows)?;
+        let needed = match &self.kept {
+            Kept::Values(_) => return value_counts::different(&kept).map(ColumnarValue::Array),
+            Kept::Sums(needed) => needed,
+        };
+        let sums = as_bytes(&kept)?;
+        let values = match needed {
             Needed::Numerics(spread) => self.values::<NumericSums>(&sums, spread),
             Needed::Floats(spread) => self.values::<FloatSums>(&sums, spread),
             Needed::Pairs(relation) => self.values::<PairSums>(&sums, relation),
