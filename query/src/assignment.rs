@@ -102,7 +102,8 @@ fn is_untyped(value: &ast::Expr) -> bool {
     }
 }
 
-/// A literal number of more digits than a numeric holds as a text, which a column for such numbers reads.
+/// A literal number of more digits than a numeric holds as a text, which a column for such numbers reads. Errors of that have no
+/// position, as those of assignments have none.
 fn long_number(value: &ast::Expr, sql_type: &SqlType) -> Option<ast::Expr> {
     if !matches!(sql_type, SqlType::Float4 | SqlType::Float8 | SqlType::Numeric { .. }) {
         return None;
@@ -110,14 +111,14 @@ fn long_number(value: &ast::Expr, sql_type: &SqlType) -> Option<ast::Expr> {
     match value {
         ast::Expr::Nested(inner) => long_number(inner, sql_type),
         ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match long_number(expr, sql_type)? {
-            ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(digits), span }) => {
+            ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(digits), .. }) => {
                 let turned = digits.strip_prefix('-').map_or_else(|| format!("-{digits}"), str::to_string);
-                Some(ast::Expr::Value(ast::Value::SingleQuotedString(turned).with_span(span)))
+                Some(ast::Expr::value(ast::Value::SingleQuotedString(turned)))
             }
             _ => None,
         },
-        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(digits, _), span }) if is_long(digits) => {
-            Some(ast::Expr::Value(ast::Value::SingleQuotedString(digits.clone()).with_span(*span)))
+        ast::Expr::Value(ast::ValueWithSpan { value: ast::Value::Number(digits, _), .. }) if is_long(digits) => {
+            Some(ast::Expr::value(ast::Value::SingleQuotedString(digits.clone())))
         }
         _ => None,
     }
