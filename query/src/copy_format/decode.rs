@@ -12,7 +12,7 @@ use super::options::{CopyFileFormat, CopyOptions, OnError};
 use super::rejects::Rejected;
 use super::split::{Chunk, LineEnding};
 use crate::error::{ErrorKind, QueryError};
-use crate::types::{ColumnDecoder, FieldError, OutputStyle};
+use crate::types::{ColumnDecoder, FieldError, FieldText, OutputStyle};
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::sql_type::SqlType;
@@ -150,7 +150,7 @@ impl CopyDecoder {
         let rows = located.fields.len() / self.names.len().max(1);
         let column = |index: usize, rows: usize| {
             let records = located.fields.chunks_exact(self.names.len()).take(rows);
-            let fields = records.map(|record| record[index].text_in(&text, &located.rewritten));
+            let fields = records.map(|record| record[index].field_in(&text, &located.rewritten));
             self.columns[index].decode(fields, &self.null)
         };
         let (batch, failed) = self.decode_columns(rows, located.failure.as_ref(), column)?;
@@ -330,15 +330,15 @@ impl Column {
     /// Reads the fields of the column; `null` is the text of a null.
     pub(super) fn decode<'a>(
         &self,
-        fields: impl ExactSizeIterator<Item = Option<&'a str>>,
+        fields: impl ExactSizeIterator<Item = Option<FieldText<'a>>>,
         null: &'a str,
     ) -> Result<ArrayRef, FieldError> {
         if !self.force_null && !self.force_not_null {
-            return self.decoder.decode(fields);
+            return self.decoder.decode_fields(fields);
         }
-        self.decoder.decode(fields.map(|field| match field {
-            None if self.force_not_null => Some(null),
-            Some(value) if self.force_null && value == null => None,
+        self.decoder.decode_fields(fields.map(|field| match field {
+            None if self.force_not_null => Some(FieldText::whole(null)),
+            Some(value) if self.force_null && value.text() == null => None,
             other => other,
         }))
     }

@@ -1,6 +1,6 @@
 //! Where the fields of a chunk's records lie.
 //!
-//! One pass over the chunk, eight bytes at a time: the few bytes that mean something (delimiter, line end, quote or backslash) are
+//! One pass over the chunk, a block at a time: the few bytes that mean something (delimiter, line end, quote or backslash) are
 //! found with exact integer arithmetic and everything between them is skipped. A field with quotes or backslashes leaves that path,
 //! is read by itself, and the pass goes on behind it. Fields that are not a piece of the chunk as they stand (an escape was
 //! taken out) are copied to a side buffer.
@@ -11,7 +11,7 @@ use super::needles::Needles;
 use super::options::{CopyFileFormat, CopyOptions};
 use super::split::LineEnding;
 use crate::error::{ErrorKind, QueryError};
-use crate::types::checked_text;
+use crate::types::{FieldText, checked_text};
 use std::ops::Range;
 
 /// What a field is, besides its place.
@@ -55,16 +55,21 @@ impl Field {
         }
     }
 
-    /// The field's text: a piece of the chunk or of the side buffer; `None` for a null.
+    /// The field in its text, which is the chunk or the side buffer; `None` for a null.
     #[inline]
-    pub(super) fn text_in<'a>(self, chunk: &'a str, rewritten: &'a str) -> Option<&'a str> {
+    pub(super) fn field_in<'a>(self, chunk: &'a str, rewritten: &'a str) -> Option<FieldText<'a>> {
         let kind = self.kind();
         if kind == FieldKind::Null {
             return None;
         }
-        let start = self.start as usize;
         let source = if kind == FieldKind::Rewritten { rewritten } else { chunk };
-        Some(&source[start..start + (self.length_and_kind as usize & LENGTH_MAX)])
+        Some(FieldText::new(source, self.start as usize, self.length_and_kind as usize & LENGTH_MAX))
+    }
+
+    /// The field's text; `None` for a null.
+    #[inline]
+    pub(super) fn text_in<'a>(self, chunk: &'a str, rewritten: &'a str) -> Option<&'a str> {
+        self.field_in(chunk, rewritten).map(FieldText::text)
     }
 }
 
@@ -167,7 +172,9 @@ impl Syntax {
     fn pass<'a>(&'a self, text: &'a str, ending: LineEnding, names: &'a [String]) -> Pass<'a> {
         let strict = mixes_line_endings(text.as_bytes(), ending);
         let mut located = Located::default();
-        located.fields.reserve(text.len() / 8);
+        // Each field has a byte that ends it.
+        let lines = memchr::memchr_iter(ending.terminator(), text.as_bytes()).count() + 1;
+        located.fields.reserve(lines.saturating_mul(names.len()).min(text.len() + 1));
         Pass {
             syntax: self,
             text,
@@ -302,10 +309,10 @@ impl Pass<'_> {
         let needles = Needles::new(delimiter, terminator, special);
         let mut start = from;
         let mut at = from;
-        'words: while at < self.bytes.len() {
+        'blocks: while at < self.bytes.len() {
             let mut hits = needles.find(self.bytes, at);
             while hits != 0 {
-                let place = at + (hits.trailing_zeros() / 8) as usize;
+                let place = at + hits.trailing_zeros() as usize;
                 hits &= hits - 1;
                 let byte = self.bytes[place];
                 if byte == delimiter {
@@ -318,11 +325,14 @@ impl Pass<'_> {
                     start = place + 1;
                 } else {
                     start = self.special_field(start, place)?;
-                    at = start;
-                    continue 'words;
+                    if start - at >= Needles::BLOCK_BYTES {
+                        at = start;
+                        continue 'blocks;
+                    }
+                    hits &= u64::MAX << (start - at);
                 }
             }
-            at += 8;
+            at += Needles::BLOCK_BYTES;
         }
         // The last record may lack its line end; one that ended with a delimiter has an empty last field.
         if start < self.bytes.len() || self.column > 0 {

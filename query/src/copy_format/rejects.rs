@@ -184,7 +184,7 @@ impl CopyDecoder {
     ) -> Result<ArrayRef, crate::types::FieldError> {
         let width = self.names.len();
         let fields = rows.iter().map(|row| &located.fields[*row as usize * width + index]);
-        self.columns[index].decode(fields.map(|field| field.text_in(text, &located.rewritten)), &self.null)
+        self.columns[index].decode(fields.map(|field| field.field_in(text, &located.rewritten)), &self.null)
     }
 
     /// What is kept of skipped records; one walk over the chunk finds all of them.

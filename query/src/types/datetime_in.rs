@@ -4,7 +4,7 @@
 //! the text into fields the way PostgreSQL's `ParseDateTime` does.
 
 use super::OutputStyle;
-use super::datetime::{DAY_MICROS, SECOND_MICROS, days_from_civil, days_in_month};
+use super::datetime::{DAY_MICROS, SECOND_MICROS, days_in_month};
 use super::datetime_words::{Failure, Moment, read_clock, read_fields, read_zoned_clock};
 use super::zone::Zone;
 use crate::error::{ErrorKind, QueryError};
@@ -98,7 +98,20 @@ fn plain_date(bytes: &[u8]) -> Option<i32> {
     if year == 0 || month == 0 || month > 12 || day == 0 || (day > 28 && day > days_in_month(i64::from(year), month)) {
         return None;
     }
-    Some(days_from_civil(i64::from(year), month, day) as i32)
+    Some(days_of_plain_date(year, month, day))
+}
+
+/// The same as [`super::datetime::days_from_civil`] for the years 1 to 9999, without a division of 64 bits.
+#[inline]
+fn days_of_plain_date(year: u32, month: u32, day: u32) -> i32 {
+    const DAYS_BEFORE: [u32; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    /// From 0001-01-01 to 1970-01-01.
+    const EPOCH: i32 = 719_162;
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let before = year - 1;
+    let years = before * 365 + before / 4 - before / 100 + before / 400;
+    let days = years + DAYS_BEFORE[month as usize - 1] + u32::from(is_leap && month > 2) + day - 1;
+    days as i32 - EPOCH
 }
 
 /// A plain date, a space or `T`, a plain time; returns what follows.

@@ -7,6 +7,7 @@ use super::float::{is_space, parse_double, parse_real};
 use super::interval_in::parse_interval;
 use super::json;
 use super::numeric::{parse_decimal128, parse_decimal256};
+use super::plain_text::{FieldText, PlainDecimals, plain_integer};
 use crate::error::{ErrorKind, QueryError};
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray,
@@ -52,6 +53,29 @@ impl ColumnDecoder {
 
     pub fn sql_type(&self) -> &SqlType {
         &self.sql_type
+    }
+
+    /// The same as [`Self::decode`] of the fields' texts; plain numbers are read faster, because more than their own text is known.
+    pub fn decode_fields<'a>(
+        &self,
+        fields: impl ExactSizeIterator<Item = Option<FieldText<'a>>>,
+    ) -> Result<ArrayRef, FieldError> {
+        match &self.sql_type {
+            SqlType::Int2 => primitive::<Int16Type, _>(fields, |field| read_integer(field, "smallint")),
+            SqlType::Int4 => primitive::<Int32Type, _>(fields, |field| read_integer(field, "integer")),
+            SqlType::Int8 => primitive::<Int64Type, _>(fields, |field| read_integer(field, "bigint")),
+            SqlType::Numeric { precision, scale, .. } => match PlainDecimals::of(*precision, *scale) {
+                Some(plain) => {
+                    let array = primitive_array::<Decimal128Type, _>(fields, |field| match plain.read(field) {
+                        Some(value) => Ok(value),
+                        None => parse_decimal128(field.text(), *precision, *scale),
+                    })?;
+                    Ok(Arc::new(array.with_data_type(DataType::Decimal128(*precision, *scale))))
+                }
+                None => self.decode(fields.map(|field| field.map(FieldText::text))),
+            },
+            _ => self.decode(fields.map(|field| field.map(FieldText::text))),
+        }
     }
 
     /// Reads the fields in their order; `None` is a null. Stops at the first field that is not a value of the type.
@@ -349,6 +373,14 @@ trait Integer: TryFrom<i64> {}
 impl Integer for i16 {}
 impl Integer for i32 {}
 impl Integer for i64 {}
+
+#[inline]
+fn read_integer<T: Integer>(field: FieldText<'_>, type_name: &str) -> Result<T, QueryError> {
+    match plain_integer(field) {
+        Some(value) => Ok(value),
+        None => parse_integer(field.text(), type_name),
+    }
+}
 
 #[inline]
 fn parse_integer<T: Integer>(text: &str, type_name: &str) -> Result<T, QueryError> {
