@@ -419,8 +419,8 @@ impl WaitingRows {
     fn gather(&mut self) -> Result<(), QueryError> {
         self.values_bytes = 0;
         let columns = self.values.iter_mut().map(|values| {
-            let values = std::mem::take(values);
-            ScalarValue::iter_to_array(values).map_err(|error| translate(error, None))
+            // The next rows take the same room.
+            ScalarValue::iter_to_array(values.drain(..)).map_err(|error| translate(error, None))
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
         let batch = self.rules.checked(columns).map_err(|violation| violation.error)?;
