@@ -34,10 +34,11 @@ use rows::{Progress, Rows};
 use statements::Statements;
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 /// As much of a statement's text as a log line shows.
 const LOGGED_TEXT_CHARACTERS: usize = 200;
@@ -56,6 +57,8 @@ pub(crate) struct Conversation<'a> {
     /// Nothing has come since the last ReadyForQuery.
     at_rest: bool,
     executes_in_group: usize,
+    /// The span of the prepared statement that was executed last. Its executions share it: to format one costs more than to take a row.
+    executed: Option<(Arc<str>, Span)>,
 }
 
 impl<'a> Conversation<'a> {
@@ -75,6 +78,7 @@ impl<'a> Conversation<'a> {
             skipping: false,
             at_rest: true,
             executes_in_group: 0,
+            executed: None,
         }
     }
 
@@ -258,6 +262,18 @@ impl<'a> Conversation<'a> {
         self.wire.flush().await
     }
 
+    /// The span of an execution of a prepared statement with this text.
+    fn execution_span(&mut self, text: &Arc<str>) -> Span {
+        match &self.executed {
+            Some((known, span)) if Arc::ptr_eq(known, text) => span.clone(),
+            _ => {
+                let span = statement_span(text);
+                self.executed = Some((Arc::clone(text), span.clone()));
+                span
+            }
+        }
+    }
+
     fn put_notices(&mut self) -> Result<(), Exit> {
         for notice in self.session.take_notices() {
             self.wire.put(&notice_response(&notice))?;
@@ -307,7 +323,7 @@ async fn end_of_rest(limit: Option<(Duration, QueryError)>) -> Fatal {
     }
 }
 
-fn statement_span(text: &str) -> tracing::Span {
+fn statement_span(text: &str) -> Span {
     let end = text.char_indices().nth(LOGGED_TEXT_CHARACTERS).map_or(text.len(), |(index, _)| index);
     tracing::info_span!("statement", text = &text[..end])
 }

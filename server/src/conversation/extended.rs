@@ -144,7 +144,7 @@ impl Conversation<'_> {
         let mut portal = self.portals.remove(&name).ok_or_else(|| undefined_portal(&name))?;
         let limit = u64::try_from(execute.max_rows).ok().filter(|limit| *limit > 0);
         let before = self.session.transaction_status();
-        let span = statement_span(&portal.statement.text);
+        let span = self.execution_span(&portal.statement.text);
         self.run_portal(&name, &mut portal, limit, alone).instrument(span).await?;
         if before != TransactionStatus::Idle && self.session.transaction_status() == TransactionStatus::Idle {
             // The statement ended the transaction, and the portals made in it.
