@@ -22,7 +22,7 @@ const READ_BYTES: usize = 128 * 1024;
 /// What is read ahead while a statement runs.
 const EARLY_BYTES_MAX: usize = 1024 * 1024;
 /// CopyData of this size is handed on as it lies in the buffer; smaller ones are gathered.
-const COPY_WHOLE_BYTES: usize = 64 * 1024;
+const COPY_WHOLE_BYTES: usize = 16 * 1024;
 /// Up to this much CopyData is gathered into one piece.
 const COPY_GATHERED_BYTES_MAX: usize = 1024 * 1024;
 
