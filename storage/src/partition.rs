@@ -12,7 +12,7 @@
 
 use crate::error::StorageError;
 use crate::grouping::GroupedBatch;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
@@ -27,6 +27,12 @@ use hashbrown::HashMap;
 const PATH_PART_BYTES_MAX: usize = 110;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Texts and partitions of the last rows that are known without a look into a map.
+const RECENT_TEXTS_MAX: usize = 8;
+const RECENT_PARTITIONS: usize = 64;
+/// The longest text that lies in its view, which is then equal exactly where the text is.
+const TEXT_IN_VIEW_BYTES_MAX: u32 = 12;
 
 /// The partitions of the rows of one batch.
 #[derive(Debug, PartialEq)]
@@ -123,11 +129,13 @@ impl Partitioner {
 impl PartitionedColumn {
     /// Replaces each row's partition by the columns before this one by its partition including this one.
     fn combine(&mut self, combined: &mut [u32], own: &[u32], prefixes: &[PartitionKey]) {
-        let mut last = None;
+        // Rows that come in no order alternate between a few partitions.
+        let mut recent: [Option<((u32, u32), u32)>; RECENT_PARTITIONS] = [None; RECENT_PARTITIONS];
         for (partition, &value) in combined.iter_mut().zip(own) {
             let pair = (*partition, value);
-            *partition = match last {
-                Some((seen, ordinal)) if seen == pair => ordinal,
+            let known = &mut recent[pair.0.wrapping_mul(31).wrapping_add(pair.1) as usize % RECENT_PARTITIONS];
+            *partition = match known {
+                Some((seen, ordinal)) if *seen == pair => *ordinal,
                 _ => *self.pairs.entry(pair).or_insert_with(|| {
                     let mut key = prefixes[pair.0 as usize].clone();
                     key.0.push(self.interner.values[value as usize].clone());
@@ -135,7 +143,7 @@ impl PartitionedColumn {
                     self.keys.len() as u32 - 1
                 }),
             };
-            last = Some((pair, *partition));
+            *known = Some((pair, *partition));
         }
     }
 
@@ -198,9 +206,7 @@ impl Interner {
                 self.integers(array, |row| float_bits(values[row]), float_datum)
             }
             DataType::Utf8View => {
-                let values = array.as_string_view();
-                let text = |bytes: &[u8]| Datum::Text(String::from_utf8_lossy(bytes).into_owned());
-                self.bytes(array, |row, bytes| bytes.extend_from_slice(values.value(row).as_bytes()), text)
+                self.texts(array.as_string_view())
             }
             DataType::BinaryView => {
                 let values = array.as_binary_view();
@@ -256,6 +262,43 @@ impl Interner {
         ordinals
     }
 
+    fn texts(&mut self, array: &StringViewArray) -> Vec<u32> {
+        let mut recent: Vec<(u128, u32)> = Vec::with_capacity(RECENT_TEXTS_MAX);
+        let mut ordinals = Vec::with_capacity(array.len());
+        for (row, view) in array.views().iter().enumerate() {
+            if array.is_null(row) {
+                ordinals.push(self.null());
+                continue;
+            }
+            // A view begins with the text's length.
+            let is_whole = *view as u32 <= TEXT_IN_VIEW_BYTES_MAX;
+            if is_whole && let Some((_, ordinal)) = recent.iter().find(|(seen, _)| seen == view) {
+                ordinals.push(*ordinal);
+                continue;
+            }
+            let text = array.value(row);
+            let ordinal = self.ordinal_of(text.as_bytes(), |_| Datum::Text(text.to_string()));
+            ordinals.push(ordinal);
+            if is_whole {
+                if recent.len() == RECENT_TEXTS_MAX {
+                    recent.clear();
+                }
+                recent.push((*view, ordinal));
+            }
+        }
+        ordinals
+    }
+
+    fn ordinal_of(&mut self, value: &[u8], datum: impl Fn(&[u8]) -> Datum) -> u32 {
+        if let Some(ordinal) = self.bytes.get(value) {
+            return *ordinal;
+        }
+        let ordinal = self.values.len() as u32;
+        self.values.push(datum(value));
+        self.bytes.insert(value.to_vec(), ordinal);
+        ordinal
+    }
+
     fn bytes(
         &mut self,
         array: &ArrayRef,
@@ -271,15 +314,7 @@ impl Interner {
             }
             value.clear();
             append(row, &mut value);
-            let ordinal = match self.bytes.get(&value) {
-                Some(ordinal) => *ordinal,
-                None => {
-                    let ordinal = self.values.len() as u32;
-                    self.values.push(datum(&value));
-                    self.bytes.insert(value.clone(), ordinal);
-                    ordinal
-                }
-            };
+            let ordinal = self.ordinal_of(&value, &datum);
             ordinals.push(ordinal);
         }
         ordinals

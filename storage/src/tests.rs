@@ -404,6 +404,33 @@ fn every_type_partitions_and_sorts() {
 }
 
 #[test]
+fn many_texts_of_any_length_partition() {
+    let mut definition = table(&[("name", SqlType::Text), ("group", SqlType::Int4)]);
+    definition.partition_by = vec![item(1, Transform::Identity), item(2, Transform::Identity)];
+    let texts: Vec<Option<String>> = (0..2000u32)
+        .map(|row| match row * row % 31 {
+            0 => None,
+            number if number % 3 == 0 => Some(format!("a text that does not lie in its view {}", number / 2)),
+            number => Some("x".repeat(number as usize % 14)),
+        })
+        .collect();
+    let groups: Vec<i32> = (0..2000).map(|row| row * row * row % 97).collect();
+    let columns: [ArrayRef; 2] = [Arc::new(StringViewArray::from(texts.clone())), Arc::new(Int32Array::from(groups.clone()))];
+    let batch = RecordBatch::try_new(definition.schema(), columns.to_vec()).unwrap();
+    let mut partitioner = Partitioner::new(&definition);
+    // Behind the first half all values are known.
+    for start in [0, 1000] {
+        let partition::Ordinals::Each(ordinals) = partitioner.ordinals(&batch.slice(start, 1000)).unwrap() else {
+            panic!("there are many partitions");
+        };
+        for (row, ordinal) in (start..).zip(ordinals) {
+            let text = texts[row].clone().map_or(Datum::Null, Datum::Text);
+            assert_eq!(partitioner.keys()[ordinal as usize].0, [text, Datum::Int(groups[row].into())], "row {row}");
+        }
+    }
+}
+
+#[test]
 fn calendar_transforms_name_their_period() {
     let mut definition = table(&[("at", SqlType::TimestampTz), ("day", SqlType::Date)]);
     definition.partition_by = [Transform::Day, Transform::Month, Transform::Quarter, Transform::Year]
