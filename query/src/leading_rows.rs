@@ -14,9 +14,10 @@
 //! other row. Rows whose key is the last of the leading ones stay. Only keys are remembered, so many of them and so many bytes;
 //! partitions beyond that pass whole.
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, Scalar};
+use arrow::compute::kernels::cmp::{gt_eq, lt_eq, not_distinct};
+use arrow::compute::{filter_record_batch, is_null, or, prep_null_mask_filter};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
@@ -267,6 +268,49 @@ impl Heads {
 
     /// The rows of a batch that may be among the leading ones.
     fn leading(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        match self.not_behind(batch)? {
+            Some(rows) if rows.true_count() < batch.num_rows() => self.told_apart(&filter_record_batch(batch, &rows)?),
+            _ => self.told_apart(batch),
+        }
+    }
+
+    /// The rows that by the first column of the order are not behind all leading ones, where the batch is of one partition that has
+    /// those: most rows are told by that, without a key of their own.
+    fn not_behind(&self, batch: &RecordBatch) -> Result<Option<BooleanArray>> {
+        let Some(first) = self.limit.order.first().filter(|_| batch.num_rows() > 0) else { return Ok(None) };
+        let values = first.expr.evaluate(batch)?.into_array(batch.num_rows())?;
+        if !is_ordered_by_value(values.data_type()) {
+            return Ok(None);
+        }
+        let Some(partition) = self.only_partition(batch)? else { return Ok(None) };
+        let head = self.heads.get(&partition).filter(|head| head.len() >= self.limit.places);
+        let Some(last) = head.and_then(BinaryHeap::peek) else { return Ok(None) };
+        let parser = self.orders.parser();
+        let last = self.orders.convert_rows([parser.parse(last)])?;
+        if last[0].is_null(0) {
+            return Ok(None);
+        }
+        let last = Scalar::new(Arc::clone(&last[0]));
+        let leads = if first.options.descending { gt_eq(&values, &last)? } else { lt_eq(&values, &last)? };
+        Ok(Some(or(&prep_null_mask_filter(&leads), &is_null(&values)?)?))
+    }
+
+    /// The partition that all rows of a batch are of, if they are of one.
+    fn only_partition(&self, batch: &RecordBatch) -> Result<Option<Box<[u8]>>> {
+        if self.limit.partition.is_empty() {
+            return Ok(Some(Box::default()));
+        }
+        for key in &self.limit.partition {
+            let values = key.evaluate(batch)?.into_array(batch.num_rows())?;
+            if values.data_type().is_nested() || not_distinct(&values, &Scalar::new(values.slice(0, 1)))?.has_false() {
+                return Ok(None);
+            }
+        }
+        let keys = keys_of(&self.partitions, self.limit.partition.iter(), &batch.slice(0, 1))?;
+        Ok(keys.iter().next().map(|key| key.as_ref().into()))
+    }
+
+    fn told_apart(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let orders = keys_of(&self.orders, self.limit.order.iter().map(|key| &key.expr), batch)?;
         let leads: BooleanArray = if self.limit.partition.is_empty() {
             orders.iter().map(|key| Some(self.leads(&[], key.as_ref()))).collect()
@@ -309,6 +353,15 @@ impl Heads {
             *last = key.into();
         }
         leads
+    }
+}
+
+/// Whether values of a type that are equal, and no others, are one key, and one is before another as its key is.
+fn is_ordered_by_value(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Date32 | DataType::Timestamp(..) | DataType::Time64(_) => true,
+        DataType::Decimal128(..) | DataType::Decimal256(..) => true,
+        other => other.is_integer(),
     }
 }
 

@@ -61,6 +61,31 @@ fn partitions_beyond_those_that_are_remembered_pass_whole() {
 }
 
 #[test]
+fn a_batch_of_one_partition_is_told_by_the_first_column() {
+    let (a, b) = (Some("a"), Some("b"));
+    for descending in [false, true] {
+        let sign = if descending { -1 } else { 1 };
+        let mut heads = heads(&["k"], descending, 2);
+        let value = |value: i32| Some(sign * value);
+        assert_eq!(leading(&mut heads, &[(a, value(5)), (a, value(3)), (a, value(4))]), [value(5), value(3), value(4)]);
+        let rows = [(a, value(9)), (a, value(4)), (a, None), (a, value(5)), (a, value(1))];
+        let batch = RecordBatch::try_new(
+            schema(),
+            vec![
+                Arc::new(rows.iter().map(|row| row.0).collect::<StringArray>()),
+                Arc::new(rows.iter().map(|row| row.1).collect::<Int32Array>()),
+            ],
+        );
+        let passed = heads.not_behind(&batch.unwrap()).unwrap().unwrap();
+        assert_eq!(passed, BooleanArray::from(vec![false, true, true, false, true]));
+        let expected = if descending { vec![value(4), None, value(1)] } else { vec![value(4), value(1)] };
+        assert_eq!(leading(&mut heads, &rows), expected);
+        assert_eq!(leading(&mut heads, &[(b, value(7)), (a, value(9)), (b, value(8))]), [value(7), value(8)]);
+        assert_eq!(leading(&mut heads, &[(b, value(9)), (b, value(9))]), [None; 0]);
+    }
+}
+
+#[test]
 fn keys_have_so_many_bytes() {
     let mut heads = heads(&["k"], false, 2);
     assert_eq!(leading(&mut heads, &[(Some("a"), Some(1)), (Some("a"), Some(2)), (Some("b"), Some(3))]).len(), 3);
