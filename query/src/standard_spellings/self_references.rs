@@ -50,7 +50,7 @@ pub(super) fn check(table: &Cte, context: Context<'_>) -> Result<bool, QueryErro
         }
     }
     let is_aggregate = |name: &str| context.is_aggregate(name);
-    let mut aggregates = Aggregates { name: &name, is_aggregate: &is_aggregate };
+    let mut aggregates = Aggregates { name: &name, hidden: 0, is_aggregate: &is_aggregate };
     if let ControlFlow::Break(call) = Visit::visit(right.as_ref(), &mut aggregates) {
         let message = "aggregate functions are not allowed in a recursive query's recursive term";
         return Err(recursion(message).position(expression_place(&call, context)));
@@ -268,6 +268,8 @@ impl Visitor for InExpressions<'_> {
 /// Finds an aggregate over the recursive query's rows.
 struct Aggregates<'a> {
     name: &'a str,
+    /// Queries around the place that have another relation of the name.
+    hidden: usize,
     is_aggregate: &'a dyn Fn(&str) -> bool,
 }
 
@@ -287,12 +289,22 @@ impl Aggregates<'_> {
 impl Visitor for Aggregates<'_> {
     type Break = Expr;
 
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Expr> {
+        self.hidden += usize::from(hides(query, self.name));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Expr> {
+        self.hidden -= usize::from(hides(query, self.name));
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Expr> {
         let mut tables = select
             .from
             .iter()
             .flat_map(|tables| std::iter::once(&tables.relation).chain(tables.joins.iter().map(|join| &join.relation)));
-        if !tables.any(|factor| self.is_over(factor)) {
+        if self.hidden > 0 || !tables.any(|factor| self.is_over(factor)) {
             return ControlFlow::Continue(());
         }
         let items = select.projection.iter().filter_map(|item| match item {
