@@ -8,8 +8,13 @@
 //!            SELECT code, unnest(a), id AS "order@1", unnest("unnest@ordinals"(a)) AS "order@2" FROM t) "sets@order"
 //!          ORDER BY "order@1", "order@2"
 //!
-//! The last column keeps the items of a set in their order where nothing else decides. A set that a query groups by is called before
-//! there are groups:
+//! The last column keeps the items of a set in their order where nothing else decides. An output that is called as a column which other
+//! outputs read gets its name around the query too, because DataFusion would have both beside the sets:
+//!
+//!     SELECT upper(code) AS code, unnest(a) AS x FROM t
+//!       ▶  SELECT "output@1" AS code, x FROM (SELECT upper(code) AS "output@1", unnest(a) AS x FROM t) "sets@order"
+//!
+//! A set that a query groups by is called before there are groups:
 //!
 //!     SELECT unnest(a) + 1 AS x, count(*) FROM t GROUP BY 1
 //!       ▶  SELECT "group@1" AS x, count(*) FROM t, LATERAL (SELECT unnest(a) + 1 AS "group@1") "sets@groups" GROUP BY "group@1"
@@ -24,8 +29,9 @@ use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     Distinct, ExcludeSelectItem, Expr, Function, GroupByExpr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind,
     Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With,
+    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With, visit_expressions,
 };
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 /// Gives the queries of a rewritten statement that call sets an order and groups that DataFusion can compute. `is_query` tells whether
@@ -122,10 +128,10 @@ impl Settler<'_> {
     fn order(&self, query: &mut Query) {
         let SetExpr::Select(select) = query.body.as_mut() else { return };
         let Select { distinct, projection: outputs, .. } = select.as_mut();
+        let is_distinct = matches!(distinct, Some(Distinct::Distinct));
         let on = match distinct {
-            Some(Distinct::Distinct) => return,
             Some(Distinct::On(on)) => on.as_mut_slice(),
-            Some(Distinct::All) | None => &mut [],
+            _ => &mut [],
         };
         let order = match &mut query.order_by {
             Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) => Some(keys),
@@ -133,13 +139,13 @@ impl Settler<'_> {
         };
         let mut keys = order.iter().flat_map(|keys| keys.iter()).map(|key| &key.expr);
         let is_ready = match on.is_empty() {
-            true => keys.all(|key| is_output(key, outputs)),
+            true => is_distinct || keys.all(|key| is_output(key, outputs)),
             // PostgreSQL calls sets that do not decide behind DISTINCT ON and its order.
             false => {
                 order.is_some() && !keys.chain(on.iter()).any(|key| calls_set(output_of(key, outputs).unwrap_or(key)))
             }
         };
-        if is_ready {
+        if is_ready && (!on.is_empty() || hidden_columns(outputs, &[]).is_empty()) {
             return;
         }
         on.iter_mut().for_each(list_sets);
@@ -153,7 +159,8 @@ impl Settler<'_> {
                 key.expr = outside(&key.expr, outputs, &mut hidden);
             }
             // Without them all DISTINCT ON would not begin the order.
-            if order.len() >= on_count
+            if !is_distinct
+                && order.len() >= on_count
                 && let Some(ordinals) = self.ordinals(outputs)
             {
                 hidden.push(ordinals);
@@ -220,10 +227,58 @@ fn hidden_name(number: usize) -> Ident {
     quoted(format!("order@{number}"))
 }
 
-/// Lets the order and DISTINCT ON of a query go around what is left of it, to which columns are added that only they see.
+/// The places of outputs that are called as columns are which these outputs and keys read, where all columns are named.
+fn hidden_columns(outputs: &[SelectItem], keys: &[Expr]) -> Vec<usize> {
+    if outputs.iter().any(|item| value_of(item).is_none()) {
+        return Vec::new();
+    }
+    let mut read = HashSet::new();
+    for value in outputs.iter().filter_map(value_of).chain(keys) {
+        let _ = visit_expressions(value, |part| {
+            read.extend(column_name(part));
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    let is_hiding = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { expr, alias } => {
+            let name = fold(alias);
+            read.contains(&name) && column_name(bare(expr)).as_ref() != Some(&name) && !calls_set(expr)
+        }
+        _ => false,
+    };
+    outputs.iter().enumerate().filter(|(_, item)| is_hiding(item)).map(|(place, _)| place).collect()
+}
+
+/// The name of a column without that of its relation.
+fn column_name(value: &Expr) -> Option<String> {
+    match value {
+        Expr::Identifier(name) => Some(fold(name)),
+        Expr::CompoundIdentifier(names) => names.last().map(fold),
+        _ => None,
+    }
+}
+
+/// Gives outputs other names, and the select list that gives them their own around the query.
+fn rename(outputs: &mut [SelectItem], places: &[usize]) -> Vec<SelectItem> {
+    let around = |(place, item): (usize, &mut SelectItem)| {
+        let alias = quoted(name_of(item)?);
+        let SelectItem::ExprWithAlias { alias: own, .. } = item else {
+            return Some(SelectItem::UnnamedExpr(Expr::Identifier(alias)));
+        };
+        if places.contains(&place) {
+            *own = quoted(format!("output@{}", place + 1));
+        }
+        Some(SelectItem::ExprWithAlias { expr: Expr::Identifier(quoted(fold(own))), alias })
+    };
+    outputs.iter_mut().enumerate().filter_map(around).collect()
+}
+
+/// Lets the order and DISTINCT of a query go around what is left of it, to which columns are added that only they see.
 fn go_around(query: &mut Query, hidden: Vec<Expr>) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
     let distinct = select.distinct.take();
+    let hiding = hidden_columns(&select.projection, &hidden);
+    let named = (!hiding.is_empty()).then(|| rename(&mut select.projection, &hiding));
     let names: Vec<ObjectName> = (1..=hidden.len()).map(|number| ObjectName::from(vec![hidden_name(number)])).collect();
     let columns = hidden.into_iter().enumerate();
     let columns = columns.map(|(place, expr)| SelectItem::ExprWithAlias { expr, alias: hidden_name(place + 1) });
@@ -232,7 +287,8 @@ fn go_around(query: &mut Query, hidden: Vec<Expr>) {
     std::mem::swap(&mut inner.body, &mut query.body);
     let exclude = (!names.is_empty()).then_some(ExcludeSelectItem::Multiple(names));
     let star = WildcardAdditionalOptions { opt_exclude: exclude, ..WildcardAdditionalOptions::default() };
-    let outer = select_query(vec![SelectItem::Wildcard(star)], Some(derived(inner, "sets@order", false)));
+    let items = named.unwrap_or_else(|| vec![SelectItem::Wildcard(star)]);
+    let outer = select_query(items, Some(derived(inner, "sets@order", false)));
     query.body = outer.body;
     if let SetExpr::Select(outer) = query.body.as_mut() {
         outer.distinct = distinct;
