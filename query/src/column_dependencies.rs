@@ -10,6 +10,7 @@
 //!     planning      what relations have determines nothing: a query's GROUP BY stands as it is written
 //!     optimising    what a rule reads is computed from the inputs up, for aggregates and set-returning functions as here
 
+use crate::repeated_names::with_shown_names;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef, Dependency, FunctionalDependence, FunctionalDependencies, Result};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -26,7 +27,7 @@ const READERS: [&str; 4] =
 /// The place of an output that is no column of the input.
 const COMPUTED: usize = usize::MAX;
 
-/// Plans relations whose columns determine nothing.
+/// Plans relations whose columns determine nothing, and are shown as they are called.
 #[derive(Debug, Default)]
 pub(crate) struct PlainRelations {
     /// Whether the next relation is on its way to DataFusion's planner.
@@ -44,7 +45,7 @@ impl RelationPlanner for PlainRelations {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
         self.passes.store(true, Ordering::Relaxed);
-        let plan = without_dependencies(context.plan(relation)?)?;
+        let plan = without_dependencies(with_shown_names(context.plan(relation)?)?)?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
     }
 }

@@ -106,6 +106,7 @@ mod prepared;
 mod query_cache;
 mod query_places;
 mod reads;
+mod repeated_names;
 mod retention;
 mod returning;
 mod retyping;

@@ -6,6 +6,7 @@
 
 use crate::functions::concatenation::RECORD;
 use crate::operators::sites::call;
+use crate::standard_spellings::star_syntax::row_of;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
@@ -175,7 +176,7 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
     };
     match expression {
         Expr::Identifier(name) => own(&fold(name)),
-        Expr::CompoundIdentifier(names) => own(&fold(names.last()?)),
+        Expr::CompoundIdentifier(names) => own(&fold(row_of(expression).or(names.last())?)),
         Expr::Function(function) => match fold(function.name.0.last()?.as_ident()?) {
             name if name == RECORD => own("row"),
             name => own(&name),

@@ -43,7 +43,7 @@ use crate::set_operations::exact_set_operations;
 use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
 use crate::standard_spellings::dependent_columns::{KeyedTable, with_dependents};
 use crate::standard_spellings::row_stars::{self, StarPlanner, Stars};
-use crate::standard_spellings::whole_rows::with_rows;
+use crate::standard_spellings::whole_rows::{with_named_rows, with_rows, without_relation};
 use crate::standard_spellings::{direct_arguments, spell_out, with_own_names};
 use crate::statement::Statement;
 use crate::subqueries::{decorrelate, name_subqueries};
@@ -348,6 +348,8 @@ impl Planning {
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let _types = self.knows_types();
         let source = query;
+        let named = with_named_rows(query);
+        let query = named.as_ref();
         let inherited = self.parameters.lock().clone();
         let parameters = if parameters.is_empty() { inherited.as_slice() } else { parameters };
         *self.parameters.lock() = parameters.to_vec();
@@ -362,6 +364,7 @@ impl Planning {
         {
             plan = self.spelt_out_plan(tree.insert(spelt), parameters, statement);
         }
+        let plan = plan.map_err(|error| without_relation(error, statement));
         let is_aggregate =
             |name: &str| self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name);
         refined(plan, source, statement, &is_aggregate)

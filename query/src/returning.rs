@@ -17,6 +17,7 @@ use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, TARGET, columns_from};
 use crate::response::{Response, ResultColumn};
 use crate::session::Session;
+use crate::standard_spellings::star_syntax::row_of;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -289,11 +290,12 @@ impl VisitorMut for Collector<'_> {
     type Break = ();
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        let foreign = match expression {
+        let foreign = match &*expression {
             Expr::Identifier(name) => {
                 let name = fold(name);
                 !self.definition.columns.iter().any(|column| column.name == name)
             }
+            row if row_of(row).is_some() => true,
             Expr::CompoundIdentifier(names) => names.len() < 2 || fold(&names[names.len() - 2]) != self.name,
             _ => false,
         };

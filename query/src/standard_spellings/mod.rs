@@ -43,7 +43,7 @@ mod row_tokens;
 mod rows;
 mod samples;
 mod self_references;
-mod star_syntax;
+pub(crate) mod star_syntax;
 mod syntax;
 mod tokens;
 pub(crate) mod trees;

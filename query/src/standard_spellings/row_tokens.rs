@@ -1,12 +1,11 @@
 //! Rows among the tokens: stars that the parser cannot read, or takes for something else.
 //!
-//!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
-//!     t.* = u.*                           (t.*) = (u.*)
+//!     t.*::text, t.* = u.*                (t.*)::text, (t.*) = (u.*)
+//!     (t).*                               t.*
 //!     (jsonb_each(d)).*                   (jsonb_each(d)).key, (jsonb_each(d)).value
 //!
 //! What stands in parentheses is left to [`super::star_syntax`].
 
-use super::star_syntax::COLUMNS;
 use super::tokens::{closing, keyword, opening, token};
 use crate::error::QueryError;
 use crate::pg_catalog;
@@ -60,41 +59,19 @@ pub(super) fn columns_of_call(
     Ok(end)
 }
 
-/// `t.*::text`, `t.* IS NULL` and `count(t.*)` are about the row, and so are comparisons, for which it stands in parentheses.
+/// `t.*::text`, `t.* IS NULL` and comparisons are about the row, which stands in parentheses for them.
 pub(super) fn as_value(tokens: &mut Vec<TokenWithSpan>, index: usize) {
     if *token(tokens, index + 1) != Token::Mul || index == 0 || !matches!(tokens[index - 1].token, Token::Word(_)) {
         return;
     }
-    let is_argument = *token(tokens, index + 2) == Token::RParen
-        && index >= 3
-        && tokens[index - 2].token == Token::LParen
-        && is_called(tokens, index - 3);
-    if *token(tokens, index + 2) == Token::DoubleColon || keyword(tokens, index + 2) == Keyword::IS || is_argument {
-        tokens.drain(index..index + 2);
-        return;
-    }
-    let is_compared =
-        matches!(token(tokens, index + 2), Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq);
+    let is_operand = matches!(
+        token(tokens, index + 2),
+        Token::DoubleColon | Token::Eq | Token::Neq | Token::Lt | Token::LtEq | Token::Gt | Token::GtEq
+    );
     let is_whole_name = index < 2 || tokens[index - 2].token != Token::Period;
-    if is_compared && is_whole_name {
+    if is_whole_name && (is_operand || keyword(tokens, index + 2) == Keyword::IS) {
         let span = tokens[index - 1].span;
         tokens.insert(index + 2, TokenWithSpan { token: Token::RParen, span });
         tokens.insert(index - 1, TokenWithSpan { token: Token::LParen, span });
-    }
-}
-
-/// Whether the word before a parenthesis is a function's name, to which a row is one argument.
-fn is_called(tokens: &[TokenWithSpan], index: usize) -> bool {
-    use Keyword::{
-        ALL, AND, AS, BETWEEN, BY, CASE, DISTINCT, ELSE, EXCEPT, FROM, HAVING, IN, INTERSECT, LIKE, LIMIT, NOT, OFFSET,
-        ON, OR, RETURNING, ROW, SELECT, SET, THEN, UNION, USING, VALUES, WHEN, WHERE,
-    };
-    let others = [
-        ALL, AND, AS, BETWEEN, BY, CASE, DISTINCT, ELSE, EXCEPT, FROM, HAVING, IN, INTERSECT, LIKE, LIMIT, NOT, OFFSET,
-        ON, OR, RETURNING, ROW, SELECT, SET, THEN, UNION, USING, VALUES, WHEN, WHERE,
-    ];
-    match &tokens[index].token {
-        Token::Word(word) => word.value != COLUMNS && !others.contains(&keyword(tokens, index)),
-        _ => false,
     }
 }

@@ -4,18 +4,21 @@
 //!     (t.*, 1)                 row(t.*, 1), written out by `row_stars`
 //!     VALUES (t.*)             VALUES ("columns of"(t.*))
 //!     (t.*) = (1, 2)           row(t.*) IS NOT DISTINCT FROM (1, 2), as records are compared
-//!     (t.*)::text, f(t.*, 1)   t::text, f(t, 1)
+//!     (t.*)::text, f(t.*, 1)   the row of t, which no column is that is called t
 
 use super::rows::is_comparison;
-use super::trees::bare;
+use super::trees::{bare, nested};
 use crate::operators::sites::{call, call_quoted};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, SelectItem,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, WildcardAdditionalOptions,
 };
 
 /// The call around a star among the values of VALUES.
 pub(super) const COLUMNS: &str = "columns of";
+
+/// The column that a relation's row is written as.
+const STAR: &str = "*";
 
 /// Parentheses around a star say nothing in a select list.
 pub(super) fn in_item(item: &mut SelectItem) {
@@ -59,6 +62,10 @@ pub(super) fn spelt_out(expression: &Expr) -> Option<Expr> {
             Some(row)
         }
         Expr::QualifiedWildcard(table, _) => whole_row(table),
+        Expr::Nested(inner) => match inner.as_ref() {
+            Expr::QualifiedWildcard(table, _) => whole_row(table),
+            _ => None,
+        },
         Expr::Function(function) => with_stars(function),
         _ => None,
     }
@@ -112,9 +119,22 @@ fn star(expression: &Expr) -> Option<&ObjectName> {
     }
 }
 
-/// A relation's row as one value.
+/// A relation's row as one value: `(t.*)`, written as the column that a relation has none of.
 fn whole_row(table: &ObjectName) -> Option<Expr> {
-    table.0.last().and_then(|part| part.as_ident()).map(|name| Expr::Identifier(name.clone()))
+    let name = table.0.last().and_then(|part| part.as_ident())?;
+    let star = Ident { span: name.span, ..Ident::new(STAR) };
+    Some(nested(Expr::CompoundIdentifier(vec![name.clone(), star])))
+}
+
+/// The relation whose row an expression is, told by its star.
+pub(crate) fn row_of(expression: &Expr) -> Option<&Ident> {
+    match expression {
+        Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [table, star] if star.quote_style.is_none() && star.value == STAR => Some(table),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// A call whose only argument is a star.

@@ -8,7 +8,7 @@
 //!     trim(LEADING FROM x)                ltrim(x)
 //!     substring(x SIMILAR p ESCAPE e)     substring(x FROM p FOR e)
 //!     x NOT LIKE ANY (…)                  x !~~ ANY (…)
-//!     t.*::text, count(t.*), (t).*        t::text, count(t), t.*
+//!     t.*::text, (t).*                    (t.*)::text, t.*
 //!     t.* = u.*                           (t.*) = (u.*)
 //!     (jsonb_each(d)).*                   (jsonb_each(d)).key, (jsonb_each(d)).value
 //!     f(a, VARIADIC b)                    f(a, "variadic argument"(b))

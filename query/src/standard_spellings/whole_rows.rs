@@ -8,38 +8,79 @@
 //!     t  ▶  't' row@ NULL       ▶  record(t.a, t.b)
 //!     t  ▶  "record@text"(t.*)  in a subquery or LATERAL of the SELECT that has it, for [`super::row_stars`]
 //!
-//! A row is shown as PostgreSQL prints a record, and its type is text. Where a document is made of it, it is a struct or a document
+//! `(t.*)` is the row whatever columns there are, so it is a name here that no column can have. A row is shown as PostgreSQL prints a record, and its type is text. Where a document is made of it, it is a struct or a document
 //! itself, see [`super::row_documents`].
 
 use super::row_names::{Meaning, meaning_in, mentions};
 use super::row_planner::{IS_NOT_NULL, IS_NULL, OUTER, STRUCT, STRUCT_OUTER, TEXT};
-use super::star_syntax::starred;
+use super::star_syntax::{row_of, starred};
 use super::trees::{bare, binary, null, quoted};
+use crate::engine_error::position_of_word;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::concatenation::{ADDED_RECORD, RECORD};
 use crate::operators::sites::{call, call_quoted};
-use crate::output_names::output_name;
+use crate::output_names::{hidden_name, output_name, shown_name};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut, visit_expressions,
+    visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 /// The query with a name that no column has read as that of a FROM item, where it is one. Names of the SELECT that they stand in go
 /// first, then the one that the error is about as one further out.
 pub(crate) fn with_rows(query: &Query, error: &QueryError, statement: Option<&Statement>) -> Option<Query> {
-    let name = error.column.as_deref().filter(|_| error.kind == ErrorKind::UndefinedColumn)?;
+    let written = error.column.as_deref().filter(|_| error.kind == ErrorKind::UndefinedColumn)?;
+    let name = shown_name(written);
     let place = error.position;
     let reaches = [Reach::Own, Reach::Outer { statement: statement.filter(|_| place.is_some()), place }];
     reaches.into_iter().find_map(|reach| {
         let mut query = query.clone();
-        let mut rows = Rows { name, scopes: Vec::new(), factors: Vec::new(), reach, found: false };
+        let mut rows = Rows { name, written, scopes: Vec::new(), factors: Vec::new(), reach, found: false };
         let _ = VisitMut::visit(&mut query, &mut rows);
         rows.found.then_some(query)
     })
+}
+
+/// Behind the name of a relation whose row is told by a star.
+const BY_STAR: &str = "row";
+
+/// The query in which each row that is told by a star has a name that no column has.
+pub(crate) fn with_named_rows(query: &Query) -> Cow<'_, Query> {
+    let is_row = |part: &Expr| match row_of(part) {
+        Some(_) => ControlFlow::Break(()),
+        None => ControlFlow::Continue(()),
+    };
+    if visit_expressions(query, is_row).is_continue() {
+        return Cow::Borrowed(query);
+    }
+    let mut query = query.clone();
+    let _ = visit_expressions_mut(&mut query, |part| {
+        if let Some(table) = row_of(part) {
+            let name = quoted(&format!("{}{BY_STAR}", hidden_name(&fold(table))));
+            *part = Expr::Identifier(Ident { span: table.span, ..name });
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    Cow::Owned(query)
+}
+
+/// What is wrong where no relation has the name before a star.
+pub(crate) fn without_relation(error: QueryError, statement: Option<&Statement>) -> QueryError {
+    let name = match &error.column {
+        Some(written) if error.kind == ErrorKind::UndefinedColumn => shown_name(written),
+        _ => return error,
+    };
+    if error.column != Some(format!("{}{BY_STAR}", hidden_name(name))) {
+        return error;
+    }
+    let message = format!("missing FROM-clause entry for table \"{name}\"");
+    let place = statement.and_then(|statement| position_of_word(statement, name));
+    QueryError::new(ErrorKind::UndefinedTable, message).position(place)
 }
 
 /// Which SELECTs' names are looked for.
@@ -53,6 +94,8 @@ enum Reach<'a> {
 
 pub(super) struct Rows<'a> {
     pub name: &'a str,
+    /// The same as it stands in the query.
+    written: &'a str,
     /// What the name means in each SELECT around the expression.
     scopes: Vec<Option<Meaning>>,
     /// For each of these how many items of its FROM are around the expression: they do not see the columns of those beside them.
@@ -71,9 +114,9 @@ impl VisitorMut for Rows<'_> {
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expression) = item
                 && is_known
-                && mentions(expression, self.name)
+                && mentions(expression, self.written)
             {
-                let alias = quoted(&output_name(expression));
+                let alias = quoted(shown_name(&output_name(expression)));
                 *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
             }
         }
@@ -107,7 +150,7 @@ impl VisitorMut for Rows<'_> {
         {
             self.scopes.push(meaning_in(&select.from, self.name));
             self.factors.push(0);
-            let is_output = select.projection.iter().any(|item| is_called(item, self.name));
+            let is_output = select.projection.iter().any(|item| is_called(item, self.written));
             for item in items {
                 if !is_output || !self.is_row(&item.expr) {
                     let _ = VisitMut::visit(&mut item.expr, self);
@@ -156,7 +199,7 @@ impl Rows<'_> {
 
     pub(super) fn is_row(&self, expression: &Expr) -> bool {
         match bare(expression) {
-            Expr::Identifier(name) => fold(name) == self.name && self.is_meant(name.span),
+            Expr::Identifier(name) => fold(name) == self.written && self.is_meant(name.span),
             _ => false,
         }
     }
@@ -176,7 +219,7 @@ impl Rows<'_> {
     /// `x` of `FROM unnest(a) x(v)` is `x.v`.
     fn value(&mut self, expression: &mut Expr, column: &[Ident; 2]) {
         if let Expr::Identifier(name) = expression
-            && fold(name) == self.name
+            && fold(name) == self.written
             && self.is_meant(name.span)
         {
             let span = name.span;
@@ -232,8 +275,9 @@ impl Rows<'_> {
     fn column_of_row(&self, expression: &Expr) -> Option<Expr> {
         let Expr::CompoundFieldAccess { root, access_chain } = expression else { return None };
         match (bare(root), access_chain.as_slice()) {
-            (Expr::Identifier(table), [AccessExpr::Dot(Expr::Identifier(column))]) if fold(table) == self.name => {
-                Some(Expr::CompoundIdentifier(vec![table.clone(), column.clone()]))
+            (Expr::Identifier(table), [AccessExpr::Dot(Expr::Identifier(column))]) if fold(table) == self.written => {
+                let table = Ident { span: table.span, ..quoted(self.name) };
+                Some(Expr::CompoundIdentifier(vec![table, column.clone()]))
             }
             _ => None,
         }
