@@ -115,6 +115,7 @@ files! {
     what_with_names_is_computed_once: "shared_queries.slt",
     recursive_queries_are_those_of_postgres: "recursive_queries.slt",
     views_may_have_rows_of_their_own: "view_own_rows.slt",
+    columns_turned_into_rows_have_a_common_type: "turned_columns.slt",
     a_star_is_the_row_whatever_columns_are_called: "rows_by_star.slt",
     outputs_beside_sets_may_be_called_as_columns: "set_names.slt",
     what_is_volatile_is_computed_once: "computed_once.slt",

@@ -89,7 +89,7 @@ pub(super) fn empty_array(source: Option<&str>) -> QueryError {
 }
 
 /// Whether the items of an array are values of types, and not rows.
-pub(super) fn is_array_of_values(items: &[Expr]) -> bool {
+pub(crate) fn is_array_of_values(items: &[Expr]) -> bool {
     let is_value = |item: &Expr| match item {
         Expr::Tuple(_) => false,
         Expr::Array(inner) => is_array_of_values(&inner.elem),

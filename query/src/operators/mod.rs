@@ -18,7 +18,7 @@ mod aggregate_lowering;
 pub mod arithmetic;
 mod array_items;
 pub(crate) mod array_parameters;
-mod array_syntax;
+pub(crate) mod array_syntax;
 pub(crate) mod averaged_sums;
 pub(crate) mod call;
 pub(crate) mod candidates;

@@ -6,9 +6,8 @@
 //! A column of NULLs alone is a text, but for one that INSERT assigns.
 //!
 //! DataFusion chooses the columns' types while it plans, by its own rules. So the types are looked for before, and values of
-//! other types become casts, and so do those with a
-//! modifier or of a domain beside others. Where a value cannot be planned alone, as an outer column, the literals of the column
-//! become sites that see the others; what has a type is left to DataFusion.
+//! other types become casts, and so do those with a modifier or of a domain beside others. Where a value cannot be planned alone, as an
+//! outer column, the values of the column become sites that see each other.
 
 use super::call::{Places, SiteKind};
 use super::casts::expression_field;
@@ -26,8 +25,8 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWi
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-/// The most rows of a list in which literals are typed by values that cannot be planned alone.
-const OPEN_ROWS_MAX: usize = 100;
+/// The most rows of a list whose values are typed by others that cannot be planned alone.
+const MET_ROWS_MAX: usize = 100;
 
 /// What the planner does for a list of values.
 pub(crate) trait Cells {
@@ -170,7 +169,7 @@ impl Settling<'_> {
         let Some(planned) = planned.collect::<Option<Vec<(Argument, FieldRef)>>>() else {
             // Only a subquery has columns around it.
             if self.queries > 0 {
-                self.literals_beside(values, column);
+                self.meet(values, column);
             }
             return Ok(());
         };
@@ -197,18 +196,22 @@ impl Settling<'_> {
         Ok(())
     }
 
-    /// Literals without a type beside values whose types planning will tell.
-    fn literals_beside(&self, values: &mut Values, column: usize) {
-        let is_open =
-            |cell: &Expr| matches!(cell, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }));
-        if values.rows.len() > OPEN_ROWS_MAX {
+    /// Values of which planning will tell in what type they meet.
+    fn meet(&self, values: &mut Values, column: usize) {
+        let is_null = |cell: &Expr| matches!(cell, Expr::Value(ValueWithSpan { value: Value::Null, .. }));
+        if values.rows.len() > MET_ROWS_MAX {
             return;
         }
-        let cells = values.rows.iter().map(|row| &row.content[column]);
-        let others: Vec<Expr> = cells.filter(|cell| !is_open(cell)).cloned().collect();
+        let mut all: Vec<Expr> = Vec::new();
+        for cell in values.rows.iter().map(|row| &row.content[column]).filter(|cell| !is_null(cell)) {
+            if !all.contains(cell) {
+                all.push(cell.clone());
+            }
+        }
         let cells = values.rows.iter_mut().map(|row| &mut row.content[column]);
-        for cell in cells.filter(|cell| is_open(cell)) {
-            let operands = std::iter::once(cell.clone()).chain(others.iter().cloned()).collect();
+        for cell in cells.filter(|cell| !is_null(cell) && all.len() > 1) {
+            let others = all.iter().filter(|other| *other != &*cell).cloned();
+            let operands = std::iter::once(cell.clone()).chain(others).collect();
             *cell = call_quoted(&self.cells.add(SiteKind::Meeting(Meeting::Values), Places::default()), operands);
         }
     }

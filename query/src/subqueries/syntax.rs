@@ -3,9 +3,11 @@
 //!     sum(x) FILTER (WHERE EXISTS (…))   the subquery gets a name by its text: DataFusion tells aggregates apart by how they
 //!                                        print, and prints every subquery as `<subquery>`
 //!     VALUES (a.x), (a.y)                cells that are not constant become calls that hide which column they are
-//!     ARRAY[a.x, a.y]                    a call in a subquery: DataFusion plans an array's items without the outer query
+//!     ARRAY[ROW(a.x), ROW(a.y)]          a call in a subquery: DataFusion plans an array's items without the outer query; an array of
+//!                                        values becomes a site
 
 use super::passing::{Says, passing};
+use crate::operators::array_syntax::is_array_of_values;
 use crate::operators::sites::call_quoted;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
@@ -75,7 +77,11 @@ impl VisitorMut for Namer {
             Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } if *calls > 0 => {
                 *expr = with_name(expr.clone());
             }
-            Expr::Array(array) if self.calls.len() > SUBQUERY_DEPTH && array.elem.iter().any(depends_on_columns) => {
+            Expr::Array(array)
+                if self.calls.len() > SUBQUERY_DEPTH
+                    && array.elem.iter().any(depends_on_columns)
+                    && !is_array_of_values(&array.elem) =>
+            {
                 *expr = call_quoted("make_array", std::mem::take(&mut array.elem));
             }
             _ => {}
