@@ -280,11 +280,9 @@ impl RecomputeSchemas for LogicalPlan {
 
 /// Replaces every scan of a relation, in subqueries too, by what the relation stands for.
 pub fn bind(plan: LogicalPlan, sources: &impl Fn(&TableReference) -> Result<Bound>) -> Result<LogicalPlan> {
-    let replaced = plan.transform_up_with_subqueries(|node| {
-        match &node {
-            LogicalPlan::TableScan(scan) if is_relation(scan) => Ok(Transformed::yes(bound(scan, sources)?)),
-            _ => Ok(Transformed::no(node)),
-        }
+    let replaced = plan.transform_up_with_subqueries(|node| match &node {
+        LogicalPlan::TableScan(scan) if is_relation(scan) => Ok(Transformed::yes(bound(scan, sources)?)),
+        _ => Ok(Transformed::no(node)),
     })?;
     replaced.data.recompute_schemas()
 }
