@@ -60,6 +60,19 @@ impl VisitorMut for Settler<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.settle(query);
+        self.withs.pop();
+        ControlFlow::Continue(())
+    }
+}
+
+impl Settler<'_> {
+    fn settle(&self, query: &mut Query) {
+        if let SetExpr::SetOperation { left, right, .. } = query.body.as_mut() {
+            self.settle_side(left);
+            self.settle_side(right);
+            return;
+        }
         let keys = match &mut query.order_by {
             Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) => keys.as_mut_slice(),
             _ => &mut [],
@@ -73,8 +86,16 @@ impl VisitorMut for Settler<'_> {
                 self.order(query);
             }
         }
-        self.withs.pop();
-        ControlFlow::Continue(())
+    }
+
+    /// A side of UNION and the like, which is a query without an order. One in parentheses is visited by itself.
+    fn settle_side(&self, side: &mut SetExpr) {
+        if matches!(side, SetExpr::Select(_) | SetExpr::SetOperation { .. }) {
+            let mut query = select_query(Vec::new(), None);
+            std::mem::swap(query.body.as_mut(), side);
+            self.settle(&mut query);
+            std::mem::swap(query.body.as_mut(), side);
+        }
     }
 }
 
