@@ -85,6 +85,7 @@ files! {
     partitions_hold_what_they_are_named_for: "partitions.slt",
     no_row_goes_that_drop_partition_does_not_name: "dropped_partitions.slt",
     columns_change_as_in_postgres: "altered_columns.slt",
+    types_of_arrays_are_spelt_as_the_standard_does: "array_types.slt",
     drops_tell_what_they_take_along: "dropped_dependents.slt",
     dumps_are_told_what_is_not_kept: "dumps.slt",
     tables_change_and_their_views_follow: "altered_tables.slt",

@@ -18,6 +18,7 @@
 //!     t FOR SYSTEM_TIME AS OF x a         t a SAMPLE BLOCK ("system time"(x))
 //!     mood 'ok'                           CAST('ok' AS mood)
 //!     x ISNULL                            x IS NULL
+//!     a integer ARRAY                     a integer[]
 //!     FOR NO KEY UPDATE, FOR KEY SHARE    FOR UPDATE, FOR SHARE
 //!     FOR UPDATE OF t LIMIT 1             LIMIT 1
 //!     SET doc['a'] = 1                    SET doc = "assigned item"(doc['a'], 1)
@@ -92,6 +93,9 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             }
             _ if is_null_test(tokens, index) => {
                 replace(tokens, index..index + 1, vec![Token::make_keyword("IS"), Token::make_keyword("NULL")]);
+            }
+            Keyword::ARRAY if ends_array_type(tokens, index) => {
+                replace(tokens, index..index + 1, vec![Token::LBracket, Token::RBracket]);
             }
             other if is_foreign(other, keyword(tokens, index + 1)) => forget_keyword(tokens, index),
             _ if is_text(&tokens[index].token) && is_bare_text(tokens, index) => {
@@ -173,6 +177,15 @@ fn is_null_test(tokens: &[TokenWithSpan], index: usize) -> bool {
         token => is_text(token),
     });
     follows && is_word(tokens, index, "isnull") && *token(tokens, index + 1) != Token::LParen
+}
+
+/// `integer ARRAY`; the word also begins an array, and is a label behind AS.
+fn ends_array_type(tokens: &[TokenWithSpan], index: usize) -> bool {
+    let follows = index.checked_sub(1).is_some_and(|before| match &tokens[before].token {
+        Token::Word(_) => !matches!(keyword(tokens, before), Keyword::AS | Keyword::SELECT),
+        other => *other == Token::RParen,
+    });
+    follows && !matches!(token(tokens, index + 1), Token::LBracket | Token::LParen)
 }
 
 /// Whether a token is a literal in quotes or between dollars.
