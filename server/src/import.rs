@@ -118,11 +118,12 @@ pub(crate) async fn run(options: ImportOptions) -> anyhow::Result<()> {
 
 async fn load_all(options: &ImportOptions, files: &[PathBuf], server: &str) -> anyhow::Result<()> {
     let client = connect(server, options.password_file.as_deref(), "meridian import").await?;
-    let first = Guess::of(&files[0], options.delimiter, options.header)
+    let first = Guess::of(&files[0], options.delimiter, options.header, options.rejects.is_some())
         .with_context(|| format!("could not read \"{}\"", files[0].display()))?;
     say(&format!("{}: {first}", files[0].display()));
-    let columns = table_columns(&client, &options.table).await?;
-    let columns = match columns {
+    let known = table_columns(&client, &options.table).await?;
+    let is_new = known.is_none();
+    let columns = match known {
         Some(columns) => columns,
         None if options.create => {
             let statement = first.create_table(&options.table)?;
@@ -134,9 +135,14 @@ async fn load_all(options: &ImportOptions, files: &[PathBuf], server: &str) -> a
     };
     let mut total = 0;
     for file in files {
-        let guess = Guess::of(file, options.delimiter, options.header)
+        let guess = Guess::of(file, options.delimiter, options.header, options.rejects.is_some())
             .with_context(|| format!("could not read \"{}\"", file.display()))?;
-        total += load(options, &client, file, &guess, &columns).await?;
+        let loaded = load(options, &client, file, &guess, &columns).await;
+        if loaded.is_err() && is_new && total == 0 {
+            // Its columns were guessed; the next try may guess others.
+            client.batch_execute(&format!("DROP TABLE {}", options.table)).await.map_err(server_error)?;
+        }
+        total += loaded?;
     }
     if files.len() > 1 {
         say(&format!("{total} rows from {} files", files.len()));

@@ -136,3 +136,34 @@ async fn a_dirty_stream_goes_into_a_server_and_nothing_of_it_is_lost() {
     assert!(!sent && said.contains("relation \"shops\" does not exist"), "{said}");
     server.stop().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_import_of_a_dirty_file_guesses_what_its_clean_lines_are() {
+    let folder = TempDir::new().unwrap();
+    let server = Meridian::start(&folder.path().join("data")).unwrap();
+    let file = folder.path().join("visits.csv");
+    let lines = (1..=100).map(|number| match number {
+        20 => "20,2025-01-20,EMEA,1.50,and more\n".to_string(),
+        30 => "30,2025-01-20,EMEA,\"1,x\"\n".to_string(),
+        _ => format!("{number},2025-01-20,EMEA,1.50\n"),
+    });
+    std::fs::write(&file, "visit,day,region,spent\n".to_string() + &lines.collect::<String>()).unwrap();
+    let address = server.address().to_string();
+    let import = |more: &[&str]| {
+        let mut command = command().unwrap();
+        command.arg("import").arg(&file).args(["--table", "visits", "--create", "--listen", &address]).args(more);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let session = Session::connect(server.address()).await.unwrap();
+    let (loaded, said) = import(&[]);
+    assert!(!loaded && said.contains("line 21"), "{said}");
+    let made = session.value("SELECT to_regclass('visits')").await.unwrap();
+    assert_eq!(made, None, "a table whose columns were guessed stays without a row");
+    let rejects = folder.path().join("wrong.csv");
+    let (loaded, said) = import(&["--rejects", rejects.to_str().unwrap()]);
+    assert!(loaded && said.contains("spent numeric(18, 2)"), "{said}");
+    assert_eq!(session.value("SELECT sum(spent) FROM visits").await.unwrap().as_deref(), Some("147.00"));
+    assert_eq!(std::fs::read_to_string(&rejects).unwrap().lines().count(), 3, "a header and two lines");
+    server.stop().unwrap();
+}

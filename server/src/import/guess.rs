@@ -1,11 +1,12 @@
 //! What a file is, from its first mebibyte: delimiter, header, names and types. Shown before it is used.
+//!
+//! Lines that are wrong say nothing about the others: records with more or fewer values than the first are not looked at, and where
+//! wrong values are rejected, a type is that of nearly all of them.
 
 use super::quoted;
 use super::source::{json_batches, kind, unpacked};
 use anyhow::{Context, bail};
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
-use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use catalog::sql_type::SqlType;
 use query::files::ParquetRows;
 use std::collections::HashSet;
@@ -15,11 +16,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+#[cfg(test)]
+mod tests;
+
 const SAMPLE_BYTES: u64 = 1 << 20;
 const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
 /// A column of text with so few values in enough rows is one to partition by.
 const PARTITION_VALUES_MAX: usize = 16;
 const PARTITION_ROWS_MIN: usize = 100;
+/// Of so many values one may be wrong, where wrong ones are rejected.
+const VALUES_PER_WRONG_ONE_MIN: usize = 20;
 
 /// How a file's records look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +45,13 @@ pub(super) struct Guess {
 }
 
 impl Guess {
-    /// Looks at the start of a file; what is given is not guessed.
-    pub(super) fn of(path: &Path, delimiter: Option<char>, header: Option<bool>) -> anyhow::Result<Self> {
+    /// Looks at the start of a file; what is given is not guessed. `rejects` says that wrong values have a place to go.
+    pub(super) fn of(
+        path: &Path,
+        delimiter: Option<char>,
+        header: Option<bool>,
+        rejects: bool,
+    ) -> anyhow::Result<Self> {
         match kind(path).as_str() {
             "parquet" => return Self::of_parquet(path),
             "jsonl" | "ndjson" | "json" => return Self::of_json(path),
@@ -62,7 +73,7 @@ impl Guess {
             1 => rows.column(index).as_string::<i32>().value(0).trim().to_string(),
             _ => format!("column{}", index + 1),
         });
-        Ok(Self::new(Shape::Lines { delimiter, header }, names.collect(), &values))
+        Ok(Self::new(Shape::Lines { delimiter, header }, names.collect(), &values, rejects))
     }
 
     fn of_json(path: &Path) -> anyhow::Result<Self> {
@@ -71,7 +82,7 @@ impl Guess {
         let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
         let rows = json_batches(sample.as_slice(), &names)?.next().transpose()?;
         let rows = rows.context("the file has no objects")?;
-        Ok(Self::new(Shape::Json, names, &rows))
+        Ok(Self::new(Shape::Json, names, &rows, false))
     }
 
     fn of_parquet(path: &Path) -> anyhow::Result<Self> {
@@ -83,9 +94,9 @@ impl Guess {
         Ok(Self { shape: Shape::Parquet, columns: columns.collect(), few_values: None })
     }
 
-    fn new(shape: Shape, names: Vec<String>, rows: &RecordBatch) -> Self {
+    fn new(shape: Shape, names: Vec<String>, rows: &RecordBatch, rejects: bool) -> Self {
         let column = |index: usize| rows.column(index).as_string::<i32>();
-        let types: Vec<String> = (0..names.len()).map(|index| type_of(column(index))).collect();
+        let types: Vec<String> = (0..names.len()).map(|index| type_of(column(index), rejects)).collect();
         let few = |index: &usize| {
             let values: HashSet<&str> = column(*index).iter().flatten().collect();
             types[*index] == "text" && (2..=PARTITION_VALUES_MAX).contains(&values.len())
@@ -173,17 +184,18 @@ fn best_delimiter(sample: &[u8], tabs: bool) -> u8 {
     DELIMITERS.into_iter().rev().max_by_key(count).unwrap_or(b',')
 }
 
-/// The sample's records as texts.
+/// The sample's records as texts, those that have as many values as the first.
 fn csv_rows(sample: &[u8], delimiter: u8) -> anyhow::Result<RecordBatch> {
-    let format = Format::default().with_delimiter(delimiter).with_truncated_rows(true);
-    let (inferred, _) = format.infer_schema(sample, Some(1))?;
-    let fields: Vec<Field> =
-        (0..inferred.fields().len()).map(|index| Field::new(format!("column{index}"), DataType::Utf8, true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let reader = arrow::csv::ReaderBuilder::new(Arc::clone(&schema)).with_format(format).build(sample)?;
-    // What comes behind a record that is malformed is for the load to judge.
-    let batches: Vec<RecordBatch> = reader.map_while(Result::ok).collect();
-    Ok(arrow::compute::concat_batches(&schema, &batches)?)
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(sample);
+    let records = reader.byte_records().collect::<Result<Vec<_>, _>>()?;
+    let width = records.first().context("the file has no records")?.len();
+    let column = |index: usize| -> ArrayRef {
+        let whole = records.iter().filter(|record| record.len() == width);
+        let values = whole.map(|record| String::from_utf8_lossy(&record[index]).into_owned());
+        Arc::new(StringArray::from_iter(values.map(|value| Some(value).filter(|value| !value.is_empty()))))
+    };
+    let columns: Vec<(String, ArrayRef)> = (0..width).map(|index| (format!("column{index}"), column(index))).collect();
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, values)| (name, values, true)))?)
 }
 
 /// Whether the first row holds names: all of it text, and other rows have something else below it or none repeats it.
@@ -193,41 +205,53 @@ fn looks_like_header(rows: &RecordBatch) -> bool {
     }
     let cell = |index: usize| rows.column(index).as_string::<i32>();
     let mut names = HashSet::new();
-    let is_name = |index: usize| cell(index).is_valid(0) && type_of(&cell(index).slice(0, 1)) == "text";
+    let is_name = |index: usize| cell(index).is_valid(0) && type_of(&cell(index).slice(0, 1), false) == "text";
     (0..rows.num_columns()).all(|index| is_name(index) && names.insert(cell(index).value(0).to_lowercase()))
 }
 
-/// The type that all values of a column have; nulls and empty ones have any.
-fn type_of(values: &StringArray) -> String {
-    let present = || values.iter().flatten().map(str::trim).filter(|value| !value.is_empty());
-    let all = |check: fn(&str) -> bool| present().all(check);
-    if present().next().is_none() {
+/// The type that all values of a column have, or nearly all where wrong ones are rejected; nulls and empty ones have any.
+fn type_of(values: &StringArray, rejects: bool) -> String {
+    let present: Vec<&str> = values.iter().flatten().map(str::trim).filter(|value| !value.is_empty()).collect();
+    let wrong_max = if rejects { present.len() / VALUES_PER_WRONG_ONE_MIN } else { 0 };
+    let fit = |check: fn(&str) -> bool| present.iter().filter(|value| !check(value)).count() <= wrong_max;
+    if present.is_empty() {
         return "text".to_string();
     }
-    if all(|value| value.parse::<i64>().is_ok() && (value == "0" || !value.trim_start_matches('-').starts_with('0'))) {
+    if fit(is_integer) {
         return "bigint".to_string();
     }
-    if all(is_decimal) {
+    if fit(is_decimal) {
         let fraction = |value: &str| value.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let decimals = present.iter().filter(|value| is_decimal(value));
         // Two digits at least, since a sample of whole prices says little.
-        let scale = present().map(fraction).max().unwrap_or(0).max(2);
+        let scale = decimals.map(|value| fraction(value)).max().unwrap_or(0).max(2);
         return if scale <= 18 {
             format!("numeric({}, {scale})", 18.max(scale + 10))
         } else {
             "double precision".into()
         };
     }
-    if all(is_date) {
+    if fit(is_date) {
         return "date".to_string();
     }
-    if all(|value| value.len() >= 16 && is_date(&value[..10.min(value.len())])) {
-        let zoned = |value: &str| value.ends_with('Z') || value[16.min(value.len())..].contains(['+', '-']);
-        return if all(zoned) { "timestamptz".to_string() } else { "timestamp".to_string() };
+    if fit(is_moment) {
+        let zoned = |value: &str| value.ends_with('Z') || value[16..].contains(['+', '-']);
+        let all_zoned = present.iter().filter(|value| is_moment(value)).all(|value| zoned(value));
+        return if all_zoned { "timestamptz".to_string() } else { "timestamp".to_string() };
     }
-    if all(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "false")) {
+    if fit(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "false")) {
         return "boolean".to_string();
     }
     "text".to_string()
+}
+
+fn is_integer(value: &str) -> bool {
+    value.parse::<i64>().is_ok() && (value == "0" || !value.trim_start_matches('-').starts_with('0'))
+}
+
+/// A date and a time of day behind it.
+fn is_moment(value: &str) -> bool {
+    value.is_char_boundary(10) && value.is_char_boundary(16) && value.len() >= 16 && is_date(&value[..10])
 }
 
 fn is_decimal(value: &str) -> bool {
