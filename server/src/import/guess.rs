@@ -186,7 +186,8 @@ fn best_delimiter(sample: &[u8], tabs: bool) -> u8 {
 
 /// The sample's records as texts, those that have as many values as the first.
 fn csv_rows(sample: &[u8], delimiter: u8) -> anyhow::Result<RecordBatch> {
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(sample);
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(sample);
     let records = reader.byte_records().collect::<Result<Vec<_>, _>>()?;
     let width = records.first().context("the file has no records")?.len();
     let column = |index: usize| -> ArrayRef {
