@@ -186,6 +186,70 @@ pub struct Key {
     pub index: bool,
 }
 
+/// An index that CREATE INDEX asked for. It is a name that is kept: nothing is built for it, and no row is found by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlainIndex {
+    pub id: ObjectId,
+    pub name: String,
+    /// The access method that it asked for, such as `btree`.
+    pub method: String,
+    pub items: Vec<IndexItem>,
+    /// The columns of INCLUDE.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included: Vec<ColumnId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate: Option<BoundExpression>,
+}
+
+impl PlainIndex {
+    /// The columns that it names outside of expressions.
+    pub fn columns(&self) -> impl Iterator<Item = ColumnId> {
+        let items = self.items.iter().filter_map(|item| match item.of {
+            Indexed::Column(column) => Some(column),
+            Indexed::Expression(_) => None,
+        });
+        items.chain(self.included.iter().copied())
+    }
+
+    /// Its expressions, that of WHERE last.
+    pub fn expressions(&self) -> impl Iterator<Item = &BoundExpression> {
+        let items = self.items.iter().filter_map(|item| match &item.of {
+            Indexed::Expression(expression) => Some(expression),
+            Indexed::Column(_) => None,
+        });
+        items.chain(self.predicate.as_ref())
+    }
+
+    pub fn expressions_mut(&mut self) -> impl Iterator<Item = &mut BoundExpression> {
+        let items = self.items.iter_mut().filter_map(|item| match &mut item.of {
+            Indexed::Expression(expression) => Some(expression),
+            Indexed::Column(_) => None,
+        });
+        items.chain(self.predicate.as_mut())
+    }
+}
+
+/// What one item of an index is about, and how it is sorted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexItem {
+    pub of: Indexed,
+    /// The operator class that it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub descending: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nulls_first: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Indexed {
+    Column(ColumnId),
+    Expression(BoundExpression),
+}
+
 /// An age by the calendar, above zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +279,9 @@ pub struct TableDefinition {
     /// In the order in which they were made; of those that CREATE TABLE made the primary key is the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<Key>,
+    /// In the order in which they were made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plain_indexes: Vec<PlainIndex>,
     /// Rows that were made under an earlier version need not fit; a draft with such rows conflicts.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub rows_fit_from: u32,
@@ -285,6 +352,7 @@ impl TableDefinition {
             keys: Vec::new(),
             rows_fit_from: 0,
             last_dropped: None,
+            plain_indexes: Vec::new(),
             retention: None,
             known_schema: KnownSchema::default(),
         }
@@ -323,6 +391,12 @@ impl TableDefinition {
     }
 
     /// The position of a column in the schema.
+    /// The ids and names of its indexes: those behind its keys, and plain ones.
+    pub fn indexes(&self) -> impl Iterator<Item = (ObjectId, &str)> {
+        let keys = self.keys.iter().map(|key| (key.id, key.name.as_str()));
+        keys.chain(self.plain_indexes.iter().map(|index| (index.id, index.name.as_str())))
+    }
+
     pub fn position(&self, id: ColumnId) -> Option<usize> {
         self.columns.iter().position(|column| column.id == id)
     }

@@ -309,7 +309,7 @@ impl Snapshot {
         if !self.schemas.contains_key(&name.schema) {
             return Err(Conflict::SchemaChanged(name.schema.clone()));
         }
-        if self.names.contains_key(name) || self.key_named(name).is_some() {
+        if self.has_name(name) {
             return Err(Conflict::NameTaken(name.clone()));
         }
         self.note_object(id);
@@ -326,16 +326,16 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Takes the names of a table's keys and the ids of all its rules. The table's older keys are still there, if it has any.
+    /// Takes the names of a table's indexes and the ids of all its rules. The table's older indexes are still there, if it has any.
     fn take_rules(&mut self, definition: &TableDefinition) -> Result<(), Conflict> {
         definition.checks.iter().for_each(|check| self.note_object(check.id));
-        for key in &definition.keys {
-            let name = ObjectName::new(&definition.name.schema, &key.name);
-            let others = self.key_named(&name).is_some_and(|(table, _)| table.definition.id != definition.id);
+        for (id, name) in definition.indexes() {
+            let name = ObjectName::new(&definition.name.schema, name);
+            let others = self.index_named(&name).is_some_and(|(table, _)| table.definition.id != definition.id);
             if self.names.contains_key(&name) || others {
                 return Err(Conflict::NameTaken(name));
             }
-            self.note_object(key.id);
+            self.note_object(id);
         }
         Ok(())
     }
@@ -349,7 +349,11 @@ impl Snapshot {
         version.changed_at = seq;
         let old = Arc::clone(&version.definition);
         self.check_known_types(definition)?;
-        if old.keys != definition.keys || old.checks != definition.checks || old.name.schema != definition.name.schema {
+        let same_rules = old.keys == definition.keys
+            && old.checks == definition.checks
+            && old.plain_indexes == definition.plain_indexes
+            && old.name.schema == definition.name.schema;
+        if !same_rules {
             self.take_rules(definition)?;
         }
         self.table_mut(id)?.definition = Arc::clone(definition);

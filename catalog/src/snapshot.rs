@@ -8,7 +8,7 @@
 //! each commit added and removed, taken from the commits themselves. Compaction and folding move rows
 //! without changing them and leave no change behind.
 
-use crate::definition::{Key, ObjectName, TableDefinition, ViewDefinition};
+use crate::definition::{ObjectName, TableDefinition, ViewDefinition};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::loads::Loads;
 use crate::past::Past;
@@ -196,11 +196,19 @@ impl Snapshot {
         self.sequences.values().filter(owned)
     }
 
-    /// The table with a key of that name, and the key. Keys share their names with the relations of their table's schema.
-    pub fn key_named(&self, name: &ObjectName) -> Option<(&Arc<TableVersion>, &Key)> {
-        let tables = self.tables.values().filter(|version| version.definition.name.schema == name.schema);
-        let mut keys = tables.flat_map(|version| version.definition.keys.iter().map(move |key| (version, key)));
-        keys.find(|(_, key)| key.name == name.name)
+    /// The table with an index of that name, which may be that of a key, and the index. Indexes share their names with the
+    /// relations of their table's schema.
+    pub fn index_named(&self, name: &ObjectName) -> Option<(&Arc<TableVersion>, ObjectId)> {
+        let mut tables = self.tables.values().filter(|version| version.definition.name.schema == name.schema);
+        tables.find_map(|version| {
+            let (id, _) = version.definition.indexes().find(|(_, index)| *index == name.name)?;
+            Some((version, id))
+        })
+    }
+
+    /// Whether a relation or an index has a name.
+    pub fn has_name(&self, name: &ObjectName) -> bool {
+        self.names.contains_key(name) || self.index_named(name).is_some()
     }
 
     /// The views that read `input` directly.

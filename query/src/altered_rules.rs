@@ -1,6 +1,6 @@
-//! Rules of a table that changes: what becomes of keys, CHECK constraints, generated columns and sequences.
+//! Rules of a table that changes: what becomes of keys, CHECK constraints, indexes, generated columns and sequences.
 //!
-//! Their expressions name columns by text, over the one table alone, so a renamed column is renamed in them. A key or CHECK
+//! Their expressions name columns by text, over the one table alone, so a renamed column is renamed in them. A key, index or CHECK
 //! constraint goes with any of its columns, as in PostgreSQL, and so does a sequence that a column owns.
 
 use crate::bound_expressions::{columns_of, parse};
@@ -8,7 +8,7 @@ use crate::definitions::identifier;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::identity_of;
 use crate::statement_grammar::fold;
-use catalog::definition::{BoundExpression, TableDefinition};
+use catalog::definition::{BoundExpression, PlainIndex, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
@@ -25,7 +25,9 @@ fn reads(table: &TableDefinition, bound: &BoundExpression, column: ColumnId) -> 
 pub(crate) fn rename_column(table: &mut TableDefinition, column: ColumnId, to: &str) -> Result<(), QueryError> {
     let Some(from) = table.column(column).map(|column| column.name.clone()) else { return Ok(()) };
     let generated = table.columns.iter_mut().filter_map(|column| column.generated.as_mut());
-    for bound in generated.chain(table.checks.iter_mut().map(|check| &mut check.expression)) {
+    let checks = table.checks.iter_mut().map(|check| &mut check.expression);
+    let indexed = table.plain_indexes.iter_mut().flat_map(PlainIndex::expressions_mut);
+    for bound in generated.chain(checks).chain(indexed) {
         let mut expression = parse(&bound.text)?;
         let _ = VisitMut::visit(&mut expression, &mut Renamer { from: &from, to });
         bound.text = expression.to_string();
@@ -54,7 +56,7 @@ impl VisitorMut for Renamer<'_> {
     }
 }
 
-/// Takes the keys and CHECK constraints of a column off its table. A generated column that reads it stands in the way.
+/// Takes the keys, CHECK constraints and plain indexes of a column off its table. A generated column that reads it stands in the way.
 pub(crate) fn drop_rules(table: &mut TableDefinition, column: ColumnId) -> Result<(), QueryError> {
     for other in table.columns.iter().filter(|other| other.id != column) {
         if let Some(bound) = &other.generated
@@ -76,7 +78,27 @@ pub(crate) fn drop_rules(table: &mut TableDefinition, column: ColumnId) -> Resul
     }
     table.checks = kept;
     table.keys.retain(|key| !key.columns.contains(&column));
+    let mut kept = Vec::new();
+    for index in &table.plain_indexes {
+        if !index_reads(table, index, column)? {
+            kept.push(index.clone());
+        }
+    }
+    table.plain_indexes = kept;
     Ok(())
+}
+
+/// Whether an index is about a column.
+fn index_reads(table: &TableDefinition, index: &PlainIndex, column: ColumnId) -> Result<bool, QueryError> {
+    if index.columns().any(|id| id == column) {
+        return Ok(true);
+    }
+    for expression in index.expressions() {
+        if reads(table, expression, column)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The drops of the sequences that a table's lost columns own, and of those that numbered identity columns which are none any more.

@@ -17,6 +17,7 @@ use crate::definitions::{check_defaults, done, stays_logged};
 use crate::dropping::shown;
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::plain_indexes;
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::retention;
@@ -50,6 +51,14 @@ pub(crate) async fn run(
 ) -> Result<Response, QueryError> {
     let planning = session.planning()?;
     let tag = done(alteration.command());
+    // Either names a table as well as an index, as in PostgreSQL.
+    if let (DropObject::Index | DropObject::Table, [AlterAction::RenameTo(to)]) =
+        (alteration.object, alteration.actions.as_slice())
+        && let Some(change) = plain_indexes::renamed(&planning, &alteration.name, to)?
+    {
+        session.add_change(change)?;
+        return Ok(tag);
+    }
     if alteration.object == DropObject::Schema {
         return Err(QueryError::unsupported("ALTER SCHEMA").hint("Create another schema and use SET SCHEMA."));
     }
@@ -590,7 +599,7 @@ pub(crate) fn unchanged(session: &Session, definition: &TableDefinition) -> Opti
 
 /// Whether another relation has a name, or an index.
 pub(crate) fn is_taken(planning: &Planning, name: &ObjectName) -> bool {
-    planning.snapshot.names.contains_key(name) || planning.snapshot.key_named(name).is_some()
+    planning.snapshot.has_name(name)
 }
 
 /// The name after RENAME TO.

@@ -199,7 +199,7 @@ pub(crate) fn taken(
     name: &ObjectName,
     if_not_exists: bool,
 ) -> Result<bool, QueryError> {
-    if planning.snapshot.relation(name).is_none() && planning.snapshot.key_named(name).is_none() {
+    if planning.snapshot.relation(name).is_none() && planning.snapshot.index_named(name).is_none() {
         return Ok(false);
     }
     let message = format!("relation \"{}\" already exists", name.name);

@@ -8,6 +8,7 @@ use crate::insert::from_query;
 use crate::intake::Intake;
 use crate::keys::definition::{KeyClause, NewKeys, add as add_keys};
 use crate::keys::upsert::Sink;
+use crate::plain_indexes::copied;
 use crate::planner::{Planning, result_columns};
 use crate::response::{CommandTag, Response};
 use crate::retention;
@@ -118,7 +119,8 @@ fn follow_domain(planning: &Planning, column: &mut Column) {
     column.domain = domain.and_then(|known| known.domain_use());
 }
 
-/// Adds the keys and CHECK constraints that LIKE clauses copy. Keys get names of their own, CHECK constraints keep theirs.
+/// Adds the keys, plain indexes and CHECK constraints that LIKE clauses copy. Keys and indexes get names of their own, CHECK constraints
+/// keep theirs.
 pub(crate) fn add_like_rules(
     planning: &Planning,
     definition: &mut TableDefinition,
@@ -141,6 +143,11 @@ pub(crate) fn add_like_rules(
             let names: Vec<Ident> = names.map(|column| Ident::with_quote('"', &column.name)).collect();
             // One by one: a key that says the same as another is copied all the same.
             add_keys(definition, vec![KeyClause::copied(key, &names)], new_keys, statement)?;
+        }
+        for index in table.plain_indexes.iter().filter(|_| like.includes("indexes")) {
+            let id = new_keys.catalog.allocate_object();
+            let copy = copied(index, (table, definition), id, |name| new_keys.snapshot.has_name(name));
+            definition.plain_indexes.extend(copy);
         }
     }
     Ok(())

@@ -66,7 +66,7 @@ pub(crate) async fn run(
             false => definitions::create_plain_view(session, create, statement),
         },
         StatementKind::Drop(drop) => crate::dropping::drop_objects(session, drop, statement).await,
-        StatementKind::CreatePlainIndex(index) => plain_indexes::run(session, index),
+        StatementKind::CreatePlainIndex(index) => plain_indexes::run(session, index, statement),
         StatementKind::Alter(alteration) => altering::run(session, alteration, statement).await,
         StatementKind::Truncate { tables, restart_identity } => {
             definitions::truncate(session, tables, *restart_identity)

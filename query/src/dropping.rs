@@ -10,7 +10,7 @@ use crate::statement::{DropObject, DropStatement, Statement};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
 use crate::type_definition::drop_with_dependents;
-use catalog::definition::TableDefinition;
+use catalog::definition::{ObjectName, TableDefinition};
 use catalog::draft::Op;
 use catalog::enum_type::shown_name;
 use catalog::ids::ObjectId;
@@ -57,17 +57,16 @@ pub(crate) async fn drop_objects(
     Ok(done(drop.object.command()))
 }
 
-/// The next definitions of the tables that lose unique indexes.
+/// The next definitions of the tables that lose indexes.
 fn drop_indexes(session: &mut Session, planning: &Planning, drop: &DropStatement) -> Result<Vec<Op>, QueryError> {
     let mut altered: BTreeMap<ObjectId, TableDefinition> = BTreeMap::new();
     for name in &drop.names {
         let candidates = planning.candidates(name)?;
-        let found = candidates.iter().find_map(|candidate| planning.snapshot.key_named(candidate));
+        let found = candidates.iter().find_map(|candidate| planning.snapshot.index_named(candidate));
         let shown = own_name(name);
-        let Some((table, key)) = found else {
-            if let Some(relation) = candidates.iter().find_map(|candidate| planning.snapshot.relation(candidate)) {
-                let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{shown}\" is not an index"));
-                return Err(error.hint(identified(&relation).2));
+        let Some((table, id)) = found else {
+            if let Some(error) = not_an_index(planning, &candidates) {
+                return Err(error);
             }
             if !drop.if_exists {
                 let message = format!("index \"{shown}\" does not exist");
@@ -76,18 +75,29 @@ fn drop_indexes(session: &mut Session, planning: &Planning, drop: &DropStatement
             session.notice(NoticeSeverity::Notice, format!("index \"{shown}\" does not exist, skipping"));
             continue;
         };
-        let (before, of) =
-            (&table.definition, format!("constraint {} on table {}", key.name, table.definition.name.name));
-        if !key.index {
-            let message = format!("cannot drop index {} because {of} requires it", key.name);
+        let before = &table.definition;
+        if let Some(key) = before.keys.iter().find(|key| key.id == id && !key.index) {
+            let [index, table] = [id, before.id].map(|id| planning.facts.class_name(id));
+            let of = format!("constraint {} on table {table}", key.name);
+            let message = format!("cannot drop index {index} because {of} requires it");
             return Err(
                 QueryError::new(ErrorKind::DependentObjects, message).hint(format!("You can drop {of} instead."))
             );
         }
         let first = || TableDefinition { version: before.version + 1, ..TableDefinition::clone(before) };
-        altered.entry(before.id).or_insert_with(first).keys.retain(|kept| kept.id != key.id);
+        let next = altered.entry(before.id).or_insert_with(first);
+        next.keys.retain(|kept| kept.id != id);
+        next.plain_indexes.retain(|kept| kept.id != id);
     }
     Ok(altered.into_values().map(|next| Op::AlterTable(Arc::new(next))).collect())
+}
+
+/// What is told where something else than an index has one of these names.
+fn not_an_index(planning: &Planning, candidates: &[ObjectName]) -> Option<QueryError> {
+    let find = |name: &ObjectName| Some((name.name.clone(), planning.snapshot.relation(name)?));
+    let (name, relation) = candidates.iter().find_map(find)?;
+    let error = QueryError::new(ErrorKind::WrongObjectType, format!("\"{name}\" is not an index"));
+    Some(error.hint(identified(&relation).2))
 }
 
 /// A name as errors show it, without its schema.

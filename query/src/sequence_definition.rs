@@ -353,7 +353,7 @@ pub(crate) fn moved_sequences(planning: &Planning, table: ObjectId, schema: &str
         definition.version += 1;
         definition.name.schema = schema.to_string();
         let name = &definition.name;
-        if planning.snapshot.names.contains_key(name) || planning.snapshot.key_named(name).is_some() {
+        if planning.snapshot.has_name(name) {
             let message = format!("relation \"{}\" already exists in schema \"{schema}\"", name.name);
             return Err(QueryError::new(ErrorKind::DuplicateTable, message));
         }
@@ -483,9 +483,7 @@ pub(crate) fn added_identity(
         return Err(QueryError::new(ErrorKind::Syntax, "conflicting or redundant options"));
     }
     let schema = &table.name.schema;
-    let is_taken = |name: &ObjectName| {
-        planning.snapshot.names.contains_key(name) || planning.snapshot.key_named(name).is_some() || *name == table.name
-    };
+    let is_taken = |name: &ObjectName| planning.snapshot.has_name(name) || *name == table.name;
     let name = match &options.name {
         Some(written) => {
             let own = |part: &ast::ObjectNamePart| part.as_ident().map(crate::statement_grammar::fold);

@@ -116,7 +116,8 @@ pub(crate) fn new_check(
     Ok(CheckConstraint { id, name, expression: bound(planning, expression) })
 }
 
-fn bound(planning: &Planning, expression: &Expr) -> BoundExpression {
+/// An expression over a table's columns as it is kept.
+pub(crate) fn bound(planning: &Planning, expression: &Expr) -> BoundExpression {
     let time_zone = planning.state.config_options().execution.time_zone.clone();
     let mut expression = expression.clone();
     qualify(&mut expression, &planning.known_types());

@@ -21,7 +21,7 @@ const ATTACHED: &str =
 const NO_CODE: &str = "There are no functions in SQL, procedures and triggers: let the client do what they would do.";
 
 /// What helps in place of a statement, by words that its name has behind its command.
-const HINTS: [(&str, &str); 39] = [
+const HINTS: [(&str, &str); 38] = [
     ("MERGE", "UPDATE and INSERT in one transaction do the same."),
     ("GRANT", ONE_PASSWORD),
     ("REVOKE", ONE_PASSWORD),
@@ -39,7 +39,6 @@ const HINTS: [(&str, &str); 39] = [
     ("INHERIT", "Put the rows of all into one table: PARTITION BY tells them apart."),
     ("ATTACH PARTITION", ATTACHED),
     ("DETACH PARTITION", "INSERT INTO … SELECT moves rows to another table, ALTER TABLE … DROP PARTITION drops them."),
-    ("ALTER INDEX … RENAME TO", "Use ALTER TABLE … RENAME CONSTRAINT."),
     ("INDEX", "Leave it out: what queries filter by belongs into PARTITION BY and order_by of CREATE TABLE."),
     ("CLUSTER", ONLY_TABLES),
     ("TABLESPACE", "Leave it out: all tables lie in the data directory."),

@@ -130,6 +130,7 @@ files! {
     temporary_relations_are_one_sessions: "temporary.slt",
     loads_meet_the_keys_that_are_there: "copy_conflicts.slt",
     columns_keep_their_numbers: "column_numbers.slt",
+    indexes_keep_their_names: "index_names.slt",
     indexes_for_speed_come_to_nothing: "plain_indexes.slt",
     old_partitions_go_by_themselves: "retention.slt",
     keys_hold: "keys.slt",

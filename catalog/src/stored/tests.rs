@@ -1,7 +1,9 @@
 //! Tests of the stored forms: what goes in comes back, and the bytes are those of every release.
 
 use super::*;
-use crate::definition::{Column, Key, ObjectName, PartitionColumn, Transform};
+use crate::definition::{
+    BoundExpression, Column, IndexItem, Indexed, Key, ObjectName, PartitionColumn, PlainIndex, Transform,
+};
 use crate::ids::ColumnId;
 use crate::missing::MissingValue;
 use crate::samples::{dead, domain, enum_type, load, rows, segment, sequence, table, view};
@@ -336,6 +338,32 @@ fn keys_are_in_the_document_of_a_table_that_has_some() {
     let bytes = encode_ops(&[Op::CreateTable(Arc::new(keyed.clone()))]);
     let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
     assert!(matches!(found.as_slice(), [Op::CreateTable(found)] if **found == keyed));
+}
+
+#[test]
+fn plain_indexes_are_in_the_document_of_a_table_that_has_some() {
+    let plain = table(16384, "sales");
+    assert!(!serde_json::to_string(&*plain).unwrap().contains("index"));
+    let expression = |text: &str| BoundExpression { text: text.to_string(), time_zone: "UTC".to_string() };
+    let item = |of| IndexItem { of, class: None, descending: false, nulls_first: false };
+    let index = PlainIndex {
+        id: ObjectId(16385),
+        name: "sales_idx".to_string(),
+        method: "btree".to_string(),
+        items: vec![
+            IndexItem { descending: true, nulls_first: true, ..item(Indexed::Column(ColumnId(1))) },
+            IndexItem {
+                class: Some("text_pattern_ops".to_string()),
+                ..item(Indexed::Expression(expression("lower(a)")))
+            },
+        ],
+        included: vec![ColumnId(2)],
+        predicate: Some(expression("a > 1")),
+    };
+    let indexed = TableDefinition { plain_indexes: vec![index], ..(*plain).clone() };
+    let bytes = encode_ops(&[Op::CreateTable(Arc::new(indexed.clone()))]);
+    let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
+    assert!(matches!(found.as_slice(), [Op::CreateTable(found)] if **found == indexed));
 }
 
 #[test]

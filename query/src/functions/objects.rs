@@ -7,9 +7,10 @@ use crate::error::{ErrorKind, QueryError};
 use crate::intake::recent_bytes;
 use crate::pg_catalog::{
     FunctionRow, Value, constraint_text, description, format_type, function_by_oid, index_statement, key_by_oid,
-    namespace_name, partition_expression, relation_name, role_name, type_by_oid, type_name, user_type, view_text,
+    namespace_name, partition_expression, plain_index_by_oid, plain_index_item, plain_index_statement, relation_name,
+    role_name, type_by_oid, type_name, user_type, view_text,
 };
-use catalog::definition::ObjectName;
+use catalog::definition::{ObjectName, TableDefinition};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, TableVersion};
 use catalog::sql_type::SqlType;
@@ -118,24 +119,30 @@ fn view_definition(facts: &SessionFacts, args: &[Value]) -> Answer {
     Ok(facts.snapshot.views.get(&object_id(oid)).map(|view| view_text(&view.definition)).into())
 }
 
-/// The index behind a key as SQL, or one of its columns. Pretty ones leave out a schema that is searched anyway.
+/// An index as SQL, or one of its columns. Pretty ones leave out a schema that is searched anyway.
 fn index_definition(facts: &SessionFacts, args: &[Value]) -> Answer {
     let oid = read_class(facts, &args[0])?.as_int().unwrap_or(0);
-    let Some((table, key)) = key_by_oid(&facts.snapshot, oid) else { return Ok(Value::Null) };
-    let definition = &table.definition;
-    let column = args.get(1).and_then(Value::as_int).unwrap_or(0);
-    if column != 0 {
-        let place = usize::try_from(column - 1).ok();
-        let id = place.and_then(|place| key.columns.get(place));
-        let name = id.and_then(|id| definition.column(*id)).map(|column| quote_identifier(&column.name));
-        return Ok(name.unwrap_or_default().into());
-    }
-    let name = &definition.name;
-    let name = match args.get(2).and_then(Value::as_bool) {
-        Some(true) => class_name(facts, definition.id.0.into()),
-        _ => format!("{}.{}", quote_identifier(&name.schema), quote_identifier(&name.name)),
+    let column = args.get(1).and_then(Value::as_int).filter(|column| *column != 0);
+    let place = column.map(|column| usize::try_from(column - 1).unwrap_or(usize::MAX));
+    let brief = args.get(2).and_then(Value::as_bool) == Some(true);
+    let called = |definition: &TableDefinition| match brief {
+        true => class_name(facts, definition.id.0.into()),
+        false => format!("{}.{}", quote_identifier(&definition.name.schema), quote_identifier(&definition.name.name)),
     };
-    Ok(index_statement(&name, definition, key).into())
+    if let Some((table, key)) = key_by_oid(&facts.snapshot, oid) {
+        let definition = &table.definition;
+        let column = |place: usize| key.columns.get(place).and_then(|id| definition.column(*id));
+        return Ok(match place {
+            Some(place) => column(place).map(|column| quote_identifier(&column.name)).unwrap_or_default().into(),
+            None => index_statement(&called(definition), definition, key).into(),
+        });
+    }
+    let Some((table, index)) = plain_index_by_oid(&facts.snapshot, oid) else { return Ok(Value::Null) };
+    let definition = &table.definition;
+    Ok(match place {
+        Some(place) => plain_index_item(definition, index, place, brief).unwrap_or_default().into(),
+        None => plain_index_statement(&called(definition), definition, index, brief).into(),
+    })
 }
 
 /// A view's rule bears the view's number; see `pg_rewrite`.

@@ -139,11 +139,11 @@ pub(crate) struct NewKeys<'a> {
 }
 
 impl NewKeys<'_> {
-    /// Whether a relation has the name, or a key of another table than `own`.
+    /// Whether a relation has the name, or an index of another table than `own`.
     fn is_taken(&self, name: &ObjectName, own: ObjectId) -> bool {
         let other = |table: &TableDefinition| table.id != own;
-        let key = self.snapshot.key_named(name);
-        self.snapshot.names.contains_key(name) || key.is_some_and(|(table, _)| other(&table.definition))
+        let index = self.snapshot.index_named(name);
+        self.snapshot.names.contains_key(name) || index.is_some_and(|(table, _)| other(&table.definition))
     }
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn add(
             of_key.for_each(|column| column.not_null = true);
         }
         let taken = |name: &str| {
-            let own = name == definition.name.name || definition.keys.iter().any(|key| key.name == name);
+            let own = name == definition.name.name || definition.indexes().any(|(_, known)| known == name);
             own || new_keys.is_taken(&ObjectName::new(&definition.name.schema, name), definition.id)
         };
         let name = match clause.name {

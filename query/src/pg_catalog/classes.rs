@@ -5,7 +5,7 @@
 
 use super::exported::{COLUMN_ROWS, type_by_oid};
 use super::values::{Rows, Value};
-use super::{CatalogContext, FixedRows, LiveRows, keys, own};
+use super::{CatalogContext, FixedRows, LiveRows, keys, own, plain_indexes};
 use crate::bound_expressions::with_relation_names;
 use crate::functions::quote_identifier;
 use catalog::definition::{Column, IdentityKind, ObjectName, TableDefinition, Transform, ViewDefinition};
@@ -110,8 +110,8 @@ pub(super) static SYSTEM_OIDS: LazyLock<HashMap<(&'static str, &'static str), i6
 /// The OID of a relation, the catalog's own ones included.
 pub fn relation_oid(snapshot: &Snapshot, schema: &str, name: &str) -> Option<i64> {
     let user = snapshot.names.get(&ObjectName::new(schema, name)).map(|id| i64::from(id.0));
-    let key = || snapshot.key_named(&ObjectName::new(schema, name)).map(|(_, key)| i64::from(key.id.0));
-    user.or_else(key).or_else(|| SYSTEM_OIDS.get(&(schema, name)).copied())
+    let index = || snapshot.index_named(&ObjectName::new(schema, name)).map(|(_, id)| i64::from(id.0));
+    user.or_else(index).or_else(|| SYSTEM_OIDS.get(&(schema, name)).copied())
 }
 
 /// The OID of a schema, the catalog's own ones included.
@@ -149,6 +149,9 @@ pub fn relation_name(snapshot: &Snapshot, oid: i64) -> Option<ObjectName> {
         None => {
             if let Some((version, key)) = keys::key_by_oid(snapshot, oid) {
                 return Some(ObjectName::new(&version.definition.name.schema, &key.name));
+            }
+            if let Some((version, index)) = plain_indexes::plain_index_by_oid(snapshot, oid) {
+                return Some(ObjectName::new(&version.definition.name.schema, &index.name));
             }
             let found = SYSTEM_OIDS.iter().find(|(_, system)| **system == oid);
             found.map(|((schema, name), _)| ObjectName::new(*schema, *name))
@@ -216,7 +219,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
             ("reltuples", Value::Float(row_count.map_or(-1.0, |rows| rows as f64))),
             ("relpersistence", persistence(context, name).into()),
             ("relkind", kind.into()),
-            ("relhasindex", has_keys(&relation).into()),
+            ("relhasindex", has_indexes(&relation).into()),
             ("relnatts", attributes_of(&relation).into()),
             ("relchecks", checks.into()),
             ("relhasrules", (kind == "v" || kind == "m").into()),
@@ -226,6 +229,7 @@ fn push_classes(context: &CatalogContext, rows: &mut Rows) {
         ]);
     }
     keys::push_classes(context, rows);
+    plain_indexes::push_classes(context, rows);
 }
 
 /// Whether a relation stays, or goes with the session.
@@ -233,8 +237,8 @@ pub(super) fn persistence(context: &CatalogContext, name: &ObjectName) -> &'stat
     if context.snapshot.is_temporary(name) { "t" } else { "p" }
 }
 
-fn has_keys(relation: &Relation<'_>) -> bool {
-    matches!(relation, Relation::Table(table) if !table.definition.keys.is_empty())
+fn has_indexes(relation: &Relation<'_>) -> bool {
+    matches!(relation, Relation::Table(table) if table.definition.indexes().next().is_some())
 }
 
 fn push_system_attributes(rows: &mut Rows) {
@@ -284,6 +288,7 @@ fn push_attributes(context: &CatalogContext, rows: &mut Rows) {
             push_column(rows, key.id.0.into(), number, &plain);
         }
     }
+    plain_indexes::push_attributes(context, rows);
 }
 
 /// Dropped columns keep their numbers, as in PostgreSQL.
@@ -309,7 +314,7 @@ pub(super) fn column_collation(sql_type: &SqlType) -> i64 {
     }
 }
 
-fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
+pub(super) fn push_column(rows: &mut Rows, relation: i64, number: i64, column: &Column) {
     let sql_type = &column.sql_type;
     push_attribute(
         rows,
@@ -432,6 +437,7 @@ fn push_dependencies(context: &CatalogContext, rows: &mut Rows) {
         }
     }
     keys::push_dependencies(context, rows);
+    plain_indexes::push_dependencies(context, rows);
     super::constraints::push_dependencies(context, rows);
     super::sequences::push_dependencies(context, rows);
 }
@@ -458,7 +464,7 @@ fn push_tables(context: &CatalogContext, rows: &mut Rows) {
                 ("schemaname", (&name.schema).into()),
                 ("tablename", (&name.name).into()),
                 ("tableowner", SYSTEM_ROLE.1.into()),
-                ("hasindexes", has_keys(&relation).into()),
+                ("hasindexes", has_indexes(&relation).into()),
                 ("hasrules", false.into()),
                 ("hastriggers", false.into()),
                 ("rowsecurity", false.into()),

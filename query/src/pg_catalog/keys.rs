@@ -6,7 +6,7 @@
 use super::classes::{PG_CLASS, PG_CONSTRAINT, SYSTEM_ROLE, column_collation, namespace_oid, persistence};
 use super::constraints::column_numbers;
 use super::values::{Rows, Value};
-use super::{CatalogContext, LiveRows};
+use super::{CatalogContext, LiveRows, plain_indexes};
 use crate::functions::quote_identifier;
 use catalog::definition::{Column, Key, TableDefinition};
 use catalog::ids::ObjectId;
@@ -78,7 +78,7 @@ pub(super) fn key_columns<'a>(definition: &'a TableDefinition, key: &'a Key) -> 
 }
 
 /// The B-tree operator class of a type.
-fn operator_class(sql_type: &SqlType) -> i64 {
+pub(super) fn operator_class(sql_type: &SqlType) -> i64 {
     static CLASSES: LazyLock<HashMap<i64, i64>> = LazyLock::new(|| {
         let rows = include_str!("data/pg_opclass.tsv").lines().skip(1);
         let of_type = rows.filter_map(|row| {
@@ -140,6 +140,7 @@ fn push_indexes(context: &CatalogContext, rows: &mut Rows) {
             ("indoption", vec![0_i64; columns.len()].into()),
         ]);
     }
+    plain_indexes::push_indexes(context, rows);
 }
 
 pub(super) fn push_constraints(context: &CatalogContext, rows: &mut Rows) {
@@ -200,6 +201,7 @@ fn push_index_list(context: &CatalogContext, rows: &mut Rows) {
             ("indexdef", index_statement(&table, &version.definition, key).into()),
         ]);
     }
+    plain_indexes::push_index_list(context, rows);
 }
 
 // ---- information_schema ----

@@ -26,6 +26,7 @@ mod exported;
 mod json_sets;
 mod keys;
 mod own;
+mod plain_indexes;
 mod registered_names;
 mod rewrite;
 mod sequences;
@@ -53,6 +54,7 @@ pub use exported::{
 };
 pub(crate) use json_sets::has_members;
 pub use keys::{index_statement, key_by_oid};
+pub use plain_indexes::{plain_index_by_oid, plain_index_item, plain_index_statement};
 pub use registered_names::name_registered_objects;
 pub use rewrite::rewrite;
 pub(crate) use rewrite::{contains_aggregate, is_known_collation, plain_operator, select_query};

@@ -78,6 +78,7 @@ fn snapshot() -> Snapshot {
         keys: Vec::new(),
         rows_fit_from: 0,
         last_dropped: None,
+        plain_indexes: Vec::new(),
         retention: None,
         known_schema: Default::default(),
     };

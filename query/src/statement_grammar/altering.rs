@@ -134,6 +134,8 @@ impl Words<'_> {
             DropObject::MaterializedView
         } else if self.take("schema") {
             DropObject::Schema
+        } else if self.take("index") {
+            return self.alter_index();
         } else {
             return self.unsupported_alteration();
         };
@@ -172,6 +174,20 @@ impl Words<'_> {
                 return Ok(StatementKind::Alter(Box::new(alteration)));
             }
         }
+    }
+
+    fn alter_index(&mut self) -> Result<StatementKind, QueryError> {
+        let if_exists = self.take_all(&["if", "exists"]);
+        let name = self.object_name()?;
+        if let Some(owned) = self.new_owner("ALTER INDEX", UnkeptTarget::Nothing, if_exists)? {
+            return Ok(owned);
+        }
+        if !self.take_all(&["rename", "to"]) {
+            return Ok(StatementKind::Unsupported(format!("ALTER INDEX … {}", self.action_at(self.next))));
+        }
+        let actions = vec![AlterAction::RenameTo(self.ident()?)];
+        self.expect_end()?;
+        Ok(StatementKind::Alter(Box::new(Alteration { object: DropObject::Index, name, if_exists, actions })))
     }
 
     /// One action; `None` for one that is PostgreSQL's and not ours.

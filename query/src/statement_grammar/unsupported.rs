@@ -150,18 +150,9 @@ impl Words<'_> {
     /// ALTER of what is neither a relation nor a schema.
     pub(super) fn unsupported_alteration(&mut self) -> Result<StatementKind, QueryError> {
         let what = self.peek_word().ok_or_else(|| self.unexpected())?;
-        if what != "index" {
-            let found = CREATED.iter().find(|words| self.begins(self.next, words));
-            let what = found.map_or(what, |words| words.join(" "));
-            return Ok(StatementKind::Unsupported(format!("ALTER {}", what.to_uppercase())));
-        }
-        self.next += 1;
-        let if_exists = self.take_all(&["if", "exists"]);
-        self.object_name()?;
-        if let Some(owned) = self.new_owner("ALTER INDEX", UnkeptTarget::Nothing, if_exists)? {
-            return Ok(owned);
-        }
-        Ok(StatementKind::Unsupported(format!("ALTER INDEX … {}", self.action_at(self.next))))
+        let found = CREATED.iter().find(|words| self.begins(self.next, words));
+        let what = found.map_or(what, |words| words.join(" "));
+        Ok(StatementKind::Unsupported(format!("ALTER {}", what.to_uppercase())))
     }
 
     /// `ALTER TABLE … ENABLE ROW LEVEL SECURITY`: the command and the whole action, which begins at `start`.
@@ -178,7 +169,7 @@ impl Words<'_> {
         format!("{command} … {}", self.action_at(start))
     }
 
-    fn action_at(&self, index: usize) -> String {
+    pub(super) fn action_at(&self, index: usize) -> String {
         let found = ACTIONS.iter().find(|words| self.begins(index, words));
         let words = found.map(|words| words.join(" ")).or_else(|| self.word_at(index)).unwrap_or_default();
         words.to_uppercase()
