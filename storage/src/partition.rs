@@ -205,9 +205,7 @@ impl Interner {
                 let values = array.as_primitive::<Float64Type>().values();
                 self.integers(array, |row| float_bits(values[row]), float_datum)
             }
-            DataType::Utf8View => {
-                self.texts(array.as_string_view())
-            }
+            DataType::Utf8View => self.texts(array.as_string_view()),
             DataType::BinaryView => {
                 let values = array.as_binary_view();
                 let datum = |bytes: &[u8]| Datum::Bytes(bytes.to_vec());

@@ -414,9 +414,10 @@ fn many_texts_of_any_length_partition() {
             number => Some("x".repeat(number as usize % 14)),
         })
         .collect();
-    let groups: Vec<i32> = (0..2000).map(|row| row * row * row % 97).collect();
-    let columns: [ArrayRef; 2] = [Arc::new(StringViewArray::from(texts.clone())), Arc::new(Int32Array::from(groups.clone()))];
-    let batch = RecordBatch::try_new(definition.schema(), columns.to_vec()).unwrap();
+    let groups: Vec<i32> = (0..2000).map(|row| (row * row + row) % 97).collect();
+    let names = StringViewArray::from_iter(texts.iter().map(Option::as_deref));
+    let columns: Vec<ArrayRef> = vec![Arc::new(names), Arc::new(Int32Array::from(groups.clone()))];
+    let batch = RecordBatch::try_new(definition.schema(), columns).unwrap();
     let mut partitioner = Partitioner::new(&definition);
     // Behind the first half all values are known.
     for start in [0, 1000] {
@@ -680,9 +681,8 @@ fn columns_of_few_short_values_are_not_compressed() {
         |row| format!("{} {}", row % 7, "status ".repeat(1000)),
         |row| format!("status {}", row % 100),
     ];
-    let columns = values.map(|value| {
-        Arc::new((0..3000).map(|row| Some(value(row))).collect::<StringViewArray>()) as ArrayRef
-    });
+    let columns =
+        values.map(|value| Arc::new((0..3000).map(|row| Some(value(row))).collect::<StringViewArray>()) as ArrayRef);
     let batch = RecordBatch::try_new(definition.schema(), columns.to_vec()).unwrap();
     let mut staging = Staging::new(directory.path().into(), definition, usize::MAX);
     staging.push(batch.clone()).unwrap();
