@@ -230,6 +230,10 @@ impl<'a> Conversation<'a> {
     }
 
     async fn finish_implicit(&mut self) -> Result<(), Failure> {
+        // A Sync or a statement inside of BEGIN … COMMIT ends nothing.
+        if self.session.transaction_status() != TransactionStatus::Idle {
+            return Ok(());
+        }
         self.wire.run(self.session.finish_implicit()).await??;
         Ok(())
     }

@@ -124,8 +124,10 @@ impl Wire {
     /// Runs work for this client. It is dropped when the client goes away or the server stops waiting; a panic in it
     /// costs this connection only.
     pub(crate) async fn run<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Exit> {
-        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
-        if let Some(outcome) = work.as_mut().now_or_never() {
+        // Pinned first: a statement's work is some kilobytes, which would be moved into what surrounds it.
+        let work = pin!(work);
+        let mut work = AssertUnwindSafe(work).catch_unwind();
+        if let Some(outcome) = (&mut work).now_or_never() {
             return outcome.map_err(|_| Exit::Fatal(Fatal::internal()));
         }
         if self.owed {
