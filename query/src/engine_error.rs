@@ -14,7 +14,8 @@ use arrow::error::ArrowError;
 use catalog::sql_type::SqlType;
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, Tokenizer};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 /// The error for a user, with a position in `statement`'s source where one can be told.
 pub(crate) fn translate(error: DataFusionError, statement: Option<&Statement>) -> QueryError {
@@ -217,7 +218,9 @@ fn column_not_found(field: &Column, valid: &[Column]) -> QueryError {
         );
     }
     let error = QueryError::new(ErrorKind::UndefinedColumn, shown).column(field.name());
-    match nearest(field.name(), valid.iter().map(|column| column.name())) {
+    // An output of that very name is one that this clause does not see.
+    let seen = valid.iter().filter(|column| column.relation.is_some() || column.name() != field.name());
+    match nearest(field.name(), seen.map(|column| column.name())) {
         Some(name) => {
             let relation =
                 valid.iter().find(|column| column.name() == name).and_then(|column| column.relation.as_ref());
@@ -535,7 +538,7 @@ fn quoted_name(message: &str) -> Option<String> {
     message.split('"').nth(1).map(str::to_string)
 }
 
-/// The 1-based character offset of the first word of a statement that is `name`.
+/// The 1-based character offset of the first word of a statement that is `name`, one that gives an output this name aside.
 pub(crate) fn position_of_word(statement: &Statement, name: &str) -> Option<usize> {
     let wanted = name.rsplit('.').next().unwrap_or(name);
     let text = &statement.source[statement.range.clone()];
@@ -546,7 +549,17 @@ pub(crate) fn position_of_word(statement: &Statement, name: &str) -> Option<usiz
         Token::Word(word) => word.value == wanted,
         _ => false,
     };
-    let found = (0..tokens.len()).find(matches)?;
+    let found = || (0..tokens.len()).filter(matches);
+    let found = found().find(|index| !names_output(&tokens[..*index])).or_else(|| found().next())?;
     let start = if found >= 2 && tokens[found - 1].token == Token::Period { found - 2 } else { found };
     position_of(text, tokens[start].span.start).map(|position| position + before)
+}
+
+/// Whether a word behind these tokens is the name of an output: `sum(x) total`, `x AS total`, `x total`, `1 total`.
+fn names_output(before: &[TokenWithSpan]) -> bool {
+    match before.iter().map(|known| &known.token).rfind(|token| !matches!(token, Token::Whitespace(_))) {
+        Some(Token::Word(word)) => matches!(word.keyword, Keyword::AS | Keyword::END | Keyword::NoKeyword),
+        Some(token) => matches!(token, Token::RParen | Token::Number(..) | Token::SingleQuotedString(_)),
+        None => false,
+    }
 }

@@ -51,6 +51,7 @@ files! {
     subscripts_find_what_postgres_finds: "subscripts.slt",
     an_analysts_first_morning_goes_as_with_postgres: "first_morning.slt",
     aggregates_have_sorted_rows_in_their_order: "collected_order.slt",
+    errors_point_to_where_they_arose: "error_places.slt",
     paths_into_json_find_what_postgres_finds: "json_paths.slt",
     subqueries_answer_as_postgres_does: "subqueries.slt",
     the_optimiser_keeps_answers: "optimizer.slt",
