@@ -68,6 +68,7 @@ files! {
     transactions_have_settings_of_their_own: "transaction_settings.slt",
     settings_are_taken_and_shown_as_in_postgres: "settings.slt",
     operators_are_named_with_their_schema: "named_operators.slt",
+    literals_are_of_the_kinds_that_are_written: "literal_kinds.slt",
     long_numbers_beside_doubles_are_doubles: "long_numbers.slt",
     texts_go_on_in_later_lines: "continued_literals.slt",
     grouped_queries_have_their_subqueries_and_aggregates: "grouped_subqueries.slt",

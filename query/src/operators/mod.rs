@@ -40,6 +40,7 @@ pub(crate) mod interval_order;
 pub(crate) mod json_casts;
 pub(crate) mod json_operators;
 mod json_syntax;
+mod literals;
 pub(crate) mod long_numbers;
 pub(crate) mod lowering;
 pub(crate) mod meetings;

@@ -9,7 +9,6 @@ use super::call::{Places, Procedures, SiteCall, SiteKind};
 use super::checks::Check;
 use super::elements::is_query;
 use super::json_syntax::{aggregate_of_array, order_distinct};
-use super::long_numbers::is_long;
 use super::meetings::Meeting;
 use super::modifiers::{Modifier, TypeOfCast, literal_modifier};
 use super::ordinals::{restore_in_window, restore_ordinals};
@@ -110,8 +109,14 @@ impl VisitorMut for Annotator<'_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
-        if let Expr::Cast { expr, data_type: DataType::Array(_), .. } = expression {
-            spell_empty_array(expr);
+        match expression {
+            Expr::Cast { expr, data_type: DataType::Array(_), .. } => spell_empty_array(expr),
+            Expr::Cast { expr, data_type, .. } => {
+                if let Err(error) = self.spell_bits(expr, data_type) {
+                    return ControlFlow::Break(error);
+                }
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
@@ -277,10 +282,7 @@ impl Annotator<'_> {
             Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => overlaps(*left, *right),
             Expr::AtTimeZone { timestamp, time_zone } => call("timezone", vec![*time_zone, *timestamp]),
             Expr::Extract { field, expr, .. } => extract(&field, *expr),
-            Expr::Value(ValueWithSpan { value: Value::Number(digits, long), span }) => self.number(digits, long, span),
-            Expr::Value(ValueWithSpan { value: Value::UnicodeStringLiteral(text), span }) => {
-                Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span })
-            }
+            Expr::Value(value) => self.literal(value)?,
             Expr::Function(mut function) => {
                 if let Some(WindowType::WindowSpec(window)) = &mut function.over {
                     restore_in_window(window);
@@ -514,24 +516,6 @@ impl Annotator<'_> {
         let left = self.binary(first, value.clone(), low);
         let right = self.binary(last, value, high);
         Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(left), op: joined, right: Box::new(right) }))
-    }
-
-    /// An integer is of the first type that holds it: integer, bigint, numeric. Other numbers are numeric, without an exponent.
-    fn number(&mut self, digits: String, long: bool, span: Span) -> Expr {
-        let value = |text: String| Expr::Value(ValueWithSpan { value: Value::Number(text, long), span });
-        if digits.parse::<i32>().is_ok() {
-            return marked(value(digits), LITERAL_INT4);
-        }
-        if is_long(&digits) {
-            return self.long_number(Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span }));
-        }
-        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.' || byte == b'-');
-        let whole = plain && !digits.contains('.');
-        if digits.parse::<i64>().is_ok() || (plain && !whole) {
-            return value(digits);
-        }
-        let text = Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(digits), span });
-        self.cast(text, SqlType::numeric())
     }
 }
 
