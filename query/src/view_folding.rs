@@ -211,7 +211,11 @@ async fn executed(
 /// The bytes of sums and values in state rows.
 fn kept_bytes(batches: &[RecordBatch]) -> usize {
     let columns = batches.iter().flat_map(RecordBatch::columns);
-    columns.filter_map(|column| column.as_binary_view_opt()).flat_map(|bytes| bytes.lengths()).map(|length| length as usize).sum()
+    columns
+        .filter_map(|column| column.as_binary_view_opt())
+        .flat_map(|bytes| bytes.lengths())
+        .map(|length| length as usize)
+        .sum()
 }
 
 async fn stage(

@@ -198,7 +198,9 @@ impl Arguments {
             return Ok(None);
         }
         let types = parameters.args.iter().map(type_of).collect::<std::result::Result<Vec<_>, String>>()?;
-        let Some(sums) = signed_sums(&call.func, &types, output.data_type(), parameters.distinct) else { return Ok(None) };
+        let Some(sums) = signed_sums(&call.func, &types, output.data_type(), parameters.distinct) else {
+            return Ok(None);
+        };
         let mut operands = parameters.args.clone();
         if let (Some(filter), Some(first)) = (&parameters.filter, operands.first_mut()) {
             // No row counts of which an argument is NULL.

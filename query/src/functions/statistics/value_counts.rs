@@ -84,7 +84,9 @@ impl Value for Box<[u8]> {
     fn rows(values: &ArrayRef, mut each: impl FnMut(usize, Self)) -> Result<()> {
         let texts = cast(values, &DataType::Utf8View)?;
         let texts = texts.as_string_view();
-        (0..texts.len()).filter(|row| texts.is_valid(*row)).for_each(|row| each(row, texts.value(row).as_bytes().into()));
+        (0..texts.len())
+            .filter(|row| texts.is_valid(*row))
+            .for_each(|row| each(row, texts.value(row).as_bytes().into()));
         Ok(())
     }
 
