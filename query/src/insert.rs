@@ -8,12 +8,13 @@ use crate::assignment::{
 };
 use crate::bound_expressions::parse;
 use crate::column_defaults::{DefaultValue, Numbering, Numbers, is_computed, numbering_of};
+use crate::engine::now_micros;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::value_queries::{is_value_query, select_values};
 use crate::keys::upsert::{self, Sink, Upsert};
-use crate::operators::casts::out_of_range;
+use crate::operators::casts::{CastContext, cast_array, out_of_range};
 use crate::parameter_types::{Parameters, all_known, inconsistent, parameter_number};
 use crate::plan_constants::fill_values;
 use crate::planner::Planning;
@@ -506,7 +507,9 @@ impl CellReader<'_> {
                 let value = self.parameters.get(number - 1).ok_or_else(|| {
                     QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
                 })?;
-                assigned_scalar(decode_parameter(value, &self.types[number - 1], self.style)?, sql_type, self.style)
+                let known = &self.types[number - 1];
+                let scalar = decode_parameter(value, known, self.style)?;
+                assigned_scalar(converted(scalar, known, sql_type, self.style)?, sql_type, self.style)
             }
             Cell::Default => constant_default_value(column.missing_value().as_deref(), sql_type, self.style),
         }
@@ -526,6 +529,28 @@ pub(crate) fn constant_value(text: &str, sql_type: &SqlType, style: &OutputStyle
     let value = ParameterValue { format: Format::Text, bytes: Some(Bytes::copy_from_slice(text.as_bytes())) };
     let scalar = decode_parameter(&value, sql_type, style)?;
     assigned_scalar(scalar, sql_type, style)
+}
+
+/// A parameter of another type than its column's, by the cast that assignment makes: doubles are rounded to integers, and what has a
+/// time zone loses it in the session's. Texts are read and arrays converted by [`assigned_scalar`]; of how many letters a text may have,
+/// the column is asked later.
+fn converted(
+    scalar: ScalarValue,
+    from: &SqlType,
+    to: &SqlType,
+    style: &OutputStyle,
+) -> Result<ScalarValue, QueryError> {
+    let is_text = |known: &SqlType| {
+        matches!(known, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
+    };
+    if from.oid() == to.oid() || is_text(from) || matches!(from, SqlType::Array(_)) {
+        return Ok(scalar);
+    }
+    let target = if is_text(to) { SqlType::Text } else { to.clone() };
+    let context = CastContext { zone: style.time_zone, now_micros: now_micros() };
+    let array = scalar.to_array().map_err(|error| translate(error, None))?;
+    let cast = cast_array(&array, from, &target, &context)?;
+    ScalarValue::try_from_array(&cast, 0).map_err(|error| translate(error, None))
 }
 
 /// The value in the column's own Arrow type, by assignment.
