@@ -9,7 +9,7 @@
 //!     what there is       ids, sql_type, definition, missing, segment, snapshot, shared_list, past, fitting
 //!     what nobody else sees  temporary
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
-//!     how it is kept      files, log, stored, entries, difference, index, checkpoint, archive
+//!     how it is kept      files, log, stored, packed, lanes, entries, difference, index, checkpoint, archive
 //!     how it comes back   directory, recovery, segment_files
 //!     how it is copied    backup
 
@@ -25,6 +25,7 @@ pub mod fitting;
 pub mod history;
 pub mod ids;
 pub mod keys;
+pub mod lanes;
 pub mod loads;
 pub mod missing;
 mod packed;

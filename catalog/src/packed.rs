@@ -12,6 +12,7 @@
 //! byte by byte in `FORMAT.md`; another way of packing needs another magic. This module does not know what rows are for; see
 //! `stored`, which decides what is packed.
 
+use crate::lanes::in_lanes;
 use crate::stored::{Blob, StoredError, decode, encode};
 use arrow::array::{Array, ArrayData, ArrayRef, AsArray, StringViewArray, UInt32Array, make_array};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
@@ -28,6 +29,8 @@ pub(crate) const MAGIC: &[u8; 4] = b"MPAK";
 const TEXTS_MAX: usize = 65_536;
 /// The rows that say whether texts repeat.
 const SAMPLE_ROWS: usize = 1024;
+/// Columns of as many rows are packed by several threads.
+const ROWS_FOR_LANES: usize = 16_384;
 const VALUE_BYTES: usize = size_of::<u64>();
 
 /// A batch on disk. The order of variants and fields is the format.
@@ -57,7 +60,10 @@ pub(crate) struct Packed<'a> {
 impl<'a> Packed<'a> {
     /// Packs columns of `rows` rows. `None` where all of them are plain.
     pub(crate) fn new(columns: &'a [ArrayRef], rows: usize) -> Option<Self> {
-        let columns: Vec<_> = columns.iter().map(|column| packed(column)).collect();
+        let columns: Vec<_> = match rows < ROWS_FOR_LANES {
+            true => columns.iter().map(packed).collect(),
+            false => in_lanes(columns, packed),
+        };
         let is_packed = columns.iter().any(|column| !matches!(column, StoredColumn::Plain));
         let rows = u32::try_from(rows).ok()?;
         is_packed.then_some(Self { rows, columns })
@@ -143,7 +149,8 @@ fn packed(column: &ArrayRef) -> StoredColumn<'_> {
             None => StoredColumn::Plain,
         };
     }
-    let Some(values) = values_of(column) else { return StoredColumn::Plain };
+    let data = column.to_data();
+    let Some(values) = values_of(&data) else { return StoredColumn::Plain };
     let is_valid = |row: usize| column.is_valid(row);
     let known = || values.iter().enumerate().filter(|(row, _)| is_valid(*row)).map(|(_, value)| *value);
     let all_valid = column.null_count() == 0;
@@ -165,17 +172,16 @@ fn packed(column: &ArrayRef) -> StoredColumn<'_> {
 }
 
 /// The values of a column as integers, where they are some. What stands in the place of a NULL means nothing.
-fn values_of(column: &ArrayRef) -> Option<Cow<'_, [i64]>> {
-    let data = column.to_data();
+fn values_of(data: &ArrayData) -> Option<Cow<'_, [i64]>> {
     let range = data.offset()..data.offset() + data.len();
     let of = |values: Vec<i64>| Some(Cow::Owned(values));
-    match value_bytes(column.data_type())? {
+    match value_bytes(data.data_type())? {
         2 => of(data.buffers()[0].typed_data::<i16>()[range].iter().map(|value| i64::from(*value)).collect()),
         4 => of(data.buffers()[0].typed_data::<i32>()[range].iter().map(|value| i64::from(*value)).collect()),
-        8 => of(data.buffers()[0].typed_data::<i64>()[range].to_vec()),
+        8 => Some(Cow::Borrowed(&data.buffers()[0].typed_data::<i64>()[range])),
         _ => {
             let values = data.buffers()[0].typed_data::<i128>()[range].iter().enumerate();
-            let values = values.map(|(row, value)| if column.is_null(row) { Ok(0) } else { i64::try_from(*value) });
+            let values = values.map(|(row, value)| if data.is_null(row) { Ok(0) } else { i64::try_from(*value) });
             values.collect::<Result<Vec<_>, _>>().ok().map(Cow::Owned)
         }
     }
@@ -201,24 +207,25 @@ fn coded(column: &StringViewArray) -> Option<(Vec<&str>, Vec<u32>)> {
     // Most texts are short, and a short one is its view.
     let mut views: HashMap<u128, u32> = HashMap::new();
     let mut codes = Vec::with_capacity(column.len());
+    let mut last: Option<(u128, u32)> = None;
     for (row, view) in column.views().iter().enumerate() {
         if column.is_null(row) {
             codes.push(0);
             continue;
         }
-        let code = match views.get(view) {
-            Some(code) => *code,
-            None => {
+        let code = match last {
+            // Many texts follow their like.
+            Some((last, code)) if last == *view => code,
+            _ => *views.entry(*view).or_insert_with(|| {
                 let text = column.value(row);
-                let code = *known.entry(text).or_insert_with(|| {
+                *known.entry(text).or_insert_with(|| {
                     texts.push(text);
                     texts.len() as u32 - 1
-                });
-                views.insert(*view, code);
-                code
-            }
+                })
+            }),
         };
         codes.push(code);
+        last = Some((*view, code));
         let hardly_repeat = row + 1 == SAMPLE_ROWS && texts.len() > SAMPLE_ROWS / 2;
         if hardly_repeat || texts.len() > TEXTS_MAX || views.len() > 2 * TEXTS_MAX {
             return None;

@@ -11,12 +11,15 @@ use crate::error::{ErrorKind, QueryError};
 use crate::keys::log::KeyLog;
 use crate::keys::shape::KeyShape;
 use crate::transaction::Change;
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::{concat, concat_batches};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use catalog::definition::TableDefinition;
 use catalog::draft::{Expectation, Op};
 use catalog::files::Files;
 use catalog::ids::ColumnId;
+use catalog::lanes::in_lanes;
 use catalog::snapshot::TableVersion;
 use catalog::temporary::is_temporary_schema;
 use std::collections::BTreeSet;
@@ -47,6 +50,8 @@ const RECENT_UPDATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The recent rows of a table beside which nothing else goes inline: rewrites are kept from folding them, so rows are written as segments
 /// until those are fewer.
 pub(crate) const RECENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// As many waiting rows are put together by several threads.
+const ROWS_FOR_LANES: usize = 16_384;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -196,12 +201,25 @@ impl Intake {
         }
         let batch = match <[RecordBatch; 1]>::try_from(self.waiting) {
             Ok([only]) => only,
-            Err(waiting) => concat_batches(&definition.schema(), &waiting)
+            Err(waiting) => concatenated(&definition.schema(), &waiting)
                 .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?,
         };
         let id = engine.catalog.allocate_recent();
         Ok(taken(Change::of(vec![fits, Op::AddRecent { table, id, batch }])))
     }
+}
+
+/// One batch of all, by several threads where they are many.
+fn concatenated(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() < ROWS_FOR_LANES {
+        return concat_batches(schema, batches);
+    }
+    let places: Vec<usize> = (0..schema.fields().len()).collect();
+    let columns = in_lanes(&places, |place| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(*place).as_ref()).collect();
+        concat(&parts)
+    });
+    RecordBatch::try_new(Arc::clone(schema), columns.into_iter().collect::<Result<_, _>>()?)
 }
 
 /// Memory of a table's recent rows.

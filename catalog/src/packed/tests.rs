@@ -83,6 +83,15 @@ fn columns_of_every_kind_come_back() {
 }
 
 #[test]
+fn many_rows_are_packed_as_few_are() {
+    let few = varied();
+    let many = arrow::compute::concat_batches(&few.schema(), &vec![few.clone(); ROWS_FOR_LANES / ROWS + 1]).unwrap();
+    assert!(many.num_rows() >= ROWS_FOR_LANES);
+    assert_comes_back(&many);
+    assert_comes_back(&rows(7, ROWS_FOR_LANES));
+}
+
+#[test]
 fn few_values_take_few_bytes() {
     let date = Date32Array::from_iter_values((0..ROWS as i32).map(|row| 20_000 + row / 100));
     let region = StringViewArray::from_iter_values((0..ROWS).map(|row| ["EMEA", "APAC", "AMER"][row % 3]));
