@@ -18,7 +18,7 @@ pub(crate) fn are_read_late(filters: &[Expr], shown: usize) -> bool {
 }
 
 /// Comparisons of columns with constants, and what AND, OR and NOT make of them.
-fn cannot_fail(filter: &Expr) -> bool {
+pub(crate) fn cannot_fail(filter: &Expr) -> bool {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, right }) => {
             cannot_fail(left) && cannot_fail(right)

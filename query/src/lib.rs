@@ -11,7 +11,7 @@
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
 //!                      column_origins, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
 //!                      collected_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
-//!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects,
+//!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects, found_rows,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, transaction_modes, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
 //!     reading          execution, copy_out, explain, view_reading, subscription, content
@@ -76,6 +76,7 @@ mod explain;
 mod filter_moves;
 mod filter_places;
 mod float_limits;
+mod found_rows;
 mod insert;
 mod intake;
 mod join_keys;

@@ -5,9 +5,9 @@
 //!
 //!     UPDATE t SET a = e FROM u WHERE p   ▶   SELECT t.__part, t.__row, e, t.b, … FROM t, u WHERE p
 //!
-//! Segments of which a DELETE removes every row are told apart before and not read (`whole_segments`). Places become deletion
-//! vectors, new values go through an [`Intake`] as those of an INSERT do. A row that several rows of `u` match is changed once,
-//! by the first that comes.
+//! Segments of which a DELETE removes every row are told apart before and not read (`whole_segments`), and rows that lie anywhere are
+//! found without a scan where its WHERE is simple (`found_rows`). Places become deletion vectors, new values go through an [`Intake`] as
+//! those of an INSERT do. A row that several rows of `u` match is changed once, by the first that comes.
 
 use crate::assignment::{assigned, is_default, refuse_declared_value, type_value};
 use crate::engine_error::{position_of_word, translate};
@@ -29,7 +29,7 @@ use crate::standard_spellings::assignments::{assigned_item, name_column, set_doc
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
-use crate::whole_segments::covered_rows;
+use crate::whole_segments::{Unscanned, unscanned};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int64Type, UInt32Type};
@@ -185,21 +185,27 @@ pub(crate) async fn modified(
     let (over, mut tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
     let (own_values, own_types) = (values.clone(), types.clone());
-    let (planned, found, bound) = compute(&session.engine, &session.token, async move {
+    let (planned, unscanned, bound) = compute(&session.engine, &session.token, async move {
         let planned = plan(&over, &tree, &types, &owned)?;
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
         let keeps_rows = tree.assignments.is_some() || planned.returning.is_some();
-        let (found, bound) = match keeps_rows {
-            true => (BTreeMap::new(), bound),
-            false => covered_rows(&over, &planned.version, bound)?,
+        let (unscanned, bound) = match keeps_rows {
+            true => (None, bound),
+            false => unscanned(&over, &planned.version, bound).map(|(unscanned, bound)| (Some(unscanned), bound))?,
         };
-        Ok((planned, found, bound))
+        Ok((planned, unscanned, bound))
     })
     .await?;
     let updates = modification.assignments.is_some();
     let rules = updates.then(|| RowRules::of(&planning, &planned.table)).transpose()?;
     let rules = rules.map(|rules| rules.of_changed(|column| planned.changed.contains(&column)));
-    let mut writer = Writer { found, ..Writer::new(session, &planned, rules)? };
+    let mut writer = Writer::new(session, &planned, rules)?;
+    if let Some(Unscanned { covered, search }) = unscanned {
+        writer.found = covered;
+        if let Some(search) = search {
+            writer.found.extend(search.found(&session.engine, &session.token).await?);
+        }
+    }
     let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
     while let Some(batch) = rows.next().await {
         let batch = batch?;

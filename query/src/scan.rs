@@ -84,7 +84,7 @@ pub(crate) struct SegmentRows {
 }
 
 impl SegmentRows {
-    fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         match &self.wanted {
             Wanted::All => u64::from(self.meta.rows),
             Wanted::Except(dead) => u64::from(self.meta.rows) - dead.len(),
@@ -202,6 +202,26 @@ impl RowSet {
         self.segments.iter().map(SegmentRows::count).sum::<u64>() + batches.sum::<u64>()
     }
 
+    /// For each segment whether a row of it can satisfy `filters`.
+    pub(crate) fn kept(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<bool>> {
+        let keep_all = vec![true; self.segments.len()];
+        let stored: HashSet<&str> = self.definition.columns.iter().map(|column| column.name.as_str()).collect();
+        let usable =
+            filters.iter().filter(|filter| filter.column_refs().iter().all(|column| stored.contains(column.name())));
+        let Some(predicate) = conjunction(usable.cloned()) else { return Ok(keep_all) };
+        if self.segments.is_empty() {
+            return Ok(keep_all);
+        }
+        let table_schema = self.definition.schema();
+        let df_schema = DFSchema::try_from(table_schema.as_ref().clone())?;
+        let physical = state.create_physical_expr(predicate, &df_schema)?;
+        let pruning = PruningPredicateBuilder::new().with_file_schema(table_schema).try_build(physical)?;
+        if pruning.always_true() {
+            return Ok(keep_all);
+        }
+        pruning.prune(&SegmentBounds { definition: &self.definition, segments: &self.segments })
+    }
+
     fn schema(&self) -> SchemaRef {
         let table = self.definition.schema();
         let mut fields: Vec<FieldRef> = table.fields().iter().cloned().collect();
@@ -301,26 +321,6 @@ impl ScanTable {
     /// The same, whose scans note what they read.
     pub(crate) fn noting(self, read: Option<Arc<TableRead>>) -> Self {
         Self { read, ..self }
-    }
-
-    /// For each segment whether a row of it can satisfy `filters`.
-    fn prune(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<bool>> {
-        let keep_all = vec![true; self.rows.segments.len()];
-        let stored: HashSet<&str> = self.rows.definition.columns.iter().map(|column| column.name.as_str()).collect();
-        let usable =
-            filters.iter().filter(|filter| filter.column_refs().iter().all(|column| stored.contains(column.name())));
-        let Some(predicate) = conjunction(usable.cloned()) else { return Ok(keep_all) };
-        if self.rows.segments.is_empty() {
-            return Ok(keep_all);
-        }
-        let table_schema = self.rows.definition.schema();
-        let df_schema = DFSchema::try_from(table_schema.as_ref().clone())?;
-        let physical = state.create_physical_expr(predicate, &df_schema)?;
-        let pruning = PruningPredicateBuilder::new().with_file_schema(table_schema).try_build(physical)?;
-        if pruning.always_true() {
-            return Ok(keep_all);
-        }
-        pruning.prune(&SegmentBounds { definition: &self.rows.definition, segments: &self.rows.segments })
     }
 
     fn report(&self, kept: &[bool]) {
@@ -472,7 +472,7 @@ impl TableProvider for ScanTable {
         if let Some(read) = &self.read {
             read.note_scan(&self.rows.definition, filters);
         }
-        let mut kept = self.prune(state, filters)?;
+        let mut kept = self.rows.kept(state, filters)?;
         kept.iter_mut().zip(&self.rows.segments).for_each(|(kept, segment)| *kept &= segment.count() > 0);
         self.report(&kept);
         let is_filtered = !filters.is_empty();

@@ -3,11 +3,12 @@
 //!     every row satisfies p   ⇐   no row can satisfy NOT p, and p is not NULL for any
 //!
 //! The first is what pruning answers, from partition values and bounds; the second holds for comparisons of columns that have no
-//! NULL in the segment with constants. A predicate that has anything else in it is left to the scan.
+//! NULL in the segment with constants. A predicate that has anything else in it is left to others: `found_rows`, or the scan.
 
 use crate::bound_expressions::simplified;
 use crate::engine_error::translate;
 use crate::error::QueryError;
+use crate::found_rows::Search;
 use crate::planner::{Planning, TARGET};
 use crate::scan::{Extra, RowSet, SegmentBounds, Wanted, read_by};
 use catalog::definition::TableDefinition;
@@ -23,17 +24,26 @@ use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The rows that a DELETE's plan need not look for, by part, and the plan that looks for the others.
-pub(crate) fn covered_rows(
+/// What a DELETE need not scan for.
+pub(crate) struct Unscanned {
+    /// The rows of segments that it removes as a whole, by part.
+    pub covered: BTreeMap<u32, RoaringBitmap>,
+    /// The search for rows of other segments.
+    pub search: Option<Search>,
+}
+
+/// What a DELETE's plan need not scan for, and the plan that scans for the rest.
+pub(crate) fn unscanned(
     planning: &Planning,
     version: &TableVersion,
     plan: LogicalPlan,
-) -> Result<(BTreeMap<u32, RoaringBitmap>, LogicalPlan), QueryError> {
-    let mut rows = RowSet::of_table(version, Extra::Place);
-    let covered = match predicate_of(&plan) {
-        Some(predicate) => covered_segments(planning, &rows, predicate)?,
-        None => return Ok((BTreeMap::new(), plan)),
+) -> Result<(Unscanned, LogicalPlan), QueryError> {
+    let Some(predicate) = predicate_of(&plan) else {
+        return Ok((Unscanned { covered: BTreeMap::new(), search: None }, plan));
     };
+    let predicate = over_bare_columns(predicate)?;
+    let mut rows = RowSet::of_table(version, Extra::Place);
+    let covered = covered_segments(planning, &rows, predicate.clone())?;
     let mut found = BTreeMap::new();
     let none = Arc::new(DeletionVector(RoaringBitmap::new()));
     for (part, segment) in rows.segments.iter_mut().enumerate().filter(|(part, _)| covered[*part]) {
@@ -47,8 +57,12 @@ pub(crate) fn covered_rows(
         found.insert(part as u32, live);
         segment.wanted = Wanted::Only(Arc::clone(&none));
     }
-    if found.is_empty() {
-        return Ok((found, plan));
+    let search = Search::of(planning, &rows, predicate)?;
+    for part in search.iter().flat_map(Search::parts) {
+        rows.segments[part].wanted = Wanted::Only(Arc::clone(&none));
+    }
+    if found.is_empty() && search.is_none() {
+        return Ok((Unscanned { covered: found, search }, plan));
     }
     let name = &version.definition.name.name;
     let reduced = plan.transform_down(|node| {
@@ -60,7 +74,18 @@ pub(crate) fn covered_rows(
             other => Transformed::no(other),
         })
     });
-    Ok((found, reduced.map_err(|error| translate(error, None))?.data))
+    Ok((Unscanned { covered: found, search }, reduced.map_err(|error| translate(error, None))?.data))
+}
+
+/// A predicate whose columns are named without their table.
+fn over_bare_columns(predicate: Expr) -> Result<Expr, QueryError> {
+    let bare = predicate.transform(|part| {
+        Ok(match part {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::from_name(column.name))),
+            other => Transformed::no(other),
+        })
+    });
+    Ok(bare.map_err(|error| translate(error, None))?.data)
 }
 
 /// The predicate of a DELETE that looks at its own table only; true where it has none.
@@ -80,13 +105,6 @@ fn covered_segments(planning: &Planning, rows: &RowSet, predicate: Expr) -> Resu
     let schema = rows.definition.schema();
     let df_schema = DFSchema::try_from(schema.as_ref().clone()).map_err(|error| translate(error, None))?;
     let df_schema = Arc::new(df_schema);
-    let predicate = predicate.transform(|part| {
-        Ok(match part {
-            Expr::Column(column) => Transformed::yes(Expr::Column(Column::from_name(column.name))),
-            other => Transformed::no(other),
-        })
-    });
-    let predicate = predicate.map_err(|error| translate(error, None))?.data;
     let columns = predicate.column_refs().into_iter().map(|column| named(&rows.definition, column));
     let Some(columns) = columns.collect::<Option<Vec<_>>>() else { return Ok(none) };
     let predicate = simplified(planning, predicate, &df_schema)?;
