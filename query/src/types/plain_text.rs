@@ -39,11 +39,6 @@ impl<'a> FieldText<'a> {
         &self.source[self.start..self.end]
     }
 
-    #[inline]
-    pub(super) fn bytes(self) -> &'a [u8] {
-        &self.source.as_bytes()[self.start..self.end]
-    }
-
     /// Whether there is a minus, and where the rest begins.
     #[inline]
     fn sign(self) -> (bool, usize) {
