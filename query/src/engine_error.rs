@@ -218,14 +218,14 @@ fn column_not_found(field: &Column, valid: &[Column]) -> QueryError {
         );
     }
     let error = QueryError::new(ErrorKind::UndefinedColumn, shown).column(field.name());
-    // An output of that very name is one that this clause does not see.
-    let seen = valid.iter().filter(|column| column.relation.is_some() || column.name() != field.name());
-    match nearest(field.name(), seen.map(|column| column.name())) {
+    match nearest(field.name(), valid.iter().map(|column| column.name())) {
         Some(name) => {
             let relation =
                 valid.iter().find(|column| column.name() == name).and_then(|column| column.relation.as_ref());
             let full = relation.map_or_else(|| name.to_string(), |relation| format!("{}.{name}", relation.table()));
-            error.hint(format!("Perhaps you meant to reference the column \"{full}\"."))
+            // An output of that very name is one that this clause does not see.
+            let is_same = full == field.name() && field.relation.is_none();
+            if is_same { error } else { error.hint(format!("Perhaps you meant to reference the column \"{full}\".")) }
         }
         None => error,
     }
@@ -558,8 +558,52 @@ pub(crate) fn position_of_word(statement: &Statement, name: &str) -> Option<usiz
 /// Whether a word behind these tokens is the name of an output: `sum(x) total`, `x AS total`, `x total`, `1 total`.
 fn names_output(before: &[TokenWithSpan]) -> bool {
     match before.iter().map(|known| &known.token).rfind(|token| !matches!(token, Token::Whitespace(_))) {
-        Some(Token::Word(word)) => matches!(word.keyword, Keyword::AS | Keyword::END | Keyword::NoKeyword),
+        Some(Token::Word(word)) => !is_before_expressions(word.keyword),
         Some(token) => matches!(token, Token::RParen | Token::Number(..) | Token::SingleQuotedString(_)),
         None => false,
     }
+}
+
+/// Whether an expression, a column or a list of such stands behind a keyword.
+fn is_before_expressions(keyword: Keyword) -> bool {
+    use Keyword::*;
+    matches!(
+        keyword,
+        SELECT
+            | DISTINCT
+            | ALL
+            | WHERE
+            | HAVING
+            | BY
+            | ON
+            | USING
+            | AND
+            | OR
+            | NOT
+            | CASE
+            | WHEN
+            | THEN
+            | ELSE
+            | IN
+            | LIKE
+            | ILIKE
+    ) || matches!(
+        keyword,
+        BETWEEN
+            | FROM
+            | SET
+            | RETURNING
+            | COLUMN
+            | LIMIT
+            | OFFSET
+            | VALUES
+            | ESCAPE
+            | ANY
+            | SOME
+            | FOR
+            | TO
+            | ARRAY
+            | ROW
+            | DO
+    )
 }

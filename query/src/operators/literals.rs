@@ -27,7 +27,8 @@ impl Annotator<'_> {
             Value::UnicodeStringLiteral(letters) => text(letters),
             Value::NationalStringLiteral(letters) => self.cast(text(letters), SqlType::Bpchar { length: None }),
             Value::HexStringLiteral(digits) | Value::SingleQuotedByteStringLiteral(digits) => {
-                let error = QueryError::unsupported("type bit").hint("Use an integer, as in X'1F'::integer, or a bytea.");
+                let error =
+                    QueryError::unsupported("type bit").hint("Use an integer, as in X'1F'::integer, or a bytea.");
                 return Err(error.position(self.place(&text(digits))));
             }
             other => Expr::Value(ValueWithSpan { value: other, span }),

@@ -99,7 +99,8 @@ impl Value for Box<[u8]> {
 
     fn read(before: &Self, bytes: &mut &[u8]) -> Option<Self> {
         let shared = before.get(..usize::try_from(read_number(bytes)?).ok()?)?;
-        let (own, rest) = bytes.split_at_checked(usize::try_from(read_number(bytes)?).ok()?)?;
+        let length = usize::try_from(read_number(bytes)?).ok()?;
+        let (own, rest) = bytes.split_at_checked(length)?;
         *bytes = rest;
         Some([shared, own].concat().into())
     }
