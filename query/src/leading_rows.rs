@@ -292,6 +292,9 @@ impl Heads {
         }
         let last = Scalar::new(Arc::clone(&last[0]));
         let leads = if first.options.descending { gt_eq(&values, &last)? } else { lt_eq(&values, &last)? };
+        if leads.null_count() == 0 {
+            return Ok(Some(leads));
+        }
         Ok(Some(or(&prep_null_mask_filter(&leads), &is_null(&values)?)?))
     }
 

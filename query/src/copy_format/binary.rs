@@ -198,21 +198,21 @@ impl BinarySplitter {
         if self.buffer[..known] != SIGNATURE[..known] || (last && known < SIGNATURE.len()) {
             return Err(bad("COPY file signature not recognized"));
         }
-        if is_short(HEADER_BYTES) {
-            let missing = if is_short(SIGNATURE.len() + 4) { "flags" } else { "length" };
-            return if last { Err(bad(format!("invalid COPY file header (missing {missing})"))) } else { Ok(false) };
-        }
         let word = |at: usize| {
-            let bytes = &self.buffer[at..at + 4];
-            u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+            let bytes = self.buffer.get(at..at + 4)?;
+            Some(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
         };
         let (flags, extension) = (word(SIGNATURE.len()), word(SIGNATURE.len() + 4));
-        if flags & FLAG_OIDS != 0 {
+        if flags.is_some_and(|flags| flags & FLAG_OIDS != 0) {
             return Err(bad("invalid COPY file header (WITH OIDS)"));
         }
-        if flags & CRITICAL_FLAGS != 0 {
+        if flags.is_some_and(|flags| flags & CRITICAL_FLAGS != 0) {
             return Err(bad("unrecognized critical flags in COPY file header"));
         }
+        let Some(extension) = extension else {
+            let missing = if flags.is_none() { "flags" } else { "length" };
+            return if last { Err(bad(format!("invalid COPY file header (missing {missing})"))) } else { Ok(false) };
+        };
         if extension > i32::MAX as u32 {
             return Err(bad("invalid COPY file header (missing length)"));
         }

@@ -81,7 +81,7 @@ fn a_batch_of_one_partition_is_told_by_the_first_column() {
         let expected = if descending { vec![value(4), None, value(1)] } else { vec![value(4), value(1)] };
         assert_eq!(leading(&mut heads, &rows), expected);
         assert_eq!(leading(&mut heads, &[(b, value(7)), (a, value(9)), (b, value(8))]), [value(7), value(8)]);
-        assert_eq!(leading(&mut heads, &[(b, value(9)), (b, value(9))]), [None; 0]);
+        assert_eq!(leading(&mut heads, &[(b, value(9)), (b, value(6))]), [value(6)]);
     }
 }
 

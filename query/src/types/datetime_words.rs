@@ -3,7 +3,7 @@
 //!     text ──cut──▶ fields, by their first character ──Reader──▶ Moment
 //!
 //! The steps are PostgreSQL's: `DecodeDateTime` of its `datetime.c`, and `DecodeTimeOnly` for a time of day. What it reads
-//! and what it refuses, down to the error, follows from the order in which it looks. Not read are zones in POSIX notation.
+//! and what it refuses, down to the error, follows from the order in which it looks.
 
 use super::datetime::{DAY_MICROS, SECOND_MICROS, civil_from_days, days_from_civil, days_in_month};
 use super::datetime_fields::{FIELDS_MAX, Field, Label, Meaning, Sort, count, cut, meaning};
@@ -174,7 +174,7 @@ impl Reader {
     }
 
     fn named_zone(&mut self, text: &str) -> Result<u32, Failure> {
-        self.zone = Some(Zone::by_name(text).ok_or_else(|| Failure::Zone(text.to_string()))?);
+        self.zone = Some(Zone::of_setting(text).ok_or_else(|| Failure::Zone(text.to_string()))?);
         Ok(ZONE)
     }
 

@@ -80,6 +80,8 @@ fn a_header_that_is_none_is_refused() {
     assert_eq!(fails(b""), "COPY file signature not recognized @ ");
     assert_eq!(fails(&good[..13]), "invalid COPY file header (missing flags) @ ");
     assert_eq!(fails(&good[..17]), "invalid COPY file header (missing length) @ ");
+    let critical = [&good[..11], &[0xff, 0, 0, 0, 0]].concat();
+    assert_eq!(fails(&critical), "unrecognized critical flags in COPY file header @ ");
     let with = |place: usize, byte: u8| {
         let mut data = good.clone();
         data[place] = byte;
