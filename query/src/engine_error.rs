@@ -7,6 +7,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::overload::no_function;
 use crate::operators::repeated_keys::UNORDERED;
+use crate::output_names::shown_name;
 use crate::query_places::{UNEVEN, position_message};
 use crate::statement::{Statement, position_of};
 use arrow::datatypes::DataType;
@@ -218,14 +219,14 @@ fn column_not_found(field: &Column, valid: &[Column]) -> QueryError {
         );
     }
     let error = QueryError::new(ErrorKind::UndefinedColumn, shown).column(field.name());
-    match nearest(field.name(), valid.iter().map(|column| column.name())) {
+    // An output of that very name is one that this clause does not see.
+    let is_seen = |column: &&Column| column.relation.is_some() || shown_name(column.name()) != field.name();
+    match nearest(field.name(), valid.iter().filter(is_seen).map(|column| column.name())) {
         Some(name) => {
             let relation =
                 valid.iter().find(|column| column.name() == name).and_then(|column| column.relation.as_ref());
             let full = relation.map_or_else(|| name.to_string(), |relation| format!("{}.{name}", relation.table()));
-            // An output of that very name is one that this clause does not see.
-            let is_same = full == field.name() && field.relation.is_none();
-            if is_same { error } else { error.hint(format!("Perhaps you meant to reference the column \"{full}\".")) }
+            error.hint(format!("Perhaps you meant to reference the column \"{full}\"."))
         }
         None => error,
     }
