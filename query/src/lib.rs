@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, continued_literals, operator_tokens, dialect, statement_grammar, standard_spellings, output_names,
+//!     statements       statement, source_text, continued_literals, operator_tokens, dialect, statement_grammar, standard_spellings, output_names,
 //!                      dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting, maintenance
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
 //!                      column_origins, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
@@ -124,6 +124,7 @@ mod session;
 mod set_operations;
 mod settings;
 mod shared_plans;
+mod source_text;
 mod sql_types;
 mod standard_spellings;
 mod statement;

@@ -1,6 +1,7 @@
 //! Parameters of a statement: their numbers, and the types that they have in it.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::source_text::SourceText;
 use crate::statement::Statement;
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
@@ -27,7 +28,8 @@ pub(crate) struct Parameters {
 
 impl Parameters {
     pub(crate) fn of<T: Visit>(tree: &T, statement: Option<&Statement>) -> Result<Self, QueryError> {
-        let mut finder = Finder { parameters: Self::default(), statement };
+        let source = statement.map(|statement| SourceText::new(&statement.source));
+        let mut finder = Finder { parameters: Self::default(), source };
         match tree.visit(&mut finder) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(finder.parameters),
@@ -55,7 +57,7 @@ impl Parameters {
 
 struct Finder<'a> {
     parameters: Parameters,
-    statement: Option<&'a Statement>,
+    source: Option<SourceText<'a>>,
 }
 
 impl Visitor for Finder<'_> {
@@ -63,7 +65,7 @@ impl Visitor for Finder<'_> {
 
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<QueryError> {
         let Value::Placeholder(name) = &value.value else { return ControlFlow::Continue(()) };
-        let place = self.statement.and_then(|statement| statement.place_of(value.span));
+        let place = self.source.as_ref().and_then(|source| source.place_of(value.span.start));
         let Some(number) = parameter_number(name) else {
             return ControlFlow::Break(missing_parameter(name).position(place));
         };

@@ -462,7 +462,7 @@ impl Planning {
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
         *self.sites.lock() = Arc::new(sites);
         if !self.infers() {
-            let cells = PlannedCells { planning: self, parameters };
+            let cells = PlannedCells { planning: self, context: parameter_context(parameters) };
             assign_values(&mut tree, &self.assigned_columns(), &cells, statement)?;
             settle_values(&mut tree, &cells)?;
         }
@@ -596,14 +596,15 @@ fn parameter_context(parameters: &[Option<SqlType>]) -> PlannerContext {
 /// The values of VALUES lists, planned one by one.
 struct PlannedCells<'a> {
     planning: &'a Planning,
-    parameters: &'a [Option<SqlType>],
+    /// Of the statement's parameters, which are too many to be told anew for each value.
+    context: PlannerContext,
 }
 
 impl Cells for PlannedCells<'_> {
     fn planned(&self, cell: &ast::Expr) -> Option<(Argument, FieldRef)> {
         let schema = DFSchema::empty();
         let planner = SqlToRel::new_with_options(self.planning, parser_options());
-        let planned = planner.sql_to_expr(cell.clone(), &schema, &mut parameter_context(self.parameters)).ok()?;
+        let planned = planner.sql_to_expr(cell.clone(), &schema, &mut self.context.clone()).ok()?;
         let (_, field) = planned.to_field(&schema).ok()?;
         Some((Argument::new(planned, None, &schema).ok()?, field))
     }

@@ -25,15 +25,14 @@ impl Annotator<'_> {
 
     /// The place of the word ARRAY, or of the bracket where there is none, before the first item.
     fn array_place(&self, first: usize) -> Option<usize> {
-        let source = self.source?;
-        let (end, _) = source.char_indices().nth(first.checked_sub(1)?)?;
-        let bracket = source[..end].rfind('[')?;
-        let before = source[..bracket].trim_end();
+        let source = self.source.as_ref()?;
+        let bracket = source.text()[..source.byte_at(first)?].rfind('[')?;
+        let before = source.text()[..bracket].trim_end();
         let word = before
             .len()
             .checked_sub(WORD.len())
             .filter(|start| before.get(*start..).is_some_and(|word| word.eq_ignore_ascii_case(WORD)));
-        Some(source[..word.unwrap_or(bracket)].chars().count() + 1)
+        Some(source.place_at(word.unwrap_or(bracket)))
     }
 
     /// An array that was written out, cast item by item to an array of a type; `None` for what is none.

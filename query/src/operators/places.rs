@@ -4,7 +4,6 @@ use super::call::{Places, SiteKind};
 use super::meetings::Meeting;
 use super::sites::{Annotator, PREFIX};
 use crate::standard_spellings::trees::bare;
-use crate::statement::{byte_offset, position_of};
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
@@ -17,34 +16,34 @@ impl Annotator<'_> {
         if let Some((SiteKind::Meeting(Meeting::Array), places)) = self.site_of(expression) {
             return places.site;
         }
-        let place = position_of(self.source?, expression.span().start)?;
+        let place = self.source.as_ref()?.place_of(expression.span().start)?;
         Some(self.subquery_place(place).unwrap_or(place))
     }
 
     /// The parenthesis of a subquery, or the EXISTS before it, where a query begins at a place.
     fn subquery_place(&self, place: usize) -> Option<usize> {
         const EXISTS: &str = "exists";
-        let source = self.source?;
-        let (start, _) = source.char_indices().nth(place.checked_sub(1)?)?;
+        let text = self.source.as_ref()?.text();
+        let start = self.source.as_ref()?.byte_at(place)?;
         let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
-        let word = source[start..].split(|letter| !is_part(letter)).next().unwrap_or_default();
+        let word = text[start..].split(|letter| !is_part(letter)).next().unwrap_or_default();
         if !["select", "with"].iter().any(|first| word.eq_ignore_ascii_case(first)) {
             return None;
         }
-        let open = source[..start].trim_end().strip_suffix('(')?;
+        let open = text[..start].trim_end().strip_suffix('(')?;
         let before = open.trim_end();
         let exists = before.len().checked_sub(EXISTS.len());
         let exists = exists.filter(|at| before.get(*at..).is_some_and(|text| text.eq_ignore_ascii_case(EXISTS)));
-        Some(source[..exists.unwrap_or(open.len())].chars().count() + 1)
+        Some(self.source.as_ref()?.place_at(exists.unwrap_or(open.len())))
     }
 
     /// Where an operator stands: the first time its symbol comes after the left operand.
     pub(super) fn operator_place(&self, left: &Expr, operator: &BinaryOperator) -> Option<usize> {
-        let source = self.source?;
+        let source = self.source.as_ref()?;
         let end = left.span().end;
-        position_of(source, end)?;
-        let byte = byte_offset(source, end);
-        let rest = source.get(byte..)?;
+        source.place_of(end)?;
+        let byte = source.byte_of(end);
+        let rest = source.text().get(byte..)?;
         let found = match keywords(operator) {
             // The word may be the one or the other; both stand right behind the operand.
             Some(words) => {
@@ -53,17 +52,17 @@ impl Annotator<'_> {
             }
             None => rest.find(&operator.to_string())?,
         };
-        Some(source[..byte + found].chars().count() + 1)
+        Some(source.place_at(byte + found))
     }
 
     /// Where a word, in small letters, stands for the first time after an expression.
     pub(super) fn word_after(&self, expression: &Expr, word: &str) -> Option<usize> {
-        let source = self.source?;
+        let source = self.source.as_ref()?;
         let end = expression.span().end;
-        position_of(source, end)?;
-        let byte = byte_offset(source, end);
-        let found = source.get(byte..)?.to_ascii_lowercase().find(word)?;
-        Some(source[..byte + found].chars().count() + 1)
+        source.place_of(end)?;
+        let byte = source.byte_of(end);
+        let found = source.text().get(byte..)?.to_ascii_lowercase().find(word)?;
+        Some(source.place_at(byte + found))
     }
 
     /// The site that an expression became.
@@ -94,48 +93,54 @@ impl Annotator<'_> {
         else {
             return None;
         };
-        let source = self.source?;
-        let first = source.chars().nth(position_of(source, span.start)?.checked_sub(1)?)?;
+        let source = self.source.as_ref()?;
+        let start = source.byte_at(source.place_of(span.start)?)?;
+        let first = source.text()[start..].chars().next()?;
         // The text of `numeric '1'` begins with a quote.
         (first.is_ascii_digit() || first == '.').then_some((digits, span))
     }
 
     /// Where a cast stands: at its `::`, or at the word CAST.
     pub(super) fn cast_place(&self, operand: &Expr, kind: &CastKind) -> Option<usize> {
-        let source = self.source?;
+        let source = self.source.as_ref()?;
         let (start, end) = (operand.span().start, operand.span().end);
-        position_of(source, start)?;
+        source.place_of(start)?;
         let byte = match kind {
             CastKind::DoubleColon => {
                 let inner = self.site_of(operand).and_then(|(_, places)| places.site);
-                let behind_inner = inner.and_then(|place| source.char_indices().nth(place)).map_or(0, |(byte, _)| byte);
-                let end = byte_offset(source, end).max(behind_inner);
-                end + source.get(end..)?.find("::")?
+                let behind_inner = inner.and_then(|place| source.byte_at(place + 1)).unwrap_or(0);
+                let end = source.byte_of(end).max(behind_inner);
+                end + source.text().get(end..)?.find("::")?
             }
-            _ => source.get(..byte_offset(source, start))?.to_ascii_lowercase().rfind("cast")?,
+            _ => last_word(source.text().get(..source.byte_of(start))?, "cast")?,
         };
-        Some(source[..byte].chars().count() + 1)
+        Some(source.place_at(byte))
     }
 
     /// Where the word behind a `::` starts.
     pub(super) fn after_symbol(&self, place: usize) -> Option<usize> {
-        let behind = self.source?.chars().skip(place + 1);
+        let source = self.source.as_ref()?;
+        let behind = source.byte_at(place + 2).map_or("", |byte| &source.text()[byte..]).chars();
         Some(place + 2 + behind.take_while(|character| character.is_whitespace()).count())
     }
 
     /// Where the name of a type stands that is not the parser's.
     pub(super) fn name_place(&self, data_type: &DataType) -> Option<usize> {
         let DataType::Custom(name, _) = data_type else { return None };
-        position_of(self.source?, name.span().start)
+        self.source.as_ref()?.place_of(name.span().start)
     }
 
     /// Where a symbol before an operand stands.
     pub(super) fn symbol_before(&self, place: usize, symbol: &str) -> Option<usize> {
-        let source = self.source?;
-        let (end, _) = source.char_indices().nth(place.checked_sub(1)?)?;
-        let byte = source[..end].rfind(symbol)?;
-        Some(source[..byte].chars().count() + 1)
+        let source = self.source.as_ref()?;
+        let byte = source.text()[..source.byte_at(place)?].rfind(symbol)?;
+        Some(source.place_at(byte))
     }
+}
+
+/// Where a word, in whatever letters, stands last in a text.
+fn last_word(text: &str, word: &str) -> Option<usize> {
+    text.as_bytes().windows(word.len()).rposition(|found| found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// The words that may stand for an operator that has some.

@@ -76,7 +76,7 @@ impl Annotator<'_> {
             return;
         }
         let shown: Vec<ast::Expr> = values.iter().map(|value| (**value).clone()).collect();
-        let site = crate::statement::position_of(self.source.unwrap_or_default(), function.name.span().start);
+        let site = self.source.as_ref().and_then(|source| source.place_of(function.name.span().start));
         for (position, value) in values.iter_mut().enumerate().filter(|(_, value)| is_open(value)) {
             let operands = vec![self.place(value)];
             let kind = SiteKind::SetArgument(SetArgument { function: name.to_string(), position });

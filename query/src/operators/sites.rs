@@ -22,9 +22,10 @@ use crate::functions::unicode::NORMAL_FORMS;
 use crate::operator_tokens::is_operator;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
+use crate::source_text::SourceText;
 use crate::sql_types::names_digits;
 use crate::standard_spellings::trees::bare;
-use crate::statement::{Statement, position_of};
+use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
 use catalog::sql_type::SqlType;
@@ -78,7 +79,7 @@ impl Sites {
 
 /// Rewrites a statement's tree in place.
 pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>) -> Result<Sites> {
-    let source = statement.map(|statement| statement.source.as_ref());
+    let source = statement.map(|statement| SourceText::new(&statement.source));
     let mut annotator = Annotator { sites: Sites::default(), source, in_calls: HashMap::new() };
     match VisitMut::visit(tree, &mut annotator) {
         ControlFlow::Break(error) => Err(external(error)),
@@ -88,7 +89,7 @@ pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>)
 
 pub(super) struct Annotator<'a> {
     pub(super) sites: Sites,
-    pub(super) source: Option<&'a str>,
+    pub(super) source: Option<SourceText<'a>>,
     /// The sites in FILTER clauses and the orders of aggregates by what they are and their operands.
     pub(super) in_calls: HashMap<(SiteKind, Vec<Expr>), ObjectName>,
 }
@@ -154,7 +155,7 @@ impl Annotator<'_> {
                 None => Expr::UnaryOp { op, expr },
             },
             Expr::Prefixed { prefix, value } => {
-                let site = self.source.and_then(|source| position_of(source, prefix.span.start));
+                let site = self.source.as_ref().and_then(|source| source.place_of(prefix.span.start));
                 let places = Places { site, operands: vec![self.place(&value)] };
                 self.add(SiteKind::UnknownPrefix(prefix.value), places, vec![*value])
             }
@@ -231,7 +232,7 @@ impl Annotator<'_> {
             Expr::IsDistinctFrom(left, right) => self.distinct(false, *left, *right),
             Expr::IsNotDistinctFrom(left, right) => self.distinct(true, *left, *right),
             Expr::Array(array) if is_array_of_values(&array.elem) => self.array(array.elem),
-            Expr::Array(array) if is_empty_array(&array.elem) => return Err(empty_array(self.source)),
+            Expr::Array(array) if is_empty_array(&array.elem) => return Err(empty_array(self.source.as_ref().map(SourceText::text))),
             // A literal whose type is open stays so.
             Expr::Collate { expr, collation } if is_known_collation(&collation) && is_open_literal(&expr) => *expr,
             Expr::Collate { expr, collation } if is_known_collation(&collation) => {
@@ -396,7 +397,7 @@ impl Annotator<'_> {
         }
         if let ("date", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) = (name.as_str(), list.args.as_slice()) {
             let value = value.clone();
-            let called = self.source.and_then(|source| position_of(source, function.name.span().start));
+            let called = self.source.as_ref().and_then(|source| source.place_of(function.name.span().start));
             let value = if is_text_literal(&value) { value } else { self.checked(Check::Date, value, called) };
             return self.cast(value, SqlType::Date);
         }
