@@ -1,7 +1,7 @@
 //! INSERT: rows from VALUES or a query into a table.
 //!
-//! VALUES of plain constants and parameters, which is what applications send, are read by the types' own input functions without a
-//! plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
+//! VALUES of plain constants and parameters, cast or not, which is what applications send, are read by the types' own input functions
+//! without a plan. Everything else is planned: the source query's columns are cast to the table's and missing ones get their defaults.
 
 use crate::assignment::{
     assigned, default_value, is_assignable, is_default, not_assignable, refuse_declared_value, type_source,
@@ -12,10 +12,11 @@ use crate::engine::now_micros;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
+use crate::insert::value_casts::{Operand, ValueCast, are_taken, first_casts};
 use crate::insert::value_queries::{is_value_query, select_values};
 use crate::keys::upsert::{self, Sink, Upsert};
 use crate::operators::casts::{CastContext, cast_array, out_of_range};
-use crate::parameter_types::{Parameters, all_known, inconsistent, parameter_number};
+use crate::parameter_types::{all_known, inconsistent, parameter_number};
 use crate::plan_constants::fill_values;
 use crate::planner::Planning;
 use crate::prepared::{Prepared, decode_parameters};
@@ -40,6 +41,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod targets;
+mod value_casts;
 mod value_queries;
 
 pub(crate) use targets::{named_column, named_columns, target, target_columns, writable_table, written_table};
@@ -66,30 +68,60 @@ pub(crate) fn parameters(
             None => known,
         })
     };
-    if let Some(rows) = constant_rows(insert, overriding, &definition, &targets, statement, |_| false)? {
-        let mut types: Vec<Option<SqlType>> = declared.to_vec();
-        for row in &rows {
-            for (cell, position) in row.iter().zip(&targets) {
-                if let Cell::Parameter(number) = cell {
-                    types.resize(types.len().max(*number), None);
-                    let column = &definition.columns[*position];
-                    let known: &SqlType = types[number - 1].get_or_insert_with(|| column.sql_type.clone());
-                    if known.oid() == column.sql_type.oid() {
-                        continue;
-                    }
-                    let refused = match declared.get(number - 1) {
-                        Some(Some(_)) if is_assignable(known, &column.sql_type) => continue,
-                        Some(Some(_)) => not_assignable(column, Some(known)),
-                        _ => inconsistent(*number, known, &column.sql_type),
-                    };
-                    let place = Parameters::of(insert, Some(statement))?.last_place(*number);
-                    return Err(refused.position(place));
-                }
-            }
-        }
-        return elsewhere(types);
+    let rows = constant_rows(insert, overriding, &definition, &targets, statement, |_| false)?;
+    match rows
+        .map(|rows| types_in_rows(insert, (&definition, &targets), &rows, declared, statement))
+        .transpose()?
+        .flatten()
+    {
+        Some(types) => elsewhere(types),
+        None => elsewhere(source_plan(planning, insert, overriding, declared, statement)?.0),
     }
-    elsewhere(source_plan(planning, insert, overriding, declared, statement)?.0)
+}
+
+/// The types of the parameters in rows of VALUES: of those that are cast first what they are cast to, and then those of columns. `None`
+/// for a cast that needs a plan. Errors: 42804 for a parameter that its column is not assigned, 42P08 for one that stands before it is
+/// cast to another type.
+fn types_in_rows(
+    insert: &ast::Insert,
+    (definition, targets): (&TableDefinition, &[usize]),
+    rows: &[Vec<Cell>],
+    declared: &[Option<SqlType>],
+    statement: &Statement,
+) -> Result<Option<Vec<Option<SqlType>>>, QueryError> {
+    let mut types = declared.to_vec();
+    let casts = first_casts(rows);
+    types.resize(types.len().max(casts.keys().copied().max().unwrap_or(0)), None);
+    for (number, (_, cast)) in &casts {
+        types[number - 1].get_or_insert_with(|| cast.bare.clone());
+    }
+    if !are_taken(rows, |number| types[number - 1].as_ref()) {
+        return Ok(None);
+    }
+    let cells = rows.iter().flat_map(|row| row.iter().zip(targets));
+    for (place, (cell, position)) in cells.enumerate() {
+        let Cell::Parameter(number) = cell else { continue };
+        types.resize(types.len().max(*number), None);
+        let column = &definition.columns[*position];
+        let known: &SqlType = types[number - 1].get_or_insert_with(|| column.sql_type.clone());
+        if known.oid() == column.sql_type.oid() {
+            continue;
+        }
+        let is_declared = declared.get(number - 1).is_some_and(Option::is_some);
+        let refused = match is_declared || casts.get(number).is_some_and(|(cast, _)| *cast < place) {
+            true if is_assignable(known, &column.sql_type) => continue,
+            true => not_assignable(column, Some(known)),
+            false => inconsistent(*number, known, &column.sql_type),
+        };
+        return Err(refused.position(cell_place(insert, place, statement)));
+    }
+    Ok(Some(types))
+}
+
+/// Where a value of VALUES stands, by its number among all.
+fn cell_place(insert: &ast::Insert, number: usize, statement: &Statement) -> Option<usize> {
+    let SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else { return None };
+    place_of(statement, values.rows.iter().flat_map(|row| row.iter()).nth(number)?)
 }
 
 /// Runs an INSERT.
@@ -115,7 +147,11 @@ pub(crate) async fn run(
     }
     let keeps = returning.is_some() && upsert.is_none();
     let mut sink = Sink::new(session, &definition, upsert)?;
-    let returned = match constant_rows(insert, overriding, &definition, &targets, statement, |_| false)? {
+    let rows = {
+        let _types = planning.knows_types();
+        constant_rows(insert, overriding, &definition, &targets, statement, |_| false)?
+    };
+    let returned = match rows.filter(|rows| are_taken(rows, |number| prepared.parameters.get(number - 1))) {
         Some(rows) => {
             let style = session.output_style();
             let constants = Constants {
@@ -296,10 +332,11 @@ pub(crate) enum Cell {
     Null,
     Default,
     Parameter(usize),
+    Cast(ValueCast),
 }
 
 /// The rows of a VALUES list of constants and parameters; `None` when some value needs a plan. `gives_default` names the columns whose
-/// computed default the caller knows how to give.
+/// computed default the caller knows how to give. The user's types must be known.
 pub(crate) fn constant_rows(
     insert: &ast::Insert,
     overriding: Overriding,
@@ -384,7 +421,7 @@ fn cell_of(value: &ast::Expr, sql_type: &SqlType) -> Option<Cell> {
             _ => None,
         },
         other if is_default(other) => Some(Cell::Default),
-        _ => None,
+        other => ValueCast::of(other, sql_type).map(Cell::Cast),
     }
 }
 
@@ -453,7 +490,12 @@ impl Constants<'_> {
         if types.len() != parameters.len() {
             decode_parameters(types, parameters, style)?;
         }
-        self.columns().map_err(|error| self.first_error(insert, statement).unwrap_or(error))
+        self.columns().map_err(|error| {
+            let error = self.first_error(insert, statement).unwrap_or(error);
+            // All parameters are read before one is cast or assigned.
+            let unread = decode_parameters(types, parameters, style).err().filter(|_| error.position.is_none());
+            unread.unwrap_or(error)
+        })
     }
 
     fn columns(&self) -> Result<BTreeMap<usize, ArrayRef>, QueryError> {
@@ -481,8 +523,14 @@ impl Constants<'_> {
                 let digits = matches!(column.sql_type, SqlType::Numeric { .. });
                 let counted =
                     error.kind == ErrorKind::StringTooLong || (digits && error.kind == ErrorKind::NumericOutOfRange);
-                let read = matches!(cell, Cell::Text(_)) && !counted;
-                return Some(if read { error.position(place_of(statement, value)) } else { error });
+                let is_read = match cell {
+                    Cell::Text(_) => !counted,
+                    Cell::Cast(cast @ ValueCast { operand: Operand::Text(text), .. }) => {
+                        cast.read(text, self.cells.style).is_err()
+                    }
+                    _ => false,
+                };
+                return Some(if is_read { error.position(place_of(statement, value)) } else { error });
             }
         }
         None
@@ -504,16 +552,33 @@ impl CellReader<'_> {
             }),
             Cell::Null => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
             Cell::Parameter(number) => {
-                let value = self.parameters.get(number - 1).ok_or_else(|| {
-                    QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
-                })?;
-                let known = &self.types[number - 1];
-                let scalar = decode_parameter(value, known, self.style)?;
+                let (scalar, known) = self.parameter(*number)?;
                 assigned_scalar(converted(scalar, known, sql_type, self.style)?, sql_type, self.style)
+            }
+            Cell::Cast(cast) => {
+                let (scalar, known) = match &cast.operand {
+                    Operand::Parameter(number) => self.parameter(*number)?,
+                    Operand::Text(text) => (cast.read(text, self.style)?, &cast.bare),
+                };
+                let (scalar, known) = cast.cast(scalar, known, &cast_context(self.style))?;
+                assigned_scalar(converted(scalar, &known, sql_type, self.style)?, sql_type, self.style)
             }
             Cell::Default => constant_default_value(column.missing_value().as_deref(), sql_type, self.style),
         }
     }
+
+    /// A parameter's value, and its type.
+    fn parameter(&self, number: usize) -> Result<(ScalarValue, &SqlType), QueryError> {
+        let known = self.parameters.get(number - 1).zip(self.types.get(number - 1));
+        let (value, sql_type) = known.ok_or_else(|| {
+            QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
+        })?;
+        Ok((decode_parameter(value, sql_type, self.style)?, sql_type))
+    }
+}
+
+fn cast_context(style: &OutputStyle) -> CastContext {
+    CastContext { zone: style.time_zone, now_micros: now_micros() }
 }
 
 /// A number's text as a type reads it. A minus is an operator, and the zero that it turns around is a numeric or an integer, which has no
@@ -543,13 +608,13 @@ fn converted(
     let is_text = |known: &SqlType| {
         matches!(known, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
     };
-    if from.oid() == to.oid() || is_text(from) || matches!(from, SqlType::Array(_)) {
+    let is_same = from == to || (from.oid() == to.oid() && !matches!(to, SqlType::Numeric { .. }));
+    if is_same || is_text(from) || matches!(from, SqlType::Array(_)) {
         return Ok(scalar);
     }
     let target = if is_text(to) { SqlType::Text } else { to.clone() };
-    let context = CastContext { zone: style.time_zone, now_micros: now_micros() };
     let array = scalar.to_array().map_err(|error| translate(error, None))?;
-    let cast = cast_array(&array, from, &target, &context)?;
+    let cast = cast_array(&array, from, &target, &cast_context(style))?;
     ScalarValue::try_from_array(&cast, 0).map_err(|error| translate(error, None))
 }
 

@@ -33,6 +33,7 @@ use crate::session::Session;
 use crate::statement::{Overriding, Statement, StatementKind};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use crate::user_types::KnownTypes;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::definition::{Column, ObjectName, TableDefinition};
 use catalog::ids::ObjectId;
@@ -78,6 +79,8 @@ pub(crate) struct Shape {
     /// The names and settings that it was resolved by; with others its table may be another.
     names: Arc<BTreeMap<ObjectName, ObjectId>>,
     settings_revision: u64,
+    /// What the names of types in casts mean.
+    types: KnownTypes,
     definition: Arc<TableDefinition>,
     rules: Arc<RowRules>,
     targets: Vec<usize>,
@@ -182,7 +185,8 @@ impl Shape {
             });
         }
         let (names, settings_revision) = (Arc::clone(&planning.snapshot.names), session.settings.revision());
-        Ok(Some(Self { written, names, settings_revision, definition, rules, targets, sources, returned }))
+        let types = planning.known_types();
+        Ok(Some(Self { written, names, settings_revision, types, definition, rules, targets, sources, returned }))
     }
 
     /// Whether statements of the shape still mean the same.
@@ -203,6 +207,7 @@ impl Shape {
     fn read(self: Arc<Self>, insert: &ast::Insert, statement: &Statement) -> Result<Option<RowInsert>, QueryError> {
         let Self { definition, targets, written, .. } = self.as_ref();
         refuse_values(insert, written.overriding, definition, targets)?;
+        let _types = self.types.clone().enter();
         let rows = constant_rows(insert, written.overriding, definition, targets, statement, is_numbered)?;
         Ok(rows.map(|rows| RowInsert { shape: self, rows }))
     }
@@ -260,7 +265,11 @@ impl RowInsert {
 
     /// Whether it is the same for whatever parameters.
     fn has_parameters(&self) -> bool {
-        self.rows.iter().flatten().any(|cell| matches!(cell, Cell::Parameter(_)))
+        self.rows.iter().flatten().any(|cell| match cell {
+            Cell::Parameter(_) => true,
+            Cell::Cast(cast) => cast.parameter().is_some(),
+            _ => false,
+        })
     }
 
     /// The rows of an execution, and which of their values are numbers that are still to be taken; `None` where a value is none or not one

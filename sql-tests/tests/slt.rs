@@ -90,6 +90,7 @@ files! {
     columns_change_as_in_postgres: "altered_columns.slt",
     types_of_arrays_are_spelt_as_the_standard_does: "array_types.slt",
     parameters_are_assigned_by_the_casts_of_postgres: "assigned_parameters.slt",
+    parameters_are_cast_as_in_postgres_before_they_are_assigned: "cast_parameters.slt",
     drops_tell_what_they_take_along: "dropped_dependents.slt",
     dumps_are_told_what_is_not_kept: "dumps.slt",
     tables_change_and_their_views_follow: "altered_tables.slt",
