@@ -232,7 +232,9 @@ impl Annotator<'_> {
             Expr::IsDistinctFrom(left, right) => self.distinct(false, *left, *right),
             Expr::IsNotDistinctFrom(left, right) => self.distinct(true, *left, *right),
             Expr::Array(array) if is_array_of_values(&array.elem) => self.array(array.elem),
-            Expr::Array(array) if is_empty_array(&array.elem) => return Err(empty_array(self.source.as_ref().map(SourceText::text))),
+            Expr::Array(array) if is_empty_array(&array.elem) => {
+                return Err(empty_array(self.source.as_ref().map(SourceText::text)));
+            }
             // A literal whose type is open stays so.
             Expr::Collate { expr, collation } if is_known_collation(&collation) && is_open_literal(&expr) => *expr,
             Expr::Collate { expr, collation } if is_known_collation(&collation) => {
