@@ -12,6 +12,7 @@ use crate::engine::now_micros;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
+use crate::functions::overload::innermost;
 use crate::insert::value_casts::{Operand, ValueCast, are_taken, first_casts};
 use crate::insert::value_queries::{is_value_query, select_values};
 use crate::keys::upsert::{self, Sink, Upsert};
@@ -27,6 +28,7 @@ use crate::row_rules::{RowRules, Violation, fit_length};
 use crate::session::Session;
 use crate::statement::{Overriding, Statement};
 use crate::types::{OutputStyle, decode_parameter};
+use crate::user_types::is_tagged_array;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
@@ -597,8 +599,8 @@ pub(crate) fn constant_value(text: &str, sql_type: &SqlType, style: &OutputStyle
 }
 
 /// A parameter of another type than its column's, by the cast that assignment makes: doubles are rounded to integers, and what has a
-/// time zone loses it in the session's. Texts are read and arrays converted by [`assigned_scalar`]; of how many letters a text may have,
-/// the column is asked later.
+/// time zone loses it in the session's. Texts are read by [`assigned_scalar`]; of how many letters a text may have, the column is asked
+/// later.
 fn converted(
     scalar: ScalarValue,
     from: &SqlType,
@@ -608,8 +610,8 @@ fn converted(
     let is_text = |known: &SqlType| {
         matches!(known, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
     };
-    let is_same = from == to || (from.oid() == to.oid() && !matches!(to, SqlType::Numeric { .. }));
-    if is_same || is_text(from) || matches!(from, SqlType::Array(_)) {
+    let is_same = from == to || (from.oid() == to.oid() && !matches!(innermost(to), SqlType::Numeric { .. }));
+    if is_same || is_text(from) || is_tagged_array(to) {
         return Ok(scalar);
     }
     let target = if is_text(to) { SqlType::Text } else { to.clone() };
