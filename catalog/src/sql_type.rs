@@ -247,7 +247,7 @@ impl SqlType {
 
     fn may_differ(&self) -> bool {
         match self {
-            Self::Array(item) => item.may_differ(),
+            Self::Array(item) => item.may_differ() || matches!(**item, Self::Numeric { .. }),
             Self::Time | Self::TimeTz | Self::Timestamp | Self::TimestampTz => true,
             Self::Interval | Self::Bpchar { .. } => true,
             _ => false,

@@ -292,7 +292,11 @@ impl Overload {
     }
 
     fn result_type(&self, arguments: &[Option<SqlType>]) -> SqlType {
-        let element = self.element(arguments).unwrap_or(SqlType::Text);
+        let element = match self.element(arguments).unwrap_or(SqlType::Text) {
+            // What comes of an argument has no modifier.
+            SqlType::Numeric { precision, scale, .. } => SqlType::Numeric { precision, scale, declared: false },
+            other => other,
+        };
         self.result.in_call(arguments, &element)
     }
 }

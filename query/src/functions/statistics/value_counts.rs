@@ -186,7 +186,7 @@ impl<V: Value> Counts<V> {
         self.entries.capacity() * size_of::<(V, i64)>() + self.value_bytes
     }
 
-    fn to_bytes(&mut self) -> Result<Vec<u8>> {
+    fn written(&mut self) -> Result<Vec<u8>> {
         self.settle();
         let mut bytes = vec![LAYOUT];
         write_number(self.entries.iter().filter(|(_, rows)| *rows > 0).count() as u64, &mut bytes);
@@ -203,7 +203,7 @@ impl<V: Value> Counts<V> {
         Ok(bytes)
     }
 
-    /// Adds what [`Self::to_bytes`] wrote; `None` for anything else.
+    /// Adds what [`Self::written`] wrote; `None` for anything else.
     fn merge(&mut self, mut bytes: &[u8]) -> Option<()> {
         read_header(&mut bytes)?;
         let was_empty = self.entries.is_empty();
@@ -314,7 +314,7 @@ impl<V: Value> GroupsAccumulator for ValueCounts<V> {
         self.heap_bytes = self.groups.iter().map(Counts::heap_bytes).sum();
         let mut written = BinaryViewBuilder::with_capacity(taken.len());
         for counts in &mut taken {
-            written.append_value(counts.to_bytes()?);
+            written.append_value(counts.written()?);
         }
         Ok(Arc::new(written.finish()))
     }
