@@ -50,6 +50,8 @@ use storage::staging::StagedSegments;
 const RETRIES_MAX: usize = 20;
 /// After how many tries in its turn such a statement keeps others from committing rows of the table.
 const UNRESERVED_TRIES_MAX: usize = 3;
+/// The longest pause between tries.
+const PAUSE_MAX: Duration = Duration::from_millis(128);
 /// As much of a running statement's text as others see.
 const STATEMENT_SHOWN_BYTES_MAX: usize = 1024;
 /// SQL-level cursors and prepared statements that a session may have open.
@@ -199,6 +201,13 @@ impl Session {
                         let reserved = turn.as_ref().map(|turn| Arc::new(self.engine.turns.reserve(turn)));
                         self.reservation = reserved.as_ref().map(Arc::downgrade).unwrap_or_default();
                         reservation = reserved;
+                    }
+                    if let Some(pause) = pause_after(attempt) {
+                        let paused = async {
+                            tokio::time::sleep(pause).await;
+                            Ok(())
+                        };
+                        self.token.guard(paused).await?;
                     }
                 }
                 other => return other,
@@ -694,4 +703,11 @@ impl Drop for Session {
         self.engine.registry.remove(self.process_id);
         self.engine.channels.remove(self.process_id);
     }
+}
+
+/// The pause behind a try that was lost though the table was reserved: the commit that it was lost to is on its way to the disk, which may
+/// take long, and can be seen only then.
+fn pause_after(attempt: usize) -> Option<Duration> {
+    let doublings = attempt.checked_sub(UNRESERVED_TRIES_MAX + 1)?;
+    Some(PAUSE_MAX.min(Duration::from_millis(1 << doublings.min(10))))
 }

@@ -95,7 +95,7 @@ fn columns_that_come_are_kept_from_texts_that_would_tell() {
         assert_eq!(followed(text, &added).expect("a text that parses"), Some(expected));
     }
     let whole = followed("SELECT count(t.*) FROM public.t AS t", &added).expect("a text that parses");
-    assert_eq!(whole, Some(format!("SELECT count(t) FROM {list}")));
+    assert_eq!(whole, Some(format!("SELECT count((t.*)) FROM {list}")));
 }
 
 #[test]

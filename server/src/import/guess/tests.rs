@@ -1,3 +1,5 @@
+//! Guesses of delimiters, headers and types, from clean lines and dirty ones.
+
 use super::*;
 
 fn guessed(lines: &str, rejects: bool) -> String {
