@@ -132,7 +132,7 @@ fn ordinal(query: &Query, message: &str) -> Option<Expr> {
         });
         let mut all =
             ordered.chain(grouped.map(|item| ("GROUP BY", item))).chain(distinct.map(|item| ("DISTINCT ON", item)));
-        let found = all.find(|(clause, item)| message == position_message(clause, &item.to_string()));
+        let found = all.find(|(clause, item)| message == position_message(clause, &bare(item).to_string()));
         found.map(|(_, item)| item.clone())
     })
 }

@@ -125,6 +125,7 @@ files! {
     a_star_is_the_row_whatever_columns_are_called: "rows_by_star.slt",
     outputs_beside_sets_may_be_called_as_columns: "set_names.slt",
     zones_in_posix_notation_are_read_in_times: "posix_zones.slt",
+    positions_may_stand_in_parentheses: "positions.slt",
     outputs_beside_sets_have_names_of_their_own: "set_outputs.slt",
     what_is_volatile_is_computed_once: "computed_once.slt",
     numerics_without_a_modifier_keep_their_digits: "undeclared_digits.slt",

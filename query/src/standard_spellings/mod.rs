@@ -153,6 +153,7 @@ impl VisitorMut for Speller<'_> {
             .and_then(|()| windows::settle(query, self.context))
             .and_then(|()| limits::settle(query, self.context));
         Self::outcome(settled.and_then(|()| self.refuse_constant(query)))?;
+        names::bare_positions(query);
         names::order_distinct(query);
         ControlFlow::Continue(())
     }

@@ -158,6 +158,30 @@ pub(super) fn absent_position(query: &Query) -> Option<(String, &Expr)> {
     })
 }
 
+/// Numbers of columns stay such in parentheses, which the planner takes for constants: `ORDER BY (2)`.
+pub(super) fn bare_positions(query: &mut Query) {
+    let is_number = |item: &Expr| {
+        matches!(item, Expr::Nested(_))
+            && matches!(bare(item), Expr::Value(ValueWithSpan { value: Value::Number(..), .. }))
+    };
+    let strip = |item: &mut Expr| {
+        if is_number(item) {
+            *item = bare(item).clone();
+        }
+    };
+    if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
+        items.iter_mut().for_each(|item| strip(&mut item.expr));
+    }
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
+            items.iter_mut().for_each(strip);
+        }
+        if let Some(Distinct::On(items)) = &mut select.distinct {
+            items.iter_mut().for_each(strip);
+        }
+    }
+}
+
 /// What DISTINCT ON names comes in any order, and may come twice; the planner wants it once and in that of ORDER BY.
 pub(super) fn order_distinct(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
