@@ -47,20 +47,31 @@ impl VisitorMut for Namer {
     type Break = ();
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        name_body(&mut query.body);
+        name_body(&mut query.body, false);
+        for named in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            name_body(&mut named.query.body, true);
+        }
+        ControlFlow::Continue(())
+    }
+
+    // Its columns are asked for by name, as those of an operand never are.
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { subquery, .. } = factor {
+            name_body(&mut subquery.body, true);
+        }
         ControlFlow::Continue(())
     }
 }
 
-fn name_body(body: &mut SetExpr) {
+fn name_body(body: &mut SetExpr, is_derived: bool) {
     match body {
         SetExpr::Select(select) => {
-            let relations = relation_names(&select.from);
+            let relations = if is_derived { relation_names(&select.from) } else { None };
             name_items(&mut select.projection, relations.as_ref());
         }
         SetExpr::SetOperation { left, right, .. } => {
-            name_body(left);
-            name_body(right);
+            name_body(left, is_derived);
+            name_body(right, is_derived);
         }
         _ => {}
     }

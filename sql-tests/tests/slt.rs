@@ -126,6 +126,7 @@ files! {
     outputs_beside_sets_may_be_called_as_columns: "set_names.slt",
     zones_in_posix_notation_are_read_in_times: "posix_zones.slt",
     positions_may_stand_in_parentheses: "positions.slt",
+    groups_may_be_by_operands: "grouped_operands.slt",
     outputs_beside_sets_have_names_of_their_own: "set_outputs.slt",
     what_is_volatile_is_computed_once: "computed_once.slt",
     numerics_without_a_modifier_keep_their_digits: "undeclared_digits.slt",
