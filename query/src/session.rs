@@ -31,7 +31,7 @@ use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
 use crate::transaction_modes::SharedModes;
-use crate::turns::{Reservation, Turn};
+use crate::turns::{Reservation, Turn, UNRESERVED_TRIES_MAX, pause_after};
 use crate::types::OutputStyle;
 use crate::write_holds::WriteHold;
 use catalog::commit::CommitError;
@@ -48,10 +48,6 @@ use storage::staging::StagedSegments;
 
 /// How often a statement alone in its transaction is run again after a conflict.
 const RETRIES_MAX: usize = 20;
-/// After how many tries in its turn such a statement keeps others from committing rows of the table.
-const UNRESERVED_TRIES_MAX: usize = 3;
-/// The longest pause between tries.
-const PAUSE_MAX: Duration = Duration::from_millis(128);
 /// As much of a running statement's text as others see.
 const STATEMENT_SHOWN_BYTES_MAX: usize = 1024;
 /// SQL-level cursors and prepared statements that a session may have open.
@@ -703,11 +699,4 @@ impl Drop for Session {
         self.engine.registry.remove(self.process_id);
         self.engine.channels.remove(self.process_id);
     }
-}
-
-/// The pause behind a try that was lost though the table was reserved: the commit that it was lost to is on its way to the disk, which may
-/// take long, and can be seen only then.
-fn pause_after(attempt: usize) -> Option<Duration> {
-    let doublings = attempt.checked_sub(UNRESERVED_TRIES_MAX + 1)?;
-    Some(PAUSE_MAX.min(Duration::from_millis(1 << doublings.min(10))))
 }

@@ -7,13 +7,21 @@
 //! A turn does not promise to win: an ALTER TABLE that writes all rows anew loses to each row that comes meanwhile. So who goes on
 //! losing in its turn *reserves* the table: whoever else would commit rows of it waits, as for PostgreSQL's lock.
 //!
+//! Who loses even then lost to a commit that is on its way to the disk, and pauses before the next try.
+//!
 //! Who has reserved a table waits for no other reservation, and who waits for one has done all that it does but to commit. So nobody
 //! waits in a circle.
 
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::sync::{Mutex as TurnMutex, Notify, OwnedMutexGuard};
+
+/// After how many tries in its turn such a statement keeps others from committing rows of the table.
+pub(crate) const UNRESERVED_TRIES_MAX: usize = 3;
+/// The longest pause between tries.
+const PAUSE_MAX: Duration = Duration::from_millis(128);
 
 /// The turns and reservations of all tables, by the name that conflicts tell.
 #[derive(Debug, Default)]
@@ -88,6 +96,13 @@ impl Drop for Reservation {
         self.reserved.tables.lock().remove(&self.table);
         self.reserved.ended.notify_waiters();
     }
+}
+
+/// The pause behind a try that was lost though the table was reserved: the commit that it was lost to is on its way to the disk, which may
+/// take long, and can be seen only then.
+pub(crate) fn pause_after(attempt: usize) -> Option<Duration> {
+    let doublings = attempt.checked_sub(UNRESERVED_TRIES_MAX + 1)?;
+    Some(PAUSE_MAX.min(Duration::from_millis(1 << doublings.min(10))))
 }
 
 #[cfg(test)]
