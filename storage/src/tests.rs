@@ -15,7 +15,6 @@ use futures::TryStreamExt;
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::RowSelection;
 use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::basic::Compression;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -25,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
+mod compressed_columns;
 mod damage;
 
 fn table(columns: &[(&str, SqlType)]) -> TableDefinition {
@@ -646,54 +646,6 @@ fn merging_small_segments_ends_with_few() {
     }
     let found = segments.values().flat_map(|segment| read(&store, segment)).collect();
     assert_eq!(sorted(found), sorted(expected));
-}
-
-#[test]
-fn integers_in_no_order_are_not_compressed() {
-    let directory = TempDir::new().unwrap();
-    let columns = ["customer", "number", "hundreds"].map(|name| (name, SqlType::Int8));
-    let definition = Arc::new(table(&columns));
-    fn no_order(row: i64) -> i64 {
-        (row * row * 31 + row * 17) % 10_007
-    }
-    let values: [fn(i64) -> i64; 3] = [no_order, |row| row * 3, |row| no_order(row) * 100];
-    let columns = values.map(|value| Arc::new((0..3000).map(value).collect::<Int64Array>()) as ArrayRef);
-    let batch = RecordBatch::try_new(definition.schema(), columns.to_vec()).unwrap();
-    let mut staging = Staging::new(directory.path().into(), definition, usize::MAX);
-    staging.push(batch.clone()).unwrap();
-    let staged = staging.finish().unwrap();
-    let store = SegmentStore::open(directory.path());
-    let footer = store.footer(&staged.metas()[0]).unwrap();
-    let compressed =
-        footer.row_group(0).columns().iter().map(|column| column.compression() != Compression::UNCOMPRESSED);
-    assert_eq!(compressed.collect::<Vec<_>>(), [false, true, true]);
-    let read: Vec<_> = store.read_segment(&live(&staged.metas()[0]), None).unwrap().map(Result::unwrap).collect();
-    assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), batch);
-}
-
-#[test]
-fn columns_of_few_short_values_are_not_compressed() {
-    let directory = TempDir::new().unwrap();
-    let columns = ["few", "long", "many"].map(|name| (name, SqlType::Text));
-    let definition = Arc::new(table(&columns));
-    let values: [fn(i64) -> String; 3] = [
-        |row| format!("status {}", row * row % 7),
-        |row| format!("{} {}", row % 7, "status ".repeat(1000)),
-        |row| format!("status {}", row % 100),
-    ];
-    let columns =
-        values.map(|value| Arc::new((0..3000).map(|row| Some(value(row))).collect::<StringViewArray>()) as ArrayRef);
-    let batch = RecordBatch::try_new(definition.schema(), columns.to_vec()).unwrap();
-    let mut staging = Staging::new(directory.path().into(), definition, usize::MAX);
-    staging.push(batch.clone()).unwrap();
-    let staged = staging.finish().unwrap();
-    let store = SegmentStore::open(directory.path());
-    let footer = store.footer(&staged.metas()[0]).unwrap();
-    let compressed =
-        footer.row_group(0).columns().iter().map(|column| column.compression() != Compression::UNCOMPRESSED);
-    assert_eq!(compressed.collect::<Vec<_>>(), [false, true, true]);
-    let read: Vec<_> = store.read_segment(&live(&staged.metas()[0]), None).unwrap().map(Result::unwrap).collect();
-    assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), batch);
 }
 
 #[test]
