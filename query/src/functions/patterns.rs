@@ -6,6 +6,7 @@
 //! at its end, one character later if it is empty; unlike in most libraries an empty match may follow another match at once.
 //! Positions are characters from 1.
 
+mod codes;
 mod expression;
 mod sets;
 

@@ -7,6 +7,7 @@
 //! are rendered alike, alternatives that are plain words are tried longest first, and other alternatives are rendered in
 //! several orders, of whose matches the caller takes the longest. Back-references and look-around are refused.
 
+use super::codes::{Code, NO_CHARACTERS};
 use crate::error::{ErrorKind, QueryError};
 
 /// Groups within groups.
@@ -130,9 +131,11 @@ type Branch = Vec<Node>;
 
 /// What an escape stands for.
 enum Escape {
-    Character(char),
+    Character(Code),
     Set { items: &'static str, negated: bool },
     Constraint(&'static str),
+    /// What the group of this number matched.
+    BackReference(usize),
 }
 
 fn parse(pattern: &str, mut options: Options) -> Result<(Vec<Branch>, Options, usize), QueryError> {
@@ -299,9 +302,15 @@ impl Parser<'_> {
             '^' => Node::Constraint("^"),
             '$' => Node::Constraint("$"),
             '\\' => match self.escape()? {
-                Escape::Character(character) => Node::Literal(character),
+                Escape::Character(code) => {
+                    code.character().map_or_else(|| Node::Set(NO_CHARACTERS.into()), Node::Literal)
+                }
                 Escape::Set { items, negated } => Node::Set(format!("[{}{items}]", if negated { "^" } else { "" })),
                 Escape::Constraint(constraint) => Node::Constraint(constraint),
+                Escape::BackReference(number) if number > self.groups => {
+                    return Err(invalid_expression("invalid backreference number"));
+                }
+                Escape::BackReference(_) => return Err(unsupported("a back-reference in a regular expression")),
             },
             other => Node::Literal(other),
         })
@@ -357,51 +366,55 @@ impl Parser<'_> {
             'r' => '\r',
             't' => '\t',
             'v' => '\u{b}',
-            'u' => self.coded(16, 4, 4)?,
-            'U' => self.coded(16, 8, 8)?,
-            'x' => self.coded(16, 1, usize::from(u8::MAX))?,
-            '0'..='9' => self.numbered(first)?,
+            'u' => return self.coded(4, 4),
+            'U' => return self.coded(8, 8),
+            'x' => return self.coded(1, usize::from(u8::MAX)),
+            '0'..='9' => return self.numbered(first),
             letter if letter.is_ascii_alphabetic() => return Err(bad()),
             other => other,
         };
-        Ok(Escape::Character(character))
+        Ok(Escape::Character(character.into()))
     }
 
-    /// A character by its code in digits.
-    fn coded(&mut self, radix: u32, digits_min: usize, digits_max: usize) -> Result<char, QueryError> {
+    /// A character by its code in hexadecimal digits, of which the last eight count.
+    fn coded(&mut self, digits_min: usize, digits_max: usize) -> Result<Escape, QueryError> {
         let bad = || invalid_expression("invalid escape \\ sequence");
         let (mut code, mut digits) = (0_u32, 0);
         while digits < digits_max
-            && let Some(digit) = self.peek().and_then(|digit| digit.to_digit(radix))
+            && let Some(digit) = self.peek().and_then(|digit| digit.to_digit(16))
         {
-            code = code.checked_mul(radix).map(|code| code + digit).ok_or_else(bad)?;
+            code = (code << 4) | digit;
             digits += 1;
             self.next();
         }
         if digits < digits_min {
             return Err(bad());
         }
-        char::from_u32(code).ok_or_else(bad)
+        Ok(Escape::Character(Code::new(code).ok_or_else(bad)?))
     }
 
-    /// A backslash before a digit: an octal code or a back-reference. One digit but 0 is always a back-reference, more
-    /// are one if there are so many groups.
-    fn numbered(&mut self, first: char) -> Result<char, QueryError> {
+    /// A backslash before a digit: an octal code of one byte or a back-reference. One digit but 0 is always a back-reference,
+    /// more are one if there are so many groups.
+    fn numbered(&mut self, first: char) -> Result<Escape, QueryError> {
         let after_first = self.rest;
         let digits = 1 + after_first.bytes().take_while(u8::is_ascii_digit).count();
         let number: String = std::iter::once(first).chain(after_first.chars().take(digits - 1)).collect();
         let number: usize = number.parse().unwrap_or(usize::MAX);
-        if first == '0' || (digits > 1 && number > self.groups) {
-            let value = first.to_digit(8).ok_or_else(|| invalid_expression("invalid escape \\ sequence"))?;
-            let more = after_first.chars().take(2).map_while(|digit| digit.to_digit(8));
-            let (code, length) = more.fold((value, 0), |(code, length), digit| (code * 8 + digit, length + 1));
-            self.rest = &after_first[length..];
-            return char::from_u32(code).ok_or_else(|| invalid_expression("invalid escape \\ sequence"));
+        if first != '0' && (digits == 1 || number <= self.groups) {
+            self.rest = &after_first[digits - 1..];
+            return Ok(Escape::BackReference(number));
         }
-        if number > self.groups {
-            return Err(invalid_expression("invalid backreference number"));
+        let bad = || invalid_expression("invalid escape \\ sequence");
+        let value = first.to_digit(8).ok_or_else(bad)?;
+        let (mut code, mut length) = (value, 0);
+        for digit in after_first.chars().take(2).map_while(|digit| digit.to_digit(8)) {
+            if code * 8 + digit > u32::from(u8::MAX) {
+                break;
+            }
+            (code, length) = (code * 8 + digit, length + 1);
         }
-        Err(unsupported("a back-reference in a regular expression"))
+        self.rest = &after_first[length..];
+        Ok(Escape::Character(Code::new(code).ok_or_else(bad)?))
     }
 
     /// After the opening bracket: the whole set in the crate's syntax.
@@ -432,20 +445,28 @@ impl Parser<'_> {
     }
 
     /// A character of a bracket, or a range that begins with it.
-    fn range_from(&mut self, start: char, set: &mut String) -> Result<(), QueryError> {
-        push_character(start, set);
+    fn range_from(&mut self, start: Code, set: &mut String) -> Result<(), QueryError> {
         let is_range = self.rest.starts_with('-') && !self.rest.starts_with("-]");
-        if !is_range {
-            return Ok(());
+        let end = if is_range { self.range_end(start)? } else { start };
+        match start.characters_to(end) {
+            None => set.push_str(NO_CHARACTERS),
+            Some((first, last)) => {
+                push_character(first, set);
+                if first < last {
+                    set.push('-');
+                    push_character(last, set);
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// `-` and the end of a range.
+    fn range_end(&mut self, start: Code) -> Result<Code, QueryError> {
         self.next();
         let last = self.next().ok_or_else(|| invalid_expression("brackets [] not balanced"))?;
         match self.bracket_item(last)? {
-            BracketItem::Character(end) if end >= start => {
-                set.push('-');
-                push_character(end, set);
-                Ok(())
-            }
+            BracketItem::Character(end) if end >= start => Ok(end),
             _ => Err(invalid_expression("invalid character range")),
         }
     }
@@ -453,15 +474,17 @@ impl Parser<'_> {
     fn bracket_item(&mut self, first: char) -> Result<BracketItem, QueryError> {
         Ok(match first {
             '[' if self.eat(":") => BracketItem::Items(self.named_class()?),
-            '[' if self.eat(".") => BracketItem::Character(self.collating_element(".]")?),
-            '[' if self.eat("=") => BracketItem::Character(self.collating_element("=]")?),
+            '[' if self.eat(".") => BracketItem::Character(self.collating_element(".]")?.into()),
+            '[' if self.eat("=") => BracketItem::Character(self.collating_element("=]")?.into()),
             '\\' => match self.escape()? {
-                Escape::Character(character) => BracketItem::Character(character),
+                Escape::Character(code) => BracketItem::Character(code),
                 Escape::Set { items, negated: false } => BracketItem::Items(items.into()),
                 Escape::Set { items, negated: true } => BracketItem::Items(format!("[^{items}]")),
-                Escape::Constraint(_) => return Err(invalid_expression("invalid escape \\ sequence")),
+                Escape::Constraint(_) | Escape::BackReference(_) => {
+                    return Err(invalid_expression("invalid escape \\ sequence"));
+                }
             },
-            other => BracketItem::Character(other),
+            other => BracketItem::Character(other.into()),
         })
     }
 
@@ -504,7 +527,7 @@ impl Parser<'_> {
 }
 
 enum BracketItem {
-    Character(char),
+    Character(Code),
     Items(String),
 }
 
