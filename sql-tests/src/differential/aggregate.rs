@@ -213,7 +213,7 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     if is(&["sum(", "avg("]) && has_float() {
         return FloatSum;
     }
-    if is(&["stddev", "var", "regr", "corr"]) { Variance } else { Exact }
+    if is(&["stddev", "var", "regr", "corr"]) && !is(&["regr_count"]) { Variance } else { Exact }
 }
 
 fn text(text: &str) -> Piece {

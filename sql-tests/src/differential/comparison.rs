@@ -2,6 +2,7 @@
 
 use super::client::Outcome;
 use super::listed;
+use super::magnitudes::Magnitudes;
 use super::statement::Statement;
 use super::tree::Mark;
 use crate::session::TextRow;
@@ -86,7 +87,7 @@ impl Kind {
     }
 }
 
-/// Compares two answers. `magnitudes` holds Σ|x| for sums of doubles, see [`Statement::magnitudes`].
+/// Compares two answers. `magnitudes` is the answer to the statement's `magnitude_query`.
 pub(crate) fn compare(
     statement: &Statement,
     meridian: &Outcome,
@@ -125,7 +126,7 @@ pub(crate) fn compare(
         }
         (Outcome::Rows { columns, rows }, Outcome::Rows { columns: expected_columns, rows: expected }) => {
             let marks: Vec<Mark> = (0..columns.len()).map(|index| statement.mark(index)).collect();
-            let magnitudes = magnitudes.map_or_else(Vec::new, largest_of_columns);
+            let magnitudes = magnitudes.map_or_else(Magnitudes::default, |answer| Magnitudes::of(answer, &marks));
             if columns.len() != expected_columns.len() {
                 return Verdict::Different(Kind::ColumnCount);
             }
@@ -164,7 +165,7 @@ fn compare_rows(
     rows: &[TextRow],
     expected: &[TextRow],
     marks: &[Mark],
-    magnitudes: &[f64],
+    magnitudes: &Magnitudes,
     ordered: bool,
 ) -> Option<Kind> {
     let mark_of = |column: usize| marks.get(column).copied().unwrap_or_default();
@@ -173,9 +174,9 @@ fn compare_rows(
         rows.sort_by_cached_key(|row| sort_key(row, marks));
         expected.sort_by_cached_key(|row| sort_key(row, marks));
     }
-    for (row, expected) in rows.iter().zip(expected) {
-        for (column, (value, expected)) in row.iter().zip(expected).enumerate() {
-            let magnitude = magnitudes.get(column).copied().unwrap_or_default();
+    for (row, expected_row) in rows.iter().zip(expected) {
+        for (column, (value, expected)) in row.iter().zip(expected_row).enumerate() {
+            let magnitude = magnitudes.get(expected_row, column);
             let same = match (value, expected) {
                 (Some(value), Some(expected)) => listed::is_same(value, expected, mark_of(column), magnitude),
                 (value, expected) => value == expected,
@@ -225,13 +226,6 @@ fn compare_columns(columns: &[ColumnDescription], expected: &[ColumnDescription]
         }
     }
     columns.iter().zip(expected).any(|(column, expected)| column.name != expected.name).then_some(Kind::Name)
-}
-
-/// The largest number of each column.
-fn largest_of_columns(outcome: &Outcome) -> Vec<f64> {
-    let Outcome::Rows { columns, rows } = outcome else { return Vec::new() };
-    let number = |row: &TextRow, column: usize| -> Option<f64> { row.get(column)?.as_ref()?.parse().ok() };
-    (0..columns.len()).map(|column| rows.iter().filter_map(|row| number(row, column)).fold(0.0, f64::max)).collect()
 }
 
 /// A message without what is quoted in it and without its numbers.

@@ -6,7 +6,7 @@
 use super::productions::{CAST_TARGETS, GENERIC, OPERATORS, PREFIX_OPERATORS, productions};
 use super::slots;
 use super::tables::Column;
-use super::tree::{Mark, Piece, Role, Tree, is_atomic};
+use super::tree::{Mark, Piece, Role, Tree, is_atomic, is_cube_root};
 use super::values::{Range, Type};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -160,7 +160,7 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     let label = tree.label.as_str();
     let types: Vec<Type> = tree.children().filter_map(Tree::value_type).collect();
     let doubles = ["sqrt(", "exp(", "ln(", "log(", "log10(", "power(", "pow("];
-    if label.starts_with("cbrt(") || label.starts_with("||/") {
+    if is_cube_root(tree) {
         return Mark::CubeRoot;
     }
     let has_numeric = || tree.all().into_iter().any(|(_, part)| part.value_type() == Some(Type::Numeric));

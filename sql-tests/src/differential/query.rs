@@ -401,5 +401,5 @@ fn table_functions(random: &mut StdRng, zone: &'static str) -> Statement {
     }
     let filter = filter(&mut generator, 0.3);
     let after = vec![Tree::leaf(Role::Fixed, table, format!(" FROM {table}")), filter];
-    statement(zone, Scope::Constant, items, after, false)
+    statement(zone, Scope::Source(table), items, after, false)
 }

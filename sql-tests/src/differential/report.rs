@@ -86,9 +86,9 @@ impl Report {
         }
     }
 
-    /// Whether there is no difference that POSTGRES.md does not list.
+    /// Whether there is no difference that POSTGRES.md does not list, not even once.
     pub fn is_clean(&self) -> bool {
-        self.differences.is_empty() && self.unexamined == 0
+        self.differences.is_empty() && self.unexamined == 0 && self.gone.is_empty()
     }
 
     /// Puts the worst first.

@@ -2,6 +2,7 @@
 
 use super::client::{Client, Outcome};
 use super::comparison::{Kind, Verdict, compare};
+use super::magnitudes::magnitude_query;
 use super::statement::Statement;
 use super::tables::Table;
 use super::values::quoted;
@@ -102,7 +103,7 @@ impl Servers {
         postgres: Outcome,
     ) -> Result<Comparison> {
         let mut verdict = compare(statement, &meridian, &postgres, None);
-        if let (Verdict::Different(Kind::Value), Some(magnitudes)) = (&verdict, statement.magnitudes()) {
+        if let (Verdict::Different(Kind::Value), Some(magnitudes)) = (&verdict, magnitude_query(statement)) {
             let magnitudes = self.postgres.ask(&magnitudes).await;
             verdict = compare(statement, &meridian, &postgres, Some(&magnitudes));
         }

@@ -1,4 +1,4 @@
-//! Shrinks a statement whose answers differ, and looks for a listed difference that explains them.
+//! Shrinks a statement whose answers differ, until `explain` may name the listed difference behind them.
 //!
 //! First the smallest part is looked for that differs when it is asked for by itself. Then clauses and items are left
 //! out, and expressions replaced by parts of themselves or by simple values, as long as a difference of the same kind
@@ -6,17 +6,17 @@
 
 use super::client::Outcome;
 use super::comparison::{Kind, Verdict};
-use super::listed::{self, Traits};
+use super::explain::{explain, explain_gone};
 use super::servers::{Comparison, Servers};
-use super::slots::names_summer_time;
 use super::statement::{Part, Scope, Statement};
 use super::tables::Table;
 use super::tree::{Role, Tree};
-use super::workload::has_summer_time;
 use anyhow::Result;
 
 /// How many statements may be tried to shrink one.
 const TRIES_MAX: usize = 150;
+/// How often a statement that differed is asked again where it does not differ at once.
+const ASKED_AGAIN_MAX: usize = 10;
 
 /// A shrunk statement with its answers.
 pub(crate) struct Shrunk {
@@ -27,10 +27,22 @@ pub(crate) struct Shrunk {
     pub listed: Option<&'static str>,
 }
 
-/// Shrinks a candidate; `None` when it does not differ any more.
-pub(crate) async fn shrink(servers: &mut Servers, candidate: &Statement) -> Result<Option<Shrunk>> {
+/// What became of a statement whose answers differed.
+pub(crate) enum Found {
+    Shrunk(Box<Shrunk>),
+    /// The answers do not differ any more, and a listed difference explains that they may.
+    GoneAsListed(&'static str),
+    /// The answers do not differ any more.
+    Gone,
+}
+
+/// Shrinks a candidate, which differed in the way of `kind`.
+pub(crate) async fn shrink(servers: &mut Servers, kind: &Kind, candidate: &Statement) -> Result<Found> {
     let mut search = Search { servers, tries: 0 };
-    let Some((kind, comparison)) = search.difference(candidate).await? else { return Ok(None) };
+    let Some((kind, comparison)) = search.difference_again(candidate).await? else {
+        let listed = explain_gone(search.servers, kind, candidate).await?;
+        return Ok(listed.map_or(Found::Gone, Found::GoneAsListed));
+    };
     let mut best = Best { statement: candidate.clone(), kind, comparison };
     search.smallest_part(&mut best).await?;
     search.single_row(&mut best).await?;
@@ -41,8 +53,9 @@ pub(crate) async fn shrink(servers: &mut Servers, candidate: &Statement) -> Resu
         while search.simplify(&mut best).await? {}
     }
     search.values_for_columns(&mut best).await?;
-    let listed = search.explain(&best).await?;
-    Ok(Some(Shrunk { statement: best.statement, kind: best.kind, comparison: best.comparison, listed }))
+    let mut shrunk = Shrunk { statement: best.statement, kind: best.kind, comparison: best.comparison, listed: None };
+    shrunk.listed = explain(search.servers, &shrunk).await?;
+    Ok(Found::Shrunk(Box::new(shrunk)))
 }
 
 struct Best {
@@ -64,6 +77,16 @@ impl Search<'_> {
             Verdict::Different(kind) => Some((kind.clone(), comparison)),
             _ => None,
         })
+    }
+
+    /// How a statement's answers differ that differed before, which may depend on who is first.
+    async fn difference_again(&mut self, statement: &Statement) -> Result<Option<(Kind, Comparison)>> {
+        for _ in 0..ASKED_AGAIN_MAX {
+            if let Some(found) = self.difference(statement).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes a statement in place of the best one if it differs in the same way, or in any.
@@ -166,76 +189,6 @@ impl Search<'_> {
         }
         Ok(false)
     }
-
-    /// The listed difference behind what is left of the statement.
-    async fn explain(&mut self, best: &Best) -> Result<Option<&'static str>> {
-        let scope = best.statement.scope.clauses();
-        let values = best.statement.all().into_iter().filter(|(_, _, tree)| matches!(tree.role, Role::Value(_)));
-        let values: Vec<String> = values.map(|(_, _, tree)| tree.text()).collect();
-        let mut scopes = vec![scope];
-        if best.kind.is_of_errors() {
-            // Either server may come to another row first.
-            scopes.extend(best.statement.scope.single_rows());
-        }
-        let sql = best.statement.sql();
-        if is_set_operation(&sql) {
-            let tables = ["far", "near", "plain"].into_iter().filter(|table| sql.contains(&format!(" FROM {table}")));
-            scopes.extend(tables.map(|table| Scope::Table(table).clauses()));
-        }
-        let texts = scopes.iter().flat_map(|scope| values.iter().map(move |value| format!("SELECT {value}{scope}")));
-        let texts: Vec<String> = texts.collect();
-        self.servers.set_zone(best.statement.zone).await?;
-        let mut meridian = self.servers.meridian.ask_all(&texts).await;
-        let mut parts: Vec<Outcome> = self.servers.postgres.ask_all(&texts).await;
-        parts.push(best.comparison.postgres.clone());
-        meridian.push(best.comparison.meridian.clone());
-        let traits = Traits {
-            has_summer_time: has_summer_time(best.statement.zone) || names_summer_time(&sql),
-            is_ordered: best.statement.ordered,
-            takes_first: ["DISTINCT ON (", " OVER ("].iter().any(|form| sql.contains(form)),
-            is_decided: best.statement.all().iter().any(|(_, _, tree)| is_decided(tree)),
-            has_meeting: best.statement.all().iter().any(|(_, _, tree)| is_meeting(tree)) || is_set_operation(&sql),
-            has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
-        };
-        Ok(listed::explanation(&best.kind, &parts, &meridian, traits))
-    }
-}
-
-/// Whether a CASE, a coalesce or a WHERE is decided without a row: what it asks first names no column, or one of the
-/// values of a coalesce does not.
-fn is_decided(tree: &Tree) -> bool {
-    let is_constant = |asked: &Tree| !asked.all().iter().any(|(_, part)| part.is_column());
-    if tree.label.starts_with("coalesce(") {
-        return tree.children().any(is_constant);
-    }
-    let asks = tree.label.starts_with("CASE ") || tree.label == "WHERE";
-    asks && tree.children().next().is_some_and(is_constant)
-}
-
-/// Whether numerics may meet in a part, or are quotients.
-fn is_meeting(tree: &Tree) -> bool {
-    const MEETINGS: [&str; 14] = [
-        "lag(",
-        "lead(",
-        "least(",
-        "greatest(",
-        "coalesce(",
-        "nullif(",
-        "CASE ",
-        "ARRAY[",
-        "[]",
-        "::numeric",
-        " / ",
-        "avg(",
-        "VALUES",
-        "array_",
-    ];
-    let label = tree.label.as_str();
-    label.matches("{T}").count() > 1 || MEETINGS.iter().any(|form| label.contains(form))
-}
-
-fn is_set_operation(sql: &str) -> bool {
-    [" UNION ", " INTERSECT ", " EXCEPT "].iter().any(|operation| sql.contains(operation))
 }
 
 /// Statements that are simpler in one place, those first that leave out most.

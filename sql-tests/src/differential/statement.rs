@@ -4,7 +4,7 @@
 //!     SELECT   i4 + 1, upper(t)          FROM near WHERE id = 3 ORDER BY id
 
 use super::tables::Table;
-use super::tree::{Mark, Path, Piece, Role, Tree};
+use super::tree::{Mark, Path, Tree};
 
 /// Rows over which an expression of a statement can be asked for by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) enum Scope {
     Table(&'static str),
     /// Rows of two tables with the same id, named `l` and `r`.
     Pair(&'static str, &'static str),
+    /// What something else in FROM gives, in no order.
+    Source(&'static str),
 }
 
 impl Scope {
@@ -27,6 +29,7 @@ impl Scope {
             Self::Row(table, id) => format!(" FROM {table} WHERE id = {id}"),
             Self::Table(table) => format!(" FROM {table} ORDER BY id"),
             Self::Pair(left, right) => format!(" FROM {left} l JOIN {right} r ON l.id = r.id ORDER BY l.id"),
+            Self::Source(source) => format!(" FROM {source}"),
         }
     }
 }
@@ -37,7 +40,7 @@ impl Scope {
         let rows =
             |name: &str| 1..=Table::ALL.iter().find(|table| table.name() == name).map_or(0, |table| table.rows());
         match self {
-            Self::Constant | Self::Row(..) => Vec::new(),
+            Self::Constant | Self::Row(..) | Self::Source(_) => Vec::new(),
             Self::Table(name) => rows(name).map(|id| Self::Row(name, id).clauses()).collect(),
             Self::Pair(left, right) => {
                 let clauses = |id| format!(" FROM {left} l JOIN {right} r ON l.id = r.id WHERE l.id = {id}");
@@ -79,7 +82,7 @@ impl Statement {
             before: Tree::fixed("SELECT "),
             items,
             after: Tree::fixed(scope.clauses()),
-            ordered: true,
+            ordered: !matches!(scope, Scope::Source(_)),
             items_fixed: 0,
             scope,
             is_query: false,
@@ -131,47 +134,4 @@ impl Statement {
         let highest = item.all().into_iter().map(|(_, tree)| tree.mark).max().unwrap_or_default();
         if highest == Mark::CubeRoot && item.mark != Mark::CubeRoot { Mark::OfCubeRoot } else { highest }
     }
-
-    /// The query that gives Σ|x| in place of each sum or average of doubles, and Σ|xy| in place of a covariance; `None` where
-    /// there is none.
-    pub(crate) fn magnitudes(&self) -> Option<String> {
-        let sized = |mark: Mark| matches!(mark, Mark::FloatSum | Mark::RealSum | Mark::Variance);
-        let magnitude = |index: usize| if sized(self.mark(index)) { magnitude(self.items.get(index)?) } else { None };
-        let magnitudes: Vec<Option<String>> = (0..self.items.len()).map(magnitude).collect();
-        if magnitudes.iter().all(Option::is_none) {
-            return None;
-        }
-        Some(self.sql_with(|index, item| magnitudes.get(index).cloned().flatten().unwrap_or_else(|| item.text())))
-    }
-}
-
-/// `sum(abs(x))` with the clauses of `sum(x)` or `avg(x)`, `sum(abs(y * x))` with those of `covar_pop(y, x)`.
-fn magnitude(item: &Tree) -> Option<String> {
-    let sum = item.all().into_iter().map(|(_, tree)| tree).find(|tree| tree.mark != Mark::None)?;
-    let (summed, rest) = match sum.pieces.as_slice() {
-        [Piece::Text(name), Piece::Tree(y, _), Piece::Text(_), Piece::Tree(x, _), rest @ ..] if is_covariance(name) => {
-            (format!("({})::float8 * ({})::float8", y.text(), x.text()), rest)
-        }
-        [Piece::Text(call), rest @ ..] if covariance_of_columns(call).is_some() => {
-            let (y, x) = covariance_of_columns(call)?;
-            (format!("{y}::float8 * {x}::float8)"), rest)
-        }
-        [Piece::Text(_), Piece::Tree(argument, _), rest @ ..] if sum.mark != Mark::Variance => {
-            (format!("({})::float8", argument.text()), rest)
-        }
-        _ => return None,
-    };
-    let rest = Tree { role: Role::Fixed, label: String::new(), mark: Mark::None, pieces: rest.to_vec() };
-    Some(format!("sum(abs({summed}){}", rest.text()))
-}
-
-/// The columns of `covar_pop(y, x)`.
-fn covariance_of_columns(call: &str) -> Option<(&str, &str)> {
-    let (name, arguments) = call.split_at(call.find('(')? + 1);
-    let columns = arguments.strip_suffix(')').filter(|_| is_covariance(name))?;
-    columns.split_once(", ")
-}
-
-fn is_covariance(call: &str) -> bool {
-    ["covar_pop(", "covar_samp(", "regr_sxy("].contains(&call)
 }

@@ -168,6 +168,11 @@ impl Tree {
     }
 }
 
+/// True for a cube root itself.
+pub(crate) fn is_cube_root(tree: &Tree) -> bool {
+    tree.label.starts_with("cbrt(") || tree.label.starts_with("||/")
+}
+
 /// True for text that no operator beside it can tear apart: a name, a call, a literal without a sign.
 pub(crate) fn is_atomic(text: &str) -> bool {
     let mut depth = 0;
