@@ -61,7 +61,7 @@ files! {
     what_the_differential_tester_found_stays_mended: "answers.slt",
     what_it_found_later_stays_mended: "differential_finds.slt",
     what_it_found_last_stays_mended: "differential_last.slt",
-    codes_of_characters_in_expressions_are_those_of_postgres: "regular_expression_codes.slt",
+    regular_expressions_match_as_postgres_does: "regular_expressions.slt",
     operators_are_cut_and_bind_as_in_postgres: "operator_spellings.slt",
     vectors_of_the_catalog_are_no_arrays: "catalog_vectors.slt",
     arguments_of_execute_are_assigned: "execute_arguments.slt",

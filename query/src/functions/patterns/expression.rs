@@ -554,6 +554,7 @@ fn preference_of_node(node: &Node) -> Option<Preference> {
     }
 }
 
+/// Whether something prefers the other than what is wanted, as alternatives do the longest.
 fn has_other(branches: &[Branch], wanted: Preference) -> bool {
     let is_other = |node: &Node| match node {
         Node::Literal(_) | Node::Set(_) | Node::Constraint(_) => false,
@@ -563,7 +564,8 @@ fn has_other(branches: &[Branch], wanted: Preference) -> bool {
                 || matches!(node.as_ref(), Node::Group { branches, .. } if has_other(branches, wanted))
         }
     };
-    branches.iter().flatten().any(is_other)
+    let has_alternatives = branches.len() > 1 && wanted != Preference::Longest;
+    has_alternatives || branches.iter().flatten().any(is_other)
 }
 
 fn is_plain(branch: &Branch) -> bool {
