@@ -41,11 +41,7 @@ pub(crate) async fn explain_gone(
 }
 
 /// What PostgreSQL and Meridian say of each part of a statement by itself.
-async fn ask_parts(
-    servers: &mut Servers,
-    kind: &Kind,
-    statement: &Statement,
-) -> Result<(Vec<Outcome>, Vec<Outcome>)> {
+async fn ask_parts(servers: &mut Servers, kind: &Kind, statement: &Statement) -> Result<(Vec<Outcome>, Vec<Outcome>)> {
     let values = statement.all().into_iter().filter(|(_, _, tree)| matches!(tree.role, Role::Value(_)));
     let values: Vec<String> = values.map(|(_, _, tree)| tree.text()).collect();
     let mut scopes = vec![statement.scope.clauses()];

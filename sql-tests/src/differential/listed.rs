@@ -415,8 +415,8 @@ fn hours_of(value: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{
-        INTERVAL_OID, NUMERIC_OID, TEXT_ARRAY_OID, TEXT_OID, Traits, VARCHAR_ARRAY_OID, VARCHAR_OID, explanation, is_same,
-        same_decimal,
+        INTERVAL_OID, NUMERIC_OID, TEXT_ARRAY_OID, TEXT_OID, Traits, VARCHAR_ARRAY_OID, VARCHAR_OID, explanation,
+        is_same, same_decimal,
     };
     use crate::differential::client::Outcome;
     use crate::differential::comparison::Kind;

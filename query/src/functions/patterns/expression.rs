@@ -132,7 +132,10 @@ type Branch = Vec<Node>;
 /// What an escape stands for.
 enum Escape {
     Character(Code),
-    Set { items: &'static str, negated: bool },
+    Set {
+        items: &'static str,
+        negated: bool,
+    },
     Constraint(&'static str),
     /// What the group of this number matched.
     BackReference(usize),
