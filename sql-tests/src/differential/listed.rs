@@ -200,6 +200,13 @@ pub(crate) fn explanation(
     if error_code(kind).is_some_and(|code| (code == NOT_SUPPORTED || is_of_data(code)) && is_in_both(code)) {
         return Some("which parts of a statement are computed, and in which order, is not defined");
     }
+    let may_be_of_values = matches!(kind, Kind::Value | Kind::RowCount) || error_code(kind).is_some_and(is_of_data);
+    if may_be_of_values { explanation_of_values(kind, parts, traits) } else { None }
+}
+
+/// What explains an answer by a value that PostgreSQL has of one of its parts. No value explains another type, name or
+/// modifier, a lost connection, or an error that values do not cause.
+fn explanation_of_values(kind: &Kind, parts: &[Outcome], traits: Traits) -> Option<&'static str> {
     let any = |oids: &[u32], holds: &dyn Fn(&str) -> bool| {
         parts.iter().any(|part| values_of(part, oids).into_iter().any(holds))
     };
@@ -415,8 +422,8 @@ fn hours_of(value: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{
-        INTERVAL_OID, NUMERIC_OID, TEXT_ARRAY_OID, TEXT_OID, Traits, VARCHAR_ARRAY_OID, VARCHAR_OID, explanation,
-        is_same, same_decimal,
+        FLOAT8_OID, INTERVAL_OID, NUMERIC_OID, OUT_OF_RANGE, TEXT_ARRAY_OID, TEXT_OID, Traits, VARCHAR_ARRAY_OID,
+        VARCHAR_OID, explanation, is_same, same_decimal,
     };
     use crate::differential::client::Outcome;
     use crate::differential::comparison::Kind;
@@ -451,6 +458,19 @@ mod tests {
         assert!(listed(Kind::Type { postgres: VARCHAR_ARRAY_OID, meridian: TEXT_ARRAY_OID }));
         assert!(!listed(Kind::Type { postgres: VARCHAR_OID, meridian: NUMERIC_OID }));
         assert!(!listed(Kind::OnlyPostgresFails { code: "22003".into() }));
+    }
+
+    #[test]
+    fn values_explain_neither_types_nor_lost_connections() {
+        let columns = vec![ColumnDescription { name: "n".into(), type_oid: NUMERIC_OID, type_modifier: -1 }];
+        let parts = [Outcome::Rows { columns, rows: vec![vec![Some("NaN".into())]] }];
+        let listed = |kind: Kind| explanation(&kind, &parts, &[], Traits::default()).is_some();
+        assert!(listed(Kind::Value));
+        assert!(listed(Kind::OnlyPostgresFails { code: OUT_OF_RANGE.into() }));
+        assert!(!listed(Kind::OnlyMeridianFails { code: "XX000".into(), message: String::new() }));
+        assert!(!listed(Kind::ConnectionLost));
+        assert!(!listed(Kind::Modifier));
+        assert!(!listed(Kind::Type { postgres: NUMERIC_OID, meridian: FLOAT8_OID }));
     }
 
     #[test]
