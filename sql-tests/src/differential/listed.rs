@@ -37,6 +37,8 @@ const MOMENT_OUT_OF_RANGE: &str = "22008";
 /// The class of errors that a statement's form causes: of names, operators and types.
 const FORM_ERROR_CLASS: &str = "42";
 const BEYOND_NUMERIC: &str = "a numeric value of # digits is not supported";
+/// The classes of errors that nothing excuses: internal ones, and statements that take too long.
+const BROKEN_CLASSES: &[&str] = &["XX", "57"];
 /// The classes of errors that a value causes rather than a statement.
 const DATA_ERROR_CLASSES: &[&str] = &["22", "54"];
 
@@ -253,6 +255,9 @@ pub(crate) fn explanation_of_errors(
     meridian_parts: &[Outcome],
 ) -> Option<&'static str> {
     let Kind::Code { postgres, meridian, message } = kind else { return None };
+    if BROKEN_CLASSES.iter().any(|class| meridian.starts_with(class)) {
+        return None;
+    }
     let is_in_both = |code: &str| has_error_in_both(parts, meridian_parts, code);
     // A value that is beyond what Meridian holds is an error where it stands.
     (is_in_both(postgres) || is_in_both(meridian) || message == BEYOND_NUMERIC)
@@ -423,11 +428,12 @@ fn hours_of(value: &str) -> i64 {
 mod tests {
     use super::{
         FLOAT8_OID, INTERVAL_OID, NUMERIC_OID, OUT_OF_RANGE, TEXT_ARRAY_OID, TEXT_OID, Traits, VARCHAR_ARRAY_OID,
-        VARCHAR_OID, explanation, is_same, same_decimal,
+        VARCHAR_OID, explanation, explanation_of_errors, is_same, same_decimal,
     };
     use crate::differential::client::Outcome;
     use crate::differential::comparison::Kind;
     use crate::differential::tree::Mark;
+    use crate::session::Failure;
     use crate::wire::ColumnDescription;
 
     #[test]
@@ -458,6 +464,18 @@ mod tests {
         assert!(listed(Kind::Type { postgres: VARCHAR_ARRAY_OID, meridian: TEXT_ARRAY_OID }));
         assert!(!listed(Kind::Type { postgres: VARCHAR_OID, meridian: NUMERIC_OID }));
         assert!(!listed(Kind::OnlyPostgresFails { code: "22003".into() }));
+    }
+
+    #[test]
+    fn an_error_of_a_part_explains_another_error_but_no_internal_one() {
+        let code = Some(OUT_OF_RANGE.into());
+        let failed = Failure { code, message: String::new(), detail: None, hint: None, context: None, position: None };
+        let parts = [Outcome::Failure(Box::new(failed))];
+        let kind =
+            |code: &str| Kind::Code { postgres: OUT_OF_RANGE.into(), meridian: code.into(), message: String::new() };
+        assert!(explanation_of_errors(&kind("2201E"), &parts, &parts).is_some());
+        assert!(explanation_of_errors(&kind("2201E"), &parts, &[]).is_none());
+        assert!(explanation_of_errors(&kind("XX000"), &parts, &parts).is_none());
     }
 
     #[test]
