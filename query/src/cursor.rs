@@ -1,34 +1,41 @@
-//! Cursors: DECLARE, FETCH, MOVE and CLOSE over a result that is read as it is asked for.
+//! Cursors: results that are read as they are asked for. DECLARE opens one, and so does the protocol with a named portal of a query; FETCH,
+//! MOVE, CLOSE and the protocol find both kinds.
 
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::ready;
-use crate::response::{CommandTag, Response, ResultColumn, RowStream};
+use crate::response::{CommandTag, Format, OpenRows, Response, ResultColumn, RowStream};
 use crate::session::Session;
-use crate::statement::{DeclareCursor, FetchCount};
+use crate::statement::FetchCount;
 use arrow::array::RecordBatch;
-use futures::StreamExt;
-use parking_lot::Mutex;
 
 /// An open cursor: the rest of a stream. It can only go forward.
-pub(crate) struct Cursor {
+pub struct Cursor {
     pub columns: Vec<ResultColumn>,
-    pub statement: String,
-    pub hold: bool,
-    pub opened_at_micros: i64,
+    /// How the protocol sends the rows: empty for text, one for all columns, or one for each. FETCH has formats of its own.
+    pub formats: Vec<Format>,
+    pub rows: OpenRows,
+    pub(crate) statement: String,
+    pub(crate) hold: bool,
+    pub(crate) opened_at_micros: i64,
     /// Counts the cursors that the session has declared, from 1.
-    pub number: u64,
-    /// Only ever reached through `&mut`; the mutex makes the cursor shareable, which a stream alone is not.
-    stream: Mutex<RowStream>,
-    rest: Option<RecordBatch>,
+    pub(crate) number: u64,
     /// Set when a commit has come after DECLARE … WITH HOLD.
     held: bool,
 }
 
 impl Cursor {
-    pub(crate) fn new(number: u64, columns: Vec<ResultColumn>, declare: &DeclareCursor, stream: RowStream) -> Self {
-        let opened_at_micros = crate::engine::now_micros();
-        let (statement, hold) = (declare.statement.text().to_string(), declare.hold);
-        Self { columns, statement, hold, opened_at_micros, number, stream: Mutex::new(stream), rest: None, held: false }
+    /// One that ends with its transaction.
+    pub(crate) fn new(number: u64, columns: Vec<ResultColumn>, statement: &str, stream: RowStream) -> Self {
+        Self {
+            columns,
+            formats: Vec::new(),
+            rows: OpenRows::new(stream),
+            statement: statement.to_string(),
+            hold: false,
+            opened_at_micros: crate::engine::now_micros(),
+            number,
+            held: false,
+        }
     }
 
     /// Whether the cursor stays open after its transaction, or a later one, ended.
@@ -46,16 +53,10 @@ impl Cursor {
         let mut taken = Vec::new();
         let mut rows = 0;
         while rows < wanted {
-            let batch = match self.rest.take() {
-                Some(rest) => rest,
-                None => match self.stream.get_mut().next().await {
-                    Some(batch) => batch?,
-                    None => break,
-                },
-            };
+            let Some(batch) = self.rows.next().await.transpose()? else { break };
             let fits = (wanted - rows).min(batch.num_rows() as u64) as usize;
             if fits < batch.num_rows() {
-                self.rest = Some(batch.slice(fits, batch.num_rows() - fits));
+                self.rows.put_back(batch.slice(fits, batch.num_rows() - fits));
             }
             rows += fits as u64;
             taken.push(batch.slice(0, fits));
@@ -88,6 +89,10 @@ pub(crate) fn close(session: &mut Session, name: Option<&str>) -> Result<Respons
     };
     session.cursors.remove(name).ok_or_else(|| missing(name))?;
     Ok(Response::Command(CommandTag::Plain("CLOSE CURSOR")))
+}
+
+pub(crate) fn duplicate(name: &str) -> QueryError {
+    QueryError::new(ErrorKind::DuplicateCursor, format!("cursor \"{name}\" already exists"))
 }
 
 pub(crate) fn missing(name: &str) -> QueryError {

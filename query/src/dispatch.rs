@@ -282,8 +282,7 @@ async fn run_declare(
         ));
     }
     if session.cursors.contains_key(&declare.name) {
-        let message = format!("cursor \"{}\" already exists", declare.name);
-        return Err(QueryError::new(ErrorKind::DuplicateCursor, message));
+        return Err(cursor::duplicate(&declare.name));
     }
     session.check_room(session.cursors.len())?;
     let StatementKind::Query(query) = &declare.statement.kind else {
@@ -292,9 +291,10 @@ async fn run_declare(
     let types: Vec<_> = types.iter().cloned().map(Some).collect();
     let prepared = Arc::new(Prepared::plan(session, &declare.statement, &types).await?);
     let (columns, rows) = run_query(session, query, &prepared, parameters).await?;
-    session.cursors_declared += 1;
-    let cursor = Cursor::new(session.cursors_declared, columns, declare, rows);
-    session.cursors.insert(declare.name.clone(), cursor);
+    session.open_cursor(declare.name.clone(), |number| Cursor {
+        hold: declare.hold,
+        ..Cursor::new(number, columns, declare.statement.text(), rows)
+    });
     Ok(PLAIN("DECLARE CURSOR"))
 }
 

@@ -161,6 +161,7 @@ mod yielding;
 pub use storage::external as files;
 
 pub use activity::CancelHandle;
+pub use cursor::Cursor;
 pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, HISTORY_RETENTION, OpenError};
 pub use notifications::Notification;
 pub use prepared::Prepared;

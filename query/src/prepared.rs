@@ -166,6 +166,11 @@ impl Prepared {
         Ok(())
     }
 
+    /// Whether this is a query, whose portals are cursors.
+    pub fn is_query(&self) -> bool {
+        matches!(self.statement.kind, StatementKind::Query(_))
+    }
+
     /// Refuses a statement with parameters where there is no way to bind them.
     pub fn refuse_parameters(&self) -> Result<(), QueryError> {
         if self.parameters.is_empty() { Ok(()) } else { refuse_parameters(&self.statement) }

@@ -7,7 +7,9 @@ use arrow::array::RecordBatch;
 use bytes::Bytes;
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
+use futures::StreamExt;
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 
 /// One column of a result.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +40,38 @@ pub struct ParameterValue {
 
 /// Batches whose columns fit the [`ResultColumn`]s by position. Dropping the stream cancels the work behind it.
 pub type RowStream = BoxStream<'static, Result<RecordBatch, QueryError>>;
+
+/// What is left of a stream of which some rows were taken.
+pub struct OpenRows {
+    /// Only ever reached through `&mut`; the mutex makes the rows shareable, which a stream alone is not.
+    stream: Mutex<RowStream>,
+    rest: Option<RecordBatch>,
+    ended: bool,
+}
+
+impl OpenRows {
+    pub fn new(stream: RowStream) -> Self {
+        Self { stream: Mutex::new(stream), rest: None, ended: false }
+    }
+
+    /// `None` after the last batch and after an error.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, QueryError>> {
+        if let Some(rest) = self.rest.take() {
+            return Some(Ok(rest));
+        }
+        if self.ended {
+            return None;
+        }
+        let batch = self.stream.get_mut().next().await;
+        self.ended = !matches!(batch, Some(Ok(_)));
+        batch
+    }
+
+    /// Gives back rows of the last batch, which come next again.
+    pub fn put_back(&mut self, rows: RecordBatch) {
+        self.rest = Some(rows);
+    }
+}
 
 /// What CommandComplete says, without the row count where rows are streamed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod transactions;
 
 use crate::activity::{Activity, CancelHandle, StatementToken};
 use crate::copy_progress::CopyProgress;
-use crate::cursor::Cursor;
+use crate::cursor::{self, Cursor};
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::{AbortOnDrop, ready};
@@ -22,7 +22,7 @@ use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{NamedStatement, Planned, Prepared};
-use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
+use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;
@@ -440,9 +440,51 @@ impl Session {
         self.prepared.remove(name);
     }
 
-    /// The columns of an open SQL cursor, for Describe of a portal by its name.
-    pub fn describe_cursor(&self, name: &str) -> Option<Vec<ResultColumn>> {
-        self.cursors.get(name).map(|cursor| cursor.columns.clone())
+    /// Fails where a name of a cursor is taken.
+    pub fn check_cursor_name(&self, name: &str) -> Result<(), QueryError> {
+        if self.cursors.contains_key(name) { Err(cursor::duplicate(name)) } else { self.check_room(self.cursors.len()) }
+    }
+
+    /// Runs a prepared query and keeps its rows as a cursor, under a free name.
+    pub async fn open_portal(
+        &mut self,
+        name: String,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ParameterValue>,
+        formats: Vec<Format>,
+    ) -> Result<(), QueryError> {
+        let Response::Rows { columns, stream, .. } = self.execute(prepared, parameters, false).await? else {
+            return Err(QueryError::new(ErrorKind::Internal, "a portal was opened for a statement without rows"));
+        };
+        let statement = prepared.statement.text();
+        self.open_cursor(name, |number| Cursor { formats, ..Cursor::new(number, columns, statement, stream) });
+        Ok(())
+    }
+
+    pub(crate) fn open_cursor(&mut self, name: String, open: impl FnOnce(u64) -> Cursor) {
+        self.cursors_declared += 1;
+        self.cursors.insert(name, open(self.cursors_declared));
+    }
+
+    /// An open cursor, whoever opened it.
+    pub fn cursor(&self, name: &str) -> Option<&Cursor> {
+        self.cursors.get(name)
+    }
+
+    /// Takes a cursor out, to read it. It is to be put back, unless reading fails.
+    pub fn take_cursor(&mut self, name: &str) -> Result<Option<Cursor>, QueryError> {
+        if self.cursors.contains_key(name) && self.transaction_status() == TransactionStatus::Failed {
+            return Err(failed_transaction());
+        }
+        Ok(self.cursors.remove(name))
+    }
+
+    pub fn put_cursor(&mut self, name: String, cursor: Cursor) {
+        self.cursors.insert(name, cursor);
+    }
+
+    pub fn close_cursor(&mut self, name: &str) {
+        self.cursors.remove(name);
     }
 
     // ---- for the rooms behind ----
@@ -602,11 +644,7 @@ impl Session {
             kind,
             StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::RollbackTo(_)
         );
-        if failed && !ends {
-            let message = "current transaction is aborted, commands ignored until end of transaction block";
-            return Err(QueryError::new(ErrorKind::InFailedTransaction, message));
-        }
-        Ok(())
+        if failed && !ends { Err(failed_transaction()) } else { Ok(()) }
     }
 
     async fn commit(&mut self) -> Result<(), QueryError> {
@@ -692,6 +730,11 @@ impl Session {
             AbortOnDrop(task.abort_handle())
         });
     }
+}
+
+fn failed_transaction() -> QueryError {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    QueryError::new(ErrorKind::InFailedTransaction, message)
 }
 
 impl Drop for Session {

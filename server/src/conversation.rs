@@ -29,7 +29,7 @@ use pgwire::messages::response::{self, CommandComplete, EmptyQueryResponse, Noti
 use portals::Portals;
 use query::Session;
 use query::error::QueryError;
-use query::response::{CommandTag, Format, Response, TransactionStatus};
+use query::response::{CommandTag, Format, OpenRows, Response, TransactionStatus};
 use rows::{Progress, Rows};
 use statements::Statements;
 use std::convert::Infallible;
@@ -184,7 +184,7 @@ impl<'a> Conversation<'a> {
         match response {
             Response::Rows { columns, stream, verb, counted } => {
                 let formats = vec![Format::Text; columns.len()];
-                let mut rows = Rows::new(columns, formats, stream, verb, counted);
+                let mut rows = Rows::new(columns, formats, OpenRows::new(stream), verb, counted);
                 self.wire.put(&rows.description())?;
                 let style = self.session.output_style();
                 match rows.send(self.wire, &style, None).await? {

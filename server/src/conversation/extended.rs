@@ -16,7 +16,7 @@ use pgwire::messages::extendedquery::{
     Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
 };
 use query::error::{ErrorKind, QueryError};
-use query::response::{Format, ParameterValue, Response, ResultColumn, TransactionStatus};
+use query::response::{Format, OpenRows, ParameterValue, Response, ResultColumn, TransactionStatus};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -29,7 +29,7 @@ impl Conversation<'_> {
     pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
         match message {
             Message::Parse(parse) => self.parse(parse).await,
-            Message::Bind(bind) => self.bind(bind),
+            Message::Bind(bind) => self.bind(bind).await,
             Message::Describe(describe) => self.describe(describe),
             Message::Execute(execute) => self.execute(execute).await,
             Message::Close(close) => self.close(close),
@@ -81,7 +81,7 @@ impl Conversation<'_> {
         Ok(types)
     }
 
-    fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
+    async fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
         let portal_name = bind.portal_name.unwrap_or_default();
         let statement_name = bind.statement_name.unwrap_or_default();
         let statement = self.statements.get(&self.session, &statement_name)?;
@@ -100,7 +100,22 @@ impl Conversation<'_> {
         }
         let values = bind.parameters.into_iter().zip(parameter_formats);
         let parameters = values.map(|(bytes, format)| ParameterValue { format, bytes }).collect();
-        self.portals.insert_new(portal_name, Portal { statement, formats, state: PortalState::Bound(parameters) })?;
+        if !portal_name.is_empty() {
+            self.session.check_cursor_name(&portal_name)?;
+        }
+        match &statement.prepared {
+            Some(prepared) if !portal_name.is_empty() && prepared.is_query() => {
+                self.portals.check_name(&portal_name)?;
+                self.session.statement_started(&statement.text);
+                let span = self.execution_span(&statement.text);
+                let opened = self.session.open_portal(portal_name, prepared, parameters, formats);
+                self.wire.run(opened.instrument(span)).await??;
+            }
+            _ => {
+                let portal = Portal { statement, formats, state: PortalState::Bound(parameters) };
+                self.portals.insert_new(portal_name, portal)?;
+            }
+        }
         self.wire.put(&BindComplete::new())?;
         Ok(())
     }
@@ -121,11 +136,9 @@ impl Conversation<'_> {
             let columns = statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_deref());
             return self.put_description(columns, &formats);
         }
-        // Cursors that SQL declared share the names of portals.
-        match self.session.describe_cursor(&name) {
-            Some(columns) => self.put_description(Some(&columns), &[]),
-            None => Err(undefined_portal(&name).into()),
-        }
+        let cursor = self.session.cursor(&name).ok_or_else(|| undefined_portal(&name))?;
+        let (columns, formats) = (cursor.columns.clone(), cursor.formats.clone());
+        self.put_description(Some(&columns), &formats)
     }
 
     fn put_description(&mut self, columns: Option<&[ResultColumn]>, formats: &[Format]) -> Result<(), Failure> {
@@ -141,8 +154,8 @@ impl Conversation<'_> {
         let alone = next == frame::SYNC && self.executes_in_group == 0;
         self.executes_in_group += 1;
         let name = execute.name.unwrap_or_default();
-        let mut portal = self.portals.remove(&name).ok_or_else(|| undefined_portal(&name))?;
         let limit = u64::try_from(execute.max_rows).ok().filter(|limit| *limit > 0);
+        let Some(mut portal) = self.portals.remove(&name) else { return self.run_cursor(name, limit).await };
         let before = self.session.transaction_status();
         let span = self.execution_span(&portal.statement.text);
         self.run_portal(&name, &mut portal, limit, alone).instrument(span).await?;
@@ -170,7 +183,7 @@ impl Conversation<'_> {
                 };
                 if let Response::Rows { columns, stream, verb, counted } = response {
                     let formats = resolve_formats(&portal.formats, columns.len())?;
-                    let mut rows = Box::new(Rows::new(columns, formats, stream, verb, counted));
+                    let mut rows = Box::new(Rows::new(columns, formats, OpenRows::new(stream), verb, counted));
                     self.send_rows(&mut rows, limit).await?;
                     portal.state = PortalState::Rows(rows);
                     return Ok(());
@@ -189,6 +202,17 @@ impl Conversation<'_> {
         }
     }
 
+    /// Sends rows of a cursor, which Bind or SQL has opened.
+    async fn run_cursor(&mut self, name: String, limit: Option<u64>) -> Result<(), Failure> {
+        let mut cursor = self.session.take_cursor(&name)?.ok_or_else(|| undefined_portal(&name))?;
+        let formats = resolve_formats(&cursor.formats, cursor.columns.len())?;
+        let mut rows = Rows::new(cursor.columns.clone(), formats, cursor.rows, "SELECT", true);
+        self.send_rows(&mut rows, limit).await?;
+        cursor.rows = rows.into_rest();
+        self.session.put_cursor(name, cursor);
+        Ok(())
+    }
+
     async fn send_rows(&mut self, rows: &mut Rows, limit: Option<u64>) -> Result<(), Failure> {
         let style = self.session.output_style();
         match rows.send(self.wire, &style, limit).await? {
@@ -204,6 +228,7 @@ impl Conversation<'_> {
             self.statements.remove(&mut self.session, &name);
         } else {
             self.portals.remove(&name);
+            self.session.close_cursor(&name);
         }
         self.wire.put(&CloseComplete::new())?;
         Ok(())

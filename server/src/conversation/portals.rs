@@ -1,7 +1,8 @@
 //! Portals: statements with their parameters, ready to run or partly run; the unnamed one has the empty name.
 //!
 //! A portal that was suspended by a row limit keeps its stream and the rest of the batch it was cut in. Portals live as
-//! long as the transaction that made them.
+//! long as the transaction that made them. Those with names that are of queries are not here: they are cursors of the session, which SQL's
+//! FETCH, MOVE and CLOSE share.
 
 use super::rows::Rows;
 use super::statements::PreparedStatement;
@@ -34,15 +35,21 @@ pub(crate) struct Portals {
 impl Portals {
     /// Keeps a new portal. Only the unnamed one replaces its predecessor.
     pub(crate) fn insert_new(&mut self, name: String, portal: Portal) -> Result<(), QueryError> {
-        if !name.is_empty() && self.by_name.contains_key(&name) {
-            return Err(QueryError::new(ErrorKind::DuplicateCursor, format!("portal \"{name}\" already exists")));
-        }
+        self.check_name(&name)?;
         if self.by_name.len() >= PORTALS_MAX {
             let error = QueryError::new(ErrorKind::ProgramLimitExceeded, "too many open portals");
             return Err(error.hint("Close portals that are not needed any longer."));
         }
         self.by_name.insert(name, portal);
         Ok(())
+    }
+
+    /// Fails where a name is taken.
+    pub(crate) fn check_name(&self, name: &str) -> Result<(), QueryError> {
+        if name.is_empty() || !self.by_name.contains_key(name) {
+            return Ok(());
+        }
+        Err(QueryError::new(ErrorKind::DuplicateCursor, format!("cursor \"{name}\" already exists")))
     }
 
     /// Puts a portal back under its name.

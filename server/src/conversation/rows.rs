@@ -9,10 +9,9 @@ use crate::wire::frame::guarded;
 use crate::wire::{Exit, Failure, Wire};
 use arrow::array::RecordBatch;
 use bytes::{BufMut, BytesMut};
-use futures::StreamExt;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use query::error::{ErrorKind, QueryError};
-use query::response::{CommandTag, Format, ResultColumn, RowStream};
+use query::response::{CommandTag, Format, OpenRows, ResultColumn};
 use query::types::{EncodedColumn, OutputStyle, encode_column};
 
 /// The bytes that a slice should come to.
@@ -27,13 +26,10 @@ const ROW_BYTES_MAX: usize = 0x3fff_ffff;
 pub(crate) struct Rows {
     columns: Vec<ResultColumn>,
     formats: Vec<Format>,
-    stream: RowStream,
+    rows: OpenRows,
     verb: &'static str,
     counted: bool,
-    /// What is left of the batch that a row limit cut.
-    rest: Option<RecordBatch>,
     slice_rows: usize,
-    ended: bool,
 }
 
 /// How far [`Rows::send`] came.
@@ -49,16 +45,21 @@ impl Rows {
     pub(crate) fn new(
         columns: Vec<ResultColumn>,
         formats: Vec<Format>,
-        stream: RowStream,
+        rows: OpenRows,
         verb: &'static str,
         counted: bool,
     ) -> Self {
         assert_eq!(columns.len(), formats.len(), "one format for each column");
-        Self { columns, formats, stream, verb, counted, rest: None, slice_rows: SLICE_ROWS_FIRST, ended: false }
+        Self { columns, formats, rows, verb, counted, slice_rows: SLICE_ROWS_FIRST }
     }
 
     pub(crate) fn description(&self) -> RowDescription {
         describe(&self.columns, &self.formats)
+    }
+
+    /// What is not sent yet.
+    pub(crate) fn into_rest(self) -> OpenRows {
+        self.rows
     }
 
     /// What CommandComplete says after `rows` rows.
@@ -75,7 +76,7 @@ impl Rows {
         limit: Option<u64>,
     ) -> Result<Progress, Failure> {
         let mut sent = 0;
-        while let Some(batch) = self.next_batch(wire).await? {
+        while let Some(batch) = wire.run(self.rows.next()).await?.transpose()? {
             let mut offset = 0;
             while offset < batch.num_rows() {
                 let room = limit.map_or(usize::MAX, |limit| usize::try_from(limit - sent).unwrap_or(usize::MAX));
@@ -85,24 +86,14 @@ impl Rows {
                 offset += rows;
                 sent += rows as u64;
                 if limit == Some(sent) {
-                    self.rest = (offset < batch.num_rows()).then(|| batch.slice(offset, batch.num_rows() - offset));
+                    if offset < batch.num_rows() {
+                        self.rows.put_back(batch.slice(offset, batch.num_rows() - offset));
+                    }
                     return Ok(Progress::Suspended);
                 }
             }
         }
         Ok(Progress::Ended { rows: sent })
-    }
-
-    async fn next_batch(&mut self, wire: &mut Wire) -> Result<Option<RecordBatch>, Failure> {
-        if let Some(rest) = self.rest.take() {
-            return Ok(Some(rest));
-        }
-        if self.ended {
-            return Ok(None);
-        }
-        let batch = wire.run(self.stream.next()).await?;
-        self.ended = !matches!(batch, Some(Ok(_)));
-        Ok(batch.transpose()?)
     }
 
     fn put_slice(&mut self, wire: &mut Wire, slice: &RecordBatch, style: &OutputStyle) -> Result<(), Failure> {
