@@ -1,12 +1,15 @@
-//! Arrays of OIDs, which are arrays of bigint in plans: an item's Arrow type does not say that it is an OID. What a client is told of a
-//! column goes by the values that were put into the array, so the column is followed to them through the plan:
+//! Arrays of OIDs and of their aliases, which are arrays of bigint in plans: an item's Arrow type does not say that it is an OID. What a
+//! client is told of a column goes by the values that were put into the array, so the column is followed to them through the plan:
 //!
 //!     SELECT CASE WHEN … THEN (SELECT array_agg(atttypid) FROM pg_attribute) END      bigint[] in the plan, oid[] to clients
+//!     SELECT array_agg(conrelid::regclass) FROM pg_constraint                         the same, names to clients
 //!
 //! A cast ends the way, as in `array_agg(oid)::bigint[]`, and so does a function that is not known to keep the items.
 
+use crate::functions::RegisteredKind;
 use crate::subqueries::ARRAY_OF_ROWS;
-use catalog::sql_type::SqlType;
+use arrow::datatypes::DataType;
+use catalog::sql_type::{SqlType, TYPE_KEY};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::{Case, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan};
 
@@ -16,11 +19,9 @@ const COLLECTING: [&str; 2] = ["array_agg", ARRAY_OF_ROWS];
 const KEEPING: [&str; 7] =
     ["coalesce", "array_or_empty", "array_append", "array_prepend", "array_cat", "array_remove", "array_replace"];
 
-/// Whether a plan's column, by its place, is an array of OIDs.
-pub(crate) fn holds_oids(plan: &LogicalPlan, index: usize) -> bool {
-    let item = |items: &[Expr], index: usize, input: &LogicalPlan| {
-        items.get(index).is_some_and(|item| gives_oids(item, input))
-    };
+/// The items of a plan's column, by its place, where it is an array of OIDs: `oid` or an alias of it.
+pub(crate) fn oid_items(plan: &LogicalPlan, index: usize) -> Option<SqlType> {
+    let item = |items: &[Expr], index: usize, input: &LogicalPlan| items_of(items.get(index)?, input);
     match plan {
         LogicalPlan::Projection(projection) => item(&projection.expr, index, &projection.input),
         LogicalPlan::Aggregate(aggregate) => {
@@ -32,54 +33,58 @@ pub(crate) fn holds_oids(plan: &LogicalPlan, index: usize) -> bool {
         }
         LogicalPlan::Window(window) => match index.checked_sub(window.input.schema().fields().len()) {
             Some(index) => item(&window.window_expr, index, &window.input),
-            None => holds_oids(&window.input, index),
+            None => oid_items(&window.input, index),
         },
         LogicalPlan::Distinct(Distinct::On(distinct)) => item(&distinct.select_expr, index, &distinct.input),
-        LogicalPlan::Distinct(Distinct::All(input)) => holds_oids(input, index),
-        LogicalPlan::SubqueryAlias(alias) => holds_oids(&alias.input, index),
-        LogicalPlan::Filter(filter) => holds_oids(&filter.input, index),
-        LogicalPlan::Sort(sort) => holds_oids(&sort.input, index),
-        LogicalPlan::Limit(limit) => holds_oids(&limit.input, index),
-        LogicalPlan::Subquery(lateral) => holds_oids(&lateral.subquery, index),
-        LogicalPlan::RecursiveQuery(query) => holds_oids(&query.static_term, index),
+        LogicalPlan::Distinct(Distinct::All(input)) => oid_items(input, index),
+        LogicalPlan::SubqueryAlias(alias) => oid_items(&alias.input, index),
+        LogicalPlan::Filter(filter) => oid_items(&filter.input, index),
+        LogicalPlan::Sort(sort) => oid_items(&sort.input, index),
+        LogicalPlan::Limit(limit) => oid_items(&limit.input, index),
+        LogicalPlan::Subquery(lateral) => oid_items(&lateral.subquery, index),
+        LogicalPlan::RecursiveQuery(query) => oid_items(&query.static_term, index),
         // The other inputs are of the same type, or NULL.
-        LogicalPlan::Union(union) => union.inputs.iter().any(|input| holds_oids(input, index)),
+        LogicalPlan::Union(union) => union.inputs.iter().find_map(|input| oid_items(input, index)),
         LogicalPlan::Join(join) => {
             let left = match join.join_type {
                 JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => 0,
                 _ => join.left.schema().fields().len(),
             };
-            if index < left { holds_oids(&join.left, index) } else { holds_oids(&join.right, index - left) }
+            if index < left { oid_items(&join.left, index) } else { oid_items(&join.right, index - left) }
         }
-        _ => false,
+        _ => None,
     }
 }
 
-fn gives_oids(value: &Expr, input: &LogicalPlan) -> bool {
+fn items_of(value: &Expr, input: &LogicalPlan) -> Option<SqlType> {
     let schema = input.schema();
     match value {
-        Expr::Alias(alias) => gives_oids(&alias.expr, input),
-        Expr::Column(column) => schema.maybe_index_of_column(column).is_some_and(|index| holds_oids(input, index)),
-        Expr::ScalarSubquery(subquery) => holds_oids(&subquery.subquery, 0),
+        Expr::Alias(alias) => items_of(&alias.expr, input),
+        Expr::Column(column) => oid_items(input, schema.maybe_index_of_column(column)?),
+        Expr::ScalarSubquery(subquery) => oid_items(&subquery.subquery, 0),
         Expr::Case(Case { when_then_expr, else_expr, .. }) => {
             let mut results = when_then_expr.iter().map(|(_, then)| then).chain(else_expr);
-            results.any(|result| gives_oids(result, input))
+            results.find_map(|result| items_of(result, input))
         }
         Expr::AggregateFunction(call) if COLLECTING.contains(&call.func.name()) => {
-            begins_with_oid(&call.params.args, schema)
+            first_oid(&call.params.args, schema)
         }
         Expr::WindowFunction(call) if COLLECTING.contains(&call.fun.name()) => {
-            begins_with_oid(&call.params.args, schema)
+            first_oid(&call.params.args, schema)
         }
-        Expr::ScalarFunction(call) if call.func.name() == "make_array" => begins_with_oid(&call.args, schema),
+        Expr::ScalarFunction(call) if call.func.name() == "make_array" => first_oid(&call.args, schema),
         Expr::ScalarFunction(call) if KEEPING.contains(&call.func.name()) => {
-            call.args.iter().any(|argument| gives_oids(argument, input))
+            call.args.iter().find_map(|argument| items_of(argument, input))
         }
-        _ => false,
+        Expr::ScalarFunction(call) => RegisteredKind::of_items(call.func.name()).map(RegisteredKind::sql_type),
+        _ => None,
     }
 }
 
-fn begins_with_oid(values: &[Expr], schema: &DFSchema) -> bool {
-    let first = values.first().and_then(|value| value.to_field(schema).ok());
-    first.is_some_and(|(_, field)| SqlType::from_field(&field) == Some(SqlType::Oid))
+/// The type of the first of the values, where that is an OID.
+fn first_oid(values: &[Expr], schema: &DFSchema) -> Option<SqlType> {
+    let (_, field) = values.first()?.to_field(schema).ok()?;
+    (*field.data_type() == DataType::Int64).then_some(())?;
+    let sql_type = SqlType::parse(field.metadata().get(TYPE_KEY)?)?;
+    matches!(sql_type, SqlType::Oid | SqlType::Reg(_)).then_some(sql_type)
 }

@@ -19,7 +19,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::SessionFacts;
 use crate::kept_order::volatile_last;
 use crate::merged_joins::{self, MergePlanner, Merges};
-use crate::oid_arrays::holds_oids;
+use crate::oid_arrays::oid_items;
 use crate::operators::averaged_sums::lower_averaged_sums;
 use crate::operators::call::{Places, SiteKind};
 use crate::operators::casts::expression_field;
@@ -575,8 +575,10 @@ pub(crate) fn told_columns(
     for (index, (column, field)) in columns.iter_mut().zip(plan.schema().fields()).enumerate() {
         if let Some(vector) = SqlType::vector_of(field) {
             column.sql_type = vector;
-        } else if column.sql_type == SqlType::Array(Box::new(SqlType::Int8)) && holds_oids(plan, index) {
-            column.sql_type = SqlType::Array(Box::new(SqlType::Oid));
+        } else if column.sql_type == SqlType::Array(Box::new(SqlType::Int8))
+            && let Some(item) = oid_items(plan, index)
+        {
+            column.sql_type = SqlType::Array(Box::new(item));
         }
     }
     Ok(columns)

@@ -72,7 +72,7 @@ mod wide;
 pub(crate) mod windows;
 
 pub(crate) use names::quote_identifier;
-pub use names::{RegisteredKind, registered_name, registered_oid};
+pub use names::{RegisteredKind, registered_name, registered_names, registered_oid};
 pub use random::RandomNumbers;
 pub use sequences::SequenceNumbers;
 pub(crate) use statistics::signed_sums;

@@ -36,7 +36,12 @@ impl RegisteredKind {
         })
     }
 
-    fn sql_type(self) -> SqlType {
+    /// Whose array a function makes of names and OIDs.
+    pub(crate) fn of_items(function: &str) -> Option<Self> {
+        function.strip_suffix("_items").and_then(Self::parse)
+    }
+
+    pub(crate) fn sql_type(self) -> SqlType {
         SqlType::Reg(match self {
             Self::Class => RegType::Class,
             Self::Type => RegType::Type,
@@ -52,15 +57,49 @@ pub fn registered_name(kind: RegisteredKind, facts: &Arc<SessionFacts>) -> Scala
         RegisteredKind::Class => ("regclass_name", |facts, args| Ok(class_name(facts, oid_of(&args[0])).into())),
         RegisteredKind::Type => ("regtype_name", |facts, args| Ok(type_name(facts, oid_of(&args[0])).into())),
         RegisteredKind::Proc => ("regproc_name", |_, args| Ok(function_name(oid_of(&args[0])).into())),
-        RegisteredKind::Namespace => ("regnamespace_name", |facts, args| {
-            let oid = oid_of(&args[0]);
-            Ok(namespace_name(&facts.snapshot, oid).map_or(number_text(oid), |name| quote_identifier(&name)).into())
-        }),
+        RegisteredKind::Namespace => {
+            ("regnamespace_name", |facts, args| Ok(shown_namespace(facts, oid_of(&args[0])).into()))
+        }
     };
     ScalarUDF::from(NamePrinter {
         kind,
         inner: CatalogFunction::new(Definition::new(name, 1..=1, SqlType::Text, body), facts),
     })
+}
+
+/// The function that prints the OIDs of an array by name.
+pub fn registered_names(kind: RegisteredKind, facts: &Arc<SessionFacts>) -> ScalarUDF {
+    let (name, body): (_, super::Body) = match kind {
+        RegisteredKind::Class => ("regclass_names", |facts, args| Ok(each(&args[0], |oid| class_name(facts, oid)))),
+        RegisteredKind::Type => ("regtype_names", |facts, args| Ok(each(&args[0], |oid| type_name(facts, oid)))),
+        RegisteredKind::Proc => ("regproc_names", |_, args| Ok(each(&args[0], function_name))),
+        RegisteredKind::Namespace => {
+            ("regnamespace_names", |facts, args| Ok(each(&args[0], |oid| shown_namespace(facts, oid))))
+        }
+    };
+    let names = SqlType::Array(Box::new(kind.sql_type()));
+    ScalarUDF::from(CatalogFunction::new(Definition::new(name, 1..=1, names, body), facts))
+}
+
+/// The names of an array's OIDs.
+fn each(oids: &Value, name: impl Fn(i64) -> String) -> Value {
+    let Value::List(items) = oids else { return Value::Null };
+    let shown = items.iter().map(|item| item.as_int().map_or(Value::Null, |oid| name(oid).into()));
+    Value::List(shown.collect())
+}
+
+/// Reads each item of an array, which may be written as text.
+fn read_each(value: &Value, read: impl Fn(&Value) -> Answer) -> Answer {
+    let items = match value {
+        Value::Text(text) if text.starts_with('{') && text.ends_with('}') => pg_catalog::parse_text(&SqlType::Array(Box::new(SqlType::Text)), text),
+        items => items.clone(),
+    };
+    let Value::List(items) = items else {
+        let message = format!("malformed array literal: \"{}\"", text_of(value));
+        return Err(QueryError::new(ErrorKind::InvalidTextRepresentation, message));
+    };
+    let read = |item: &Value| if *item == Value::Null { Ok(Value::Null) } else { read(item) };
+    items.iter().map(read).collect::<Result<_, _>>().map(Value::List)
 }
 
 /// The function that reads a name of that kind.
@@ -119,6 +158,7 @@ impl datafusion::logical_expr::ScalarUDFImpl for NamePrinter {
 
 pub(super) fn definitions() -> Vec<Definition> {
     let reg = |kind: RegType| SqlType::Reg(kind);
+    let oids = || SqlType::Array(Box::new(SqlType::Int8));
     vec![
         Definition::new("regclass", 1..=1, reg(RegType::Class), |facts, args| read_class(facts, &args[0])),
         Definition::new("regtype", 1..=1, reg(RegType::Type), |facts, args| read_type(facts, &args[0])),
@@ -128,8 +168,14 @@ pub(super) fn definitions() -> Vec<Definition> {
         Definition::new("regnamespace", 1..=1, reg(RegType::Namespace), |facts, args| read_namespace(facts, &args[0])),
         Definition::new("regrole", 1..=1, SqlType::Name, print_role),
         Definition::new("regtypes", 1..=1, SqlType::Array(Box::new(SqlType::Text)), |facts, args| {
-            let Value::List(items) = &args[0] else { return Ok(Value::Null) };
-            Ok(Value::List(items.iter().map(|item| type_name(facts, oid_of(item)).into()).collect()))
+            Ok(each(&read_each(&args[0], |item| read_type(facts, item))?, |oid| type_name(facts, oid)))
+        }),
+        Definition::new("regclass_items", 1..=1, oids(), |facts, args| {
+            read_each(&args[0], |item| read_class(facts, item))
+        }),
+        Definition::new("regproc_items", 1..=1, oids(), |_, args| read_each(&args[0], read_function)),
+        Definition::new("regnamespace_items", 1..=1, oids(), |facts, args| {
+            read_each(&args[0], |item| read_namespace(facts, item))
         }),
         Definition::new("to_regclass", 1..=1, reg(RegType::Class), |facts, args| {
             Ok(read_class(facts, &args[0]).unwrap_or(Value::Null))
@@ -375,6 +421,10 @@ fn type_name(facts: &SessionFacts, oid: i64) -> String {
         true => pg_catalog::type_name(&facts.snapshot, oid, None),
         false => number_text(oid),
     }
+}
+
+fn shown_namespace(facts: &SessionFacts, oid: i64) -> String {
+    namespace_name(&facts.snapshot, oid).map_or(number_text(oid), |name| quote_identifier(&name))
 }
 
 fn function_name(oid: i64) -> String {

@@ -5,10 +5,11 @@
 //! PostgreSQL would; likewise a constant `'{…}'` beside an array.
 
 use super::array_from_text;
-use crate::functions::{RegisteredKind, SessionFacts, registered_name, registered_oid};
+use crate::functions::{RegisteredKind, SessionFacts, registered_name, registered_names, registered_oid};
+use crate::oid_arrays::oid_items;
 use crate::operators::whole_expressions::within;
 use arrow::array::AsArray;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::TYPE_KEY;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
@@ -123,13 +124,18 @@ fn is_text_constant(expr: &Expr) -> bool {
 fn name_output(plan: LogicalPlan, facts: &Arc<SessionFacts>) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut named = false;
-    let exprs = schema.columns().into_iter().zip(schema.iter()).map(|(column, (qualifier, field))| {
+    let columns = schema.columns().into_iter().zip(schema.iter()).enumerate();
+    let exprs = columns.map(|(index, (column, (qualifier, field)))| {
         let expr = Expr::Column(column);
-        match registered_kind(&expr, &schema) {
-            Some(kind) => {
+        let printer = match registered_kind(&expr, &schema) {
+            Some(kind) => Some(registered_name(kind, facts)),
+            None => kind_of_items(&plan, index, field).map(|kind| registered_names(kind, facts)),
+        };
+        match printer {
+            Some(printer) => {
                 named = true;
                 let qualifier: Option<TableReference> = qualifier.cloned();
-                registered_name(kind, facts).call(vec![expr]).alias_qualified(qualifier, field.name())
+                printer.call(vec![expr]).alias_qualified(qualifier, field.name())
             }
             None => expr,
         }
@@ -139,6 +145,13 @@ fn name_output(plan: LogicalPlan, facts: &Arc<SessionFacts>) -> Result<LogicalPl
         return Ok(plan);
     }
     Projection::try_new(exprs, Arc::new(plan)).map(LogicalPlan::Projection)
+}
+
+/// What the items of a column are aliases of, where it is an array of such.
+fn kind_of_items(plan: &LogicalPlan, index: usize, field: &Field) -> Option<RegisteredKind> {
+    let DataType::List(item) = field.data_type() else { return None };
+    (*item.data_type() == DataType::Int64).then_some(())?;
+    RegisteredKind::parse(&oid_items(plan, index)?.to_string())
 }
 
 fn is_comparison(op: Operator) -> bool {

@@ -386,6 +386,9 @@ fn rewrite_cast(
         ("regtype", 1) => call("regtypes", vec![*expr]),
         // A parameter is told to the client as what it is cast to; in plans such arrays are of numbers.
         ("oid", 1) if is_parameter(&expr) => cast(expr, data_type),
+        ("regclass" | "regproc" | "regnamespace", 1) if !is_parameter(&expr) => {
+            call(&format!("{name}_items"), vec![*expr])
+        }
         ("oid" | "oidvector" | "xid" | "regclass" | "regproc", 0 | 1) => cast(expr, array_of(DataType::BigInt(None))),
         ("int2vector", 0) => cast(expr, array_of(DataType::SmallInt(None))),
         ("name" | "\"char\"" | "aclitem", 1) => cast(expr, array_of(DataType::Text)),

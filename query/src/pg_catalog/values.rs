@@ -224,7 +224,8 @@ fn parse_cell(sql_type: &SqlType, cell: &str) -> Value {
     parse_text(sql_type, &unescape(cell))
 }
 
-fn parse_text(sql_type: &SqlType, text: &str) -> Value {
+/// The value that a catalog relation's text is.
+pub(crate) fn parse_text(sql_type: &SqlType, text: &str) -> Value {
     match sql_type {
         SqlType::Bool => Value::Bool(text == "t"),
         SqlType::Array(element) => {
