@@ -4,6 +4,7 @@ use crate::copy_progress::CopyProgress;
 use crate::error::{ErrorKind, QueryError};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ pub(crate) struct Activity {
     pub process_id: i32,
     pub user: String,
     pub application_name: String,
-    pub client_address: Option<String>,
+    pub client: Option<SocketAddr>,
     pub connected_at_micros: i64,
     pub statement_at_micros: Option<i64>,
     pub state: &'static str,

@@ -146,7 +146,7 @@ async fn differing_rows(engine: &Arc<Engine>, view: &ViewDefinition) -> Result<u
         database: DATABASE.to_string(),
         process_id: 0,
         settings: vec![("TimeZone".to_string(), view.time_zone.clone())],
-        client_address: None,
+        ends: None,
         farewell: tokio_util::sync::CancellationToken::new(),
     };
     let mut session = engine.connect(options)?;

@@ -245,7 +245,7 @@ pub(crate) async fn create_view(
         return Ok(done("CREATE MATERIALIZED VIEW"));
     }
     refuse_parameters(&create.query, statement)?;
-    let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
+    let (bound, inputs) = bind_names(&planning, &create.query, statement, false)?;
     if reads_temporary(&planning.snapshot, &inputs) {
         let message = "materialized views must not use temporary tables or views";
         return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
@@ -297,7 +297,7 @@ pub(crate) fn create_plain_view(
 ) -> Result<Response, QueryError> {
     let (planning, mut name) = new_relation(session, &create.name, create.temporary)?;
     refuse_parameters(&create.query, statement)?;
-    let (bound, inputs) = bind_names(&planning, &create.query, statement)?;
+    let (bound, inputs) = bind_names(&planning, &create.query, statement, true)?;
     if !create.temporary && reads_temporary(&planning.snapshot, &inputs) {
         session.notice(NoticeSeverity::Notice, format!("view \"{}\" will be a temporary view", name.name));
         name = temporary_name(&planning, &create.name)?;
@@ -518,10 +518,11 @@ fn bind_names(
     planning: &Planning,
     query: &ast::Query,
     statement: &Statement,
+    plain: bool,
 ) -> Result<(ast::Query, Vec<ObjectId>), QueryError> {
     let mut bound = query.clone();
     qualify(&mut bound, &planning.known_types());
-    let mut binder = Binder { planning, statement, inputs: Vec::new(), error: None, ctes: Vec::new() };
+    let mut binder = Binder { planning, statement, plain, inputs: Vec::new(), error: None, ctes: Vec::new() };
     let _ = VisitMut::visit(&mut bound, &mut binder);
     match binder.error {
         Some(error) => Err(error),
@@ -532,6 +533,8 @@ fn bind_names(
 struct Binder<'a> {
     planning: &'a Planning,
     statement: &'a Statement,
+    /// Whether the view is a plain one, which may read what is not stored.
+    plain: bool,
     inputs: Vec<ObjectId>,
     error: Option<QueryError>,
     ctes: Vec<String>,
@@ -554,7 +557,7 @@ impl VisitorMut for Binder<'_> {
         }
         match self.resolve(name) {
             Ok(Some((object, id))) => {
-                if !self.inputs.contains(&id) {
+                if let Some(id) = id.filter(|id| !self.inputs.contains(id)) {
                     self.inputs.push(id);
                 }
                 // Columns that the text qualifies by the table's bare name keep their meaning.
@@ -574,7 +577,8 @@ impl VisitorMut for Binder<'_> {
 }
 
 impl Binder<'_> {
-    fn resolve(&self, name: &ast::ObjectName) -> Result<Option<(ObjectName, ObjectId)>, QueryError> {
+    /// The relation of a name and its id, which those of the system have not; nothing for what is none.
+    fn resolve(&self, name: &ast::ObjectName) -> Result<Option<(ObjectName, Option<ObjectId>)>, QueryError> {
         let object = self.planning.object_name(name)?;
         let system_schema = if name.0.len() == 1 { "pg_catalog" } else { object.schema.as_str() };
         let known = self.planning.snapshot.names.get(&object).copied();
@@ -582,7 +586,10 @@ impl Binder<'_> {
             return Err(QueryError::unsupported(format!("a view over sequence \"{name}\"")));
         }
         match known {
-            Some(id) => Ok(Some((object, id))),
+            Some(id) => Ok(Some((object, Some(id)))),
+            None if self.plain && crate::pg_catalog::relation(system_schema, &object.name).is_some() => {
+                Ok(Some((ObjectName::new(system_schema, &object.name), None)))
+            }
             None if crate::pg_catalog::relation(system_schema, &object.name).is_some() => {
                 Err(QueryError::unsupported(format!("a materialized view over system relation \"{name}\"")))
             }

@@ -42,6 +42,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionConfig;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -87,7 +88,8 @@ pub struct ConnectOptions {
     pub process_id: i32,
     /// Settings of the start-up packet, `-c` options included.
     pub settings: Vec<(String, String)>,
-    pub client_address: Option<String>,
+    /// The client's end of its connection, and the server's.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
     /// Cancelled where another session ends this one; the server closes the connection then.
     pub farewell: CancellationToken,
 }

@@ -148,7 +148,7 @@ async fn run(engine: &Arc<Engine>, text: &str) -> Result<u64, QueryError> {
         database: DATABASE.into(),
         process_id: 0,
         settings: vec![("application_name".into(), "retention".into())],
-        client_address: None,
+        ends: None,
         farewell: CancellationToken::new(),
     })?;
     let mut deleted = 0;

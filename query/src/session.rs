@@ -42,6 +42,7 @@ use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use storage::staging::StagedSegments;
@@ -58,6 +59,8 @@ pub struct Session {
     pub(crate) engine: Arc<Engine>,
     pub(crate) user: String,
     pub(crate) process_id: i32,
+    /// The two ends of the client's connection.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
     pub(crate) settings: Settings,
     pub(crate) transaction: Option<Transaction>,
     pub(crate) temporary: Option<TemporarySpace>,
@@ -101,7 +104,7 @@ impl Session {
             process_id: options.process_id,
             user: options.user.clone(),
             application_name: settings.get("application_name").unwrap_or_default(),
-            client_address: options.client_address,
+            client: options.ends.map(|(client, _)| client),
             connected_at_micros: now_micros(),
             state: "idle",
             queued: cancel.queued(),
@@ -112,6 +115,7 @@ impl Session {
             engine,
             user: options.user,
             process_id: options.process_id,
+            ends: options.ends,
             settings,
             transaction: None,
             temporary: None,
@@ -174,7 +178,9 @@ impl Session {
         let mut turn: Option<Turn> = None;
         // Ends with the statement.
         let mut reservation: Option<Arc<Reservation>> = None;
+        let notices_before = self.notices.len();
         for attempt in 0.. {
+            self.notices.truncate(notices_before);
             self.ensure_transaction();
             let outcome = self.execute_once(prepared, &parameters, alone).await;
             let outcome = match outcome {

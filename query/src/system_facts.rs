@@ -32,7 +32,7 @@ pub(crate) fn session_facts(session: &Session, sequences: Arc<StatementSequences
         Some(transaction) => transaction.began.timestamp_micros(),
         None => facts.statement_began_micros,
     };
-    SessionFacts { announcements, random, statement_began_micros, ..facts }
+    SessionFacts { announcements, random, statement_began_micros, ends: session.ends, ..facts }
 }
 
 fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settings: Settings) -> SessionFacts {
@@ -44,10 +44,7 @@ fn facts(sequences: Arc<StatementSequences>, user: &str, process_id: i32, settin
         search_path: settings.search_path(),
         process_id,
         version: format!("PostgreSQL {SERVER_VERSION} on {}, compiled by rustc, 64-bit", std::env::consts::ARCH),
-        client_address: None,
-        client_port: None,
-        server_address: None,
-        server_port: None,
+        ends: None,
         server_started_at_micros: engine.started_at_micros,
         settings_loaded_at_micros: engine.started_at_micros,
         statement_began_micros: now_micros(),
@@ -264,7 +261,7 @@ fn activity_row(activity: Activity) -> ActivityRow {
         user: activity.user,
         database: DATABASE.to_string(),
         application_name: activity.application_name,
-        client_address: activity.client_address,
+        client: activity.client,
         backend_start_micros: activity.connected_at_micros,
         transaction_start_micros: None,
         query_start_micros: activity.statement_at_micros,

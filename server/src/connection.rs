@@ -40,13 +40,13 @@ pub(crate) struct House {
     pub(crate) kill: CancellationToken,
 }
 
-/// Serves one client from its first byte to its last.
+/// Serves one client from its first byte to its last. `ends` are the client's address and the one that it came to.
 #[tracing::instrument(name = "connection", skip_all, fields(client = Empty, process_id = Empty, user = Empty))]
-pub(crate) async fn serve_client(house: Arc<House>, mut wire: Wire, client: Option<SocketAddr>) {
-    if let Some(client) = client {
+pub(crate) async fn serve_client(house: Arc<House>, mut wire: Wire, ends: Option<(SocketAddr, SocketAddr)>) {
+    if let Some((client, _)) = ends {
         tracing::Span::current().record("client", tracing::field::display(client));
     }
-    let exit = match open(&house, &mut wire, client).await {
+    let exit = match open(&house, &mut wire, ends).await {
         Ok(Some((session, registration))) => {
             tracing::debug!("session opened");
             let requests = registration.requests.clone();
@@ -70,7 +70,7 @@ pub(crate) async fn serve_client(house: Arc<House>, mut wire: Wire, client: Opti
 async fn open(
     house: &House,
     wire: &mut Wire,
-    client: Option<SocketAddr>,
+    ends: Option<(SocketAddr, SocketAddr)>,
 ) -> Result<Option<(Session, Registration)>, Exit> {
     let introduced = tokio::select! {
         biased;
@@ -89,7 +89,7 @@ async fn open(
         database: DATABASE.to_string(),
         process_id,
         settings: request.settings,
-        client_address: client.map(|client| client.to_string()),
+        ends,
         farewell: wire.farewell(),
     };
     let mut session = house.engine.connect(options).map_err(|error| Exit::Fatal(Fatal::from(error)))?;

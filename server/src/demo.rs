@@ -125,7 +125,7 @@ async fn show(options: &DemoOptions, place: &Place, ready: Ready) -> anyhow::Res
         database: "meridian".to_string(),
         process_id: PROCESS_ID,
         settings: vec![("application_name".to_string(), "meridian demo".to_string())],
-        client_address: None,
+        ends: None,
         farewell: CancellationToken::new(),
     })?;
     let mut client = Client { session };

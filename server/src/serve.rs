@@ -212,8 +212,9 @@ async fn accept(listener: &TcpListener, house: &Arc<House>, clients: &TaskTracke
                     continue;
                 };
                 let house = Arc::clone(house);
+                let ends = socket.local_addr().ok().map(|server| (client, server));
                 clients.spawn(async move {
-                    serve_client(Arc::clone(&house), wire(socket, &house), Some(client)).await;
+                    serve_client(Arc::clone(&house), wire(socket, &house), ends).await;
                     drop(permit);
                 });
             }

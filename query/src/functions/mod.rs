@@ -98,6 +98,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 /// The session's settings, for `current_setting` and `set_config`.
@@ -129,10 +130,8 @@ pub struct SessionFacts {
     pub process_id: i32,
     /// What `version()` says: `PostgreSQL 15.20 (Meridian 0.1.0) on …`.
     pub version: String,
-    pub client_address: Option<String>,
-    pub client_port: Option<i32>,
-    pub server_address: Option<String>,
-    pub server_port: Option<i32>,
+    /// The client's end of its connection, and the server's.
+    pub ends: Option<(SocketAddr, SocketAddr)>,
     pub server_started_at_micros: i64,
     pub settings_loaded_at_micros: i64,
     pub statement_began_micros: i64,

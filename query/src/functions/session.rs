@@ -7,6 +7,7 @@ use super::{Definition, SessionFacts};
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::{Value, encodings, namespace_oid};
 use catalog::sql_type::SqlType;
+use std::net::SocketAddr;
 
 type Answer = Result<Value, QueryError>;
 
@@ -55,12 +56,28 @@ fn identity() -> Vec<Definition> {
         })
         .volatile(),
         Definition::new("pg_terminate_backend", 1..=2, SqlType::Bool, terminate_backend).volatile(),
-        Definition::new("inet_client_addr", 0..=0, SqlType::Text, |facts, _| Ok(facts.client_address.clone().into())),
-        Definition::new("inet_client_port", 0..=0, SqlType::Int4, |facts, _| Ok(facts.client_port.into())),
-        Definition::new("inet_server_addr", 0..=0, SqlType::Text, |facts, _| Ok(facts.server_address.clone().into())),
-        Definition::new("inet_server_port", 0..=0, SqlType::Int4, |facts, _| Ok(facts.server_port.into())),
+        Definition::new("inet_client_addr", 0..=0, SqlType::Text, |facts, _| Ok(address(client(facts)))),
+        Definition::new("inet_client_port", 0..=0, SqlType::Int4, |facts, _| Ok(port(client(facts)))),
+        Definition::new("inet_server_addr", 0..=0, SqlType::Text, |facts, _| Ok(address(server(facts)))),
+        Definition::new("inet_server_port", 0..=0, SqlType::Int4, |facts, _| Ok(port(server(facts)))),
     ]);
     all
+}
+
+fn client(facts: &SessionFacts) -> Option<SocketAddr> {
+    facts.ends.map(|(client, _)| client)
+}
+
+fn server(facts: &SessionFacts) -> Option<SocketAddr> {
+    facts.ends.map(|(_, server)| server)
+}
+
+fn address(end: Option<SocketAddr>) -> Value {
+    end.map(|end| end.ip().to_string()).into()
+}
+
+fn port(end: Option<SocketAddr>) -> Value {
+    end.map(|end| i32::from(end.port())).into()
 }
 
 fn process_id(argument: &Value) -> Option<i32> {

@@ -78,6 +78,7 @@ use arrow::datatypes::SchemaRef;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::Snapshot;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, OnceLock};
 use values::{CatalogColumn, Rows};
 
@@ -166,7 +167,7 @@ pub struct ActivityRow {
     pub user: String,
     pub database: String,
     pub application_name: String,
-    pub client_address: Option<String>,
+    pub client: Option<SocketAddr>,
     pub backend_start_micros: i64,
     pub transaction_start_micros: Option<i64>,
     pub query_start_micros: Option<i64>,
