@@ -140,7 +140,7 @@ impl Alter<'_> {
         check_columns(&alone.columns)?;
         let create = template(written)?;
         let new_id = || session.engine.catalog.allocate_object();
-        let mut sequences = column_sequences(self.planning, &mut alone, &create, new_id)?;
+        let mut sequences = column_sequences(self.planning, &mut alone, (&create, &[]), new_id)?;
         add_rules(self.planning, &mut alone, &create, new_id, self.statement)?;
         check_defaults(self.planning, &alone).await?;
         Ok((alone.columns.remove(0), sequences.pop()))

@@ -93,7 +93,7 @@ pub(crate) async fn create_table(
     };
     temporary::settle(session, &planning, &create.definition, &definition)?;
     let new_id = || session.engine.catalog.allocate_object();
-    let sequences = column_sequences(&planning, &mut definition, &create.definition, new_id)?;
+    let sequences = column_sequences(&planning, &mut definition, (&create.definition, &create.identity_names), new_id)?;
     add_rules(&planning, &mut definition, &create.definition, new_id, statement)?;
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
     add_like_rules(&planning, &mut definition, &create.likes, &new_keys, statement)?;

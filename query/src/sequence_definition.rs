@@ -434,24 +434,24 @@ pub(crate) fn serial_type(data_type: &ast::DataType) -> Option<SqlType> {
 pub(crate) fn column_sequences(
     planning: &Planning,
     definition: &mut TableDefinition,
-    create: &ast::CreateTable,
+    (create, identity_names): (&ast::CreateTable, &[Option<ast::ObjectName>]),
     mut new_id: impl FnMut() -> ObjectId,
 ) -> Result<Vec<SequenceDefinition>, QueryError> {
     let mut sequences: Vec<SequenceDefinition> = Vec::new();
+    let mut identity_names = identity_names.iter();
     for (position, column) in create.columns.iter().enumerate() {
         let serial = serial_type(&column.data_type).map(|sql_type| (sql_type, SequenceOptions::default(), None));
         let identity = identity(definition, position, column)?;
         let Some((sql_type, options, kind)) = serial.or(identity) else { continue };
         let id = new_id();
-        let schema = &definition.name.schema;
-        let taken = |name: &str| {
-            let name = ObjectName::new(schema, name);
-            planning.snapshot.names.contains_key(&name)
-                || name == definition.name
-                || sequences.iter().any(|sequence| sequence.name == name)
+        let taken = |name: &ObjectName| {
+            planning.snapshot.names.contains_key(name)
+                || *name == definition.name
+                || sequences.iter().any(|sequence| sequence.name == *name)
         };
-        let name = object_name(&definition.name.name, Some(&definition.columns[position].name), "seq", taken);
-        let mut sequence = define(id, ObjectName::new(schema, name), Some(sql_type), &options)?;
+        let written = if kind.is_some() { identity_names.next().and_then(Option::as_ref) } else { None };
+        let name = sequence_name(&definition.name, &definition.columns[position].name, written, taken)?;
+        let mut sequence = define(id, name, Some(sql_type), &options)?;
         let defined = &mut definition.columns[position];
         sequence.owner = Some(SequenceOwner { table: definition.id, column: defined.id });
         defined.not_null = true;
@@ -482,33 +482,38 @@ pub(crate) fn added_identity(
     if options.owned_by.is_some() {
         return Err(QueryError::new(ErrorKind::Syntax, "conflicting or redundant options"));
     }
-    let schema = &table.name.schema;
     let is_taken = |name: &ObjectName| planning.snapshot.has_name(name) || *name == table.name;
-    let name = match &options.name {
-        Some(written) => {
-            let own = |part: &ast::ObjectNamePart| part.as_ident().map(crate::statement_grammar::fold);
-            let mut parts: Vec<String> = written.0.iter().filter_map(own).collect();
-            let name = parts.pop().unwrap_or_default();
-            let name = ObjectName::new(parts.pop().unwrap_or_else(|| schema.clone()), name);
-            if name.schema != *schema {
-                let message = "sequence must be in same schema as table it is linked to";
-                return Err(QueryError::new(ErrorKind::ObjectNotReady, message));
-            }
-            if is_taken(&name) {
-                let message = format!("relation \"{}\" already exists", name.name);
-                return Err(QueryError::new(ErrorKind::DuplicateTable, message));
-            }
-            check_name(&name.name)?;
-            name
-        }
-        None => {
-            let taken = |name: &str| is_taken(&ObjectName::new(schema, name));
-            ObjectName::new(schema, object_name(&table.name.name, Some(&column.name), "seq", taken))
-        }
-    };
+    let name = sequence_name(&table.name, &column.name, options.name.as_ref(), is_taken)?;
     let mut sequence = define(id, name, Some(column.sql_type.clone()), options)?;
     sequence.owner = Some(SequenceOwner { table: table.id, column: column.id });
     Ok(sequence)
+}
+
+/// The name of a column's sequence: the one that is written, or else one that is free.
+fn sequence_name(
+    table: &ObjectName,
+    column: &str,
+    written: Option<&ast::ObjectName>,
+    is_taken: impl Fn(&ObjectName) -> bool,
+) -> Result<ObjectName, QueryError> {
+    let Some(written) = written else {
+        let taken = |name: &str| is_taken(&ObjectName::new(&table.schema, name));
+        return Ok(ObjectName::new(&table.schema, object_name(&table.name, Some(column), "seq", taken)));
+    };
+    let own = |part: &ast::ObjectNamePart| part.as_ident().map(crate::statement_grammar::fold);
+    let mut parts: Vec<String> = written.0.iter().filter_map(own).collect();
+    let name = parts.pop().unwrap_or_default();
+    let name = ObjectName::new(parts.pop().unwrap_or_else(|| table.schema.clone()), name);
+    if name.schema != table.schema {
+        let message = "sequence must be in same schema as table it is linked to";
+        return Err(QueryError::new(ErrorKind::ObjectNotReady, message));
+    }
+    if is_taken(&name) {
+        let message = format!("relation \"{}\" already exists", name.name);
+        return Err(QueryError::new(ErrorKind::DuplicateTable, message));
+    }
+    check_name(&name.name)?;
+    Ok(name)
 }
 
 /// The operation that changes an identity column's sequence; `None` where nothing is said of it.

@@ -283,6 +283,8 @@ pub(crate) struct CreateTable {
     pub partition_method: Option<PartitionMethod>,
     pub likes: Vec<Like>,
     pub unlogged: bool,
+    /// What SEQUENCE NAME says, for each identity column in order.
+    pub identity_names: Vec<Option<ast::ObjectName>>,
 }
 
 #[derive(Clone, Debug)]

@@ -391,12 +391,15 @@ impl Words<'_> {
         }
         let likes = if table { self.take_likes()? } else { Vec::new() };
         self.next = 0;
+        let mut identity_names = Vec::new();
         if table {
+            identity_names = self.take_identity_names()?;
             self.order_identity_options()?;
         }
         match self.parsed()? {
             Ast::CreateTable(definition) => {
-                let create = CreateTable { definition, partition_by, partition_method, likes, unlogged };
+                let create =
+                    CreateTable { definition, partition_by, partition_method, likes, unlogged, identity_names };
                 Ok(StatementKind::CreateTable(Box::new(create)))
             }
             Ast::CreateView(view) => {

@@ -130,7 +130,29 @@ fn subscribed(planning: &Planning, subscribe: &Subscribe) -> Result<ObjectId, Qu
 /// Whether what a plain view gives is not the same for each reader at each time.
 fn reads_clock(planning: &Planning, name: &ObjectName) -> Result<bool, QueryError> {
     let Some(Relation::View(view)) = planning.snapshot.relation(name) else { return Ok(false) };
-    Ok(planning.engine.programs.of(planning, &view.definition)?.reads_session())
+    Ok(reads_system(&planning.snapshot, &view.definition)
+        || planning.engine.programs.of(planning, &view.definition)?.reads_session())
+}
+
+/// Whether a plain view is of system relations, itself or by the plain views that it reads.
+fn reads_system(snapshot: &Snapshot, view: &ViewDefinition) -> bool {
+    let is_system = |name: &ast::ObjectName| match name.0.as_slice() {
+        [schema, _] => schema.as_ident().is_some_and(|schema| pg_catalog::is_system_schema(&fold(schema))),
+        _ => false,
+    };
+    let visit = |query: &ast::Query| {
+        ast::visit_relations(query, |name| if is_system(name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    };
+    let statements = parse(&view.query).unwrap_or_default();
+    let is_direct = statements.iter().any(|statement| match &statement.kind {
+        StatementKind::Query(query) => visit(query).is_break(),
+        _ => false,
+    });
+    let below = view.inputs.iter().filter_map(|input| match snapshot.relation_by_id(*input)? {
+        Relation::View(view) if view.definition.is_plain() => Some(&view.definition),
+        _ => None,
+    });
+    is_direct || { below }.any(|below| reads_system(snapshot, below))
 }
 
 fn told_columns(progress: bool, content: &[ResultColumn]) -> Vec<ResultColumn> {

@@ -68,7 +68,10 @@ impl Words<'_> {
         self.next = 0;
         let Ast::CreateTable(definition) = self.parsed()? else { return Err(self.unexpected()) };
         let partition_by = partition_by.to_vec();
-        let table = CreateTable { definition, partition_by, partition_method: None, likes: Vec::new(), unlogged };
+        let likes = Vec::new();
+        let identity_names = Vec::new();
+        let table =
+            CreateTable { definition, partition_by, partition_method: None, likes, unlogged, identity_names };
         Ok(Some(StatementKind::CreateTableAs(Box::new(CreateTableAs { table, names, query, with_data }))))
     }
 

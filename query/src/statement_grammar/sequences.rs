@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::SequenceOptions;
 use crate::statement::{AlterSequence, Overriding, StatementKind, UnkeptTarget, parse_with, position_of};
 use catalog::definition::IdentityKind;
+use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 impl Words<'_> {
@@ -49,7 +50,7 @@ impl Words<'_> {
         Ok(StatementKind::AlterSequence { name, if_exists, change })
     }
 
-    pub(super) fn object_name(&mut self) -> Result<datafusion::sql::sqlparser::ast::ObjectName, QueryError> {
+    pub(super) fn object_name(&mut self) -> Result<ObjectName, QueryError> {
         let start = self.next;
         self.identifier()?;
         while self.take_token(&Token::Period) {
@@ -243,6 +244,40 @@ impl Words<'_> {
             return overriding;
         }
         Overriding::Nothing
+    }
+
+    /// Takes SEQUENCE NAME out of the options of each `AS IDENTITY (…)`, which sqlparser does not read: what it says, for each identity
+    /// column in order.
+    pub(super) fn take_identity_names(&mut self) -> Result<Vec<Option<ObjectName>>, QueryError> {
+        let mut names = Vec::new();
+        for index in 0.. {
+            if index >= self.tokens.len() {
+                break;
+            }
+            let is_word = |at: usize, word: &str| self.word_at(at).as_deref() == Some(word);
+            if !is_word(index, "as") || !is_word(index + 1, "identity") {
+                continue;
+            }
+            let open = index + 2;
+            if self.tokens.get(open).is_none_or(|token| token.token != Token::LParen) {
+                names.push(None);
+                continue;
+            }
+            let close = self.closing(open)?;
+            let found = (open + 1..close).find(|at| is_word(*at, "sequence") && is_word(at + 1, "name"));
+            let Some(start) = found else {
+                names.push(None);
+                continue;
+            };
+            self.next = start + 2;
+            names.push(Some(self.object_name()?));
+            self.tokens.drain(start..self.next);
+            if self.tokens.get(open + 1).is_some_and(|token| token.token == Token::RParen) {
+                self.tokens.drain(open..open + 2);
+            }
+        }
+        self.next = 0;
+        Ok(names)
     }
 
     /// Puts the options of each `AS IDENTITY (…)` into the one order that sqlparser reads.
