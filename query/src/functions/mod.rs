@@ -19,6 +19,7 @@ mod array_searches;
 mod array_sets;
 pub(crate) mod arrays;
 pub(crate) mod best_of_two;
+pub(crate) mod bits;
 mod bytes;
 mod checked_sums;
 mod clocks;
@@ -400,6 +401,7 @@ pub(crate) fn typed_functions() -> Vec<Arc<ScalarUDF>> {
         array_sets::functions(),
         best_of_two::functions(),
         series::functions(),
+        bits::functions(),
         bytes::functions(),
         unicode::functions(),
         identifiers::functions(),

@@ -197,10 +197,28 @@ pub(super) fn definitions() -> Vec<Definition> {
         }),
         Definition::new("oid", 1..=1, SqlType::Oid, |_, args| read_number(&args[0])),
         Definition::new("name", 1..=1, SqlType::Name, |_, args| Ok(text_of(&args[0]).into())),
-        Definition::new("char", 1..=1, SqlType::Char, |_, args| {
-            Ok(text_of(&args[0]).chars().next().map_or(String::new(), String::from).into())
-        }),
+        Definition::new("char", 1..=1, SqlType::Char, |_, args| read_char(&args[0])),
     ]
+}
+
+/// One byte: of a number, of three octal digits behind a backslash, or the first of a text. It shows as PostgreSQL shows it.
+fn read_char(value: &Value) -> Answer {
+    let byte = match value {
+        Value::Int(number) => i8::try_from(*number).map(|code| code as u8).map_err(|_| {
+            QueryError::new(ErrorKind::NumericOutOfRange, "\"char\" out of range")
+        })?,
+        other => {
+            let text = text_of(other);
+            let octal = text.strip_prefix('\\').filter(|digits| digits.len() == 3);
+            let code = octal.and_then(|digits| u32::from_str_radix(digits, 8).ok());
+            code.map_or_else(|| text.bytes().next().unwrap_or(0), |code| code as u8)
+        }
+    };
+    Ok(match byte {
+        0 => String::new().into(),
+        1..=0x7f => char::from(byte).to_string().into(),
+        0x80.. => format!("\\{byte:03o}").into(),
+    })
 }
 
 /// A value as text, whatever its type.

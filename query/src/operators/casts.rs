@@ -101,6 +101,7 @@ pub(crate) fn is_castable(from: &SqlType, to: &SqlType) -> bool {
         (from, to),
         (Bool, Bool | Int4)
             | (Int4, Bool)
+            | (SqlType::Char, Int4)
             | (Bytea, Bytea)
             | (Uuid, Uuid)
             | (Json | Jsonb, Json | Jsonb)
@@ -131,6 +132,7 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
     };
     match (from, to) {
         (SqlType::Array(from), SqlType::Array(to)) => cast_items(array, from, to, context),
+        (SqlType::Char, SqlType::Int4) => Ok(codes(array)),
         (from, _) if is_text(from) || *from == SqlType::Char => from_text(array, to, context),
         (_, to) if is_text(to) => cut_to_length(&to_text(array, from, context)?, to),
         (SqlType::Json, SqlType::Jsonb) => json_to_jsonb(array, context.style()),
@@ -207,6 +209,16 @@ fn from_text(array: &ArrayRef, to: &SqlType, context: &CastContext) -> Converted
     }
     let decoder = ColumnDecoder::new(to.clone(), context.style());
     decoder.decode(texts.as_string_view().iter()).map_err(|failure| failure.error)
+}
+
+/// The number of a byte, which shows as itself or as three octal digits.
+fn codes(array: &ArrayRef) -> ArrayRef {
+    let code = |shown: &str| match shown.strip_prefix('\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+        Some(byte) => i32::from(byte as i8),
+        None => shown.bytes().next().map_or(0, i32::from),
+    };
+    let shown = array.as_string_view().iter().map(|shown| shown.map(code));
+    Arc::new(shown.collect::<PrimitiveArray<Int32Type>>())
 }
 
 fn to_text(array: &ArrayRef, from: &SqlType, context: &CastContext) -> Converted {

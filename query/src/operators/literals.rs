@@ -3,14 +3,20 @@
 //!     1, 3000000000, 1.50, 1e300     integer, bigint, numeric(3,2), a long number
 //!     N'a'                           character
 //!     X'1f'::integer                 31; without such a cast it is a bit string, a type that is not kept
+//!     'x1f'::bit(8)::integer         31 too; see `functions/bits`
 
 use super::long_numbers::is_long;
-use super::sites::{Annotator, LITERAL_INT4, marked};
+use super::sites::{Annotator, LITERAL_INT4, call, marked};
 use crate::error::{ErrorKind, QueryError};
+use crate::functions::bits::{BITS_TO_BIGINT, BITS_TO_INTEGER};
 use crate::sql_types::sql_type_of;
+use crate::standard_spellings::trees::bare;
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{DataType, Expr, Value, ValueWithSpan};
 use datafusion::sql::sqlparser::tokenizer::Span;
+
+/// PostgreSQL's own.
+const BIT_LENGTH_MAX: u64 = 83_886_080;
 
 type Result<T> = std::result::Result<T, QueryError>;
 
@@ -33,6 +39,39 @@ impl Annotator<'_> {
             }
             other => Expr::Value(ValueWithSpan { value: other, span }),
         })
+    }
+
+    /// What stands for a value that is cast to bits and then to an integer type.
+    pub(super) fn number_of_bits(&self, expression: &Expr) -> Result<Option<Expr>> {
+        let Expr::Cast { expr, data_type, .. } = expression else { return Ok(None) };
+        let Expr::Cast { expr: operand, data_type: DataType::Bit(length), .. } = bare(expr) else {
+            return Ok(None);
+        };
+        let function = match sql_type_of(data_type) {
+            Ok(SqlType::Int4) => BITS_TO_INTEGER,
+            Ok(SqlType::Int8) => BITS_TO_BIGINT,
+            _ => return Ok(None),
+        };
+        let length = length.unwrap_or(1);
+        if !(1..=BIT_LENGTH_MAX).contains(&length) {
+            let what = if length == 0 { "must be at least 1".into() } else { format!("cannot exceed {BIT_LENGTH_MAX}") };
+            let message = format!("length for type bit {what}");
+            return Err(QueryError::new(ErrorKind::InvalidParameterValue, message).position(self.place(operand)));
+        }
+        let digits = match bare(operand) {
+            Expr::Value(literal) => match &literal.value {
+                Value::HexStringLiteral(digits) => Some(format!("x{digits}")),
+                Value::SingleQuotedByteStringLiteral(digits) => Some(format!("b{digits}")),
+                _ => None,
+            },
+            _ => None,
+        };
+        let operand = match digits {
+            Some(digits) => Expr::Value(Value::SingleQuotedString(digits).into()),
+            None => (**operand).clone(),
+        };
+        let length = Expr::Value(Value::Number(length.to_string(), false).into());
+        Ok(Some(call(function, vec![operand, length])))
     }
 
     /// Makes a number of bits that are cast to an integer type.

@@ -110,6 +110,11 @@ impl VisitorMut for Annotator<'_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<Self::Break> {
+        match self.number_of_bits(expression) {
+            Ok(Some(number)) => *expression = number,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
+        }
         match expression {
             Expr::Cast { expr, data_type: DataType::Array(_), .. } => spell_empty_array(expr),
             Expr::Cast { expr, data_type, .. } => {
