@@ -16,7 +16,7 @@ use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
     domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, plain_indexes,
-    sequence_definition, subscription, temporary, type_definition, unsupported,
+    reindexing, sequence_definition, subscription, temporary, type_definition, unsupported,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -107,6 +107,7 @@ pub(crate) async fn run(
         StatementKind::Backup { directory } => backup::run(session, directory).await,
         StatementKind::Subscribe(subscribe) => Err(subscription::outside_of_copy(subscribe)),
         StatementKind::Maintain(maintenance) => maintenance::run(session, maintenance),
+        StatementKind::Reindex(reindex) => reindexing::run(session, reindex),
         kind => run_setting(session, kind),
     }
 }

@@ -7,7 +7,7 @@
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
 //!     statements       statement, source_text, continued_literals, operator_tokens, dialect, statement_grammar, standard_spellings, output_names,
-//!                      dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting, maintenance
+//!                      dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting, maintenance, reindexing
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
 //!                      column_origins, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
 //!                      collected_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
@@ -107,6 +107,7 @@ mod prepared;
 mod query_cache;
 mod query_places;
 mod reads;
+mod reindexing;
 mod repeated_names;
 mod retention;
 mod returning;

@@ -171,6 +171,7 @@ pub(crate) enum StatementKind {
     },
     /// VACUUM or ANALYZE.
     Maintain(Maintenance),
+    Reindex(Reindex),
     Listen(String),
     Subscribe(Subscribe),
     /// Of one channel, or of all.
@@ -183,6 +184,23 @@ pub(crate) enum StatementKind {
     Unkept(Unkept),
     /// A statement that PostgreSQL has and Meridian does not.
     Unsupported(String),
+}
+
+/// REINDEX.
+#[derive(Clone, Debug)]
+pub(crate) struct Reindex {
+    pub target: ReindexTarget,
+    pub concurrently: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum ReindexTarget {
+    Index(ast::ObjectName),
+    Table(ast::ObjectName),
+    Schema(String),
+    Database(String),
+    /// The catalog of a database.
+    System(String),
 }
 
 /// What VACUUM or ANALYZE names; all tables where it names none.

@@ -19,8 +19,8 @@ use indexes::create_unique_index;
 use std::sync::Arc;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
-const UNSUPPORTED: [&str; 11] =
-    ["grant", "revoke", "lock", "cluster", "reindex", "security", "reassign", "import", "do", "call", "load"];
+const UNSUPPORTED: [&str; 10] =
+    ["grant", "revoke", "lock", "cluster", "security", "reassign", "import", "do", "call", "load"];
 
 pub(crate) mod altering;
 pub(crate) mod deriving;
@@ -69,6 +69,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "backup" => words.backup()?,
         "vacuum" => words.maintain(true)?,
         "analyze" | "analyse" => words.maintain(false)?,
+        "reindex" => words.reindex()?,
         "listen" => words.listen()?,
         "subscribe" => words.subscribe()?,
         "unlisten" => words.unlisten()?,

@@ -4,12 +4,14 @@
 
 use super::Words;
 use crate::error::{ErrorKind, QueryError};
-use crate::statement::{Maintained, Maintenance, StatementKind};
+use crate::statement::{Maintained, Maintenance, Reindex, ReindexTarget, StatementKind};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// The most workers that PARALLEL may ask for.
 const WORKERS_MAX: u32 = 1024;
 
+/// What REINDEX takes.
+const REINDEXED: [&str; 5] = ["index", "table", "schema", "database", "system"];
 const ANALYZE_OPTIONS: &[&str] = &["verbose", "skip_locked"];
 const VACUUM_OPTIONS: &[&str] = &[
     "verbose",
@@ -100,6 +102,54 @@ impl Words<'_> {
             }
             if self.take_token(&Token::RParen) {
                 return Ok(());
+            }
+            self.expect_token(&Token::Comma)?;
+        }
+    }
+
+    pub(super) fn reindex(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 1;
+        let mut concurrently = false;
+        if self.take_token(&Token::LParen) {
+            concurrently = self.reindex_options()?;
+        }
+        let Some(kind) = self.peek_word().filter(|word| REINDEXED.contains(&word.as_str())) else {
+            return Err(self.unexpected());
+        };
+        self.next += 1;
+        concurrently |= self.take("concurrently");
+        let target = match kind.as_str() {
+            "index" => ReindexTarget::Index(self.object_name()?),
+            "table" => ReindexTarget::Table(self.object_name()?),
+            "schema" => ReindexTarget::Schema(self.identifier()?),
+            "database" => ReindexTarget::Database(self.identifier()?),
+            _ => ReindexTarget::System(self.identifier()?),
+        };
+        Ok(StatementKind::Reindex(Reindex { target, concurrently }))
+    }
+
+    /// Whether CONCURRENTLY is among the options.
+    fn reindex_options(&mut self) -> Result<bool, QueryError> {
+        let mut concurrently = false;
+        loop {
+            let position = self.position();
+            let name = self.identifier()?;
+            match name.as_str() {
+                "tablespace" => {
+                    self.identifier()?;
+                }
+                "concurrently" | "verbose" => {
+                    let message = format!("{name} requires a Boolean value");
+                    let on = self.boolean().ok_or_else(|| QueryError::new(ErrorKind::Syntax, message))?;
+                    concurrently |= on && name == "concurrently";
+                }
+                _ => {
+                    let message = format!("unrecognized REINDEX option \"{name}\"");
+                    return Err(QueryError::new(ErrorKind::Syntax, message).position(position));
+                }
+            }
+            if self.take_token(&Token::RParen) {
+                return Ok(concurrently);
             }
             self.expect_token(&Token::Comma)?;
         }
