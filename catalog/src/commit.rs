@@ -288,9 +288,19 @@ impl Catalog {
         if payload.len() + size_of::<i64>() > PAYLOAD_BYTES_MAX {
             return Err(CommitError::TooLarge { bytes: payload.len() });
         }
+        self.queue(|answer| Waiting { ops, keys, reads, payload, answer }).await
+    }
+
+    /// Ends when all drafts that were handed in before are published or refused.
+    pub async fn settled(&self) -> Result<(), CommitError> {
+        let nothing = |answer| Waiting { ops: vec![], keys: vec![], reads: vec![], payload: vec![], answer };
+        self.queue(nothing).await.map(drop)
+    }
+
+    async fn queue(&self, waiting: impl FnOnce(Answer) -> Waiting) -> Result<Commit, CommitError> {
         let drafts = self.drafts.lock().clone().ok_or_else(|| self.stopped())?;
         let (answer, answered) = oneshot::channel();
-        drafts.send(Waiting { ops, keys, reads, payload, answer }).await.map_err(|_| self.stopped())?;
+        drafts.send(waiting(answer)).await.map_err(|_| self.stopped())?;
         drop(drafts);
         let lost = |_| Err(CommitError::InDoubt { reason: self.stop_reason() });
         answered.await.unwrap_or_else(lost)

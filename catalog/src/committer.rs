@@ -26,9 +26,9 @@ use tokio::sync::{mpsc, oneshot};
 /// A round takes no more drafts once its records have this many bytes.
 const ROUND_BYTES_MAX: usize = 16 << 20;
 
-type Answer = oneshot::Sender<Result<Commit, CommitError>>;
+pub(crate) type Answer = oneshot::Sender<Result<Commit, CommitError>>;
 
-/// A draft in the queue; `payload` is its encoded operations.
+/// A draft in the queue; `payload` is its encoded operations. One without operations asks for the snapshot behind those before it.
 pub(crate) struct Waiting {
     pub(crate) ops: Vec<Op>,
     pub(crate) keys: Vec<AddedKeys>,
@@ -52,6 +52,8 @@ struct Round {
     accepted: Vec<Accepted>,
     /// Drafts that did not fit behind the accepted ones.
     refused: Vec<(Answer, CommitError)>,
+    /// Who waits for what came before.
+    behind: Vec<Answer>,
 }
 
 pub(crate) struct Committer {
@@ -107,7 +109,7 @@ impl Committer {
         }
         if round.accepted.is_empty() {
             self.shared.flying.land();
-            return;
+            return answer_behind(round.behind, &self.head);
         }
         match self.log.append_staged() {
             Ok(()) => self.publish(round),
@@ -130,6 +132,9 @@ impl Committer {
     /// Applies a draft to the head and stages its record, or refuses it.
     fn accept(&mut self, waiting: Waiting, round: &mut Round) {
         let Waiting { ops, keys, reads, payload, answer } = waiting;
+        if ops.is_empty() {
+            return round.behind.push(answer);
+        }
         match self.try_accept(&ops, &keys, &reads, &payload) {
             Ok((snapshot, bytes)) => {
                 self.keys.push(snapshot.seq, keys);
@@ -173,7 +178,7 @@ impl Committer {
     }
 
     fn publish(&mut self, round: Round) {
-        let Round { accepted, refused } = round;
+        let Round { accepted, refused, behind } = round;
         for commit in &accepted {
             self.shared.reaper.register(added_segments(&commit.ops));
             self.shared.history.push(CommitSummary {
@@ -196,6 +201,7 @@ impl Committer {
         for (answer, error) in refused {
             send(answer, Err(error));
         }
+        answer_behind(behind, &self.head);
         let event = Event::Published { ops: all, snapshot: Arc::clone(&self.head), bytes: log_bytes };
         // The applier ends before the committer only if it failed, which it reports itself.
         let _ = self.events.blocking_send(event);
@@ -206,9 +212,17 @@ impl Round {
     /// Answers everybody: nothing of the round happened, so neither did what others were refused for.
     fn fail(self, error: &CommitError) {
         let accepted = self.accepted.into_iter().map(|commit| commit.answer);
-        for answer in accepted.chain(self.refused.into_iter().map(|(answer, _)| answer)) {
+        let refused = self.refused.into_iter().map(|(answer, _)| answer);
+        for answer in accepted.chain(refused).chain(self.behind) {
             send(answer, Err(error.clone()));
         }
+    }
+}
+
+fn answer_behind(behind: Vec<Answer>, snapshot: &Arc<Snapshot>) {
+    for answer in behind {
+        let commit = Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot: Arc::clone(snapshot) };
+        send(answer, Ok(commit));
     }
 }
 

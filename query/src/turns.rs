@@ -9,8 +9,10 @@
 //!
 //! Who loses even then lost to a commit that is on its way to the disk, and pauses before the next try.
 //!
-//! Who has reserved a table waits for no other reservation, and who waits for one has done all that it does but to commit. So nobody
-//! waits in a circle.
+//! A transaction block that alters a table *locks* it: it takes a turn and reserves the table until it ends.
+//!
+//! Who has reserved a table waits for no other reservation, and who waits for one has done all that it does but to commit. Who has locked a
+//! table waits for no other turn. So nobody waits in a circle.
 
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
@@ -50,22 +52,46 @@ pub(crate) struct Reservation {
     table: String,
 }
 
+/// A table that is reserved until a transaction ends. Fields are dropped in this order.
+#[derive(Debug)]
+pub(crate) struct TableLock {
+    reservation: Reservation,
+    _turn: Turn,
+}
+
+impl TableLock {
+    pub(crate) fn is_of(&self, table: &str) -> bool {
+        self.reservation.table == table
+    }
+}
+
 impl Turns {
     /// Waits for a turn on a table.
     pub(crate) async fn take(&self, table: &str) -> Turn {
-        let queue = {
-            let mut queues = self.queues.lock();
-            queues.retain(|_, queue| queue.strong_count() > 0);
-            match queues.get(table).and_then(Weak::upgrade) {
-                Some(queue) => queue,
-                None => {
-                    let queue = Arc::new(TurnMutex::new(()));
-                    queues.insert(table.to_string(), Arc::downgrade(&queue));
-                    queue
-                }
+        Turn { table: table.to_string(), _guard: self.queue(table).lock_owned().await }
+    }
+
+    /// A turn on a table that nobody has and nobody waits for.
+    pub(crate) fn try_take(&self, table: &str) -> Option<Turn> {
+        Some(Turn { table: table.to_string(), _guard: self.queue(table).try_lock_owned().ok()? })
+    }
+
+    fn queue(&self, table: &str) -> Arc<TurnMutex<()>> {
+        let mut queues = self.queues.lock();
+        queues.retain(|_, queue| queue.strong_count() > 0);
+        match queues.get(table).and_then(Weak::upgrade) {
+            Some(queue) => queue,
+            None => {
+                let queue = Arc::new(TurnMutex::new(()));
+                queues.insert(table.to_string(), Arc::downgrade(&queue));
+                queue
             }
-        };
-        Turn { table: table.to_string(), _guard: queue.lock_owned().await }
+        }
+    }
+
+    /// Locks the table of a turn.
+    pub(crate) fn lock(&self, turn: Turn) -> TableLock {
+        TableLock { reservation: self.reserve(&turn), _turn: turn }
     }
 
     /// Reserves the table of a turn.

@@ -18,3 +18,41 @@ async fn a_conflict_names_the_table_that_changed() {
         second.run("DROP TABLE IF EXISTS orders").await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_alters_a_table_does_not_lose_to_rows_that_come_meanwhile() {
+    let fixture = Fixture::start();
+    let (altering, adding) = (fixture.session().await, fixture.session().await);
+    altering.run("CREATE TABLE orders (id integer, amount integer)").await.unwrap();
+    let ending = std::sync::atomic::AtomicBool::new(false);
+    let writer = async {
+        let mut rows = 0;
+        while !ending.load(std::sync::atomic::Ordering::Relaxed) {
+            adding.run(&format!("INSERT INTO orders VALUES ({rows}, 1)")).await.unwrap();
+            rows += 1;
+        }
+        rows
+    };
+    let alterer = async {
+        for (number, change) in [
+            "ALTER id TYPE bigint",
+            "ADD CHECK (amount > 0)",
+            "ADD COLUMN note text DEFAULT clock_timestamp()::text",
+            "ALTER amount SET NOT NULL",
+            "ADD PRIMARY KEY (id)",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            altering.run("BEGIN").await.unwrap();
+            altering.run(&format!("ALTER TABLE orders {change}")).await.unwrap();
+            altering.run("SELECT count(*) FROM orders").await.unwrap();
+            altering.run(&format!("ALTER TABLE orders ADD COLUMN more_{number} integer")).await.unwrap();
+            altering.run("COMMIT").await.unwrap();
+        }
+        ending.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (rows, ()) = tokio::join!(writer, alterer);
+    let counted = altering.run("SELECT count(*) FROM orders").await.unwrap();
+    assert_eq!(counted.rows, vec![vec![Some(rows.to_string())]]);
+}

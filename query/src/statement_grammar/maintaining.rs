@@ -1,4 +1,4 @@
-//! VACUUM and ANALYZE: options in parentheses or as words, then tables, each perhaps with columns.
+//! VACUUM and ANALYZE: options in parentheses or as words, then tables, each perhaps with columns. REINDEX.
 //!
 //! The background does what they ask for; what they name is checked all the same (`vacuum.c`, `ExecVacuum`).
 
