@@ -12,7 +12,7 @@
 use crate::applier::{Applier, Event};
 use crate::archive::{Archive, Cancelled, PastError};
 use crate::backup::{self, BackupError, BackupReport};
-use crate::committer::{Committer, Waiting};
+use crate::committer::{Answer, Committer, Waiting};
 use crate::directory::DataDirectory;
 use crate::draft::{CommitDraft, Conflict};
 use crate::files::{FileError, Files};

@@ -49,6 +49,11 @@ pub(crate) async fn run(
     alteration: &Alteration,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
+    if alteration.actions.iter().any(looks_at_rows)
+        && let Some(table) = alteration.name.0.last().and_then(|part| part.as_ident())
+    {
+        session.lock_rows(&fold(table)).await?;
+    }
     let planning = session.planning()?;
     let tag = done(alteration.command());
     // Either names a table as well as an index, as in PostgreSQL.
@@ -169,6 +174,20 @@ fn action_name(action: &AlterAction) -> &'static str {
         AlterAction::SetOption { value: Some(_), .. } => "SET",
         AlterAction::SetOption { value: None, .. } => "RESET",
     }
+}
+
+/// Whether an action may depend on the rows that are there.
+fn looks_at_rows(action: &AlterAction) -> bool {
+    matches!(
+        action,
+        AlterAction::AddColumn { .. }
+            | AlterAction::SetType { .. }
+            | AlterAction::SetNotNull { not_null: true, .. }
+            | AlterAction::AddIdentity { .. }
+            | AlterAction::AddConstraint(_)
+            | AlterAction::AddIndex { .. }
+            | AlterAction::ValidateConstraint(_)
+    )
 }
 
 /// The pass in which PostgreSQL does an action, so that one statement can drop a column and add another of its name.

@@ -672,8 +672,10 @@ impl Session {
 
     /// Commits what a transaction leaves: what everybody sees, and then what only the session does.
     async fn make_so(&mut self, ended: Ended) -> Result<(), QueryError> {
-        let Ended { draft, staged, holds: _holds, temporary } = ended;
-        self.wait_for_reservations(&draft).await?;
+        let Ended { draft, staged, holds: _holds, locks, temporary } = ended;
+        if locks.is_empty() {
+            self.wait_for_reservations(&draft).await?;
+        }
         let base = Arc::clone(&draft.base);
         let failed = |error: CommitError| commit_error(error.named(&base));
         let Some(objects) = temporary else {

@@ -15,6 +15,7 @@ use crate::settings::SettingsMark;
 use crate::statement::Isolation;
 use crate::temporary::{self, Temporary};
 use crate::transaction_modes::{Modes, SharedModes};
+use crate::turns::TableLock;
 use crate::write_holds::WriteHold;
 use catalog::draft::{CommitDraft, Conflict, Expectation, Op};
 use catalog::ids::{CommitSeq, ObjectId};
@@ -109,6 +110,8 @@ pub(crate) struct Transaction {
     temporary: Option<Arc<Temporary>>,
     /// What becomes of the transaction's own temporary tables at its end.
     pub on_commit: BTreeMap<ObjectId, OnCommit>,
+    /// The tables that others commit no rows of until the end.
+    pub locks: Vec<TableLock>,
 }
 
 /// What a transaction leaves when it ends.
@@ -120,6 +123,7 @@ pub(crate) struct Ended {
     pub staged: Vec<StagedSegments>,
     /// What is held until the commit is there.
     pub holds: Vec<WriteHold>,
+    pub locks: Vec<TableLock>,
     /// The session's temporary objects, where the transaction changed them.
     pub temporary: Option<TemporaryObjects>,
 }
@@ -144,6 +148,7 @@ impl Transaction {
             numbers: Arc::default(),
             temporary: None,
             on_commit: BTreeMap::new(),
+            locks: Vec::new(),
         }
     }
 
@@ -427,7 +432,7 @@ impl Transaction {
         }
         let Change { ops, staged, holds, .. } = self.change;
         let draft = CommitDraft::new(base, merge_recent(ops)).with_keys(merge_keys(self.keys)).with_reads(reads);
-        Ok(Some(Ended { draft, staged, holds, temporary }))
+        Ok(Some(Ended { draft, staged, holds, locks: self.locks, temporary }))
     }
 }
 

@@ -1,11 +1,17 @@
 //! BEGIN, COMMIT, ROLLBACK, savepoints and the modes of transactions, as statements of a session.
 
 use super::Session;
+use crate::engine::commit_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::response::{CommandTag, Response};
 use crate::statement::TransactionModes;
 use crate::transaction::{SessionMark, Transaction};
 use crate::transaction_modes::Modes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a transaction block waits for its turn on a table that it alters. Without it, it may lose to others' commits.
+const LOCK_AWAITED_MAX: Duration = Duration::from_secs(5);
 
 impl Session {
     pub(super) fn begin(&mut self, modes: TransactionModes) -> Result<Response, QueryError> {
@@ -103,6 +109,32 @@ impl Session {
         }
         self.end_transaction(false);
         Ok(Response::Command(CommandTag::Plain("ROLLBACK")))
+    }
+
+    /// Keeps others from committing rows of a table until the open block ends, where that can be had soon.
+    pub(crate) async fn lock_rows(&mut self, table: &str) -> Result<(), QueryError> {
+        let Some(transaction) = self.transaction.as_ref().filter(|transaction| transaction.explicit) else {
+            return Ok(());
+        };
+        if transaction.locks.iter().any(|lock| lock.is_of(table)) {
+            return Ok(());
+        }
+        let engine = Arc::clone(&self.engine);
+        let turn = match transaction.locks.is_empty() {
+            true => {
+                let turn = async { Ok(tokio::time::timeout(LOCK_AWAITED_MAX, engine.turns.take(table)).await.ok()) };
+                self.token.guard(turn).await?
+            }
+            false => engine.turns.try_take(table),
+        };
+        let Some(turn) = turn else { return Ok(()) };
+        let lock = engine.turns.lock(turn);
+        // Who has passed before is on its way to the disk.
+        engine.catalog.settled().await.map_err(commit_error)?;
+        if let Some(transaction) = &mut self.transaction {
+            transaction.locks.push(lock);
+        }
+        Ok(())
     }
 
     pub(super) fn savepoint(&mut self, name: &str) -> Result<Response, QueryError> {
