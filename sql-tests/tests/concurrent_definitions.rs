@@ -1,6 +1,7 @@
 //! Definitions that change while other transactions write: who comes second hears which table it was.
 
 use crate::wire::Fixture;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conflict_names_the_table_that_changed() {
@@ -24,11 +25,11 @@ async fn a_block_that_alters_a_table_does_not_lose_to_rows_that_come_meanwhile()
     let fixture = Fixture::start();
     let (altering, adding) = (fixture.session().await, fixture.session().await);
     altering.run("CREATE TABLE orders (id integer, amount integer)").await.unwrap();
-    let ending = std::sync::atomic::AtomicBool::new(false);
+    let ending = AtomicBool::new(false);
     let writer = async {
         let mut rows = 0;
-        while !ending.load(std::sync::atomic::Ordering::Relaxed) {
-            adding.run(&format!("INSERT INTO orders VALUES ({rows}, 1)")).await.unwrap();
+        while !ending.load(Ordering::Relaxed) {
+            adding.run(&format!("INSERT INTO orders (id, amount) VALUES ({rows}, 1)")).await.unwrap();
             rows += 1;
         }
         rows
@@ -50,9 +51,9 @@ async fn a_block_that_alters_a_table_does_not_lose_to_rows_that_come_meanwhile()
             altering.run(&format!("ALTER TABLE orders ADD COLUMN more_{number} integer")).await.unwrap();
             altering.run("COMMIT").await.unwrap();
         }
-        ending.store(true, std::sync::atomic::Ordering::Relaxed);
+        ending.store(true, Ordering::Relaxed);
     };
     let (rows, ()) = tokio::join!(writer, alterer);
-    let counted = altering.run("SELECT count(*) FROM orders").await.unwrap();
-    assert_eq!(counted.rows, vec![vec![Some(rows.to_string())]]);
+    let counted = altering.value("SELECT count(*) FROM orders").await.unwrap();
+    assert_eq!(counted, Some(rows.to_string()));
 }
