@@ -6,6 +6,7 @@ use crate::dropping::shown;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::joined;
 use crate::insert::named_column;
+use crate::pg_catalog;
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::session::Session;
@@ -450,7 +451,7 @@ pub(crate) fn column_sequences(
                 || sequences.iter().any(|sequence| sequence.name == *name)
         };
         let written = if kind.is_some() { identity_names.next().and_then(Option::as_ref) } else { None };
-        let name = sequence_name(&definition.name, &definition.columns[position].name, written, taken)?;
+        let name = sequence_name(planning, &definition.name, &definition.columns[position].name, written, taken)?;
         let mut sequence = define(id, name, Some(sql_type), &options)?;
         let defined = &mut definition.columns[position];
         sequence.owner = Some(SequenceOwner { table: definition.id, column: defined.id });
@@ -483,7 +484,7 @@ pub(crate) fn added_identity(
         return Err(QueryError::new(ErrorKind::Syntax, "conflicting or redundant options"));
     }
     let is_taken = |name: &ObjectName| planning.snapshot.has_name(name) || *name == table.name;
-    let name = sequence_name(&table.name, &column.name, options.name.as_ref(), is_taken)?;
+    let name = sequence_name(planning, &table.name, &column.name, options.name.as_ref(), is_taken)?;
     let mut sequence = define(id, name, Some(column.sql_type.clone()), options)?;
     sequence.owner = Some(SequenceOwner { table: table.id, column: column.id });
     Ok(sequence)
@@ -491,6 +492,7 @@ pub(crate) fn added_identity(
 
 /// The name of a column's sequence: the one that is written, or else one that is free.
 fn sequence_name(
+    planning: &Planning,
     table: &ObjectName,
     column: &str,
     written: Option<&ast::ObjectName>,
@@ -505,6 +507,10 @@ fn sequence_name(
     let name = parts.pop().unwrap_or_default();
     let name = ObjectName::new(parts.pop().unwrap_or_else(|| table.schema.clone()), name);
     if name.schema != table.schema {
+        if pg_catalog::namespace_oid(&planning.snapshot, &name.schema).is_none() {
+            let message = format!("schema \"{}\" does not exist", name.schema);
+            return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
+        }
         let message = "sequence must be in same schema as table it is linked to";
         return Err(QueryError::new(ErrorKind::ObjectNotReady, message));
     }

@@ -85,6 +85,13 @@ async def cursors(connection):
         cursor = await connection.cursor("SELECT id FROM asyncpg_sales ORDER BY id")
         check("fetch", [row["id"] for row in await cursor.fetch(4)], [1, 2, 3, 4])
         check("fetchrow", (await cursor.fetchrow())["id"], 5)
+        check("forward", await cursor.forward(3), 3)
+        check("behind it", [row["id"] for row in await cursor.fetch(2)], [9, 10])
+        check("forward to the end", await cursor.forward(100), 10)
+        check("after the end", await cursor.fetch(1), [])
+        cursor = await connection.cursor("SELECT id FROM asyncpg_sales WHERE id > $1 ORDER BY id", 2)
+        check("forward at first", await cursor.forward(2), 2)
+        check("the first row then", (await cursor.fetchrow())["id"], 5)
 
 
 async def transactions(connection):

@@ -74,6 +74,11 @@ fn of_rows<T: ArrowPrimitiveType>(
     Ok(Arc::new((0..columns[0].len()).map(of_row).collect::<Result<PrimitiveArray<T>, QueryError>>()?))
 }
 
+/// Fails where a text is no string of bits.
+pub(crate) fn check_bits(text: &str) -> Result<(), QueryError> {
+    bits_of_text(text, 0).map(drop)
+}
+
 /// The first bits of a text, of which all digits are read, and zeros where it has less.
 fn bits_of_text(text: &str, length: u32) -> Result<u64, QueryError> {
     let (digits, radix, digit_bits, what) = match text.as_bytes().first() {

@@ -8,9 +8,11 @@ use crate::pg_catalog::{
     self, Value, function_by_oid, functions_by_name, namespace_name, namespace_oid, relation_name, relation_oid,
     role_name, role_oid, type_by_name, type_by_oid, user_type,
 };
+use crate::types::split_elements;
 use catalog::definition::ObjectName;
 use catalog::sql_type::{RegType, SqlType};
 use datafusion::logical_expr::ScalarUDF;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 type Answer = Result<Value, QueryError>;
@@ -91,12 +93,8 @@ fn each(oids: &Value, name: impl Fn(i64) -> String) -> Value {
 /// Reads each item of an array, which may be written as text.
 fn read_each(value: &Value, read: impl Fn(&Value) -> Answer) -> Answer {
     let items = match value {
-        Value::Text(text) if text.starts_with('{') && text.ends_with('}') => pg_catalog::parse_text(&SqlType::Array(Box::new(SqlType::Text)), text),
-        items => items.clone(),
-    };
-    let Value::List(items) = items else {
-        let message = format!("malformed array literal: \"{}\"", text_of(value));
-        return Err(QueryError::new(ErrorKind::InvalidTextRepresentation, message));
+        Value::List(items) => items.clone(),
+        other => split_elements(&text_of(other))?.into_iter().map(|item| item.map(Cow::into_owned).into()).collect(),
     };
     let read = |item: &Value| if *item == Value::Null { Ok(Value::Null) } else { read(item) };
     items.iter().map(read).collect::<Result<_, _>>().map(Value::List)

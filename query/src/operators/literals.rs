@@ -8,11 +8,11 @@
 use super::long_numbers::is_long;
 use super::sites::{Annotator, LITERAL_INT4, call, marked};
 use crate::error::{ErrorKind, QueryError};
-use crate::functions::bits::{BITS_TO_BIGINT, BITS_TO_INTEGER};
+use crate::functions::bits::{BITS_TO_BIGINT, BITS_TO_INTEGER, check_bits};
 use crate::sql_types::sql_type_of;
 use crate::standard_spellings::trees::bare;
 use catalog::sql_type::SqlType;
-use datafusion::sql::sqlparser::ast::{DataType, Expr, Value, ValueWithSpan};
+use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr, Value, ValueWithSpan};
 use datafusion::sql::sqlparser::tokenizer::Span;
 
 /// PostgreSQL's own.
@@ -44,7 +44,7 @@ impl Annotator<'_> {
     /// What stands for a value that is cast to bits and then to an integer type.
     pub(super) fn number_of_bits(&self, expression: &Expr) -> Result<Option<Expr>> {
         let Expr::Cast { expr, data_type, .. } = expression else { return Ok(None) };
-        let Expr::Cast { expr: operand, data_type: DataType::Bit(length), .. } = bare(expr) else {
+        let Expr::Cast { kind, expr: operand, data_type: bits @ DataType::Bit(length), .. } = bare(expr) else {
             return Ok(None);
         };
         let function = match sql_type_of(data_type) {
@@ -56,16 +56,24 @@ impl Annotator<'_> {
         if !(1..=BIT_LENGTH_MAX).contains(&length) {
             let what = if length == 0 { "must be at least 1".into() } else { format!("cannot exceed {BIT_LENGTH_MAX}") };
             let message = format!("length for type bit {what}");
-            return Err(QueryError::new(ErrorKind::InvalidParameterValue, message).position(self.place(operand)));
+            let place = match kind {
+                CastKind::DoubleColon => self.cast_place(operand, kind).and_then(|place| self.after_symbol(place)),
+                _ => self.name_place(bits),
+            };
+            return Err(QueryError::new(ErrorKind::InvalidParameterValue, message).position(place));
         }
         let digits = match bare(operand) {
             Expr::Value(literal) => match &literal.value {
                 Value::HexStringLiteral(digits) => Some(format!("x{digits}")),
                 Value::SingleQuotedByteStringLiteral(digits) => Some(format!("b{digits}")),
+                Value::SingleQuotedString(digits) => Some(digits.clone()),
                 _ => None,
             },
             _ => None,
         };
+        if let Some(digits) = &digits {
+            check_bits(digits).map_err(|error| error.position(self.place(operand)))?;
+        }
         let operand = match digits {
             Some(digits) => Expr::Value(Value::SingleQuotedString(digits).into()),
             None => (**operand).clone(),

@@ -64,7 +64,6 @@ pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
 pub(crate) use sets::value_column;
 pub(crate) use signatures::{TypeTraits, is_implicit_cast, operators_by_name, type_traits};
 pub(crate) use types::{type_name, user_type};
-pub(crate) use values::parse_text;
 pub use values::{Value, array_from_text, to_array};
 
 use crate::background_tasks::{TaskKey, TaskState};

@@ -224,8 +224,7 @@ fn parse_cell(sql_type: &SqlType, cell: &str) -> Value {
     parse_text(sql_type, &unescape(cell))
 }
 
-/// The value that a catalog relation's text is.
-pub(crate) fn parse_text(sql_type: &SqlType, text: &str) -> Value {
+fn parse_text(sql_type: &SqlType, text: &str) -> Value {
     match sql_type {
         SqlType::Bool => Value::Bool(text == "t"),
         SqlType::Array(element) => {

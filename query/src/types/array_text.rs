@@ -21,7 +21,7 @@ pub(super) fn push_element(out: &mut Vec<u8>, element: &[u8]) {
 }
 
 /// Cuts the text of an array of one dimension into its elements; `None` is a null.
-pub(super) fn split_elements(text: &str) -> Result<Vec<Option<Cow<'_, str>>>, QueryError> {
+pub(crate) fn split_elements(text: &str) -> Result<Vec<Option<Cow<'_, str>>>, QueryError> {
     let malformed = |detail: &str| {
         QueryError::new(ErrorKind::InvalidTextRepresentation, format!("malformed array literal: \"{text}\""))
             .detail(detail.to_string())

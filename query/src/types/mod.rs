@@ -31,6 +31,7 @@ pub mod zone;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use array_text::split_elements;
 pub use binary_in::decode_parameter;
 pub(crate) use datetime::{
     DAY_MICROS, POSTGRES_EPOCH_MICROS, SECOND_MICROS, civil_from_days, days_from_civil, days_in_month,

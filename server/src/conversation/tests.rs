@@ -307,6 +307,40 @@ async fn a_declared_cursor_is_described_as_a_portal() {
 }
 
 #[tokio::test]
+async fn named_portals_of_queries_are_cursors() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    client.query("BEGIN").await;
+    let messages = [parse("", &series(9)), bind("p", "", &[], &[]), execute("p", 2)];
+    assert_eq!(client.group(&messages).await, "Parsed Bound Row(1) Row(2) Suspended Ready(T)");
+    assert_eq!(client.query("MOVE FORWARD 2 p").await, "Complete(MOVE 2) Ready(T)");
+    assert_eq!(client.query("FETCH p").await, "Columns(n) Row(5) Complete(FETCH 1) Ready(T)");
+    let listed = client.query("SELECT name, is_holdable FROM pg_cursors").await;
+    assert_eq!(listed, "Columns(name,is_holdable) Row(p,f) Complete(SELECT 1) Ready(T)");
+    assert_eq!(client.group(&[execute("p", 1)]).await, "Row(6) Suspended Ready(T)");
+
+    // One that was not read yet, and one that SQL has declared.
+    let messages = [bind("q", "", &[], &[]), frame(b'H', b"")];
+    client.group(&[parse("", &series(3)), messages.concat()]).await;
+    assert_eq!(client.query("MOVE 2 q").await, "Complete(MOVE 2) Ready(T)");
+    assert_eq!(client.group(&[execute("q", 0)]).await, "Row(3) Complete(SELECT 1) Ready(T)");
+    client.query(&format!("DECLARE c CURSOR FOR {}", series(3))).await;
+    assert_eq!(client.group(&[execute("c", 2)]).await, "Row(1) Row(2) Suspended Ready(T)");
+    assert_eq!(client.query("FETCH ALL c").await, "Columns(n) Row(3) Complete(FETCH 1) Ready(T)");
+
+    client.query("CLOSE p").await;
+    assert_eq!(client.group(&[describe(b'P', "q"), frame(b'C', b"Pq\0")]).await, "Columns(n) Closed Ready(T)");
+    client.query("SAVEPOINT s").await;
+    assert_eq!(client.query("FETCH q").await, "Error(ERROR 34000) Ready(E)");
+    assert_eq!(client.group(&[execute("c", 0)]).await, "Error(ERROR 25P02) Ready(E)");
+    client.query("ROLLBACK TO s").await;
+    let taken = [parse("", &series(1)), bind("c", "", &[], &[])];
+    assert_eq!(client.group(&taken).await, "Parsed Error(ERROR 42P03) Ready(E)");
+    client.query("ROLLBACK").await;
+    assert_eq!(client.group(&[execute("c", 0)]).await, "Error(ERROR 34000) Ready(I)");
+}
+
+#[tokio::test]
 async fn the_function_call_protocol_is_refused_and_the_connection_lives_on() {
     let server = TestServer::start().await;
     let mut client = server.session().await;
