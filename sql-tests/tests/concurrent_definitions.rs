@@ -1,6 +1,7 @@
 //! Definitions that change while other transactions write: who comes second hears which table it was.
 
 use crate::wire::Fixture;
+use sql_tests::session::Session;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,40 +21,60 @@ async fn a_conflict_names_the_table_that_changed() {
     }
 }
 
+/// Adds rows to the table `orders` one by one while something else is done, and gives their number.
+async fn adding_meanwhile(writer: &Session, other: impl Future<Output = ()>) -> u64 {
+    let ended = AtomicBool::new(false);
+    let adding = async {
+        let mut rows = 0;
+        while !ended.load(Ordering::Relaxed) {
+            writer.run(&format!("INSERT INTO orders (id, amount) VALUES ({rows}, 1)")).await.unwrap();
+            rows += 1;
+        }
+        rows
+    };
+    let other = async {
+        other.await;
+        ended.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(adding, other).0
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_alters_a_table_does_not_lose_to_rows_that_come_meanwhile() {
     let fixture = Fixture::start();
     let (altering, adding) = (fixture.session().await, fixture.session().await);
     altering.run("CREATE TABLE orders (id integer, amount integer)").await.unwrap();
-    let ending = AtomicBool::new(false);
-    let writer = async {
-        let mut rows = 0;
-        while !ending.load(Ordering::Relaxed) {
-            adding.run(&format!("INSERT INTO orders (id, amount) VALUES ({rows}, 1)")).await.unwrap();
-            rows += 1;
-        }
-        rows
-    };
-    let alterer = async {
-        for (number, change) in [
-            "ALTER id TYPE bigint",
-            "ADD CHECK (amount > 0)",
-            "ADD COLUMN note text DEFAULT clock_timestamp()::text",
-            "ALTER amount SET NOT NULL",
-            "ADD PRIMARY KEY (id)",
-        ]
-        .into_iter()
-        .enumerate()
-        {
+    let changes = [
+        "ALTER id TYPE bigint",
+        "ADD CHECK (amount > 0)",
+        "ADD COLUMN note text DEFAULT clock_timestamp()::text",
+        "ALTER amount SET NOT NULL",
+        "ADD PRIMARY KEY (id)",
+    ];
+    let rows = adding_meanwhile(&adding, async {
+        for (number, change) in changes.into_iter().enumerate() {
             altering.run("BEGIN").await.unwrap();
             altering.run(&format!("ALTER TABLE orders {change}")).await.unwrap();
             altering.run("SELECT count(*) FROM orders").await.unwrap();
             altering.run(&format!("ALTER TABLE orders ADD COLUMN more_{number} integer")).await.unwrap();
             altering.run("COMMIT").await.unwrap();
         }
-        ending.store(true, Ordering::Relaxed);
-    };
-    let (rows, ()) = tokio::join!(writer, alterer);
-    let counted = altering.value("SELECT count(*) FROM orders").await.unwrap();
-    assert_eq!(counted, Some(rows.to_string()));
+    });
+    let rows = rows.await;
+    assert_eq!(altering.value("SELECT count(*) FROM orders").await.unwrap(), Some(rows.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_tried_again_tells_its_notices_once() {
+    let fixture = Fixture::start();
+    let (altering, adding) = (fixture.session().await, fixture.session().await);
+    altering.run("CREATE TABLE orders (id integer, amount integer)").await.unwrap();
+    adding_meanwhile(&adding, async {
+        for to in ["bigint", "integer"].repeat(5) {
+            altering.run(&format!("ALTER TABLE orders ALTER id SET STATISTICS 5, ALTER amount TYPE {to}")).await.unwrap();
+            let notices = altering.take_notices().await;
+            assert_eq!(notices.len(), 1, "{notices:?}");
+        }
+    })
+    .await;
 }
