@@ -71,7 +71,8 @@ fn table_without_indexes(planning: &Planning, name: &ObjectName) -> Result<Optio
         let message = format!("\"{name}\" is not a table or materialized view");
         Err(QueryError::new(ErrorKind::WrongObjectType, message))
     };
-    let is_index = planning.candidates(name)?.iter().any(|candidate| planning.snapshot.index_named(candidate).is_some());
+    let is_index =
+        planning.candidates(name)?.iter().any(|candidate| planning.snapshot.index_named(candidate).is_some());
     if is_index && planning.snapshot.relation(&object).is_none() {
         return wrong(&object.name);
     }

@@ -143,7 +143,10 @@ fn reads_system(snapshot: &Snapshot, view: &ViewDefinition) -> bool {
         _ => false,
     };
     let visit = |query: &ast::Query| {
-        ast::visit_relations(query, |name| if is_system(name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        ast::visit_relations(
+            query,
+            |name| if is_system(name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) },
+        )
     };
     let statements = parse(&view.query).unwrap_or_default();
     let is_direct = statements.iter().any(|statement| match &statement.kind {

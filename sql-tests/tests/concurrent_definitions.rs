@@ -71,7 +71,10 @@ async fn a_statement_that_is_tried_again_tells_its_notices_once() {
     altering.run("CREATE TABLE orders (id integer, amount integer)").await.unwrap();
     adding_meanwhile(&adding, async {
         for to in ["bigint", "integer"].repeat(5) {
-            altering.run(&format!("ALTER TABLE orders ALTER id SET STATISTICS 5, ALTER amount TYPE {to}")).await.unwrap();
+            altering
+                .run(&format!("ALTER TABLE orders ALTER id SET STATISTICS 5, ALTER amount TYPE {to}"))
+                .await
+                .unwrap();
             let notices = altering.take_notices().await;
             assert_eq!(notices.len(), 1, "{notices:?}");
         }

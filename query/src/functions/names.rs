@@ -202,9 +202,9 @@ pub(super) fn definitions() -> Vec<Definition> {
 /// One byte: of a number, of three octal digits behind a backslash, or the first of a text. It shows as PostgreSQL shows it.
 fn read_char(value: &Value) -> Answer {
     let byte = match value {
-        Value::Int(number) => i8::try_from(*number).map(|code| code as u8).map_err(|_| {
-            QueryError::new(ErrorKind::NumericOutOfRange, "\"char\" out of range")
-        })?,
+        Value::Int(number) => i8::try_from(*number)
+            .map(|code| code as u8)
+            .map_err(|_| QueryError::new(ErrorKind::NumericOutOfRange, "\"char\" out of range"))?,
         other => {
             let text = text_of(other);
             let octal = text.strip_prefix('\\').filter(|digits| digits.len() == 3);

@@ -54,7 +54,8 @@ impl Annotator<'_> {
         };
         let length = length.unwrap_or(1);
         if !(1..=BIT_LENGTH_MAX).contains(&length) {
-            let what = if length == 0 { "must be at least 1".into() } else { format!("cannot exceed {BIT_LENGTH_MAX}") };
+            let what =
+                if length == 0 { "must be at least 1".into() } else { format!("cannot exceed {BIT_LENGTH_MAX}") };
             let message = format!("length for type bit {what}");
             let place = match kind {
                 CastKind::DoubleColon => self.cast_place(operand, kind).and_then(|place| self.after_symbol(place)),

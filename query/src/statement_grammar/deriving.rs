@@ -70,8 +70,7 @@ impl Words<'_> {
         let partition_by = partition_by.to_vec();
         let likes = Vec::new();
         let identity_names = Vec::new();
-        let table =
-            CreateTable { definition, partition_by, partition_method: None, likes, unlogged, identity_names };
+        let table = CreateTable { definition, partition_by, partition_method: None, likes, unlogged, identity_names };
         Ok(Some(StatementKind::CreateTableAs(Box::new(CreateTableAs { table, names, query, with_data }))))
     }
 
