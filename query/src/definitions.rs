@@ -581,18 +581,19 @@ impl Binder<'_> {
     fn resolve(&self, name: &ast::ObjectName) -> Result<Option<(ObjectName, Option<ObjectId>)>, QueryError> {
         let object = self.planning.object_name(name)?;
         let system_schema = if name.0.len() == 1 { "pg_catalog" } else { object.schema.as_str() };
+        if crate::pg_catalog::relation(system_schema, &object.name).is_some() {
+            // The system's relations are found before others.
+            return match self.plain {
+                true => Ok(Some((ObjectName::new(system_schema, &object.name), None))),
+                false => Err(QueryError::unsupported(format!("a materialized view over system relation \"{name}\""))),
+            };
+        }
         let known = self.planning.snapshot.names.get(&object).copied();
         if known.is_some_and(|id| self.planning.snapshot.sequences.contains_key(&id)) {
             return Err(QueryError::unsupported(format!("a view over sequence \"{name}\"")));
         }
         match known {
             Some(id) => Ok(Some((object, Some(id)))),
-            None if self.plain && crate::pg_catalog::relation(system_schema, &object.name).is_some() => {
-                Ok(Some((ObjectName::new(system_schema, &object.name), None)))
-            }
-            None if crate::pg_catalog::relation(system_schema, &object.name).is_some() => {
-                Err(QueryError::unsupported(format!("a materialized view over system relation \"{name}\"")))
-            }
             None => match self.planning.relation(&object, &name.to_string()) {
                 Ok(_) => Ok(None),
                 Err(error) => Err(error.position(self.statement.place_of(name.span()))),
