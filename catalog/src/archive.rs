@@ -395,7 +395,7 @@ pub(crate) fn settled(mut snapshot: Snapshot, held: Held<'_>) -> Option<Snapshot
     let views = snapshot.views.iter().map(|(id, view)| {
         let definition = Arc::clone(&view.definition);
         let state = empty_state(&definition, snapshot.seq);
-        (*id, Arc::new(ViewVersion { definition, state, frontier: None }))
+        (*id, Arc::new(ViewVersion { definition, state, frontier: None, replaced_at: view.replaced_at }))
     });
     let views = views.collect();
     snapshot.tables = Arc::new(tables);

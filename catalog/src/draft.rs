@@ -409,8 +409,12 @@ impl Snapshot {
         if let Some(state) = &definition.state {
             self.note_object(state.id);
         }
-        let view =
-            ViewVersion { definition: Arc::clone(definition), state: empty_state(definition, seq), frontier: None };
+        let view = ViewVersion {
+            definition: Arc::clone(definition),
+            state: empty_state(definition, seq),
+            frontier: None,
+            replaced_at: CommitSeq::default(),
+        };
         Arc::make_mut(&mut self.views).insert(definition.id, Arc::new(view));
         self.retune_changes(seq, &definition.inputs);
         Ok(())
@@ -431,6 +435,9 @@ impl Snapshot {
             return Err(Conflict::ObjectChanged(id));
         }
         let old = std::mem::replace(&mut view.definition, Arc::clone(definition));
+        if gives_other_rows(&old, definition) {
+            view.replaced_at = seq;
+        }
         let table = |definition: &ViewDefinition| definition.state.as_ref().map(|state| state.id);
         if table(&old) != table(definition) {
             view.state = empty_state(definition, seq);
@@ -601,6 +608,11 @@ impl Snapshot {
 pub(crate) fn empty_state(definition: &ViewDefinition, seq: CommitSeq) -> Option<TableVersion> {
     let state = definition.state.as_ref()?;
     Some(TableVersion::empty(Arc::new(state.clone()), seq))
+}
+
+/// Whether a definition gives other rows, or none, than an earlier one may have given. Names and states do not matter.
+fn gives_other_rows(before: &ViewDefinition, now: &ViewDefinition) -> bool {
+    (&before.query, &before.columns, before.populated) != (&now.query, &now.columns, now.populated)
 }
 
 fn insert_segments(version: &mut TableVersion, added: CommitSeq, segments: &[Arc<SegmentMeta>]) {

@@ -446,7 +446,9 @@ impl Loader {
             let state = stored.state.map(|state| self.load_table(state));
             let definition = stored.definition.shared();
             names.insert(definition.name.clone(), definition.id);
-            views.insert(definition.id, Arc::new(ViewVersion { definition, state, frontier: stored.frontier }));
+            let replaced_at = CommitSeq::default();
+            let view = ViewVersion { frontier: stored.frontier, definition, state, replaced_at };
+            views.insert(view.definition.id, Arc::new(view));
         }
         let mut sequences = BTreeMap::new();
         for stored in std::mem::take(&mut self.sequences) {

@@ -120,6 +120,9 @@ pub struct ViewVersion {
     pub state: Option<TableVersion>,
     /// The commit up to which the state has folded the inputs; `None` while there is no state to read.
     pub frontier: Option<CommitSeq>,
+    /// The last commit since which the definition may give other rows than before; zero for one that is as it was created, or as it was
+    /// at the start.
+    pub replaced_at: CommitSeq,
 }
 
 /// What a name stands for.

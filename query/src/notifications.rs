@@ -11,9 +11,9 @@
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, QueryError};
-use crate::view_inputs::{KnownViews, are_below, newest_change};
+use crate::view_inputs::newest_change;
 use catalog::definition::ViewDefinition;
-use catalog::ids::{CommitSeq, ObjectId};
+use catalog::ids::CommitSeq;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -197,25 +197,23 @@ fn tell(listeners: &HashMap<i32, Listener>, notification: &Notification) {
 
 /// Tells the channels of views what commits did to what is below them, until the engine is gone.
 pub(crate) async fn watch_views(engine: Weak<Engine>, start: Arc<Snapshot>, mut commits: watch::Receiver<CommitSeq>) {
-    let (mut told, mut known) = (start.seq, KnownViews::of(&start));
+    let mut told = start.seq;
     drop(start);
     while commits.changed().await.is_ok() {
         let Some(engine) = engine.upgrade() else { return };
         let snapshot = engine.catalog.snapshot();
         let since = std::mem::replace(&mut told, snapshot.seq);
-        let replaced = known.replaced(&snapshot);
         if engine.channels.follow_views() {
-            tell_of_views(&engine, &snapshot, since, &replaced);
+            tell_of_views(&engine, &snapshot, since);
         }
         drop((engine, snapshot));
         tokio::time::sleep(WATCH_PAUSE).await;
     }
 }
 
-fn tell_of_views(engine: &Engine, snapshot: &Snapshot, since: CommitSeq, replaced: &BTreeSet<ObjectId>) {
+fn tell_of_views(engine: &Engine, snapshot: &Snapshot, since: CommitSeq) {
     for (id, view) in snapshot.views.iter() {
-        let is_replaced = are_below(replaced, snapshot, *id);
-        let changed_at = if is_replaced { snapshot.seq } else { newest_change(snapshot, *id) };
+        let changed_at = newest_change(snapshot, *id);
         if changed_at > since {
             engine.channels.tell_of_view(&view.definition, changed_at);
         }

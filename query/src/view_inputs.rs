@@ -2,10 +2,9 @@
 //!
 //! A view changes with the rows of tables below it, and with the definitions of views below it: `CREATE OR REPLACE VIEW` changes no table.
 
-use catalog::definition::ViewDefinition;
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A relation and all that it is computed from.
@@ -22,10 +21,14 @@ fn with_inputs(snapshot: &Snapshot, relation: ObjectId) -> BTreeSet<ObjectId> {
     found
 }
 
-/// When a relation, or a table below it, last changed.
+/// When a relation, or a table below it, last changed, or a view was replaced there.
 pub(crate) fn newest_change(snapshot: &Snapshot, relation: ObjectId) -> CommitSeq {
     let relations = with_inputs(snapshot, relation);
-    let changed = relations.iter().filter_map(|id| snapshot.tables.get(id)).map(|table| table.changed_at);
+    let changed = relations.into_iter().filter_map(|id| match snapshot.relation_by_id(id)? {
+        Relation::Table(table) => Some(table.changed_at),
+        Relation::View(view) => Some(view.replaced_at),
+        Relation::Sequence(_) => None,
+    });
     changed.max().unwrap_or_default()
 }
 
@@ -39,33 +42,5 @@ pub(crate) fn are_defined_alike(before: &Snapshot, later: &Snapshot, relation: O
     })
 }
 
-/// What all views are, as it was looked at last.
-pub(crate) struct KnownViews(BTreeMap<ObjectId, Arc<ViewDefinition>>);
-
-impl KnownViews {
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
-        let views = snapshot.views.iter();
-        Self(views.map(|(id, view)| (*id, Arc::clone(&view.definition))).collect())
-    }
-
-    /// The views that were there at the last look and are computed otherwise now.
-    pub(crate) fn replaced(&mut self, snapshot: &Snapshot) -> BTreeSet<ObjectId> {
-        let is_known = |now: &Arc<ViewDefinition>| self.0.get(&now.id).is_some_and(|before| Arc::ptr_eq(before, now));
-        if snapshot.views.len() == self.0.len() && snapshot.views.values().all(|view| is_known(&view.definition)) {
-            return BTreeSet::new();
-        }
-        let before = std::mem::replace(self, Self::of(snapshot));
-        let replaced = self.0.values().filter(|now| before.0.get(&now.id).is_some_and(|then| is_another(then, now)));
-        replaced.map(|view| view.id).collect()
-    }
-}
-
-/// Whether a definition gives other rows, or none, than an earlier one may have given. Names and states do not matter.
-fn is_another(before: &ViewDefinition, now: &ViewDefinition) -> bool {
-    (&before.query, &before.columns, before.populated) != (&now.query, &now.columns, now.populated)
-}
-
-/// Whether one of these views is a relation or below it.
-pub(crate) fn are_below(views: &BTreeSet<ObjectId>, snapshot: &Snapshot, relation: ObjectId) -> bool {
-    !views.is_empty() && !views.is_disjoint(&with_inputs(snapshot, relation))
-}
+#[cfg(test)]
+mod tests;
