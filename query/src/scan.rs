@@ -49,7 +49,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::union::UnionExec;
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use storage::intervals::{is_stored_otherwise, segment_schema};
@@ -194,6 +194,11 @@ impl RowSet {
         self
     }
 
+    /// Whether segments are looked into for some of their rows alone.
+    pub(crate) fn has_departed(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.wanted, Wanted::Only(_)))
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         let batches = self
             .batches
@@ -293,6 +298,8 @@ pub(crate) struct ScanTable {
     read: Option<Arc<TableRead>>,
     /// Where rows that left are looked for.
     departed: Option<Arc<DepartedRows>>,
+    /// The places of the columns that views will ask for of rows that left.
+    read_by_views: BTreeSet<usize>,
 }
 
 impl fmt::Debug for ScanTable {
@@ -305,7 +312,7 @@ impl ScanTable {
     /// `name` is what EXPLAIN calls it.
     pub(crate) fn new(name: impl Into<String>, rows: RowSet, store: Arc<SegmentStore>, log: Arc<ScanLog>) -> Self {
         let schema = rows.schema();
-        Self { name: name.into(), rows, schema, store, log, read: None, departed: None }
+        Self { name: name.into(), rows, schema, store, log, read: None, departed: None, read_by_views: BTreeSet::new() }
     }
 
     /// The table whose rows they are.
@@ -313,9 +320,9 @@ impl ScanTable {
         &self.rows.definition
     }
 
-    /// The same, which knows rows that left.
-    pub(crate) fn knowing(self, departed: Arc<DepartedRows>) -> Self {
-        Self { departed: Some(departed), ..self }
+    /// The same, which knows rows that left, of which views read the columns at these places.
+    pub(crate) fn knowing(self, departed: Arc<DepartedRows>, read_by_views: BTreeSet<usize>) -> Self {
+        Self { departed: Some(departed), read_by_views, ..self }
     }
 
     /// The same, whose scans note what they read.

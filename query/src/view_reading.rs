@@ -20,7 +20,7 @@ use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
 use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use views::{Bound, Change, Input, Inputs, SignedRows, ViewProgram};
 
@@ -84,6 +84,15 @@ impl Programs {
         let compiled = Compiled { view: Arc::clone(definition), inputs, program: Arc::clone(&program) };
         self.0.lock().insert(definition.id, compiled);
         Ok(program)
+    }
+
+    /// The places of a table's columns that the states of views are computed from.
+    pub(crate) fn columns_of(&self, table: &TableDefinition) -> BTreeSet<usize> {
+        let compiled = self.0.lock();
+        let readers = compiled.values().filter(|compiled| compiled.view.inputs.contains(&table.id));
+        let read: BTreeSet<&str> = readers.flat_map(|compiled| compiled.program.state_reads()).collect();
+        let columns = table.columns.iter().enumerate();
+        columns.filter(|(_, column)| read.contains(column.name.as_str())).map(|(place, _)| place).collect()
     }
 
     /// Forgets the programs of views that are gone.

@@ -20,6 +20,7 @@ use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::logical_expr::TableSource;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::sql::sqlparser::ast;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The deepest nesting of views over views.
@@ -172,8 +173,10 @@ impl Planning {
 
     /// The same, whose scans note what they read.
     pub(crate) fn read_source(&self, name: &str, rows: RowSet, read: Option<Arc<TableRead>>) -> Arc<dyn TableSource> {
+        let programs = &self.engine.programs;
+        let read_by_views = if rows.has_departed() { programs.columns_of(&rows.definition) } else { BTreeSet::new() };
         let table = ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log));
-        let table = table.noting(read).knowing(Arc::clone(&self.engine.departed_rows));
+        let table = table.noting(read).knowing(Arc::clone(&self.engine.departed_rows), read_by_views);
         let table: Arc<dyn TableProvider> = Arc::new(table);
         provider_as_source(table)
     }

@@ -1,9 +1,9 @@
 //! Departed rows: the rows of segments that a commit deleted, read once for all views that follow it.
 //!
 //! Rows that are deleted from many segments cost a look into each of them, and every view over the table asks for them, some more
-//! than once. So the columns of such rows stay in memory for a while:
+//! than once. So the columns of such rows stay in memory for a while, and who asks first reads what others will ask for:
 //!
-//!     (segment, deletion vector) ──▶ its deleted rows, those columns that somebody has asked for
+//!     (segment, deletion vector) ──▶ its deleted rows, those columns that views read or somebody has asked for
 //!
 //! Rows that take too much memory are not kept, and the place says so: they are read by whoever wants them.
 //!
@@ -23,7 +23,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::StreamExt;
 use moka::sync::Cache;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The memory for departed rows, and for those of one segment.
@@ -162,12 +162,14 @@ impl ScanTable {
     /// Reads those columns of rows that left which are not known, of each segment in the order of its rows.
     async fn learn(&self, known: &DepartedRows, state: &dyn Session, parts: &[usize], columns: &[usize]) -> Result<()> {
         let definition = &self.rows.definition;
-        let known_of = |part: &usize| known.known(definition, &self.rows.segments[*part], columns);
-        let unread: Vec<usize> =
-            parts.iter().copied().filter(|part| known_of(part).iter().any(Option::is_none)).collect();
-        let is_missing = |place: usize| unread.iter().any(|part| known_of(part)[place].is_none());
-        let missing = columns.iter().enumerate().filter(|(place, _)| is_missing(*place));
-        let missing: Vec<usize> = missing.map(|(_, column)| *column).collect();
+        let lacks = |part: &usize, columns: &[usize]| {
+            let known = known.known(definition, &self.rows.segments[*part], columns);
+            known.iter().any(Option::is_none)
+        };
+        let unread: Vec<usize> = parts.iter().copied().filter(|part| lacks(part, columns)).collect();
+        let wanted: BTreeSet<usize> = columns.iter().chain(&self.read_by_views).copied().collect();
+        let missing = wanted.into_iter().filter(|column| unread.iter().any(|part| lacks(part, &[*column])));
+        let missing: Vec<usize> = missing.collect();
         if missing.is_empty() {
             return Ok(());
         }

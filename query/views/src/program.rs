@@ -14,6 +14,7 @@ use datafusion::common::{Result, TableReference};
 use datafusion::logical_expr::{
     Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, TableScan, TableSource, Volatility,
 };
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +60,8 @@ pub struct ViewProgram {
     core: Option<Core>,
     class: Class,
     is_of_now: bool,
+    /// See [`Self::state_reads`].
+    state_reads: BTreeSet<String>,
 }
 
 impl ViewProgram {
@@ -74,7 +77,7 @@ impl ViewProgram {
     ) -> Result<Self> {
         let plan = distinct_to_aggregate(plan)?;
         if let Some(reason) = of_now(&plan, is_of_now) {
-            return Ok(Self { plan, core: None, class: Class::Recompute { reason }, is_of_now: true });
+            return Ok(Self::recomputed(plan, reason, true));
         }
         let joined =
             decorrelated(&plan).and_then(|joined| Some((split(&joined, &maintainable, signed_sums).ok()?, joined)));
@@ -85,10 +88,15 @@ impl ViewProgram {
         match found {
             Ok((core, plan)) => {
                 let class = Class::Delta { keys: core.key_reasons(), reads: read_beside(&plan, &core) };
-                Ok(Self { plan, core: Some(core), class, is_of_now: false })
+                let state_reads = columns_read(&LogicalPlan::Aggregate(core.aggregate().clone()));
+                Ok(Self { plan, core: Some(core), class, is_of_now: false, state_reads })
             }
-            Err(reason) => Ok(Self { plan, core: None, class: Class::Recompute { reason }, is_of_now: false }),
+            Err(reason) => Ok(Self::recomputed(plan, reason, false)),
         }
+    }
+
+    fn recomputed(plan: LogicalPlan, reason: String, is_of_now: bool) -> Self {
+        Self { plan, core: None, class: Class::Recompute { reason }, is_of_now, state_reads: BTreeSet::new() }
     }
 
     pub fn class(&self) -> &Class {
@@ -120,6 +128,11 @@ impl ViewProgram {
     /// The tables whose changes the state follows.
     pub fn inputs(&self) -> Vec<TableReference> {
         self.core.as_ref().map(|core| scanned_tables(core.tree())).unwrap_or_default()
+    }
+
+    /// The names of the columns that the state is computed from, whichever tables they are of.
+    pub fn state_reads(&self) -> impl Iterator<Item = &str> {
+        self.state_reads.iter().map(String::as_str)
     }
 
     /// The view read from its state and what changed in its inputs since, over the given rows for the rest of its query. Must not be called
@@ -352,6 +365,19 @@ fn read_beside(plan: &LogicalPlan, core: &Core) -> Vec<String> {
         }
     }
     beside
+}
+
+/// The names of all columns that the expressions of a plan read.
+fn columns_read(plan: &LogicalPlan) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let walked = plan.apply(|node| {
+        node.apply_expressions(|expression| {
+            names.extend(expression.column_refs().into_iter().map(|column| column.name.clone()));
+            Ok(TreeNodeRecursion::Continue)
+        })
+    });
+    walked.expect("the walk itself does not fail");
+    names
 }
 
 /// Why a plan is not the same whoever reads it and when.
