@@ -26,6 +26,7 @@ use crate::scan::DepartedRows;
 use crate::sequences::Sequences;
 use crate::session::Session;
 use crate::shared_plans::ShownPlans;
+use crate::step_plans::StepPlans;
 use crate::temporary::SchemaNumbers;
 use crate::threads::{STACK_BYTES, Threads};
 use crate::turns::Turns;
@@ -130,6 +131,7 @@ pub struct Engine {
     pub(crate) store: Arc<SegmentStore>,
     pub(crate) programs: Programs,
     pub(crate) kept_states: KeptStates,
+    pub(crate) step_plans: StepPlans,
     pub(crate) view_builds: ViewBuilds,
     pub(crate) departed_rows: Arc<DepartedRows>,
     pub(crate) budget: Arc<Budget>,
@@ -185,6 +187,7 @@ impl Engine {
             store,
             programs: Programs::default(),
             kept_states: KeptStates::new(memory_bytes),
+            step_plans: StepPlans::default(),
             view_builds: ViewBuilds::default(),
             departed_rows: Arc::default(),
             budget,

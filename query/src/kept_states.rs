@@ -7,8 +7,8 @@
 //!                                 ├─ rows of pairs, added ──▶ which groups turned? ─────────────────┤
 //!                                 └─ or: which groups are touched? ─────────────────────────────────┴▶ those anew ─▶ kept(at S₁)
 //!
-//! Who reads few groups, by a condition on their keys, has these alone advanced: the same steps over rows that meet the condition. What
-//! comes of it is not kept.
+//! Who reads few groups, by a condition on their keys, has these alone advanced: by the same steps, whose plans are known, of which the
+//! groups that meet the condition go on, or by steps over rows that meet it. What comes of it is not kept.
 //!
 //! What a kept state says depends on its view's definition, its commit and nothing else, and the tables' changes say whether it
 //! is still so: a state whose inputs' changes do not reach back to its commit is not used. States that contain what an open
@@ -21,8 +21,8 @@ use crate::key_sets::{KeySet, Split, one_a_group};
 use crate::memory::cache_bytes;
 use crate::planner::Planning;
 use crate::scan::external;
-use crate::view_folding::computed;
-use crate::view_reading::{Pending, whole_inputs};
+use crate::view_folding::{computed, computed_once};
+use crate::view_reading::{FEW_CHANGES_MAX, Pending, whole_inputs};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
@@ -37,6 +37,7 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableSource, TableType};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use moka::sync::Cache;
 use parking_lot::Mutex;
@@ -173,19 +174,35 @@ impl KeptStates {
         conditions: &[Expr],
     ) -> std::result::Result<Option<Vec<RecordBatch>>, QueryError> {
         let plan_error = |error| translate(error, None);
-        let Some(few) = program.of_groups(conditions).map_err(plan_error)? else { return Ok(None) };
+        if !program.tells_groups(conditions).map_err(plan_error)? {
+            return Ok(None);
+        }
         if let Some(kept) = self.current(planning, view, program) {
-            return meeting(planning, conditions, &kept).map(Some);
+            let condition = Condition::new(planning, conditions, &kept.schema()).map_err(plan_error)?;
+            return condition.meeting(&kept.rows).map(Some).map_err(plan_error);
         }
         let Some(kept) = self.start(planning, view).or(start) else { return Ok(None) };
         let Some(pending) = Pending::since(planning, program, kept.at).filter(|pending| !pending.emptied) else {
             return Ok(None);
         };
-        let known = meeting(planning, conditions, &kept)?;
+        let condition = Condition::new(planning, conditions, &kept.schema()).map_err(plan_error)?;
+        let known = condition.meeting(&kept.rows).map_err(plan_error)?;
         if known.iter().map(RecordBatch::num_rows).sum::<usize>() > FEW_GROUPS_MAX {
             return Ok(None);
         }
-        few_advanced(planning, &few, &kept.of, known, &pending.inputs(planning)).await.map(Some)
+        let inputs = pending.inputs(planning);
+        if pending.rows() <= FEW_CHANGES_MAX {
+            let among_all = of_all_steps(planning, program, &kept.of, known.clone(), &inputs, &condition).await;
+            match among_all {
+                Ok(Some(few)) => return Ok(Some(few)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(view = %view.definition.name, %error, "what changed in other groups is left out");
+                }
+            }
+        }
+        let Some(few) = program.of_groups(conditions).map_err(plan_error)? else { return Ok(None) };
+        few_advanced(planning, &few, &kept.of, known, &inputs).await.map(Some)
     }
 
     /// A kept state since which nothing changed.
@@ -353,13 +370,43 @@ async fn advanced(
     known: Vec<RecordBatch>,
     inputs: &Inputs,
 ) -> std::result::Result<Vec<RecordBatch>, QueryError> {
+    let advance = program.advance(inputs).map_err(|error| translate(error, None))?;
+    stepped(planning, program, definition, known, (inputs, advance), &Condition::default()).await
+}
+
+/// The groups that meet a condition, of which `known` are all that the state had, by the steps that advance all groups. `None` where
+/// these compute groups anew without knowing which have changed.
+async fn of_all_steps(
+    planning: &Planning,
+    program: &ViewProgram,
+    definition: &Arc<TableDefinition>,
+    known: Vec<RecordBatch>,
+    inputs: &Inputs,
+    condition: &Condition,
+) -> std::result::Result<Option<Vec<RecordBatch>>, QueryError> {
+    match program.advance(inputs).map_err(|error| translate(error, None))? {
+        Advance::Touched(_) | Advance::Whole(_) => Ok(None),
+        advance => stepped(planning, program, definition, known, (inputs, advance), condition).await.map(Some),
+    }
+}
+
+/// Goes the steps of an advance for the groups that meet a condition, of which `known` are all that the state had.
+async fn stepped(
+    planning: &Planning,
+    program: &ViewProgram,
+    definition: &Arc<TableDefinition>,
+    known: Vec<RecordBatch>,
+    (inputs, advance): (&Inputs, Advance),
+    condition: &Condition,
+) -> std::result::Result<Vec<RecordBatch>, QueryError> {
     let plan_error = |error| translate(error, None);
     let schema = definition.schema();
-    let (mut others, known, touched) = match program.advance(inputs).map_err(plan_error)? {
+    let (mut others, known, touched) = match advance {
         Advance::Unchanged => return Ok(known),
         Advance::Whole(plan) => return computed(planning, &plan, definition).await,
         Advance::Added { rows, lost } => {
             let rows = computed(planning, &rows, definition).await?;
+            let rows = condition.meeting(&rows).map_err(plan_error)?;
             let (others, changed) = added(planning, program, definition, known, &rows).await?;
             if lost.is_empty() || changed.is_empty() {
                 return Ok([others, changed].concat());
@@ -369,6 +416,7 @@ async fn advanced(
         }
         Advance::Paired { rows, .. } => {
             let rows = computed(planning, &rows, definition).await?;
+            let rows = condition.meeting(&rows).map_err(plan_error)?;
             let (others, changed) = added(planning, program, definition, known, &rows).await?;
             if program.none_turned(&rows, &changed) {
                 return Ok([others, changed].concat());
@@ -390,7 +438,7 @@ async fn advanced(
     let touched = in_memory(&touched_schema, groups.clone()).map_err(plan_error)?;
     let fresh = program.recomputed_plan(touched, &groups, inputs).map_err(plan_error)?;
     others.extend(split.others);
-    others.extend(computed(planning, &fresh, definition).await?);
+    others.extend(computed_once(planning, &fresh, definition).await?);
     Ok(others)
 }
 
@@ -406,24 +454,29 @@ async fn few_advanced(
         Advance::Added { lost, .. } if lost.is_empty() => {
             let known = in_memory(&definition.schema(), known);
             let plan = known.and_then(|known| program.state_plan(Some(known), inputs));
-            computed(planning, &plan.map_err(|error| translate(error, None))?, definition).await
+            computed_once(planning, &plan.map_err(|error| translate(error, None))?, definition).await
         }
         _ => advanced(planning, program, definition, known, inputs).await,
     }
 }
 
-/// The rows of a kept state that meet conditions over its columns.
-fn meeting(
-    planning: &Planning,
-    conditions: &[Expr],
-    kept: &KeptState,
-) -> std::result::Result<Vec<RecordBatch>, QueryError> {
-    let met = || -> Result<Vec<RecordBatch>> {
-        let Some(condition) = conjunction(conditions.to_vec()) else { return Ok(kept.rows.to_vec()) };
-        let schema = DFSchema::try_from(kept.of.schema().as_ref().clone())?;
-        let condition = planning.state.create_physical_expr(condition, &schema)?;
+/// What the keys of some groups meet; by default all groups are meant.
+#[derive(Default)]
+struct Condition(Option<Arc<dyn PhysicalExpr>>);
+
+impl Condition {
+    /// All of these conditions over the columns of a state.
+    fn new(planning: &Planning, conditions: &[Expr], state: &SchemaRef) -> Result<Self> {
+        let Some(condition) = conjunction(conditions.to_vec()) else { return Ok(Self::default()) };
+        let schema = DFSchema::try_from(state.as_ref().clone())?;
+        planning.state.create_physical_expr(condition, &schema).map(Some).map(Self)
+    }
+
+    /// The state rows that meet it.
+    fn meeting(&self, rows: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let Some(condition) = &self.0 else { return Ok(rows.to_vec()) };
         let mut met = Vec::new();
-        for batch in kept.rows.iter() {
+        for batch in rows {
             let among = condition.evaluate(batch)?.into_array(batch.num_rows())?;
             let few = filter_record_batch(batch, as_boolean_array(&among)?)?;
             if few.num_rows() > 0 {
@@ -431,8 +484,7 @@ fn meeting(
             }
         }
         Ok(met)
-    };
-    met().map_err(|error| translate(error, None))
+    }
 }
 
 /// The rows of `known` in whose groups nothing changed, and the others with `rows` added.
@@ -449,8 +501,7 @@ async fn added(
     }
     let split = KeySet::of(rows, &schema, program.state_keys()).and_then(|keys| keys.split(known));
     let Split { others, among } = split.map_err(|error| translate(error, None))?;
-    let runs = [among, rows.to_vec()].map(|rows| in_memory(&schema, rows));
-    let plan = runs.into_iter().collect::<Result<_>>().and_then(|runs| program.merged_plan(runs));
+    let plan = in_memory(&schema, [among, rows.to_vec()].concat()).and_then(|rows| program.merged_plan(vec![rows]));
     let changed = computed(planning, &plan.map_err(|error| translate(error, None))?, definition).await?;
     Ok((others, changed))
 }
@@ -476,12 +527,12 @@ fn compact(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch
     Ok(starts.map(|start| all.slice(start, BATCH_ROWS.min(total - start))).collect())
 }
 
-/// The schema and the rows of a plan, without empty batches.
+/// The schema and the rows of a step, without empty batches.
 async fn collected(
     planning: &Planning,
     plan: &LogicalPlan,
 ) -> std::result::Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
-    let physical = planning.physical_plan(plan, None).await?;
+    let physical = planning.step_plan(plan).await?;
     let schema = physical.schema();
     let rows = collect(physical, planning.state.task_ctx()).await;
     let mut rows = rows.map_err(|error| translate(error, None))?;
@@ -539,8 +590,8 @@ impl TableProvider for KeptTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let told = filters.iter().map(|filter| {
-            let of_keys = self.program.of_groups(&[Expr::clone(filter)])?;
-            Ok(of_keys.map_or(TableProviderFilterPushDown::Unsupported, |_| TableProviderFilterPushDown::Inexact))
+            let is_of_keys = self.program.tells_groups(std::slice::from_ref(*filter))?;
+            Ok(if is_of_keys { TableProviderFilterPushDown::Inexact } else { TableProviderFilterPushDown::Unsupported })
         });
         told.collect()
     }

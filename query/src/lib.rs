@@ -14,7 +14,7 @@
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects, found_rows,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, transaction_modes, write_holds,
 //!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
-//!     reading          execution, copy_out, explain, view_reading, subscription, content
+//!     reading          execution, copy_out, explain, view_reading, step_plans, subscription, content
 //!     background       background, view_folding, view_builds
 //!     values           types, copy_format, functions
 //!     the system       pg_catalog, system_facts, activity, copy_progress
@@ -130,6 +130,7 @@ mod sql_types;
 mod standard_spellings;
 mod statement;
 mod statement_grammar;
+mod step_plans;
 mod stored_intervals;
 mod subqueries;
 mod subscription;

@@ -514,7 +514,10 @@ impl Planning {
     }
 
     /// Makes an optimised plan executable, and what it has more than once a plan of its own.
-    fn executable(&self, plan: LogicalPlan) -> BoxFuture<'_, datafusion::common::Result<Arc<dyn ExecutionPlan>>> {
+    pub(crate) fn executable(
+        &self,
+        plan: LogicalPlan,
+    ) -> BoxFuture<'_, datafusion::common::Result<Arc<dyn ExecutionPlan>>> {
         Box::pin(async move {
             let Sharing { plan, tables } = share_equal(plan)?;
             for table in tables {

@@ -330,6 +330,11 @@ impl ScanTable {
         Self { read, ..self }
     }
 
+    /// The rows of all its scans without filters.
+    pub(crate) fn row_count(&self) -> u64 {
+        self.rows.rows()
+    }
+
     fn report(&self, kept: &[bool]) {
         let distinct = |only_kept: bool| {
             let chosen = self.rows.segments.iter().zip(kept).filter(|(_, kept)| **kept || !only_kept);

@@ -66,7 +66,7 @@ pub(crate) async fn fold(
             engine.kept_states.caught_up(&planning, view, &work.program, start).await?.rows.to_vec()
         }
         Some(plan) => {
-            let physical = planning.physical_plan(plan, None).await?;
+            let physical = planning.step_plan(plan).await?;
             let shown = (view.definition.id, &view.definition.name);
             let builds = view.frontier.is_none().then_some(&engine.view_builds);
             let _shown = builds.map(|builds| builds.show(shown, (Phase::State, work.rows), waiting, &physical));
@@ -178,8 +178,17 @@ fn behind(planning: &Planning, view: &ViewVersion, frontier: CommitSeq) -> usize
     tables.filter_map(|table| table.changes_since(frontier)).map(Rest::len).max().unwrap_or(0)
 }
 
-/// Computes a plan's rows in the state's schema.
+/// Computes a step's rows in the state's schema.
 pub(crate) async fn computed(
+    planning: &Planning,
+    plan: &LogicalPlan,
+    definition: &Arc<TableDefinition>,
+) -> Result<Vec<RecordBatch>, QueryError> {
+    executed(planning, planning.step_plan(plan).await?, definition).await
+}
+
+/// The same of a step that names what it is about, and so will not come again.
+pub(crate) async fn computed_once(
     planning: &Planning,
     plan: &LogicalPlan,
     definition: &Arc<TableDefinition>,

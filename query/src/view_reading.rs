@@ -24,6 +24,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use views::{Bound, Change, Input, Inputs, SignedRows, ViewProgram};
 
+/// So many rows are few: what is computed from them takes less time than planning how.
+pub(crate) const FEW_CHANGES_MAX: u64 = 16_384;
+
 /// Compiled programs, one a view definition; rebuilt when asked for, never stored.
 #[derive(Debug, Default)]
 pub(crate) struct Programs(Mutex<HashMap<ObjectId, Compiled>>);
@@ -355,12 +358,17 @@ impl PendingTable<'_> {
         either.segments.extend(removed.segments.iter().cloned());
         either.batches.extend(removed.batches.iter().cloned());
         let removes = removed.rows() > 0;
+        // Whether rows go is no reason for another plan where planning costs more than signs.
+        let signed = rows.rows() <= FEW_CHANGES_MAX;
         Some(Change {
             is_large: rows.rows() > self.version.rows_live() / 2,
-            rows: SignedRows { removals: removes, source: planning.rows_source(&format!("changes of {name}"), rows) },
+            rows: SignedRows {
+                removals: signed || removes,
+                source: planning.rows_source(&format!("changes of {name}"), rows),
+            },
             removed: removes.then(|| planning.rows_source(&format!("removed from {name}"), removed)),
             before: SignedRows {
-                removals: before.with_weight(-1).rows() > 0,
+                removals: signed || before.with_weight(-1).rows() > 0,
                 source: planning.rows_source(&format!("{name} before"), before),
             },
             either: planning.rows_source(&format!("{name} before and now"), either),

@@ -112,6 +112,7 @@ files! {
     definitions_of_each_kind_are_kept_as_told: "view_kinds.slt",
     a_dba_sees_what_views_do: "view_surface.slt",
     states_in_memory_are_those_of_the_snapshot: "view_kept_states.slt",
+    few_groups_of_views_are_those_of_all: "view_few_groups.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     sessions_know_what_they_were_told: "session_words.slt",

@@ -152,6 +152,19 @@ impl Core {
         Ok(Some(core))
     }
 
+    /// Whether conditions read keys alone, and cannot fail.
+    pub(crate) fn tells_groups(&self, conditions: &[Expr]) -> Result<bool> {
+        if self.sets.is_some() {
+            return Ok(false);
+        }
+        for condition in conditions {
+            if self.over_keys(condition)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A condition over the key columns of state rows as one over rows of the tree.
     fn over_keys(&self, condition: &Expr) -> Result<Option<Expr>> {
         let names_keys = condition.column_refs().iter().all(|column| self.key_named(&column.name).is_some());
@@ -233,7 +246,7 @@ impl Core {
 
     /// Whether all rows that are looked at to bring the state up to date are rows of the query too.
     pub(crate) fn sees_only_rows_of_the_query(&self, inputs: &Inputs) -> Result<bool> {
-        let removes = inputs.values().filter_map(|input| input.change.as_ref()).any(|change| change.rows.removals);
+        let removes = inputs.values().filter_map(|input| input.change.as_ref()).any(|change| change.removed.is_some());
         Ok(!removes && Trees::new(inputs).delta(self.tree())?.is_some())
     }
 

@@ -125,6 +125,12 @@ impl ViewProgram {
         Ok(core.map(|core| Self { core: Some(core), ..self.clone() }))
     }
 
+    /// Whether conditions tell groups by their keys, and cannot fail: whether there is a program of these alone. Must not be called for a
+    /// recomputed view.
+    pub fn tells_groups(&self, conditions: &[Expr]) -> Result<bool> {
+        self.core().tells_groups(conditions)
+    }
+
     /// The tables whose changes the state follows.
     pub fn inputs(&self) -> Vec<TableReference> {
         self.core.as_ref().map(|core| scanned_tables(core.tree())).unwrap_or_default()
