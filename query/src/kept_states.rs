@@ -408,7 +408,7 @@ async fn stepped(
             let rows = computed(planning, &rows, definition).await?;
             let rows = condition.meeting(&rows).map_err(plan_error)?;
             let (others, changed) = added(planning, program, definition, known, &rows).await?;
-            if lost.is_empty() || changed.is_empty() {
+            if lost.is_empty() || changed.is_empty() || program.none_undone(&rows, &changed).map_err(plan_error)? {
                 return Ok([others, changed].concat());
             }
             let groups = program.undone_groups_plan(in_memory(&schema, changed.clone()).map_err(plan_error)?, lost);

@@ -303,6 +303,14 @@ impl Arguments {
         arguments.map(move |(index, argument)| argument.expression.clone().alias(format!("{prefix}{index}")))
     }
 
+    /// The columns of the state that keep least (`true`) and greatest values.
+    pub(crate) fn bounds(&self) -> impl Iterator<Item = (String, bool)> + '_ {
+        self.additive.iter().enumerate().flat_map(|(index, argument)| {
+            let least = argument.low.then(|| (format!("lo{index}"), true));
+            least.into_iter().chain(argument.high.then(|| (format!("hi{index}"), false)))
+        })
+    }
+
     /// Whether a row's arguments, named so, are a bound of its group in the relation `known`. `None` where that cannot be told from
     /// their being equal.
     pub(crate) fn reach_bound(&self, prefix: &str, known: &str) -> Option<Expr> {

@@ -19,15 +19,17 @@ use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_t
 use crate::grouping::GroupingSets;
 use crate::partners;
 use catalog::sql_type::SqlType;
-use datafusion::arrow::array::{AsArray, Int64Array, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use datafusion::arrow::compute::{max as max_of, min as min_of};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, NullEquality, Result, ScalarValue, TableReference};
+use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TableSource, cast, col, lit,
-    when,
+    Accumulator, Aggregate, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator, TableSource,
+    cast, col, lit, when,
 };
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -487,6 +489,25 @@ impl Core {
             .build()
     }
 
+    /// Whether it is plain from what was added, and from the groups `known` to which it was, that none lost a bound: no value that came or
+    /// went in any of them is as low as the highest least value, or as high as the lowest greatest one.
+    pub(crate) fn none_undone(&self, added: &[RecordBatch], known: &[RecordBatch]) -> Result<bool> {
+        for (name, is_least) in self.arguments.bounds() {
+            // Of one column both are the outermost that came and the innermost that stays.
+            let (came, bound) = (extreme(added, &name, is_least)?, extreme(known, &name, !is_least)?);
+            if came.is_null() || bound.is_null() {
+                continue;
+            }
+            let data_type = came.data_type();
+            let is_ordered = data_type.is_numeric() || data_type.is_temporal();
+            let within = if is_least { Ordering::Greater } else { Ordering::Less };
+            if !is_ordered || came.partial_cmp(&bound) != Some(within) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether it is plain from one row a group of what was added, and of the groups `known` to which it was, that none turned: all have
     /// more partners than any of them came to.
     pub(crate) fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> bool {
@@ -632,6 +653,20 @@ impl Core {
         });
         LogicalPlanBuilder::from(merged).project(shown.collect::<Vec<_>>())?.build()
     }
+}
+
+/// The least or greatest value in a column of state rows; NULL where there is none.
+fn extreme(rows: &[RecordBatch], column: &str, is_least: bool) -> Result<ScalarValue> {
+    let arrays: Vec<&ArrayRef> = rows.iter().filter_map(|batch| batch.column_by_name(column)).collect();
+    let Some(first) = arrays.first() else { return Ok(ScalarValue::Null) };
+    let mut found: Box<dyn Accumulator> = match is_least {
+        true => Box::new(MinAccumulator::try_new(first.data_type())?),
+        false => Box::new(MaxAccumulator::try_new(first.data_type())?),
+    };
+    for values in arrays {
+        found.update_batch(std::slice::from_ref(values))?;
+    }
+    found.evaluate()
 }
 
 fn is_signed(terms: &[Signed]) -> bool {

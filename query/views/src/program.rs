@@ -195,6 +195,11 @@ impl ViewProgram {
         self.core().none_turned(added, known)
     }
 
+    /// See [`Self::advance`]. Whether no group lost a bound, if that is plain from what was added and the groups `known` to which it was.
+    pub fn none_undone(&self, added: &[RecordBatch], known: &[RecordBatch]) -> Result<bool> {
+        self.core().none_undone(added, known)
+    }
+
     /// See [`Self::advance`].
     pub fn turned_groups_plan(&self, known: Arc<dyn TableSource>, added: Arc<dyn TableSource>) -> Result<LogicalPlan> {
         let core = self.core();
