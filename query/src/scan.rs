@@ -194,6 +194,20 @@ impl RowSet {
         self
     }
 
+    /// These rows and those that left with `changes`.
+    pub(crate) fn and_removed(mut self, changes: &Self) -> Self {
+        let removed = changes.with_weight(-1);
+        self.segments.extend(removed.segments);
+        self.batches.extend(removed.batches);
+        self
+    }
+
+    /// Whether rows left.
+    pub(crate) fn removes(&self) -> bool {
+        let segments = self.segments.iter().any(|segment| segment.weight < 0 && segment.count() > 0);
+        segments || self.batches.iter().any(|rows| rows.weight < 0 && rows.batch.num_rows() > 0)
+    }
+
     /// Whether segments are looked into for some of their rows alone.
     pub(crate) fn has_departed(&self) -> bool {
         self.segments.iter().any(|segment| matches!(segment.wanted, Wanted::Only(_)))

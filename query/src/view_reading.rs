@@ -352,33 +352,38 @@ impl PendingTable<'_> {
             return None;
         }
         let name = &self.version.definition.name.name;
-        let removed = rows.with_weight(-1);
-        let before = RowSet::of_table(self.version, Extra::Weight).without(&rows);
-        let mut either = RowSet::of_table(self.version, Extra::None);
-        either.segments.extend(removed.segments.iter().cloned());
-        either.batches.extend(removed.batches.iter().cloned());
-        let removes = removed.rows() > 0;
-        // Whether rows go is no reason for another plan where planning costs more than signs.
-        let signed = rows.rows() <= FEW_CHANGES_MAX;
+        let sources = planning.row_sources();
+        let (count, removes) = (rows.rows(), rows.removes());
+        let rows = Arc::new(rows);
+        let late = |name: String, gather: fn(&TableVersion, &RowSet) -> RowSet| {
+            let (version, changes) = (Arc::clone(self.version), Arc::clone(&rows));
+            sources.late(name, move || gather(&version, &changes))
+        };
         Some(Change {
-            is_large: rows.rows() > self.version.rows_live() / 2,
+            is_large: count > self.version.rows_live() / 2,
+            // Whether rows go is no reason for another plan where planning costs more than signs.
             rows: SignedRows {
-                removals: signed || removes,
-                source: planning.rows_source(&format!("changes of {name}"), rows),
+                removals: removes || count <= FEW_CHANGES_MAX,
+                source: late(format!("changes of {name}"), |_, changes| changes.clone()),
             },
-            removed: removes.then(|| planning.rows_source(&format!("removed from {name}"), removed)),
+            removed: removes.then(|| late(format!("removed from {name}"), |_, changes| changes.with_weight(-1))),
             before: SignedRows {
-                removals: signed || before.with_weight(-1).rows() > 0,
-                source: planning.rows_source(&format!("{name} before"), before),
+                removals: true,
+                source: late(format!("{name} before"), |version, changes| {
+                    RowSet::of_table(version, Extra::Weight).without(changes)
+                }),
             },
-            either: planning.rows_source(&format!("{name} before and now"), either),
+            either: late(format!("{name} before and now"), |version, changes| {
+                RowSet::of_table(version, Extra::None).and_removed(changes)
+            }),
         })
     }
 }
 
-fn unchanged(planning: &Planning, version: &TableVersion) -> Input {
-    let rows = RowSet::of_table(version, Extra::None);
-    Input { now: planning.rows_source(&version.definition.name.name, rows), change: None }
+fn unchanged(planning: &Planning, version: &Arc<TableVersion>) -> Input {
+    let (name, version) = (version.definition.name.name.clone(), Arc::clone(version));
+    let now = planning.row_sources().late(name, move || RowSet::of_table(&version, Extra::None));
+    Input { now, change: None }
 }
 
 /// Whether a state has the columns that the program keeps.

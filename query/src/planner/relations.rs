@@ -1,11 +1,11 @@
 //! What the names of relations mean to a [`Planning`]: tables, views, sequences, system relations, relations of the past.
 
 use super::{EXCLUDED, PAST, PLACES, Planning, Sources, TARGET};
-use crate::engine::DATABASE;
+use crate::engine::{DATABASE, Engine};
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
 use crate::reads::TableRead;
-use crate::scan::{Extra, RowSet, ScanTable, external};
+use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
 use crate::statement_grammar::fold;
 use crate::{column_origins, pg_catalog, temporary, view_reading};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
@@ -22,6 +22,32 @@ use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use views::LateRows;
+
+/// Makes sources of row sets for one statement.
+#[derive(Clone)]
+pub(crate) struct RowSources {
+    engine: Arc<Engine>,
+    log: Arc<ScanLog>,
+}
+
+impl RowSources {
+    /// A row set as a source, whose scans note what they read if anybody asks.
+    pub(crate) fn of(&self, name: &str, rows: RowSet, read: Option<Arc<TableRead>>) -> Arc<dyn TableSource> {
+        let programs = &self.engine.programs;
+        let read_by_views = if rows.has_departed() { programs.columns_of(&rows.definition) } else { BTreeSet::new() };
+        let table = ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log));
+        let table = table.noting(read).knowing(Arc::clone(&self.engine.departed_rows), read_by_views);
+        let table: Arc<dyn TableProvider> = Arc::new(table);
+        provider_as_source(table)
+    }
+
+    /// The same of rows that are gathered when a plan reads them first.
+    pub(crate) fn late(&self, name: String, gather: impl FnOnce() -> RowSet + Send + 'static) -> LateRows {
+        let sources = self.clone();
+        LateRows::new(move || sources.of(&name, gather(), None))
+    }
+}
 
 /// The deepest nesting of views over views.
 const VIEW_DEPTH_MAX: usize = 32;
@@ -168,17 +194,16 @@ impl Planning {
 
     /// A row set as a source; `name` is what EXPLAIN calls it.
     pub(crate) fn rows_source(&self, name: &str, rows: RowSet) -> Arc<dyn TableSource> {
-        self.read_source(name, rows, None)
+        self.row_sources().of(name, rows, None)
     }
 
     /// The same, whose scans note what they read.
     pub(crate) fn read_source(&self, name: &str, rows: RowSet, read: Option<Arc<TableRead>>) -> Arc<dyn TableSource> {
-        let programs = &self.engine.programs;
-        let read_by_views = if rows.has_departed() { programs.columns_of(&rows.definition) } else { BTreeSet::new() };
-        let table = ScanTable::new(name, rows, Arc::clone(&self.engine.store), Arc::clone(&self.log));
-        let table = table.noting(read).knowing(Arc::clone(&self.engine.departed_rows), read_by_views);
-        let table: Arc<dyn TableProvider> = Arc::new(table);
-        provider_as_source(table)
+        self.row_sources().of(name, rows, read)
+    }
+
+    pub(crate) fn row_sources(&self) -> RowSources {
+        RowSources { engine: Arc::clone(&self.engine), log: Arc::clone(&self.log) }
     }
 
     fn view_source(&self, view: &Arc<ViewVersion>) -> Result<Arc<dyn TableSource>> {

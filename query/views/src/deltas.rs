@@ -24,12 +24,26 @@ use datafusion::logical_expr::{
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// Rows that are gathered when a plan reads them first: of an input few plans read all that there is.
+#[derive(Clone)]
+pub struct LateRows(Arc<LazyLock<Arc<dyn TableSource>, Box<dyn FnOnce() -> Arc<dyn TableSource> + Send>>>);
+
+impl LateRows {
+    pub fn new(gather: impl FnOnce() -> Arc<dyn TableSource> + Send + 'static) -> Self {
+        Self(Arc::new(LazyLock::new(Box::new(gather))))
+    }
+
+    fn source(&self) -> &Arc<dyn TableSource> {
+        &self.0
+    }
+}
 
 /// Rows of a table with a weight column, `Int8`.
 #[derive(Clone)]
 pub struct SignedRows {
-    pub source: Arc<dyn TableSource>,
+    pub source: LateRows,
     /// Whether some weight may be −1. Where none is, cheaper plans do.
     pub removals: bool,
 }
@@ -40,11 +54,11 @@ pub struct Change {
     /// The rows that came and went.
     pub rows: SignedRows,
     /// The rows that went; `None` where none did.
-    pub removed: Option<Arc<dyn TableSource>>,
+    pub removed: Option<LateRows>,
     /// What adds up to the table at the frontier.
     pub before: SignedRows,
     /// Every row that is there or went.
-    pub either: Arc<dyn TableSource>,
+    pub either: LateRows,
     /// So much changed that computing all groups anew costs less than finding those that were touched.
     pub is_large: bool,
 }
@@ -52,7 +66,7 @@ pub struct Change {
 /// A table of a core at the snapshot that is read.
 #[derive(Clone)]
 pub struct Input {
-    pub now: Arc<dyn TableSource>,
+    pub now: LateRows,
     /// `None` where nothing changed.
     pub change: Option<Change>,
 }
@@ -482,8 +496,8 @@ fn with_columns_of(join: &Join, plan: LogicalPlan, absent: Option<Side>) -> Resu
     LogicalPlanBuilder::from(plan).project(shown)?.build()
 }
 
-fn unsigned(scan: &TableScan, source: &Arc<dyn TableSource>) -> Result<Signed> {
-    let plan = LogicalPlanBuilder::scan(scan.table_name.clone(), Arc::clone(source), None)?.build()?;
+fn unsigned(scan: &TableScan, rows: &LateRows) -> Result<Signed> {
+    let plan = LogicalPlanBuilder::scan(scan.table_name.clone(), Arc::clone(rows.source()), None)?.build()?;
     Ok(Signed { plan, weight: None })
 }
 

@@ -24,5 +24,5 @@ pub mod program;
 
 pub use crate::arguments::{SignedSums, SignedSumsOf};
 pub use crate::core::{Advance, Fold, StateColumn};
-pub use crate::deltas::{Change, Input, Inputs, SignedRows};
+pub use crate::deltas::{Change, Input, Inputs, LateRows, SignedRows};
 pub use crate::program::{Bound, Class, ViewProgram, bind};
