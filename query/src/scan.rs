@@ -17,8 +17,10 @@ use crate::look_ups::{FewRows, asked_columns, finds_few};
 use crate::reads::TableRead;
 use crate::segment_columns::SegmentColumns;
 use crate::stored_intervals;
-use arrow::array::{ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, UInt32Array, UInt64Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::{
+    ArrayRef, BooleanArray, Int8Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array,
+};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use catalog::definition::{FIRST_VERSION, TableDefinition};
@@ -28,7 +30,9 @@ use catalog::snapshot::{TableChange, TableVersion};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::{Column, ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics};
+use datafusion::common::{
+    Column, ColumnStatistics, DFSchema, DataFusionError, Result, ScalarValue, Statistics, project_schema,
+};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
@@ -66,6 +70,9 @@ pub(crate) const WEIGHT: &str = "__weight";
 pub(crate) const PART: &str = "__part";
 /// The column with a row's position in its part; `Int64`.
 pub(crate) const ROW: &str = "__row";
+
+/// Rows up to which small batches are put together.
+const BATCH_ROWS: usize = 8_192;
 
 /// Which rows of a segment are meant.
 #[derive(Clone, Debug)]
@@ -393,7 +400,7 @@ impl ScanTable {
             .with_projection_indices(shape.projection.cloned())?
             .with_limit(shape.limit)
             .build();
-        let wanted = datafusion::common::project_schema(&self.schema, shape.projection)?;
+        let wanted = project_schema(&self.schema, shape.projection)?;
         stored_intervals::shown(DataSourceExec::from_data_source(config), &wanted, state)
     }
 
@@ -448,30 +455,63 @@ impl ScanTable {
     /// The batches in memory.
     fn batches(&self, projection: Option<&Vec<usize>>) -> Result<Vec<RecordBatch>> {
         let table = self.rows.definition.schema();
+        let schema = project_schema(&self.schema, projection)?;
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let shown = projection.unwrap_or(&all);
         let batches = self.rows.batches.iter().enumerate().map(|(index, rows)| {
-            let shown = self.shown(&table, self.rows.segments.len() + index, rows)?;
-            Ok(projection.map_or(Ok(shown.clone()), |projection| shown.project(projection))?)
+            let fitted = self.rows.definition.fitted(&table, &rows.batch)?;
+            self.shown(&schema, shown, self.rows.segments.len() + index, (rows, &fitted))
         });
-        batches.collect()
+        together(&schema, batches.collect::<Result<_>>()?)
     }
 
-    /// The live rows of a batch with the extra columns.
-    fn shown(&self, table: &SchemaRef, part: usize, rows: &BatchRows) -> Result<RecordBatch> {
-        let count = rows.batch.num_rows();
-        let mut columns: Vec<ArrayRef> = self.rows.definition.fitted(table, &rows.batch)?.columns().to_vec();
-        match self.rows.extra {
-            Extra::None => {}
-            Extra::Weight => columns.push(Arc::new(Int8Array::from(vec![rows.weight; count]))),
-            Extra::Place => {
-                columns.push(Arc::new(UInt32Array::from(vec![part as u32; count])));
-                columns.push(Arc::new(Int64Array::from_iter_values(0..count as i64)));
-            }
-        }
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+    /// Columns of the live rows of a batch, of those that are not stored too.
+    fn shown(
+        &self,
+        schema: &SchemaRef,
+        columns: &[usize],
+        part: usize,
+        (rows, fitted): (&BatchRows, &RecordBatch),
+    ) -> Result<RecordBatch> {
+        let count = fitted.num_rows();
+        let extra: Vec<ArrayRef> = match self.rows.extra {
+            Extra::None => Vec::new(),
+            Extra::Weight => vec![Arc::new(Int8Array::from(vec![rows.weight; count]))],
+            Extra::Place => vec![
+                Arc::new(UInt32Array::from(vec![part as u32; count])),
+                Arc::new(Int64Array::from_iter_values(0..count as i64)),
+            ],
+        };
+        let stored = fitted.columns();
+        let column = |place: &usize| stored.get(*place).unwrap_or_else(|| &extra[*place - stored.len()]);
+        let shown = columns.iter().map(|place| Arc::clone(column(place))).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), shown, &options)?;
         let Some(dead) = &rows.deleted else { return Ok(batch) };
         let live: BooleanArray = (0..count as u32).map(|row| Some(!dead.0.contains(row))).collect();
         Ok(filter_record_batch(&batch, &live)?)
     }
+}
+
+/// The same rows with small batches put together: a thousand commits of one row each would be a thousand starts of every operator.
+fn together(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let mut groups: Vec<(usize, Vec<RecordBatch>)> = Vec::new();
+    for batch in batches {
+        match groups.last_mut() {
+            Some((rows, group)) if *rows + batch.num_rows() <= BATCH_ROWS => {
+                *rows += batch.num_rows();
+                group.push(batch);
+            }
+            _ => groups.push((batch.num_rows(), vec![batch])),
+        }
+    }
+    let put_together = |(_, mut group): (usize, Vec<RecordBatch>)| -> Result<RecordBatch> {
+        match group.len() {
+            1 => Ok(group.swap_remove(0)),
+            _ => Ok(concat_batches(schema, &group)?),
+        }
+    };
+    groups.into_iter().map(put_together).collect()
 }
 
 #[async_trait]
@@ -511,7 +551,7 @@ impl TableProvider for ScanTable {
         if !self.rows.batches.is_empty() {
             batches.extend(self.batches(projection)?);
         }
-        let schema = datafusion::common::project_schema(&self.schema, projection)?;
+        let schema = project_schema(&self.schema, projection)?;
         match (segments, batches.is_empty()) {
             (true, true) => self.segment_scan(state, &kept, &shape),
             (false, false) => Ok(MemorySourceConfig::try_new_exec(&[batches], schema, None)?),
@@ -736,3 +776,6 @@ pub(crate) fn read_by(source: &Arc<dyn TableSource>) -> Option<Arc<TableRead>> {
 pub(crate) fn external(error: QueryError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;
