@@ -119,13 +119,14 @@ pub(crate) struct Background {
 }
 
 impl Background {
+    /// Starts it on threads that give way: nobody waits for what it does, and who reads a view meanwhile brings it up to date alone.
     pub(crate) fn start(
         engine: Weak<Engine>,
-        compute: &tokio::runtime::Handle,
+        bulk: &tokio::runtime::Handle,
         commits: watch::Receiver<CommitSeq>,
     ) -> Self {
         let (events, received) = mpsc::channel(16);
-        compute.spawn(run(engine, commits, received));
+        bulk.spawn(run(engine, commits, received));
         Self { events, shared: Arc::default() }
     }
 

@@ -178,7 +178,7 @@ impl Engine {
         let budget = Budget::new(memory_bytes);
         let template = template_state(&budget, catalog.data_dir())?;
         let engine = Arc::new_cyclic(|this: &Weak<Self>| Self {
-            background: Background::start(this.clone(), threads.compute(), catalog.watch()),
+            background: Background::start(this.clone(), threads.bulk(), catalog.watch()),
             channels: Channels::default(),
             temporary_schemas: SchemaNumbers::default(),
             catalog,

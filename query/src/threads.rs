@@ -1,9 +1,9 @@
 //! Threads: where the engine computes.
 //!
-//! Two runtimes, so that a load or a rewrite keeps nobody waiting who asks for an answer:
+//! Two runtimes, so that a load, a fold or a rewrite keeps nobody waiting who asks for an answer:
 //!
-//!     planning, queries, DML, views ─▶ compute
-//!     COPY FROM, rewrites           ─▶ bulk, which the system lets run where compute leaves a core free, and a little beside it
+//!     planning, queries, DML, builds of views ─▶ compute
+//!     COPY FROM, folds of views, rewrites     ─▶ bulk, which the system lets run where compute leaves a core free, and a little beside
 //!
 //! Each has queues of its own, so that no query's task waits behind the chunks of a COPY. Threads that a bulk thread starts give way as
 //! it does. Without other work a load has all cores, as before.
