@@ -56,19 +56,19 @@ fn identity() -> Vec<Definition> {
         })
         .volatile(),
         Definition::new("pg_terminate_backend", 1..=2, SqlType::Bool, terminate_backend).volatile(),
-        Definition::new("inet_client_addr", 0..=0, SqlType::Text, |facts, _| Ok(address(client(facts)))),
-        Definition::new("inet_client_port", 0..=0, SqlType::Int4, |facts, _| Ok(port(client(facts)))),
-        Definition::new("inet_server_addr", 0..=0, SqlType::Text, |facts, _| Ok(address(server(facts)))),
-        Definition::new("inet_server_port", 0..=0, SqlType::Int4, |facts, _| Ok(port(server(facts)))),
+        Definition::new("inet_client_addr", 0..=0, SqlType::Text, |facts, _| Ok(address(client_end(facts)))),
+        Definition::new("inet_client_port", 0..=0, SqlType::Int4, |facts, _| Ok(port(client_end(facts)))),
+        Definition::new("inet_server_addr", 0..=0, SqlType::Text, |facts, _| Ok(address(server_end(facts)))),
+        Definition::new("inet_server_port", 0..=0, SqlType::Int4, |facts, _| Ok(port(server_end(facts)))),
     ]);
     all
 }
 
-fn client(facts: &SessionFacts) -> Option<SocketAddr> {
+fn client_end(facts: &SessionFacts) -> Option<SocketAddr> {
     facts.ends.map(|(client, _)| client)
 }
 
-fn server(facts: &SessionFacts) -> Option<SocketAddr> {
+fn server_end(facts: &SessionFacts) -> Option<SocketAddr> {
     facts.ends.map(|(_, server)| server)
 }
 
