@@ -35,6 +35,8 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{ChunkReader, Length};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::ops::Range;
@@ -50,6 +52,8 @@ const FILES_MAX: u64 = 256;
 const GAP_BYTES_MAX: u64 = 32 * 1024;
 /// The most bytes that are read at once for several ranges.
 const READ_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// What a footer takes besides its metadata for each column of its schema, about.
+const FOOTER_FIELD_BYTES: usize = 512;
 const VERIFY_BYTES: usize = 1024 * 1024;
 const READ_ROWS: usize = 16_384;
 
@@ -64,9 +68,25 @@ pub struct SegmentStore {
 #[derive(Clone)]
 struct Footer {
     metadata: Arc<ParquetMetaData>,
+    /// The same with the schema of its rows, once somebody has read some: to make that of many columns takes longer than to decode one.
+    arrow: Arc<OnceLock<ArrowReaderMetadata>>,
     /// Empty for a segment without blocks.
     blocks: Arc<Option<Blocks>>,
     segment: Weak<SegmentMeta>,
+}
+
+impl Footer {
+    fn bytes(&self) -> usize {
+        self.metadata.memory_size() + self.metadata.file_metadata().schema_descr().num_columns() * FOOTER_FIELD_BYTES
+    }
+
+    fn arrow(&self) -> Result<ArrowReaderMetadata, ParquetError> {
+        if let Some(known) = self.arrow.get() {
+            return Ok(known.clone());
+        }
+        let made = ArrowReaderMetadata::try_new(self.metadata.clone(), ArrowReaderOptions::new())?;
+        Ok(self.arrow.get_or_init(|| made).clone())
+    }
 }
 
 #[derive(Clone)]
@@ -94,7 +114,7 @@ impl SegmentStore {
     pub fn open_within(data_dir: impl AsRef<Path>, footers_bytes_max: u64) -> Self {
         let footers = Cache::builder()
             .max_capacity(footers_bytes_max)
-            .weigher(|_, footer: &Footer| u32::try_from(footer.metadata.memory_size()).unwrap_or(u32::MAX))
+            .weigher(|_, footer: &Footer| u32::try_from(footer.bytes()).unwrap_or(u32::MAX))
             .build();
         Self { data_dir: data_dir.as_ref().into(), footers, files: Cache::new(FILES_MAX) }
     }
@@ -112,11 +132,15 @@ impl SegmentStore {
 
     /// The footer with its page index.
     pub fn footer(&self, meta: &Arc<SegmentMeta>) -> Result<Arc<ParquetMetaData>, StorageError> {
+        self.read_footer(meta).map(|footer| footer.metadata)
+    }
+
+    fn read_footer(&self, meta: &Arc<SegmentMeta>) -> Result<Footer, StorageError> {
         if let Some(footer) = self.footers.get(&meta.id) {
-            return Ok(footer.metadata);
+            return Ok(footer);
         }
         let file = self.file(meta)?;
-        let metadata = read_footer(&file).map_err(|error| from_reading(error, &meta.path))?;
+        let metadata = parse_footer(&file).map_err(|error| from_reading(error, &meta.path))?;
         let blocks = Blocks::open(&file.file, meta, &metadata).map_err(|error| from_io(error, &meta.path))?;
         let blocks = Arc::new(blocks);
         // Another thread may have been faster; it found the same.
@@ -126,9 +150,15 @@ impl SegmentStore {
         if rows != i64::from(meta.rows) {
             return Err(StorageError::corrupted(&meta.path, format!("it holds {rows} rows instead of {}", meta.rows)));
         }
-        let metadata = Arc::new(metadata);
-        self.footers.insert(meta.id, Footer { metadata: metadata.clone(), blocks, segment: Arc::downgrade(meta) });
-        Ok(metadata)
+        let (metadata, arrow) = (Arc::new(metadata), Arc::default());
+        let footer = Footer { metadata, arrow, blocks, segment: Arc::downgrade(meta) };
+        self.footers.insert(meta.id, footer.clone());
+        Ok(footer)
+    }
+
+    /// The footer as readers of rows take it.
+    fn arrow_footer(&self, meta: &Arc<SegmentMeta>) -> Result<ArrowReaderMetadata, StorageError> {
+        self.read_footer(meta)?.arrow().map_err(|error| from_reading(error, &meta.path))
     }
 
     /// The live rows of a segment in their order, all columns or those at `projection` in its order. The columns are
@@ -139,9 +169,8 @@ impl SegmentStore {
         projection: Option<&[usize]>,
     ) -> Result<SegmentRows, StorageError> {
         let meta = &segment.meta;
-        let footer = self.footer(meta)?;
         let corrupted = |error: ParquetError| from_reading(error, &meta.path);
-        let arrow_metadata = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new()).map_err(corrupted)?;
+        let arrow_metadata = self.arrow_footer(meta)?;
         let full_schema = arrow_metadata.schema().clone();
         let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.file(meta)?, arrow_metadata)
             .with_batch_size(READ_ROWS);
@@ -172,8 +201,9 @@ impl SegmentStore {
         segment: &LiveSegment,
         columns: Vec<Column>,
     ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, StorageError>> + use<>, StorageError> {
-        let written = self.written_schema(&segment.meta)?;
-        let places: Vec<Option<usize>> = columns.iter().map(|column| position_in(&written, column.id)).collect();
+        let written = self.arrow_footer(&segment.meta)?;
+        let written = written.schema();
+        let places: Vec<Option<usize>> = columns.iter().map(|column| position_in(written, column.id)).collect();
         let present: Vec<usize> = places.iter().copied().flatten().collect();
         let batches = self.read_segment(segment, Some(&present))?;
         Ok(batches.map(move |batch| {
@@ -185,12 +215,6 @@ impl SegmentStore {
             });
             Ok(fitted.collect())
         }))
-    }
-
-    /// The schema of a segment's file.
-    fn written_schema(&self, meta: &Arc<SegmentMeta>) -> Result<SchemaRef, StorageError> {
-        let read = ArrowReaderMetadata::try_new(self.footer(meta)?, ArrowReaderOptions::new());
-        Ok(Arc::clone(read.map_err(|error| from_reading(error, &meta.path))?.schema()))
     }
 
     /// Reads the whole file and compares its size and checksum with what the commit says.
@@ -252,7 +276,7 @@ impl SegmentStore {
     }
 }
 
-fn read_footer(file: &SegmentFile) -> Result<ParquetMetaData, ParquetError> {
+fn parse_footer(file: &SegmentFile) -> Result<ParquetMetaData, ParquetError> {
     ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional).parse_and_finish(file)
 }
 
@@ -369,8 +393,18 @@ impl SegmentFile {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.verify(range.clone())?;
-        let mut buffer = vec![0; (range.end - range.start) as usize];
-        self.file.read_exact_at(&mut buffer, range.start)?;
+        let length = (range.end - range.start) as usize;
+        let mut buffer = Vec::with_capacity(length);
+        // Into memory that nobody has cleared: to clear it takes as long as to read it.
+        while buffer.len() < length {
+            let offset = range.start + buffer.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), offset) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        buffer.truncate(length);
         Ok(buffer.into())
     }
 
