@@ -45,6 +45,8 @@ const APPEND_BYTES_BEFORE_ROOM_MAX: usize = 256 << 10;
 /// The longest payload of a record.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 1 << 30;
 
+/// The memory for records that is kept from one append to the next.
+const STAGED_BYTES_KEPT: usize = 4 << 20;
 const FILE_MAGIC: &[u8; 8] = b"MERIDLOG";
 const RECORD_MAGIC: &[u8; 4] = b"MREC";
 const FILE_HEADER_BYTES: usize = 28;
@@ -508,7 +510,7 @@ impl LogWriter {
         self.file.sync_data().map_err(AppendError::Broken)?;
         self.staged = staged;
         self.staged.clear();
-        self.staged.shrink_to(1 << 20);
+        self.staged.shrink_to(STAGED_BYTES_KEPT);
         Ok(())
     }
 

@@ -13,7 +13,7 @@
 //! `stored`, which decides what is packed.
 
 use crate::lanes::in_lanes;
-use crate::stored::{Blob, StoredError, decode, encode};
+use crate::stored::{Blob, ROWS_FOR_LANES, StoredError, decode, encode_behind};
 use arrow::array::{Array, ArrayData, ArrayRef, AsArray, StringViewArray, UInt32Array, make_array};
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::compute::{TakeOptions, take};
@@ -29,8 +29,8 @@ pub(crate) const MAGIC: &[u8; 4] = b"MPAK";
 const TEXTS_MAX: usize = 65_536;
 /// The rows that say whether texts repeat.
 const SAMPLE_ROWS: usize = 1024;
-/// Columns of as many rows are packed by several threads.
-const ROWS_FOR_LANES: usize = 16_384;
+/// What a column takes besides its values, about.
+const COLUMN_BYTES: usize = 64;
 const VALUE_BYTES: usize = size_of::<u64>();
 
 /// A batch on disk. The order of variants and fields is the format.
@@ -49,6 +49,22 @@ enum StoredColumn<'a> {
     Plain,
     Values { valid: Option<Blob>, base: i64, width: u8, values: Blob },
     Codes { valid: Option<Blob>, texts: Vec<Cow<'a, str>>, width: u8, codes: Blob },
+}
+
+impl StoredColumn<'_> {
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let of = |blob: &Option<Blob>| blob.as_ref().map_or(0, |blob| blob.0.len());
+        COLUMN_BYTES
+            + match self {
+                Self::Plain => 0,
+                Self::Values { valid, values, .. } => of(valid) + values.0.len(),
+                Self::Codes { valid, texts, codes, .. } => {
+                    let texts: usize = texts.iter().map(|text| text.len() + size_of::<u32>()).sum();
+                    of(valid) + texts + codes.0.len()
+                }
+            }
+    }
 }
 
 /// The columns of a batch, packed.
@@ -77,9 +93,10 @@ impl<'a> Packed<'a> {
 
     /// The batch's bytes; `schema` and `plain` are Arrow IPC streams of the whole schema and of the columns that are plain.
     pub(crate) fn into_bytes(self, schema: Blob, plain: Blob) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(encode(&StoredBatch { rows: self.rows, schema, columns: self.columns, plain }));
-        bytes
+        let columns = self.columns.iter().map(StoredColumn::bytes).sum::<usize>();
+        let mut bytes = Vec::with_capacity(MAGIC.len() + schema.0.len() + columns + plain.0.len() + COLUMN_BYTES);
+        bytes.extend_from_slice(MAGIC);
+        encode_behind(bytes, &StoredBatch { rows: self.rows, schema, columns: self.columns, plain })
     }
 }
 

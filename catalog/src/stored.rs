@@ -15,6 +15,7 @@ use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::draft::{Expectation, Op};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
+use crate::lanes::in_lanes;
 use crate::loads::LoadRecord;
 use crate::packed::{Packed, Unpacked};
 use crate::segment::{DeletionVector, SegmentMeta};
@@ -180,10 +181,27 @@ enum StoredOp<'a> {
     DropType(ObjectId),
 }
 
-/// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue.
+/// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue; batches of many rows are encoded
+/// by several threads.
 pub(crate) fn encode_ops(ops: &[Op]) -> Vec<u8> {
-    let stored: Vec<StoredOp<'_>> = ops.iter().map(store_op).collect();
-    encode(&stored)
+    let rows = |op: &Op| match op {
+        Op::AddRecent { batch, .. } => batch.num_rows(),
+        _ => 0,
+    };
+    let stored: Vec<StoredOp<'_>> = match ops.iter().map(rows).sum::<usize>() < ROWS_FOR_LANES {
+        true => ops.iter().map(store_op).collect(),
+        false => in_lanes(ops, store_op),
+    };
+    let bytes = stored.iter().map(batch_bytes).sum::<usize>() + stored.len() * OP_BYTES;
+    encode_behind(Vec::with_capacity(bytes), &stored)
+}
+
+/// The bytes of the rows that an operation adds.
+fn batch_bytes(op: &StoredOp<'_>) -> usize {
+    match op {
+        StoredOp::AddRecent { batch, .. } => batch.0.len(),
+        _ => 0,
+    }
 }
 
 /// Reads what [`encode_ops`] wrote.
@@ -306,7 +324,12 @@ fn load_each<Id, T>(
 }
 
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
-    postcard::to_stdvec(value).expect("stored types have known lengths and a vector grows without error")
+    encode_behind(Vec::new(), value)
+}
+
+/// The bytes of a value behind others.
+pub(crate) fn encode_behind(bytes: Vec<u8>, value: &impl Serialize) -> Vec<u8> {
+    postcard::to_io(value, bytes).expect("stored types have known lengths and a vector grows without error")
 }
 
 pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, StoredError> {
@@ -328,6 +351,10 @@ pub(crate) fn decode_vector(blob: &Blob) -> Result<Arc<DeletionVector>, StoredEr
 
 /// Batches of this many rows are packed. A smaller one would hardly be smaller.
 const PACKED_ROWS_MIN: usize = 1024;
+/// The rows of a commit that are packed by several threads.
+pub(crate) const ROWS_FOR_LANES: usize = 16_384;
+/// What an operation takes besides its rows, about.
+const OP_BYTES: usize = 128;
 
 /// One batch: packed, or an uncompressed Arrow IPC stream.
 pub(crate) fn encode_batch(batch: &RecordBatch) -> Blob {
