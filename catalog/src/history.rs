@@ -101,11 +101,33 @@ pub(crate) fn summarize(before: &Snapshot, after: &Snapshot, ops: &[Op]) -> Stri
 
 fn tell(ops: &[Op], name: &impl Fn(ObjectId) -> String) -> String {
     let changing: Vec<&Op> = ops.iter().filter(|op| !matches!(op, Op::Expect { .. })).collect();
-    let mut told: Vec<String> = changing.iter().take(OPS_MAX).map(|op| summarize_one(op, name)).collect();
-    if changing.len() > OPS_MAX {
-        told.push(format!("and {} more", changing.len() - OPS_MAX));
+    let together: Vec<&[&Op]> = changing.chunk_by(|left, right| add_to_one_table(left, right)).collect();
+    let mut told: Vec<String> = together.iter().take(OPS_MAX).map(|ops| summarize_together(ops, name)).collect();
+    if together.len() > OPS_MAX {
+        told.push(format!("and {} more", together.len() - OPS_MAX));
     }
     told.join("; ")
+}
+
+/// Whether both are recent rows of the same table: those of one statement come in several batches.
+fn add_to_one_table(left: &Op, right: &Op) -> bool {
+    match (left, right) {
+        (Op::AddRecent { table: left, .. }, Op::AddRecent { table: right, .. }) => left == right,
+        _ => false,
+    }
+}
+
+fn summarize_together(ops: &[&Op], name: &impl Fn(ObjectId) -> String) -> String {
+    let rows = |op: &&Op| match op {
+        Op::AddRecent { batch, .. } => batch.num_rows(),
+        _ => 0,
+    };
+    match ops {
+        [Op::AddRecent { table, .. }, _, ..] => {
+            format!("add {} to {}", count(ops.iter().map(rows).sum(), "row"), name(*table))
+        }
+        ops => ops.iter().map(|op| summarize_one(op, name)).collect(),
+    }
 }
 
 fn name_in(snapshot: &Snapshot, id: ObjectId) -> Option<String> {

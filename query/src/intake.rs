@@ -11,15 +11,14 @@ use crate::error::{ErrorKind, QueryError};
 use crate::keys::log::KeyLog;
 use crate::keys::shape::KeyShape;
 use crate::transaction::Change;
-use arrow::array::{Array, RecordBatch};
-use arrow::compute::{concat, concat_batches};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use catalog::definition::TableDefinition;
 use catalog::draft::{Expectation, Op};
 use catalog::files::Files;
 use catalog::ids::ColumnId;
-use catalog::lanes::in_lanes;
 use catalog::snapshot::TableVersion;
 use catalog::temporary::is_temporary_schema;
 use std::collections::BTreeSet;
@@ -50,8 +49,9 @@ const RECENT_UPDATED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The recent rows of a table beside which nothing else goes inline: rewrites are kept from folding them, so rows are written as segments
 /// until those are fewer.
 pub(crate) const RECENT_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// As many waiting rows are put together by several threads.
-const ROWS_FOR_LANES: usize = 16_384;
+/// As many rows are a batch of their own, inline too: it is packed and read by one thread while its columns stay in the processor's cache, and
+/// nothing is gained by putting it together with others.
+pub(crate) const BATCH_ROWS: usize = 4_096;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -199,30 +199,39 @@ impl Intake {
         if self.waiting.is_empty() {
             return Ok(taken(Change::default()));
         }
-        let batch = match <[RecordBatch; 1]>::try_from(self.waiting) {
-            Ok([only]) => only,
-            Err(waiting) => concatenated(&definition.schema(), &waiting)
-                .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?,
-        };
-        let id = engine.catalog.allocate_recent();
-        Ok(taken(Change::of(vec![fits, Op::AddRecent { table, id, batch }])))
+        let batches = put_together(&definition.schema(), &self.waiting)
+            .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
+        let added = batches.into_iter().map(|batch| {
+            let id = engine.catalog.allocate_recent();
+            Op::AddRecent { table, id, batch }
+        });
+        Ok(taken(Change::of(std::iter::once(fits).chain(added).collect())))
     }
 }
 
-/// One batch of all, by several threads where they are many.
-fn concatenated(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
-    if batches.iter().map(RecordBatch::num_rows).sum::<usize>() < ROWS_FOR_LANES {
-        return concat_batches(schema, batches);
+/// The rows of batches in their order, in batches of at least [`BATCH_ROWS`] rows, save the last.
+fn put_together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let (mut together, mut rows) = (Vec::new(), 0);
+    let mut rest = batches;
+    for (place, batch) in batches.iter().enumerate() {
+        rows += batch.num_rows();
+        if rows < BATCH_ROWS && place + 1 < batches.len() {
+            continue;
+        }
+        let (some, others) = rest.split_at(rest.len() - (batches.len() - place - 1));
+        together.push(match some {
+            [only] => only.clone(),
+            some => concat_batches(schema, some)?,
+        });
+        (rest, rows) = (others, 0);
     }
-    let places: Vec<usize> = (0..schema.fields().len()).collect();
-    let columns = in_lanes(&places, |place| {
-        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(*place).as_ref()).collect();
-        concat(&parts)
-    });
-    RecordBatch::try_new(Arc::clone(schema), columns.into_iter().collect::<Result<_, _>>()?)
+    Ok(together)
 }
 
 /// Memory of a table's recent rows.
 pub(crate) fn recent_bytes(version: &TableVersion) -> usize {
     version.recent.iter().map(|recent| recent.batch.get_array_memory_size()).sum()
 }
+
+#[cfg(test)]
+mod tests;

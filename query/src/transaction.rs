@@ -8,6 +8,7 @@
 
 use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
+use crate::intake::BATCH_ROWS;
 use crate::reads::{Extent, Reads};
 use crate::row_inserts::WaitingRows;
 use crate::sequences::OwnNumbers;
@@ -461,7 +462,7 @@ fn merge_keys(keys: Vec<AddedKeys>) -> Vec<AddedKeys> {
 }
 
 /// Makes one batch of neighbouring small batches for the same table, so that many INSERTs become one append. Batches that the
-/// transaction itself deletes from keep their identity.
+/// transaction itself deletes from keep their identity, and those of many rows stay by themselves.
 fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
     let named: std::collections::HashSet<_> = ops
         .iter()
@@ -487,7 +488,7 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
     };
     for op in ops {
         match op {
-            Op::AddRecent { table, id, batch } if !named.contains(&id) => match &mut run {
+            Op::AddRecent { table, id, batch } if !named.contains(&id) && batch.num_rows() < BATCH_ROWS => match &mut run {
                 Some((last, _, batches)) if *last == table && batches[0].schema() == batch.schema() => {
                     batches.push(batch);
                 }
