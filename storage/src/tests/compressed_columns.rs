@@ -47,3 +47,21 @@ fn columns_of_few_short_values_are_not_compressed() {
         values.map(|value| Arc::new((0..3000).map(|row| Some(value(row))).collect::<StringViewArray>()) as ArrayRef);
     assert_eq!(compressed(["few", "long", "many"].map(|name| (name, SqlType::Text)), columns), [false, true, true]);
 }
+
+#[test]
+fn columns_that_compression_hardly_shrinks_are_not_compressed() {
+    // As good as random.
+    fn noise(row: i64) -> i64 {
+        row.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64).rotate_left(29).wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
+    }
+    let rows = 0..10_000;
+    let columns: [ArrayRef; 3] = [
+        // In order, with steps of which each takes about as many bits as it is given.
+        Arc::new(rows.clone().map(|row| row * 64 + (noise(row) & 63)).collect::<Int64Array>()),
+        // Multiples of some number, which their bits do not show.
+        Arc::new(rows.clone().map(|row| (noise(row) & 1023) << 40).collect::<Int64Array>()),
+        Arc::new(rows.map(|row| Some(format!("sale {row} of {}", row % 3000))).collect::<StringViewArray>()),
+    ];
+    let names = [("number", SqlType::Int8), ("multiple", SqlType::Int8), ("text", SqlType::Text)];
+    assert_eq!(compressed(names, columns), [false, true, true]);
+}
