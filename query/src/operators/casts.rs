@@ -147,9 +147,10 @@ pub(crate) fn cast_array(array: &ArrayRef, from: &SqlType, to: &SqlType, context
         (SqlType::Float8, SqlType::Float4) => double_to_real(array),
         (SqlType::Numeric { .. }, SqlType::Int2 | SqlType::Int4 | SqlType::Int8) => numeric_to_integer(array, to),
         (SqlType::Numeric { .. }, SqlType::Float4 | SqlType::Float8) => numeric_to_float(array, to),
-        (_, SqlType::Numeric { precision, scale, .. }) => {
-            native_cast(array, &to.data_type()).map_err(|_| numeric_overflow(*precision, *scale))
-        }
+        (_, SqlType::Numeric { precision, scale, .. }) => match as_narrow(array, &to.data_type()) {
+            Some(same) => Ok(same),
+            None => native_cast(array, &to.data_type()).map_err(|_| numeric_overflow(*precision, *scale)),
+        },
         (SqlType::Date, SqlType::Timestamp) => date_to_timestamp(array, |local| local),
         (SqlType::Date, SqlType::TimestampTz) => {
             date_to_timestamp(array, |local| to_instant(local, &context.zone)).map(|instants| with_utc(&instants))
@@ -189,6 +190,19 @@ fn cast_items(array: &ArrayRef, from: &SqlType, to: &SqlType, context: &CastCont
     };
     let field = to.item_field().with_data_type(items.data_type().clone());
     Ok(Arc::new(ListArray::new(Arc::new(field), lists.offsets().clone(), items, lists.nulls().cloned())))
+}
+
+/// A numeric as one of the same scale, without a copy: all of its values have as few digits. `None` where they have not, or it is none.
+fn as_narrow(array: &ArrayRef, to: &DataType) -> Option<ArrayRef> {
+    let (DataType::Decimal128(_, scale), DataType::Decimal128(digits, same)) = (array.data_type(), to) else {
+        return None;
+    };
+    let limit = 10_u128.checked_pow((*digits).into()).filter(|_| scale == same)?;
+    let numbers = array.as_primitive::<Decimal128Type>();
+    if numbers.values().iter().any(|value| value.unsigned_abs() >= limit) {
+        return None;
+    }
+    Some(Arc::new(numbers.clone().with_precision_and_scale(*digits, *scale).ok()?))
 }
 
 fn native_cast(array: &ArrayRef, to: &DataType) -> std::result::Result<ArrayRef, arrow::error::ArrowError> {
