@@ -63,6 +63,8 @@ const BATCH_ROWS: usize = 8192;
 const MERGING_SHARE: usize = 64;
 /// A commit of no more rows is encoded where it is waited for.
 const SMALL_DRAFT_ROWS_MAX: usize = 1_024;
+/// So many new segments of a commit are prepared for their first readers.
+const PREPARED_MAX: usize = 1_024;
 
 /// What an engine is opened with.
 #[derive(Clone, Debug)]
@@ -265,12 +267,17 @@ impl Engine {
             // Nothing is left to be cleaned up, and the draft stays queued: no task of its own is needed.
             return make_durable(&self.catalog, draft).await;
         }
-        let catalog = Arc::clone(&self.catalog);
+        let (catalog, store, bulk) = (Arc::clone(&self.catalog), Arc::clone(&self.store), self.bulk().clone());
         let mut staged = KeptOnDrop(staged);
         let task = self.compute().spawn(async move {
             let outcome = make_durable(&catalog, draft).await;
             if !matches!(outcome, Ok(_) | Err(CommitError::InDoubt { .. })) {
                 staged.discard();
+            }
+            let new: Vec<_> = staged.0.iter().flat_map(StagedSegments::metas).take(PREPARED_MAX).collect();
+            if !new.is_empty() && outcome.is_ok() {
+                // Nobody waits for it.
+                drop(bulk.spawn_blocking(move || new.iter().for_each(|meta| store.prepare(meta))));
             }
             outcome
         });

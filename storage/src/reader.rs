@@ -156,6 +156,14 @@ impl SegmentStore {
         Ok(footer)
     }
 
+    /// Takes note of what readers of a new segment's rows ask for first, so that the first of them need not. What cannot be read is told to
+    /// them.
+    pub fn prepare(&self, meta: &Arc<SegmentMeta>) {
+        if let Err(error) = self.arrow_footer(meta) {
+            tracing::warn!(path = %meta.path, %error, "the footer of a new segment cannot be read");
+        }
+    }
+
     /// The footer as readers of rows take it.
     fn arrow_footer(&self, meta: &Arc<SegmentMeta>) -> Result<ArrowReaderMetadata, StorageError> {
         self.read_footer(meta)?.arrow().map_err(|error| from_reading(error, &meta.path))

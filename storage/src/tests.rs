@@ -676,6 +676,18 @@ fn a_file_that_cannot_be_synced_ends_a_staging_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_footer_of_a_prepared_segment_is_at_hand() {
+    let directory = TempDir::new().unwrap();
+    let staged = stage(&directory, &[(None, None, Some(1)), (None, None, Some(2))]);
+    let meta = &staged.metas()[0];
+    let (prepared, other) = (SegmentStore::open(directory.path()), SegmentStore::open(directory.path()));
+    prepared.prepare(meta);
+    fs::remove_file(directory.path().join(&meta.path)).unwrap();
+    assert_eq!(prepared.footer(meta).unwrap().file_metadata().num_rows(), 2);
+    assert!(other.footer(meta).is_err());
+}
+
+#[test]
 fn a_reaped_segments_file_is_closed() {
     let directory = TempDir::new().unwrap();
     let store = SegmentStore::open(directory.path());
