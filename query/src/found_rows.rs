@@ -17,11 +17,12 @@ use crate::error::QueryError;
 use crate::execution::joined;
 use crate::late_columns::cannot_fail;
 use crate::planner::Planning;
-use crate::scan::{RowSet, SegmentRows, Wanted};
-use arrow::array::{Array, AsArray, RecordBatch};
+use crate::scan::{BatchRows, RowSet, SegmentRows, Wanted};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{Schema, SchemaRef};
 use catalog::definition::{Column, TableDefinition};
+use catalog::fitting::fitted_columns;
 use catalog::ids::{ColumnId, CommitSeq};
 use catalog::segment::LiveSegment;
 use datafusion::common::DFSchema;
@@ -35,20 +36,25 @@ use storage::reader::SegmentStore;
 
 /// A search that is to be made.
 pub(crate) struct Search {
-    /// What is searched, with the numbers of the parts.
-    segments: Vec<(u32, SegmentRows)>,
+    /// What is searched, with the numbers of the parts: all whose rows may satisfy the predicate.
+    parts: Vec<(u32, Part)>,
     columns: Vec<Column>,
     /// Of the columns.
     schema: SchemaRef,
     predicate: Arc<dyn PhysicalExpr>,
     store: Arc<SegmentStore>,
     lanes: usize,
-    /// The place of the segment whose turn is next.
+    /// The place of the part whose turn is next.
     next: AtomicUsize,
 }
 
+enum Part {
+    Segment(SegmentRows),
+    Recent(BatchRows),
+}
+
 impl Search {
-    /// The search for the rows of segments that satisfy a predicate over the table's columns; `None` where a scan does better.
+    /// The search for the rows that satisfy a predicate over the table's columns; `None` where a scan does better.
     pub(crate) fn of(planning: &Planning, rows: &RowSet, predicate: Expr) -> Result<Option<Self>, QueryError> {
         let failed = |error| translate(error, None);
         let definition = &rows.definition;
@@ -66,15 +72,19 @@ impl Search {
         }
         let kept = rows.kept(&*planning.state, std::slice::from_ref(&predicate)).map_err(failed)?;
         let live = rows.segments.iter().enumerate().filter(|(_, segment)| segment.count() > 0);
-        let segments: Vec<_> = live.clone().filter(|(part, _)| kept[*part]).collect();
-        if segments.is_empty() || segments.len() * 2 < live.count() {
+        let segments = live.clone().filter(|(part, _)| kept[*part]);
+        let mut parts: Vec<_> =
+            segments.map(|(part, segment)| (part as u32, Part::Segment(segment.clone()))).collect();
+        if parts.is_empty() || parts.len() * 2 < live.count() {
             return Ok(None);
         }
+        let recent = rows.batches.iter().zip(rows.segments.len() as u32..);
+        parts.extend(recent.map(|(batch, part)| (part, Part::Recent(batch.clone()))));
         let fields = columns.iter().filter_map(|column| all.field_with_name(&column.name).ok().cloned());
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let own_columns = DFSchema::try_from(schema.as_ref().clone()).map_err(failed)?;
         Ok(Some(Self {
-            segments: segments.into_iter().map(|(part, segment)| (part as u32, segment.clone())).collect(),
+            parts,
             columns,
             schema,
             predicate: planning.state.create_physical_expr(predicate, &own_columns).map_err(failed)?,
@@ -84,11 +94,6 @@ impl Search {
         }))
     }
 
-    /// The parts that are searched.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = usize> {
-        self.segments.iter().map(|(part, _)| *part as usize)
-    }
-
     /// The live rows that satisfy the predicate, by part. Ends with the statement's error where it is cancelled.
     pub(crate) async fn found(
         self,
@@ -96,7 +101,7 @@ impl Search {
         token: &StatementToken,
     ) -> Result<BTreeMap<u32, RoaringBitmap>, QueryError> {
         let search = Arc::new(self);
-        let lanes = (0..search.lanes.clamp(1, search.segments.len())).map(|_| {
+        let lanes = (0..search.lanes.clamp(1, search.parts.len())).map(|_| {
             let (search, token) = (Arc::clone(&search), token.clone());
             engine.compute().spawn_blocking(move || search.lane(&token))
         });
@@ -108,20 +113,23 @@ impl Search {
         Ok(found)
     }
 
-    /// Takes segments until none is left. An error leaves none to others.
+    /// Takes parts until none is left. An error leaves none to others.
     fn lane(&self, token: &StatementToken) -> Result<Vec<(u32, RoaringBitmap)>, QueryError> {
         let mut found = Vec::new();
-        while let Some((part, segment)) = self.segments.get(self.next.fetch_add(1, Ordering::Relaxed)) {
-            let rows = self.rows_of(segment, token);
-            let rows = rows.inspect_err(|_| self.next.store(self.segments.len(), Ordering::Relaxed))?;
+        while let Some((number, part)) = self.parts.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            let rows = match part {
+                Part::Segment(segment) => self.rows_of_segment(segment, token),
+                Part::Recent(batch) => self.rows_of_batch(batch),
+            };
+            let rows = rows.inspect_err(|_| self.next.store(self.parts.len(), Ordering::Relaxed))?;
             if !rows.is_empty() {
-                found.push((*part, rows));
+                found.push((*number, rows));
             }
         }
         Ok(found)
     }
 
-    fn rows_of(&self, segment: &SegmentRows, token: &StatementToken) -> Result<RoaringBitmap, QueryError> {
+    fn rows_of_segment(&self, segment: &SegmentRows, token: &StatementToken) -> Result<RoaringBitmap, QueryError> {
         // Dead rows are read too, so that the others keep their numbers.
         let whole = LiveSegment { meta: Arc::clone(&segment.meta), added: CommitSeq(0), deleted: None };
         let mut found = RoaringBitmap::new();
@@ -130,17 +138,9 @@ impl Search {
             if token.is_cancelled() {
                 return Err(token.error());
             }
-            let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.map_err(storage_error)?)
-                .map_err(|error| translate(error.into(), None))?;
-            let satisfied = self.predicate.evaluate(&batch).and_then(|value| value.into_array(batch.num_rows()));
-            let satisfied = satisfied.map_err(|error| translate(error, None))?;
-            let satisfied = satisfied.as_boolean();
-            let satisfied = match satisfied.null_count() {
-                0 => satisfied.clone(),
-                _ => prep_null_mask_filter(satisfied),
-            };
+            let satisfied = self.satisfied(columns.map_err(storage_error)?)?;
             found.extend(satisfied.values().set_indices().map(|row| first + row as u32));
-            first += batch.num_rows() as u32;
+            first += satisfied.len() as u32;
         }
         match &segment.wanted {
             Wanted::All => {}
@@ -148,6 +148,28 @@ impl Search {
             Wanted::Only(rows) => found &= &rows.0,
         }
         Ok(found)
+    }
+
+    fn rows_of_batch(&self, rows: &BatchRows) -> Result<RoaringBitmap, QueryError> {
+        let satisfied = self.satisfied(fitted_columns(&rows.batch, &self.columns))?;
+        let mut found: RoaringBitmap = satisfied.values().set_indices().map(|row| row as u32).collect();
+        if let Some(dead) = &rows.deleted {
+            found -= &dead.0;
+        }
+        Ok(found)
+    }
+
+    /// For each row of the predicate's columns whether it satisfies it; never NULL.
+    fn satisfied(&self, columns: Vec<ArrayRef>) -> Result<BooleanArray, QueryError> {
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
+        let batch = batch.map_err(|error| translate(error.into(), None))?;
+        let satisfied = self.predicate.evaluate(&batch).and_then(|value| value.into_array(batch.num_rows()));
+        let satisfied = satisfied.map_err(|error| translate(error, None))?;
+        let satisfied = satisfied.as_boolean();
+        Ok(match satisfied.null_count() {
+            0 => satisfied.clone(),
+            _ => prep_null_mask_filter(satisfied),
+        })
     }
 }
 

@@ -190,7 +190,7 @@ pub(crate) async fn modified(
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
         let keeps_rows = tree.assignments.is_some() || planned.returning.is_some();
         let (unscanned, bound) = match keeps_rows {
-            true => (None, bound),
+            true => (None, Some(bound)),
             false => unscanned(&over, &planned.version, bound).map(|(unscanned, bound)| (Some(unscanned), bound))?,
         };
         Ok((planned, unscanned, bound))
@@ -206,11 +206,13 @@ pub(crate) async fn modified(
             writer.found.extend(search.found(&session.engine, &session.token).await?);
         }
     }
-    let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
-    while let Some(batch) = rows.next().await {
-        let batch = batch?;
-        let outcome = session.engine.compute().spawn_blocking(move || writer.take(&batch).map(|()| writer));
-        writer = joined(outcome.await)?;
+    if let Some(bound) = bound {
+        let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let outcome = session.engine.compute().spawn_blocking(move || writer.take(&batch).map(|()| writer));
+            writer = joined(outcome.await)?;
+        }
     }
     let engine = Arc::clone(&session.engine);
     let (taken, returned) = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;

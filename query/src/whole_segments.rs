@@ -16,7 +16,7 @@ use catalog::ids::ColumnId;
 use catalog::segment::{DeletionVector, SegmentMeta};
 use catalog::snapshot::TableVersion;
 use catalog::sql_type::SqlType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, lit};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
@@ -28,18 +28,18 @@ use std::sync::Arc;
 pub(crate) struct Unscanned {
     /// The rows of segments that it removes as a whole, by part.
     pub covered: BTreeMap<u32, RoaringBitmap>,
-    /// The search for rows of other segments.
+    /// The search for all others.
     pub search: Option<Search>,
 }
 
-/// What a DELETE's plan need not scan for, and the plan that scans for the rest.
+/// What a DELETE's plan need not scan for, and the plan that scans for the rest, if there is any.
 pub(crate) fn unscanned(
     planning: &Planning,
     version: &TableVersion,
     plan: LogicalPlan,
-) -> Result<(Unscanned, LogicalPlan), QueryError> {
+) -> Result<(Unscanned, Option<LogicalPlan>), QueryError> {
     let Some(predicate) = predicate_of(&plan) else {
-        return Ok((Unscanned { covered: BTreeMap::new(), search: None }, plan));
+        return Ok((Unscanned { covered: BTreeMap::new(), search: None }, Some(plan)));
     };
     let predicate = over_bare_columns(predicate)?;
     let mut rows = RowSet::of_table(version, Extra::Place);
@@ -57,12 +57,12 @@ pub(crate) fn unscanned(
         found.insert(part as u32, live);
         segment.wanted = Wanted::Only(Arc::clone(&none));
     }
-    let search = Search::of(planning, &rows, predicate)?;
-    for part in search.iter().flat_map(Search::parts) {
-        rows.segments[part].wanted = Wanted::Only(Arc::clone(&none));
+    if let Some(search) = Search::of(planning, &rows, predicate)? {
+        note_scan(&plan, version)?;
+        return Ok((Unscanned { covered: found, search: Some(search) }, None));
     }
-    if found.is_empty() && search.is_none() {
-        return Ok((Unscanned { covered: found, search }, plan));
+    if found.is_empty() {
+        return Ok((Unscanned { covered: found, search: None }, Some(plan)));
     }
     let name = &version.definition.name.name;
     let reduced = plan.transform_down(|node| {
@@ -74,7 +74,22 @@ pub(crate) fn unscanned(
             other => Transformed::no(other),
         })
     });
-    Ok((Unscanned { covered: found, search }, reduced.map_err(|error| translate(error, None))?.data))
+    let reduced = reduced.map_err(|error| translate(error, None))?.data;
+    Ok((Unscanned { covered: found, search: None }, Some(reduced)))
+}
+
+/// Notes for a scan that is not made what it would have read: rows of any partition, by no column of which they are searched.
+fn note_scan(plan: &LogicalPlan, version: &TableVersion) -> Result<(), QueryError> {
+    let noted = plan.apply(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && scan.table_name.table() == TARGET
+            && let Some(read) = read_by(&scan.source)
+        {
+            read.note_scan(&version.definition, &[]);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    noted.map(drop).map_err(|error| translate(error, None))
 }
 
 /// A predicate whose columns are named without their table.
