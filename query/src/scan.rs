@@ -55,7 +55,7 @@ use datafusion::physical_plan::union::UnionExec;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use storage::intervals::{is_stored_otherwise, segment_schema};
 use storage::reader::SegmentStore;
 
@@ -70,6 +70,8 @@ pub(crate) const WEIGHT: &str = "__weight";
 pub(crate) const PART: &str = "__part";
 /// The column with a row's position in its part; `Int64`.
 pub(crate) const ROW: &str = "__row";
+/// The rows of a batch in memory up to which their numbers are made once.
+const NUMBERS_KEPT: usize = 16_384;
 
 /// Rows up to which small batches are put together.
 const BATCH_ROWS: usize = 8_192;
@@ -479,7 +481,7 @@ impl ScanTable {
             Extra::Weight => vec![Arc::new(Int8Array::from(vec![rows.weight; count]))],
             Extra::Place => vec![
                 Arc::new(UInt32Array::from(vec![part as u32; count])),
-                Arc::new(Int64Array::from_iter_values(0..count as i64)),
+                Arc::new(row_numbers(count)),
             ],
         };
         let stored = fitted.columns();
@@ -562,6 +564,16 @@ impl TableProvider for ScanTable {
             (false, true) => Ok(Arc::new(EmptyExec::new(schema))),
         }
     }
+}
+
+/// The numbers of the first rows of a part. Those of most batches in memory are parts of the same array.
+fn row_numbers(count: usize) -> Int64Array {
+    static FIRST: OnceLock<Int64Array> = OnceLock::new();
+    let numbers = |count: usize| Int64Array::from_iter_values(0..count as i64);
+    if count > NUMBERS_KEPT {
+        return numbers(count);
+    }
+    FIRST.get_or_init(|| numbers(NUMBERS_KEPT)).slice(0, count)
 }
 
 /// What a scan is asked for.
