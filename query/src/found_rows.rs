@@ -73,8 +73,7 @@ impl Search {
         let kept = rows.kept(&*planning.state, std::slice::from_ref(&predicate)).map_err(failed)?;
         let live = rows.segments.iter().enumerate().filter(|(_, segment)| segment.count() > 0);
         let segments = live.clone().filter(|(part, _)| kept[*part]);
-        let mut parts: Vec<_> =
-            segments.map(|(part, segment)| (part as u32, Part::Segment(segment.clone()))).collect();
+        let mut parts: Vec<_> = segments.map(|(part, segment)| (part as u32, Part::Segment(segment.clone()))).collect();
         if parts.is_empty() || parts.len() * 2 < live.count() {
             return Ok(None);
         }

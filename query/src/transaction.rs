@@ -18,8 +18,9 @@ use crate::temporary::{self, Temporary};
 use crate::transaction_modes::{Modes, SharedModes};
 use crate::turns::TableLock;
 use crate::write_holds::WriteHold;
+use arrow::array::RecordBatch;
 use catalog::draft::{CommitDraft, Conflict, Expectation, Op};
-use catalog::ids::{CommitSeq, ObjectId};
+use catalog::ids::{CommitSeq, ObjectId, RecentId};
 use catalog::keys::AddedKeys;
 use catalog::reads::ReadRegions;
 use catalog::snapshot::Snapshot;
@@ -472,10 +473,11 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
         })
         .flatten()
         .collect();
+    let is_joined = |id: RecentId, batch: &RecordBatch| !named.contains(&id) && batch.num_rows() < BATCH_ROWS;
     let mut relied: HashMap<ObjectId, Expectation> = HashMap::new();
     let mut merged: Vec<Op> = Vec::with_capacity(ops.len());
-    let mut run: Option<(ObjectId, catalog::ids::RecentId, Vec<arrow::array::RecordBatch>)> = None;
-    let flush = |run: &mut Option<(ObjectId, _, Vec<arrow::array::RecordBatch>)>, merged: &mut Vec<Op>| {
+    let mut run: Option<(ObjectId, RecentId, Vec<RecordBatch>)> = None;
+    let flush = |run: &mut Option<(ObjectId, _, Vec<RecordBatch>)>, merged: &mut Vec<Op>| {
         if let Some((table, id, batches)) = run.take() {
             let batch = match batches.as_slice() {
                 [only] => only.clone(),
@@ -488,7 +490,7 @@ fn merge_recent(ops: Vec<Op>) -> Vec<Op> {
     };
     for op in ops {
         match op {
-            Op::AddRecent { table, id, batch } if !named.contains(&id) && batch.num_rows() < BATCH_ROWS => match &mut run {
+            Op::AddRecent { table, id, batch } if is_joined(id, &batch) => match &mut run {
                 Some((last, _, batches)) if *last == table && batches[0].schema() == batch.schema() => {
                     batches.push(batch);
                 }

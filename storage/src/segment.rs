@@ -317,8 +317,8 @@ fn writer_properties(
     for (field, array) in sample.schema().fields().iter().zip(sample.columns()) {
         let distinct = Distinct::of(&take(array, &rows, None)?)?;
         let path = ColumnPath::new(vec![field.name().clone()]);
-        let is_noise = || Ok(is_delta_encoded(field.data_type(), distinct.share) && is_noise(array)?);
-        if distinct.are_few() || is_noise()? || hardly_shrinks(field, array, distinct.share)? {
+        let is_noise = is_delta_encoded(field.data_type(), distinct.share) && is_noise(array)?;
+        if distinct.are_few() || is_noise || hardly_shrinks(field, array, distinct.share)? {
             builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
         }
         builder = choose_encoding(builder, path, field.data_type(), distinct.share);

@@ -16,7 +16,8 @@ fn together(rows: &[usize]) -> Vec<usize> {
         })
         .collect();
     let together = put_together(&schema, &batches).expect("batches of one schema");
-    let numbers = together.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().iter().copied());
+    let numbers =
+        together.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().iter().copied());
     assert_eq!(numbers.collect::<Vec<_>>(), (0..next).collect::<Vec<_>>(), "all rows, in their order");
     together.iter().map(RecordBatch::num_rows).collect()
 }
