@@ -37,6 +37,7 @@ use crate::yielding::YieldingJoins;
 use catalog::commit::{Catalog, Commit, CommitError};
 use catalog::draft::{CommitDraft, Conflict, Op};
 use catalog::recovery::{OpenError as CatalogOpenError, RecoveryReport};
+use catalog::segment::SegmentMeta;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -274,10 +275,9 @@ impl Engine {
             if !matches!(outcome, Ok(_) | Err(CommitError::InDoubt { .. })) {
                 staged.discard();
             }
-            let new: Vec<_> = staged.0.iter().flat_map(StagedSegments::metas).take(PREPARED_MAX).collect();
-            if !new.is_empty() && outcome.is_ok() {
-                // Nobody waits for it.
-                drop(bulk.spawn_blocking(move || new.iter().for_each(|meta| store.prepare(meta))));
+            if outcome.is_ok() {
+                let new = staged.0.iter().flat_map(StagedSegments::metas).take(PREPARED_MAX);
+                prepare(&bulk, store, new.map(|meta| Arc::downgrade(&meta)).collect());
             }
             outcome
         });
@@ -331,6 +331,15 @@ impl functions::Backends for Engine {
     fn statement(&self, process_id: i32) -> Option<String> {
         self.registry.statement(process_id)
     }
+}
+
+/// Prepares segments for their first readers. Nobody waits for it, and nothing is kept for it that goes meanwhile.
+fn prepare(bulk: &Handle, store: Arc<SegmentStore>, segments: Vec<Weak<SegmentMeta>>) {
+    if segments.is_empty() {
+        return;
+    }
+    let prepared = move || segments.iter().filter_map(Weak::upgrade).for_each(|meta| store.prepare(&meta));
+    drop(bulk.spawn_blocking(prepared));
 }
 
 /// Segments of a commit whose fate is open. They stay unless the commit certainly failed: when the runtime stops before the answer
