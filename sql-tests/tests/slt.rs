@@ -87,6 +87,7 @@ files! {
     zeros_of_either_sign_are_equal: "float_zeros.slt",
     bounds_of_segments_hide_no_values: "segment_bounds.slt",
     rows_are_found_without_a_scan: "found_rows.slt",
+    many_rows_of_one_statement_are_as_one_batch: "many_recent_rows.slt",
     texts_of_intervals_are_read_as_by_postgres: "interval_texts.slt",
     copy_reads_and_writes_what_postgres_does: "copy.slt",
     copy_has_every_option: "copy_options.slt",
