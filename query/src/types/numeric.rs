@@ -441,7 +441,9 @@ impl Digits {
     }
 }
 
+/// As `strtol` reads it, white space in front included.
 fn parse_exponent(text: &str) -> Option<i64> {
+    let text = text.trim_start_matches(is_space);
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
