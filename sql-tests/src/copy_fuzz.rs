@@ -146,8 +146,6 @@ pub struct Report {
     pub files: usize,
     pub accepted: usize,
     pub refused: usize,
-    /// Refused alike, but for the line: PostgreSQL does not count every line end inside of quotes.
-    pub numbered: usize,
     pub different: usize,
     pub differences: Vec<Difference>,
 }
@@ -158,9 +156,8 @@ impl fmt::Display for Report {
             writeln!(f, "{}\n  data: {}", difference.statement, difference.data.escape_ascii())?;
             writeln!(f, "  meridian:   {}\n  postgresql: {}\n", difference.meridian, difference.postgres)?;
         }
-        let Self { files, accepted, refused, numbered, different, .. } = self;
-        let alike = format!("{refused} refused by both alike, {numbered} but for the line's number");
-        write!(f, "{files} files: {accepted} taken by both, {alike}, {different} differ")
+        let Self { files, accepted, refused, different, .. } = self;
+        write!(f, "{files} files: {accepted} taken by both, {refused} refused by both alike, {different} differ")
     }
 }
 
@@ -191,10 +188,6 @@ pub async fn run(settings: &Settings, meridian: &Session, postgres: &Session) ->
             } else {
                 report.refused += 1
             }
-            continue;
-        }
-        if is_quoted_line(&load.data) && without_line(&ours) == without_line(&theirs) {
-            report.numbered += 1;
             continue;
         }
         report.different += 1;
@@ -268,22 +261,6 @@ async fn outcome(session: &Session, statement: &str, pieces: &[&[u8]], query: &s
     };
     session.run("ROLLBACK").await?;
     Ok(outcome)
-}
-
-/// Whether the file may have line ends inside of quotes.
-fn is_quoted_line(data: &[u8]) -> bool {
-    let quoted = data.iter().any(|byte| matches!(byte, b'"' | b'\''));
-    quoted && data.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
-}
-
-/// An outcome without the number of the line.
-fn without_line(outcome: &str) -> String {
-    match outcome.split_once(", line ") {
-        Some((before, after)) => {
-            format!("{before}{}", after.trim_start_matches(|letter: char| letter.is_ascii_digit()))
-        }
-        None => outcome.to_string(),
-    }
 }
 
 fn shown(failure: &Failure) -> String {

@@ -158,7 +158,7 @@ impl CopyDecoder {
             (Some((row, column, error)), _) => {
                 let field = located.fields[row * self.names.len() + column];
                 let value = field.text_in(&text, &located.rewritten).unwrap_or(&self.null);
-                let (line, _) = syntax.record(text.as_bytes(), chunk.line_ending, row);
+                let (line, _) = syntax.record(text.as_bytes(), chunk.line_ending, chunk.begins_data(), row);
                 Some(error.within(self.value_context(chunk.first_line + line, column, value)))
             }
             (None, Some(failure)) => Some(self.shape_error(chunk, failure)),
@@ -241,7 +241,7 @@ impl CopyDecoder {
         let Layout::Lines(syntax) = &self.layout else {
             return format!("COPY {}, line {}", self.table, chunk.first_line + record as u64);
         };
-        let (line, range) = syntax.record(&chunk.bytes, chunk.line_ending, record);
+        let (line, range) = syntax.record(&chunk.bytes, chunk.line_ending, chunk.begins_data(), record);
         let text = self.raw_text(&chunk.bytes[range]);
         format!("COPY {}, line {}: \"{}\"", self.table, chunk.first_line + line, displayed(&text))
     }
@@ -252,7 +252,7 @@ impl CopyDecoder {
         let whole = self.context_of(chunk, record);
         let Some(index) = self.names.iter().position(|name| name == column) else { return whole };
         let Layout::Lines(syntax) = &self.layout else { return format!("{whole}, column {column}") };
-        let (line, range) = syntax.record(&chunk.bytes, chunk.line_ending, record);
+        let (line, range) = syntax.record(&chunk.bytes, chunk.line_ending, chunk.begins_data(), record);
         let text = self.raw_text(&chunk.bytes[range]);
         let located = syntax.locate(&text, chunk.line_ending, &self.names);
         let field = located.fields.get(index).map(|field| field.text_in(&text, &located.rewritten));
@@ -277,16 +277,15 @@ impl CopyDecoder {
     /// records the rows were, where not every record became one.
     pub fn lines_of(&self, chunk: &Chunk, rows: usize, records: Option<&[u32]>) -> Option<Vec<u32>> {
         let Layout::Lines(syntax) = &self.layout else { return records.map(<[u32]>::to_vec) };
-        let terminator = chunk.line_ending.terminator();
-        let ended = memchr::memchr_iter(terminator, &chunk.bytes).count();
-        if records.is_none() && ended + usize::from(chunk.bytes.last() != Some(&terminator)) == rows {
+        let lines = syntax.lines(&chunk.bytes, chunk.line_ending, chunk.begins_data());
+        if records.is_none() && lines == rows as u64 {
             return None;
         }
         let (mut start, mut before) = (0, 0);
         let count = records.map_or(rows, |records| records.last().map_or(0, |last| *last as usize + 1));
         let lines = (0..count).map(|_| {
             let rest = &chunk.bytes[start..];
-            let (line, range) = syntax.record(rest, chunk.line_ending, 0);
+            let (line, range) = syntax.record(rest, chunk.line_ending, chunk.begins_data() && start == 0, 0);
             start += range.end + line_end_length(&rest[range.end..], chunk.line_ending);
             let ends = before + line as u32;
             before = ends + 1;
@@ -315,7 +314,7 @@ impl CopyDecoder {
             Ok(_) => (chunk.bytes.len(), None),
             Err((place, error)) => (place, Some(error)),
         };
-        let ending = (chunk.first_line > 1).then_some(chunk.line_ending);
+        let ending = (!chunk.begins_data()).then_some(chunk.line_ending);
         let failure = LineWalk::new(syntax, &chunk.bytes[..length], broken, ending).failure(false);
         let end = failure.as_ref().map_or(chunk.bytes.len(), |failure| failure.start);
         let text = self.encoding.text_of(&chunk.bytes[..end]).unwrap_or_default();

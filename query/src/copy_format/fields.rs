@@ -9,7 +9,7 @@
 
 use super::needles::Needles;
 use super::options::{CopyFileFormat, CopyOptions};
-use super::split::LineEnding;
+use super::split::{LineEnding, backslashes_before};
 use crate::error::{ErrorKind, QueryError};
 use crate::types::{FieldText, checked_text};
 use std::ops::Range;
@@ -157,7 +157,7 @@ impl Syntax {
             let row = failure.row;
             // The records since the last failure, and the one that failed.
             for _ in rows..=row {
-                from += self.record_end(&text.as_bytes()[from..], ending).0;
+                from += self.record_end(&text.as_bytes()[from..], ending, false).0;
             }
             rows = row;
             pass.located.fields.truncate(row * names.len());
@@ -197,54 +197,73 @@ impl Syntax {
         String::from_utf8_lossy(&self.null).into_owned()
     }
 
-    /// The lines that a record takes (its last one counts, from 0) and its bytes without the line end. For messages only: it walks
-    /// from the chunk's start.
-    pub(super) fn record(&self, bytes: &[u8], ending: LineEnding, row: usize) -> (u64, Range<usize>) {
+    /// The lines of whole records, the last of which may lack its line end. They are counted as PostgreSQL counts them: an escaped
+    /// line end of the text format is none, and between quotes one kind of byte is. `begins_data`: the records are the data's first.
+    pub(super) fn lines(&self, bytes: &[u8], ending: LineEnding, begins_data: bool) -> u64 {
+        let terminator = ending.terminator();
+        // Elsewhere the first record is counted as the others are.
+        let is_first_own = self.csv && begins_data && ending == LineEnding::Newline;
+        let (length, mut lines) = match is_first_own.then(|| self.record_end(bytes, ending, true)) {
+            Some((length, lines, _)) => (length, lines),
+            None => (0, 0),
+        };
+        let rest = &bytes[length..];
+        lines += u64::from(rest.last().is_some_and(|last| *last != terminator));
+        if self.csv {
+            // Outside of quotes, too, there is one in each line end.
+            return lines + memchr::memchr_iter(LineEnding::quoted_line(Some(ending)), rest).count() as u64;
+        }
+        let places = memchr::memchr_iter(terminator, rest);
+        if memchr::memmem::find(rest, &[b'\\', terminator]).is_none() {
+            return lines + places.count() as u64;
+        }
+        lines + places.filter(|place| backslashes_before(rest, *place).is_multiple_of(2)).count() as u64
+    }
+
+    /// The lines that a record takes (its last one counts, from 0) and its bytes without the line end. `begins_data`: the bytes are
+    /// the data's first. For messages only: it walks from the chunk's start.
+    pub(super) fn record(
+        &self,
+        bytes: &[u8],
+        ending: LineEnding,
+        begins_data: bool,
+        row: usize,
+    ) -> (u64, Range<usize>) {
         let mut start = 0;
         let mut line = 0;
-        for _ in 0..row {
-            let (length, lines, _) = self.record_end(&bytes[start..], ending);
+        for index in 0..row {
+            let (length, lines, _) = self.record_end(&bytes[start..], ending, begins_data && index == 0);
             start += length;
             line += lines;
         }
-        let (length, lines, is_ended) = self.record_end(&bytes[start..], ending);
+        let (length, lines, is_ended) = self.record_end(&bytes[start..], ending, begins_data && row == 0);
         let mut end = start + length;
         if is_ended {
             end -= 1;
             if ending == LineEnding::CarriageReturnNewline && end > start && bytes[end - 1] == b'\r' {
                 end -= 1;
             }
-        } else if self.csv && self.ends_in_quotes(&bytes[start..end]) {
-            // Nobody closed the quote; the line where the record begins helps more than the last one of the file.
-            return (line, start..end);
         }
         (line + lines - 1, start..end)
     }
 
     /// The length of the first record with its line end, the lines that it takes, and whether it has a line end.
-    fn record_end(&self, bytes: &[u8], ending: LineEnding) -> (usize, u64, bool) {
+    fn record_end(&self, bytes: &[u8], ending: LineEnding, begins_data: bool) -> (usize, u64, bool) {
+        let quoted_line = LineEnding::quoted_line((!begins_data).then_some(ending));
         let mut quotes = QuoteState::default();
         let mut lines = 1;
         let mut escaped = false;
         for (index, byte) in bytes.iter().enumerate() {
             if self.csv {
                 quotes.step(*byte, self);
+                lines += u64::from(quotes.inside && *byte == quoted_line);
             }
-            if *byte == ending.terminator() {
-                if !quotes.inside && !escaped {
-                    return (index + 1, lines, true);
-                }
-                lines += u64::from(self.csv);
+            if *byte == ending.terminator() && !quotes.inside && !escaped {
+                return (index + 1, lines, true);
             }
             escaped = !self.csv && *byte == b'\\' && !escaped;
         }
         (bytes.len(), lines, false)
-    }
-
-    fn ends_in_quotes(&self, bytes: &[u8]) -> bool {
-        let mut quotes = QuoteState::default();
-        bytes.iter().for_each(|byte| quotes.step(*byte, self));
-        quotes.inside
     }
 }
 

@@ -80,8 +80,7 @@ impl<'a> LineWalk<'a> {
                     self.peek()?;
                 }
                 quotes.step(byte, self.syntax);
-                let counted = self.ending.unwrap_or(LineEnding::Newline).terminator();
-                self.lines += u64::from(quotes.inside && byte == counted);
+                self.lines += u64::from(quotes.inside && byte == LineEnding::quoted_line(self.ending));
             }
             match byte {
                 b'\r' | b'\n' if !quotes.inside => {

@@ -113,7 +113,7 @@ impl CopyDecoder {
             if start >= chunk.bytes.len() {
                 break;
             }
-            let (_, range) = syntax.record(&chunk.bytes[start..], chunk.line_ending, 0);
+            let (_, range) = syntax.record(&chunk.bytes[start..], chunk.line_ending, false, 0);
             let end = start + range.end;
             let end = end + line_end_length(&chunk.bytes[end..], chunk.line_ending);
             match self.encoding.text_of(&chunk.bytes[start..end]) {
@@ -191,7 +191,9 @@ impl CopyDecoder {
     fn described(&self, chunk: &Chunk, syntax: &Syntax, skipped: Vec<Skipped>) -> Vec<Rejected> {
         let (mut start, mut record, mut lines) = (0, 0, 0);
         let described = skipped.into_iter().map(|skipped| {
-            let (line, range) = syntax.record(&chunk.bytes[start..], chunk.line_ending, skipped.record - record);
+            let begins_data = chunk.begins_data() && start == 0;
+            let ahead = skipped.record - record;
+            let (line, range) = syntax.record(&chunk.bytes[start..], chunk.line_ending, begins_data, ahead);
             let (from, end) = (start + range.start, start + range.end);
             let raw = self.raw_text(&chunk.bytes[from..end.min(from + RAW_BYTES_MAX)]);
             let number = chunk.first_line + lines + line;

@@ -36,6 +36,12 @@ impl LineEnding {
             Self::CarriageReturn => b'\r',
         }
     }
+
+    /// The byte that PostgreSQL counts as a line between quotes. `None` stands for the data's first record: what ends lines is only
+    /// known behind it.
+    pub(super) fn quoted_line(ending: Option<Self>) -> u8 {
+        if ending == Some(Self::Newline) { b'\n' } else { b'\r' }
+    }
 }
 
 /// Whole records.
@@ -45,6 +51,13 @@ pub struct Chunk {
     /// The number of the chunk's first line in the data, from 1.
     pub first_line: u64,
     pub line_ending: LineEnding,
+}
+
+impl Chunk {
+    /// Whether these are the first bytes of the data.
+    pub(super) fn begins_data(&self) -> bool {
+        self.first_line == 1
+    }
 }
 
 /// Cuts the data of one COPY.
@@ -123,7 +136,7 @@ impl RecordSplitter {
         self.ended = true;
         if self.buffer.is_empty() {
             // Nothing is no header.
-            self.check_header(&[], LineEnding::Newline)?;
+            self.check_header(&[], LineEnding::Newline, 1)?;
         }
         self.cut(self.buffer.len())
     }
@@ -274,12 +287,12 @@ impl RecordSplitter {
 
     fn take_header(&mut self, ending: LineEnding) -> Result<(), QueryError> {
         self.check_header_line()?;
-        let (line, record) = self.syntax.record(&self.buffer, ending, 0);
+        let (line, record) = self.syntax.record(&self.buffer, ending, true, 0);
         // The record may lack a line end of its own only when it is the last.
         let mut length = record.end;
         length += usize::from(ending == LineEnding::CarriageReturnNewline && self.buffer.get(length) == Some(&b'\r'));
         length += usize::from(self.buffer.get(length) == Some(&ending.terminator()));
-        self.check_header(&self.buffer[record], ending)?;
+        self.check_header(&self.buffer[record], ending, self.line + line)?;
         self.header = CopyHeader::Absent;
         let _ = self.buffer.split_to(length);
         self.line += line + 1;
@@ -305,15 +318,15 @@ impl RecordSplitter {
         }
     }
 
-    /// A header holds the columns' names where the statement insists on it.
-    fn check_header(&self, line: &[u8], ending: LineEnding) -> Result<(), QueryError> {
+    /// A header holds the columns' names where the statement insists on it. `number` is that of its line.
+    fn check_header(&self, line: &[u8], ending: LineEnding, number: u64) -> Result<(), QueryError> {
         if self.header != CopyHeader::Match {
             return Ok(());
         }
         let line = self.encoding.decode(line).0;
         let text = checked_text(&line)?;
         let in_context = |error: QueryError| {
-            error.context(format!("COPY {}, line 1: \"{}\"", self.table, super::decode::displayed(text)))
+            error.context(format!("COPY {}, line {number}: \"{}\"", self.table, super::decode::displayed(text)))
         };
         // As many columns as there are delimiters and one, so that any shape can be told.
         let names = vec![String::new(); line.iter().filter(|byte| self.syntax.is_delimiter(**byte)).count() + 1];
@@ -353,8 +366,8 @@ impl RecordSplitter {
         if self.buffer.len() - self.boundary <= self.record_bytes_max {
             return Ok(());
         }
-        let line = self.line
-            + self.count_lines(&self.buffer[..self.boundary], self.line_ending.unwrap_or(LineEnding::Newline));
+        let ending = self.line_ending.unwrap_or(LineEnding::Newline);
+        let line = self.line + self.syntax.lines(&self.buffer[..self.boundary], ending, self.line == 1);
         let error = QueryError::new(
             ErrorKind::ProgramLimitExceeded,
             format!("a record of COPY is longer than {} bytes", self.record_bytes_max),
@@ -378,20 +391,8 @@ impl RecordSplitter {
         self.marker_scanned = self.marker_scanned.saturating_sub(end);
         self.boundary = self.boundary.saturating_sub(end);
         let first_line = self.line;
-        self.line += self.count_lines(&bytes, line_ending);
+        self.line += self.syntax.lines(&bytes, line_ending, first_line == 1);
         Ok(Some(Chunk { bytes, first_line, line_ending }))
-    }
-
-    /// Lines of whole records. An escaped line end of the text format is not counted, as PostgreSQL does not.
-    fn count_lines(&self, bytes: &[u8], ending: LineEnding) -> u64 {
-        let terminator = ending.terminator();
-        let all = memchr::memchr_iter(terminator, bytes).count();
-        if self.syntax.csv || memchr::memmem::find(bytes, &[b'\\', terminator]).is_none() {
-            return all as u64;
-        }
-        memchr::memchr_iter(terminator, bytes)
-            .filter(|place| backslashes_before(bytes, *place).is_multiple_of(2))
-            .count() as u64
     }
 }
 
@@ -432,7 +433,7 @@ fn is_incomplete(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
 }
 
-fn backslashes_before(bytes: &[u8], place: usize) -> usize {
+pub(super) fn backslashes_before(bytes: &[u8], place: usize) -> usize {
     bytes[..place].iter().rev().take_while(|byte| **byte == b'\\').count()
 }
 
