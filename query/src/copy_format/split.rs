@@ -19,6 +19,8 @@ use bytes::{Bytes, BytesMut};
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 /// The longest record. A little less than PostgreSQL's 1 GiB, so that a chunk with one is still below that.
 pub(super) const RECORD_BYTES_MAX: usize = (1 << 30) - CHUNK_BYTES - 1;
+/// The longest character of UTF-8.
+const CHARACTER_BYTES_MAX: usize = 4;
 
 /// What ends a line; the first line of the data decides for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,8 +244,9 @@ impl RecordSplitter {
             let place = from + found;
             match self.ends_line(place, ending, last, &mut walk) {
                 Some(true) if self.is_unescaped(place, ending, &mut walk) => {
-                    self.buffer.truncate(place);
-                    (self.boundary, self.scanned, self.ended) = (place, place, true);
+                    let end = self.data_end(place);
+                    self.buffer.truncate(end);
+                    (self.boundary, self.scanned, self.ended) = (end, end, true);
                     return;
                 }
                 None => {
@@ -283,6 +286,15 @@ impl RecordSplitter {
             return false;
         }
         !walk.to(place, &self.buffer, &self.syntax).quotes.inside
+    }
+
+    /// Where the data ends that a marker ends. A character that the marker cuts short is refused with the marker's bytes for its own.
+    fn data_end(&self, marker: usize) -> usize {
+        let is_cut = (1..CHARACTER_BYTES_MAX.min(marker + 1)).any(|length| {
+            let tail = &self.buffer[marker - length..marker];
+            is_incomplete(tail) && self.encoding.text_of(tail).is_err()
+        });
+        if is_cut { self.buffer.len().min(marker + CHARACTER_BYTES_MAX - 1) } else { marker }
     }
 
     fn take_header(&mut self, ending: LineEnding) -> Result<(), QueryError> {
