@@ -20,7 +20,7 @@ pub struct Cursor {
     /// Counts the cursors that the session has declared, from 1.
     pub(crate) number: u64,
     /// Set when a commit has come after DECLARE … WITH HOLD.
-    held: bool,
+    pub(crate) held: bool,
 }
 
 impl Cursor {
