@@ -21,7 +21,7 @@ use crate::sequence::{SequenceDefinition, SequenceValue};
 use crate::shared_list::SharedList;
 use crate::snapshot::{RecentBatch, Relation, Snapshot, TableChange, TableVersion, ViewVersion};
 use crate::user_type::TypeDefinition;
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
@@ -681,8 +681,7 @@ fn delete_from_recent(
 
 /// The rows of `batch` whose positions are in `vector`.
 pub fn select_rows(batch: &RecordBatch, vector: &DeletionVector) -> RecordBatch {
-    let mask: BooleanArray = (0..batch.num_rows() as u32).map(|row| Some(vector.0.contains(row))).collect();
-    filter_record_batch(batch, &mask).expect("a mask as long as its batch")
+    filter_record_batch(batch, &vector.mask(batch.num_rows())).expect("a mask as long as its batch")
 }
 
 fn rewrite(

@@ -1,6 +1,7 @@
 //! Segments as the catalog knows them: where the file is, what it holds, which of its rows are dead.
 
 use crate::ids::{ColumnId, CommitSeq, SegmentId};
+use arrow::array::{BooleanArray, BooleanBufferBuilder};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -87,6 +88,24 @@ impl DeletionVector {
         self.0.is_empty()
     }
 
+    /// For each of so many rows whether it is in the vector; all rows of the vector are among them.
+    pub fn mask(&self, rows: usize) -> BooleanArray {
+        self.marked(rows, true)
+    }
+
+    /// For each of so many rows whether it is not in the vector.
+    pub fn inverse_mask(&self, rows: usize) -> BooleanArray {
+        self.marked(rows, false)
+    }
+
+    /// The rows of the vector have the value, and all others the other one.
+    fn marked(&self, rows: usize, value: bool) -> BooleanArray {
+        let mut marked = BooleanBufferBuilder::new(rows);
+        marked.append_n(rows, !value);
+        self.0.iter().for_each(|row| marked.set_bit(row as usize, value));
+        BooleanArray::new(marked.finish(), None)
+    }
+
     /// The roaring portable serialisation.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.0.serialized_size());
@@ -112,5 +131,21 @@ pub struct LiveSegment {
 impl LiveSegment {
     pub fn rows_live(&self) -> u64 {
         u64::from(self.meta.rows) - self.deleted.as_ref().map_or(0, |deleted| deleted.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_mark_the_rows_of_a_vector_and_no_others() {
+        let vector = DeletionVector([0, 3, 4, 5, 63, 64, 99].into_iter().collect());
+        let (mask, inverse) = (vector.mask(100), vector.inverse_mask(100));
+        for row in 0..100 {
+            assert_eq!(mask.value(row), vector.0.contains(row as u32));
+            assert_eq!(inverse.value(row), !mask.value(row));
+        }
+        assert_eq!((mask.len(), inverse.len()), (100, 100));
     }
 }

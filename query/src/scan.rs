@@ -490,8 +490,7 @@ impl ScanTable {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), shown, &options)?;
         let Some(dead) = &rows.deleted else { return Ok(batch) };
-        let live: BooleanArray = (0..count as u32).map(|row| Some(!dead.0.contains(row))).collect();
-        Ok(filter_record_batch(&batch, &live)?)
+        Ok(filter_record_batch(&batch, &dead.inverse_mask(count))?)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::partition::key_bytes;
 use crate::reader::SegmentStore;
 use crate::segment::SegmentWriter;
 use crate::staging::{StagedSegments, Staging};
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use catalog::definition::TableDefinition;
@@ -192,7 +192,5 @@ fn live_rows(recent: &RecentBatch) -> Result<RecordBatch, arrow::error::ArrowErr
     let Some(deleted) = &recent.deleted else {
         return Ok(recent.batch.clone());
     };
-    let rows = 0..recent.batch.num_rows() as u32;
-    let live: BooleanArray = rows.map(|row| Some(!deleted.0.contains(row))).collect();
-    filter_record_batch(&recent.batch, &live)
+    filter_record_batch(&recent.batch, &deleted.inverse_mask(recent.batch.num_rows()))
 }
