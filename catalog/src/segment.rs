@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn masks_mark_the_rows_of_a_vector_and_no_others() {
-        let vector = DeletionVector([0, 3, 4, 5, 63, 64, 99].into_iter().collect());
+        let vector = DeletionVector([0_u32, 3, 4, 5, 63, 64, 99].into_iter().collect());
         let (mask, inverse) = (vector.mask(100), vector.inverse_mask(100));
         for row in 0..100 {
             assert_eq!(mask.value(row), vector.0.contains(row as u32));
