@@ -8,7 +8,7 @@ use super::shape::{KeyShape, internal};
 use crate::engine::storage_error;
 use crate::error::QueryError;
 use crate::memory::cache_bytes;
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{concat, filter};
 use catalog::definition::{Column, TableDefinition};
@@ -213,10 +213,14 @@ impl KeyIndexes {
                 Ok(Box::new(batches.map(|columns| columns.map_err(storage_error))))
             }
             Part::Recent(recent) => {
-                let rows = recent.batch.num_rows();
-                let live: BooleanArray = (0..rows as u32).map(|row| Some(part.is_live(row))).collect();
-                let columns = fitted_columns(&recent.batch, &shape.columns).into_iter();
-                let columns = columns.map(|column| filter(&column, &live).map_err(internal)).collect();
+                let columns = fitted_columns(&recent.batch, &shape.columns);
+                let columns: Result<Vec<ArrayRef>, QueryError> = match &recent.deleted {
+                    None => Ok(columns),
+                    Some(dead) => {
+                        let live = dead.inverse_mask(recent.batch.num_rows());
+                        columns.iter().map(|column| filter(column, &live).map_err(internal)).collect()
+                    }
+                };
                 Ok(Box::new(std::iter::once(columns)))
             }
         }
