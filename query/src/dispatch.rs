@@ -315,7 +315,7 @@ async fn run_prepare(
     let prepared = Some(Arc::new(Prepared::plan(session, statement, &declared).await?));
     let (text, prepared_at_micros) = (Arc::from(statement.text()), crate::engine::now_micros());
     let named = NamedStatement { prepared, text, prepared_at_micros, from_sql: true };
-    session.prepared.insert(name.to_string(), named);
+    session.prepared.lock().insert(name.to_string(), named);
     Ok(PLAIN("PREPARE"))
 }
 
@@ -340,7 +340,7 @@ async fn run_execute(
 
 fn deallocate(session: &mut Session, name: Option<&str>) -> Result<Response, QueryError> {
     let Some(name) = name else {
-        session.prepared.clear();
+        session.prepared.lock().clear();
         return Ok(PLAIN("DEALLOCATE ALL"));
     };
     session.named_statement(name)?;

@@ -17,6 +17,8 @@ use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -52,6 +54,9 @@ pub(crate) struct NamedStatement {
     pub prepared_at_micros: i64,
     pub from_sql: bool,
 }
+
+/// Those of a session, shared with what a statement of it may read of them.
+pub(crate) type NamedStatements = Arc<Mutex<BTreeMap<String, NamedStatement>>>;
 
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);

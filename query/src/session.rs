@@ -21,8 +21,10 @@ use crate::functions::RandomNumbers;
 use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
+use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared};
 use crate::prepared::{NamedStatement, Planned, Prepared};
 use crate::response::{CommandTag, Format, ParameterValue, Response, TransactionStatus};
+use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;
@@ -67,7 +69,7 @@ pub struct Session {
     pub(crate) cursors: BTreeMap<String, Cursor>,
     /// How many cursors have ever been declared.
     pub(crate) cursors_declared: u64,
-    pub(crate) prepared: BTreeMap<String, NamedStatement>,
+    pub(crate) prepared: NamedStatements,
     pub(crate) planned: Option<Planned>,
     /// What the last INSERT of plain rows had in common with the next one like it.
     pub(crate) row_shape: Option<Arc<Shape>>,
@@ -121,7 +123,7 @@ impl Session {
             temporary: None,
             cursors: BTreeMap::new(),
             cursors_declared: 0,
-            prepared: BTreeMap::new(),
+            prepared: NamedStatements::default(),
             planned: None,
             row_shape: None,
             row_head: None,
@@ -418,22 +420,23 @@ impl Session {
 
     /// Fails where a name of a prepared statement is taken.
     pub fn check_statement_name(&self, name: &str) -> Result<(), QueryError> {
-        if self.prepared.contains_key(name) {
+        let prepared = self.prepared.lock();
+        if prepared.contains_key(name) {
             let message = format!("prepared statement \"{name}\" already exists");
             return Err(QueryError::new(ErrorKind::DuplicateStatement, message));
         }
-        self.check_room(self.prepared.len())
+        self.check_room(prepared.len())
     }
 
     /// Keeps a statement that the protocol has given a free name.
     pub fn name_statement(&mut self, name: String, text: Arc<str>, prepared: Option<Arc<Prepared>>) {
         let statement = NamedStatement { prepared, text, prepared_at_micros: now_micros(), from_sql: false };
-        self.prepared.insert(name, statement);
+        self.prepared.lock().insert(name, statement);
     }
 
     /// The text and the statement of a name, whoever gave it.
     pub fn named_statement(&self, name: &str) -> Result<(Arc<str>, Option<Arc<Prepared>>), QueryError> {
-        match self.prepared.get(name) {
+        match self.prepared.lock().get(name) {
             Some(statement) => Ok((Arc::clone(&statement.text), statement.prepared.clone())),
             None => {
                 let message = format!("prepared statement \"{name}\" does not exist");
@@ -443,7 +446,7 @@ impl Session {
     }
 
     pub fn close_statement(&mut self, name: &str) {
-        self.prepared.remove(name);
+        self.prepared.lock().remove(name);
     }
 
     /// Fails where a name of a cursor is taken.

@@ -10,6 +10,7 @@ use crate::pg_catalog::{
 };
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
+use crate::prepared::{NamedStatement, NamedStatements};
 use crate::sequences::StatementSequences;
 use crate::session::Session;
 use crate::settings::{Kind, SERVER_VERSION, Setting, Settings};
@@ -84,7 +85,7 @@ pub(crate) struct SystemSource {
     engine: Arc<Engine>,
     user: String,
     settings: Settings,
-    prepared: Vec<PreparedRow>,
+    prepared: NamedStatements,
     cursors: Vec<CursorRow>,
     listening_channels: Vec<String>,
     sequences: Option<Arc<StatementSequences>>,
@@ -97,7 +98,7 @@ impl SystemSource {
             engine: Arc::clone(engine),
             user: String::new(),
             settings: Settings::default(),
-            prepared: Vec::new(),
+            prepared: NamedStatements::default(),
             cursors: Vec::new(),
             listening_channels: Vec::new(),
             sequences: None,
@@ -106,18 +107,6 @@ impl SystemSource {
     }
 
     pub(crate) fn of(session: &Session, sequences: Arc<StatementSequences>) -> Self {
-        let prepared = session.prepared.iter().map(|(name, prepared)| PreparedRow {
-            name: name.clone(),
-            statement: prepared.text.to_string(),
-            prepared_at_micros: prepared.prepared_at_micros,
-            parameter_types: prepared
-                .prepared
-                .iter()
-                .flat_map(|known| &known.parameters)
-                .map(SqlType::base_name)
-                .collect(),
-            from_sql: prepared.from_sql,
-        });
         let cursors = session.cursors.iter().map(|(name, cursor)| CursorRow {
             name: name.clone(),
             statement: cursor.statement.clone(),
@@ -129,7 +118,7 @@ impl SystemSource {
         Self {
             user: session.user.clone(),
             settings: session.settings.clone(),
-            prepared: prepared.collect(),
+            prepared: Arc::clone(&session.prepared),
             cursors: cursors.collect(),
             listening_channels: session.engine.channels.of(session.process_id),
             sequences: Some(sequences),
@@ -154,7 +143,7 @@ impl SystemSource {
             tasks: self.tasks(),
             query_cache: self.engine.query_cache.counts(),
             sequence_values: self.sequence_values(snapshot),
-            prepared: self.prepared.clone(),
+            prepared: self.prepared.lock().iter().map(prepared_row).collect(),
             cursors: self.cursors.clone(),
             listening_channels: self.listening_channels.clone(),
         })
@@ -247,6 +236,17 @@ fn setting_row(setting: &Setting, value: String) -> SettingRow {
         boot_val: Some(bare(setting.default)),
         reset_val: Some(bare(setting.default)),
         enumvals,
+    }
+}
+
+fn prepared_row((name, named): (&String, &NamedStatement)) -> PreparedRow {
+    let parameters = named.prepared.iter().flat_map(|known| &known.parameters);
+    PreparedRow {
+        name: name.clone(),
+        statement: named.text.to_string(),
+        prepared_at_micros: named.prepared_at_micros,
+        parameter_types: parameters.map(SqlType::base_name).collect(),
+        from_sql: named.from_sql,
     }
 }
 

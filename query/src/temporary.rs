@@ -324,7 +324,7 @@ pub(crate) fn discard(session: &mut Session, what: Discarded) -> Result<Response
     if all {
         session.settings.reset_all();
         session.cursors.clear();
-        session.prepared.clear();
+        session.prepared.lock().clear();
         session.announcements.lock().unlisten(None);
     }
     if all || what == Discarded::Sequences {
