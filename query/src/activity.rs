@@ -119,6 +119,21 @@ impl CancelHandle {
         StatementToken { token: running.token.clone(), timed_out, queued }
     }
 
+    /// Makes the session's token one for the next statement. The last statement's is, where nothing holds it any longer and it was not
+    /// cancelled.
+    pub(crate) fn renew(&self, token: &mut StatementToken) {
+        let is_unused = {
+            let running = self.0.lock();
+            // The two are this handle's and the session's.
+            Arc::ptr_eq(&running.timed_out, &token.timed_out)
+                && Arc::strong_count(&running.timed_out) == 2
+                && !running.token.is_cancelled()
+        };
+        if !is_unused {
+            *token = self.next_statement();
+        }
+    }
+
     /// How many executions of the session wait for memory.
     pub(crate) fn queued(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.0.lock().queued)
@@ -160,5 +175,30 @@ impl StatementToken {
             () = self.token.cancelled() => Err(self.error()),
             outcome = work => outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CancelHandle;
+
+    #[test]
+    fn a_cancel_ends_one_statement_and_reaches_no_other() {
+        let handle = CancelHandle::default();
+        let mut token = handle.next_statement();
+        handle.renew(&mut token);
+        // Rows of the first statement are still being read while the second runs.
+        let held = token.clone();
+        handle.renew(&mut token);
+        handle.cancel();
+        assert!(token.is_cancelled() && !held.is_cancelled());
+        handle.renew(&mut token);
+        assert!(!token.is_cancelled());
+        handle.renew(&mut token);
+        token.timeout();
+        handle.renew(&mut token);
+        assert!(!token.is_cancelled());
+        handle.cancel();
+        assert!(token.is_cancelled());
     }
 }

@@ -380,12 +380,15 @@ impl Session {
 
     /// Notes what runs from now on. A cancel that came before is forgotten.
     pub fn statement_started(&mut self, text: &str) {
-        self.token = self.cancel.next_statement();
+        self.cancel.renew(&mut self.token);
         self.numbers.lock().forget_retry();
         let mut activity = self.activity.lock();
         activity.state = "active";
-        activity.statement.clear();
-        activity.statement.push_str(&text[..text.floor_char_boundary(STATEMENT_SHOWN_BYTES_MAX)]);
+        let shown = &text[..text.floor_char_boundary(STATEMENT_SHOWN_BYTES_MAX)];
+        if activity.statement != shown {
+            activity.statement.clear();
+            activity.statement.push_str(shown);
+        }
         activity.statement_at_micros = Some(now_micros());
     }
 
