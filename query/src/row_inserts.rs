@@ -33,6 +33,7 @@ use crate::session::Session;
 use crate::statement::{Overriding, Statement, StatementKind};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use crate::types::checked_text;
 use crate::user_types::KnownTypes;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::definition::{Column, ObjectName, TableDefinition};
@@ -45,8 +46,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 mod texts;
+mod values;
 
 pub(crate) use texts::Head;
+use values::{Given, Values};
 
 /// A statement with more rows is run by itself.
 const STATEMENT_ROWS_MAX: usize = 1_024;
@@ -305,6 +308,93 @@ impl RowInsert {
         }
         Some((rows, numbered))
     }
+
+    /// The rows of an execution, one behind the other; `None` where a value is none, not one that its column takes, or a number that is
+    /// still to be taken.
+    fn given<'a>(&self, cells: &CellReader<'a>) -> Option<Vec<Given<'a>>> {
+        let Shape { definition, sources, .. } = self.shape.as_ref();
+        let mut values = Vec::with_capacity(self.rows.len() * sources.len());
+        for row in &self.rows {
+            for (source, column) in sources.iter().zip(&definition.columns) {
+                values.push(match source {
+                    Source::Given(place) => given_value(&row[*place], column, cells)?,
+                    Source::Default(value) => Given::Scalar(value.clone()),
+                    Source::Number(_) => return None,
+                });
+                if let Some(Given::Scalar(value)) = values.last()
+                    && !is_taken(value, column)
+                {
+                    return None;
+                }
+            }
+        }
+        Some(values)
+    }
+}
+
+/// The value of a cell; texts stay where they are.
+fn given_value<'a>(cell: &Cell, column: &Column, cells: &CellReader<'a>) -> Option<Given<'a>> {
+    if matches!(cell, Cell::Default) && is_numbered(column) {
+        return None;
+    }
+    let text = match cell {
+        Cell::Parameter(number) => text_parameter(*number, column, cells),
+        _ => None,
+    };
+    match text {
+        Some(text) => Some(Given::Text(text)),
+        None => cells.value(cell, column).ok().map(Given::Scalar),
+    }
+}
+
+/// A parameter that is a text as its column takes it.
+fn text_parameter<'a>(number: usize, column: &Column, cells: &CellReader<'a>) -> Option<&'a str> {
+    let limit = match &column.sql_type {
+        SqlType::Text => None,
+        SqlType::Varchar { length_max } => *length_max,
+        _ => return None,
+    };
+    let (value, known) = cells.parameters.get(number - 1).zip(cells.types.get(number - 1))?;
+    if *known != column.sql_type && *known != SqlType::Text {
+        return None;
+    }
+    // It is the same in both formats.
+    let text = checked_text(value.bytes.as_ref()?).ok()?;
+    limit.is_none_or(|limit| text.len() <= limit as usize).then_some(text)
+}
+
+/// Adds the rows of an INSERT to those of its table that wait already, where nothing stands against it and nothing has to be waited for.
+/// Otherwise nothing has happened: `None`.
+pub(crate) fn add_at_once(
+    session: &mut Session,
+    row_insert: &KnownRowInsert,
+    types: &[SqlType],
+    parameters: &[ParameterValue],
+) -> Result<Option<u64>, QueryError> {
+    let known = row_insert.0.lock().clone();
+    let Some(known) = known.filter(|known| !known.shape.is_strict() && types.len() == parameters.len()) else {
+        return Ok(None);
+    };
+    let (revision, style) = (session.settings.revision(), session.output_style());
+    let Some(transaction) = session.transaction.as_mut().filter(|open| !open.failed && !open.is_read_only()) else {
+        return Ok(None);
+    };
+    let is_same = |waiting: &WaitingRows| Arc::ptr_eq(waiting.definition(), &known.shape.definition);
+    let Some(place) = transaction.waiting.iter().position(is_same) else { return Ok(None) };
+    let snapshot = transaction.snapshot(&session.engine)?;
+    if !known.shape.is_current(&snapshot, revision) {
+        return Ok(None);
+    }
+    let waiting = &mut transaction.waiting[place];
+    let rows = known.rows.len();
+    // What fills them up is put away by a computing thread.
+    if waiting.len() + rows >= VALUES_ROWS_MAX || waiting.values_bytes >= VALUES_BYTES_MAX {
+        return Ok(None);
+    }
+    match known.given(&CellReader { types, parameters, style: &style }) {
+        Some(given) => waiting.add(given).map(|()| Some(rows as u64)),
+        None => Ok(None),
+    }
 }
 
 /// The statement of a shape that the session knows, resolved, where its values are all there.
@@ -374,7 +464,7 @@ fn is_taken(value: &ScalarValue, column: &Column) -> bool {
 pub(crate) struct WaitingRows {
     rules: Arc<RowRules>,
     /// By column.
-    values: Vec<Vec<ScalarValue>>,
+    values: Vec<Values>,
     values_bytes: usize,
     /// The rows before; `None` only while a computing thread has it.
     intake: Option<Intake>,
@@ -400,7 +490,7 @@ impl WaitingRows {
         // The keys are compared before a row comes here.
         let intake =
             Intake::new(engine, Arc::clone(definition))?.gathering(inline_bytes).with_keys_of(&BTreeSet::new());
-        let values = definition.columns.iter().map(|_| Vec::new()).collect();
+        let values = definition.columns.iter().map(Values::of).collect();
         let keys = WaitingKeys::new(definition)?;
         Ok(Self { rules: Arc::clone(rules), values, values_bytes: 0, intake: Some(intake), keys, checked })
     }
@@ -410,34 +500,35 @@ impl WaitingRows {
         self.rules.definition()
     }
 
-    fn add(&mut self, rows: Vec<Row>) {
-        for row in rows {
-            for (column, value) in self.values.iter_mut().zip(row) {
-                self.values_bytes += value.size();
-                column.push(value);
+    /// Adds rows, one behind the other, each with a value for every column.
+    fn add<'a>(&mut self, values: impl IntoIterator<Item = Given<'a>>) -> Result<(), QueryError> {
+        let mut values = values.into_iter().peekable();
+        while values.peek().is_some() {
+            for (column, value) in self.values.iter_mut().zip(&mut values) {
+                self.values_bytes += column.push(value)?;
             }
         }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.values.first().map_or(0, Values::len)
     }
 
     fn is_full(&self) -> bool {
-        self.values.first().is_some_and(|values| values.len() >= VALUES_ROWS_MAX)
-            || self.values_bytes >= VALUES_BYTES_MAX
+        self.len() >= VALUES_ROWS_MAX || self.values_bytes >= VALUES_BYTES_MAX
     }
 
     /// Makes arrays of the values. CPU-bound, and it may write segments.
     fn gather(&mut self) -> Result<(), QueryError> {
         self.values_bytes = 0;
-        let columns = self.values.iter_mut().map(|values| {
-            // The next rows take the same room.
-            ScalarValue::iter_to_array(values.drain(..)).map_err(|error| translate(error, None))
-        });
-        let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+        let columns = self.values.iter_mut().map(Values::take).collect::<Result<Vec<ArrayRef>, _>>()?;
         let batch = self.rules.checked(columns).map_err(|violation| violation.error)?;
         self.intake.as_mut().ok_or_else(lost)?.push(batch)
     }
 
     fn settled(mut self, engine: &Engine) -> Result<Change, QueryError> {
-        if self.values.first().is_some_and(|values| !values.is_empty()) {
+        if self.len() > 0 {
             self.gather()?;
         }
         let mut change = self.intake.take().ok_or_else(lost)?.finish(engine)?.change;
@@ -534,13 +625,13 @@ async fn add_rows(
     let mut added = Added { rows: rows.len() as u64, returned: None };
     let mut is_admitted = true;
     match snapshot.tables.get(&shape.definition.id).filter(|_| shape.is_strict()) {
-        None => waiting.add(rows),
+        None => waiting.add(rows.into_iter().flatten().map(Given::Scalar))?,
         Some(version) => {
             let (judged, admitted) = judge(&engine, waiting, version, rows).await?;
             waiting = judged;
             match admitted {
                 Some((rows, checked)) => {
-                    waiting.add(rows);
+                    waiting.add(rows.into_iter().flatten().map(Given::Scalar))?;
                     added.returned = shape.returned.as_ref().map(|returned| returned.of(&checked)).transpose()?;
                 }
                 None => {

@@ -22,9 +22,7 @@ use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared};
-use crate::prepared::{NamedStatement, Planned, Prepared};
-use crate::response::{CommandTag, Format, ParameterValue, Response, TransactionStatus};
-use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, TransactionStatus};
+use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;
@@ -218,6 +216,20 @@ impl Session {
             }
         }
         unreachable!("the loop above ends by returning")
+    }
+
+    /// Adds the rows of a prepared INSERT to those that wait in the open transaction. `None` where that needs more than their values:
+    /// nothing has happened then, and the statement is to be executed.
+    pub fn add_rows(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &[ParameterValue],
+    ) -> Result<Option<CommandTag>, QueryError> {
+        let added = row_inserts::add_at_once(self, &prepared.row_insert, &prepared.parameters, parameters)?;
+        if added.is_some() {
+            self.statement_started(prepared.statement.text());
+        }
+        Ok(added.map(|rows| CommandTag::Rows("INSERT", rows)))
     }
 
     /// The rows of a text that differs from the session's last INSERT in its values alone; `None` for any other.

@@ -8,7 +8,9 @@ use super::portals::{Portal, PortalState, resolve_formats};
 use super::rows::{Progress, Rows, describe};
 use super::statements::PreparedStatement;
 use super::{Conversation, statement_span};
-use crate::wire::{Failure, frame};
+use crate::errors::Fatal;
+use crate::wire::frame::guarded;
+use crate::wire::{Exit, Failure, frame};
 use catalog::sql_type::SqlType;
 use pgwire::messages::PgWireFrontendMessage as Message;
 use pgwire::messages::data::{NoData, ParameterDescription};
@@ -16,7 +18,7 @@ use pgwire::messages::extendedquery::{
     Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
 };
 use query::error::{ErrorKind, QueryError};
-use query::response::{Format, OpenRows, ParameterValue, Response, ResultColumn, TransactionStatus};
+use query::response::{CommandTag, Format, OpenRows, ParameterValue, Response, ResultColumn, TransactionStatus};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -150,10 +152,14 @@ impl Conversation<'_> {
     }
 
     async fn execute(&mut self, execute: Execute) -> Result<(), Failure> {
+        let name = execute.name.unwrap_or_default();
+        if let Some(tag) = self.add_rows(&name)? {
+            self.executes_in_group += 1;
+            return self.complete(tag, false).await;
+        }
         let next = self.wire.peek_type().await?;
         let alone = next == frame::SYNC && self.executes_in_group == 0;
         self.executes_in_group += 1;
-        let name = execute.name.unwrap_or_default();
         let limit = u64::try_from(execute.max_rows).ok().filter(|limit| *limit > 0);
         let Some(mut portal) = self.portals.remove(&name) else { return self.run_cursor(name, limit).await };
         let before = self.session.transaction_status();
@@ -165,6 +171,19 @@ impl Conversation<'_> {
         }
         self.portals.insert(name, portal);
         Ok(())
+    }
+
+    /// Runs a portal whose rows only join others that wait in the open transaction; `None` for any other, which stays as it is.
+    fn add_rows(&mut self, name: &str) -> Result<Option<CommandTag>, Failure> {
+        let Some(portal) = self.portals.get_mut(name) else { return Ok(None) };
+        let PortalState::Bound(parameters) = &portal.state else { return Ok(None) };
+        let Some(prepared) = &portal.statement.prepared else { return Ok(None) };
+        let session = &mut self.session;
+        let tag = guarded(|| session.add_rows(prepared, parameters)).ok_or(Exit::Fatal(Fatal::internal()))??;
+        if tag.is_some() {
+            portal.state = PortalState::Done;
+        }
+        Ok(tag)
     }
 
     async fn run_portal(

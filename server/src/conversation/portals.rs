@@ -61,6 +61,10 @@ impl Portals {
         self.by_name.get(name)
     }
 
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Portal> {
+        self.by_name.get_mut(name)
+    }
+
     pub(crate) fn remove(&mut self, name: &str) -> Option<Portal> {
         self.by_name.remove(name)
     }

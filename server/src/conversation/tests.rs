@@ -184,6 +184,68 @@ async fn a_batch_of_inserts_is_all_or_nothing_and_each_has_its_answer() {
     );
 }
 
+/// The first of some rows is resolved, those behind it join it.
+#[tokio::test]
+async fn rows_that_join_others_in_a_block_are_what_they_were_alone() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    let columns = "a smallint, b bigint NOT NULL, c double precision, d numeric(6,2), e boolean, f date, g timestamp(1), \
+        h text, i varchar(3), j uuid, k real, l integer DEFAULT 7";
+    client.query(&format!("CREATE TABLE kinds ({columns})")).await;
+    let values = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11";
+    client.group(&[parse("i", &format!("INSERT INTO kinds VALUES ({values})"))]).await;
+    let row = [
+        "-3",
+        "12",
+        " 1e2",
+        "1.005",
+        "on",
+        "2025-01-31",
+        "2025-01-31 12:00:00.16",
+        "\u{e9}'",
+        "ab",
+        "00112233445566778899aabbccddeeff",
+        "0.5",
+    ];
+    let insert = |place: usize, value: &str| {
+        let mut row = row;
+        row[place] = value;
+        [bind("", "i", &row, &[]), execute("", 0)].concat()
+    };
+    let null = |place: usize| {
+        let mut values = row.map(|value| Some(value.as_bytes()));
+        values[place] = None;
+        [bind_with("", "i", &[], &values, &[]), execute("", 0)].concat()
+    };
+    client.query("BEGIN").await;
+    for _ in 0..3 {
+        assert_eq!(client.group(&[insert(0, "-3")]).await, "Bound Complete(INSERT 0 1) Ready(T)");
+    }
+    let row =
+        "Row(-3,12,100,1.01,t,2025-01-31,2025-01-31 12:00:00.2,\u{e9}',ab,00112233-4455-6677-8899-aabbccddeeff,0.5,7)";
+    let distinct = client.query("SELECT DISTINCT * FROM kinds").await;
+    assert!(distinct.contains(&format!(" {row} Complete(SELECT 1) ")), "{distinct}");
+    client.group(&[null(0), null(7), insert(8, "abc  "), insert(8, "abc"), insert(7, "")]).await;
+    let counts = "SELECT count(*), count(a), count(h), count(*) FILTER (WHERE i = 'abc'), count(*) FILTER (WHERE h = '') FROM kinds";
+    assert!(client.query(counts).await.contains(" Row(8,7,7,2,1) "));
+    client.query("COMMIT").await;
+    for (wrong, code) in [
+        (insert(0, "40000"), "22003"),
+        (insert(1, "x"), "22P02"),
+        (null(1), "23502"),
+        (insert(3, "10000"), "22003"),
+        (insert(8, "abcd"), "22001"),
+    ] {
+        client.query("BEGIN").await;
+        let answers = client.group(&[insert(0, "1"), insert(0, "2"), wrong, insert(0, "3")]).await;
+        let done = "Bound Complete(INSERT 0 1) ";
+        assert_eq!(answers, format!("{done}{done}Bound Error(ERROR {code}) Ready(E)"));
+        assert!(client.group(&[insert(0, "4")]).await.ends_with("Error(ERROR 25P02) Ready(E)"));
+        client.query("COMMIT").await;
+    }
+    assert!(client.query(counts).await.contains(" Row(8,7,7,2,1) "));
+}
+
 #[tokio::test]
 async fn results_larger_than_every_buffer_arrive_whole() {
     let server = TestServer::start().await;
