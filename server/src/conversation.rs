@@ -126,6 +126,9 @@ impl<'a> Conversation<'a> {
         if !self.at_rest {
             return self.wire.next().await;
         }
+        if let Some(incoming) = self.wire.at_hand()? {
+            return Ok(incoming);
+        }
         let mut too_long = pin!(end_of_rest(self.session.idle_limit()));
         loop {
             let may_be_told = self.session.transaction_status() == TransactionStatus::Idle;

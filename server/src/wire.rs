@@ -97,9 +97,17 @@ impl Wire {
         self.inbox.authenticated();
     }
 
+    /// The next message, if it is here.
+    pub(crate) fn at_hand(&mut self) -> Result<Option<Incoming>, Exit> {
+        self.inbox.take()
+    }
+
     /// The next message; waits for it. Safe to drop while it waits.
     pub(crate) async fn next(&mut self) -> Result<Incoming, Exit> {
-        if self.owed && !self.inbox.has_message() {
+        if let Some(message) = self.at_hand()? {
+            return Ok(message);
+        }
+        if self.owed {
             self.flush().await?;
         }
         tokio::select! {

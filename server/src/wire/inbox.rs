@@ -118,7 +118,7 @@ impl Inbox {
     }
 
     /// The next message, if the buffer has it.
-    fn take(&mut self) -> Result<Option<Incoming>, Exit> {
+    pub(crate) fn take(&mut self) -> Result<Option<Incoming>, Exit> {
         if let Some(data) = self.take_copy_data()? {
             return Ok(Some(Incoming::CopyData(data)));
         }
