@@ -34,18 +34,22 @@ pub(super) enum Values {
 }
 
 impl Values {
-    /// None yet.
+    /// None yet, and no room for any: most transactions have one row.
     pub(super) fn of(column: &Column) -> Self {
         match column.sql_type.data_type() {
-            DataType::Int16 => Self::Int2(Int16Builder::new()),
-            DataType::Int32 => Self::Int4(Int32Builder::new()),
-            DataType::Int64 => Self::Int8(Int64Builder::new()),
-            DataType::Float64 => Self::Float8(Float64Builder::new()),
-            decimal @ DataType::Decimal128(..) => Self::Numeric(Decimal128Builder::new().with_data_type(decimal)),
-            DataType::Boolean => Self::Bool(BooleanBuilder::new()),
-            DataType::Date32 => Self::Date(Date32Builder::new()),
-            DataType::Timestamp(TimeUnit::Microsecond, None) => Self::Timestamp(TimestampMicrosecondBuilder::new()),
-            DataType::Utf8View => Self::Text(StringViewBuilder::new()),
+            DataType::Int16 => Self::Int2(Int16Builder::with_capacity(0)),
+            DataType::Int32 => Self::Int4(Int32Builder::with_capacity(0)),
+            DataType::Int64 => Self::Int8(Int64Builder::with_capacity(0)),
+            DataType::Float64 => Self::Float8(Float64Builder::with_capacity(0)),
+            decimal @ DataType::Decimal128(..) => {
+                Self::Numeric(Decimal128Builder::with_capacity(0).with_data_type(decimal))
+            }
+            DataType::Boolean => Self::Bool(BooleanBuilder::with_capacity(0)),
+            DataType::Date32 => Self::Date(Date32Builder::with_capacity(0)),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => {
+                Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(0))
+            }
+            DataType::Utf8View => Self::Text(StringViewBuilder::with_capacity(0)),
             _ => Self::Other(Vec::new()),
         }
     }
@@ -113,7 +117,10 @@ impl Values {
             Self::Bool(values) => ArrayBuilder::finish(values),
             Self::Date(values) => ArrayBuilder::finish(values),
             Self::Timestamp(values) => ArrayBuilder::finish(values),
-            Self::Text(values) => ArrayBuilder::finish(values),
+            // A builder that is used again takes ever more room for its letters.
+            Self::Text(values) => {
+                ArrayBuilder::finish(&mut std::mem::replace(values, StringViewBuilder::with_capacity(0)))
+            }
             Self::Other(values) => {
                 ScalarValue::iter_to_array(values.drain(..)).map_err(|error| translate(error, None))?
             }
@@ -159,6 +166,7 @@ mod tests {
                 assert_eq!(values.len(), 2);
                 let array = values.take().unwrap();
                 assert_eq!((array.data_type(), array.null_count(), values.len()), (&wanted, 1, 0));
+                assert!(array.get_array_memory_size() < 4_000, "{wanted}: {} bytes", array.get_array_memory_size());
             }
         }
         let mut values = Values::of(&Column::new(ColumnId(1), "c", SqlType::Int4));
