@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Window functions that give back a value of their first argument.
 const VALUES_GIVEN_BACK: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
 
+/// Aggregates whose answer is one of the arrays that they are of, or has them as its items.
+const ARRAYS_GIVEN_BACK: [&str; 5] = ["array_agg", "max", "min", "mode", "percentile_disc"];
+
 /// Aggregates of intervals that take times too.
 const TIMES_AS_INTERVALS: [&str; 3] = ["percentile_cont", "sum", AVERAGED];
 
@@ -35,6 +38,16 @@ fn array_aggregate(
     }
 }
 
+/// Takes the modifier away that the items of an aggregate's arrays have.
+fn unmodified_array(arguments: &mut [Expr], schema: &DFSchema) -> Result<()> {
+    if let Some(value) = arguments.first_mut()
+        && matches!(value.get_type(schema)?, DataType::List(_))
+    {
+        *value = unmodified(std::mem::take(value), schema)?;
+    }
+    Ok(())
+}
+
 impl Lowering<'_> {
     pub(super) fn chosen_aggregate(&self, mut call: AggregateFunction, schema: &DFSchema) -> Result<AggregateFunction> {
         if let Some(chosen) = self.string_aggregate(&call.func, &mut call.params.args, false, schema)? {
@@ -42,6 +55,9 @@ impl Lowering<'_> {
         }
         if let Some(chosen) = array_aggregate(&call.func, &call.params.args, schema)? {
             call.func = chosen;
+        }
+        if ARRAYS_GIVEN_BACK.contains(&call.func.name()) {
+            unmodified_array(&mut call.params.args, schema)?;
         }
         if TIMES_AS_INTERVALS.contains(&call.func.name()) {
             self.times_as_intervals(&mut call.params.args, schema)?;
@@ -87,6 +103,9 @@ impl Lowering<'_> {
             && let Some(chosen) = array_aggregate(function, &call.params.args, schema)?
         {
             call.fun = WindowFunctionDefinition::AggregateUDF(chosen);
+        }
+        if ARRAYS_GIVEN_BACK.contains(&call.fun.name()) {
+            unmodified_array(&mut call.params.args, schema)?;
         }
         Ok(call)
     }

@@ -15,7 +15,7 @@ use super::frames;
 use super::grouping_sets::is_grouping_call;
 use super::in_lists::keep_lists_apart;
 use super::long_numbers::{is_long_number, refuse_alone};
-use super::modifiers::{modified_value, unmodified};
+use super::modifiers::{modified_value, typed_item, unmodified};
 use super::prefixes::{Prefix, no_prefix};
 use super::resolution::{Operand, Resolved, resolve, settled, unknown_field, with_digits};
 use super::whole_expressions::of_one;
@@ -150,7 +150,8 @@ impl Lowering<'_> {
                 Ok(Transformed::yes(if is_slice {
                     slice_with_item_types(subscripted, schema, self.context)?
                 } else {
-                    Expr::ScalarFunction(subscripted)
+                    let (_, array) = subscripted.args[0].to_field(schema)?;
+                    typed_item(Expr::ScalarFunction(subscripted), &array)
                 }))
             }
             Expr::ScalarFunction(call) if call.func.name() == "struct" && !call.args.is_empty() => {
@@ -368,7 +369,7 @@ impl Lowering<'_> {
     }
 
     /// An operand of a known type in another one.
-    fn as_operand(&self, operand: Argument, to: &SqlType) -> Argument {
+    pub(super) fn as_operand(&self, operand: Argument, to: &SqlType) -> Argument {
         match &operand.known {
             Some(from) if from.oid() != to.oid() => {
                 Argument::known(self.converted(operand.expression, from, to), to.clone())

@@ -11,7 +11,7 @@ use crate::error::QueryError;
 use crate::functions::moments::{INTERVAL_CUT, MOMENT_ROUNDED};
 use crate::sql_types::sql_type_of;
 use crate::user_types::domain_named;
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType as ArrowType, Field};
 use catalog::ids::ObjectId;
 use catalog::sql_type::{MODIFIER_KEY, SqlType};
 use datafusion::common::{DFSchema, Result};
@@ -221,17 +221,28 @@ pub(super) fn with_modifier(value: &Field, modifier: i32) -> Field {
 /// A field of the same values without the modifier. A char(n) keeps its length, to which values are filled up where they are shown,
 /// and says no more that it has one.
 pub(crate) fn unmodified_field(field: &Field) -> Field {
-    let unmodified = match SqlType::from_field(field) {
-        Some(SqlType::Numeric { precision, scale, .. }) => {
-            expression_field(&SqlType::Numeric { precision, scale, declared: false })
-        }
-        Some(SqlType::Varchar { .. }) => expression_field(&SqlType::Varchar { length_max: None }),
-        Some(known @ SqlType::Bpchar { length: Some(_) }) => with_modifier(&expression_field(&known), -1),
-        Some(known @ SqlType::Array(_)) if known.typmod() != -1 => with_modifier(&expression_field(&known), -1),
-        Some(known) => expression_field(&known),
-        None => field.clone(),
+    let Some(known) = SqlType::from_field(field) else { return field.clone().with_nullable(true) };
+    let is_modified = known.typmod() != -1;
+    let unmodified = unmodified_type(known);
+    let shown = match unmodified.typmod() {
+        -1 => expression_field(&unmodified),
+        _ => with_modifier(&expression_field(&unmodified), -1),
     };
-    Field::new(field.name(), field.data_type().clone(), true).with_metadata(unmodified.metadata().clone())
+    // What the items of an array are is said by its Arrow type.
+    let data_type = match unmodified {
+        SqlType::Array(_) if is_modified => unmodified.data_type(),
+        _ => field.data_type().clone(),
+    };
+    Field::new(field.name(), data_type, true).with_metadata(shown.metadata().clone())
+}
+
+fn unmodified_type(known: SqlType) -> SqlType {
+    match known {
+        SqlType::Numeric { precision, scale, .. } => SqlType::Numeric { precision, scale, declared: false },
+        SqlType::Varchar { .. } => SqlType::Varchar { length_max: None },
+        SqlType::Array(item) => SqlType::Array(Box::new(unmodified_type(*item))),
+        other => other,
+    }
 }
 
 /// The value without its type's modifier, as functions that give back an argument have it.
@@ -246,6 +257,17 @@ pub(super) fn unmodified(
     }
     let field = Arc::new(unmodified_field(&field));
     Ok(datafusion::logical_expr::Expr::Cast(Cast::new_from_field(Box::new(value), field)))
+}
+
+/// An item of an array, of which the array's Arrow type may say more than that of the item.
+pub(super) fn typed_item(item: datafusion::logical_expr::Expr, array: &Field) -> datafusion::logical_expr::Expr {
+    match array.data_type() {
+        ArrowType::List(field) if !field.metadata().is_empty() => {
+            let field = Arc::new(field.as_ref().clone().with_nullable(true));
+            datafusion::logical_expr::Expr::Cast(Cast::new_from_field(Box::new(item), field))
+        }
+        _ => item,
+    }
 }
 
 /// The value with the modifier in its field.
