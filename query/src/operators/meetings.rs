@@ -13,7 +13,7 @@ use super::casts::{cast_call, expression_field};
 use super::contexts::operator_operands;
 use super::lowering::{Argument, Lowering, binary_expression};
 use super::modifiers::with_modifier;
-use super::resolution::{Operand, as_decimal, is_float, resolve, settled};
+use super::resolution::{Operand, Resolved, as_decimal, is_float, resolve, settled};
 use super::whole_expressions::{as_whole, of_one};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::arrays::ARRAY_OF_ARRAYS;
@@ -472,15 +472,28 @@ impl Lowering<'_> {
     fn distinct(&self, arguments: Vec<Argument>, negated: bool) -> Result<Expr> {
         let [left, right] = <[Argument; 2]>::try_from(arguments)
             .map_err(|_| QueryError::new(ErrorKind::Syntax, "IS DISTINCT FROM takes two values"))?;
+        if let Resolved::Converted(left_type, right_type) = resolve(&BinaryOperator::Eq, &left.known, &right.known)? {
+            let operands = vec![self.as_operand(left, &left_type), self.as_operand(right, &right_type)];
+            return self.distinct(operands, negated);
+        }
         let operator = if negated { Operator::IsNotDistinctFrom } else { Operator::IsDistinctFrom };
         let (left_type, right_type) = settled(&BinaryOperator::Eq, &left.known, &right.known);
         if left_type == SqlType::Interval && right_type == SqlType::Interval {
             let (left, right) = (self.typed(left, &left_type)?, self.typed(right, &right_type)?);
             return Ok(binary_expression(left, operator, right));
         }
+        let nulls = [&left, &right].map(|operand| operand.expression.clone().is_null());
         match self.binary(&BinaryOperator::Eq, left, right)? {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
                 Ok(binary_expression(*left, operator, *right))
+            }
+            equal if !equal.is_volatile() => {
+                // It is not known where one of the two is NULL, or both are.
+                let [left, right] = nulls;
+                let distinct = when(equal.clone().is_null(), binary_expression(left, Operator::NotEq, right))
+                    .otherwise(Expr::Not(Box::new(equal)))
+                    .map_err(|error| QueryError::unsupported(error.to_string()))?;
+                Ok(if negated { Expr::Not(Box::new(distinct)) } else { distinct })
             }
             _ => Err(QueryError::unsupported(format!(
                 "IS DISTINCT FROM of {} and {}",

@@ -49,12 +49,18 @@ impl Lowering<'_> {
         let right_known = Some(right_type.clone());
         let resolved = resolve(operator, &left.known, &right_known).map_err(external)?;
         let (left_type, _) = settled(operator, &left.known, &right_known);
-        let left = self.typed(left, &left_type).map_err(external)?;
-        let Resolved::Comparison { common: Some(common), cast_to: Some(cast_to), .. } = resolved else {
-            return Ok((left, subquery));
+        let (left, right) = match resolved {
+            Resolved::Converted(left_to, right_to) => {
+                let right = self.as_operand(Argument::known(column.clone(), right_type), &right_to);
+                (self.as_operand(left, &left_to).expression, right.expression)
+            }
+            Resolved::Comparison { common: Some(common), cast_to: Some(cast_to), .. } => {
+                let left = self.typed(left, &left_type).map_err(external)?;
+                let left = self.to_common(left, &left_type, &common, &cast_to);
+                (left, self.to_common(column.clone(), &right_type, &common, &cast_to))
+            }
+            _ => return Ok((self.typed(left, &left_type).map_err(external)?, subquery)),
         };
-        let left = self.to_common(left, &left_type, &common, &cast_to);
-        let right = self.to_common(column.clone(), &right_type, &common, &cast_to);
         if right == column {
             return Ok((left, subquery));
         }
