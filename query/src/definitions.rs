@@ -316,7 +316,12 @@ pub(crate) fn create_plain_view(
         return Ok(done("CREATE VIEW"));
     }
     let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
-    let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
+    let shown = result_columns(&shown, &planning.snapshot)?;
+    if create.columns.len() > shown.len() {
+        let message = "CREATE VIEW specifies more column names than columns";
+        return Err(QueryError::new(ErrorKind::Syntax, message));
+    }
+    let columns = view_columns(&shown, &create.columns)?;
     let id = match &replaced {
         Some(before) => {
             check_replacement(&planning.snapshot, before, &columns, &inputs)?;
@@ -522,7 +527,8 @@ fn bind_names(
 ) -> Result<(ast::Query, Vec<ObjectId>), QueryError> {
     let mut bound = query.clone();
     qualify(&mut bound, &planning.known_types());
-    let mut binder = Binder { planning, statement, plain, inputs: Vec::new(), error: None, ctes: Vec::new() };
+    let (visible, queries) = (Vec::new(), Vec::new());
+    let mut binder = Binder { planning, statement, plain, inputs: Vec::new(), error: None, visible, queries };
     let _ = VisitMut::visit(&mut bound, &mut binder);
     match binder.error {
         Some(error) => Err(error),
@@ -537,22 +543,37 @@ struct Binder<'a> {
     plain: bool,
     inputs: Vec<ObjectId>,
     error: Option<QueryError>,
-    ctes: Vec<String>,
+    /// The names of WITH that a relation may have.
+    visible: Vec<String>,
+    /// Of each query around: its WITH, which was visited before, and how many names were visible outside.
+    queries: Vec<(Option<ast::With>, usize)>,
 }
 
 impl VisitorMut for Binder<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
-        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.ctes.extend(ctes.map(|cte| fold(&cte.alias.name)));
+        let outside = self.visible.len();
+        let mut with = query.with.take();
+        if let Some(with) = &mut with {
+            self.bind_with(with)?;
+        }
+        self.queries.push((with, outside));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        if let Some((with, outside)) = self.queries.pop() {
+            query.with = with;
+            self.visible.truncate(outside);
+        }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
         let ast::TableFactor::Table { name, alias, args: None, .. } = factor else { return ControlFlow::Continue(()) };
         let bare = if name.0.len() == 1 { name.0[0].as_ident().map(fold) } else { None };
-        if bare.as_ref().is_some_and(|bare| self.ctes.contains(bare)) {
+        if bare.as_ref().is_some_and(|bare| self.visible.contains(bare)) {
             return ControlFlow::Continue(());
         }
         match self.resolve(name) {
@@ -577,6 +598,20 @@ impl VisitorMut for Binder<'_> {
 }
 
 impl Binder<'_> {
+    /// Binds the queries of a WITH, each of which sees those before it, and with RECURSIVE all of them.
+    fn bind_with(&mut self, with: &mut ast::With) -> ControlFlow<()> {
+        if with.recursive {
+            self.visible.extend(with.cte_tables.iter().map(|table| fold(&table.alias.name)));
+        }
+        for table in &mut with.cte_tables {
+            VisitMut::visit(&mut table.query, self)?;
+            if !with.recursive {
+                self.visible.push(fold(&table.alias.name));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// The relation of a name and its id, which those of the system have not; nothing for what is none.
     fn resolve(&self, name: &ast::ObjectName) -> Result<Option<(ObjectName, Option<ObjectId>)>, QueryError> {
         let object = self.planning.object_name(name)?;
