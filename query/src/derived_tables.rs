@@ -2,19 +2,23 @@
 
 use crate::column_defaults::Numbering;
 use crate::definitions::{done, refuse_parameters, stays_logged, stored_type, taken, view_columns};
+use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
+use crate::execute_arguments::values_of_call;
 use crate::execution::joined;
 use crate::insert::from_query;
 use crate::intake::Intake;
 use crate::keys::definition::{KeyClause, NewKeys, add as add_keys};
 use crate::keys::upsert::Sink;
 use crate::plain_indexes::copied;
+use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
+use crate::prepared::with_current_labels;
 use crate::response::{CommandTag, Response};
 use crate::retention;
 use crate::row_rules::RowRules;
 use crate::session::Session;
-use crate::statement::Statement;
+use crate::statement::{Statement, StatementKind};
 use crate::statement_grammar::deriving::{CreateTableAs, Like};
 use crate::statement_grammar::fold;
 use crate::table_definition::{define, storable};
@@ -23,7 +27,8 @@ use crate::transaction::Change;
 use catalog::definition::{CheckConstraint, Column, TableDefinition};
 use catalog::draft::Op;
 use catalog::snapshot::Relation;
-use datafusion::sql::sqlparser::ast::{Ident, Spanned};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Spanned};
 use std::sync::Arc;
 
 /// Runs CREATE TABLE … AS.
@@ -37,8 +42,13 @@ pub(crate) async fn create_table_as(
     if taken(session, &planning, &name, create.table.definition.if_not_exists)? {
         return Ok(done("CREATE TABLE AS"));
     }
-    refuse_parameters(&create.query, statement)?;
-    let plan = planning.query_plan(&create.query, &[], Some(statement))?;
+    let plan = match &create.execute {
+        Some(call) => executed(session, &planning, call, statement).await?,
+        None => {
+            refuse_parameters(&create.query, statement)?;
+            planning.query_plan(&create.query, &[], Some(statement))?
+        }
+    };
     let mut columns = view_columns(&result_columns(&plan, &planning.snapshot)?, &create.names())?;
     for column in &mut columns {
         column.sql_type = stored_type(&column.sql_type);
@@ -75,6 +85,30 @@ pub(crate) async fn create_table_as(
     };
     session.add_change(change)?;
     Ok(Response::Command(tag))
+}
+
+/// The plan of a prepared statement with its arguments.
+async fn executed(
+    session: &mut Session,
+    planning: &Planning,
+    (name, arguments): &(String, Vec<Expr>),
+    statement: &Statement,
+) -> Result<LogicalPlan, QueryError> {
+    let prepared =
+        session.named_statement(name)?.1.map(|prepared| with_current_labels(session, &prepared)).transpose()?;
+    let Some((prepared, StatementKind::Query(query))) =
+        prepared.as_ref().map(|prepared| (prepared, &prepared.statement.kind))
+    else {
+        return Err(QueryError::new(ErrorKind::WrongObjectType, "prepared statement is not a SELECT"));
+    };
+    let values =
+        values_of_call(session, (name.as_str(), arguments.as_slice()), &prepared.parameters, statement).await?;
+    let style = session.output_style();
+    let (bound, types) = prepared.bind(&values, &style)?;
+    let mut query = query.as_ref().clone();
+    fill_values(&mut query, &prepared.parameters, &values, &style)?;
+    let plan = planning.query_plan(&query, &types, Some(&prepared.statement))?;
+    plan.with_param_values(bound).map_err(|error| translate(error, Some(&prepared.statement)))
 }
 
 /// The columns that LIKE clauses copy, each with the number of the statement's own columns before them.

@@ -6,7 +6,7 @@ use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::{compute, ready, stream};
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, told_columns};
-use crate::prepared::{NamedStatement, Prepared};
+use crate::prepared::{NamedStatement, Prepared, with_current_labels};
 use crate::query_cache::{Question, is_repeatable};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn, RowStream};
 use crate::session::Session;
@@ -326,13 +326,9 @@ async fn run_execute(
     alone: bool,
 ) -> Result<Response, QueryError> {
     let Some(prepared) = session.named_statement(name)?.1 else { return Ok(Response::Empty) };
-    let wanted = prepared.parameters.len();
-    if wanted != arguments.len() {
-        let message = format!("wrong number of parameters for prepared statement \"{name}\"");
-        let detail = format!("Expected {wanted} parameters but got {}.", arguments.len());
-        return Err(QueryError::new(ErrorKind::Syntax, message).detail(detail));
-    }
-    let values = execute_arguments::values_of(session, arguments, &prepared.parameters, statement).await?;
+    let prepared = with_current_labels(session, &prepared)?;
+    let types = &prepared.parameters;
+    let values = execute_arguments::values_of_call(session, (name, arguments), types, statement).await?;
     let response = Box::pin(run(session, &prepared, &values, alone)).await?;
     prepared.check_columns(&response)?;
     Ok(response)

@@ -25,8 +25,23 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, UnaryOperator, Value};
 use futures::TryStreamExt;
 
+/// The values of the arguments of a call of a prepared statement, of which there must be as many as parameters.
+pub(crate) async fn values_of_call(
+    session: &mut Session,
+    (name, arguments): (&str, &[ast::Expr]),
+    types: &[SqlType],
+    statement: &Statement,
+) -> Result<Vec<ParameterValue>, QueryError> {
+    if types.len() != arguments.len() {
+        let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+        let detail = format!("Expected {} parameters but got {}.", types.len(), arguments.len());
+        return Err(QueryError::new(ErrorKind::Syntax, message).detail(detail));
+    }
+    values_of(session, arguments, types, statement).await
+}
+
 /// The values of the arguments for parameters of these types, as many.
-pub(crate) async fn values_of(
+async fn values_of(
     session: &mut Session,
     arguments: &[ast::Expr],
     types: &[SqlType],

@@ -2,6 +2,7 @@
 
 use crate::engine::now_micros;
 use crate::error::{ErrorKind, QueryError, Routine};
+use crate::functions::overload::innermost;
 use crate::operators::array_parameters::bound;
 use crate::operators::casts::CastContext;
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
@@ -13,7 +14,9 @@ use crate::row_inserts::{self, KnownRowInsert};
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
 use crate::types::{OutputStyle, decode_parameter};
+use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
+use catalog::user_type::TypeDefinition;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::logical_expr::LogicalPlan;
@@ -146,6 +149,18 @@ impl Prepared {
         Ok(prepared)
     }
 
+    /// The same with the labels that the enums among its parameters have now; `None` where these are what they were.
+    fn with_labels_of(&self, types: &BTreeMap<ObjectId, Arc<TypeDefinition>>) -> Option<Self> {
+        let parameters: Vec<SqlType> = self.parameters.iter().map(|known| as_defined(known, types)).collect();
+        (parameters != self.parameters).then(|| Self {
+            parameters,
+            columns: self.columns.clone(),
+            statement: self.statement.clone(),
+            row_insert: KnownRowInsert::default(),
+            id: self.id,
+        })
+    }
+
     /// The values of Bind, and the types to plan the statement for with them.
     pub(crate) fn bind(
         &self,
@@ -191,6 +206,29 @@ impl Prepared {
         }
         fresh.note_reads_of(&planned.planning);
         Some((planned.planning, planned.plan))
+    }
+}
+
+/// The statement as it is to be executed: labels may have come to the enums of its parameters since it was prepared.
+pub(crate) fn with_current_labels(
+    session: &mut Session,
+    prepared: &Arc<Prepared>,
+) -> Result<Arc<Prepared>, QueryError> {
+    if !prepared.parameters.iter().any(|known| matches!(innermost(known), SqlType::Enum(_))) {
+        return Ok(Arc::clone(prepared));
+    }
+    let types = Arc::clone(&session.planning()?.snapshot.types);
+    Ok(prepared.with_labels_of(&types).map_or_else(|| Arc::clone(prepared), Arc::new))
+}
+
+/// A type as it is defined now.
+fn as_defined(known: &SqlType, types: &BTreeMap<ObjectId, Arc<TypeDefinition>>) -> SqlType {
+    match known {
+        SqlType::Enum(of_user) => {
+            types.get(&of_user.parts().id).map_or_else(|| known.clone(), |found| found.sql_type())
+        }
+        SqlType::Array(item) => SqlType::Array(Box::new(as_defined(item, types))),
+        other => other.clone(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::functions::RandomNumbers;
 use crate::notifications::{Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
-use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared};
+use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared, with_current_labels};
 use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
@@ -276,6 +276,7 @@ impl Session {
         parameters: &[ParameterValue],
         alone: bool,
     ) -> Result<Response, QueryError> {
+        let prepared = &with_current_labels(self, prepared)?;
         let statement = &prepared.statement;
         let types = &prepared.parameters;
         if let Some(added) = row_inserts::add(self, &prepared.row_insert, statement, types, parameters).await? {

@@ -113,6 +113,7 @@ impl SiteCall {
                 super::conditions::check(construct, operand, literals.first().copied().flatten())?;
                 Ok(untyped(&SqlType::Bool))
             }
+            (SiteKind::Checked(Check::Cell), [_]) => Ok(Field::new("site", fields[0].data_type().clone(), true)),
             (SiteKind::Checked(check), [operand]) => {
                 check.check(operand)?;
                 Ok(fields[0].as_ref().clone())

@@ -10,20 +10,29 @@ use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::Expr;
 
 /// A construct that takes values of some types only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Check {
     Collation,
     Subscript,
+    /// `(x).name`
+    Field(String),
     /// `date(x)`, which is a cast of what has one to date.
     Date,
+    /// A value of a VALUES whose parameters are looked for; see [`super::value_lists`].
+    Cell,
 }
 
 impl Check {
     /// Fails as PostgreSQL does for a value of another type.
-    pub(super) fn check(self, operand: &Operand) -> Result<(), QueryError> {
+    pub(super) fn check(&self, operand: &Operand) -> Result<(), QueryError> {
         let message = match (self, operand) {
             (Self::Date, Some(known)) if !is_castable(known, &SqlType::Date) => {
                 return Err(no_function("date", std::slice::from_ref(operand)));
+            }
+            (Self::Field(name), Some(known)) => {
+                let name = format!("column notation .{name} applied to type {}", known.base_name());
+                let message = format!("{name}, which is not a composite type");
+                return Err(QueryError::new(ErrorKind::WrongObjectType, message));
             }
             (Self::Collation, Some(known)) if !is_collatable(known) => {
                 format!("collations are not supported by type {}", known.base_name())

@@ -14,6 +14,7 @@
 
 use super::candidates::{ANY, Oid, UNKNOWN, common_type};
 use super::contexts::{BIGINT, BOOLEAN, TEXT, function, wanted};
+use super::value_lists::without_opening;
 use crate::error::{ErrorKind, QueryError};
 use crate::parameter_types::{Parameters, inconsistent, indeterminate, parameter_number};
 use crate::pg_catalog::format_type;
@@ -334,7 +335,8 @@ impl Inference {
         let schema = DFSchema::empty();
         for row in &mut values.values {
             for value in row.iter_mut() {
-                *value = self.expression(std::mem::take(value), &schema)?;
+                let known = std::mem::take(value).transform_down(without_opening)?.data;
+                *value = self.expression(known, &schema)?;
             }
         }
         let types: Vec<Oid> = value_types(&values).iter().map(|to| if *to == UNKNOWN { ANY } else { *to }).collect();

@@ -9,8 +9,9 @@
 //! other types become casts, and so do those with a modifier or of a domain beside others. Where a value cannot be planned alone, as an
 //! outer column, the values of the column become sites that see each other.
 
-use super::call::{Places, SiteKind};
+use super::call::{Places, SiteCall, SiteKind};
 use super::casts::expression_field;
+use super::checks::Check;
 use super::lowering::Argument;
 use super::meetings::{Guest, Meeting, common};
 use super::sites::{call_quoted, integer_literal};
@@ -21,6 +22,8 @@ use crate::statement::Statement;
 use arrow::datatypes::FieldRef;
 use catalog::definition::Column;
 use catalog::sql_type::SqlType;
+use datafusion::common::tree_node::Transformed;
+use datafusion::logical_expr::{Expr as Planned, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWithSpan, Values, VisitMut, VisitorMut};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -61,6 +64,58 @@ pub(crate) fn assign_values(
         return Ok(());
     }
     targets.iter().take(width).enumerate().try_for_each(|(column, to)| settling.assign(values, column, to, statement))
+}
+
+/// Lets the values of every VALUES stand beside each other while the types of parameters are looked for: the planner refuses a column
+/// whose fields know different things of their types, which are settled when the parameters are known.
+pub(crate) fn open_values(tree: &mut ast::Statement, cells: &dyn Cells) {
+    let _ = VisitMut::visit(tree, &mut Opening { cells });
+}
+
+/// What a value was before [`open_values`].
+pub(super) fn without_opening(value: Planned) -> datafusion::common::Result<Transformed<Planned>> {
+    match value {
+        Planned::ScalarFunction(mut call) if is_opened(&call.func) => Ok(Transformed::yes(call.args.remove(0))),
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn is_opened(function: &ScalarUDF) -> bool {
+    let site = function.inner().downcast_ref::<SiteCall>();
+    site.is_some_and(|site| matches!(site.kind, SiteKind::Checked(Check::Cell)))
+}
+
+struct Opening<'a> {
+    cells: &'a dyn Cells,
+}
+
+impl VisitorMut for Opening<'_> {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.body(&mut query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Opening<'_> {
+    fn body(&self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Values(values) if values.rows.len() > 1 => {
+                let cells = values.rows.iter_mut().flat_map(|row| &mut row.content);
+                for cell in cells.filter(|cell| matches!(cell, Expr::Function(_))) {
+                    let value = std::mem::replace(cell, Expr::Value(Value::Null.into()));
+                    let name = self.cells.add(SiteKind::Checked(Check::Cell), Places::default());
+                    *cell = call_quoted(&name, vec![value]);
+                }
+            }
+            SetExpr::SetOperation { left, right, .. } => {
+                self.body(left);
+                self.body(right);
+            }
+            _ => {}
+        }
+    }
 }
 
 struct Settling<'a> {

@@ -2,6 +2,7 @@
 
 use super::{Words, fold};
 use crate::error::{ErrorKind, QueryError};
+use crate::returning;
 use crate::statement::{CreateTable, StatementKind, parse_piece};
 use datafusion::sql::sqlparser::ast::{self, Ident, SetExpr, Statement as Ast};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -14,6 +15,8 @@ pub(crate) struct CreateTableAs {
     /// Names for the first columns.
     pub names: Vec<Ident>,
     pub query: Box<ast::Query>,
+    /// The prepared statement that is the query instead, and its arguments.
+    pub execute: Option<(String, Vec<ast::Expr>)>,
     /// False for WITH NO DATA.
     pub with_data: bool,
 }
@@ -50,7 +53,7 @@ const INCLUDED: [&str; 10] = [
 ];
 
 impl Words<'_> {
-    /// `CREATE TABLE name [(names)] [WITH (…)] AS query`; `None` for a table with columns of its own.
+    /// `CREATE TABLE name [(names)] [WITH (…)] AS query`, or `AS EXECUTE name (…)`; `None` for a table with columns of its own.
     pub(super) fn create_table_as(
         &mut self,
         (partition_by, unlogged): (&[ast::Expr], bool),
@@ -59,9 +62,15 @@ impl Words<'_> {
         let Some(at) = self.at_top_level("as") else { return Ok(None) };
         self.next = at + 1;
         let parsed = parse_piece(self.source, self.rest())?;
-        let StatementKind::Query(query) = parsed.kind else {
-            self.next = at + 1;
-            return Err(self.unexpected());
+        let (query, execute) = match parsed.kind {
+            StatementKind::Query(query) => (query, None),
+            StatementKind::Execute { name, arguments } => {
+                (Box::new(returning::select(Vec::new(), Vec::new(), None, None)?), Some((name, arguments)))
+            }
+            _ => {
+                self.next = at + 1;
+                return Err(self.unexpected());
+            }
         };
         self.tokens.truncate(at);
         let names = self.take_names()?;
@@ -71,7 +80,7 @@ impl Words<'_> {
         let likes = Vec::new();
         let identity_names = Vec::new();
         let table = CreateTable { definition, partition_by, partition_method: None, likes, unlogged, identity_names };
-        Ok(Some(StatementKind::CreateTableAs(Box::new(CreateTableAs { table, names, query, with_data }))))
+        Ok(Some(StatementKind::CreateTableAs(Box::new(CreateTableAs { table, names, query, execute, with_data }))))
     }
 
     /// The index of a word that stands outside of all parentheses.
