@@ -360,11 +360,7 @@ fn worded(message: &str) -> Option<QueryError> {
         let message = format!("argument of WHERE must be type boolean, not type {}", known.unwrap_or("unknown".into()));
         return Some(QueryError::new(ErrorKind::DatatypeMismatch, message));
     }
-    let counts = message.strip_prefix("Source table contains ")?;
-    let (there, rest) = counts.split_once(" columns but only ")?;
-    let wanted = rest.split(' ').next()?;
-    let message = format!("table has {there} columns available but {wanted} columns specified");
-    Some(QueryError::new(ErrorKind::InvalidColumnReference, message))
+    None
 }
 
 /// PostgreSQL's name of a type that stands in a message as Arrow prints it.

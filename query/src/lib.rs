@@ -6,10 +6,11 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, source_text, continued_literals, operator_tokens, dialect, statement_grammar, standard_spellings, output_names,
-//!                      dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting, maintenance, reindexing
+//!     statements       statement, source_text, continued_literals, escaped_literals, operator_tokens, dialect, statement_grammar,
+//!                      standard_spellings, output_names, dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting,
+//!                      maintenance, reindexing
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,
-//!                      column_origins, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
+//!                      column_origins, column_aliases, subqueries, column_dependencies, join_keys, filter_places, filter_moves, float_limits, kept_order,
 //!                      collected_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects, found_rows,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, transaction_modes, write_holds,
@@ -43,6 +44,7 @@ mod background_tasks;
 mod backup;
 mod bound_expressions;
 mod collected_order;
+mod column_aliases;
 mod column_defaults;
 mod column_dependencies;
 mod column_origins;
@@ -70,6 +72,7 @@ mod dropping;
 mod engine;
 mod engine_error;
 mod equal_conditions;
+mod escaped_literals;
 mod execute_arguments;
 mod execution;
 mod explain;

@@ -203,6 +203,7 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
         Expr::Cast { expr, data_type, .. } => inner_or(expr, type_name(data_type)),
         Expr::TypedString(typed) => weak(type_name(&typed.data_type)),
         Expr::Interval(_) => weak("interval".into()),
+        Expr::Value(ast::ValueWithSpan { value: ast::Value::NationalStringLiteral(_), .. }) => weak("bpchar".into()),
         Expr::Case { else_result: Some(last), .. } => inner_or(last, "case".into()),
         Expr::Case { .. } => weak("case".into()),
         Expr::Exists { .. } => own("exists"),

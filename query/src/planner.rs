@@ -10,6 +10,7 @@
 
 use crate::activity::StatementToken;
 use crate::collected_order::collected_in_order;
+use crate::column_aliases::AliasPlanner;
 use crate::column_dependencies::PlainRelations;
 use crate::column_origins::Origins;
 use crate::domains::domain_of;
@@ -29,7 +30,7 @@ use crate::operators::interval_order::compare_by_length;
 use crate::operators::lowering::{Argument, lower};
 use crate::operators::repeated_keys::name_keys_once;
 use crate::operators::sites::{Sites, annotate};
-use crate::operators::value_lists::{Cells, assign_values, settle_values};
+use crate::operators::value_lists::{Cells, assign_values, open_values, settle_values};
 use crate::operators::window_keys::compute_keys;
 use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::{Parameters, all_known};
@@ -44,7 +45,7 @@ use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
 use crate::standard_spellings::dependent_columns::{KeyedTable, with_dependents};
 use crate::standard_spellings::row_stars::{self, StarPlanner, Stars};
 use crate::standard_spellings::whole_rows::{with_named_rows, with_rows, without_relation};
-use crate::standard_spellings::{direct_arguments, spell_out, with_own_names};
+use crate::standard_spellings::{direct_arguments, spell_out, told_of_later, with_own_names};
 use crate::statement::Statement;
 use crate::subqueries::{decorrelate, name_subqueries};
 use crate::system_facts::SystemSource;
@@ -113,7 +114,7 @@ pub(crate) struct Planning {
     merges: Arc<MergePlanner>,
     /// Finds out what columns stars stand for.
     stars: Arc<StarPlanner>,
-    relation_planners: [Arc<dyn RelationPlanner>; 3],
+    relation_planners: [Arc<dyn RelationPlanner>; 4],
     /// The types of the parameters of the query that is being planned, for planning parts of it alone.
     parameters: Mutex<Vec<Option<SqlType>>>,
     /// While a query is planned only to find out the types of its parameters: what is known of them.
@@ -156,6 +157,7 @@ impl Planning {
             relation_planners: [
                 Arc::clone(&merges) as Arc<dyn RelationPlanner>,
                 Arc::clone(&stars) as Arc<dyn RelationPlanner>,
+                Arc::new(AliasPlanner),
                 Arc::new(PlainRelations::default()),
             ],
             merges,
@@ -364,7 +366,7 @@ impl Planning {
         {
             plan = self.spelt_out_plan(tree.insert(spelt), parameters, statement);
         }
-        let plan = plan.map_err(|error| without_relation(error, statement));
+        let plan = plan.map_err(|error| told_of_later(without_relation(error, statement), source));
         let is_aggregate =
             |name: &str| self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name);
         refined(plan, source, statement, &is_aggregate)
@@ -461,8 +463,10 @@ impl Planning {
         name_subqueries(&mut tree);
         let sites = annotate(&mut tree, statement).map_err(|error| translate(error, statement))?;
         *self.sites.lock() = Arc::new(sites);
-        if !self.infers() {
-            let cells = PlannedCells { planning: self, context: parameter_context(parameters) };
+        let cells = PlannedCells { planning: self, context: parameter_context(parameters) };
+        if self.infers() {
+            open_values(&mut tree, &cells);
+        } else {
             assign_values(&mut tree, &self.assigned_columns(), &cells, statement)?;
             settle_values(&mut tree, &cells)?;
         }

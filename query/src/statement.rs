@@ -9,6 +9,7 @@ use crate::copy_format::{CopyStatement, parse_copy};
 use crate::declared_partitions::PartitionMethod;
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
+use crate::escaped_literals::{EscapedText, Wrong, location_of};
 use crate::long_chains::{balance, refuse_long_chains};
 use crate::merge::Merge;
 use crate::modify::Modification;
@@ -538,13 +539,18 @@ fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
     let dialect = StatementDialect;
     let readable = without_touching_comments(source);
     let joined = JoinedText::of(&readable);
-    let mut tokens = Tokenizer::new(&dialect, joined.text()).tokenize_with_location().map_err(|error| {
-        let position = position_of(source, joined.place_in_source(error.location));
+    let place_in_source = |place| position_of(source, joined.place_in_source(place));
+    let escaped = EscapedText::of(joined.text()).map_err(|Wrong { error, at }| {
+        error.position(at.and_then(|at| place_in_source(location_of(joined.text(), at))))
+    })?;
+    let mut tokens = Tokenizer::new(&dialect, escaped.text()).tokenize_with_location().map_err(|error| {
+        let position = place_in_source(error.location);
         let rest = position.map_or("", |position| tail(source, position));
         let unterminated = error.message.starts_with("Unterminated") || error.message.contains("Unexpected EOF");
         let what = if unterminated { "unterminated quoted string" } else { "syntax error" };
         QueryError::new(ErrorKind::Syntax, format!("{what} at or near \"{}\"", rest.trim_end())).position(position)
     })?;
+    escaped.put_back(&mut tokens);
     joined.put_back(&mut tokens);
     refuse_junk(&tokens, source)?;
     Ok(cut_operators(tokens, source))

@@ -29,6 +29,8 @@ use datafusion::logical_expr::{
 use std::sync::Arc;
 
 const MONTH_DAYS: i128 = 30;
+/// Before the digits of an offset in quotes, `'1' PRECEDING`: they are a number or the seconds of an interval, as the key wants.
+pub(crate) const OPEN_NUMBER: char = '\'';
 
 /// A window function whose frame fits its order.
 pub(super) fn settled(
@@ -37,8 +39,8 @@ pub(super) fn settled(
     lowering: &Lowering<'_>,
 ) -> Result<Transformed<Expr>> {
     let frame = &window.params.window_frame;
-    let texts = [offset(&frame.start_bound), offset(&frame.end_bound)];
-    if frame.units != WindowFrameUnits::Range || texts.iter().all(Option::is_none) {
+    let has_offsets = offset(&frame.start_bound).is_some() || offset(&frame.end_bound).is_some();
+    if frame.units != WindowFrameUnits::Range || !has_offsets {
         return Ok(Transformed::no(Expr::WindowFunction(window)));
     }
     let [key] = window.params.order_by.as_mut_slice() else {
@@ -46,7 +48,10 @@ pub(super) fn settled(
     };
     let (_, field) = key.expr.to_field(schema)?;
     let Some(known) = SqlType::from_field(&field) else { return Ok(Transformed::no(Expr::WindowFunction(window))) };
-    let texts: Vec<String> = texts.into_iter().flatten().collect();
+    let frame = &mut window.params.window_frame;
+    close_number(&mut frame.start_bound, &known);
+    close_number(&mut frame.end_bound, &known);
+    let texts: Vec<String> = [&frame.start_bound, &frame.end_bound].into_iter().filter_map(offset).collect();
     texts.iter().try_for_each(|text| check(&known, text)).map_err(external)?;
     match known {
         // A moment's own zone is UTC, in which Arrow would look it up for every row.
@@ -71,6 +76,18 @@ pub(super) fn settled(
         }
     }
     Ok(Transformed::yes(Expr::WindowFunction(window)))
+}
+
+/// Gives an offset that is open the type that it has beside a key.
+fn close_number(bound: &mut WindowFrameBound, key: &SqlType) {
+    use SqlType::{Date, Interval, Time, TimeTz, Timestamp, TimestampTz};
+    let (WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value)) = bound else { return };
+    if let ScalarValue::Utf8(Some(text)) = value
+        && let Some(number) = text.strip_prefix(OPEN_NUMBER)
+    {
+        let is_interval = matches!(key, Date | Time | TimeTz | Timestamp | TimestampTz | Interval);
+        *text = if is_interval { format!("{number} seconds") } else { number.to_string() };
+    }
 }
 
 /// An interval as the distance of keys that stand for values of a type.

@@ -3,6 +3,7 @@
 //!     GROUP BY ROLLUP ((a, b), c)               GROUP BY GROUPING SETS ((a, b, c), (a, b), ())
 //!     GROUP BY GROUPING SETS (CUBE (a), b)      GROUP BY GROUPING SETS ((a), (), (b))
 //!     GROUP BY a, ()                            GROUP BY a
+//!     GROUP BY DISTINCT ROLLUP (a), ROLLUP (b)  GROUP BY GROUPING SETS ((a, b), (a), (b), ())
 //!     SELECT a, b … GROUP BY ROLLUP (1, 2)      GROUP BY ROLLUP (a, b)
 //!     GROUP BY ROLLUP (a, a)                    GROUP BY GROUPING SETS ((a), (a), ())
 //!     GROUP BY ROLLUP (a, a::its type)          GROUP BY GROUPING SETS ((a, a'), (a, a'), ())
@@ -33,6 +34,35 @@ pub(crate) fn write_out(items: &mut Vec<Expr>) {
     }));
     if only_empty {
         items.push(Expr::GroupingSets(vec![Vec::new()]));
+    }
+}
+
+/// The elements of GROUP BY DISTINCT, of whose sets none is there twice.
+pub(crate) fn distinct_sets(items: Vec<Expr>) -> Vec<Expr> {
+    if !items.iter().any(|item| matches!(item, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_))) {
+        return items;
+    }
+    let mut sets = vec![Vec::new()];
+    for item in items {
+        let own = sets_of(item);
+        sets = sets.iter().flat_map(|set| own.iter().map(move |more| [set.clone(), more.clone()].concat())).collect();
+    }
+    let mut kept: Vec<Vec<Expr>> = Vec::new();
+    for set in sets.into_iter().map(distinct) {
+        let is_same = |known: &Vec<Expr>| known.len() == set.len() && set.iter().all(|item| known.contains(item));
+        if !kept.iter().any(is_same) {
+            kept.push(set);
+        }
+    }
+    vec![Expr::GroupingSets(kept)]
+}
+
+/// The sets that an element of GROUP BY stands for.
+fn sets_of(item: Expr) -> Vec<Vec<Expr>> {
+    match item {
+        Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) => inner_sets(vec![item]),
+        Expr::Tuple(columns) => vec![columns],
+        column => vec![vec![column]],
     }
 }
 

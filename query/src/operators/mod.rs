@@ -32,7 +32,7 @@ mod elements;
 mod equal_filters;
 mod extractions;
 pub(crate) mod float_order;
-mod frames;
+pub(crate) mod frames;
 pub(crate) mod grouping_sets;
 mod in_lists;
 pub(crate) mod inference;

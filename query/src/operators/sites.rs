@@ -252,6 +252,10 @@ impl Annotator<'_> {
                         let place = self.place(&root);
                         Box::new(self.checked(Check::Subscript, *root, place))
                     }
+                    Some(AccessExpr::Dot(Expr::Identifier(field))) => {
+                        let (check, place) = (Check::Field(fold(field)), self.place(&root));
+                        Box::new(self.checked(check, *root, place))
+                    }
                     _ => root,
                 };
                 let access_chain = access_chain.into_iter().map(|access| self.with_bounds(access)).collect();

@@ -61,7 +61,7 @@ pub(crate) use rewrite::{contains_aggregate, is_known_collation, plain_operator,
 pub use server_state::{DATABASE_OID, role_name, role_oid};
 pub(crate) use set_orders::settle_set_orders;
 pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};
-pub(crate) use sets::value_column;
+pub(crate) use sets::{returns_set, value_column};
 pub(crate) use signatures::{TypeTraits, is_implicit_cast, operators_by_name, type_traits};
 pub(crate) use types::{type_name, user_type};
 pub use values::{Value, array_from_text, to_array};

@@ -15,6 +15,7 @@ use crate::operators::sites::call_quoted;
 use crate::output_names::numbered_name;
 use crate::returning::table_factor;
 use crate::standard_spellings::ROWS_FROM;
+use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     Array, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, TableAlias,
     TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitorMut,
@@ -33,7 +34,7 @@ const SETS: [&str; 6] = [
 ];
 
 /// Whether a function returns a set, of values or of members.
-pub(super) fn returns_set(name: &str) -> bool {
+pub(crate) fn returns_set(name: &str) -> bool {
     is_set(name) || json_sets::has_members(name)
 }
 
@@ -147,6 +148,14 @@ fn mentions_column(args: &[Expr]) -> bool {
 
 /// A function in FROM. `lateral_allowed`: there is a relation before it whose columns it may name.
 pub(super) fn rewrite_factor(factor: &mut TableFactor, lateral_allowed: bool) {
+    if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor
+        && is_of_user_schema(name)
+    {
+        // The planner says of the whole name that nothing has it.
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+        *name = ObjectName::from(vec![Ident::new(parts.join("."))]);
+        return;
+    }
     let taken = match factor {
         TableFactor::Table { name, args: Some(TableFunctionArgs { args, .. }), alias, with_ordinality, .. } => {
             unnamed(args).map(|args| (last_part(name), args, alias.take(), *with_ordinality))
@@ -172,6 +181,12 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor, lateral_allowed: bool) {
         TableFactor::UNNEST { alias: slot, .. } => *slot = alias,
         _ => {}
     }
+}
+
+/// Whether a function is looked for in a schema in which there are none.
+fn is_of_user_schema(name: &ObjectName) -> bool {
+    let schema = name.0.len().checked_sub(2).and_then(|place| name.0[place].as_ident()).map(fold);
+    schema.is_some_and(|schema| schema != "pg_catalog" && schema != "information_schema")
 }
 
 /// What a FROM item is called and what its column is, where it is a function that gives values and no records: there the

@@ -3,7 +3,9 @@
 use super::Planning;
 use crate::bound_expressions::volatility;
 use crate::domains::cast_function;
+use crate::error::{ErrorKind, QueryError};
 use crate::functions::array_aggregates::{ARRAY_OF_VALUES, of_values};
+use crate::functions::overload::no_function;
 use crate::functions::series::GENERATE_SERIES;
 use crate::functions::series_table::SeriesTable;
 use crate::functions::{self, excluded_frames, variadic};
@@ -11,6 +13,7 @@ use crate::operators::call::Procedures;
 use crate::operators::casts::CastContext;
 use crate::operators::lowering::lower_expression;
 use crate::operators::open_call::opened;
+use crate::pg_catalog;
 use crate::scan::external;
 use crate::subqueries::{ARRAY_OF_ROWS, naming_function, of_rows};
 use crate::unknown_function::{UnknownFunction, types_of};
@@ -43,8 +46,11 @@ impl ContextProvider for Planning {
             })?;
             return Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))));
         }
+        if let Some((schema, function)) = name.rsplit_once('.') {
+            return Err(external(self.no_function_of(schema, function, &types_of(&args)?)));
+        }
         if name != GENERATE_SERIES {
-            return Err(external(functions::overload::no_function(name, &types_of(&args)?)));
+            return Err(external(no_function(name, &types_of(&args)?)));
         }
         let args = match self.inference.lock().as_mut() {
             Some(inference) => inference.constants(name, args)?,
@@ -123,6 +129,20 @@ impl ContextProvider for Planning {
 }
 
 impl Planning {
+    /// The error of a function that is called by a schema's name; none stands in one of the user's.
+    fn no_function_of(&self, schema: &str, name: &str, types: &[Option<SqlType>]) -> QueryError {
+        let is_schema = self.snapshot.schemas.contains_key(schema) || pg_catalog::is_system_schema(schema);
+        if !is_schema && !schema.contains('.') {
+            return QueryError::new(ErrorKind::UndefinedSchema, format!("schema \"{schema}\" does not exist"));
+        }
+        let error = no_function(&format!("{schema}.{name}"), types);
+        let is_known = name == VERIFY
+            || pg_catalog::returns_set(name)
+            || self.state.scalar_functions().contains_key(name)
+            || self.state.aggregate_functions().contains_key(name);
+        if is_known { error.hint(format!("Perhaps you meant the function \"{name}\".")) } else { error }
+    }
+
     /// What a name means that is called: a site, a function, or the error that there is none.
     fn scalar_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         if let Some(site) = self.sites.lock().function(name, self.procedures()) {

@@ -6,6 +6,7 @@
 //! otherwise. Both come before anything is known of the tables. Before a query is planned [`spell_out`] rewrites it
 //! by topic:
 //!
+//!     row_fields           (ROW(a, b)).f1
 //!     rows, quantified     (a, b) = (1, 2); (a, b) IN (SELECT …); LIKE ANY (SELECT …)
 //!     windows              OVER w, offsets of frames
 //!     groups               HAVING without groups and aggregates
@@ -15,6 +16,8 @@
 //!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
 //!     names                outputs in ORDER BY, GROUP BY and HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
+//!     later_tables         WITH RECURSIVE a AS (SELECT * FROM b), b AS …
+//!     column_lists         WITH a(x) AS (SELECT 1, 2)
 //!     common_tables        names of WITH that hide those of a query further out
 //!     recursion            the types of WITH RECURSIVE, and where it names itself (self_references)
 //!     whole_rows, row_…    SELECT t FROM t, ROW(t.*)
@@ -22,11 +25,15 @@
 //! A definition of a view is kept as it was before [`spell_out`].
 
 pub(crate) mod assignments;
+mod bare_texts;
+mod column_lists;
 mod common_tables;
 mod constants;
 pub(crate) mod dependent_columns;
 pub(crate) mod direct_arguments;
 mod groups;
+mod insert_sources;
+mod later_tables;
 mod limits;
 mod names;
 mod open_outputs;
@@ -36,6 +43,7 @@ mod record_values;
 mod records;
 mod recursion;
 mod row_documents;
+mod row_fields;
 mod row_names;
 pub(crate) mod row_planner;
 pub(crate) mod row_stars;
@@ -52,6 +60,7 @@ pub(crate) mod whole_rows;
 mod windows;
 
 pub(crate) use common_tables::with_own_names;
+pub(crate) use later_tables::told_of_later;
 pub(crate) use names::is_star;
 pub(crate) use syntax::mend_spellings;
 pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
@@ -116,6 +125,7 @@ impl Speller<'_> {
     fn select(&self, select: &mut Select) -> Result<(), QueryError> {
         names::resolve_distinct(select);
         names::hide_repeated(select);
+        row_fields::in_select(select, self.context)?;
         rows::in_select(select);
         quantified::name_outputs(select);
         groups::in_select(select);
@@ -136,6 +146,9 @@ impl Speller<'_> {
             let before = statement.and_then(|statement| statement.place_of(expr.span()));
             return Err(error.position(before.or_else(|| statement?.place_of(collation.span()))));
         }
+        if let Some(field) = row_fields::spelt_out(expression, self.context)? {
+            return Ok(Some(field));
+        }
         match rows::spelt_out(expression)? {
             Some(spelt) => Ok(Some(spelt)),
             None => quantified::spelt_out(expression),
@@ -149,6 +162,8 @@ impl VisitorMut for Speller<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
         open_outputs::in_with(query);
         let settled = names::refuse_writers(query)
+            .and_then(|()| later_tables::settle(query, self.context))
+            .and_then(|()| column_lists::settle(query, self.context))
             .and_then(|()| recursion::settle(query, self.context))
             .and_then(|()| windows::settle(query, self.context))
             .and_then(|()| limits::settle(query, self.context));

@@ -58,6 +58,11 @@ pub(super) fn check(table: &Cte, context: Context<'_>) -> Result<bool, QueryErro
     Ok(true)
 }
 
+/// Whether a query names a relation, which none of its own WITH hides.
+pub(super) fn names(query: &Query, name: &str) -> bool {
+    !references(name, |finder| finder.query(query, Place::Allowed)).is_empty()
+}
+
 fn recursion(message: impl Into<String>) -> QueryError {
     QueryError::new(ErrorKind::InvalidRecursion, message)
 }

@@ -4,8 +4,9 @@
 //! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here.
 
 use super::star_syntax;
-use super::tokens::{IN_LIST, SYMMETRIC, SYSTEM_TIME, WITH_TIES};
+use super::tokens::{DISTINCT_SETS, IN_LIST, SYMMETRIC, SYSTEM_TIME, WITH_TIES};
 use crate::error::{ErrorKind, QueryError};
+use crate::operators::grouping_sets::distinct_sets;
 use crate::statement::{byte_offset, position_of};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Delete, Expr, Fetch, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
@@ -55,6 +56,11 @@ impl VisitorMut for Mender<'_> {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<QueryError> {
         select.projection.iter_mut().for_each(star_syntax::in_item);
+        if let GroupByExpr::Expressions(items, _) = &mut select.group_by
+            && items.first().is_some_and(|first| is_call(first, DISTINCT_SETS))
+        {
+            *items = distinct_sets(items.split_off(1));
+        }
         let foreign = self.foreign_clause(select);
         self.refuse(foreign)
     }
@@ -235,17 +241,22 @@ fn is_foreign_join(join: &Join) -> bool {
 
 /// The argument of a call that the tokens were given, which is taken out of it.
 fn argument_of(expression: &mut Expr, name: &str) -> Option<Expr> {
-    let Expr::Function(Function { name: called, args: FunctionArguments::List(list), .. }) = expression else {
+    if !is_call(expression, name) {
         return None;
-    };
-    let is_call = called
-        .0
-        .first()
-        .and_then(|part| part.as_ident())
-        .is_some_and(|ident| called.0.len() == 1 && ident.quote_style == Some('"') && ident.value == name);
+    }
+    let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expression else { return None };
     match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] if is_call => Some(argument.clone()),
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] => Some(argument.clone()),
         _ => None,
+    }
+}
+
+/// Whether an expression is the call of this name that the tokens have made.
+fn is_call(expression: &Expr, name: &str) -> bool {
+    let Expr::Function(function) = expression else { return false };
+    match function.name.0.as_slice() {
+        [part] => part.as_ident().is_some_and(|ident| ident.quote_style == Some('"') && ident.value == name),
+        _ => false,
     }
 }
 

@@ -11,6 +11,7 @@
 //!     t.*::text, (t).*                    (t.*)::text, t.*
 //!     t.* = u.*                           (t.*) = (u.*)
 //!     (jsonb_each(d)).*                   (jsonb_each(d)).key, (jsonb_each(d)).value
+//!     GROUP BY DISTINCT CUBE (a), b       GROUP BY "distinct sets"(), CUBE (a), b
 //!     f(a, VARIADIC b)                    f(a, "variadic argument"(b))
 //!     OVER (… EXCLUDE TIES)               OVER ("exclude ties" …)
 //!     ROWS FROM (f(), g())                "rows from"(f(), g())
@@ -21,6 +22,7 @@
 //!     a integer ARRAY                     a integer[]
 //!     FOR NO KEY UPDATE, FOR KEY SHARE    FOR UPDATE, FOR SHARE
 //!     FOR UPDATE OF t LIMIT 1             LIMIT 1
+//!     INSERT INTO t (VALUES (1))          INSERT INTO t VALUES (1)
 //!     SET doc['a'] = 1                    SET doc = "assigned item"(doc['a'], 1)
 //!
 //!     x::varchar(3) COLLATE "C"           x::varchar(3)
@@ -30,7 +32,8 @@
 //! they had, so that errors point into the client's text. Words that sqlparser knows as keywords of other databases
 //! are names again.
 
-use super::{assignments, row_tokens, typed_literals};
+use super::bare_texts::{is_bare_text, is_text};
+use super::{assignments, insert_sources, row_tokens, typed_literals};
 use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
@@ -47,6 +50,8 @@ pub(super) const WITH_TIES: &str = "with ties";
 pub(crate) const ROWS_FROM: &str = "rows from";
 /// The call around the first bound of BETWEEN SYMMETRIC.
 pub(super) const SYMMETRIC: &str = "between symmetric";
+/// The call in front of what GROUP BY DISTINCT groups by.
+pub(super) const DISTINCT_SETS: &str = "distinct sets";
 /// The call around a subquery that is the first of several items.
 pub(super) const IN_LIST: &str = "in list";
 /// The call around the time of FOR SYSTEM_TIME AS OF.
@@ -63,6 +68,7 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
             Keyword::TABLE => commands.spell_out(tokens, index),
             Keyword::FETCH if index > 0 => fetch(tokens, index),
             Keyword::SET => assignments::spell_out(tokens, index),
+            Keyword::INTO => insert_sources::spell_out(tokens, index),
             Keyword::BETWEEN => between(tokens, index),
             Keyword::IN => in_list(tokens, index),
             Keyword::TRIM => trim(tokens, index),
@@ -91,6 +97,10 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 tokens.remove(index);
                 continue;
             }
+            Keyword::DISTINCT if index >= 2 && is_group_by(tokens, index - 2) => {
+                let mark = Token::make_word(DISTINCT_SETS, Some('"'));
+                replace(tokens, index..index + 1, vec![mark, Token::LParen, Token::RParen, Token::Comma]);
+            }
             _ if is_null_test(tokens, index) => {
                 replace(tokens, index..index + 1, vec![Token::make_keyword("IS"), Token::make_keyword("NULL")]);
             }
@@ -98,6 +108,12 @@ pub(crate) fn spell_out_tokens(tokens: &mut Vec<TokenWithSpan>, source: &str) ->
                 replace(tokens, index..index + 1, vec![Token::LBracket, Token::RBracket]);
             }
             other if is_foreign(other, keyword(tokens, index + 1)) => forget_keyword(tokens, index),
+            _ if let Some(clause) = path_clause(tokens, index) => {
+                let error = QueryError::unsupported(format!("{clause} of WITH RECURSIVE")).hint(
+                    "Collect the keys of the path in an array, order by it, or stop where it has the key already.",
+                );
+                return Err(error.position(position_of(source, tokens[index].span.start)));
+            }
             _ if is_text(&tokens[index].token) && is_bare_text(tokens, index) => {
                 return Err(near(source, &tokens[index]));
             }
@@ -164,6 +180,18 @@ fn locking(tokens: &mut Vec<TokenWithSpan>, index: usize) -> bool {
     is_before_limit
 }
 
+/// The name of a SEARCH or CYCLE clause that begins at a token, behind a query of WITH.
+fn path_clause(tokens: &[TokenWithSpan], index: usize) -> Option<&'static str> {
+    if index == 0 || *token(tokens, index - 1) != Token::RParen || !matches!(token(tokens, index + 1), Token::Word(_)) {
+        return None;
+    }
+    let sets = || find_outside(tokens, index + 1, |at| keyword(tokens, at) == Keyword::SET).is_some();
+    match is_word(tokens, index, "search") {
+        true => is_word(tokens, index + 2, "first").then_some("SEARCH"),
+        false => (is_word(tokens, index, "cycle") && sets()).then_some("CYCLE"),
+    }
+}
+
 /// `x ISNULL`; the word may also be a function's, or a label behind AS.
 fn is_null_test(tokens: &[TokenWithSpan], index: usize) -> bool {
     use Keyword::{
@@ -186,34 +214,6 @@ fn ends_array_type(tokens: &[TokenWithSpan], index: usize) -> bool {
         other => *other == Token::RParen,
     });
     follows && !matches!(token(tokens, index + 1), Token::LBracket | Token::LParen)
-}
-
-/// Whether a token is a literal in quotes or between dollars.
-fn is_text(token: &Token) -> bool {
-    matches!(
-        token,
-        Token::SingleQuotedString(_)
-            | Token::EscapedStringLiteral(_)
-            | Token::DollarQuotedString(_)
-            | Token::HexStringLiteral(_)
-            | Token::UnicodeStringLiteral(_)
-            | Token::NationalStringLiteral(_)
-            | Token::SingleQuotedByteStringLiteral(_)
-    )
-}
-
-/// Whether the text at `index` stands where only a label could, which no text is: `1 'a'`, `'a' 'b'` on one line, `1 AS 'a'`.
-fn is_bare_text(tokens: &[TokenWithSpan], index: usize) -> bool {
-    let Some(before) = index.checked_sub(1) else { return false };
-    let defines_body = || {
-        let is_body = |place| matches!(keyword(tokens, place), Keyword::FUNCTION | Keyword::PROCEDURE);
-        keyword(tokens, 0) == Keyword::CREATE && (1..4).any(is_body)
-    };
-    match &tokens[before].token {
-        Token::Number(..) => true,
-        Token::Word(_) => keyword(tokens, before) == Keyword::AS && !defines_body(),
-        other => is_text(other),
-    }
 }
 
 /// Whether the collation that everything has is named behind a cast to text, where the parser takes none.

@@ -8,6 +8,7 @@ use super::constants::constant;
 use super::trees::{bare, quoted};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
+use crate::operators::frames::OPEN_NUMBER;
 use crate::planner::Planning;
 use crate::query_places::place_of;
 use crate::statement::Statement;
@@ -241,10 +242,9 @@ impl Settler<'_> {
     fn distance(&self, offset: &Expr) -> Result<Expr, QueryError> {
         let negative =
             || QueryError::new(ErrorKind::InvalidFrameOffset, "invalid preceding or following size in window function");
-        let value = match quoted_number(offset) {
-            Some(number) => number,
-            None => self.value(offset, WindowFrameUnits::Range)?,
-        };
+        let open = quoted_number(offset);
+        let is_open = open.is_some();
+        let value = open.map_or_else(|| self.value(offset, WindowFrameUnits::Range), Ok)?;
         let text = match &value {
             ScalarValue::IntervalMonthDayNano(Some(interval)) => {
                 if interval.months < 0 || interval.days < 0 || interval.nanoseconds < 0 {
@@ -262,6 +262,10 @@ impl Settler<'_> {
         };
         match text {
             Some(text) if text.starts_with('-') => Err(negative()),
+            Some(text) if is_open => {
+                let open = format!("{OPEN_NUMBER}{}", plain_digits(&text));
+                Ok(Expr::Value(Value::SingleQuotedString(open).into()))
+            }
             Some(text) => Ok(number(text)),
             None => Err(QueryError::unsupported("an offset of RANGE that is neither a number nor an interval")),
         }
@@ -293,7 +297,7 @@ fn literal_number(digits: &str) -> ScalarValue {
     }
 }
 
-/// `'1'`, which the parser takes for an interval.
+/// `'1'`, which the parser takes for an interval, or `interval '1'`.
 fn quoted_number(offset: &Expr) -> Option<ScalarValue> {
     let Expr::Interval(Interval { value, leading_field: None, last_field: None, .. }) = bare(offset) else {
         return None;
@@ -315,13 +319,17 @@ fn whole(value: &ScalarValue) -> Option<i64> {
     }
 }
 
-/// A number without digits that say nothing, as the planner reads it.
+/// A number as the planner reads it.
 fn number(text: String) -> Expr {
-    let text = match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+    Expr::Value(Value::Number(plain_digits(&text).to_string(), false).into())
+}
+
+/// A number without digits that say nothing.
+fn plain_digits(text: &str) -> &str {
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.'),
         false => text,
-    };
-    Expr::Value(Value::Number(text, false).into())
+    }
 }
 
 /// A frame begins where or before it ends, as far as its kind of bounds tells.
