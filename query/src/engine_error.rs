@@ -522,6 +522,7 @@ fn with_position(error: QueryError, statement: &Statement) -> QueryError {
     let name = match error.kind {
         ErrorKind::UndefinedColumn | ErrorKind::AmbiguousColumn | ErrorKind::Grouping => error.column.clone(),
         ErrorKind::UndefinedTable => error.table.clone().or_else(|| quoted_name(&error.message)),
+        ErrorKind::UndefinedSchema => quoted_name(&error.message),
         ErrorKind::UndefinedFunction | ErrorKind::AmbiguousFunction => error
             .message
             .strip_prefix("function ")
