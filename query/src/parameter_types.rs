@@ -2,12 +2,11 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::source_text::SourceText;
-use crate::statement::Statement;
+use crate::statement::{Statement, tokenize};
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::sql::sqlparser::ast::{Value, ValueWithSpan, Visit, Visitor};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::Token;
 use std::ops::ControlFlow;
 
 /// The most parameters that the protocol can bind.
@@ -78,9 +77,7 @@ impl Visitor for Finder<'_> {
 
 /// Refuses parameters in a text whose values nobody can bind: that of a simple query.
 pub(crate) fn refuse_parameters(statement: &Statement) -> Result<(), QueryError> {
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, &statement.source).tokenize_with_location() else {
-        return Ok(());
-    };
+    let tokens = tokenize(&statement.source)?;
     let inside = |place: usize| {
         let before = statement.source[..statement.range.start].chars().count();
         let length = statement.source[statement.range.clone()].chars().count();

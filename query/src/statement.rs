@@ -528,7 +528,8 @@ pub(crate) fn shift(mut error: QueryError, source: &str, start: usize) -> QueryE
     error
 }
 
-fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
+/// The tokens of a text, as PostgreSQL cuts it.
+pub(crate) fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
     if let Some(zero) = source.find('\0') {
         return Err(QueryError::new(
             ErrorKind::CharacterNotInRepertoire,
