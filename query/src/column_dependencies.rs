@@ -10,7 +10,7 @@
 //!     planning      what relations have determines nothing: a query's GROUP BY stands as it is written
 //!     optimising    what a rule reads is computed from the inputs up, for aggregates and set-returning functions as here
 
-use crate::repeated_names::with_shown_names;
+use crate::shown_names::with_shown_names;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef, Dependency, FunctionalDependence, FunctionalDependencies, Result};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};

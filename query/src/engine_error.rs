@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::overload::no_function;
 use crate::operators::repeated_keys::UNORDERED;
-use crate::output_names::shown_name;
+use crate::output_names::{asked_name, shown_name};
 use crate::query_places::{UNEVEN, position_message};
 use crate::statement::{Statement, position_of};
 use arrow::datatypes::DataType;
@@ -17,6 +17,7 @@ use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use std::collections::HashSet;
 
 /// The error for a user, with a position in `statement`'s source where one can be told.
 pub(crate) fn translate(error: DataFusionError, statement: Option<&Statement>) -> QueryError {
@@ -193,18 +194,36 @@ fn cast_error(message: &str) -> QueryError {
 fn schema_error(error: SchemaError) -> QueryError {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => column_not_found(&field, &valid_fields),
-        SchemaError::AmbiguousReference { field } => {
-            QueryError::new(ErrorKind::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name()))
-                .column(field.name())
-        }
+        SchemaError::AmbiguousReference { field } => ambiguous(&field),
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             QueryError::new(ErrorKind::DuplicateColumn, format!("column name \"{name}\" specified more than once"))
         }
     }
 }
 
+fn ambiguous(field: &Column) -> QueryError {
+    QueryError::new(ErrorKind::AmbiguousColumn, format!("column reference \"{}\" is ambiguous", field.name()))
+        .column(field.name())
+}
+
+/// Whether several columns of a relation have that name, none of which can be meant by it.
+fn is_repeated(field: &Column, valid: &[Column]) -> bool {
+    let is_asked = |column: &&Column| {
+        let is_of_relation = match (&field.relation, &column.relation) {
+            (Some(asked), Some(known)) => asked.table() == known.table(),
+            (None, Some(_)) => true,
+            (_, None) => false,
+        };
+        is_of_relation && column.name() != field.name() && asked_name(column.name()) == field.name()
+    };
+    valid.iter().filter(is_asked).collect::<HashSet<_>>().len() > 1
+}
+
 /// PostgreSQL's message, with its hint where a column is near enough.
 fn column_not_found(field: &Column, valid: &[Column]) -> QueryError {
+    if is_repeated(field, valid) {
+        return ambiguous(field);
+    }
     let shown = match &field.relation {
         Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name()),
         None => format!("column \"{}\" does not exist", field.name()),

@@ -128,6 +128,7 @@ mod session;
 mod set_operations;
 mod settings;
 mod shared_plans;
+mod shown_names;
 mod source_text;
 mod sql_types;
 mod standard_spellings;

@@ -10,7 +10,7 @@ use crate::standard_spellings::star_syntax::row_of;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
-    SelectItem, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    SelectItem, SetExpr, VisitMut, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -23,6 +23,14 @@ const DISTINGUISHER: char = '\u{1}';
 /// The name that the client sees of an internal output name.
 pub(crate) fn shown_name(name: &str) -> &str {
     name.split(DISTINGUISHER).next().unwrap_or(name)
+}
+
+/// The name by which a query asks for a column: without what tells it from others of that name.
+pub(crate) fn asked_name(name: &str) -> &str {
+    match name.split_once(DISTINGUISHER) {
+        Some((shown, number)) if number.bytes().all(|digit| digit.is_ascii_digit()) => shown,
+        _ => name,
+    }
 }
 
 /// A name that only the client takes for `name`: nothing in the query can mean it.
@@ -48,67 +56,27 @@ impl VisitorMut for Namer {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         name_body(&mut query.body, false);
-        for named in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
-            name_body(&mut named.query.body, true);
-        }
-        ControlFlow::Continue(())
-    }
-
-    // Its columns are asked for by name, as those of an operand never are.
-    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Derived { subquery, .. } = factor {
-            name_body(&mut subquery.body, true);
+        for with in query.with.iter_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(|table| name_body(&mut table.query.body, true));
         }
         ControlFlow::Continue(())
     }
 }
 
-fn name_body(body: &mut SetExpr, is_derived: bool) {
+/// Names the outputs of a body's SELECTs. Those of a recursive query are asked for while it is planned: a column of an outer query would be
+/// called `outer_ref(t.a)` without an alias.
+fn name_body(body: &mut SetExpr, is_recursive: bool) {
     match body {
-        SetExpr::Select(select) => {
-            let relations = if is_derived { relation_names(&select.from) } else { None };
-            name_items(&mut select.projection, relations.as_ref());
-        }
+        SetExpr::Select(select) => name_items(&mut select.projection, is_recursive),
         SetExpr::SetOperation { left, right, .. } => {
-            name_body(left, is_derived);
-            name_body(right, is_derived);
+            name_body(left, is_recursive);
+            name_body(right, is_recursive);
         }
         _ => {}
     }
 }
 
-/// What the relations of FROM are called; `None` where some are called otherwise.
-fn relation_names(from: &[TableWithJoins]) -> Option<HashSet<String>> {
-    let mut names = HashSet::new();
-    for tables in from {
-        let joined = tables.joins.iter().map(|join| &join.relation);
-        for relation in std::iter::once(&tables.relation).chain(joined) {
-            match relation {
-                TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
-                    names.insert(fold(&alias.name));
-                }
-                TableFactor::Table { name, alias: None, args: None, .. } => {
-                    names.insert(fold(name.0.last()?.as_ident()?));
-                }
-                _ => return None,
-            }
-        }
-    }
-    Some(names)
-}
-
-/// Whether a column is one of an outer query, as far as its name tells.
-fn is_outer(expression: &Expr, relations: &HashSet<String>) -> bool {
-    match expression {
-        Expr::Identifier(_) => relations.is_empty(),
-        Expr::CompoundIdentifier(parts) => {
-            parts.len().checked_sub(2).is_some_and(|relation| !relations.contains(&fold(&parts[relation])))
-        }
-        _ => false,
-    }
-}
-
-fn name_items(items: &mut [SelectItem], relations: Option<&HashSet<String>>) {
+fn name_items(items: &mut [SelectItem], names_columns: bool) {
     let mut taken: HashSet<String> = items
         .iter()
         .filter_map(|item| match item {
@@ -124,9 +92,7 @@ fn name_items(items: &mut [SelectItem], relations: Option<&HashSet<String>>) {
         let (expression, name) = match item {
             SelectItem::UnnamedExpr(expression) => {
                 let name = output_name(expression);
-                // Without an alias a column of an outer query would be called `outer_ref(t.a)`.
-                let is_outer = relations.is_some_and(|relations| is_outer(expression, relations));
-                let plain = is_column(expression) && !is_end(&name) && !is_outer;
+                let plain = is_column(expression) && !is_end(&name) && !names_columns;
                 if plain && seen.insert(name.clone()) {
                     taken.insert(name);
                     continue;

@@ -22,6 +22,7 @@
 use super::exported;
 use super::json_sets;
 use super::sets::{SetRewriter, contains_set, plain_arguments, rewrite_factor};
+use crate::standard_spellings::trees::bare;
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
 use datafusion::sql::sqlparser::ast::{
@@ -211,15 +212,15 @@ fn aggregate_rows(mut query: Query) -> Query {
     let simple = query.with.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
     if simple
         && let SetExpr::Select(select) = query.body.as_mut()
-        && let [SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. }] =
+        && let [output @ (SelectItem::UnnamedExpr(item) | SelectItem::ExprWithAlias { expr: item, .. })] =
             select.projection.as_slice()
         && is_plain_select(select)
         && !contains_set(item)
         && !contains_aggregate(item)
     {
-        let item = item.clone();
+        let (item, output) = (item.clone(), output.clone());
         let order = match query.order_by.take().map(|order| order.kind) {
-            Some(OrderByKind::Expressions(order)) => order.into_iter().map(|key| by_position(key, &item)).collect(),
+            Some(OrderByKind::Expressions(order)) => order.into_iter().map(|key| by_output(key, &output)).collect(),
             _ => Vec::new(),
         };
         // DISTINCT can only be ordered by its item, whatever name that has.
@@ -267,12 +268,20 @@ pub(crate) fn contains_aggregate(expr: &Expr) -> bool {
     found
 }
 
-/// `ORDER BY 1` means the item itself.
-fn by_position(mut key: OrderByExpr, item: &Expr) -> OrderByExpr {
-    if let Expr::Value(ValueWithSpan { value: Value::Number(position, _), .. }) = &key.expr
-        && position == "1"
-    {
-        key.expr = item.clone();
+/// `ORDER BY 1` means the item itself, and so does its name.
+fn by_output(mut key: OrderByExpr, output: &SelectItem) -> OrderByExpr {
+    let (value, name) = match output {
+        SelectItem::ExprWithAlias { expr, alias } => (expr, Some(fold(alias))),
+        SelectItem::UnnamedExpr(expr) => (expr, None),
+        _ => return key,
+    };
+    let is_meant = match bare(&key.expr) {
+        Expr::Value(ValueWithSpan { value: Value::Number(position, _), .. }) => position == "1",
+        Expr::Identifier(called) => name == Some(fold(called)),
+        _ => false,
+    };
+    if is_meant {
+        key.expr = value.clone();
     }
     key
 }

@@ -158,9 +158,10 @@ impl Settler<'_> {
             Some(OrderBy { kind: OrderByKind::Expressions(keys), .. }) => Some(keys),
             _ => None,
         };
-        let mut keys = order.iter().flat_map(|keys| keys.iter()).map(|key| &key.expr);
+        let keys = order.iter().flat_map(|keys| keys.iter()).map(|key| &key.expr);
         let is_ready = match on.is_empty() {
-            true => is_distinct || keys.all(|key| is_output(key, outputs)),
+            true if is_distinct || order.is_none() => true,
+            true => keys.clone().all(|key| is_output(key, outputs)) && decide(keys, outputs),
             // PostgreSQL calls sets that do not decide behind DISTINCT ON and its order.
             false => {
                 order.is_some() && !keys.chain(on.iter()).any(|key| calls_set(output_of(key, outputs).unwrap_or(key)))
@@ -205,6 +206,12 @@ impl Settler<'_> {
         let is_usable = !lists.is_empty() && lists.iter().all(|list| call_in(list, changes).is_none());
         is_usable.then(|| call("unnest", vec![call(ORDINALS, lists)]))
     }
+}
+
+/// Whether keys decide between the items of the sets in a select list: each of them is one.
+fn decide<'a>(keys: impl Iterator<Item = &'a Expr> + Clone, outputs: &[SelectItem]) -> bool {
+    let is_key = |set: &Expr| keys.clone().any(|key| output_of(key, outputs) == Some(set) || bare(key) == set);
+    outputs.iter().filter_map(value_of).filter(|value| calls_set(value)).all(is_key)
 }
 
 /// Whether DataFusion finds a key among the outputs.

@@ -14,7 +14,8 @@
 //!     samples              TABLESAMPLE
 //!     past                 FOR SYSTEM_TIME AS OF
 //!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
-//!     names                outputs in ORDER BY, GROUP BY and HAVING
+//!     names                numbers of outputs in ORDER BY, GROUP BY and DISTINCT ON
+//!     hidden_outputs       names of outputs that mean columns there and in HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     later_tables         WITH RECURSIVE a AS (SELECT * FROM b), b AS …
 //!     column_lists         WITH a(x) AS (SELECT 1, 2)
@@ -32,6 +33,7 @@ mod constants;
 pub(crate) mod dependent_columns;
 pub(crate) mod direct_arguments;
 mod groups;
+mod hidden_outputs;
 mod insert_sources;
 mod later_tables;
 mod limits;
@@ -85,7 +87,7 @@ pub(crate) fn spell_out(
         ControlFlow::Break(error) => return Err(error),
         ControlFlow::Continue(()) => {}
     }
-    names::hide_outputs(query);
+    hidden_outputs::hide_outputs(query);
     Ok(())
 }
 
@@ -113,16 +115,25 @@ impl Speller<'_> {
             let message = position_message("ORDER BY", &number);
             return Err(self.placed(QueryError::new(ErrorKind::InvalidColumnReference, message), place));
         }
-        if let Some((number, place)) = names::absent_position(query) {
+        names::ordering_constant(query).map_or(Ok(()), |constant| self.misplaced("ORDER BY", constant))
+    }
+
+    fn refuse_group(&self, select: &Select) -> Result<(), QueryError> {
+        if let Some((number, place)) = names::absent_position(select) {
             let message = position_message("DISTINCT ON", &number);
             return Err(self.placed(QueryError::new(ErrorKind::InvalidColumnReference, message), place));
         }
-        let Some((clause, constant)) = names::misplaced_constant(query) else { return Ok(()) };
+        names::grouping_constant(select).map_or(Ok(()), |(clause, constant)| self.misplaced(clause, constant))
+    }
+
+    fn misplaced(&self, clause: &str, constant: &Expr) -> Result<(), QueryError> {
         let error = QueryError::new(ErrorKind::Syntax, format!("non-integer constant in {clause}"));
         Err(self.placed(error, constant))
     }
 
     fn select(&self, select: &mut Select) -> Result<(), QueryError> {
+        self.refuse_group(select)?;
+        names::bare_groups(select);
         names::resolve_distinct(select);
         names::hide_repeated(select);
         row_fields::in_select(select, self.context)?;
@@ -168,7 +179,7 @@ impl VisitorMut for Speller<'_> {
             .and_then(|()| windows::settle(query, self.context))
             .and_then(|()| limits::settle(query, self.context));
         Self::outcome(settled.and_then(|()| self.refuse_constant(query)))?;
-        names::bare_positions(query);
+        names::bare_order(query);
         names::order_distinct(query);
         ControlFlow::Continue(())
     }

@@ -1,80 +1,16 @@
-//! Output names: where they count and where only the table's columns do.
+//! Names and numbers of outputs in ORDER BY, GROUP BY and DISTINCT ON.
 //!
-//! PostgreSQL knows a name of the select list where an item of ORDER BY, GROUP BY or DISTINCT ON is that name and
-//! nothing else; in HAVING and inside of expressions it means the table's column. The planner prefers the output
-//! everywhere. Where such an expression has the name of an output, the output is called something else that the
-//! client is not shown. So is what stands beside a `*`, which may have a column of the same name.
+//! A number is that of an output, in parentheses too; any other constant is none. What names mean is settled by
+//! [`super::hidden_outputs`].
 
 use super::trees::{bare, quoted};
 use crate::error::QueryError;
-use crate::output_names::{hidden_name, output_name};
+use crate::output_names::hidden_name;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    Cte, Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, UnaryOperator, Value,
-    ValueWithSpan, Visit, Visitor,
+    Cte, Distinct, Expr, GroupByExpr, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    UnaryOperator, Value, ValueWithSpan,
 };
-use std::collections::HashSet;
-use std::ops::ControlFlow;
-
-/// Renames the outputs of a query whose names nobody outside refers to: that of the whole statement.
-pub(super) fn hide_outputs(query: &mut Query) {
-    let order = query.order_by.as_mut();
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let mut keys: Vec<&mut Expr> = match order {
-        Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) => {
-            items.iter_mut().map(|item| &mut item.expr).collect()
-        }
-        _ => Vec::new(),
-    };
-    let mut used = HashSet::new();
-    let mut collect = |expression: &Expr| {
-        let _ = Visit::visit(expression, &mut Collector { names: &mut used, queries: 0 });
-    };
-    keys.iter().filter(|key| !is_name(key)).for_each(|key| collect(key));
-    select.having.iter().for_each(&mut collect);
-    let group_keys = group_keys(select);
-    group_keys.iter().filter(|key| !is_name(key)).for_each(|key| collect(key));
-    let grouped: HashSet<String> = group_keys.into_iter().filter_map(name_of).collect();
-    let mut hidden = HashSet::new();
-    let starred = select.projection.iter().any(is_star);
-    for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(expression) = item
-            && starred
-        {
-            let alias = quoted(&hidden_name(&output_name(expression)));
-            *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
-            continue;
-        }
-        if let SelectItem::UnnamedExpr(expression) = item
-            && !is_name(expression)
-        {
-            let name = output_name(expression);
-            if used.contains(&name) {
-                let alias = quoted(&hidden_name(&name));
-                *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias };
-                hidden.insert(name);
-            }
-            continue;
-        }
-        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
-        let name = fold(alias);
-        let itself = matches!(bare(expr), Expr::Identifier(column) if fold(column) == name);
-        if (starred && !grouped.contains(&name)) || (used.contains(&name) && !itself) {
-            *alias = quoted(&hidden_name(&name));
-            hidden.insert(name);
-        }
-    }
-    if let Some(Distinct::On(items)) = &mut select.distinct {
-        keys.extend(items);
-    }
-    for key in keys {
-        if let Expr::Identifier(name) = bare(key)
-            && hidden.contains(&fold(name))
-        {
-            *key = Expr::Identifier(quoted(&hidden_name(&fold(name))));
-        }
-    }
-}
 
 /// Statements that write may stand behind WITH, but not in it.
 pub(super) fn refuse_writers(query: &Query) -> Result<(), QueryError> {
@@ -89,28 +25,31 @@ pub(super) fn refuse_writers(query: &Query) -> Result<(), QueryError> {
     }
 }
 
-/// A constant that orders or groups without being the number of a column, and the clause that it stands in.
-pub(super) fn misplaced_constant(query: &Query) -> Option<(&'static str, &Expr)> {
-    let order = match &query.order_by {
-        Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) => items.as_slice(),
-        _ => &[],
-    };
-    let ordered = order.iter().map(|item| ("ORDER BY", &item.expr));
-    let select = match query.body.as_ref() {
-        SetExpr::Select(select) => Some(select),
-        _ => None,
-    };
-    let grouped = select.into_iter().flat_map(|select| match &select.group_by {
+/// A constant in ORDER BY that is not the number of a column.
+pub(super) fn ordering_constant(query: &Query) -> Option<&Expr> {
+    order_keys(query).iter().map(|item| &item.expr).find(|item| is_misplaced(item))
+}
+
+/// A constant that groups without being the number of a column, and the clause that it stands in.
+pub(super) fn grouping_constant(select: &Select) -> Option<(&'static str, &Expr)> {
+    let grouped = match &select.group_by {
         GroupByExpr::Expressions(items, _) => items.as_slice(),
         GroupByExpr::All(_) => &[],
-    });
-    let distinct = select.into_iter().flat_map(|select| match &select.distinct {
+    };
+    let distinct = match &select.distinct {
         Some(Distinct::On(items)) => items.as_slice(),
         _ => &[],
-    });
+    };
     let named = |clause| move |item| (clause, item);
-    let mut all = ordered.chain(grouped.map(named("GROUP BY"))).chain(distinct.map(named("DISTINCT ON")));
+    let mut all = grouped.iter().map(named("GROUP BY")).chain(distinct.iter().map(named("DISTINCT ON")));
     all.find(|(_, item)| is_misplaced(item))
+}
+
+fn order_keys(query: &Query) -> &[OrderByExpr] {
+    match &query.order_by {
+        Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) => items,
+        _ => &[],
+    }
 }
 
 fn is_misplaced(item: &Expr) -> bool {
@@ -127,8 +66,7 @@ fn is_misplaced(item: &Expr) -> bool {
 
 /// The number of a column that ORDER BY counts below zero, as no column is, with its digits.
 pub(super) fn negative_position(query: &Query) -> Option<(String, &Expr)> {
-    let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &query.order_by else { return None };
-    items.iter().find_map(|item| {
+    order_keys(query).iter().find_map(|item| {
         let Expr::UnaryOp { op: UnaryOperator::Minus, expr } = bare(&item.expr) else { return None };
         match bare(expr) {
             Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) if digits.parse::<i32>().is_ok() => {
@@ -140,8 +78,7 @@ pub(super) fn negative_position(query: &Query) -> Option<(String, &Expr)> {
 }
 
 /// The number of a column in DISTINCT ON that the select list has not, with its digits.
-pub(super) fn absent_position(query: &Query) -> Option<(String, &Expr)> {
-    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+pub(super) fn absent_position(select: &Select) -> Option<(String, &Expr)> {
     let Some(Distinct::On(items)) = &select.distinct else { return None };
     if select.projection.iter().any(is_star) {
         return None;
@@ -159,26 +96,30 @@ pub(super) fn absent_position(query: &Query) -> Option<(String, &Expr)> {
 }
 
 /// Numbers of columns stay such in parentheses, which the planner takes for constants: `ORDER BY (2)`.
-pub(super) fn bare_positions(query: &mut Query) {
-    let is_number = |item: &Expr| {
-        matches!(item, Expr::Nested(_))
-            && matches!(bare(item), Expr::Value(ValueWithSpan { value: Value::Number(..), .. }))
-    };
-    let strip = |item: &mut Expr| {
-        if is_number(item) {
-            *item = bare(item).clone();
-        }
-    };
+pub(super) fn bare_order(query: &mut Query) {
     if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by {
         items.iter_mut().for_each(|item| strip(&mut item.expr));
     }
-    if let SetExpr::Select(select) = query.body.as_mut() {
-        if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
-            items.iter_mut().for_each(strip);
-        }
-        if let Some(Distinct::On(items)) = &mut select.distinct {
-            items.iter_mut().for_each(strip);
-        }
+}
+
+/// The same in GROUP BY and DISTINCT ON.
+pub(super) fn bare_groups(select: &mut Select) {
+    if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
+        items.iter_mut().for_each(strip);
+    }
+    if let Some(Distinct::On(items)) = &mut select.distinct {
+        items.iter_mut().for_each(strip);
+    }
+}
+
+/// Takes the parentheses away that are around a number.
+fn strip(item: &mut Expr) {
+    let number = match item {
+        Expr::Nested(inner) => bare(inner),
+        _ => return,
+    };
+    if matches!(number, Expr::Value(ValueWithSpan { value: Value::Number(..), .. })) {
+        *item = number.clone();
     }
 }
 
@@ -231,55 +172,6 @@ pub(super) fn hide_repeated(select: &mut Select) {
             let alias = quoted(&hidden_name(&fold(name)));
             *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(name.clone()), alias };
         }
-    }
-}
-
-/// What a SELECT groups by, also inside of grouping sets.
-fn group_keys(select: &Select) -> Vec<&Expr> {
-    let GroupByExpr::Expressions(items, _) = &select.group_by else { return Vec::new() };
-    let keys = items.iter().flat_map(|item| match item {
-        Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => sets.iter().flatten().collect(),
-        other => vec![other],
-    });
-    keys.collect()
-}
-
-fn is_name(expression: &Expr) -> bool {
-    name_of(expression).is_some()
-}
-
-fn name_of(expression: &Expr) -> Option<String> {
-    match bare(expression) {
-        Expr::Identifier(name) => Some(fold(name)),
-        _ => None,
-    }
-}
-
-struct Collector<'a> {
-    names: &'a mut HashSet<String>,
-    queries: usize,
-}
-
-impl Visitor for Collector<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
-        if let Expr::Identifier(name) = expression
-            && self.queries == 0
-        {
-            self.names.insert(fold(name));
-        }
-        ControlFlow::Continue(())
     }
 }
 

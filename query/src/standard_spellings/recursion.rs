@@ -30,17 +30,35 @@ use crate::user_types::type_of_oid;
 use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::sql::sqlparser::ast::{
-    self, ArrayElemTypeDef, CastKind, Cte, Expr, Ident, Query, SelectItem, SetExpr, Value, ValueWithSpan, With,
+    self, ArrayElemTypeDef, CastKind, Cte, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    Value, ValueWithSpan, With,
 };
+
+/// What a term is called that is cast.
+const TERM: &str = "term@";
 
 /// Settles the recursive queries of a WITH.
 pub(super) fn settle(query: &mut Query, context: Context<'_>) -> Result<(), QueryError> {
     let Some(with) = query.with.as_mut().filter(|with| with.recursive) else { return Ok(()) };
     for index in 0..with.cte_tables.len() {
+        // Those before it come settled when the terms of another one are planned alone.
+        if is_settled(&with.cte_tables[index].query) {
+            continue;
+        }
         let before = With { cte_tables: with.cte_tables[..index].to_vec(), ..with.clone() };
         settle_table(&mut with.cte_tables[index], before, context)?;
     }
     Ok(())
+}
+
+/// Whether both terms are cast to the types that they have in common.
+fn is_settled(query: &Query) -> bool {
+    let is_cast = |term: &SetExpr| match term {
+        SetExpr::Select(select) => matches!(select.from.as_slice(), [TableWithJoins { relation, .. }]
+            if matches!(relation, TableFactor::Derived { alias: Some(alias), .. } if alias.name.value == TERM)),
+        _ => false,
+    };
+    matches!(query.body.as_ref(), SetExpr::SetOperation { left, right, .. } if is_cast(left) && is_cast(right))
 }
 
 fn settle_table(table: &mut Cte, before: With, context: Context<'_>) -> Result<(), QueryError> {
@@ -319,5 +337,5 @@ fn cast_to(body: &SetExpr, types: &[ColumnType], names: &[String]) -> Result<Set
         Ok(SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) })
     });
     let items = items.collect::<Result<Vec<_>, QueryError>>()?;
-    Ok(*select_over(body_query(body, None)?, "term@", &columns, items, None)?.body)
+    Ok(*select_over(body_query(body, None)?, TERM, &columns, items, None)?.body)
 }

@@ -4,7 +4,7 @@
 //! are right for NULLs because AND and OR are: `(1, NULL) < (2, 0)` is true and `(1, NULL) < (1, 0)` is unknown. What
 //! is left of rows in a select list is shown as PostgreSQL prints a record.
 
-use super::trees::{arguments_of, bare, binary, joined, nested, not, quoted, select_over};
+use super::trees::{arguments_of, bare, binary, case, joined, nested, not, null, quoted, select_over};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::concatenation::RECORD;
 use crate::operators::grouping_sets::write_out;
@@ -14,6 +14,9 @@ use crate::query_places::width;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, GroupByExpr, Ident, Query, Select, SelectItem,
 };
+
+/// Longer rows are not compared by an expression inside of another one for each part.
+const NESTED_MAX: usize = 8;
 
 /// The parts of a row constructor; `None` for any other expression.
 pub(super) fn parts(expression: &Expr) -> Option<Vec<Expr>> {
@@ -102,6 +105,7 @@ pub(super) fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Re
         BinaryOperator::Eq => Ok(joined(pairs.collect::<Result<_, _>>()?, &BinaryOperator::And)),
         BinaryOperator::NotEq => Ok(joined(pairs.collect::<Result<_, _>>()?, &BinaryOperator::Or)),
         _ if left.len() == 1 => pairs.next().unwrap_or_else(|| Err(uneven())),
+        _ if left.len() > NESTED_MAX => first_difference(left, op, right),
         _ => {
             let strictly = match op {
                 BinaryOperator::LtEq => BinaryOperator::Lt,
@@ -114,6 +118,17 @@ pub(super) fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Re
             Ok(binary(first, BinaryOperator::Or, nested(tied)))
         }
     }
+}
+
+/// `CASE WHEN (a = x) IS NOT TRUE THEN a op x WHEN … ELSE z op z END`: the first parts that are not equal decide.
+fn first_difference(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Expr, QueryError> {
+    let mut branches = Vec::with_capacity(left.len());
+    for (left, right) in left.iter().zip(right) {
+        let equal = nested(one(left, &BinaryOperator::Eq, right)?);
+        branches.push((Expr::IsNotTrue(Box::new(equal)), one(left, op, right)?));
+    }
+    let last = branches.pop().map_or_else(null, |(_, last)| last);
+    Ok(case(branches, last))
 }
 
 /// One pair of parts, which may be rows themselves.
