@@ -93,15 +93,15 @@ fn hidden_names(select: &Select) -> HashSet<String> {
     names.collect()
 }
 
-fn in_select(select: &mut Select, mut keys: Vec<&mut Expr>, is_whole: bool) {
+fn in_select(select: &mut Select, keys: Vec<&mut Expr>, is_whole: bool) {
     let Select { projection, distinct, having, group_by, .. } = select;
-    let mut on: Vec<&mut Expr> = match distinct {
+    let on: Vec<&mut Expr> = match distinct {
         Some(Distinct::On(items)) => items.iter_mut().collect(),
         _ => Vec::new(),
     };
     let groups = group_keys(group_by);
     let grouped: HashSet<String> = groups.iter().filter_map(|key| name_of(key)).collect();
-    let ordering = keys.iter().chain(&on).map(|key| &**key);
+    let ordering = keys.iter().map(|key| &**key).chain(on.iter().map(|key| &**key));
     let computed = ordering.chain(groups).filter(|key| name_of(key).is_none());
     let read = Read::by(computed.chain(having.iter()), &grouped);
     let is_beside_star = is_whole && projection.iter().any(is_star);
@@ -129,8 +129,8 @@ fn in_select(select: &mut Select, mut keys: Vec<&mut Expr>, is_whole: bool) {
             hidden.insert(name);
         }
     }
-    keys.append(&mut on);
     rename(keys, &hidden);
+    rename(on, &hidden);
 }
 
 /// Gives keys that are names of outputs the names that these have.

@@ -30,8 +30,8 @@ use crate::user_types::type_of_oid;
 use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
 use datafusion::sql::sqlparser::ast::{
-    self, ArrayElemTypeDef, CastKind, Cte, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    Value, ValueWithSpan, With,
+    self, ArrayElemTypeDef, CastKind, Cte, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, TableWithJoins, Value,
+    ValueWithSpan, With,
 };
 
 /// What a term is called that is cast.
