@@ -114,9 +114,9 @@ pub(crate) async fn run(
 
 fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, QueryError> {
     match kind {
-        StatementKind::Set { name, value: SetValue::Text(value), local } => {
+        StatementKind::Set { name, value: SetValue::Items(items), local } => {
             warn_outside_block(session, *local);
-            session.settings.set(name, value, *local)?;
+            session.settings.set_items(name, items, *local)?;
             Ok(PLAIN("SET"))
         }
         StatementKind::Set { name, value: SetValue::Default, local } => {

@@ -12,9 +12,9 @@ pub(crate) use known::{Kind, ROLE, SERVER_VERSION, SESSION_USER, SUBSCRIBER_TIME
 use crate::engine::Engine;
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
-use crate::functions::SessionSettings;
+use crate::functions::{SessionSettings, quote_identifier, split_identifiers};
 use crate::query_cache::QUERY_CACHE;
-use crate::statement::Isolation;
+use crate::statement::{Isolation, SetItem};
 use crate::time_zone_setting;
 use crate::transaction_modes::{
     Modes, SharedModes, TRANSACTION_DEFERRABLE, TRANSACTION_ISOLATION, TRANSACTION_READ_ONLY,
@@ -22,7 +22,7 @@ use crate::transaction_modes::{
 use crate::types::{ByteaOutput, OutputStyle, Zone};
 use known::{IDLE_IN_TRANSACTION_TIMEOUT, IDLE_TIMEOUT, NO_ROLE, find};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,11 @@ impl Settings {
 
     pub(crate) fn set(&self, name: &str, value: &str, local: bool) -> Result<(), QueryError> {
         self.0.lock().set(name, value, local)
+    }
+
+    /// Sets what SET lists; the names of a list are kept as they would be written.
+    pub(crate) fn set_items(&self, name: &str, items: &[SetItem], local: bool) -> Result<(), QueryError> {
+        self.set(name, &joined(name, items)?, local)
     }
 
     /// Gives a setting the value that it had when the session began; `local`, for the open transaction alone.
@@ -123,8 +128,7 @@ impl Settings {
     /// The schemas of `search_path` in order, as they are set.
     pub(crate) fn search_path(&self) -> Vec<String> {
         let path = self.get("search_path").unwrap_or_default();
-        let schemas = path.split(',').map(|item| item.trim().trim_matches('"')).filter(|item| !item.is_empty());
-        schemas.map(str::to_string).collect()
+        split_identifiers(&path, ',').unwrap_or_default()
     }
 }
 
@@ -183,9 +187,12 @@ impl SessionSettings for Settings {
         self.0.lock().get(name).ok()
     }
 
-    fn set(&self, name: &str, value: &str, is_local: bool) -> Result<String, QueryError> {
+    fn set(&self, name: &str, value: Option<&str>, is_local: bool) -> Result<String, QueryError> {
         let mut values = self.0.lock();
-        values.set(name, value, is_local)?;
+        match value {
+            Some(value) => values.set(name, value, is_local)?,
+            None => values.reset(name, is_local)?,
+        }
         values.get(name)
     }
 }
@@ -199,6 +206,8 @@ struct Values {
     /// The values before the transaction's changes; `None` outside of one.
     saved: Option<Arc<BTreeMap<String, String>>>,
     local: BTreeMap<String, String>,
+    /// The customised settings that were ever named: each is empty where it has no value.
+    customised: BTreeSet<String>,
     /// Of the open transaction.
     modes: Option<SharedModes>,
     changed: Vec<(String, String)>,
@@ -236,6 +245,7 @@ impl Values {
         match (set, find(&canonical)) {
             (Some(value), _) => Ok(value.clone()),
             (None, Some(setting)) => Ok(setting.default.to_string()),
+            (None, None) if self.customised.contains(&canonical) => Ok(String::new()),
             (None, None) => Err(unrecognized(name)),
         }
     }
@@ -246,6 +256,7 @@ impl Values {
         if is_mode(&name) {
             return self.modes.as_ref().map_or(Ok(()), |modes| modes.set(&name, &value));
         }
+        self.keep_customised(&name);
         let target = if local { &mut self.local } else { Arc::make_mut(&mut self.values) };
         target.insert(name.clone(), value.clone());
         if !local {
@@ -253,6 +264,12 @@ impl Values {
         }
         self.note(&name, value);
         Ok(())
+    }
+
+    fn keep_customised(&mut self, name: &str) {
+        if find(name).is_none() && !self.customised.contains(name) {
+            self.customised.insert(name.to_string());
+        }
     }
 
     /// Fails for a role that the session cannot take.
@@ -292,6 +309,7 @@ impl Values {
             let value = self.base.get(&canonical).cloned().unwrap_or(default);
             return self.set(&canonical, &value, local);
         }
+        self.keep_customised(&canonical);
         self.local.remove(&canonical);
         let values = Arc::make_mut(&mut self.values);
         match self.base.get(&canonical) {
@@ -417,7 +435,7 @@ pub(crate) fn shown_name(name: &str) -> &str {
 fn canonical_name(name: &str) -> Result<String, QueryError> {
     match find(name) {
         Some(setting) => Ok(setting.name.to_string()),
-        None if name.contains('.') && !name.to_lowercase().starts_with(OWN) => Ok(name.to_lowercase()),
+        None if name.contains('.') && !name.to_ascii_lowercase().starts_with(OWN) => Ok(name.to_ascii_lowercase()),
         None => Err(unrecognized(name)),
     }
 }
@@ -434,6 +452,23 @@ fn cannot_change(name: &str) -> QueryError {
     QueryError::new(ErrorKind::ObjectNotReady, format!("parameter \"{name}\" cannot be changed"))
 }
 
+/// What the items of SET come to as one text.
+fn joined(name: &str, items: &[SetItem]) -> Result<String, QueryError> {
+    let kind = find(name).map(|setting| setting.kind);
+    if items.len() != 1 && !matches!(kind, Some(Kind::Names | Kind::DateStyle)) {
+        let message = format!("SET {name} takes only one argument");
+        return Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
+    }
+    let texts: Vec<String> = items
+        .iter()
+        .map(|item| match item {
+            SetItem::Text(text) if kind == Some(Kind::Names) => quote_identifier(text),
+            SetItem::Text(text) | SetItem::Number(text) => text.clone(),
+        })
+        .collect();
+    Ok(texts.join(", "))
+}
+
 /// The canonical name and value, or why the value does not do.
 fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
     let Some(setting) = find(name) else { return Ok((canonical_name(name)?, value.to_string())) };
@@ -447,6 +482,10 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
     let kept = match setting.kind {
         Kind::Fixed => return Err(cannot_change(setting.name)),
         Kind::Text | Kind::Role => value.to_string(),
+        Kind::Names => match split_identifiers(value, ',') {
+            Some(_) => value.to_string(),
+            None => return Err(invalid().detail("List syntax is invalid.")),
+        },
         Kind::Bool => switch(&lower).map(str::to_string).ok_or_else(|| {
             let message = format!("parameter \"{}\" requires a Boolean value", setting.name);
             QueryError::new(ErrorKind::InvalidParameterValue, message)

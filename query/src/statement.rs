@@ -340,7 +340,15 @@ pub(crate) enum DropObject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SetValue {
     Default,
+    Items(Vec<SetItem>),
+}
+
+/// One of the values that SET lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SetItem {
+    /// A word, folded, or a string.
     Text(String),
+    Number(String),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -112,7 +112,7 @@ impl Words<'_> {
 
     fn word_at(&self, index: usize) -> Option<String> {
         match &self.tokens.get(index)?.token {
-            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_lowercase()),
             _ => None,
         }
     }
@@ -153,7 +153,7 @@ impl Words<'_> {
     fn identifier(&mut self) -> Result<String, QueryError> {
         let name = match self.peek() {
             Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
-            Some(Token::Word(word)) => word.value.to_lowercase(),
+            Some(Token::Word(word)) => word.value.to_ascii_lowercase(),
             _ => return Err(self.unexpected()),
         };
         self.next += 1;
@@ -601,7 +601,7 @@ fn backward() -> QueryError {
         .hint("Declare it again to read from the start.")
 }
 
-/// An identifier as PostgreSQL folds it.
+/// An identifier as PostgreSQL folds it: of its letters those of ASCII alone.
 pub(crate) fn fold(identifier: &ast::Ident) -> String {
-    if identifier.quote_style.is_some() { identifier.value.clone() } else { identifier.value.to_lowercase() }
+    if identifier.quote_style.is_some() { identifier.value.clone() } else { identifier.value.to_ascii_lowercase() }
 }

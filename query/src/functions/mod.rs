@@ -72,8 +72,9 @@ pub(crate) mod variadic;
 mod wide;
 pub(crate) mod windows;
 
-pub(crate) use names::quote_identifier;
 pub use names::{RegisteredKind, registered_name, registered_names, registered_oid};
+pub(crate) use names::quote_identifier;
+pub(crate) use names::{quote_identifier, split_identifiers};
 pub use random::RandomNumbers;
 pub use sequences::SequenceNumbers;
 pub(crate) use statistics::signed_sums;
@@ -106,8 +107,9 @@ use std::sync::{Arc, LazyLock};
 pub trait SessionSettings: Send + Sync + fmt::Debug {
     /// The value as SHOW prints it; `None` for a setting that does not exist.
     fn get(&self, name: &str) -> Option<String>;
-    /// Sets a value, until the transaction's end where `is_local`; returns the value as it was understood.
-    fn set(&self, name: &str, value: &str, is_local: bool) -> std::result::Result<String, QueryError>;
+    /// Sets a value, until the transaction's end where `is_local`; returns the value as it was understood. Without a value it is
+    /// the one that the session began with.
+    fn set(&self, name: &str, value: Option<&str>, is_local: bool) -> std::result::Result<String, QueryError>;
 }
 
 /// The sessions of the server, for the functions that name one by its process id.

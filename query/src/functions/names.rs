@@ -258,43 +258,56 @@ fn read_number(value: &Value) -> Answer {
 
 /// Splits `schema."Name"` into its parts, folding what is not quoted. `None` for a malformed name.
 pub(super) fn split_identifier(text: &str) -> Option<Vec<String>> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim();
+    split_identifiers(text, '.').filter(|parts| !parts.is_empty())
+}
+
+/// Splits names at a separator, folding those that are not quoted; an empty text has none. `None` where one is malformed
+/// (`varlena.c`, `SplitIdentifierString`).
+pub(crate) fn split_identifiers(text: &str, separator: char) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = text.trim_start_matches(is_space);
+    if rest.is_empty() {
+        return Some(names);
+    }
     loop {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let mut name = String::new();
-            let mut characters = quoted.char_indices().peekable();
-            let mut end = None;
-            while let Some((at, character)) = characters.next() {
-                match (character, characters.peek()) {
-                    ('"', Some((_, '"'))) => {
-                        characters.next();
-                        name.push('"');
-                    }
-                    ('"', _) => {
-                        end = Some(at + 1);
-                        break;
-                    }
-                    (other, _) => name.push(other),
-                }
+        let (name, behind) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_identifier(quoted)?,
+            None => {
+                let end = rest.find(|next| next == separator || is_space(next)).unwrap_or(rest.len());
+                let name = Some(&rest[..end]).filter(|name| !name.is_empty())?;
+                (name.to_ascii_lowercase(), &rest[end..])
             }
-            parts.push(name);
-            rest = quoted[end?..].trim_start();
-        } else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            let name = rest[..end].trim();
-            if name.is_empty() {
-                return None;
-            }
-            parts.push(name.to_lowercase());
-            rest = &rest[end..];
-        }
-        match rest.strip_prefix('.') {
-            Some(next) => rest = next.trim_start(),
-            None if rest.is_empty() => return Some(parts),
+        };
+        names.push(name);
+        rest = behind.trim_start_matches(is_space);
+        match rest.strip_prefix(separator) {
+            Some(next) => rest = next.trim_start_matches(is_space),
+            None if rest.is_empty() => return Some(names),
             None => return None,
         }
     }
+}
+
+/// The name up to the quote that ends it, and what stands behind that; a doubled quote is one of the name.
+fn quoted_identifier(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut rest = text;
+    loop {
+        let (part, behind) = rest.split_once('"')?;
+        name.push_str(part);
+        match behind.strip_prefix('"') {
+            Some(next) => {
+                name.push('"');
+                rest = next;
+            }
+            None => return Some((name, behind)),
+        }
+    }
+}
+
+/// What parts words for PostgreSQL's scanner.
+fn is_space(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\n' | '\r' | '\x0c')
 }
 
 /// A name as it would be written: quoted where it has to be.

@@ -115,8 +115,7 @@ fn set_config(facts: &SessionFacts, args: &[Value]) -> Answer {
         return Err(QueryError::new(ErrorKind::NullNotAllowed, "SET requires parameter name"));
     };
     let is_local = args[2].as_bool() == Some(true);
-    let value = args[1].as_text().unwrap_or_default();
-    facts.settings.set(name, value, is_local).map(Value::from)
+    facts.settings.set(name, args[1].as_text(), is_local).map(Value::from)
 }
 
 fn server() -> Vec<Definition> {

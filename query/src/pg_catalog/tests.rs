@@ -139,8 +139,8 @@ impl SessionSettings for NoSettings {
         (!name.starts_with("missing")).then(|| "heap".to_string())
     }
 
-    fn set(&self, _: &str, value: &str, _: bool) -> std::result::Result<String, QueryError> {
-        Ok(value.to_string())
+    fn set(&self, _: &str, value: Option<&str>, _: bool) -> std::result::Result<String, QueryError> {
+        Ok(value.unwrap_or_default().to_string())
     }
 }
 

@@ -1,9 +1,10 @@
 //! SET, SHOW, RESET and DISCARD; BEGIN and all that ends or parts a transaction; LISTEN and NOTIFY.
 
 use super::Words;
-use crate::error::QueryError;
+use crate::error::{ErrorKind, QueryError};
 use crate::settings::{ROLE, SESSION_USER};
-use crate::statement::{Discarded, Isolation, SetValue, StatementKind, TransactionModes};
+use crate::statement::{Discarded, Isolation, SetItem, SetValue, StatementKind, TransactionModes};
+use crate::transaction_modes::TRANSACTION_ISOLATION;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 impl Words<'_> {
@@ -19,44 +20,58 @@ impl Words<'_> {
         if !session && self.take("transaction") {
             return Ok(StatementKind::SetTransaction(self.transaction_modes()?));
         }
-        if self.take_all(&["time", "zone"]) {
-            let value = if self.take("local") || self.take("default") {
-                SetValue::Default
-            } else if self.take("interval") {
-                self.displacement()?
-            } else {
-                self.set_value()?
-            };
-            return Ok(StatementKind::Set { name: "TimeZone".into(), value, local });
-        }
-        if (session && self.take("authorization")) || self.take_all(&["session", "authorization"]) {
-            let value = if self.take("default") { SetValue::Default } else { self.role()? };
-            return Ok(StatementKind::Set { name: SESSION_USER.into(), value, local });
-        }
-        if self.names_role() {
-            self.next += 1;
-            return Ok(StatementKind::Set { name: ROLE.into(), value: self.role()?, local });
-        }
-        if self.take("names") {
-            let value = self.set_value()?;
-            return Ok(StatementKind::Set { name: "client_encoding".into(), value, local });
-        }
-        let sets_role =
-            self.peek_word().as_deref() == Some("role") && self.word_at(self.next + 1).as_deref() != Some("to");
-        if sets_role && self.tokens.get(self.next + 1).is_some_and(|token| token.token != Token::Eq) {
-            self.next = self.tokens.len();
-            return Ok(StatementKind::Unsupported("SET ROLE".into()));
-        }
-        if session && self.take("authorization") {
-            self.next = self.tokens.len();
-            return Ok(StatementKind::Unsupported("SET SESSION AUTHORIZATION".into()));
-        }
-        let name = self.setting_name()?;
-        if !self.take_token(&Token::Eq) {
-            self.expect("to")?;
-        }
-        let value = if self.take("default") { SetValue::Default } else { self.set_value()? };
+        let (name, value) = match self.set_by_words(session)? {
+            Some(set) => set,
+            None => {
+                let name = self.setting_name()?;
+                if !self.take_token(&Token::Eq) {
+                    self.expect("to")?;
+                }
+                (name, if self.take("default") { SetValue::Default } else { self.set_items()? })
+            }
+        };
         Ok(StatementKind::Set { name, value, local })
+    }
+
+    /// What SET says of the settings that have words of their own.
+    fn set_by_words(&mut self, session: bool) -> Result<Option<(String, SetValue)>, QueryError> {
+        let (name, value) = if self.take_all(&["time", "zone"]) {
+            ("TimeZone", self.zone()?)
+        } else if (session && self.take("authorization")) || self.take_all(&["session", "authorization"]) {
+            (SESSION_USER, if self.take("default") { SetValue::Default } else { self.role()? })
+        } else if self.names_role() {
+            self.next += 1;
+            (ROLE, self.role()?)
+        } else if self.take("names") {
+            let is_default = self.rest().is_empty() || self.take("default");
+            ("client_encoding", if is_default { SetValue::Default } else { self.set_items()? })
+        } else if self.takes_text_behind("schema") {
+            ("search_path", self.set_items()?)
+        } else if self.takes_text_behind("catalog") {
+            let error = QueryError::new(ErrorKind::FeatureNotSupported, "current database cannot be changed");
+            return Err(error.position(self.position()));
+        } else if self.take_all(&["xml", "option"]) {
+            ("xmloption", self.set_items()?)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some((name.to_string(), value)))
+    }
+
+    /// Takes a word that a string stands behind.
+    fn takes_text_behind(&mut self, word: &str) -> bool {
+        let text = self.tokens.get(self.next + 1).map(|token| &token.token);
+        matches!(text, Some(Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_))) && self.take(word)
+    }
+
+    fn zone(&mut self) -> Result<SetValue, QueryError> {
+        if self.take("local") || self.take("default") {
+            return Ok(SetValue::Default);
+        }
+        if self.take("interval") {
+            return self.displacement();
+        }
+        Ok(SetValue::Items(vec![self.set_item()?]))
     }
 
     /// `'-08:00' HOUR TO MINUTE`, behind INTERVAL
@@ -71,7 +86,7 @@ impl Words<'_> {
             true => " HOUR",
             false => "",
         };
-        Ok(SetValue::Text(format!("INTERVAL '{text}'{fields}")))
+        Ok(SetValue::Items(vec![SetItem::Text(format!("INTERVAL '{text}'{fields}"))]))
     }
 
     /// Whether `ROLE name` comes, and not an assignment to the setting of that name.
@@ -83,13 +98,12 @@ impl Words<'_> {
 
     /// A role, as a name or as a string.
     fn role(&mut self) -> Result<SetValue, QueryError> {
-        match self.peek() {
-            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => {
-                let text = text.clone();
-                self.next += 1;
-                Ok(SetValue::Text(text))
+        match self.set_item()? {
+            SetItem::Number(_) => {
+                self.next -= 1;
+                Err(self.unexpected())
             }
-            _ => self.identifier().map(SetValue::Text),
+            role => Ok(SetValue::Items(vec![role])),
         }
     }
 
@@ -101,24 +115,28 @@ impl Words<'_> {
         Ok(name)
     }
 
-    /// A list of words, strings and numbers, as `SET search_path = a, "B"` has it; items are joined by a comma.
-    fn set_value(&mut self) -> Result<SetValue, QueryError> {
-        let mut items = Vec::new();
-        loop {
-            let sign = if self.take_token(&Token::Minus) { "-" } else { "" };
-            let _ = sign.is_empty() && self.take_token(&Token::Plus);
-            let item = match self.peek() {
-                Some(Token::Word(word)) => word.value.clone(),
-                Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
-                Some(Token::Number(text, _)) => text.clone(),
-                _ => return Err(self.unexpected()),
-            };
-            self.next += 1;
-            items.push(format!("{sign}{item}"));
-            if !self.take_token(&Token::Comma) {
-                return Ok(SetValue::Text(items.join(", ")));
-            }
+    /// A list of words, strings and numbers, as `SET search_path = a, "B"` has it.
+    fn set_items(&mut self) -> Result<SetValue, QueryError> {
+        let mut items = vec![self.set_item()?];
+        while self.take_token(&Token::Comma) {
+            items.push(self.set_item()?);
         }
+        Ok(SetValue::Items(items))
+    }
+
+    fn set_item(&mut self) -> Result<SetItem, QueryError> {
+        let sign = if self.take_token(&Token::Minus) { "-" } else { "" };
+        let is_signed = !sign.is_empty() || self.take_token(&Token::Plus);
+        let item = match self.peek() {
+            Some(Token::Number(text, _)) => SetItem::Number(format!("{sign}{text}")),
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) if !is_signed => {
+                SetItem::Text(text.clone())
+            }
+            Some(Token::Word(_)) if !is_signed => return self.identifier().map(SetItem::Text),
+            _ => return Err(self.unexpected()),
+        };
+        self.next += 1;
+        Ok(item)
     }
 
     pub(super) fn show(&mut self) -> Result<StatementKind, QueryError> {
@@ -130,7 +148,7 @@ impl Words<'_> {
             return Ok(StatementKind::Show("TimeZone".into()));
         }
         if self.take_all(&["transaction", "isolation", "level"]) {
-            return Ok(StatementKind::Show("transaction_isolation".into()));
+            return Ok(StatementKind::Show(TRANSACTION_ISOLATION.into()));
         }
         if self.take_all(&["session", "authorization"]) {
             return Ok(StatementKind::Show(SESSION_USER.into()));
@@ -148,6 +166,9 @@ impl Words<'_> {
         }
         if self.take_all(&["session", "authorization"]) {
             return Ok(StatementKind::Reset(SESSION_USER.into()));
+        }
+        if self.take_all(&["transaction", "isolation", "level"]) {
+            return Ok(StatementKind::Reset(TRANSACTION_ISOLATION.into()));
         }
         Ok(StatementKind::Reset(self.setting_name()?))
     }

@@ -27,12 +27,18 @@ impl Zone {
         if let Some(zone) = Self::by_abbreviation(name) {
             return Some(zone);
         }
-        chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).map(|zone| Self::Named(*zone))
+        Self::in_any_case(name)
     }
 
-    /// Finds a zone as the TimeZone setting names it: by name, or by a POSIX specification without summer time.
+    /// Finds a zone as the TimeZone setting names it: by name, or by a POSIX specification without summer time. A zone that is called
+    /// as an abbreviation is found in any case: the words of SET are folded.
     pub fn of_setting(name: &str) -> Option<Self> {
-        Self::by_name(name).or_else(|| posix_offset(name).map(Self::Fixed))
+        let named = Tz::from_str(name).ok().map(Self::Named).or_else(|| Self::in_any_case(name));
+        named.or_else(|| Self::by_abbreviation(name)).or_else(|| posix_offset(name).map(Self::Fixed))
+    }
+
+    fn in_any_case(name: &str) -> Option<Self> {
+        chrono_tz::TZ_VARIANTS.iter().find(|zone| zone.name().eq_ignore_ascii_case(name)).map(|zone| Self::Named(*zone))
     }
 
     /// Finds a zone by a common abbreviation, in any case.
