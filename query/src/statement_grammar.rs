@@ -173,6 +173,17 @@ impl Words<'_> {
         Ok(parsed)
     }
 
+    /// What sqlparser reads of a part of the statement.
+    fn parse_part<T: VisitMut>(
+        &self,
+        tokens: &[TokenWithSpan],
+        body: impl FnOnce(&mut Parser<'_>) -> Result<T, datafusion::sql::sqlparser::parser::ParserError>,
+    ) -> Result<T, QueryError> {
+        let mut parsed = parse_with(self.source, tokens, body)?;
+        mend_spellings(&mut parsed, self.source)?;
+        Ok(parsed)
+    }
+
     /// A statement that sqlparser reads.
     fn parsed(&mut self) -> Result<Ast, QueryError> {
         let mut statement = self.parse_rest(|parser| parser.parse_statement())?;
@@ -257,7 +268,7 @@ impl Words<'_> {
         if self.peek() == Some(&Token::LParen) {
             let close = self.closing(self.next)?;
             let inner = self.tokens[self.next + 1..close].to_vec();
-            types = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_data_type))?;
+            types = self.parse_part(&inner, |parser| parser.parse_comma_separated(Parser::parse_data_type))?;
             self.next = close + 1;
         }
         self.expect("as")?;
@@ -273,8 +284,7 @@ impl Words<'_> {
         if self.peek() == Some(&Token::LParen) {
             let close = self.closing(self.next)?;
             let inner = self.tokens[self.next + 1..close].to_vec();
-            arguments = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
-            mend_spellings(&mut arguments, self.source)?;
+            arguments = self.parse_part(&inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
             self.next = close + 1;
         }
         Ok(StatementKind::Execute { name, arguments })
@@ -313,13 +323,7 @@ impl Words<'_> {
         self.expect("materialized")?;
         self.expect("view")?;
         let _ = self.take("concurrently");
-        let without = self.tokens.len() >= 3 && self.word_at(self.tokens.len() - 1).as_deref() == Some("data");
-        let mut with_data = true;
-        if without {
-            let negated = self.word_at(self.tokens.len() - 2).as_deref() == Some("no");
-            with_data = !negated;
-            self.tokens.truncate(self.tokens.len() - if negated { 3 } else { 2 });
-        }
+        let with_data = self.take_with_data();
         let view = self.parse_rest(|parser| parser.parse_object_name(false))?;
         Ok(StatementKind::Refresh { view, with_data })
     }
@@ -347,26 +351,22 @@ impl Words<'_> {
         self.next += 1;
         loop {
             let name = self.identifier()?;
-            let value = match self.peek() {
-                Some(Token::Word(_)) => self.identifier()?,
-                Some(Token::Number(..)) => {
-                    self.next += 1;
-                    "on".into()
+            if name == "format" {
+                options.json = self.explains_json()?;
+            } else {
+                let message = format!("{name} requires a Boolean value");
+                let on = self.boolean().ok_or_else(|| QueryError::new(ErrorKind::Syntax, message));
+                match name.as_str() {
+                    "analyze" | "analyse" => options.analyze = on?,
+                    "verbose" => options.verbose = on?,
+                    "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" | "generic_plan" => {
+                        on.map(drop)?
+                    }
+                    _ => {
+                        let message = format!("unrecognized EXPLAIN option \"{name}\"");
+                        return Err(QueryError::new(ErrorKind::Syntax, message));
+                    }
                 }
-                _ => "on".into(),
-            };
-            let on = !matches!(value.as_str(), "off" | "false" | "0");
-            match name.as_str() {
-                "analyze" | "analyse" => options.analyze = on,
-                "verbose" => options.verbose = on,
-                "format" if value == "json" => options.json = true,
-                "format" if value == "text" => options.json = false,
-                "format" => {
-                    return Err(QueryError::unsupported(format!("EXPLAIN format \"{value}\""))
-                        .hint("Use FORMAT TEXT or FORMAT JSON."));
-                }
-                "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" | "generic_plan" => {}
-                _ => return Err(QueryError::new(ErrorKind::Syntax, format!("unrecognized EXPLAIN option \"{name}\""))),
             }
             if self.take_token(&Token::RParen) {
                 return Ok(options);
@@ -377,11 +377,34 @@ impl Words<'_> {
         }
     }
 
+    /// The value of FORMAT.
+    fn explains_json(&mut self) -> Result<bool, QueryError> {
+        let format = match self.peek() {
+            Some(Token::SingleQuotedString(text)) => {
+                let text = text.clone();
+                self.next += 1;
+                text
+            }
+            _ => self.identifier()?,
+        };
+        match format.as_str() {
+            "json" => Ok(true),
+            "text" => Ok(false),
+            _ => {
+                let error = QueryError::unsupported(format!("EXPLAIN format \"{format}\""));
+                Err(error.hint("Use FORMAT TEXT or FORMAT JSON."))
+            }
+        }
+    }
+
     // ---- definitions ----
 
     fn create(&mut self) -> Result<StatementKind, QueryError> {
         let unlogged = self.take_unlogged()?;
         let table = (1..4).any(|index| self.word_at(index).as_deref() == Some("table"));
+        if self.creates_index() {
+            self.take_index_words()?;
+        }
         let (partition_method, partition_by) = if table { self.take_partition_by()? } else { (None, Vec::new()) };
         if table {
             self.take_nulls_distinct()?;

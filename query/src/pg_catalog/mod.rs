@@ -57,7 +57,7 @@ pub use keys::{index_statement, key_by_oid};
 pub use plain_indexes::{plain_index_by_oid, plain_index_item, plain_index_statement};
 pub use registered_names::name_registered_objects;
 pub use rewrite::rewrite;
-pub(crate) use rewrite::{contains_aggregate, is_known_collation, plain_operator, select_query};
+pub(crate) use rewrite::{contains_aggregate, is_known_collation, plain_operator, select_query, unqualify};
 pub use server_state::{DATABASE_OID, role_name, role_oid};
 pub(crate) use set_orders::settle_set_orders;
 pub(crate) use set_places::{is_set_call, refuse_misplaced_sets};

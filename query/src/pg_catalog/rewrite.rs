@@ -145,8 +145,7 @@ pub(crate) fn is_known_collation(collation: &ObjectName) -> bool {
 /// The last part of a qualified name, folded where it is not quoted.
 pub(super) fn last_part(name: &ObjectName) -> String {
     match name.0.last() {
-        Some(ObjectNamePart::Identifier(ident)) if ident.quote_style.is_some() => ident.value.clone(),
-        Some(ObjectNamePart::Identifier(ident)) => ident.value.to_lowercase(),
+        Some(ObjectNamePart::Identifier(ident)) => fold(ident),
         _ => String::new(),
     }
 }
@@ -154,10 +153,11 @@ pub(super) fn last_part(name: &ObjectName) -> String {
 /// Whether all parts before the last say `pg_catalog` or `information_schema`.
 pub(super) fn is_catalog_qualified(name: &ObjectName) -> bool {
     let schema = name.0.len().checked_sub(2).and_then(|at| name.0[at].as_ident());
-    schema.is_some_and(|ident| matches!(ident.value.as_str(), "pg_catalog" | "information_schema"))
+    schema.is_some_and(|ident| matches!(fold(ident).as_str(), "pg_catalog" | "information_schema"))
 }
 
-pub(super) fn unqualify(name: &mut ObjectName) {
+/// Takes the schema away from a name of the catalog.
+pub(crate) fn unqualify(name: &mut ObjectName) {
     if is_catalog_qualified(name) {
         name.0.drain(..name.0.len() - 1);
     }
@@ -461,8 +461,7 @@ fn rewrite_access(root: Expr, access_chain: Vec<AccessExpr>) -> Expr {
     }
     access_chain.into_iter().fold(root, |value, access| match access {
         AccessExpr::Dot(Expr::Identifier(field)) => {
-            let name = if field.quote_style.is_some() { field.value } else { field.value.to_lowercase() };
-            call("get_field", vec![value, Expr::Value(Value::SingleQuotedString(name).into())])
+            call("get_field", vec![value, Expr::Value(Value::SingleQuotedString(fold(&field)).into())])
         }
         _ => value,
     })

@@ -1,21 +1,27 @@
 //! What a parsed statement still says in a way of its own, and what PostgreSQL's grammar does not know.
 //!
 //! BETWEEN SYMMETRIC and WITH TIES come from the tokens as calls and become trees that print as standard SQL, because
-//! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here.
+//! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here. Functions lose
+//! the schema `pg_catalog`, so that each means the same with it and without.
 
 use super::star_syntax;
 use super::tokens::{DISTINCT_SETS, IN_LIST, SYMMETRIC, SYSTEM_TIME, WITH_TIES};
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::grouping_sets::distinct_sets;
+use crate::pg_catalog::unqualify;
 use crate::statement::{byte_offset, position_of};
+use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Delete, Expr, Fetch, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Join, JoinOperator, LimitClause, Query, Select, SelectItem, Spanned, Statement, TableFactor,
+    GroupByExpr, Join, JoinOperator, LimitClause, ObjectName, Query, Select, SelectItem, Spanned, Statement, TableFactor,
     TableSample, TableSampleKind, TableSampleMethod, TableSampleModifier, TableVersion, TableWithJoins, VisitMut,
     VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
+
+/// Functions that have words of their own between the parentheses where no schema stands before them.
+const WORDED: [&str; 3] = ["extract", "overlay", "trim"];
 
 /// Rewrites a parsed statement in place.
 pub(crate) fn mend_spellings(statement: &mut impl VisitMut, source: &str) -> Result<(), QueryError> {
@@ -66,6 +72,9 @@ impl VisitorMut for Mender<'_> {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
+        if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
+            unqualify_function(name);
+        }
         let Some(sample) = sample_of(factor) else { return ControlFlow::Continue(()) };
         let table = matches!(factor, TableFactor::Table { args: None, .. });
         if let Some(time) = time_of(sample).cloned() {
@@ -82,6 +91,9 @@ impl VisitorMut for Mender<'_> {
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
         if let Some(spelt) = star_syntax::spelt_out(expression) {
             *expression = spelt;
+        }
+        if let Expr::Function(function) = expression {
+            unqualify_function(&mut function.name);
         }
         let Expr::Array(array) = expression else { return ControlFlow::Continue(()) };
         if array.named {
@@ -195,6 +207,13 @@ impl Mender<'_> {
             && sample.quantity.as_ref().is_some_and(|quantity| quantity.parenthesized && quantity.unit.is_none());
         let known = matches!(sample.name, Some(TableSampleMethod::Bernoulli | TableSampleMethod::System));
         (!plain || !known).then(|| self.syntax_error_at_word("TABLESAMPLE"))
+    }
+}
+
+fn unqualify_function(name: &mut ObjectName) {
+    let last = name.0.last().and_then(|part| part.as_ident()).map(fold);
+    if name.0.len() > 1 && last.is_some_and(|last| !WORDED.contains(&last.as_str())) {
+        unqualify(name);
     }
 }
 

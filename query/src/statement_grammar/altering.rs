@@ -3,7 +3,7 @@
 use super::{Words, fold};
 use crate::error::QueryError;
 use crate::sequence_definition::SequenceOptions;
-use crate::statement::{DropObject, StatementKind, UnkeptTarget, parse_with};
+use crate::statement::{DropObject, StatementKind, UnkeptTarget};
 use catalog::definition::IdentityKind;
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -248,7 +248,7 @@ impl Words<'_> {
             }
             let rest = &self.tokens[self.next..];
             let length = rest.iter().position(|token| token.token == Token::RParen).unwrap_or(rest.len());
-            let value = parse_with(self.source, &rest[..length], |parser| parser.parse_expr())?;
+            let value = self.parse_part(&rest[..length], |parser| parser.parse_expr())?;
             self.next += length;
             Some(Box::new(value))
         } else {
@@ -278,14 +278,15 @@ impl Words<'_> {
                 let _ = self.take("cascade") || self.take("restrict");
                 return Ok(Some(AlterAction::DropConstraint { name, if_exists }));
             }
-            "constraint" | "exclude" => return Ok(None),
+            "constraint" => return Ok(None),
+            "exclude" if self.adds_exclusion() => return Ok(None),
             _ => {}
         }
         if self.take("add") {
             let _ = self.take("column");
             let if_not_exists = self.take_all(&["if", "not", "exists"]);
             let definition = self.until_comma();
-            let column = parse_with(self.source, &definition, |parser| parser.parse_column_def())?;
+            let column = self.parse_part(&definition, |parser| parser.parse_column_def())?;
             return Ok(Some(AlterAction::AddColumn { column: Box::new(column), if_not_exists }));
         }
         if self.take("drop") {
@@ -300,6 +301,13 @@ impl Words<'_> {
         let _ = self.take("column");
         let column = self.ident()?;
         self.of_one_column(column)
+    }
+
+    /// Whether `ADD EXCLUDE [USING method] (…)` follows, and not a column of that name.
+    fn adds_exclusion(&self) -> bool {
+        let behind = self.tokens.get(self.next + 2).map(|token| &token.token);
+        let is_list = behind == Some(&Token::LParen) || self.word_at(self.next + 2).as_deref() == Some("using");
+        self.peek_word().as_deref() == Some("add") && is_list
     }
 
     fn added_constraint(&mut self) -> Result<Option<AlterAction>, QueryError> {
@@ -324,7 +332,7 @@ impl Words<'_> {
         if not_valid {
             definition.truncate(count - 2);
         }
-        let parsed = parse_with(self.source, &definition, |parser| parser.parse_optional_table_constraint())?;
+        let parsed = self.parse_part(&definition, |parser| parser.parse_optional_table_constraint())?;
         match parsed {
             Some(constraint) => Ok(Some(AlterAction::AddConstraint(Box::new(constraint)))),
             None => {
@@ -345,7 +353,8 @@ impl Words<'_> {
             return Ok(Some(AlterAction::SetDefault { column, default: None }));
         }
         if self.take_all(&["set", "default"]) {
-            let default = parse_with(self.source, &self.until_comma(), |parser| parser.parse_expr())?;
+            let words = self.until_comma();
+            let default = self.parse_part(&words, |parser| parser.parse_expr())?;
             return Ok(Some(AlterAction::SetDefault { column, default: Some(Box::new(default)) }));
         }
         if self.take_all(&["set", "data", "type"]) || self.take("type") {
@@ -356,13 +365,13 @@ impl Words<'_> {
             };
             let using = match words.iter().position(is_using) {
                 Some(index) => {
-                    let expression = parse_with(self.source, &words[index + 1..], |parser| parser.parse_expr())?;
+                    let expression = self.parse_part(&words[index + 1..], |parser| parser.parse_expr())?;
                     words.truncate(index);
                     Some(Box::new(expression))
                 }
                 None => None,
             };
-            let data_type = Box::new(parse_with(self.source, &words, |parser| parser.parse_data_type())?);
+            let data_type = Box::new(self.parse_part(&words, |parser| parser.parse_data_type())?);
             return Ok(Some(AlterAction::SetType { column, data_type, using }));
         }
         self.of_one_computed_column(column)

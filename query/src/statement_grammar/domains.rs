@@ -3,7 +3,7 @@
 use super::Words;
 use crate::domain_definition::impossible;
 use crate::error::QueryError;
-use crate::statement::{DomainAlteration, StatementKind, UnkeptTarget, parse_with};
+use crate::statement::{DomainAlteration, StatementKind, UnkeptTarget};
 use datafusion::sql::sqlparser::ast::TableConstraint;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 
@@ -20,7 +20,7 @@ impl Words<'_> {
             return Err(self.unexpected());
         }
         let definition: Vec<TokenWithSpan> = std::iter::once(last).chain(self.rest().iter().cloned()).collect();
-        let definition = parse_with(self.source, &definition, |parser| parser.parse_column_def())?;
+        let definition = self.parse_part(&definition, |parser| parser.parse_column_def())?;
         self.next = self.tokens.len();
         Ok(StatementKind::CreateDomain { name, definition: Box::new(definition) })
     }
@@ -33,7 +33,9 @@ impl Words<'_> {
             return Ok(owned);
         }
         let change = if self.take_all(&["set", "default"]) {
-            DomainAlteration::SetDefault(Some(Box::new(self.parse_rest(|parser| parser.parse_expr())?)))
+            let default = self.parse_part(self.rest(), |parser| parser.parse_expr())?;
+            self.next = self.tokens.len();
+            DomainAlteration::SetDefault(Some(Box::new(default)))
         } else if self.take_all(&["drop", "default"]) {
             DomainAlteration::SetDefault(None)
         } else if self.take_all(&["set", "not", "null"]) {
@@ -70,7 +72,7 @@ impl Words<'_> {
         let word = |index: usize| index.checked_sub(1).and_then(|index| self.word_at(index));
         let not_valid = word(end).as_deref() == Some("valid") && word(end - 1).as_deref() == Some("not");
         let definition = self.tokens[start..end - if not_valid { 2 } else { 0 }].to_vec();
-        let constraint = parse_with(self.source, &definition, |parser| parser.parse_optional_table_constraint())?;
+        let constraint = self.parse_part(&definition, |parser| parser.parse_optional_table_constraint())?;
         let Some(constraint) = constraint else { return Err(self.unexpected()) };
         self.next = end;
         match constraint {

@@ -13,7 +13,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 impl Words<'_> {
     /// Whether this is `WITH … MERGE`.
     pub(super) fn merges_with(&self) -> bool {
-        self.at_top_level("merge").is_some()
+        self.at_top_level("merge").is_some_and(|index| {
+            self.tokens[index - 1].token == Token::RParen && self.word_at(index + 1).as_deref() == Some("into")
+        })
     }
 
     /// `[WITH …] MERGE INTO target USING source ON condition WHEN …`

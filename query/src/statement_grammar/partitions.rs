@@ -3,7 +3,7 @@
 use super::Words;
 use crate::declared_partitions::PartitionMethod;
 use crate::error::QueryError;
-use crate::statement::{StatementKind, parse_with};
+use crate::statement::StatementKind;
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -28,7 +28,7 @@ impl Words<'_> {
                 }
                 let close = self.closing(open)?;
                 let inner = self.tokens[open + 1..close].to_vec();
-                let items = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
+                let items = self.parse_part(&inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
                 self.tokens.drain(index..=close);
                 return Ok((method, items));
             }
@@ -56,7 +56,7 @@ impl Words<'_> {
         self.expect("partition")?;
         let close = self.closing(self.next)?;
         let inner = self.tokens[self.next + 1..close].to_vec();
-        let conditions = parse_with(self.source, &inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
+        let conditions = self.parse_part(&inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
         self.next = close + 1;
         Ok(StatementKind::DropPartition { table, conditions })
     }

@@ -3,7 +3,7 @@
 use super::Words;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::SequenceOptions;
-use crate::statement::{AlterSequence, Overriding, StatementKind, UnkeptTarget, parse_with, position_of};
+use crate::statement::{AlterSequence, Overriding, StatementKind, UnkeptTarget, position_of};
 use catalog::definition::IdentityKind;
 use datafusion::sql::sqlparser::ast::ObjectName;
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -11,7 +11,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 impl Words<'_> {
     /// Whether the statement begins with CREATE [TEMPORARY | UNLOGGED] SEQUENCE.
     pub(super) fn creates_sequence(&self) -> bool {
-        (1..3).any(|index| self.word_at(index).as_deref() == Some("sequence"))
+        let kinds = ["local", "global", "temporary", "temp", "unlogged"];
+        let is_kind = |index: &usize| self.word_at(*index).is_some_and(|word| kinds.contains(&word.as_str()));
+        (1..).find(|index| !is_kind(index)).and_then(|index| self.word_at(index)).as_deref() == Some("sequence")
     }
 
     pub(super) fn create_sequence(&mut self) -> Result<StatementKind, QueryError> {
@@ -56,7 +58,7 @@ impl Words<'_> {
         while self.take_token(&Token::Period) {
             self.identifier()?;
         }
-        parse_with(self.source, &self.tokens[start..self.next], |parser| parser.parse_object_name(false))
+        self.parse_part(&self.tokens[start..self.next], |parser| parser.parse_object_name(false))
     }
 
     fn sequence_options(&mut self) -> Result<SequenceOptions, QueryError> {
@@ -155,7 +157,7 @@ impl Words<'_> {
             let end = rest.iter().take_while(|token| is_word(&token.token)).count().max(1);
             // The type is the words up to the next option's first.
             let end = (1..end).find(|at| self.begins_option(self.next + at)).unwrap_or(end);
-            let data_type = parse_with(self.source, &rest[..end.min(rest.len())], |parser| parser.parse_data_type())?;
+            let data_type = self.parse_part(&rest[..end.min(rest.len())], |parser| parser.parse_data_type())?;
             self.next += end;
             options.data_type.replace(data_type).is_some()
         } else if self.take("increment") {
