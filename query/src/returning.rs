@@ -65,8 +65,9 @@ impl Returning {
     pub(crate) fn new(items: &[SelectItem], definition: &TableDefinition, name: &Ident, others: Vec<String>) -> Self {
         let mut returning = Self { items: items.to_vec(), name: name.clone(), others, references: Vec::new() };
         if !returning.others.is_empty() {
-            let mut collector = Collector { definition, name: fold(name), found: Vec::new() };
-            let _ = VisitMut::visit(&mut returning.items, &mut collector);
+            let others = &returning.others;
+            let mut collector = Collector { definition, name: fold(name), others, queries: 0, found: Vec::new() };
+            let _ = VisitMut::visit(&mut returning.items.clone(), &mut collector);
             returning.references = collector.found;
         }
         returning
@@ -150,7 +151,7 @@ impl Returning {
         let from = vec![ast::TableWithJoins { relation: factor, joins: Vec::new() }];
         let items = self.items.iter().flat_map(|item| self.spelt_out(item, definition, extras));
         let mut items: Vec<SelectItem> = items.collect();
-        let mut replacer = Replacer { returning: self };
+        let mut replacer = Replacer { returning: self, queries: 0 };
         let _ = VisitMut::visit(&mut items, &mut replacer);
         select(items, from, None, None)
     }
@@ -279,18 +280,36 @@ pub(crate) fn select(
     Ok(*query)
 }
 
-/// Finds what a list takes from relations other than the table itself.
+/// Finds what a list takes from relations other than the table itself. In a query of the list only a name that is qualified with one of
+/// theirs is taken for theirs.
 struct Collector<'a> {
     definition: &'a TableDefinition,
     name: String,
+    others: &'a [String],
+    /// How many queries are around what is visited.
+    queries: usize,
     found: Vec<Expr>,
 }
 
 impl VisitorMut for Collector<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
         let foreign = match &*expression {
+            Expr::CompoundIdentifier(names) if self.queries > 0 => {
+                names.len() == 2 && self.others.contains(&fold(&names[0]))
+            }
+            _ if self.queries > 0 => false,
             Expr::Identifier(name) => {
                 let name = fold(name);
                 !self.definition.columns.iter().any(|column| column.name == name)
@@ -309,12 +328,27 @@ impl VisitorMut for Collector<'_> {
 /// Puts extras in the place of what was collected.
 struct Replacer<'a> {
     returning: &'a Returning,
+    /// How many queries are around what is visited.
+    queries: usize,
 }
 
 impl VisitorMut for Replacer<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if self.queries > 0 && !matches!(expression, Expr::CompoundIdentifier(_)) {
+            return ControlFlow::Continue(());
+        }
         if let Some(index) = self.returning.position(expression) {
             let name = Ident::new(extra_name(index));
             *expression = Expr::CompoundIdentifier(vec![self.returning.name.clone(), name]);

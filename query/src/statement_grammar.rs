@@ -3,20 +3,20 @@
 //! A [`Words`] walks over the tokens of one statement without its white space. Each rule either takes a statement whole or
 //! leaves it to sqlparser; nothing is matched as text.
 
-use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_tokens};
 use crate::statement::{
-    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, Overriding,
+    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
     StatementKind, is_blank, near, parse_piece, parse_with,
 };
-use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast, VisitMut};
+use datafusion::sql::sqlparser::ast::{self, Statement as Ast, VisitMut};
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan};
 use deriving::{create_from, take_into};
 use indexes::create_unique_index;
 use std::sync::Arc;
+use writing::insert_with;
 
 /// Statements of PostgreSQL that have no meaning here yet, by their first word, with what to say.
 const UNSUPPORTED: [&str; 10] =
@@ -34,6 +34,7 @@ mod sessions;
 mod subscribing;
 mod types;
 mod unsupported;
+mod writing;
 
 struct Words<'a> {
     source: &'a Arc<str>,
@@ -538,7 +539,7 @@ impl Words<'_> {
         match statement {
             Ast::Query(query) if into.is_some() => create_from(query, into),
             Ast::Query(query) => self.query_or_writer(*query, overriding),
-            Ast::Insert(insert) => self.insert(None, insert, overriding),
+            Ast::Insert(insert) => insert_with(None, insert, overriding),
             Ast::Delete(delete) => Ok(StatementKind::Modify(Box::new(Modification::of_delete(None, delete)?))),
             Ast::Update(update) => Ok(StatementKind::Modify(Box::new(Modification::of_update(None, update)?))),
             Ast::Truncate(truncate) => Ok(StatementKind::Truncate {
@@ -564,59 +565,6 @@ impl Words<'_> {
             _ => Ok(StatementKind::Unsupported(first.to_uppercase())),
         }
     }
-}
-
-impl Words<'_> {
-    /// `WITH … INSERT | UPDATE | DELETE` is parsed as a query.
-    fn query_or_writer(&self, mut query: ast::Query, overriding: Overriding) -> Result<StatementKind, QueryError> {
-        let writer = match query.body.as_mut() {
-            SetExpr::Insert(writer) | SetExpr::Update(writer) | SetExpr::Delete(writer) => {
-                Some(std::mem::replace(writer, Ast::Commit { chain: false, end: false, modifier: None }))
-            }
-            _ => None,
-        };
-        match writer {
-            None => Ok(StatementKind::Query(Box::new(query))),
-            Some(Ast::Insert(insert)) => self.insert(query.with, insert, overriding),
-            Some(Ast::Update(update)) => {
-                Ok(StatementKind::Modify(Box::new(Modification::of_update(query.with, update)?)))
-            }
-            Some(Ast::Delete(delete)) => {
-                Ok(StatementKind::Modify(Box::new(Modification::of_delete(query.with, delete)?)))
-            }
-            Some(_) => Err(self.unexpected()),
-        }
-    }
-
-    /// `DEFAULT VALUES` is a row whose first column is DEFAULT, as the others then are; WITH belongs to the source.
-    fn insert(
-        &self,
-        with: Option<ast::With>,
-        mut insert: ast::Insert,
-        overriding: Overriding,
-    ) -> Result<StatementKind, QueryError> {
-        if insert.source.is_none() {
-            insert.source = Some(default_row()?);
-        }
-        if let (Some(with), Some(source)) = (with, insert.source.as_mut()) {
-            match source.with.as_mut() {
-                None => source.with = Some(with),
-                Some(inner) => {
-                    inner.recursive |= with.recursive;
-                    inner.cte_tables.splice(0..0, with.cte_tables);
-                }
-            }
-        }
-        Ok(StatementKind::Insert(Box::new(insert), overriding))
-    }
-}
-
-/// `VALUES (DEFAULT)`
-fn default_row() -> Result<Box<ast::Query>, QueryError> {
-    let parser = Parser::new(&StatementDialect).try_with_sql("VALUES (DEFAULT)");
-    parser
-        .and_then(|mut parser| parser.parse_query())
-        .map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))
 }
 
 fn backward() -> QueryError {
