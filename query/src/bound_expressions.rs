@@ -40,6 +40,8 @@ pub(crate) enum Purpose {
     Default,
     /// An argument of EXECUTE.
     Execution,
+    IndexItem,
+    IndexPredicate,
 }
 
 impl Purpose {
@@ -49,6 +51,8 @@ impl Purpose {
             Self::Generation => "column generation expression",
             Self::Default => "DEFAULT expression",
             Self::Execution => "EXECUTE parameter",
+            Self::IndexItem => "index expression",
+            Self::IndexPredicate => "index predicate",
         }
     }
 }
@@ -438,7 +442,7 @@ impl VisitorMut for Printer {
         if let ast::Expr::Cast { data_type, .. } = expression
             && !matches!(data_type, ast::DataType::Custom(..))
         {
-            let name = Ident::new(data_type.to_string().to_lowercase());
+            let name = Ident::new(data_type.to_string().to_ascii_lowercase());
             *data_type = ast::DataType::Custom(ast::ObjectName::from(vec![name]), Vec::new());
         }
         let operation = matches!(

@@ -19,6 +19,8 @@ pub struct Cursor {
     pub(crate) opened_at_micros: i64,
     /// Counts the cursors that the session has declared, from 1.
     pub(crate) number: u64,
+    /// The row that it stands on: the last one that FETCH or MOVE took, until it has gone past the end.
+    pub(crate) current: Option<RecordBatch>,
     /// Set when a commit has come after DECLARE … WITH HOLD.
     pub(crate) held: bool,
 }
@@ -34,6 +36,7 @@ impl Cursor {
             hold: false,
             opened_at_micros: crate::engine::now_micros(),
             number,
+            current: None,
             held: false,
         }
     }
@@ -47,6 +50,9 @@ impl Cursor {
 
     async fn take(&mut self, count: FetchCount) -> Result<(Vec<RecordBatch>, u64), QueryError> {
         let wanted = match count {
+            FetchCount::Rows(0) => {
+                return Ok((self.current.clone().into_iter().collect(), u64::from(self.current.is_some())));
+            }
             FetchCount::Rows(rows) => rows,
             FetchCount::All => u64::MAX,
         };
@@ -61,6 +67,8 @@ impl Cursor {
             rows += fits as u64;
             taken.push(batch.slice(0, fits));
         }
+        let last = taken.last().filter(|_| rows == wanted);
+        self.current = last.map(|batch: &RecordBatch| batch.slice(batch.num_rows() - 1, 1));
         Ok((taken, rows))
     }
 }

@@ -271,9 +271,13 @@ fn operator_in_parentheses(parser: &Parser) -> Option<(usize, usize)> {
     (is_operator(&token(place).to_string()) && *token(place + 1) == Token::RParen).then_some((place, place + 2))
 }
 
-/// The operator of `OPERATOR(schema.operator) ANY (`, where that comes next, and how many tokens stand before ANY.
+/// The operator of `OPERATOR(schema.operator) ANY (`, or of `@> ANY (` and its like, which sqlparser takes for no comparison, where that
+/// comes next, and how many tokens stand before ANY.
 fn quantified_operator(parser: &Parser) -> Option<(BinaryOperator, usize)> {
-    let (place, tokens) = operator_in_parentheses(parser)?;
+    let is_containment =
+        |token: &Token| matches!(token, Token::AtArrow | Token::ArrowAt | Token::Overlap | Token::CaretAt);
+    let plain = || is_containment(&parser.peek_token_ref().token).then_some((0, 1));
+    let (place, tokens) = operator_in_parentheses(parser).or_else(plain)?;
     let is_quantifier = QUANTIFIERS.into_iter().any(|keyword| is_keyword(parser, tokens, keyword));
     if !is_quantifier || parser.peek_nth_token_ref(tokens + 1).token != Token::LParen {
         return None;

@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// 42601 for a constraint that no domain can have.
 pub(crate) fn impossible(constraint: &str) -> QueryError {
     let known = ["primary key", "unique", "foreign key", "exclusion"];
-    let shown = constraint.to_lowercase();
+    let shown = constraint.to_ascii_lowercase();
     let kind = known.into_iter().find(|kind| shown.contains(kind)).unwrap_or("such");
     QueryError::new(ErrorKind::Syntax, format!("{kind} constraints not possible for domains"))
 }
@@ -54,7 +54,7 @@ pub(crate) async fn create(
     check_name(&name.name)?;
     refuse_taken(&planning.snapshot, &name)?;
     if serial_type(&written.data_type).is_some() {
-        return Err(missing(&written.data_type.to_string().to_lowercase()));
+        return Err(missing(&written.data_type.to_string().to_ascii_lowercase()));
     }
     let declared = {
         let _types = planning.knows_types();

@@ -226,7 +226,7 @@ fn type_name(data_type: &ast::DataType) -> String {
         DataType::Custom(name, _) => {
             name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_else(|| name.to_string())
         }
-        other => other.to_string().to_lowercase().split('(').next().unwrap_or_default().to_string(),
+        other => other.to_string().to_ascii_lowercase().split('(').next().unwrap_or_default().to_string(),
     }
 }
 

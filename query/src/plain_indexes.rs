@@ -5,6 +5,7 @@
 //! goes with its columns. Of a materialized view's indexes nothing is kept.
 
 use crate::altering::is_taken;
+use crate::bound_expressions::{Purpose, plan, refuse_misplaced};
 use crate::definitions::{done, taken};
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
@@ -35,7 +36,8 @@ pub(crate) fn run(
     statement: &Statement,
 ) -> Result<Response, QueryError> {
     let planning = session.planning()?;
-    let method = index.using.as_ref().map_or_else(|| USUAL_METHOD.into(), |method| method.to_string().to_lowercase());
+    let method =
+        index.using.as_ref().map_or_else(|| USUAL_METHOD.into(), |method| method.to_string().to_ascii_lowercase());
     if !METHODS.contains(&method.as_str()) {
         let message = format!("access method \"{method}\" does not exist");
         return Err(QueryError::new(ErrorKind::UndefinedObject, message));
@@ -53,6 +55,7 @@ pub(crate) fn run(
     match planning.relation(&table, &index.table_name.to_string())? {
         Relation::Table(version) => {
             let before = &version.definition;
+            check_expressions(&planning, before, index, statement)?;
             let mut made = made(&planning, before, index, method, session.engine.catalog.allocate_object())?;
             match name {
                 Some(name) if taken(session, &planning, &named_beside(before, &name), index.if_not_exists)? => {
@@ -102,6 +105,28 @@ fn wrong(name: &str, kind: &str) -> QueryError {
 fn check(expression: &Expr, columns: &[Column]) -> Result<(), QueryError> {
     let Expr::Identifier(name) = expression else { return Ok(()) };
     named(name, columns).map(drop)
+}
+
+/// Fails for an expression or a WHERE about columns that the table has not. Calls of functions that there are none of are kept as they
+/// are written, as nothing computes them.
+fn check_expressions(
+    planning: &Planning,
+    table: &TableDefinition,
+    index: &ast::CreateIndex,
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    let items = index.columns.iter().map(|item| &item.column.expr);
+    let items = items.filter(|item| !matches!(item, Expr::Identifier(_))).map(|item| (item, Purpose::IndexItem));
+    for (expression, purpose) in
+        items.chain(index.predicate.iter().map(|condition| (condition, Purpose::IndexPredicate)))
+    {
+        refuse_misplaced(planning, expression, purpose, statement)?;
+        match plan(planning, table, expression, Some(statement)) {
+            Err(error) if error.kind == ErrorKind::UndefinedColumn => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn named(name: &Ident, columns: &[Column]) -> Result<ColumnId, QueryError> {

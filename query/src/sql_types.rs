@@ -57,7 +57,7 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
         DataType::Char(length) | DataType::Character(length) => {
             SqlType::Bpchar { length: Some(length_of(length.as_ref(), "char")?.unwrap_or(1)) }
         }
-        other => return Err(unknown(&other.to_string().to_lowercase())),
+        other => return Err(unknown(&other.to_string().to_ascii_lowercase())),
     })
 }
 
@@ -81,7 +81,7 @@ fn custom(name: &ast::ObjectName) -> std::result::Result<SqlType, QueryError> {
 
 /// The name without the schema of PostgreSQL's own types.
 fn bare_name(name: &ast::ObjectName) -> String {
-    let shown = name.to_string().to_lowercase();
+    let shown = name.to_string().to_ascii_lowercase();
     shown.strip_prefix("pg_catalog.").unwrap_or(&shown).replace('"', "")
 }
 

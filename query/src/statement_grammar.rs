@@ -7,8 +7,8 @@ use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::standard_spellings::{mend_spellings, spell_out_tokens};
 use crate::statement::{
-    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount,
-    StatementKind, is_blank, near, parse_piece, parse_with,
+    CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, StatementKind,
+    is_blank, near, parse_piece, parse_with,
 };
 use datafusion::sql::sqlparser::ast::{self, Statement as Ast, VisitMut};
 use datafusion::sql::sqlparser::parser::Parser;
@@ -360,9 +360,7 @@ impl Words<'_> {
                 match name.as_str() {
                     "analyze" | "analyse" => options.analyze = on?,
                     "verbose" => options.verbose = on?,
-                    "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" | "generic_plan" => {
-                        on.map(drop)?
-                    }
+                    "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" | "generic_plan" => on.map(drop)?,
                     _ => {
                         let message = format!("unrecognized EXPLAIN option \"{name}\"");
                         return Err(QueryError::new(ErrorKind::Syntax, message));

@@ -146,7 +146,7 @@ fn column_type(data_type: &ast::DataType, column: &str, statement: &Statement) -
     refuse_open_numeric(&sql_type, column)?;
     storable(&sql_type, column)?;
     if modifier_of(data_type).is_some() && sql_type == SqlType::Interval {
-        let shown = data_type.to_string().to_lowercase();
+        let shown = data_type.to_string().to_ascii_lowercase();
         return Err(QueryError::unsupported(format!("a column of type {shown}"))
             .hint(format!("Use {}, which keeps microseconds; a cast to {shown} rounds.", sql_type.base_name()))
             .position(position));
@@ -358,7 +358,7 @@ pub(crate) fn partition_item(definition: &TableDefinition, item: &Expr) -> Resul
                     _ => None,
                 })
                 .collect();
-            let called = function.name.to_string().to_lowercase();
+            let called = function.name.to_string().to_ascii_lowercase();
             match (called.as_str(), arguments.as_slice()) {
                 ("date_trunc", [Expr::Value(unit), Expr::Identifier(column)]) => {
                     let unit = unit.value.clone().into_string().unwrap_or_default();
@@ -388,7 +388,7 @@ pub(crate) fn partition_item(definition: &TableDefinition, item: &Expr) -> Resul
 }
 
 fn transform_named(unit: &str) -> Option<Transform> {
-    Some(match unit.to_lowercase().as_str() {
+    Some(match unit.to_ascii_lowercase().as_str() {
         "day" => Transform::Day,
         "month" => Transform::Month,
         "quarter" => Transform::Quarter,

@@ -113,7 +113,7 @@ fn words_of(text: &str) -> Result<Vec<String>, QueryError> {
     let tokens = tokens.map_err(|error| QueryError::new(ErrorKind::Internal, error.to_string()))?;
     let words = tokens.into_iter().filter_map(|token| match token {
         Token::Word(word) if word.quote_style.is_some() => Some(word.value),
-        Token::Word(word) => Some(word.value.to_lowercase()),
+        Token::Word(word) => Some(word.value.to_ascii_lowercase()),
         _ => None,
     });
     Ok(words.collect())
@@ -225,8 +225,8 @@ impl VisitorMut for BareWords<'_> {
             Expr::Identifier(name) => self.aliases.contains(&fold(name)),
             // `count(t.*)` and the like name the row too.
             Expr::Function(_) | Expr::QualifiedWildcard(..) => {
-                let text = expression.to_string().to_lowercase();
-                self.aliases.iter().any(|alias| text.contains(&format!("{}.*", alias.to_lowercase())))
+                let text = expression.to_string().to_ascii_lowercase();
+                self.aliases.iter().any(|alias| text.contains(&format!("{}.*", alias.to_ascii_lowercase())))
             }
             _ => false,
         };

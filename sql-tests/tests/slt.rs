@@ -162,6 +162,9 @@ files! {
     keys_hold: "keys.slt",
     upserts_do_what_postgres_does: "upsert.slt",
     merges_do_what_postgres_does: "merge.slt",
+    words_of_set_name_what_they_name_to_postgres: "named_schemas.slt",
+    words_are_names_where_postgres_takes_them_for_such: "words_as_names.slt",
+    names_of_with_are_known_to_all_of_a_writer: "writer_names.slt",
 }
 
 #[tokio::test(flavor = "multi_thread")]

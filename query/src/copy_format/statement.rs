@@ -94,7 +94,7 @@ struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     fn new(sql: &'a str) -> Result<Self, QueryError> {
         let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().map_err(|error| {
-            QueryError::new(ErrorKind::Syntax, error.message.to_lowercase().trim_end_matches('.').to_string())
+            QueryError::new(ErrorKind::Syntax, error.message.to_ascii_lowercase().trim_end_matches('.').to_string())
         })?;
         let mut pieces = Vec::with_capacity(tokens.len());
         let mut characters = sql.char_indices().enumerate().peekable();
@@ -334,7 +334,7 @@ impl<'a> Cursor<'a> {
     /// The next token as a lowercase keyword; `None` for anything else, a quoted identifier too.
     fn peek_word(&self) -> Option<String> {
         match self.peek() {
-            Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
+            Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.value.to_ascii_lowercase()),
             _ => None,
         }
     }
@@ -357,7 +357,7 @@ impl<'a> Cursor<'a> {
 
     fn identifier(&mut self) -> Result<String, QueryError> {
         let name = match self.peek() {
-            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_lowercase(),
+            Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_lowercase(),
             Some(Token::Word(word)) => word.value.clone(),
             _ => return Err(self.syntax_error()),
         };

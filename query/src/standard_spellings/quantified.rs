@@ -32,7 +32,7 @@ pub(super) fn in_condition(condition: &mut Expr) -> Result<(), QueryError> {
         return in_condition(inner);
     }
     let positive = match &*condition {
-        Expr::UnaryOp { op: UnaryOperator::Not, expr } => quantified(expr)?.map(Quantified::negated),
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => quantified(expr)?.and_then(Quantified::negated),
         other => quantified(other)?,
     };
     if let Some(quantified) = positive {
@@ -85,8 +85,8 @@ fn quantified(expression: &Expr) -> Result<Option<Quantified<'_>>, QueryError> {
 }
 
 impl Quantified<'_> {
-    /// NOT of the whole: the opposite comparison with the other quantifier.
-    fn negated(self) -> Self {
+    /// NOT of the whole: the opposite comparison with the other quantifier. `None` where the operator has no opposite.
+    fn negated(self) -> Option<Self> {
         use BinaryOperator as Op;
         let op = match self.op {
             Op::Eq => Op::NotEq,
@@ -103,9 +103,9 @@ impl Quantified<'_> {
             Op::PGILikeMatch => Op::PGNotILikeMatch,
             Op::PGNotLikeMatch => Op::PGLikeMatch,
             Op::PGNotILikeMatch => Op::PGILikeMatch,
-            other => other,
+            _ => return None,
         };
-        Self { op, all: !self.all, ..self }
+        Some(Self { op, all: !self.all, ..self })
     }
 
     fn comparison(&self) -> Result<Expr, QueryError> {

@@ -13,9 +13,9 @@ use crate::statement::{byte_offset, position_of};
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Delete, Expr, Fetch, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Join, JoinOperator, LimitClause, ObjectName, Query, Select, SelectItem, Spanned, Statement, TableFactor,
-    TableSample, TableSampleKind, TableSampleMethod, TableSampleModifier, TableVersion, TableWithJoins, VisitMut,
-    VisitorMut,
+    GroupByExpr, Join, JoinOperator, LimitClause, ObjectName, Query, Select, SelectItem, Spanned, Statement,
+    TableFactor, TableSample, TableSampleKind, TableSampleMethod, TableSampleModifier, TableVersion, TableWithJoins,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;

@@ -446,7 +446,7 @@ fn exclusion(tokens: &mut Vec<TokenWithSpan>, index: usize, source: &str) -> Res
     let Some(exclusion) = exclusion else { return Ok(()) };
     let named = match &tokens[open + 1].token {
         Token::Word(word) if word.quote_style.is_some() => Some(word.value.clone()),
-        Token::Word(word) if !is_window_clause(word.keyword) => Some(word.value.to_lowercase()),
+        Token::Word(word) if !is_window_clause(word.keyword) => Some(word.value.to_ascii_lowercase()),
         _ => None,
     };
     let mark = exclusion.mark();
@@ -513,7 +513,7 @@ fn check_sample(tokens: &[TokenWithSpan], index: usize, source: &str) -> Result<
     let (Token::Word(method), Token::LParen) = (token(tokens, index + 1), token(tokens, index + 2)) else {
         return Ok(());
     };
-    let name = method.value.to_lowercase();
+    let name = method.value.to_ascii_lowercase();
     let error = if !["bernoulli", "system"].contains(&name.as_str()) {
         QueryError::new(ErrorKind::UndefinedObject, format!("tablesample method {name} does not exist"))
     } else {

@@ -25,7 +25,7 @@ pub(super) fn spell_out(tokens: &mut Vec<TokenWithSpan>, index: usize) -> usize 
 /// Where the name of a type begins that stands before `index`.
 fn name_before(tokens: &[TokenWithSpan], index: usize) -> Option<usize> {
     let word = |index: usize| match &tokens.get(index)?.token {
-        Token::Word(word) => Some((word.value.to_lowercase(), word.quote_style.is_some())),
+        Token::Word(word) => Some((word.value.to_ascii_lowercase(), word.quote_style.is_some())),
         _ => None,
     };
     let last = index.checked_sub(1)?;

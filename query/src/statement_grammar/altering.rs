@@ -314,7 +314,7 @@ impl Words<'_> {
         let start = self.next;
         let mut definition = self.until_comma();
         let word = |index: usize| match definition.get(index).map(|token| &token.token) {
-            Some(Token::Word(word)) => word.value.to_lowercase(),
+            Some(Token::Word(word)) => word.value.to_ascii_lowercase(),
             _ => String::new(),
         };
         let count = definition.len();

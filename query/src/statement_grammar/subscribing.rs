@@ -55,8 +55,8 @@ impl Words<'_> {
     pub(super) fn boolean(&mut self) -> Option<bool> {
         let text = match self.peek() {
             None | Some(Token::Comma | Token::RParen) => return Some(true),
-            Some(Token::Word(word)) => word.value.to_lowercase(),
-            Some(Token::SingleQuotedString(text)) => text.to_lowercase(),
+            Some(Token::Word(word)) => word.value.to_ascii_lowercase(),
+            Some(Token::SingleQuotedString(text)) => text.to_ascii_lowercase(),
             Some(Token::Number(text, _)) => text.clone(),
             Some(_) => return None,
         };
