@@ -111,7 +111,6 @@ mod query_cache;
 mod query_places;
 mod reads;
 mod reindexing;
-mod repeated_names;
 mod retention;
 mod returning;
 mod retyping;

@@ -73,7 +73,6 @@ mod wide;
 pub(crate) mod windows;
 
 pub use names::{RegisteredKind, registered_name, registered_names, registered_oid};
-pub(crate) use names::quote_identifier;
 pub(crate) use names::{quote_identifier, split_identifiers};
 pub use random::RandomNumbers;
 pub use sequences::SequenceNumbers;
