@@ -2,10 +2,11 @@
 
 use crate::assignment::default_value;
 use crate::bound_expressions::physical;
+use crate::constant_defaults::{constant_default, constant_default_value};
 use crate::engine_error::translate;
 use crate::error::QueryError;
 use crate::functions::SequenceNumbers;
-use crate::insert::{constant_default, constant_default_value, constant_value};
+use crate::insert::constant_value;
 use crate::operators::casts::out_of_range;
 use crate::planner::Planning;
 use crate::row_rules::Violation;
@@ -68,7 +69,7 @@ pub(crate) enum DefaultValue {
 
 /// Whether a column's default is an expression that has to be planned.
 pub(crate) fn is_computed(column: &Column) -> bool {
-    column.missing_value().is_some_and(|text| constant_default(&text).is_none())
+    constant_default(column).is_none()
 }
 
 /// The sequence whose next number a column gets where a statement gives nothing.
@@ -80,8 +81,7 @@ pub(crate) fn numbering_of(column: &Column) -> Option<ObjectId> {
 impl DefaultValue {
     /// Of a column whose default is no number of a sequence; see [`Numbering`].
     pub(crate) fn of(planning: &Planning, column: &Column, style: &OutputStyle) -> Result<Self, QueryError> {
-        if !is_computed(column) {
-            let value = constant_default_value(column.missing_value().as_deref(), &column.sql_type, style)?;
+        if let Some(value) = constant_default_value(column, style)? {
             return Ok(Self::Constant(value));
         }
         let value = default_value(planning, column)?;

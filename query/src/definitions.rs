@@ -1,5 +1,6 @@
 //! Definitions: CREATE, TRUNCATE and REFRESH.
 
+use crate::assignment::default_value;
 use crate::background;
 use crate::declared_partitions::{self, create_partition};
 use crate::derived_tables::{add_like_rules, like_columns};
@@ -156,7 +157,7 @@ fn refuse_numbers_beside(create: &CreateTable) -> Result<(), QueryError> {
     }
 }
 
-/// Plans every default as `SELECT CAST(default AS type)`, so that a wrong one is told now and not at the first INSERT.
+/// Plans every default, cast to its column's type and assigned to it, so that a wrong one is told now and not at the first INSERT.
 pub(crate) async fn check_defaults(planning: &Planning, definition: &TableDefinition) -> Result<(), QueryError> {
     for column in &definition.columns {
         let Some(default) = &column.default else { continue };
@@ -167,6 +168,10 @@ pub(crate) async fn check_defaults(planning: &Planning, definition: &TableDefini
                 planning.query_plan(&query, &[], None).map_err(|error| error.position(None).column(&column.name))?;
             planning.physical_plan(&plan, None).await.map_err(|error| error.column(&column.name))?;
         }
+        default_value(planning, column).map_err(|error| QueryError {
+            message: error.message.replacen("but expression is", "but default expression is", 1),
+            ..error
+        })?;
     }
     Ok(())
 }

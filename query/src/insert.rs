@@ -38,9 +38,7 @@ mod targets;
 mod value_casts;
 mod value_queries;
 
-pub(crate) use constants::{
-    Cell, CellReader, constant_default, constant_default_value, constant_rows, constant_value, reads_numbers,
-};
+pub(crate) use constants::{Cell, CellReader, constant_rows, constant_value, numeral, reads_numbers};
 use constants::{Constants, check_count};
 pub(crate) use targets::{named_column, named_columns, target, target_columns, writable_table, written_table};
 

@@ -48,6 +48,7 @@ mod column_aliases;
 mod column_defaults;
 mod column_dependencies;
 mod column_origins;
+mod constant_defaults;
 mod content;
 mod continued_literals;
 mod copy_files;

@@ -16,13 +16,14 @@
 //! A session remembers the shape of its last such INSERT: the next one into the same columns is only read for its values. Where it has
 //! the same text before them, it is not even parsed (`texts`).
 
-use crate::column_defaults::{is_computed, numbering_of};
+use crate::column_defaults::numbering_of;
+use crate::constant_defaults::constant_default_value;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::functions::SequenceNumbers;
-use crate::insert::{Cell, CellReader, constant_default_value, constant_rows, refuse_values, target, target_columns};
+use crate::insert::{Cell, CellReader, constant_rows, refuse_values, target, target_columns};
 use crate::intake::Intake;
 use crate::keys::waiting::WaitingKeys;
 use crate::operators::casts::out_of_range;
@@ -179,11 +180,10 @@ impl Shape {
                 Some(place) => Source::Given(place),
                 None => match numbering_of(column) {
                     Some(sequence) => Source::Number(sequence),
-                    None if is_computed(column) => return Ok(None),
-                    None => {
-                        let text = column.missing_value();
-                        Source::Default(constant_default_value(text.as_deref(), &column.sql_type, &style)?)
-                    }
+                    None => match constant_default_value(column, &style)? {
+                        Some(value) => Source::Default(value),
+                        None => return Ok(None),
+                    },
                 },
             });
         }

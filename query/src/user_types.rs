@@ -218,7 +218,8 @@ pub(crate) fn rename(named: &mut ast::ObjectName, from: &ObjectName, to: &Object
     }
 }
 
-fn is_called(named: &ast::ObjectName, name: &ObjectName) -> bool {
+/// Whether a name in syntax is that of a type, with its schema.
+pub(crate) fn is_called(named: &ast::ObjectName, name: &ObjectName) -> bool {
     let parts: Vec<String> = named.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
     parts == [name.schema.as_str(), name.name.as_str()]
 }

@@ -147,6 +147,7 @@ files! {
     wide_queries_are_planned_soon: "wide_queries.slt",
     outputs_beside_sets_have_names_of_their_own: "set_outputs.slt",
     what_is_volatile_is_computed_once: "computed_once.slt",
+    defaults_are_cast_as_they_say: "cast_defaults.slt",
     numerics_without_a_modifier_keep_their_digits: "undeclared_digits.slt",
     sequences_give_what_postgres_gives: "sequences.slt",
     cursors_walk_through_a_snapshot: "cursors.slt",

@@ -2,8 +2,8 @@
 //! assignment.
 
 use crate::assignment::is_default;
-use crate::bound_expressions::parse;
 use crate::column_defaults::is_computed;
+use crate::constant_defaults::constant_default_value;
 use crate::engine::now_micros;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -144,38 +144,6 @@ pub(crate) fn reads_numbers(sql_type: &SqlType, text: &str) -> bool {
     }
 }
 
-/// The text of a default that is a constant; `None` inside for NULL.
-pub(crate) fn constant_default(text: &str) -> Option<Option<String>> {
-    constant_text(&parse(text).ok()?)
-}
-
-fn constant_text(expression: &ast::Expr) -> Option<Option<String>> {
-    match expression {
-        ast::Expr::Value(value) => match &value.value {
-            ast::Value::Null => Some(None),
-            ast::Value::Number(text, _) => Some(Some(text.clone())),
-            ast::Value::SingleQuotedString(text) => Some(Some(text.clone())),
-            ast::Value::Boolean(value) => Some(Some(value.to_string())),
-            _ => None,
-        },
-        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => {
-            let turned = constant_text(expr)?.map(|text| format!("-{text}"));
-            Some(turned.map(|text| if is_number(expr) { numeral(&text).to_string() } else { text }))
-        }
-        ast::Expr::Cast { expr, .. } | ast::Expr::Nested(expr) => constant_text(expr),
-        _ => None,
-    }
-}
-
-/// Whether an expression is a number as it is written.
-fn is_number(expression: &ast::Expr) -> bool {
-    match expression {
-        ast::Expr::Nested(inner) => is_number(inner),
-        ast::Expr::Value(value) => matches!(value.value, ast::Value::Number(..)),
-        _ => false,
-    }
-}
-
 /// The rows of a VALUES list on their way into columns.
 pub(super) struct Constants<'a> {
     pub definition: &'a TableDefinition,
@@ -277,7 +245,8 @@ impl CellReader<'_> {
                 let (scalar, known) = cast.cast(scalar, known, &cast_context(self.style))?;
                 assigned_scalar(converted(scalar, &known, sql_type, self.style)?, sql_type, self.style)
             }
-            Cell::Default => constant_default_value(column.missing_value().as_deref(), sql_type, self.style),
+            Cell::Default => constant_default_value(column, self.style)?
+                .ok_or_else(|| QueryError::new(ErrorKind::Internal, "a default of VALUES is no constant")),
         }
     }
 
@@ -297,7 +266,7 @@ pub(super) fn cast_context(style: &OutputStyle) -> CastContext {
 
 /// A number's text as a type reads it. A minus is an operator, and the zero that it turns around is a numeric or an integer, which has no
 /// sign: only the text '-0' is a double's negative zero.
-fn numeral(text: &str) -> &str {
+pub(crate) fn numeral(text: &str) -> &str {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let mantissa = unsigned.split(['e', 'E']).next().unwrap_or_default();
     if mantissa.bytes().all(|byte| matches!(byte, b'0' | b'.')) { unsigned } else { text }
@@ -354,17 +323,5 @@ fn assigned_scalar(scalar: ScalarValue, sql_type: &SqlType, style: &OutputStyle)
             Ok(ScalarValue::List(Arc::new(cast.as_list::<i32>().clone())))
         }
         scalar => scalar.cast_to(&wanted).map_err(|error| translate(error, None)),
-    }
-}
-
-/// A column's constant default, or NULL.
-pub(crate) fn constant_default_value(
-    default: Option<&str>,
-    sql_type: &SqlType,
-    style: &OutputStyle,
-) -> Result<ScalarValue, QueryError> {
-    match default.and_then(constant_default).flatten() {
-        Some(text) => constant_value(&text, sql_type, style),
-        None => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
     }
 }
