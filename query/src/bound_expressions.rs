@@ -5,6 +5,7 @@
 //! refused here as PostgreSQL refuses it. Plans are made for each statement and never stored.
 
 use crate::assignment::assigned;
+use crate::dialect::apart;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::pg_catalog::is_set_call;
@@ -444,6 +445,16 @@ impl VisitorMut for Printer {
         {
             let name = Ident::new(data_type.to_string().to_ascii_lowercase());
             *data_type = ast::DataType::Custom(ast::ObjectName::from(vec![name]), Vec::new());
+        }
+        if let UnaryOp { expr: operand, .. } = expression {
+            let inner = std::mem::replace(operand.as_mut(), ast::Expr::value(ast::Value::Null));
+            **operand = apart(inner);
+        }
+        if let ast::Expr::Cast { expr: operand, .. } = expression
+            && matches!(operand.as_ref(), UnaryOp { .. })
+        {
+            let inner = std::mem::replace(operand.as_mut(), ast::Expr::value(ast::Value::Null));
+            **operand = ast::Expr::Nested(Box::new(inner));
         }
         let operation = matches!(
             expression,

@@ -7,7 +7,7 @@
 
 use crate::operator_tokens::is_operator;
 use crate::pg_catalog::plain_operator;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, DataType, Expr, Ident, UnaryOperator};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, CastKind, DataType, Expr, Ident, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -125,7 +125,7 @@ impl Dialect for StatementDialect {
             _ => self.prec_value(Precedence::PgOther),
         };
         Some(parser.parse_subexpr(precedence).map(|operand| match op {
-            Some(op) => Expr::UnaryOp { op, expr: Box::new(operand) },
+            Some(op) => Expr::UnaryOp { op, expr: Box::new(apart(operand)) },
             None => Expr::Prefixed { prefix: Ident::with_span(span, token.to_string()), value: Box::new(operand) },
         }))
     }
@@ -204,6 +204,26 @@ impl Dialect for StatementDialect {
         supports_comma_separated_trim
         supports_xml_expressions
         supports_comment_optimizer_hint
+    }
+}
+
+/// The operand of a prefix operator as it is shown: in parentheses where it begins with another one, with which the first would make
+/// another operator, or a comment. Definitions are kept as they are shown.
+pub(crate) fn apart(operand: Expr) -> Expr {
+    match begins_with_operator(&operand) {
+        true => Expr::Nested(Box::new(operand)),
+        false => operand,
+    }
+}
+
+fn begins_with_operator(expression: &Expr) -> bool {
+    match expression {
+        Expr::UnaryOp { op, .. } => *op != UnaryOperator::Not,
+        Expr::Prefixed { .. } => true,
+        Expr::BinaryOp { left, .. } | Expr::AnyOp { left, .. } | Expr::AllOp { left, .. } => begins_with_operator(left),
+        Expr::Cast { kind: CastKind::DoubleColon, expr, .. } | Expr::Collate { expr, .. } => begins_with_operator(expr),
+        Expr::AtTimeZone { timestamp, .. } => begins_with_operator(timestamp),
+        _ => false,
     }
 }
 
