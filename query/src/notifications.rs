@@ -6,7 +6,7 @@
 //! ```
 //!
 //! As in PostgreSQL, a transaction's notifications are delivered when it commits, to its own session too, each text once a channel;
-//! LISTEN and UNLISTEN count from the commit on. A view's channel is told after commits that touched a table below the view or replaced a
+//! LISTEN and UNLISTEN count from the commit on, and for all that the same transaction notifies. A view's channel is told after commits that touched a table below the view or replaced a
 //! view there; several commits that come together are told as one, with the last one's number. Nothing outlives a restart.
 
 use crate::engine::Engine;
@@ -16,7 +16,7 @@ use catalog::definition::ViewDefinition;
 use catalog::ids::CommitSeq;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -26,6 +26,8 @@ const WAITING_MAX: usize = 10_000;
 /// PostgreSQL's limits in bytes, both exclusive.
 const CHANNEL_BYTES: usize = 64;
 const PAYLOAD_BYTES: usize = 8_000;
+/// The most memory that a transaction's notifications take until it ends.
+const MESSAGES_BYTES_MAX: usize = 256 << 20;
 /// What the channels of views begin with.
 const VIEW_CHANNEL: &str = "view:";
 /// Commits that come so soon after others are told with those that come by its end: whoever commits thousands a second should not
@@ -41,29 +43,57 @@ pub struct Notification {
     pub payload: String,
 }
 
-/// One change of what a session listens to, or a notification that it sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Announcement {
-    Listen(String),
-    Unlisten(String),
-    UnlistenAll,
-    Notify { channel: String, payload: String },
+/// One change of what a session listens to.
+#[derive(Debug)]
+enum Listening {
+    Begin(String),
+    End(String),
+    EndAll,
+}
+
+/// A text for those who listen to a channel.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Message {
+    channel: String,
+    payload: String,
+}
+
+impl Message {
+    /// Memory in bytes, with what both lists keep of it.
+    fn memory(&self) -> usize {
+        size_of::<Self>() + 4 * size_of::<usize>() + self.channel.len() + self.payload.len()
+    }
 }
 
 /// What a transaction has announced so far.
 #[derive(Debug, Default)]
-pub(crate) struct Announcements(Vec<Announcement>);
+pub(crate) struct Announcements {
+    listening: Vec<Listening>,
+    /// In order, each once.
+    messages: Vec<Arc<Message>>,
+    known: HashSet<Arc<Message>>,
+    bytes: usize,
+}
+
+/// How much had been announced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AnnouncementMark {
+    listening: usize,
+    messages: usize,
+}
 
 impl Announcements {
     pub(crate) fn listen(&mut self, channel: &str) {
-        self.0.push(Announcement::Listen(channel.to_string()));
+        self.listening.push(Listening::Begin(channel.to_string()));
     }
 
     /// Of one channel, or of all.
     pub(crate) fn unlisten(&mut self, channel: Option<&str>) {
-        self.0.push(channel.map_or(Announcement::UnlistenAll, |channel| Announcement::Unlisten(channel.to_string())));
+        self.listening.push(channel.map_or(Listening::EndAll, |channel| Listening::End(channel.to_string())));
     }
 
+    /// # Errors
+    /// 22023 for a channel or payload that PostgreSQL does not take, 54000 beyond [`MESSAGES_BYTES_MAX`].
     pub(crate) fn notify(&mut self, channel: &str, payload: &str) -> Result<(), QueryError> {
         let refused = |message: &str| Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
         if channel.is_empty() {
@@ -75,19 +105,38 @@ impl Announcements {
         if payload.len() >= PAYLOAD_BYTES {
             return refused("payload string too long");
         }
-        let announced = Announcement::Notify { channel: channel.to_string(), payload: payload.to_string() };
-        if !self.0.contains(&announced) {
-            self.0.push(announced);
+        let message = Message { channel: channel.to_string(), payload: payload.to_string() };
+        if self.known.contains(&message) {
+            return Ok(());
         }
+        let bytes = self.bytes + message.memory();
+        if bytes > MESSAGES_BYTES_MAX {
+            let message = "too many notifications in the NOTIFY queue";
+            return Err(QueryError::new(ErrorKind::ProgramLimitExceeded, message)
+                .detail(format!("A transaction can announce {} MB.", MESSAGES_BYTES_MAX >> 20)));
+        }
+        self.bytes = bytes;
+        let message = Arc::new(message);
+        self.known.insert(Arc::clone(&message));
+        self.messages.push(message);
         Ok(())
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.listening.is_empty() && self.messages.is_empty()
     }
 
-    pub(crate) fn truncate(&mut self, length: usize) {
-        self.0.truncate(length);
+    pub(crate) fn mark(&self) -> AnnouncementMark {
+        AnnouncementMark { listening: self.listening.len(), messages: self.messages.len() }
+    }
+
+    /// Forgets what was announced since.
+    pub(crate) fn return_to(&mut self, mark: AnnouncementMark) {
+        self.listening.truncate(mark.listening);
+        for message in self.messages.drain(mark.messages.min(self.messages.len())..) {
+            self.bytes -= message.memory();
+            self.known.remove(&message);
+        }
     }
 }
 
@@ -136,30 +185,35 @@ struct Listener {
 pub(crate) struct Channels(Mutex<HashMap<i32, Listener>>);
 
 impl Channels {
-    /// Carries out what a session's transaction announced, which is committed now.
+    /// Carries out what a session's transaction announced, which is committed now. As in PostgreSQL, those who listen when all of it is
+    /// done are told.
     pub(crate) fn publish(&self, process_id: i32, mailbox: &Arc<Mailbox>, announced: Announcements) {
-        if announced.0.is_empty() {
+        if announced.is_empty() {
             return;
         }
         let mut listeners = self.0.lock();
-        for announcement in announced.0 {
-            match announcement {
-                Announcement::Listen(channel) => {
+        for change in announced.listening {
+            match change {
+                Listening::Begin(channel) => {
                     let listener = listeners
                         .entry(process_id)
                         .or_insert_with(|| Listener { mailbox: Arc::clone(mailbox), channels: BTreeSet::new() });
                     listener.channels.insert(channel);
                 }
-                Announcement::Unlisten(channel) => {
+                Listening::End(channel) => {
                     if let Some(listener) = listeners.get_mut(&process_id) {
                         listener.channels.remove(&channel);
                     }
                 }
-                Announcement::UnlistenAll => drop(listeners.remove(&process_id)),
-                Announcement::Notify { channel, payload } => {
-                    tell(&listeners, &Notification { process_id, channel, payload });
-                }
+                Listening::EndAll => drop(listeners.remove(&process_id)),
             }
+        }
+        if listeners.is_empty() {
+            return;
+        }
+        for message in announced.messages {
+            let Message { channel, payload } = message.as_ref();
+            tell(&listeners, &Notification { process_id, channel: channel.clone(), payload: payload.clone() });
         }
     }
 

@@ -200,7 +200,9 @@ impl Prepared {
     pub(crate) fn take_plan(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, LogicalPlan)> {
         let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
         let zone = |planning: &Planning| planning.state.time_zone().to_string();
-        let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot) && zone(&planned.planning) == zone(fresh);
+        let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot)
+            && Arc::ptr_eq(&planned.planning.facts.announcements, &fresh.facts.announcements)
+            && zone(&planned.planning) == zone(fresh);
         if !same || planned.at.elapsed() >= PLAN_AGE_MAX {
             return None;
         }

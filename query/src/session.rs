@@ -18,7 +18,7 @@ use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::{AbortOnDrop, ready};
 use crate::functions::RandomNumbers;
-use crate::notifications::{Announcements, Mailbox, Notification};
+use crate::notifications::{AnnouncementMark, Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared, with_current_labels};
@@ -78,7 +78,7 @@ pub struct Session {
     pub(crate) token: StatementToken,
     /// Of the statement that runs, where it has lost to others too often.
     reservation: Weak<Reservation>,
-    /// Of the open transaction.
+    /// Of the open transaction, and of rows that are still computed for one that is committed.
     pub(crate) announcements: Arc<Mutex<Announcements>>,
     mailbox: Arc<Mailbox>,
     notices: Vec<Notice>,
@@ -192,7 +192,7 @@ impl Session {
             match outcome {
                 Err(error) if alone && error.kind == ErrorKind::SerializationFailure && attempt < RETRIES_MAX => {
                     self.transaction = None;
-                    self.announcements.lock().truncate(0);
+                    self.announcements = Arc::default();
                     if turn.is_none()
                         && let Some(table) = &error.table
                     {
@@ -262,10 +262,13 @@ impl Session {
         self.execute(&prepared, Vec::new(), true).await
     }
 
-    /// Commits after a statement that is done; a COPY that waits for data commits when it has it.
+    /// Commits after a statement that is done; a COPY that waits for data commits when it has it. Rows that are still to be computed may
+    /// announce something, and may fail: what is announced waits for their end.
     async fn commit_if_done(&mut self, response: Response) -> Result<Response, QueryError> {
-        if !matches!(response, Response::CopyIn(_)) {
-            self.finish_implicit().await?;
+        match response {
+            Response::CopyIn(_) => {}
+            Response::Rows { .. } | Response::CopyOut { .. } => self.commit().await?,
+            Response::Command(_) | Response::Empty => self.finish_implicit().await?,
         }
         Ok(response)
     }
@@ -318,15 +321,13 @@ impl Session {
     /// Ends the implicit transaction, if one is open: at the end of a query string, and at Sync.
     pub async fn finish_implicit(&mut self) -> Result<(), QueryError> {
         match &self.transaction {
-            Some(transaction) if !transaction.explicit => self.commit().await,
-            Some(_) => Ok(()),
-            None => {
-                // A statement alone is committed before its rows are computed, which may have announced something.
-                let announced = std::mem::take(&mut *self.announcements.lock());
-                self.engine.channels.publish(self.process_id, &self.mailbox, announced);
-                Ok(())
-            }
+            Some(transaction) if !transaction.explicit => self.commit().await?,
+            Some(_) => return Ok(()),
+            // A statement alone was committed before its rows were computed.
+            None => {}
         }
+        self.publish_announced();
+        Ok(())
     }
 
     /// After an error was sent: an implicit transaction is rolled back, an explicit one waits for ROLLBACK.
@@ -335,7 +336,7 @@ impl Session {
         match &mut self.transaction {
             Some(transaction) if transaction.explicit => transaction.failed = true,
             Some(_) => self.end_transaction(false),
-            None => self.announcements.lock().truncate(0),
+            None => self.announcements = Arc::default(),
         }
     }
 
@@ -672,21 +673,42 @@ impl Session {
         if failed && !ends { Err(failed_transaction()) } else { Ok(()) }
     }
 
+    /// Commits the open transaction. What it announced is left to be published.
     async fn commit(&mut self) -> Result<(), QueryError> {
         let settled = row_inserts::settle(self).await;
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
-        let announced = std::mem::take(&mut *self.announcements.lock());
         let outcome = match settled.and_then(|()| transaction.into_ended()) {
             Err(error) => Err(error),
             Ok(None) => Ok(()),
             Ok(Some(ended)) => self.make_so(ended).await,
         };
-        if outcome.is_ok() {
-            self.engine.channels.publish(self.process_id, &self.mailbox, announced);
+        if outcome.is_err() {
+            self.announcements = Arc::default();
         }
         self.settings.end(outcome.is_ok());
         self.close_cursors(outcome.is_ok());
         outcome
+    }
+
+    /// Tells what was announced by a transaction that is committed. The next one has a list of its own, which no task of this one
+    /// reaches; cursors that stay open go on with theirs.
+    fn publish_announced(&mut self) {
+        let announced = std::mem::take(&mut *self.announcements.lock());
+        if !announced.is_empty() && self.cursors.is_empty() {
+            self.announcements = Arc::default();
+        }
+        self.engine.channels.publish(self.process_id, &self.mailbox, announced);
+    }
+
+    /// Forgets what was announced since a savepoint, and what a statement that failed may still announce. Cursors that stay open go on
+    /// with their list.
+    fn return_to_announced(&mut self, mark: AnnouncementMark) {
+        let mut announced = std::mem::take(&mut *self.announcements.lock());
+        announced.return_to(mark);
+        match self.cursors.is_empty() {
+            true => self.announcements = Arc::new(Mutex::new(announced)),
+            false => *self.announcements.lock() = announced,
+        }
     }
 
     /// Commits what a transaction leaves: what everybody sees, and then what only the session does.
@@ -735,7 +757,7 @@ impl Session {
 
     fn end_transaction(&mut self, committed: bool) {
         self.transaction = None;
-        self.announcements.lock().truncate(0);
+        self.announcements = Arc::default();
         self.settings.end(committed);
         self.close_cursors(committed);
     }

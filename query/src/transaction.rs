@@ -9,6 +9,7 @@
 use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
 use crate::intake::BATCH_ROWS;
+use crate::notifications::AnnouncementMark;
 use crate::reads::{Extent, Reads};
 use crate::row_inserts::WaitingRows;
 use crate::sequences::OwnNumbers;
@@ -60,8 +61,7 @@ impl Change {
 /// What of the session is as it was when a savepoint was made, once that is returned to.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionMark {
-    /// How much had been announced.
-    pub announced: usize,
+    pub announced: AnnouncementMark,
     pub settings: SettingsMark,
     /// How many cursors had ever been declared.
     pub cursors: u64,

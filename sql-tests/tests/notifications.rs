@@ -10,14 +10,27 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a text and gives the notifications that came before its ReadyForQuery, as channel and payload.
 async fn run(wire: &mut Wire, sql: &str) -> Vec<(String, String)> {
+    let (told, error) = outcome(wire, sql).await;
+    assert_eq!(error, None, "{sql}");
+    told
+}
+
+/// The same for a text that ends with an error.
+async fn run_failing(wire: &mut Wire, sql: &str) -> Vec<(String, String)> {
+    let (told, error) = outcome(wire, sql).await;
+    assert!(error.is_some(), "{sql}");
+    told
+}
+
+async fn outcome(wire: &mut Wire, sql: &str) -> (Vec<(String, String)>, Option<String>) {
     wire.send_text(b'Q', sql).await.unwrap();
-    let mut told = Vec::new();
+    let (mut told, mut error) = (Vec::new(), None);
     loop {
         let frame = wire.receive().await.unwrap();
         match frame.kind {
             b'A' => told.push(channel_and_payload(&frame.body)),
-            b'E' => panic!("{sql}: {}", frame.text()),
-            b'Z' => return told,
+            b'E' => error = Some(frame.text()),
+            b'Z' => return (told, error),
             _ => {}
         }
     }
@@ -58,6 +71,32 @@ async fn notifications_come_with_the_commit_once_a_text_and_to_their_own_session
     run(&mut first, "UNLISTEN *").await;
     assert_eq!(run(&mut second, "NOTIFY jobs, 'e'").await, [told("jobs", "e")]);
     assert!(run(&mut first, "SELECT 1").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_when_a_transaction_is_done_is_told_all_of_it() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    assert_eq!(run(&mut wire, "BEGIN; NOTIFY jobs, 'a'; LISTEN jobs; COMMIT").await, [told("jobs", "a")]);
+    assert!(run(&mut wire, "BEGIN; NOTIFY jobs, 'b'; UNLISTEN jobs; COMMIT").await.is_empty());
+    run(&mut wire, "LISTEN jobs").await;
+    assert_eq!(run(&mut wire, "SELECT pg_notify('jobs', NULL)").await, [told("jobs", "")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_statement_that_failed_is_told() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    run(&mut wire, "LISTEN jobs").await;
+    // Batches are announced and sent before the error comes.
+    let failing = "SELECT pg_notify('jobs', 'x' || g), 1 / (100000 - g) FROM generate_series(1, 100000) g";
+    assert!(run_failing(&mut wire, failing).await.is_empty());
+    assert_eq!(run(&mut wire, "NOTIFY jobs, 'alone'").await, [told("jobs", "alone")]);
+    run(&mut wire, "BEGIN; NOTIFY jobs, 'kept'; SAVEPOINT s").await;
+    assert!(run_failing(&mut wire, failing).await.is_empty());
+    assert_eq!(run(&mut wire, "ROLLBACK TO s; COMMIT").await, [told("jobs", "kept")]);
+    let many = "SELECT count(pg_notify('jobs', 'x' || g)) FROM generate_series(1, 9000) g";
+    assert_eq!(run(&mut wire, many).await.len(), 9000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,11 +17,11 @@ pub(super) fn definitions() -> Vec<Definition> {
     all.extend(server());
     all.extend(privileges());
     all.extend(encoding());
-    all.push(Definition::new("pg_notify", 2..=2, SqlType::Text, notify).volatile());
+    all.push(Definition::new("pg_notify", 2..=2, SqlType::Text, notify).called_on_null().volatile());
     all
 }
 
-/// The payload may be NULL, as in PostgreSQL; the channel may not.
+/// As in PostgreSQL, NULL is an empty text: a payload, but no channel.
 fn notify(facts: &SessionFacts, args: &[Value]) -> Answer {
     let channel = args[0].as_text().unwrap_or_default();
     facts.announcements.lock().notify(channel, args[1].as_text().unwrap_or_default())?;

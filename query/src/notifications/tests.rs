@@ -1,6 +1,8 @@
 //! Mailboxes and channels without a server.
 
-use super::{Announcements, CHANNEL_BYTES, Channels, Mailbox, Notification, PAYLOAD_BYTES, WAITING_MAX};
+use super::{
+    Announcements, CHANNEL_BYTES, Channels, MESSAGES_BYTES_MAX, Mailbox, Notification, PAYLOAD_BYTES, WAITING_MAX,
+};
 use std::sync::Arc;
 
 fn announced(fill: impl FnOnce(&mut Announcements)) -> Announcements {
@@ -34,6 +36,46 @@ fn names_and_texts_have_limits() {
     assert!(announcements.notify(&"c".repeat(CHANNEL_BYTES), "").is_err());
     assert!(announcements.notify("c", &"p".repeat(PAYLOAD_BYTES)).is_err());
     assert!(announcements.notify(&"c".repeat(CHANNEL_BYTES - 1), &"p".repeat(PAYLOAD_BYTES - 1)).is_ok());
+}
+
+#[test]
+fn who_listens_when_a_transaction_is_done_is_told_all_of_it() {
+    let (channels, mailbox) = (Channels::default(), Arc::<Mailbox>::default());
+    let late = announced(|announcements| {
+        announcements.notify("a", "before").unwrap();
+        announcements.listen("a");
+    });
+    channels.publish(1, &mailbox, late);
+    assert_eq!(mailbox.take(), [Notification { process_id: 1, channel: "a".into(), payload: "before".into() }]);
+    let leaving = announced(|announcements| {
+        announcements.notify("a", "after").unwrap();
+        announcements.unlisten(Some("a"));
+    });
+    channels.publish(1, &mailbox, leaving);
+    assert!(mailbox.take().is_empty());
+}
+
+#[test]
+fn what_is_forgotten_may_be_announced_again() {
+    let mut announcements = Announcements::default();
+    announcements.notify("a", "kept").unwrap();
+    let (mark, bytes) = (announcements.mark(), announcements.bytes);
+    announcements.notify("a", "forgotten").unwrap();
+    announcements.listen("a");
+    announcements.return_to(mark);
+    assert_eq!((announcements.bytes, announcements.messages.len()), (bytes, 1));
+    assert!(announcements.listening.is_empty());
+    announcements.notify("a", "kept").unwrap();
+    announcements.notify("a", "forgotten").unwrap();
+    assert_eq!(announcements.messages.len(), 2);
+}
+
+#[test]
+fn a_transaction_announces_no_more_than_memory_allows() {
+    let mut announcements = Announcements { bytes: MESSAGES_BYTES_MAX, ..Announcements::default() };
+    let error = announcements.notify("a", "one too many").unwrap_err();
+    assert_eq!(error.kind, crate::error::ErrorKind::ProgramLimitExceeded);
+    assert!(announcements.is_empty());
 }
 
 #[test]

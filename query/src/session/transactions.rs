@@ -96,6 +96,7 @@ impl Session {
             return Ok(Response::Command(CommandTag::Plain("ROLLBACK")));
         }
         self.commit().await?;
+        self.publish_announced();
         Ok(Response::Command(CommandTag::Plain("COMMIT")))
     }
 
@@ -138,7 +139,7 @@ impl Session {
     }
 
     pub(super) fn savepoint(&mut self, name: &str) -> Result<Response, QueryError> {
-        let announced = self.announcements.lock().len();
+        let announced = self.announcements.lock().mark();
         let mark = SessionMark { announced, settings: self.settings.mark(), cursors: self.cursors_declared };
         self.in_block(
             "SAVEPOINT",
@@ -159,9 +160,9 @@ impl Session {
         };
         let response = self.in_block("ROLLBACK TO SAVEPOINT", roll_back, "ROLLBACK")?;
         if let Some(mark) = mark {
-            self.announcements.lock().truncate(mark.announced);
             self.settings.return_to(mark.settings);
             self.cursors.retain(|_, cursor| cursor.number <= mark.cursors);
+            self.return_to_announced(mark.announced);
         }
         Ok(response)
     }
