@@ -10,9 +10,10 @@
 //! The parser's tokeniser knows each operator by itself, longest first, and comments; here what stands together is put together again.
 //! An operator ends where a comment begins, though the tokeniser would take the comment's first letter for its last: `'a'||/* and */'b'`.
 
-use crate::statement::byte_offset;
+use crate::source_text::SourceText;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 /// The letters that operators are made of.
 const LETTERS: &str = "+-*/<>=~!@#%^&|`?";
@@ -110,15 +111,18 @@ fn dollar_quoted_length(text: &[u8]) -> Option<usize> {
 pub(crate) fn cut_operators(tokens: Vec<TokenWithSpan>, source: &str) -> Vec<TokenWithSpan> {
     let mut cut = Vec::with_capacity(tokens.len());
     let mut run: Vec<TokenWithSpan> = Vec::new();
+    // Most texts have no place that is asked for.
+    let places = OnceCell::new();
+    let places = || places.get_or_init(|| SourceText::new(source));
     for token in tokens {
         if is_part(&token.token) {
             run.push(token);
             continue;
         }
-        take_run(&mut run, source, &mut cut);
+        take_run(&mut run, &places, &mut cut);
         cut.push(token);
     }
-    take_run(&mut run, source, &mut cut);
+    take_run(&mut run, &places, &mut cut);
     cut
 }
 
@@ -142,7 +146,11 @@ fn is_part(token: &Token) -> bool {
 }
 
 /// Moves what stands together to the tokens, as the operators that it is.
-fn take_run(run: &mut Vec<TokenWithSpan>, source: &str, cut: &mut Vec<TokenWithSpan>) {
+fn take_run<'a, 's: 'a>(
+    run: &mut Vec<TokenWithSpan>,
+    places: &impl Fn() -> &'a SourceText<'s>,
+    cut: &mut Vec<TokenWithSpan>,
+) {
     if let [only] = run.as_slice()
         && !matches!(
             only.token,
@@ -159,7 +167,8 @@ fn take_run(run: &mut Vec<TokenWithSpan>, source: &str, cut: &mut Vec<TokenWithS
     }
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return };
     let (start, end) = (first.span.start, last.span.end);
-    let text = source.get(byte_offset(source, start)..byte_offset(source, end)).unwrap_or_default();
+    let source = places();
+    let text = source.text().get(source.byte_of(start)..source.byte_of(end)).unwrap_or_default();
     let (operators, digits) = text.split_at(text.trim_end_matches(|letter: char| letter.is_ascii_digit()).len());
     let mut column = start.column;
     let mut push = |token: Token, length: usize| {
