@@ -34,6 +34,7 @@ use crate::session::Session;
 use crate::statement::{Overriding, Statement, StatementKind};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use crate::types::NAME_BYTES_MAX;
 use crate::types::checked_text;
 use crate::user_types::KnownTypes;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -455,6 +456,7 @@ fn is_taken(value: &ScalarValue, column: &Column) -> bool {
     let fits = match &column.sql_type {
         SqlType::Varchar { length_max: Some(limit) } => length() <= *limit as usize,
         SqlType::Bpchar { length: Some(limit) } => length() <= *limit as usize,
+        SqlType::Name => length() <= NAME_BYTES_MAX,
         _ => true,
     };
     fits && !(column.not_null && value.is_null())

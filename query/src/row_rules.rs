@@ -13,7 +13,7 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::moments::rounded_moments;
 use crate::planner::Planning;
-use crate::types::{OutputStyle, value_text};
+use crate::types::{OutputStyle, cut_names, value_text};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
 use arrow::datatypes::SchemaRef;
 use catalog::definition::{Column, TableDefinition};
@@ -310,6 +310,7 @@ pub(crate) fn fit_length(column: &Column, array: &mut ArrayRef) -> Result<(), Vi
     match &column.sql_type {
         SqlType::Varchar { length_max: Some(limit) } => *array = within_length(column, array, *limit)?,
         SqlType::Bpchar { length } => *array = without_padding(column, array, *length)?,
+        SqlType::Name => *array = cut_names(array),
         _ => {}
     }
     if let Some(digits) = column.digits {

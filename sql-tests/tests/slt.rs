@@ -148,6 +148,7 @@ files! {
     outputs_beside_sets_have_names_of_their_own: "set_outputs.slt",
     what_is_volatile_is_computed_once: "computed_once.slt",
     defaults_are_cast_as_they_say: "cast_defaults.slt",
+    values_are_assigned_as_postgres_does: "assigned_values.slt",
     notifications_take_null_for_an_empty_text: "notifications.slt",
     prefix_operators_keep_apart: "prefix_operators.slt",
     numerics_without_a_modifier_keep_their_digits: "undeclared_digits.slt",

@@ -10,7 +10,7 @@ use crate::functions::constant_value;
 use crate::functions::overload::innermost;
 use crate::response::Format;
 use crate::scan::external;
-use crate::types::{ColumnDecoder, OutputStyle, Zone, encode_column, numeric_overflow};
+use crate::types::{ColumnDecoder, OutputStyle, Zone, cut_names, encode_column, numeric_overflow};
 use crate::user_types::is_tagged_array;
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, Date32Array, Float32Array, Float64Array, IntervalMonthDayNanoArray,
@@ -251,9 +251,10 @@ fn to_text(array: &ArrayRef, from: &SqlType, context: &CastContext) -> Converted
     Ok(Arc::new(texts.finish()))
 }
 
-/// An explicit cast to `varchar(n)` or `char(n)` cuts what is longer; of the latter, blanks at the end are not kept.
+/// An explicit cast to `varchar(n)`, `char(n)` or name cuts what is longer; of the second, blanks at the end are not kept.
 fn cut_to_length(texts: &ArrayRef, to: &SqlType) -> Converted {
     let (length, keeps_blanks) = match to {
+        SqlType::Name => return Ok(cut_names(texts)),
         SqlType::Varchar { length_max: Some(length) } => (*length as usize, true),
         SqlType::Bpchar { length } => (length.map_or(usize::MAX, |length| length as usize), false),
         _ => return Ok(Arc::clone(texts)),

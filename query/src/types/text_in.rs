@@ -10,8 +10,8 @@ use super::numeric::{parse_decimal128, parse_decimal256};
 use super::plain_text::{FieldText, PlainDecimals, plain_integer};
 use crate::error::{ErrorKind, QueryError};
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryViewBuilder, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray,
-    GenericByteBuilder, ListArray, NullBufferBuilder, PrimitiveArray, StringViewBuilder,
+    ArrayRef, ArrowPrimitiveType, AsArray, BinaryViewBuilder, BooleanArray, BooleanBufferBuilder, FixedSizeBinaryArray,
+    GenericByteBuilder, ListArray, NullBufferBuilder, PrimitiveArray, StringViewArray, StringViewBuilder,
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// A guess of the bytes of a JSON value.
 const DOCUMENT_BYTES: usize = 64;
 /// The longest `name`, in bytes.
-pub(super) const NAME_BYTES_MAX: usize = 63;
+pub(crate) const NAME_BYTES_MAX: usize = 63;
 
 /// Reads fields of one type into an array of [`SqlType::data_type`].
 #[derive(Clone, Debug)]
@@ -500,6 +500,17 @@ pub(super) fn fit_bpchar(text: &str, length: Option<u32>) -> Result<&str, QueryE
 
 pub(super) fn cut_bytes(text: &str, length: usize) -> &str {
     &text[..text.floor_char_boundary(length)]
+}
+
+/// Texts as names, which end with the last whole character within [`NAME_BYTES_MAX`] bytes.
+pub(crate) fn cut_names(texts: &ArrayRef) -> ArrayRef {
+    match texts.as_string_view_opt() {
+        Some(texts) if texts.lengths().any(|length| length as usize > NAME_BYTES_MAX) => {
+            let cut = texts.iter().map(|text| text.map(|text| cut_bytes(text, NAME_BYTES_MAX)));
+            Arc::new(cut.collect::<StringViewArray>())
+        }
+        _ => Arc::clone(texts),
+    }
 }
 
 /// Hexadecimal digits with hyphens after any group of four, and braces around them or not.
