@@ -18,7 +18,6 @@ use crate::response::{Format, ParameterValue};
 use crate::row_rules::fit_length;
 use crate::statement::{Overriding, Statement};
 use crate::types::{OutputStyle, decode_parameter};
-use crate::user_types::is_tagged_array;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
@@ -292,7 +291,7 @@ fn converted(
         matches!(known, SqlType::Text | SqlType::Varchar { .. } | SqlType::Bpchar { .. } | SqlType::Name)
     };
     let is_same = from == to || (from.oid() == to.oid() && !matches!(innermost(to), SqlType::Numeric { .. }));
-    if is_same || is_text(from) || is_tagged_array(to) {
+    if is_same || is_text(from) {
         return Ok(scalar);
     }
     let target = if is_text(to) { SqlType::Text } else { to.clone() };
