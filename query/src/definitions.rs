@@ -180,7 +180,13 @@ pub(crate) async fn check_defaults(planning: &Planning, definition: &TableDefini
 pub(crate) fn new_name(planning: &Planning, name: &ast::ObjectName) -> Result<ObjectName, QueryError> {
     let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
     let object = match parts.as_slice() {
-        [name] => ObjectName::new(planning.creation_schema(), name),
+        [name] => match planning.creation_schema() {
+            Some(schema) => ObjectName::new(schema, name),
+            None => {
+                let message = "no schema has been selected to create in";
+                return Err(QueryError::new(ErrorKind::UndefinedSchema, message));
+            }
+        },
         _ => planning.object_name(name)?,
     };
     if crate::pg_catalog::is_system_schema(&object.schema) {

@@ -340,8 +340,8 @@ pub(super) fn read_class(facts: &SessionFacts, value: &Value) -> Answer {
         return Ok(oid.into());
     }
     let text = text_of(value);
-    let parts = split_identifier(&text)
-        .ok_or_else(|| QueryError::new(ErrorKind::Syntax, format!("invalid name syntax: \"{text}\"")))?;
+    let parts =
+        split_identifier(&text).ok_or_else(|| QueryError::new(ErrorKind::InvalidName, "invalid name syntax"))?;
     let found = match parts.as_slice() {
         [name] => facts.effective_path(true).iter().find_map(|schema| relation_oid(&facts.snapshot, schema, name)),
         [schema, name] => relation_oid(&facts.snapshot, facts.schema_named(schema), name),

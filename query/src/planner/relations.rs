@@ -4,6 +4,7 @@ use super::{EXCLUDED, PAST, PLACES, Planning, Sources, TARGET};
 use crate::engine::{DATABASE, Engine};
 use crate::engine_error::nearest;
 use crate::error::{ErrorKind, QueryError};
+use crate::pg_catalog::is_system_schema;
 use crate::reads::TableRead;
 use crate::scan::{Extra, RowSet, ScanLog, ScanTable, external};
 use crate::statement_grammar::fold;
@@ -57,7 +58,10 @@ impl Planning {
     pub(crate) fn object_name(&self, name: &ast::ObjectName) -> std::result::Result<ObjectName, QueryError> {
         let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
         match parts.as_slice() {
-            [name] => Ok(self.visible(name).unwrap_or_else(|| ObjectName::new(self.creation_schema(), name))),
+            [name] => Ok(self.visible(name).unwrap_or_else(|| {
+                let schema = self.creation_schema();
+                ObjectName::new(schema.as_deref().unwrap_or("public"), name)
+            })),
             [schema, name] => Ok(ObjectName::new(self.schema_named(schema), name)),
             [database, schema, name] if database == DATABASE => Ok(ObjectName::new(self.schema_named(schema), name)),
             [..] => Err(cross_database(&parts.join("."))),
@@ -84,13 +88,10 @@ impl Planning {
         }
     }
 
-    /// The schema that CREATE uses for an unqualified name: the first of the search path that exists.
-    pub(crate) fn creation_schema(&self) -> String {
-        let path = self.facts.effective_path(false);
-        path.iter()
-            .find(|schema| self.snapshot.schemas.contains_key(*schema))
-            .cloned()
-            .unwrap_or_else(|| "public".into())
+    /// The schema that CREATE uses for an unqualified name: the first of the search path that exists, if one does.
+    pub(crate) fn creation_schema(&self) -> Option<String> {
+        let mut path = self.facts.effective_path(false).into_iter();
+        path.find(|schema| self.snapshot.schemas.contains_key(schema) || is_system_schema(schema))
     }
 
     fn visible(&self, name: &str) -> Option<ObjectName> {
