@@ -28,7 +28,9 @@ use std::sync::{Arc, LazyLock};
 
 /// Rows that are gathered when a plan reads them first: of an input few plans read all that there is.
 #[derive(Clone)]
-pub struct LateRows(Arc<LazyLock<Arc<dyn TableSource>, Box<dyn FnOnce() -> Arc<dyn TableSource> + Send>>>);
+pub struct LateRows(Arc<LazyLock<Arc<dyn TableSource>, Gather>>);
+
+type Gather = Box<dyn FnOnce() -> Arc<dyn TableSource> + Send>;
 
 impl LateRows {
     pub fn new(gather: impl FnOnce() -> Arc<dyn TableSource> + Send + 'static) -> Self {
