@@ -464,9 +464,7 @@ impl Lowering<'_> {
             Some(from) if is_text(&to) && is_array_of_plain(&from) => {
                 Ok(self.converted(operand.expression, &from, &to))
             }
-            Some(SqlType::Char) if to == SqlType::Int4 => {
-                Ok(self.converted(operand.expression, &SqlType::Char, &to))
-            }
+            Some(SqlType::Char) if to == SqlType::Int4 => Ok(self.converted(operand.expression, &SqlType::Char, &to)),
             // The names of objects are found where names are known.
             Some(from) if is_left_to_arrow(&from) || (operand.is_alias && is_text(&to)) || is_left_to_arrow(&to) => {
                 Ok(Expr::Cast(Cast::new_from_field(Box::new(operand.expression), Arc::new(expression_field(&to)))))
