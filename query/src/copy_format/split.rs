@@ -292,7 +292,13 @@ impl RecordSplitter {
     fn data_end(&self, marker: usize) -> usize {
         let is_cut = (1..CHARACTER_BYTES_MAX.min(marker + 1)).any(|length| {
             let tail = &self.buffer[marker - length..marker];
-            is_incomplete(tail) && self.encoding.text_of(tail).is_err()
+            let wanted = match tail[0] {
+                0xC0..=0xDF => 2,
+                0xE0..=0xEF => 3,
+                0xF0..=0xF7 => 4,
+                _ => 1,
+            };
+            wanted > length && self.encoding.text_of(tail).is_err()
         });
         if is_cut { self.buffer.len().min(marker + CHARACTER_BYTES_MAX - 1) } else { marker }
     }
