@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 
 /// Functions that have words of their own between the parentheses where no schema stands before them.
-const WORDED: [&str; 3] = ["extract", "overlay", "trim"];
+const WORDED: [&str; 5] = ["convert", "extract", "interval", "overlay", "trim"];
 
 /// Rewrites a parsed statement in place.
 pub(crate) fn mend_spellings(statement: &mut impl VisitMut, source: &str) -> Result<(), QueryError> {
