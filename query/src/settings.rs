@@ -509,13 +509,13 @@ fn checked(name: &str, value: &str) -> Result<(String, String), QueryError> {
     Ok((setting.name.to_string(), kept))
 }
 
-/// What a word says of a switch.
+/// What a word says of a switch; it may be cut short as long as it cannot mean the other.
 fn switch(word: &str) -> Option<&'static str> {
-    match word {
-        "on" | "true" | "yes" | "1" | "t" | "y" => Some("on"),
-        "off" | "false" | "no" | "0" | "f" | "n" => Some("off"),
-        _ => None,
+    let begins = |whole: &str, least: usize| word.len() >= least && whole.starts_with(word);
+    if word == "1" || word == "on" || begins("true", 1) || begins("yes", 1) {
+        return Some("on");
     }
+    (word == "0" || begins("off", 2) || begins("false", 1) || begins("no", 1)).then_some("off")
 }
 
 /// What a word means that PostgreSQL takes and does not name.
