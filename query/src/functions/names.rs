@@ -273,7 +273,7 @@ pub(crate) fn split_identifiers(text: &str, separator: char) -> Option<Vec<Strin
         let (name, behind) = match rest.strip_prefix('"') {
             Some(quoted) => quoted_identifier(quoted)?,
             None => {
-                let end = rest.find(|next| next == separator || is_space(next)).unwrap_or(rest.len());
+                let end = rest.find(|next: char| next == separator || is_space(next)).unwrap_or(rest.len());
                 let name = Some(&rest[..end]).filter(|name| !name.is_empty())?;
                 (name.to_ascii_lowercase(), &rest[end..])
             }
