@@ -6,7 +6,7 @@
 //! DataFusion wants a name for each column.
 
 use crate::error::{ErrorKind, QueryError};
-use crate::output_names::numbered_name;
+use crate::output_names::{asked_name, numbered_name};
 use crate::scan::external;
 use datafusion::common::{Result, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -62,7 +62,7 @@ fn with_names(plan: LogicalPlan, names: Vec<String>, kind: &str, table: String) 
     }
     let mut taken = HashSet::new();
     let outputs = columns.into_iter().enumerate().map(|(index, column)| {
-        let name = names.get(index).cloned().unwrap_or_else(|| column.name().to_string());
+        let name = names.get(index).cloned().unwrap_or_else(|| asked_name(column.name()).to_string());
         let number = (1..).find(|number| taken.insert(numbered_name(&name, *number))).unwrap_or_default();
         Expr::Column(column).alias(numbered_name(&name, number))
     });

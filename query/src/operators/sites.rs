@@ -252,7 +252,8 @@ impl Annotator<'_> {
                         let place = self.place(&root);
                         Box::new(self.checked(Check::Subscript, *root, place))
                     }
-                    Some(AccessExpr::Dot(Expr::Identifier(field))) => {
+                    // `t.a[1]` begins with the name of a relation.
+                    Some(AccessExpr::Dot(Expr::Identifier(field))) if !matches!(*root, Expr::Identifier(_)) => {
                         let (check, place) = (Check::Field(fold(field)), self.place(&root));
                         Box::new(self.checked(check, *root, place))
                     }
