@@ -61,14 +61,15 @@ fn constant_text(expression: &Expr, sql_type: &SqlType) -> Option<Option<String>
 /// The text of a number that is cast to a type which loses nothing on its way into the column's, as in `'-5'::integer` of a bigint.
 fn widened_text(number: &Expr, data_type: &DataType, column: &SqlType) -> Option<Option<String>> {
     let to = sql_type_of(data_type).ok()?;
-    let is_wider = match (&to, column) {
-        (SqlType::Int2, SqlType::Int4 | SqlType::Int8) | (SqlType::Int4, SqlType::Int8) => true,
-        (
-            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { declared: false, .. },
-            SqlType::Numeric { .. } | SqlType::Float4 | SqlType::Float8,
-        ) => true,
-        _ => false,
-    };
+    let is_wider = matches!(
+        (&to, column),
+        (SqlType::Int2, SqlType::Int4 | SqlType::Int8)
+            | (SqlType::Int4, SqlType::Int8)
+            | (
+                SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { declared: false, .. },
+                SqlType::Numeric { .. } | SqlType::Float4 | SqlType::Float8,
+            )
+    );
     match constant_text(number, &to).filter(|_| is_wider)? {
         Some(text) => {
             let unsigned = text.strip_prefix('-').unwrap_or(&text);

@@ -22,7 +22,7 @@ use crate::notifications::{AnnouncementMark, Announcements, Mailbox, Notificatio
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared, with_current_labels};
-use crate::response::{CommandTag, Format, ParameterValue, Response, ResultColumn, TransactionStatus};
+use crate::response::{CommandTag, Format, ParameterValue, Response, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;

@@ -199,8 +199,11 @@ impl TableSource for Slot {
     }
 }
 
-/// The plan over slots, numbered as its scans come, and what they are to be filled with. `None` where other tables are read.
-fn emptied(plan: &LogicalPlan) -> Result<Option<(LogicalPlan, Vec<Arc<dyn TableSource>>)>> {
+/// A plan over slots, and what they are to be filled with.
+type Emptied = (LogicalPlan, Vec<Arc<dyn TableSource>>);
+
+/// The plan over slots, numbered as its scans come. `None` where other tables are read.
+fn emptied(plan: &LogicalPlan) -> Result<Option<Emptied>> {
     let mut sources = Vec::new();
     let mut is_known = true;
     let emptied = plan.clone().transform_down_with_subqueries(|node| {
