@@ -119,7 +119,7 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Starts it on threads that give way: nobody waits for what it does, and who reads a view meanwhile brings it up to date alone.
+    /// Starts it on threads that give way: hardly anybody waits for what it does, and who reads a view meanwhile brings it up to date alone.
     pub(crate) fn start(
         engine: Weak<Engine>,
         bulk: &tokio::runtime::Handle,
@@ -238,13 +238,23 @@ async fn run(engine: Weak<Engine>, mut commits: watch::Receiver<CommitSeq>, mut 
                 return;
             }
             Some(Event::FoldAll(answer)) => {
-                rounds.work(&engine, true).await;
+                rounds = awaited(&engine, rounds).await;
                 let _ = answer.send(());
             }
             None => rounds.work(&engine, false).await,
         }
         due = Due::in_a_tick();
     }
+}
+
+/// Does a round that somebody waits for, on threads that do not give way.
+async fn awaited(engine: &Arc<Engine>, mut rounds: Rounds) -> Rounds {
+    let worker = Arc::clone(engine);
+    let round = engine.compute().spawn(async move {
+        rounds.work(&worker, true).await;
+        Ok(rounds)
+    });
+    joined(round.await).unwrap_or_default()
 }
 
 /// Reads the states of all views whole, once after a start. One that is damaged is dropped and built again: it is derived, and
