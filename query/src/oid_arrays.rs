@@ -81,7 +81,9 @@ impl Search {
                 let mut results = when_then_expr.iter().map(|(_, then)| then).chain(else_expr);
                 results.find_map(|result| self.items_of(result, input))
             }
-            Expr::AggregateFunction(call) if COLLECTING.contains(&call.func.name()) => first_oid(&call.params.args, schema),
+            Expr::AggregateFunction(call) if COLLECTING.contains(&call.func.name()) => {
+                first_oid(&call.params.args, schema)
+            }
             Expr::WindowFunction(call) if COLLECTING.contains(&call.fun.name()) => first_oid(&call.params.args, schema),
             Expr::ScalarFunction(call) if call.func.name() == "make_array" => first_oid(&call.args, schema),
             Expr::ScalarFunction(call) if KEEPING.contains(&call.func.name()) => {

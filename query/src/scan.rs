@@ -479,10 +479,7 @@ impl ScanTable {
         let extra: Vec<ArrayRef> = match self.rows.extra {
             Extra::None => Vec::new(),
             Extra::Weight => vec![Arc::new(Int8Array::from(vec![rows.weight; count]))],
-            Extra::Place => vec![
-                Arc::new(UInt32Array::from(vec![part as u32; count])),
-                Arc::new(row_numbers(count)),
-            ],
+            Extra::Place => vec![Arc::new(UInt32Array::from(vec![part as u32; count])), Arc::new(row_numbers(count))],
         };
         let stored = fitted.columns();
         let column = |place: &usize| stored.get(*place).unwrap_or_else(|| &extra[*place - stored.len()]);

@@ -43,7 +43,9 @@ pub(super) fn columns_of_call(
     let columns = match token(tokens, open + 1) {
         Token::Word(name) if !is_call || name.quote_style.is_some() => Vec::new(),
         Token::Word(name) if name.keyword == Keyword::ROW => fields_of_row(tokens, open + 2),
-        Token::Word(name) if pg_catalog::has_members(&name.value.to_ascii_lowercase()) => vec!["key".into(), "value".into()],
+        Token::Word(name) if pg_catalog::has_members(&name.value.to_ascii_lowercase()) => {
+            vec!["key".into(), "value".into()]
+        }
         _ => Vec::new(),
     };
     if columns.is_empty() {
