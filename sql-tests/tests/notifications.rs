@@ -141,10 +141,12 @@ async fn a_views_channel_tells_of_views_that_are_replaced_below_it() {
     run(&mut second, "CREATE OR REPLACE VIEW other AS SELECT 2 AS k").await;
     run(&mut second, "CREATE OR REPLACE VIEW low AS SELECT k FROM t WHERE k > 0").await;
     let (_, seq) = waited_for(&mut first).await;
-    let mut newest = run(&mut second, "LISTEN \"view:other\"").await;
-    assert!(newest.is_empty());
-    run(&mut second, "CREATE OR REPLACE VIEW other AS SELECT 3 AS k").await;
-    newest.push(waited_for(&mut second).await);
+    assert!(run(&mut second, "LISTEN \"view:other\"").await.is_empty());
+    // It may be told with the statement's own answer.
+    let mut newest = run(&mut second, "CREATE OR REPLACE VIEW other AS SELECT 3 AS k").await;
+    if newest.is_empty() {
+        newest.push(waited_for(&mut second).await);
+    }
     assert_eq!(newest[0].0, "view:other");
     assert!(newest[0].1.parse::<u64>().unwrap() > seq.parse::<u64>().unwrap());
 }
