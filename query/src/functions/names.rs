@@ -8,7 +8,7 @@ use crate::pg_catalog::{
     self, Value, function_by_oid, functions_by_name, namespace_name, namespace_oid, relation_name, relation_oid,
     role_name, role_oid, type_by_name, type_by_oid, user_type,
 };
-use crate::types::split_elements;
+use crate::types::{NAME_BYTES_MAX, cut_bytes, split_elements};
 use catalog::definition::ObjectName;
 use catalog::sql_type::{RegType, SqlType};
 use datafusion::logical_expr::ScalarUDF;
@@ -194,7 +194,9 @@ pub(super) fn definitions() -> Vec<Definition> {
             Ok(print_role(facts, args).unwrap_or(Value::Null))
         }),
         Definition::new("oid", 1..=1, SqlType::Oid, |_, args| read_number(&args[0])),
-        Definition::new("name", 1..=1, SqlType::Name, |_, args| Ok(text_of(&args[0]).into())),
+        Definition::new("name", 1..=1, SqlType::Name, |_, args| {
+            Ok(cut_bytes(&text_of(&args[0]), NAME_BYTES_MAX).to_string().into())
+        }),
         Definition::new("char", 1..=1, SqlType::Char, |_, args| read_char(&args[0])),
     ]
 }

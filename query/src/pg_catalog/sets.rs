@@ -324,9 +324,11 @@ fn completed(mut alias: TableAlias, columns: &[(String, Expr)], ordinality: bool
     if alias.columns.is_empty() {
         return alias;
     }
-    for (position, (name, _)) in columns.iter().enumerate().skip(alias.columns.len()) {
-        let name = numbered_name(name, position + 1);
-        alias.columns.push(column(Ident::with_quote('"', name)));
+    let given: Vec<String> = alias.columns.iter().map(|column| fold(&column.name)).collect();
+    for (position, (name, _)) in columns.iter().enumerate().skip(given.len()) {
+        let left_out = columns[given.len()..=position].iter().map(|(known, _)| known);
+        let number = given.iter().chain(left_out).filter(|known| *known == name).count();
+        alias.columns.push(column(Ident::with_quote('"', numbered_name(name, number))));
     }
     if ordinality && alias.columns.len() == columns.len() {
         alias.columns.push(column(Ident::new("ordinality")));

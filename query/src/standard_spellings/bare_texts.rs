@@ -43,8 +43,8 @@ pub(super) fn is_bare_text(tokens: &[TokenWithSpan], index: usize) -> bool {
         },
         // A type may have its modifier before the text, `numeric(5,2) '1'`.
         Token::RParen => match opening(tokens, before).and_then(|open| open.checked_sub(1).map(|name| (open, name))) {
-            // `a OPERATOR(pg_catalog.~) 'b'`
-            Some((_, name)) if keyword(tokens, name) == Keyword::OPERATOR => false,
+            // `a OPERATOR(pg_catalog.~) 'b'`, `DISTINCT ON (a) 'b'`
+            Some((_, name)) if matches!(keyword(tokens, name), Keyword::OPERATOR | Keyword::ON) => false,
             Some((open, name)) => !may_be_type(tokens, name..open, before) || is_cast(name),
             None => true,
         },

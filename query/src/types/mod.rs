@@ -42,7 +42,7 @@ pub(crate) use interval_in::parse_interval as interval_of_text;
 pub(crate) use numeric::{natural_type, overflow as numeric_overflow, shown_digits_of};
 pub use plain_text::FieldText;
 pub use text_in::{ColumnDecoder, FieldError};
-pub(crate) use text_in::{NAME_BYTES_MAX, checked_text, cut_names, parse_boolean};
+pub(crate) use text_in::{NAME_BYTES_MAX, checked_text, cut_bytes, cut_names, parse_boolean};
 pub(crate) use text_in::{enum_values, natural_item_type};
 pub use zone::Zone;
 pub(crate) use zone::{ABBREVIATIONS, OffsetCache, colon_separated};

@@ -498,7 +498,7 @@ pub(super) fn fit_bpchar(text: &str, length: Option<u32>) -> Result<&str, QueryE
     }
 }
 
-pub(super) fn cut_bytes(text: &str, length: usize) -> &str {
+pub(crate) fn cut_bytes(text: &str, length: usize) -> &str {
     &text[..text.floor_char_boundary(length)]
 }
 
