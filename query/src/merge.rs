@@ -28,6 +28,7 @@ use crate::returning::{select, target_factor};
 use crate::row_rules::RowRules;
 use crate::scan::{PART, ROW};
 use crate::session::Session;
+use crate::standard_spellings::nesting::each_expr;
 use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
@@ -465,51 +466,29 @@ fn inserted_values(
 
 /// Fails where a clause for rows without a partner names the table: there is no row of it.
 fn refuse_target(clause: &MergeClause, name: &Ident, statement: &Statement) -> Result<(), QueryError> {
-    let mut finder = TargetFinder { name: fold(name), queries: 0, found: None };
-    let mut clause = clause.clone();
-    let _ = clause.condition.visit(&mut finder);
-    if let MergeAction::Insert(insert) = &mut clause.action {
-        let _ = insert.values.visit(&mut finder);
-    }
-    let Some(span) = finder.found else { return Ok(()) };
-    let name = finder.name;
+    let name = fold(name);
+    let in_values = || match &clause.action {
+        MergeAction::Insert(insert) => qualified_by(&insert.values, &name),
+        _ => None,
+    };
+    let Some(span) = qualified_by(&clause.condition, &name).or_else(in_values) else { return Ok(()) };
     let message = format!("invalid reference to FROM-clause entry for table \"{name}\"");
     let hint =
         format!("There is an entry for table \"{name}\", but it cannot be referenced from this part of the query.");
     Err(QueryError::new(ErrorKind::UndefinedTable, message).hint(hint).position(statement.place_of(span)))
 }
 
-/// Looks for a column that is qualified by a name, outside of subqueries, which may have a relation of that name.
-struct TargetFinder {
-    name: String,
-    queries: usize,
-    found: Option<Span>,
-}
-
-impl VisitorMut for TargetFinder {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        match expression {
-            Expr::CompoundIdentifier(names)
-                if self.queries == 0 && names.len() >= 2 && fold(&names[names.len() - 2]) == self.name =>
-            {
-                self.found = Some(names[names.len() - 2].span);
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
+/// Where a column is qualified by a name, outside of subqueries, which may have a relation of that name.
+fn qualified_by(tree: &impl ast::Visit, name: &str) -> Option<Span> {
+    each_expr(tree, |expression, queries| match expression {
+        Expr::CompoundIdentifier(names)
+            if queries == 0 && names.len() >= 2 && fold(&names[names.len() - 2]) == name =>
+        {
+            ControlFlow::Break(names[names.len() - 2].span)
         }
-    }
+        _ => ControlFlow::Continue(()),
+    })
+    .break_value()
 }
 
 fn default_word() -> Expr {

@@ -5,6 +5,7 @@
 //! their columns collide, and aggregates and window functions in clauses that cannot have them, which it notices late or never.
 
 use crate::error::{ErrorKind, QueryError};
+use crate::standard_spellings::nesting::each_expr;
 use crate::standard_spellings::trees::bare;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
@@ -231,39 +232,11 @@ pub(crate) fn is_aggregate_call(function: &Function, is_aggregate: IsAggregate) 
 
 /// The first such call in an expression, but for those in its subqueries.
 pub(crate) fn call_in(expression: &Expr, wanted: impl Fn(&Function) -> bool) -> Option<Expr> {
-    match Visit::visit(expression, &mut CallFinder { wanted, queries: 0 }) {
-        ControlFlow::Break(call) => Some(call),
-        ControlFlow::Continue(()) => None,
-    }
-}
-
-struct CallFinder<F> {
-    wanted: F,
-    /// Subqueries around the expression.
-    queries: usize,
-}
-
-impl<F: Fn(&Function) -> bool> Visitor for CallFinder<F> {
-    type Break = Expr;
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Expr> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Expr> {
-        match expression {
-            Expr::Function(function) if self.queries == 0 && (self.wanted)(function) => {
-                ControlFlow::Break(expression.clone())
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
+    each_expr(expression, |part, queries| match part {
+        Expr::Function(function) if queries == 0 && wanted(function) => ControlFlow::Break(part.clone()),
+        _ => ControlFlow::Continue(()),
+    })
+    .break_value()
 }
 
 /// Finds an aggregate among the arguments of another.

@@ -17,6 +17,7 @@ use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, TARGET, columns_from};
 use crate::response::{Response, ResultColumn};
 use crate::session::Session;
+use crate::standard_spellings::nesting::{each_expr, each_expr_mut};
 use crate::standard_spellings::star_syntax::row_of;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
@@ -30,7 +31,7 @@ use datafusion::common::ParamValues;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor, VisitMut, VisitorMut,
+    self, Expr, Ident, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableFactor,
 };
 use futures::TryStreamExt;
 use std::ops::ControlFlow;
@@ -65,10 +66,7 @@ impl Returning {
     pub(crate) fn new(items: &[SelectItem], definition: &TableDefinition, name: &Ident, others: Vec<String>) -> Self {
         let mut returning = Self { items: items.to_vec(), name: name.clone(), others, references: Vec::new() };
         if !returning.others.is_empty() {
-            let others = &returning.others;
-            let mut collector = Collector { definition, name: fold(name), others, queries: 0, found: Vec::new() };
-            let _ = VisitMut::visit(&mut returning.items.clone(), &mut collector);
-            returning.references = collector.found;
+            returning.references = foreign_references(&returning.items, definition, &fold(name), &returning.others);
         }
         returning
     }
@@ -151,9 +149,21 @@ impl Returning {
         let from = vec![ast::TableWithJoins { relation: factor, joins: Vec::new() }];
         let items = self.items.iter().flat_map(|item| self.spelt_out(item, definition, extras));
         let mut items: Vec<SelectItem> = items.collect();
-        let mut replacer = Replacer { returning: self, queries: 0 };
-        let _ = VisitMut::visit(&mut items, &mut replacer);
+        self.take_from_extras(&mut items);
         select(items, from, None, None)
+    }
+
+    /// Puts extras in the place of what the list takes from other relations.
+    fn take_from_extras(&self, items: &mut Vec<SelectItem>) {
+        let _ = each_expr_mut(items, |expression, queries| {
+            if (queries == 0 || matches!(expression, Expr::CompoundIdentifier(_)))
+                && let Some(index) = self.position(expression)
+            {
+                let name = Ident::new(extra_name(index));
+                *expression = Expr::CompoundIdentifier(vec![self.name.clone(), name]);
+            }
+            ControlFlow::<()>::Continue(())
+        });
     }
 
     /// Stars as columns, and columns of other relations under their own names.
@@ -282,79 +292,31 @@ pub(crate) fn select(
 
 /// Finds what a list takes from relations other than the table itself. In a query of the list only a name that is qualified with one of
 /// theirs is taken for theirs.
-struct Collector<'a> {
-    definition: &'a TableDefinition,
-    name: String,
-    others: &'a [String],
-    /// How many queries are around what is visited.
-    queries: usize,
-    found: Vec<Expr>,
-}
-
-impl VisitorMut for Collector<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        let foreign = match &*expression {
-            Expr::CompoundIdentifier(names) if self.queries > 0 => {
-                names.len() == 2 && self.others.contains(&fold(&names[0]))
-            }
-            _ if self.queries > 0 => false,
+fn foreign_references(
+    items: &Vec<SelectItem>,
+    definition: &TableDefinition,
+    own: &str,
+    others: &[String],
+) -> Vec<Expr> {
+    let mut found: Vec<Expr> = Vec::new();
+    let _ = each_expr(items, |expression, queries| {
+        let foreign = match expression {
+            Expr::CompoundIdentifier(names) if queries > 0 => names.len() == 2 && others.contains(&fold(&names[0])),
+            _ if queries > 0 => false,
             Expr::Identifier(name) => {
                 let name = fold(name);
-                !self.definition.columns.iter().any(|column| column.name == name)
+                !definition.columns.iter().any(|column| column.name == name)
             }
             row if row_of(row).is_some() => true,
-            Expr::CompoundIdentifier(names) => names.len() < 2 || fold(&names[names.len() - 2]) != self.name,
+            Expr::CompoundIdentifier(names) => names.len() < 2 || fold(&names[names.len() - 2]) != own,
             _ => false,
         };
-        if foreign && !self.found.contains(expression) {
-            self.found.push(expression.clone());
+        if foreign && !found.contains(expression) {
+            found.push(expression.clone());
         }
-        ControlFlow::Continue(())
-    }
-}
-
-/// Puts extras in the place of what was collected.
-struct Replacer<'a> {
-    returning: &'a Returning,
-    /// How many queries are around what is visited.
-    queries: usize,
-}
-
-impl VisitorMut for Replacer<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        if self.queries > 0 && !matches!(expression, Expr::CompoundIdentifier(_)) {
-            return ControlFlow::Continue(());
-        }
-        if let Some(index) = self.returning.position(expression) {
-            let name = Ident::new(extra_name(index));
-            *expression = Expr::CompoundIdentifier(vec![self.returning.name.clone(), name]);
-        }
-        ControlFlow::Continue(())
-    }
+        ControlFlow::<()>::Continue(())
+    });
+    found
 }
 
 /// The answer of a writer that returns rows by a plan and the values of its parameters. They are computed to the last, so that an error

@@ -9,11 +9,12 @@
 //!
 //! A statement alone in its transaction that conflicts with another commit is run again on a fresh snapshot.
 
+mod names;
 mod transactions;
 
 use crate::activity::{Activity, CancelHandle, StatementToken};
 use crate::copy_progress::CopyProgress;
-use crate::cursor::{self, Cursor};
+use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::{AbortOnDrop, ready};
@@ -21,8 +22,8 @@ use crate::functions::RandomNumbers;
 use crate::notifications::{AnnouncementMark, Announcements, Mailbox, Notification};
 use crate::planner::Planning;
 use crate::planning_state::PlanningState;
-use crate::prepared::{NamedStatement, NamedStatements, Planned, Prepared, with_current_labels};
-use crate::response::{CommandTag, Format, ParameterValue, Response, TransactionStatus};
+use crate::prepared::{NamedStatements, Planned, Prepared, with_current_labels};
+use crate::response::{CommandTag, ParameterValue, Response, TransactionStatus};
 use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;
@@ -51,8 +52,6 @@ use storage::staging::StagedSegments;
 const RETRIES_MAX: usize = 20;
 /// As much of a running statement's text as others see.
 const STATEMENT_SHOWN_BYTES_MAX: usize = 1024;
-/// SQL-level cursors and prepared statements that a session may have open.
-const NAMED_OBJECTS_MAX: usize = 10_000;
 
 /// One client's session. Not shared: the server drives it one message at a time.
 pub struct Session {
@@ -435,84 +434,6 @@ impl Session {
         Ok(crate::user_types::type_of_oid(oid))
     }
 
-    /// Fails where a name of a prepared statement is taken.
-    pub fn check_statement_name(&self, name: &str) -> Result<(), QueryError> {
-        let prepared = self.prepared.lock();
-        if prepared.contains_key(name) {
-            let message = format!("prepared statement \"{name}\" already exists");
-            return Err(QueryError::new(ErrorKind::DuplicateStatement, message));
-        }
-        self.check_room(prepared.len())
-    }
-
-    /// Keeps a statement that the protocol has given a free name.
-    pub fn name_statement(&mut self, name: String, text: Arc<str>, prepared: Option<Arc<Prepared>>) {
-        let statement = NamedStatement { prepared, text, prepared_at_micros: now_micros(), from_sql: false };
-        self.prepared.lock().insert(name, statement);
-    }
-
-    /// The text and the statement of a name, whoever gave it.
-    pub fn named_statement(&self, name: &str) -> Result<(Arc<str>, Option<Arc<Prepared>>), QueryError> {
-        match self.prepared.lock().get(name) {
-            Some(statement) => Ok((Arc::clone(&statement.text), statement.prepared.clone())),
-            None => {
-                let message = format!("prepared statement \"{name}\" does not exist");
-                Err(QueryError::new(ErrorKind::UndefinedStatement, message))
-            }
-        }
-    }
-
-    pub fn close_statement(&mut self, name: &str) {
-        self.prepared.lock().remove(name);
-    }
-
-    /// Fails where a name of a cursor is taken.
-    pub fn check_cursor_name(&self, name: &str) -> Result<(), QueryError> {
-        if self.cursors.contains_key(name) { Err(cursor::duplicate(name)) } else { self.check_room(self.cursors.len()) }
-    }
-
-    /// Runs a prepared query and keeps its rows as a cursor, under a free name.
-    pub async fn open_portal(
-        &mut self,
-        name: String,
-        prepared: &Arc<Prepared>,
-        parameters: Vec<ParameterValue>,
-        formats: Vec<Format>,
-    ) -> Result<(), QueryError> {
-        let Response::Rows { columns, stream, .. } = self.execute(prepared, parameters, false).await? else {
-            return Err(QueryError::new(ErrorKind::Internal, "a portal was opened for a statement without rows"));
-        };
-        let statement = prepared.statement.text();
-        self.open_cursor(name, |number| Cursor { formats, ..Cursor::new(number, columns, statement, stream) });
-        Ok(())
-    }
-
-    pub(crate) fn open_cursor(&mut self, name: String, open: impl FnOnce(u64) -> Cursor) {
-        self.cursors_declared += 1;
-        self.cursors.insert(name, open(self.cursors_declared));
-    }
-
-    /// An open cursor, whoever opened it.
-    pub fn cursor(&self, name: &str) -> Option<&Cursor> {
-        self.cursors.get(name)
-    }
-
-    /// Takes a cursor out, to read it. It is to be put back, unless reading fails.
-    pub fn take_cursor(&mut self, name: &str) -> Result<Option<Cursor>, QueryError> {
-        if self.cursors.contains_key(name) && self.transaction_status() == TransactionStatus::Failed {
-            return Err(failed_transaction());
-        }
-        Ok(self.cursors.remove(name))
-    }
-
-    pub fn put_cursor(&mut self, name: String, cursor: Cursor) {
-        self.cursors.insert(name, cursor);
-    }
-
-    pub fn close_cursor(&mut self, name: &str) {
-        self.cursors.remove(name);
-    }
-
     // ---- for the rooms behind ----
 
     pub(crate) fn notice(&mut self, severity: NoticeSeverity, message: impl Into<String>) {
@@ -626,14 +547,6 @@ impl Session {
     /// Whether a transaction block, begun by the client, is open.
     pub(crate) fn in_transaction_block(&self) -> bool {
         self.transaction.as_ref().is_some_and(|transaction| transaction.explicit)
-    }
-
-    pub(crate) fn check_room(&self, open: usize) -> Result<(), QueryError> {
-        if open >= NAMED_OBJECTS_MAX {
-            let message = format!("a session can have at most {NAMED_OBJECTS_MAX} cursors or prepared statements");
-            return Err(QueryError::new(ErrorKind::ProgramLimitExceeded, message));
-        }
-        Ok(())
     }
 
     /// The rows that wait in the transaction for a table as it is defined now.
@@ -760,11 +673,6 @@ impl Session {
         self.announcements = Arc::default();
         self.settings.end(committed);
         self.close_cursors(committed);
-    }
-
-    /// Cursors end with their transaction; WITH HOLD ones outlive a commit.
-    fn close_cursors(&mut self, committed: bool) {
-        self.cursors.retain(|_, cursor| cursor.survives(committed));
     }
 
     /// Starts the clock of `statement_timeout`.

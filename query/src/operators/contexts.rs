@@ -160,6 +160,9 @@ fn array_operands(symbol: &str, operands: &[Oid]) -> Result<Vec<Oid>, QueryError
     let (left, array) = (operands[0], operands[1]);
     let element = if array == UNKNOWN { UNKNOWN } else { element_of(array).unwrap_or(array) };
     let types = operator_operands(symbol, &[left, element])?;
+    if array == UNKNOWN && element_of(types[1]).is_some() {
+        return Err(no_array(types[1]));
+    }
     Ok(vec![types[0], array_of(types[1]).unwrap_or(ANY)])
 }
 
@@ -336,7 +339,8 @@ fn undetermined() -> QueryError {
     QueryError::new(ErrorKind::DatatypeMismatch, message)
 }
 
-fn no_array(item: Oid) -> QueryError {
+/// There is no type of arrays of the type.
+pub(super) fn no_array(item: Oid) -> QueryError {
     QueryError::new(ErrorKind::UndefinedObject, format!("could not find array type for data type {}", name(item)))
 }
 

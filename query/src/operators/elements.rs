@@ -12,6 +12,7 @@
 //! Where the array is constant, `=` becomes IN and other operators a few comparisons, which filters push down and
 //! prune by.
 
+use super::contexts::no_array;
 use super::lowering::{Argument, Lowering};
 use super::resolution::{Operand, resolve};
 use crate::error::{ErrorKind, QueryError};
@@ -53,7 +54,10 @@ pub(super) fn is_query(right: &ast::Expr) -> bool {
 /// Whether there is such a comparison, as its site asks while the planner works.
 pub(super) fn check(operator: &BinaryOperator, left: &Operand, right: &Operand) -> Result<(), QueryError> {
     match right {
-        None => Ok(()),
+        None => match left {
+            Some(array @ SqlType::Array(_)) => Err(no_array(array.oid())),
+            _ => Ok(()),
+        },
         Some(SqlType::Array(element)) => resolve(operator, left, &Some(element.as_ref().clone())).map(|_| ()),
         Some(_) => {
             let message = "op ANY/ALL (array) requires array on right side";

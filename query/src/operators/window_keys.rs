@@ -1,4 +1,4 @@
-//! Keys of windows and sorts that are computed below them, where each is one column.
+//! Keys of windows, sorts and ordered aggregates that are computed below them, where each is one column.
 //!
 //! A subquery, `OVER (PARTITION BY EXISTS (…))`, becomes a join, once for each place where it stands. Several functions of one window
 //! would come to have keys of their own, while the executor sorts the rows once for all of them.
@@ -8,20 +8,24 @@
 //!
 //! What is another value at each call, `OVER (ORDER BY random())`, may be all that rows are sorted by, and rows without columns are not
 //! sorted.
+//!
+//! The state of `array_agg(x ORDER BY (SELECT …))` has a field for each key that is called as the key is shown, and a subquery is shown
+//! with its value as soon as it has one.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::Sort as SortExpr;
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection, Sort, Window};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, Sort, Window};
 use std::sync::Arc;
 
 /// Before the number of a key; cannot be typed in SQL.
 const KEY: &str = "window\u{1}key";
 
-/// Computes the keys of a plan's windows and sorts below them, where the executor needs it.
+/// Computes the keys of a plan's windows, sorts and ordered aggregates below them, where the executor needs it.
 pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
     let computed = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Window(window) => window_with_columns(window),
+        LogicalPlan::Aggregate(aggregate) => aggregate_with_columns(aggregate),
         LogicalPlan::Sort(sort) => sort_with_columns(sort),
         other => Ok(Transformed::no(other)),
     })?;
@@ -29,31 +33,56 @@ pub(crate) fn compute_keys(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn window_with_columns(window: Window) -> Result<Transformed<LogicalPlan>> {
-    let mut keys: Vec<Expr> = Vec::new();
-    for key in window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || is_computed(key)) {
-        if !keys.contains(&key) {
-            keys.push(key);
+    let keys = window.window_expr.iter().flat_map(keys_of).filter(|key| holds_subquery(key) || is_computed(key));
+    let Some((below, columns)) = computed_below(keys, &window.input)? else {
+        return Ok(Transformed::no(LogicalPlan::Window(window)));
+    };
+    let functions = window.window_expr.into_iter().map(|function| with_columns(function, &columns));
+    let window = Window::try_new(functions.collect(), Arc::new(below))?;
+    Ok(Transformed::yes(LogicalPlan::Window(window)))
+}
+
+fn aggregate_with_columns(aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
+    let keys = aggregate.aggr_expr.iter().flat_map(keys_of).filter(holds_subquery);
+    let Some((below, columns)) = computed_below(keys, &aggregate.input)? else {
+        return Ok(Transformed::no(LogicalPlan::Aggregate(aggregate)));
+    };
+    let functions = aggregate.aggr_expr.into_iter().map(|function| with_columns(function, &columns));
+    let aggregate = Aggregate::try_new(Arc::new(below), aggregate.group_expr, functions.collect())?;
+    Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
+}
+
+/// The input with a column more for each key, and what each key becomes; `None` where there are no keys.
+fn computed_below(
+    keys: impl Iterator<Item = Expr>,
+    input: &Arc<LogicalPlan>,
+) -> Result<Option<(LogicalPlan, Vec<(Expr, Column)>)>> {
+    // Those of windows below have the first numbers.
+    let first = input.schema().fields().iter().filter(|field| field.name().starts_with(KEY)).count();
+    let mut columns: Vec<(Expr, Column)> = Vec::new();
+    for key in keys {
+        if !columns.iter().any(|(known, _)| *known == key) {
+            let name = format!("{KEY}{}", first + columns.len());
+            columns.push((key, Column::from_name(name)));
         }
     }
-    if keys.is_empty() {
-        return Ok(Transformed::no(LogicalPlan::Window(window)));
+    if columns.is_empty() {
+        return Ok(None);
     }
-    // Those of windows below have the first numbers.
-    let below = window.input.schema().fields().iter().filter(|field| field.name().starts_with(KEY)).count();
-    let name = |number: usize| format!("{KEY}{}", below + number);
-    let columns = window.input.schema().iter().map(Expr::from);
-    let computed = keys.iter().enumerate().map(|(number, key)| key.clone().alias(name(number)));
-    let below = Projection::try_new(columns.chain(computed).collect(), Arc::clone(&window.input))?;
-    let with_column = |key: Expr| match keys.iter().position(|known| *known == key) {
-        Some(number) => Expr::Column(Column::from_name(name(number))),
+    let computed = columns.iter().map(|(key, column)| key.clone().alias(column.name()));
+    let all = input.schema().iter().map(Expr::from).chain(computed).collect();
+    let below = Projection::try_new(all, Arc::clone(input))?;
+    Ok(Some((LogicalPlan::Projection(below), columns)))
+}
+
+/// A function with columns for its keys, called as it was.
+fn with_columns(function: Expr, columns: &[(Expr, Column)]) -> Expr {
+    let shown = function.schema_name().to_string();
+    let with_column = |key: Expr| match columns.iter().find(|(known, _)| *known == key) {
+        Some((_, column)) => Expr::Column(column.clone()),
         None => key,
     };
-    let functions = window.window_expr.into_iter().map(|function| {
-        let shown = function.schema_name().to_string();
-        with_keys(function, &with_column).alias(shown)
-    });
-    let window = Window::try_new(functions.collect(), Arc::new(LogicalPlan::Projection(below)))?;
-    Ok(Transformed::yes(LogicalPlan::Window(window)))
+    with_keys(function, &with_column).alias(shown)
 }
 
 fn sort_with_columns(sort: Sort) -> Result<Transformed<LogicalPlan>> {
@@ -77,10 +106,11 @@ fn sort_with_columns(sort: Sort) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(LogicalPlan::Projection(shown)))
 }
 
-/// What a window function's rows are divided and ordered by.
+/// What a window function's rows are divided and ordered by, and those of an aggregate.
 fn keys_of(function: &Expr) -> Vec<Expr> {
     match function {
         Expr::Alias(alias) => keys_of(&alias.expr),
+        Expr::AggregateFunction(call) => call.params.order_by.iter().map(|key| key.expr.clone()).collect(),
         Expr::WindowFunction(call) => {
             let order = call.params.order_by.iter().map(|key| key.expr.clone());
             call.params.partition_by.iter().cloned().chain(order).collect()
@@ -109,13 +139,21 @@ fn holds_operator_over_call(key: &Expr) -> bool {
 fn with_keys(function: Expr, with_column: &dyn Fn(Expr) -> Expr) -> Expr {
     match function {
         Expr::Alias(alias) => with_keys(*alias.expr, with_column),
+        Expr::AggregateFunction(mut call) => {
+            order_with_columns(&mut call.params.order_by, with_column);
+            Expr::AggregateFunction(call)
+        }
         Expr::WindowFunction(mut call) => {
             call.params.partition_by = call.params.partition_by.into_iter().map(with_column).collect();
-            for key in &mut call.params.order_by {
-                key.expr = with_column(std::mem::take(&mut key.expr));
-            }
+            order_with_columns(&mut call.params.order_by, with_column);
             Expr::WindowFunction(call)
         }
         other => other,
+    }
+}
+
+fn order_with_columns(keys: &mut [SortExpr], with_column: &dyn Fn(Expr) -> Expr) {
+    for key in keys {
+        key.expr = with_column(std::mem::take(&mut key.expr));
     }
 }

@@ -24,12 +24,13 @@ use super::set_places::is_set_call;
 use super::sets::{SetRewriter, plain_arguments};
 use crate::functions::values::ORDINALS;
 use crate::query_places::call_in;
+use crate::standard_spellings::nesting::each_expr;
 use crate::standard_spellings::trees::bare;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     Distinct, ExcludeSelectItem, Expr, Function, GroupByExpr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind,
     Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
-    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions, With, visit_expressions,
+    VisitMut, VisitorMut, WildcardAdditionalOptions, With, visit_expressions,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -194,11 +195,7 @@ impl Settler<'_> {
 
     /// The numbers of the items that the sets of a select list give; `None` where their calls cannot be repeated.
     fn ordinals(&self, outputs: &[SelectItem]) -> Option<Expr> {
-        let mut lists = Lists { lists: Vec::new(), queries: 0 };
-        for value in outputs.iter().filter_map(value_of) {
-            let _ = Visit::visit(value, &mut lists);
-        }
-        let lists = lists.lists;
+        let lists: Vec<Expr> = outputs.iter().filter_map(value_of).flat_map(unnested_lists).collect();
         let changes = |function: &Function| {
             let name = last_part(&function.name);
             name == "unnest" || (self.is_volatile)(&name)
@@ -329,33 +326,18 @@ fn derived(query: Query, name: &str, lateral: bool) -> TableFactor {
 }
 
 /// The lists that an expression unnests, but for those of its subqueries.
-struct Lists {
-    lists: Vec<Expr>,
-    queries: usize,
-}
-
-impl Visitor for Lists {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
-        if self.queries == 0
-            && let Expr::Function(function) = expression
+fn unnested_lists(expression: &Expr) -> Vec<Expr> {
+    let mut lists = Vec::new();
+    let _ = each_expr(expression, |part, queries| {
+        if queries == 0
+            && let Expr::Function(function) = part
             && last_part(&function.name) == "unnest"
         {
-            self.lists.extend(plain_arguments(&function.args).into_iter().flatten());
+            lists.extend(plain_arguments(&function.args).into_iter().flatten());
         }
-        ControlFlow::Continue(())
-    }
+        ControlFlow::<()>::Continue(())
+    });
+    lists
 }
 
 // ---- groups ----

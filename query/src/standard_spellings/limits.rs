@@ -2,13 +2,14 @@
 //!
 //! What is not a plain number becomes a call of [`crate::row_counts`], which is evaluated when the query starts.
 
+use super::nesting::each_expr;
 use super::trees::bare;
 use super::windows::Context;
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::sites::call;
 use crate::query_places::place_of;
 use crate::row_counts::{LIMIT, OFFSET, WITH_TIES};
-use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, UnaryOperator, Value, ValueWithSpan, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, LimitClause, Query, UnaryOperator, Value, ValueWithSpan};
 use std::ops::ControlFlow;
 
 /// Settles the counts of one query.
@@ -59,52 +60,28 @@ fn is_whole_number(value: &Expr) -> bool {
 /// A count is the same for all rows: it has neither columns nor aggregates nor window functions outside of subqueries.
 fn check(count: &Expr, function: &str, context: Context<'_>) -> Result<(), QueryError> {
     let clause = if function == OFFSET { "OFFSET" } else { "LIMIT" };
-    let is_aggregate = |name: &str| context.is_aggregate(name);
-    let mut finder = Finder { is_aggregate: &is_aggregate, clause, queries: 0 };
-    match Visit::visit(count, &mut finder) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break((error, culprit)) => {
-            Err(error.position(context.statement.and_then(|statement| place_of(statement, &culprit))))
-        }
-    }
-}
-
-struct Finder<'a> {
-    is_aggregate: &'a dyn Fn(&str) -> bool,
-    clause: &'a str,
-    queries: usize,
-}
-
-impl Visitor for Finder<'_> {
-    type Break = (QueryError, Expr);
-
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<Self::Break> {
-        if self.queries > 0 {
+    let misplaced = each_expr(count, |part, queries| {
+        if queries > 0 {
             return ControlFlow::Continue(());
         }
-        let clause = self.clause;
-        let (kind, message) = match expression {
+        let (kind, message) = match part {
             Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
                 (ErrorKind::InvalidColumnReference, format!("argument of {clause} must not contain variables"))
             }
             Expr::Function(function) if function.over.is_some() => {
                 (ErrorKind::Windowing, format!("window functions are not allowed in {clause}"))
             }
-            Expr::Function(function) if (self.is_aggregate)(&function.name.to_string().to_lowercase()) => {
+            Expr::Function(function) if context.is_aggregate(&function.name.to_string().to_lowercase()) => {
                 (ErrorKind::Grouping, format!("aggregate functions are not allowed in {clause}"))
             }
             _ => return ControlFlow::Continue(()),
         };
-        ControlFlow::Break((QueryError::new(kind, message), expression.clone()))
+        ControlFlow::Break((QueryError::new(kind, message), part.clone()))
+    });
+    match misplaced {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break((error, culprit)) => {
+            Err(error.position(context.statement.and_then(|statement| place_of(statement, &culprit))))
+        }
     }
 }

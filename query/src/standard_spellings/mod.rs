@@ -38,6 +38,7 @@ mod insert_sources;
 mod later_tables;
 mod limits;
 mod names;
+pub(crate) mod nesting;
 mod open_outputs;
 mod past;
 mod quantified;

@@ -5,6 +5,7 @@
 //! of months, days and microseconds, which [`crate::operators::frames`] gives the type of the ORDER BY column.
 
 use super::constants::constant;
+use super::nesting::each_expr_mut;
 use super::trees::{bare, quoted};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::excluded_frames::Exclusion;
@@ -18,8 +19,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, Ident, Interval, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
-    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowSpec, WindowType,
+    UnaryOperator, Value, ValueWithSpan, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
 };
 use std::ops::ControlFlow;
 
@@ -60,10 +60,17 @@ fn settle_select(select: &mut Select, order: Option<&mut OrderBy>, context: Cont
     let windows = named(select, context)?;
     // Their definitions stand with each call from here on.
     select.named_window = Vec::new();
-    let mut settler = Settler { windows: &windows, context, queries: 0 };
-    let mut settle = |expression: &mut Expr| match VisitMut::visit(expression, &mut settler) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+    let settler = Settler { windows: &windows, context };
+    // Windows of subqueries are their own.
+    let settle = |expression: &mut Expr| {
+        let settled = each_expr_mut(expression, |part, queries| match part {
+            Expr::Function(function) if queries == 0 => match settler.settled(function) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            },
+            _ => ControlFlow::Continue(()),
+        });
+        settled.break_value().map_or(Ok(()), Err)
     };
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } = item {
@@ -147,33 +154,6 @@ fn completed(
 struct Settler<'a> {
     windows: &'a [(String, WindowSpec)],
     context: Context<'a>,
-    /// Subqueries around the expression, whose windows are their own.
-    queries: usize,
-}
-
-impl VisitorMut for Settler<'_> {
-    type Break = QueryError;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<QueryError> {
-        self.queries += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<QueryError> {
-        self.queries -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
-        let Expr::Function(function) = expression else { return ControlFlow::Continue(()) };
-        if self.queries > 0 {
-            return ControlFlow::Continue(());
-        }
-        match self.settled(function) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        }
-    }
 }
 
 impl Settler<'_> {

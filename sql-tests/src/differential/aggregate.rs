@@ -208,6 +208,10 @@ fn mark_of_operands(tree: &Tree) -> Mark {
     if is(&["sum("]) && types.contains(&Type::Float4) {
         return RealSum;
     }
+    // Intervals are added exactly, whatever they were computed from.
+    if types.contains(&Type::Interval) {
+        return Exact;
+    }
     // A double anywhere in the argument may make one of it.
     let has_float = || tree.all().iter().any(|(_, part)| part.value_type().is_some_and(Type::is_float));
     if is(&["sum(", "avg("]) && has_float() {

@@ -125,7 +125,11 @@ pub(crate) fn compare(
             }
         }
         (Outcome::Rows { columns, rows }, Outcome::Rows { columns: expected_columns, rows: expected }) => {
-            let marks: Vec<Mark> = (0..columns.len()).map(|index| statement.mark(index)).collect();
+            let marks: Vec<Mark> = expected_columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| listed::mark_of(statement.mark(index), column))
+                .collect();
             let magnitudes = magnitudes.map_or_else(Magnitudes::default, |answer| Magnitudes::of(answer, &marks));
             if columns.len() != expected_columns.len() {
                 return Verdict::Different(Kind::ColumnCount);

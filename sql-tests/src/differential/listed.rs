@@ -75,8 +75,13 @@ pub(crate) fn rule_of(mark: Mark) -> &'static str {
         Mark::Double => "Numbers: power, sqrt, ln, log, exp of numeric are double precision",
         Mark::Variance => "Numbers: variances depend on the order of rows, or are double precision",
         Mark::FloatSum => "Numbers: sums of doubles are rounded once",
-        Mark::RealSum => "Numbers: the sum of real is double precision",
+        Mark::RealSum => "Numbers: sums of reals are rounded once",
     }
+}
+
+/// A literal may make a real of what its place says is a double.
+pub(crate) fn mark_of(mark: Mark, column: &ColumnDescription) -> Mark {
+    if mark == Mark::FloatSum && column.type_oid == FLOAT4_OID { Mark::RealSum } else { mark }
 }
 
 /// Whether two values are the same by the measure of the mark.
@@ -103,8 +108,7 @@ pub(crate) fn is_same(value: &str, expected: &str, mark: Mark, magnitude: f64) -
 pub(crate) fn is_type_listed(column: &ColumnDescription, expected: &ColumnDescription, mark: Mark) -> bool {
     match mark {
         Mark::Double | Mark::Variance => expected.type_oid == NUMERIC_OID && column.type_oid == FLOAT8_OID,
-        Mark::RealSum => expected.type_oid == FLOAT4_OID && column.type_oid == FLOAT8_OID,
-        Mark::None | Mark::CubeRoot | Mark::OfCubeRoot | Mark::Scale | Mark::FloatSum => false,
+        Mark::None | Mark::CubeRoot | Mark::OfCubeRoot | Mark::Scale | Mark::FloatSum | Mark::RealSum => false,
     }
 }
 

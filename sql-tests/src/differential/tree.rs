@@ -33,7 +33,7 @@ pub(crate) enum Mark {
     Variance,
     /// A sum or average of doubles, which Meridian rounds once.
     FloatSum,
-    /// A sum of reals, which is a double precision.
+    /// A sum of reals, rounded once.
     RealSum,
 }
 
