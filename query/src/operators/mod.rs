@@ -26,6 +26,7 @@ pub(crate) mod casts;
 mod checks;
 mod conditions;
 pub(crate) mod contexts;
+mod conversions;
 mod date_bounds;
 mod document_lowering;
 mod elements;

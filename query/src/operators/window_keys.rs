@@ -52,14 +52,17 @@ fn aggregate_with_columns(aggregate: Aggregate) -> Result<Transformed<LogicalPla
     Ok(Transformed::yes(LogicalPlan::Aggregate(aggregate)))
 }
 
-/// The input with a column more for each key, and what each key becomes; `None` where there are no keys.
+/// The columns that keys become.
+type KeyColumns = Vec<(Expr, Column)>;
+
+/// The input with a column more for each key; `None` where there are no keys.
 fn computed_below(
     keys: impl Iterator<Item = Expr>,
     input: &Arc<LogicalPlan>,
-) -> Result<Option<(LogicalPlan, Vec<(Expr, Column)>)>> {
+) -> Result<Option<(LogicalPlan, KeyColumns)>> {
     // Those of windows below have the first numbers.
     let first = input.schema().fields().iter().filter(|field| field.name().starts_with(KEY)).count();
-    let mut columns: Vec<(Expr, Column)> = Vec::new();
+    let mut columns: KeyColumns = Vec::new();
     for key in keys {
         if !columns.iter().any(|(known, _)| *known == key) {
             let name = format!("{KEY}{}", first + columns.len());
