@@ -24,12 +24,13 @@ const UNICODE_MARK: usize = "U&".len();
 /// A text whose literals hold no escapes, and what these have said.
 pub(crate) struct EscapedText<'a> {
     text: Cow<'a, str>,
-    literals: Vec<Literal>,
+    /// Each with the byte of `text` at which it begins.
+    literals: Vec<(usize, Literal)>,
 }
 
 /// A literal or a name that has been read.
 struct Literal {
-    /// Its bytes, without UESCAPE.
+    /// Its bytes in the text with escapes, without UESCAPE.
     range: Range<usize>,
     value: String,
 }
@@ -57,9 +58,10 @@ impl<'a> EscapedText<'a> {
             };
             let end = match found {
                 Some((literal, end)) => {
+                    let place = masked.len();
                     mask(&text[literal.range.clone()], &mut masked);
                     masked.extend(text[literal.range.end..end].chars().map(|letter| blanked(letter, ' ')));
-                    literals.push(literal);
+                    literals.push((place, literal));
                     end
                 }
                 None => {
@@ -78,21 +80,24 @@ impl<'a> EscapedText<'a> {
     }
 
     /// Gives the tokens of the text, which are in its order, the values that were read.
-    pub(crate) fn put_back(self, tokens: &mut [TokenWithSpan]) {
+    pub(crate) fn put_back(self, tokens: &mut [TokenWithSpan]) -> Result<(), QueryError> {
         let mut places = Places { rest: self.text.char_indices(), place: Location { line: 1, column: 1 } };
         let mut tokens = tokens.iter_mut();
-        for literal in self.literals {
-            let is_name = self.text.as_bytes()[literal.range.start] == b' ';
-            let start = places.of_byte(literal.range.start);
-            let place = places.of_byte(literal.range.start + if is_name { UNICODE_MARK } else { 0 });
-            let Some(token) = tokens.find(|token| token.span.start == place) else { return };
+        for (byte, literal) in self.literals {
+            let is_name = self.text.as_bytes()[byte] == b' ';
+            let start = places.of_byte(byte);
+            let place = places.of_byte(byte + if is_name { UNICODE_MARK } else { 0 });
+            // What was shown in the place of a literal must never be taken for it.
+            let lost = || QueryError::new(ErrorKind::Internal, "a literal with escapes was not read as one");
+            let token = tokens.find(|token| token.span.start == place).ok_or_else(lost)?;
             token.span = Span::new(start, token.span.end);
             match &mut token.token {
                 Token::EscapedStringLiteral(value) | Token::UnicodeStringLiteral(value) => *value = literal.value,
                 Token::Word(word) => word.value = literal.value,
-                _ => {}
+                _ => return Err(lost()),
             }
         }
+        Ok(())
     }
 }
 
@@ -398,10 +403,12 @@ fn code_of(rest: &[u8]) -> Option<(u32, usize)> {
 #[cfg(test)]
 mod tests {
     use super::EscapedText;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
     fn values(text: &str) -> Vec<String> {
         let read = EscapedText::of(text).map_err(|wrong| wrong.error.message);
-        read.unwrap().literals.into_iter().map(|literal| literal.value).collect()
+        read.unwrap().literals.into_iter().map(|(_, literal)| literal.value).collect()
     }
 
     fn message(text: &str) -> (String, Option<usize>) {
@@ -445,6 +452,23 @@ mod tests {
         ] {
             assert_eq!(message(text), (wrong.to_string(), at), "{text}");
         }
+    }
+
+    #[test]
+    fn values_come_back_behind_letters_of_any_length() {
+        let text = r#"E'é\t' 'ü' E'😀\\' U&'\00e9ß' U&"d\0061t😀" x, E'\\'"#;
+        let read = EscapedText::of(text).map_err(|wrong| wrong.error.message).unwrap();
+        let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, read.text()).tokenize_with_location().unwrap();
+        read.put_back(&mut tokens).unwrap();
+        let values: Vec<String> = tokens
+            .into_iter()
+            .filter_map(|token| match token.token {
+                Token::EscapedStringLiteral(value) | Token::UnicodeStringLiteral(value) => Some(value),
+                Token::Word(word) => Some(word.value),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(values, ["é\t", "😀\\", "éß", "dat😀", "x", "\\"]);
     }
 
     #[test]

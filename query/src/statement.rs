@@ -559,7 +559,7 @@ pub(crate) fn tokenize(source: &str) -> Result<Vec<TokenWithSpan>, QueryError> {
         let what = if unterminated { "unterminated quoted string" } else { "syntax error" };
         QueryError::new(ErrorKind::Syntax, format!("{what} at or near \"{}\"", rest.trim_end())).position(position)
     })?;
-    escaped.put_back(&mut tokens);
+    escaped.put_back(&mut tokens)?;
     joined.put_back(&mut tokens);
     refuse_junk(&tokens, source)?;
     Ok(cut_operators(tokens, source))
