@@ -206,7 +206,7 @@ impl Lowering<'_> {
     ) -> std::result::Result<Expr, QueryError> {
         let (bound, args) = match function.inner().downcast_ref::<Function>() {
             Some(typed) => {
-                let args = self.typed_arguments(args, typed.argument_types(types)?)?;
+                let args = self.typed_arguments(args, types, typed.argument_types(types)?)?;
                 (typed.bound(types, self.context.zone)?, args)
             }
             None => {
@@ -217,14 +217,18 @@ impl Lowering<'_> {
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(bound, args)))
     }
 
-    /// Parameters whose type nothing else says have that of the function's argument, and literals the digits that they are written
-    /// with.
-    fn typed_arguments(&self, args: Vec<Expr>, types: Vec<SqlType>) -> std::result::Result<Vec<Expr>, QueryError> {
-        let typed = args.into_iter().zip(types).map(|(argument, sql_type)| match (&argument, &sql_type) {
-            (Expr::Placeholder(Placeholder { field: None, .. }), _)
-            | (Expr::Literal(ScalarValue::Utf8(Some(_)), _), SqlType::Numeric { declared: false, .. }) => {
-                let open = Argument { expression: argument, known: None, place: None, is_alias: false, modifier: -1 };
-                self.typed(open, &sql_type)
+    /// Parameters whose type nothing else says have that of the function's argument. Literals are read as values of it, whether the
+    /// call is computed or not.
+    fn typed_arguments(
+        &self,
+        args: Vec<Expr>,
+        known: &[Operand],
+        types: Vec<SqlType>,
+    ) -> std::result::Result<Vec<Expr>, QueryError> {
+        let typed = args.into_iter().zip(known).zip(types).map(|((argument, known), sql_type)| match &argument {
+            Expr::Placeholder(Placeholder { field: None, .. }) => self.typed(open_argument(argument), &sql_type),
+            Expr::Literal(ScalarValue::Utf8(Some(_)), _) if known.is_none() && !is_text(&sql_type) => {
+                self.typed(open_argument(argument), &sql_type)
             }
             _ => Ok(argument),
         });
@@ -493,6 +497,11 @@ impl Argument {
     pub(super) fn known(expression: Expr, known: SqlType) -> Self {
         Self { expression, known: Some(known), place: None, is_alias: false, modifier: -1 }
     }
+}
+
+/// An argument whose type nothing says.
+fn open_argument(expression: Expr) -> Argument {
+    Argument { expression, known: None, place: None, is_alias: false, modifier: -1 }
 }
 
 fn is_interval(value: &Expr, schema: &DFSchema) -> bool {

@@ -71,6 +71,7 @@ fn traits_of(statement: &Statement) -> Traits {
         is_decided: any_part(is_decided),
         has_meeting: any_part(is_meeting) || is_set_operation(&sql),
         has_open_set: ["ROLLUP (", "CUBE (", "GROUPING SETS ("].iter().any(|sets| sql.contains(sets)),
+        has_collation: sql.contains("COLLATE \"C\"") && !sql.is_ascii(),
         has_interval_zone: any_part(|tree| tree.label.ends_with(" AT TIME ZONE {interval}")),
     }
 }

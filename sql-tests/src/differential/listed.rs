@@ -174,6 +174,8 @@ pub(crate) struct Traits {
     pub has_meeting: bool,
     /// It moves times by an interval as a zone.
     pub has_interval_zone: bool,
+    /// It names collation C beside letters that are not ASCII.
+    pub has_collation: bool,
 }
 
 /// The listed difference that explains an answer by what PostgreSQL says of the statement's parts, over all rows and over
@@ -287,6 +289,7 @@ fn explanation_of_form(
         Kind::Value if traits.has_meeting && answer.map(without_zeros) == meridian.map(without_zeros) => {
             Some(rule_of(Mark::Scale))
         }
+        Kind::Value if traits.has_collation => Some("Text: letters are those of Unicode, under COLLATE \"C\" too"),
         Kind::OnlyPostgresFails { code } if code == INVALID_ESCAPE => {
             Some("Text: a LIKE pattern may end with a backslash")
         }
