@@ -14,7 +14,8 @@
 //! snapshot alive.
 //!
 //! Most of these plans are *chains*: one scan, and above it projections, filters and groups. Few rows go through such a plan one operator
-//! after the other; what DataFusion does to a plan that is executable already, for orders and for the sake of many threads, is left out.
+//! after the other; what DataFusion does to a plan that is executable already, for orders and for the sake of many threads, is left out. The
+//! two halves that it makes of each aggregate, the second of which groups what the first has grouped, are put together again.
 
 use crate::engine_error::translate;
 use crate::error::QueryError;
@@ -29,6 +30,8 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableProviderFilterPushDown, TableSource,
 };
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use moka::sync::Cache;
 use std::sync::Arc;
@@ -70,12 +73,15 @@ impl Default for StepPlans {
 impl StepPlans {
     /// A state by which plans run in one thread as they are.
     fn chain_state(&self, of: &PlanningState) -> Arc<SessionState> {
-        self.states.get_with_by_ref(of.time_zone(), || {
-            let mut state = SessionState::clone(of);
-            state.config_mut().options_mut().execution.target_partitions = 1;
-            Arc::new(SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(Vec::new()).build())
-        })
+        self.states.get_with_by_ref(of.time_zone(), || Arc::new(in_one_thread(SessionState::clone(of))))
     }
+}
+
+/// The state, but that plans run in one thread as they are, aggregates in one step.
+fn in_one_thread(mut state: SessionState) -> SessionState {
+    state.config_mut().options_mut().execution.target_partitions = 1;
+    let rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> = vec![Arc::new(CombinePartialFinalAggregate::new())];
+    SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build()
 }
 
 impl Planning {

@@ -1,12 +1,17 @@
 //! Plans over slots, without an optimiser.
 
-use super::{emptied, filled};
+use super::{emptied, filled, in_one_thread, is_chain, runs_as_it_is};
 use arrow::array::{Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableSource, col, lit};
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+use datafusion::physical_plan::collect;
+use datafusion::prelude::SessionContext;
+use futures::executor::block_on;
 use std::sync::Arc;
 
 fn schema() -> Arc<Schema> {
@@ -57,4 +62,19 @@ fn a_table_that_plans_itself_is_no_slot() {
     assert!(emptied(&plan(&rows(&[1]), &opaque, 0)).unwrap().is_none());
     let (over_slots, _) = emptied(&plan(&rows(&[1]), &rows(&[2]), 0)).unwrap().unwrap();
     assert!(filled(&over_slots, &[rows(&[1])]).is_err(), "a slot that nothing is given for");
+}
+
+#[test]
+fn a_chain_groups_its_rows_once() {
+    let context = SessionContext::new();
+    let grouped = LogicalPlanBuilder::scan("state", rows(&[1, 2, 2]), None).unwrap();
+    let grouped = grouped.aggregate(vec![col("k")], vec![sum(col("k"))]).unwrap().build().unwrap();
+    assert!(is_chain(&grouped));
+    let state = in_one_thread(context.state());
+    let made = block_on(state.query_planner().create_physical_plan(&grouped, &state)).unwrap();
+    assert!(runs_as_it_is(&made));
+    let aggregate = made.downcast_ref::<AggregateExec>().expect("nothing stands above the groups");
+    assert_eq!(*aggregate.mode(), AggregateMode::Single);
+    let found = block_on(collect(Arc::clone(&made), context.task_ctx())).unwrap();
+    assert_eq!(found.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
 }
