@@ -6,15 +6,20 @@
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use arrow::compute::{cast, filter_record_batch, not};
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::row::{RowConverter, Rows, SortField};
-use datafusion::common::Result;
+use arrow::row::{Row, RowConverter, Rows, SortField};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use std::collections::HashSet;
+use datafusion::common::{HashMap, Result};
+
+/// No other row.
+const NONE: u32 = u32::MAX;
 
 /// The keys of some groups.
 pub(crate) struct KeySet {
-    hashes: HashSet<u64>,
-    keys: HashSet<Box<[u8]>>,
+    /// One row a key, and maybe more that nothing leads to.
+    keys: Rows,
+    /// By hash the row of the last key that has it, and for each row the one of the key before with the same hash.
+    last: HashMap<u64, u32>,
+    before: Vec<u32>,
     converter: RowConverter,
     columns: usize,
 }
@@ -30,14 +35,51 @@ pub(crate) struct Split {
 impl KeySet {
     /// The groups of rows whose first columns are the keys of a state with this schema.
     pub(crate) fn of(rows: &[RecordBatch], state: &SchemaRef, columns: usize) -> Result<Self> {
-        let converter = converter(state, columns)?;
-        let (mut hashes, mut keys) = (HashSet::new(), HashSet::new());
+        let mut groups = Self::empty(state, columns)?;
         for batch in rows {
-            let own = as_stored(batch, state, columns)?;
-            hashes.extend(hashed(&own, batch.num_rows())?);
-            keys.extend(converted(&converter, &own)?.iter().flatten().map(|row| row.data().into()));
+            groups.add(batch, state)?;
         }
-        Ok(Self { hashes, keys, converter, columns })
+        Ok(groups)
+    }
+
+    fn empty(state: &Schema, columns: usize) -> Result<Self> {
+        let fields = state.fields().iter().take(columns).map(|field| SortField::new(field.data_type().clone()));
+        let converter = RowConverter::new(fields.collect())?;
+        let keys = converter.empty_rows(0, 0);
+        Ok(Self { keys, last: HashMap::default(), before: Vec::new(), converter, columns })
+    }
+
+    /// Adds the groups of rows. For each row whether its group is new.
+    fn add(&mut self, rows: &RecordBatch, state: &SchemaRef) -> Result<BooleanArray> {
+        if self.columns == 0 {
+            return Ok(BooleanArray::from(vec![true; rows.num_rows()]));
+        }
+        let keys = as_stored(rows, state, self.columns)?;
+        let start = self.keys.num_rows();
+        self.converter.append(&mut self.keys, &keys)?;
+        self.before.resize(self.keys.num_rows(), NONE);
+        let hashes = hashed(&keys, rows.num_rows())?;
+        let new = hashes.into_iter().enumerate().map(|(row, hash)| {
+            let place = start + row;
+            if self.holds(hash, self.keys.row(place)) {
+                return Some(false);
+            }
+            self.before[place] = self.last.insert(hash, place as u32).unwrap_or(NONE);
+            Some(true)
+        });
+        Ok(new.collect())
+    }
+
+    /// Whether a key with this hash is among these.
+    fn holds(&self, hash: u64, key: Row<'_>) -> bool {
+        let mut place = self.last.get(&hash).copied().unwrap_or(NONE);
+        while place != NONE {
+            if self.keys.row(place as usize).data() == key.data() {
+                return true;
+            }
+            place = self.before[place as usize];
+        }
+        false
     }
 
     /// Parts the rows of the state. Without keys there is one group, and all rows are of it.
@@ -65,26 +107,28 @@ impl KeySet {
     fn among(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let keys = &batch.columns()[..self.columns];
         let hashes = hashed(keys, batch.num_rows())?;
-        let candidates: BooleanArray = hashes.iter().map(|hash| Some(self.hashes.contains(hash))).collect();
+        let candidates: BooleanArray = hashes.iter().map(|hash| Some(self.last.contains_key(hash))).collect();
         if candidates.true_count() == 0 {
             return Ok(candidates);
         }
         // Different keys may have one hash.
         let rows = filter_record_batch(&batch.project(&(0..self.columns).collect::<Vec<_>>())?, &candidates)?;
         let told = self.converter.convert_columns(rows.columns())?;
-        let mut told = told.iter().map(|row| self.keys.contains(row.data()));
-        Ok(candidates.values().iter().map(|candidate| Some(candidate && told.next() == Some(true))).collect())
+        let mut told = told.iter();
+        let among = candidates.values().iter().zip(&hashes).map(|(candidate, hash)| {
+            let key = if candidate { told.next() } else { None };
+            Some(key.is_some_and(|key| self.holds(*hash, key)))
+        });
+        Ok(among.collect())
     }
 }
 
 /// The rows with different keys, which are their first columns, one a group. Keys are as a state with this schema has them.
 pub(crate) fn one_a_group(rows: &[RecordBatch], state: &SchemaRef, columns: usize) -> Result<Vec<RecordBatch>> {
-    let converter = converter(state, columns)?;
-    let mut known: HashSet<Box<[u8]>> = HashSet::new();
+    let mut known = KeySet::empty(state, columns)?;
     let mut groups = Vec::new();
     for batch in rows {
-        let Some(keys) = converted(&converter, &as_stored(batch, state, columns)?)? else { return Ok(rows.to_vec()) };
-        let first: BooleanArray = keys.iter().map(|row| Some(known.insert(row.data().into()))).collect();
+        let first = known.add(batch, state)?;
         if first.true_count() > 0 {
             groups.push(filter_record_batch(batch, &first)?);
         }
@@ -92,20 +136,10 @@ pub(crate) fn one_a_group(rows: &[RecordBatch], state: &SchemaRef, columns: usiz
     Ok(groups)
 }
 
-fn converter(state: &Schema, columns: usize) -> Result<RowConverter> {
-    let fields = state.fields().iter().take(columns).map(|field| SortField::new(field.data_type().clone()));
-    Ok(RowConverter::new(fields.collect())?)
-}
-
 /// The keys of rows as the state has them.
 fn as_stored(batch: &RecordBatch, state: &SchemaRef, columns: usize) -> Result<Vec<ArrayRef>> {
     let keys = batch.columns().iter().zip(state.fields()).take(columns);
     Ok(keys.map(|(array, field)| cast(array, field.data_type())).collect::<std::result::Result<_, _>>()?)
-}
-
-/// `None` without keys.
-fn converted(converter: &RowConverter, keys: &[ArrayRef]) -> Result<Option<Rows>> {
-    Ok(if keys.is_empty() { None } else { Some(converter.convert_columns(keys)?) })
 }
 
 fn hashed(columns: &[ArrayRef], rows: usize) -> Result<Vec<u64>> {
@@ -159,7 +193,8 @@ mod tests {
     fn keys_with_one_hash_are_told_apart() {
         let known = vec![batch(&[(Some("a"), Some(1), 1), (Some("b"), Some(2), 2)])];
         let mut keys = KeySet::of(&[batch(&[(Some("b"), Some(2), 9)])], &known[0].schema(), 2).unwrap();
-        keys.hashes.extend(hashed(&known[0].columns()[..2], 2).unwrap());
+        let hashes = hashed(&known[0].columns()[..2], 2).unwrap();
+        keys.last.insert(hashes[0], 0);
         let split = keys.split(known).unwrap();
         assert_eq!((counts(&split.among), counts(&split.others)), (vec![2], vec![1]));
     }
