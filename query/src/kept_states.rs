@@ -418,7 +418,7 @@ async fn stepped(
             let rows = computed(planning, &rows, definition).await?;
             let rows = condition.meeting(&rows).map_err(plan_error)?;
             let (others, changed) = added(planning, program, definition, known, &rows).await?;
-            if program.none_turned(&rows, &changed) {
+            if program.none_turned(&rows, &changed).map_err(plan_error)? {
                 return Ok([others, changed].concat());
             }
             let [known, rows] = [changed.clone(), rows].map(|rows| in_memory(&schema, rows));

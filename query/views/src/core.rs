@@ -22,6 +22,7 @@ use catalog::sql_type::SqlType;
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use datafusion::arrow::compute::{max as max_of, min as min_of};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::arrow::row::{Row, RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, NullEquality, Result, ScalarValue, TableReference};
 use datafusion::functions_aggregate::min_max::{MaxAccumulator, MinAccumulator};
@@ -30,7 +31,7 @@ use datafusion::logical_expr::{
     cast, col, lit, when,
 };
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The weight column of signed rows, `Int8`: +1 for a row that came, −1 for one that went.
@@ -508,18 +509,43 @@ impl Core {
         Ok(true)
     }
 
-    /// Whether it is plain from one row a group of what was added, and of the groups `known` to which it was, that none turned: all have
-    /// more partners than any of them came to.
-    pub(crate) fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> bool {
+    /// Whether it is plain from one row a group of what was added, and of the groups `known` to which it was, that none turned: each had
+    /// partners before and has some now, or has none and came to none.
+    pub(crate) fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> Result<bool> {
         let groups = |rows: &[RecordBatch]| rows.iter().map(RecordBatch::num_rows).sum::<usize>();
-        let came = self.partner_counts(added).flat_map(max_of).max().unwrap_or(0).max(0);
-        let fewest = self.partner_counts(known).flat_map(min_of).min();
-        groups(added) == groups(known) && fewest.is_none_or(|fewest| fewest > came)
+        if groups(added) != groups(known) {
+            return Ok(false);
+        }
+        let came = self.partner_counts(added).flat_map(|(_, counts)| max_of(counts)).max().unwrap_or(0).max(0);
+        let fewest = self.partner_counts(known).flat_map(|(_, counts)| min_of(counts)).min();
+        if fewest.is_none_or(|fewest| fewest > came) {
+            return Ok(true);
+        }
+        let keys = self.columns.iter().take(self.keys.len());
+        let keys = RowConverter::new(keys.map(|key| SortField::new(key.sql_type.data_type())).collect())?;
+        let mut now: HashMap<Box<[u8]>, i64> = HashMap::with_capacity(groups(known));
+        for (batch, counts) in self.partner_counts(known) {
+            let rows = keys.convert_columns(&batch.columns()[..self.keys.len()])?;
+            now.extend(rows.iter().zip(counts.values().iter()).map(|(key, count)| (key.data().into(), *count)));
+        }
+        for (batch, counts) in self.partner_counts(added) {
+            let rows = keys.convert_columns(&batch.columns()[..self.keys.len()])?;
+            let stayed = |(key, came): (Row<'_>, &i64)| {
+                now.get(key.data()).is_some_and(|now| (*now > 0) == (now.saturating_sub(*came) > 0))
+            };
+            if !rows.iter().zip(counts.values().iter()).all(stayed) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    fn partner_counts<'a>(&self, rows: &'a [RecordBatch]) -> impl Iterator<Item = &'a Int64Array> {
+    /// The batches of state rows with how many partners each group has.
+    fn partner_counts<'a>(&self, rows: &'a [RecordBatch]) -> impl Iterator<Item = (&'a RecordBatch, &'a Int64Array)> {
         let name = self.partners_column();
-        rows.iter().filter_map(move |batch| batch.column_by_name(name.as_ref()?)?.as_primitive_opt::<Int64Type>())
+        rows.iter().filter_map(move |batch| {
+            Some((batch, batch.column_by_name(name.as_ref()?)?.as_primitive_opt::<Int64Type>()?))
+        })
     }
 
     fn partners_column(&self) -> Option<String> {

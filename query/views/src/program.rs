@@ -191,7 +191,7 @@ impl ViewProgram {
 
     /// See [`Self::advance`]. Whether no group turned, if that is plain from one row a group of what was added and of the groups to which
     /// it was.
-    pub fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> bool {
+    pub fn none_turned(&self, added: &[RecordBatch], known: &[RecordBatch]) -> Result<bool> {
         self.core().none_turned(added, known)
     }
 
