@@ -7,8 +7,9 @@
 //!                                 ├─ rows of pairs, added ──▶ which groups turned? ─────────────────┤
 //!                                 └─ or: which groups are touched? ─────────────────────────────────┴▶ those anew ─▶ kept(at S₁)
 //!
-//! Who reads few groups, by a condition on their keys, has these alone advanced: by the same steps, whose plans are known, of which the
-//! groups that meet the condition go on, or by steps over rows that meet it. What comes of it is not kept.
+//! Who reads few groups, by a condition on their keys, has these alone advanced: by the same steps, whose plans are known, over the changed
+//! rows that may have a part in them, of which the groups that meet the condition go on; or by steps of their own. What comes of it is not
+//! kept.
 //!
 //! What a kept state says depends on its view's definition, its commit and nothing else, and the tables' changes say whether it
 //! is still so: a state whose inputs' changes do not reach back to its commit is not used. States that contain what an open
@@ -22,7 +23,7 @@ use crate::memory::cache_bytes;
 use crate::planner::Planning;
 use crate::scan::external;
 use crate::view_folding::{computed, computed_once};
-use crate::view_reading::{FEW_CHANGES_MAX, Pending, whole_inputs};
+use crate::view_reading::{Pending, whole_inputs};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
@@ -51,6 +52,9 @@ const KEPT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Batches that a state may have beyond those that its rows fill.
 const SPARE_BATCHES_MAX: usize = 32;
 const BATCH_ROWS: usize = 8192;
+/// Changed rows that may have a part in few groups up to which these go the steps of all groups: the plans of those are known, and to plan
+/// steps for the conditions alone takes longer than to group so many rows.
+const STEPPED_CHANGES_MAX: u64 = 65_536;
 /// Groups that are advanced without the others.
 const FEW_GROUPS_MAX: usize = 4096;
 /// Values of a state that is kept, keys and partial aggregates together.
@@ -174,7 +178,7 @@ impl KeptStates {
         conditions: &[Expr],
     ) -> std::result::Result<Option<Vec<RecordBatch>>, QueryError> {
         let plan_error = |error| translate(error, None);
-        if !program.tells_groups(conditions).map_err(plan_error)? {
+        if !program.tells_groups(conditions) {
             return Ok(None);
         }
         if let Some(kept) = self.current(planning, view, program) {
@@ -190,8 +194,10 @@ impl KeptStates {
         if known.iter().map(RecordBatch::num_rows).sum::<usize>() > FEW_GROUPS_MAX {
             return Ok(None);
         }
-        let inputs = pending.inputs(planning);
-        if pending.rows() <= FEW_CHANGES_MAX {
+        let meeting = program.input_conditions(conditions);
+        let meeting = meeting.and_then(|conditions| pending.inputs_meeting(planning, &conditions));
+        let (inputs, rows) = meeting.map_err(plan_error)?;
+        if rows <= STEPPED_CHANGES_MAX {
             let among_all = of_all_steps(planning, program, &kept.of, known.clone(), &inputs, &condition).await;
             match among_all {
                 Ok(Some(few)) => return Ok(Some(few)),
@@ -202,7 +208,7 @@ impl KeptStates {
             }
         }
         let Some(few) = program.of_groups(conditions).map_err(plan_error)? else { return Ok(None) };
-        few_advanced(planning, &few, &kept.of, known, &inputs).await.map(Some)
+        few_advanced(planning, &few, &kept.of, known, &pending.inputs(planning)).await.map(Some)
     }
 
     /// A kept state since which nothing changed.
@@ -590,10 +596,10 @@ impl TableProvider for KeptTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         let told = filters.iter().map(|filter| {
-            let is_of_keys = self.program.tells_groups(std::slice::from_ref(*filter))?;
-            Ok(if is_of_keys { TableProviderFilterPushDown::Inexact } else { TableProviderFilterPushDown::Unsupported })
+            let is_of_keys = self.program.tells_groups(std::slice::from_ref(*filter));
+            if is_of_keys { TableProviderFilterPushDown::Inexact } else { TableProviderFilterPushDown::Unsupported }
         });
-        told.collect()
+        Ok(told.collect())
     }
 
     async fn scan(

@@ -61,6 +61,7 @@ use storage::reader::SegmentStore;
 
 mod between;
 mod departed;
+mod meeting;
 
 pub(crate) use departed::DepartedRows;
 

@@ -22,10 +22,10 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use views::{Bound, Change, Input, Inputs, SignedRows, ViewProgram};
+use views::{Bound, Change, Input, InputConditions, Inputs, SignedRows, ViewProgram};
 
 /// So many rows are few: what is computed from them takes less time than planning how.
-pub(crate) const FEW_CHANGES_MAX: u64 = 16_384;
+const FEW_CHANGES_MAX: u64 = 16_384;
 
 /// Compiled programs, one a view definition; rebuilt when asked for, never stored.
 #[derive(Debug, Default)]
@@ -337,17 +337,37 @@ impl<'a> Pending<'a> {
         let inputs = self.tables.iter().map(|table| {
             let mut input = unchanged(planning, table.version);
             if !self.emptied {
-                input.change = table.change(planning);
+                input.change = table.change(planning, table.changed());
             }
             (table.reference.clone(), input)
         });
         inputs.collect()
     }
+
+    /// The inputs without changed rows in memory that do not meet conditions, and how many changed rows they have. Must not be called after
+    /// a truncation.
+    pub(crate) fn inputs_meeting(&self, planning: &Planning, conditions: &InputConditions) -> Result<(Inputs, u64)> {
+        let mut rows = 0;
+        let inputs = self.tables.iter().map(|table| {
+            let conditions = conditions.get(&table.reference).map_or(&[][..], Vec::as_slice);
+            let changed = table.changed().meeting(&*planning.state, conditions)?;
+            rows += changed.rows();
+            let input = Input { change: table.change(planning, changed), ..unchanged(planning, table.version) };
+            Ok((table.reference.clone(), input))
+        });
+        let inputs = inputs.collect::<Result<_>>()?;
+        Ok((inputs, rows))
+    }
 }
 
 impl PendingTable<'_> {
-    fn change(&self, planning: &Planning) -> Option<Change> {
-        let rows = RowSet::of_changes(&self.version.definition, self.changes);
+    /// The rows that came and went.
+    fn changed(&self) -> RowSet {
+        RowSet::of_changes(&self.version.definition, self.changes)
+    }
+
+    /// What is to be followed where these rows are all that came and went.
+    fn change(&self, planning: &Planning, rows: RowSet) -> Option<Change> {
         if rows.rows() == 0 {
             return None;
         }

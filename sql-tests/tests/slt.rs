@@ -119,6 +119,7 @@ files! {
     a_dba_sees_what_views_do: "view_surface.slt",
     states_in_memory_are_those_of_the_snapshot: "view_kept_states.slt",
     few_groups_of_views_are_those_of_all: "view_few_groups.slt",
+    asked_groups_follow_the_changes_that_have_a_part_in_them: "view_asked_groups.slt",
     errors_say_what_postgres_says: "errors.slt",
     transactions_are_all_or_nothing: "transactions.slt",
     sessions_know_what_they_were_told: "session_words.slt",

@@ -17,6 +17,7 @@
 use crate::arguments::{Arguments, SignedSumsOf, exact_type};
 use crate::deltas::{Inputs, Signed, Touching, Trees, holds_subquery, nonlinear_tables, tree_cannot_fail};
 use crate::grouping::GroupingSets;
+use crate::input_conditions::{InputConditions, input_conditions};
 use crate::partners;
 use catalog::sql_type::SqlType;
 use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
@@ -156,22 +157,19 @@ impl Core {
     }
 
     /// Whether conditions read keys alone, and cannot fail.
-    pub(crate) fn tells_groups(&self, conditions: &[Expr]) -> Result<bool> {
-        if self.sets.is_some() {
-            return Ok(false);
-        }
-        for condition in conditions {
-            if self.over_keys(condition)?.is_none() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    pub(crate) fn tells_groups(&self, conditions: &[Expr]) -> bool {
+        self.sets.is_none() && conditions.iter().all(|condition| self.is_over_keys(condition))
+    }
+
+    /// What rows of the tables meet that have a part in groups whose state rows meet conditions over their keys.
+    pub(crate) fn input_conditions(&self, conditions: &[Expr]) -> Result<InputConditions> {
+        let over_tree = conditions.iter().map(|condition| self.over_keys(condition)).filter_map(Result::transpose);
+        input_conditions(self.tree(), over_tree.collect::<Result<_>>()?)
     }
 
     /// A condition over the key columns of state rows as one over rows of the tree.
     fn over_keys(&self, condition: &Expr) -> Result<Option<Expr>> {
-        let names_keys = condition.column_refs().iter().all(|column| self.key_named(&column.name).is_some());
-        if !names_keys || !cannot_fail(condition) {
+        if !self.is_over_keys(condition) {
             return Ok(None);
         }
         let over_tree = condition.clone().transform(|part| {
@@ -183,10 +181,20 @@ impl Core {
         Ok(Some(over_tree.data))
     }
 
+    fn is_over_keys(&self, condition: &Expr) -> bool {
+        let columns = condition.column_refs();
+        columns.iter().all(|column| self.key_place(&column.name).is_some()) && cannot_fail(condition)
+    }
+
+    fn key_place(&self, name: &str) -> Option<usize> {
+        self.columns.iter().take(self.keys.len()).position(|column| column.name == name)
+    }
+
     /// The key that a column of the state keeps, as it keeps it.
     fn key_named(&self, name: &str) -> Option<Expr> {
-        let index = self.columns.iter().take(self.keys.len()).position(|column| column.name == name)?;
-        Some(cast(self.keys[index].clone(), self.columns[index].sql_type.data_type()))
+        let place = self.key_place(name)?;
+        let (key, kept) = (self.keys[place].clone(), self.columns[place].sql_type.data_type());
+        Some(if type_in(&key, self.tree().schema()).as_ref() == Ok(&kept) { key } else { cast(key, kept) })
     }
 
     pub(crate) fn aggregate(&self) -> &Aggregate {
@@ -715,7 +723,7 @@ fn is_comparison(op: Operator) -> bool {
 }
 
 /// Columns, constants, comparisons and logic never fail. Arithmetic, casts and functions might.
-fn cannot_fail(expression: &Expr) -> bool {
+pub(crate) fn cannot_fail(expression: &Expr) -> bool {
     let mut safe = true;
     let walked = expression.apply(|part| {
         let harmless = match part {

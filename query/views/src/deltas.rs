@@ -358,13 +358,13 @@ impl<'a> Trees<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(crate) enum Side {
     Left,
     Right,
 }
 
 /// Whether a join's output is linear in the rows of a side.
-fn is_linear_in(join_type: JoinType, side: Side) -> bool {
+pub(crate) fn is_linear_in(join_type: JoinType, side: Side) -> bool {
     match join_type {
         JoinType::Inner => true,
         JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => side == Side::Left,

@@ -102,7 +102,7 @@ fn widened(expression: &Expr) -> Option<&Expr> {
 }
 
 /// Whether an expression reads columns, and those of a side alone.
-fn is_over(expression: &Expr, side: &LogicalPlan) -> bool {
+pub(crate) fn is_over(expression: &Expr, side: &LogicalPlan) -> bool {
     let columns = expression.column_refs();
     !columns.is_empty() && columns.iter().all(|column| side.schema().has_column(column))
 }

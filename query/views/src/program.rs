@@ -6,6 +6,7 @@
 use crate::arguments::SignedSumsOf;
 use crate::core::{Advance, Core, Fold, Narrowed, StateColumn};
 use crate::deltas::{Inputs, check_tree, holds_subquery, is_empty_with, is_relation, scanned_tables};
+use crate::input_conditions::InputConditions;
 use crate::normal_form::{decorrelated, distinct_to_aggregate};
 use catalog::zoned_time::is_zoned_time;
 use datafusion::arrow::array::RecordBatch;
@@ -127,8 +128,14 @@ impl ViewProgram {
 
     /// Whether conditions tell groups by their keys, and cannot fail: whether there is a program of these alone. Must not be called for a
     /// recomputed view.
-    pub fn tells_groups(&self, conditions: &[Expr]) -> Result<bool> {
+    pub fn tells_groups(&self, conditions: &[Expr]) -> bool {
         self.core().tells_groups(conditions)
+    }
+
+    /// What rows of the inputs meet that have a part in groups whose state rows meet conditions over their keys, `g0…`. What changed among
+    /// these rows alone brings those groups up to date, and no others. Must not be called for a recomputed view.
+    pub fn input_conditions(&self, conditions: &[Expr]) -> Result<InputConditions> {
+        self.core().input_conditions(conditions)
     }
 
     /// The tables whose changes the state follows.
