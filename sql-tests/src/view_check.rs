@@ -133,6 +133,34 @@ pub async fn compare_rows(session: &Session, view: &View) -> Result<Compared, Fa
     }
 }
 
+/// Compares the rows of a view that have one of the values in its first column, for which the server may follow the changes of few
+/// groups alone. What cannot be asked for, as a value of a type without `=`, is no difference.
+pub async fn compare_few(session: &Session, view: &View) -> Result<Option<Difference>, Failure> {
+    let readable = |rows: Result<Vec<TextRow>, Failure>| match rows {
+        Err(failure) if failure.is_connection_loss() => Err(failure),
+        rows => Ok(rows.ok()),
+    };
+    let Some(query_rows) = readable(session.rows(&view.query).await)? else { return Ok(None) };
+    let Some(asked) = asked_value(&query_rows) else { return Ok(None) };
+    let few = format!("SELECT * FROM {} AS few (asked) WHERE asked = '{asked}'", view.name);
+    let Some(view_rows) = readable(session.rows(&few).await)? else { return Ok(None) };
+    let of_value = |row: &TextRow| row.first().and_then(Option::as_deref).is_some_and(|value| is_equal(value, &asked));
+    let expected: Vec<TextRow> = query_rows.into_iter().filter(of_value).collect();
+    Ok(difference(&view_rows, &expected).map(|what| view.differs(what)))
+}
+
+/// A value in the first column whose equal ones are written alike.
+fn asked_value(rows: &[TextRow]) -> Option<String> {
+    let value = rows.get(rows.len() / 2)?.first()?.clone()?;
+    let is_plain = value.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+    (is_plain && value != "-0").then_some(value)
+}
+
+/// Whether values are equal, of which one is plain: zeros of two signs are.
+fn is_equal(value: &str, plain: &str) -> bool {
+    value == plain || (value == "-0" && plain == "0")
+}
+
 /// The first difference of any view that exists, found by asking the server for the views.
 pub async fn first_difference(session: &Session) -> Result<Option<Difference>, Failure> {
     let views = match known_views(session).await {
