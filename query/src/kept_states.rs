@@ -208,7 +208,7 @@ impl KeptStates {
             }
         }
         let Some(few) = program.of_groups(conditions).map_err(plan_error)? else { return Ok(None) };
-        few_advanced(planning, &few, &kept.of, known, &pending.inputs(planning)).await.map(Some)
+        few_advanced(planning, &few, &kept.of, known, &inputs).await.map(Some)
     }
 
     /// A kept state since which nothing changed.
