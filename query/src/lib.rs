@@ -43,6 +43,7 @@ mod background;
 mod background_tasks;
 mod backup;
 mod bound_expressions;
+mod changed_rows;
 mod collected_order;
 mod column_aliases;
 mod column_defaults;

@@ -10,9 +10,10 @@
 //! those of an INSERT do. A row that several rows of `u` match is changed once, by the first that comes.
 
 use crate::assignment::{assigned, is_default, refuse_declared_value, type_value};
+use crate::changed_rows::{asks_own_table, is_over_own_table, widened};
 use crate::engine_error::{position_of_word, translate};
 use crate::error::{ErrorKind, QueryError};
-use crate::execution::{compute, joined};
+use crate::execution::{compute, joined, stream};
 use crate::insert::{always_computed, named_column, written_table};
 use crate::intake::{Intake, Taken};
 use crate::parameter_types::all_known;
@@ -40,6 +41,7 @@ use catalog::segment::DeletionVector;
 use catalog::snapshot::{Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{
     self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
@@ -134,6 +136,8 @@ pub(crate) struct Planned {
     pub parameters: Vec<SqlType>,
     /// Gives [`PART`], [`ROW`], then the table's columns where they are wanted, then extras.
     plan: LogicalPlan,
+    /// Of the table's columns the plan gives those at these positions alone; see [`widened`].
+    narrowed_to: Option<Vec<usize>>,
     returning: Option<(Returning, Vec<Extra>)>,
 }
 
@@ -146,6 +150,18 @@ impl Planned {
     ) -> Result<Option<Vec<ResultColumn>>, QueryError> {
         let Some((returning, extras)) = &self.returning else { return Ok(None) };
         returning.columns(planning, &self.table, extras, &self.parameters, statement).map(Some)
+    }
+
+    /// Makes the plan executable with its parameters bound.
+    async fn executable(
+        &self,
+        planning: &Planning,
+        bound: LogicalPlan,
+        statement: &Statement,
+    ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let Some(changed) = &self.narrowed_to else { return planning.physical_plan(&bound, Some(statement)).await };
+        let wide = widened(planning, &self.table, &bound, changed, statement)?;
+        planning.executable(wide).await.map_err(|error| translate(error, Some(statement)))
     }
 }
 
@@ -181,19 +197,30 @@ pub(crate) async fn modified(
     let style = session.output_style();
     let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
-    let (hold, planning) = session.hold(table.id).await?;
+    let (hold, fresh) = session.hold(table.id).await?;
+    let (planning, known) = match prepared.take_modification(session, &fresh) {
+        Some((planning, planned)) => (planning, Some(planned)),
+        None => (fresh, None),
+    };
     let (over, mut tree, owned) = (Arc::clone(&planning), modification.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
     let (own_values, own_types) = (values.clone(), types.clone());
-    let (planned, unscanned, bound) = compute(&session.engine, &session.token, async move {
-        let planned = plan(&over, &tree, &types, &owned)?;
+    let (planned, unscanned, physical) = compute(&session.engine, &session.token, async move {
+        let planned = match known {
+            Some(planned) => planned,
+            None => plan(&over, &tree, &types, &owned)?,
+        };
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
         let keeps_rows = tree.assignments.is_some() || planned.returning.is_some();
         let (unscanned, bound) = match keeps_rows {
             true => (None, Some(bound)),
             false => unscanned(&over, &planned.version, bound).map(|(unscanned, bound)| (Some(unscanned), bound))?,
         };
-        Ok((planned, unscanned, bound))
+        let physical = match bound {
+            Some(bound) => Some(planned.executable(&over, bound, &owned).await?),
+            None => None,
+        };
+        Ok((planned, unscanned, physical))
     })
     .await?;
     let updates = modification.assignments.is_some();
@@ -206,8 +233,8 @@ pub(crate) async fn modified(
             writer.found.extend(search.found(&session.engine, &session.token).await?);
         }
     }
-    if let Some(bound) = bound {
-        let mut rows = crate::dispatch::run_plan(session, &planning, bound, Some(statement.clone())).await?;
+    if let Some(physical) = physical {
+        let mut rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement.clone()));
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             let outcome = session.engine.compute().spawn_blocking(move || writer.take(&batch).map(|()| writer));
@@ -273,30 +300,32 @@ pub(crate) fn plan(
     let version = planning.snapshot.tables.get(&table.id).cloned().ok_or_else(|| {
         QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", table.name.name))
     })?;
+    let assignments = modification.assignments.as_deref();
     let others = modification.others.iter().flat_map(relation_names).collect();
     let returning = modification.returning.as_ref().map(|items| Returning::new(items, &table, &name, others));
-    let wanted = modification.assignments.is_some() || modification.returning.is_some();
+    let wanted = assignments.is_some() || modification.returning.is_some();
     let values = match wanted {
-        true => new_values(&table, &name, modification.assignments.as_deref(), statement)?,
+        true => new_values(&table, &name, assignments, statement)?,
         false => Vec::new(),
     };
-    let own = |column: &str| {
-        SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(vec![name.clone(), Ident::with_quote('"', column)]))
-    };
-    let mut items = vec![own(PART), own(ROW)];
-    items.extend(values.iter().enumerate().map(|(index, value)| SelectItem::ExprWithAlias {
-        expr: value.clone(),
-        alias: Ident::new(format!("__value{index}")),
-    }));
-    items.extend(returning.iter().flat_map(Returning::extra_items));
-    let mut from = vec![TableWithJoins { relation: target_factor(&name), joins: Vec::new() }];
-    from.extend(modification.others.iter().cloned());
-    let query = select(items, from, modification.selection.clone(), modification.with.clone())?;
-    let over = planning.with_sources(Sources::Target(planning.places_source(&version)));
+    let values: Vec<(usize, ast::Expr)> = values.into_iter().enumerate().collect();
     let _types = planning.knows_types();
-    refuse_declared(&table, modification.assignments.as_deref().unwrap_or_default(), declared, statement)?;
-    let mut types = over.types_so_far(&query, declared, Some(statement))?;
-    let plan = over.query_plan(&query, &types, Some(statement))?;
+    refuse_declared(&table, assignments.unwrap_or_default(), declared, statement)?;
+    let changed = changed_columns(&table, assignments.unwrap_or_default());
+    let rows = RowsQuery { planning, modification, name: &name, version: &version, statement };
+    if asks_own_table(modification) {
+        let of_changed = |(position, _): &&(usize, ast::Expr)| changed.contains(&table.columns[*position].id);
+        let narrow: Vec<_> = values.iter().filter(of_changed).cloned().collect();
+        let (plan, types) = rows.planned(&narrow, &[], declared)?;
+        let plan = in_types_of_columns(planning, plan, &table, &narrow, statement)?;
+        if is_over_own_table(&plan) {
+            let narrowed_to = Some(narrow.into_iter().map(|(position, _)| position).collect());
+            let parameters = all_known(types)?;
+            return Ok(Planned { table, version, changed, parameters, plan, narrowed_to, returning: None });
+        }
+    }
+    let extras: Vec<_> = returning.iter().flat_map(Returning::extra_items).collect();
+    let (plan, mut types) = rows.planned(&values, &extras, declared)?;
     let returning = returning.map(|returning| {
         let extras = returning.extras(&plan, 2 + values.len());
         (returning, extras)
@@ -305,9 +334,49 @@ pub(crate) fn plan(
         types = returning.parameters(planning, &table, extras, types, statement)?;
     }
     let parameters = all_known(types)?;
-    let plan = in_column_types(planning, plan, &table, &values, statement)?;
-    let changed = changed_columns(&table, modification.assignments.as_deref().unwrap_or_default());
-    Ok(Planned { table, version, changed, parameters, plan, returning })
+    let plan = in_types_of_columns(planning, plan, &table, &values, statement)?;
+    Ok(Planned { table, version, changed, parameters, plan, narrowed_to: None, returning })
+}
+
+/// What the queries of a modification have in common.
+struct RowsQuery<'a> {
+    planning: &'a Planning,
+    modification: &'a Modification,
+    name: &'a Ident,
+    version: &'a TableVersion,
+    statement: &'a Statement,
+}
+
+/// Types of parameters, as far as they are known.
+type KnownTypes = Vec<Option<SqlType>>;
+
+impl RowsQuery<'_> {
+    /// The query for places, the values of columns and other items, and the types of the statement's parameters.
+    fn planned(
+        &self,
+        values: &[(usize, ast::Expr)],
+        extras: &[SelectItem],
+        declared: &[Option<SqlType>],
+    ) -> Result<(LogicalPlan, KnownTypes), QueryError> {
+        let Self { modification, name, statement, .. } = self;
+        let own = |column: &str| {
+            let column = vec![(*name).clone(), Ident::with_quote('"', column)];
+            SelectItem::UnnamedExpr(ast::Expr::CompoundIdentifier(column))
+        };
+        let mut items = vec![own(PART), own(ROW)];
+        items.extend(values.iter().map(|(position, value)| SelectItem::ExprWithAlias {
+            expr: value.clone(),
+            alias: Ident::new(format!("__value{position}")),
+        }));
+        items.extend(extras.iter().cloned());
+        let mut from = vec![TableWithJoins { relation: target_factor(name), joins: Vec::new() }];
+        from.extend(modification.others.iter().cloned());
+        let query = select(items, from, modification.selection.clone(), modification.with.clone())?;
+        let over = self.planning.with_sources(Sources::Target(self.planning.places_source(self.version)));
+        let types = over.types_so_far(&query, declared, Some(statement))?;
+        let plan = over.query_plan(&query, &types, Some(statement))?;
+        Ok((plan, types))
+    }
 }
 
 /// The columns that assignments name, and those that are computed; names that are none were refused before.
@@ -500,12 +569,24 @@ fn row_values(value: &ast::Expr, statement: &Statement) -> Result<Vec<ast::Expr>
     }
 }
 
-/// Casts the new values to their columns' types, by assignment. Two columns stand before them.
+/// Casts the new values of all columns to the columns' types, by assignment. Two columns stand before them.
 pub(crate) fn in_column_types(
     planning: &Planning,
     plan: LogicalPlan,
     table: &TableDefinition,
     values: &[ast::Expr],
+    statement: &Statement,
+) -> Result<LogicalPlan, QueryError> {
+    let values: Vec<_> = values.iter().cloned().enumerate().collect();
+    in_types_of_columns(planning, plan, table, &values, statement)
+}
+
+/// The same for the new values of the columns at their positions.
+fn in_types_of_columns(
+    planning: &Planning,
+    plan: LogicalPlan,
+    table: &TableDefinition,
+    values: &[(usize, ast::Expr)],
     statement: &Statement,
 ) -> Result<LogicalPlan, QueryError> {
     if values.is_empty() {
@@ -516,9 +597,8 @@ pub(crate) fn in_column_types(
     let columns = plan.schema().columns();
     let projected = columns.iter().enumerate().map(|(index, column)| {
         let value = datafusion::logical_expr::Expr::Column(column.clone());
-        let position = index.wrapping_sub(2);
-        let (Some(target), Some(given)) = (table.columns.get(position), values.get(position)) else { return Ok(value) };
-        assigned(value, plan.schema().field(index), target, &context)
+        let Some((position, given)) = values.get(index.wrapping_sub(2)) else { return Ok(value) };
+        assigned(value, plan.schema().field(index), &table.columns[*position], &context)
             .map(|value| value.alias(format!("__new{position}")))
             .map_err(|error| error.position(place_of(statement, given)))
     });

@@ -63,6 +63,14 @@ impl OptimizerRule for NullCalls {
     }
 }
 
+/// An expression over the columns of a schema with NULLs in the place of such calls.
+pub(crate) fn without_null_calls(expression: Expr, schema: &DFSchema) -> Result<Expr> {
+    if !expression.exists(|part| Ok(is_null_call(part)))? {
+        return Ok(expression);
+    }
+    Ok(expression.transform_up(|part| null_of(part, schema))?.data)
+}
+
 fn null_of(part: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     if !is_null_call(&part) {
         return Ok(Transformed::no(part));

@@ -3,6 +3,7 @@
 use crate::engine::now_micros;
 use crate::error::{ErrorKind, QueryError, Routine};
 use crate::functions::overload::innermost;
+use crate::modify;
 use crate::operators::array_parameters::bound;
 use crate::operators::casts::CastContext;
 use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
@@ -44,8 +45,13 @@ pub struct Prepared {
 pub(crate) struct Planned {
     statement: u64,
     planning: Arc<Planning>,
-    plan: LogicalPlan,
+    plan: PlannedAs,
     at: Instant,
+}
+
+enum PlannedAs {
+    Query(Box<LogicalPlan>),
+    Modification(Box<modify::Planned>),
 }
 
 /// A statement with a name, by SQL's PREPARE or by the protocol.
@@ -109,15 +115,14 @@ impl Prepared {
                 .await?;
                 prepared.parameters = parameters;
                 let columns = told_columns(&plan, &planning.snapshot)?;
-                // A transaction's own changes have no number yet that another commit could not take.
-                let own = session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes());
+                let own = has_own_changes(session);
                 let depends = for_each_value || prepared.parameters.iter().any(has_free_digits);
                 if let Some(question) = question.filter(|_| !depends) {
                     session.engine.query_cache.keep_columns(question, &planning, &prepared.parameters, &columns);
                 }
                 prepared.columns = Some(columns);
-                let planned = Planned { statement: prepared.id, planning, plan, at: Instant::now() };
-                session.planned = (!own && !depends).then_some(planned);
+                session.planned =
+                    (!own && !depends).then(|| prepared.planned(planning, PlannedAs::Query(Box::new(plan))));
             }
             StatementKind::Insert(insert, overriding) => {
                 if declared.is_empty()
@@ -133,9 +138,12 @@ impl Prepared {
             }
             StatementKind::Modify(modification) => {
                 let planning = session.planning()?;
-                let planned = crate::modify::plan(&planning, modification, declared, statement)?;
+                let planned = modify::plan(&planning, modification, declared, statement)?;
                 prepared.parameters = planned.parameters.clone();
                 prepared.columns = planned.columns(&planning, statement)?;
+                let is_settled = prepared.parameters.is_empty() && !has_own_changes(session);
+                let planned = PlannedAs::Modification(Box::new(planned));
+                session.planned = is_settled.then(|| prepared.planned(planning, planned));
             }
             StatementKind::Merge(merge) => {
                 let planning = session.planning()?;
@@ -196,8 +204,31 @@ impl Prepared {
         if self.parameters.is_empty() { Ok(()) } else { refuse_parameters(&self.statement) }
     }
 
-    /// The plan made by `prepare`, if it was the session's last and the statement still reads the snapshot that it was made for.
+    fn planned(&self, planning: Arc<Planning>, plan: PlannedAs) -> Planned {
+        Planned { statement: self.id, planning, plan, at: Instant::now() }
+    }
+
+    /// The plan of a query made by `prepare`, if it was the session's last and the statement still reads the snapshot that it was made for.
     pub(crate) fn take_plan(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, LogicalPlan)> {
+        match self.take(session, fresh)? {
+            (planning, PlannedAs::Query(plan)) => Some((planning, *plan)),
+            (_, PlannedAs::Modification(_)) => None,
+        }
+    }
+
+    /// The same for an UPDATE or DELETE without parameters.
+    pub(crate) fn take_modification(
+        &self,
+        session: &mut Session,
+        fresh: &Planning,
+    ) -> Option<(Arc<Planning>, modify::Planned)> {
+        match self.take(session, fresh)? {
+            (planning, PlannedAs::Modification(planned)) => Some((planning, *planned)),
+            (_, PlannedAs::Query(_)) => None,
+        }
+    }
+
+    fn take(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, PlannedAs)> {
         let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
         let zone = |planning: &Planning| planning.state.time_zone().to_string();
         let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot)
@@ -209,6 +240,11 @@ impl Prepared {
         fresh.note_reads_of(&planned.planning);
         Some((planned.planning, planned.plan))
     }
+}
+
+/// Whether the transaction has changes of its own: these have no number yet that another commit could not take.
+fn has_own_changes(session: &Session) -> bool {
+    session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes())
 }
 
 /// The statement as it is to be executed: labels may have come to the enums of its parameters since it was prepared.

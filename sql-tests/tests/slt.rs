@@ -87,6 +87,7 @@ files! {
     sets_come_in_the_order_that_is_asked_for: "set_orders.slt",
     sets_of_groups_hold_what_postgres_lets_them_hold: "grouping.slt",
     items_of_documents_are_assigned: "assigned_items.slt",
+    updates_leave_the_columns_that_they_do_not_name: "updated_columns.slt",
     literals_and_arrays_say_where_they_are_wrong: "literal_places.slt",
     computed_numerics_have_their_digits: "numeric_digits.slt",
     zeros_of_either_sign_are_equal: "float_zeros.slt",
