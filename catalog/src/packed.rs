@@ -29,6 +29,8 @@ pub(crate) const MAGIC: &[u8; 4] = b"MPAK";
 const TEXTS_MAX: usize = 65_536;
 /// The rows that say whether texts repeat.
 const SAMPLE_ROWS: usize = 1024;
+/// How many views of texts are known without a look into a map; a power of two.
+const MET_VIEWS: usize = 256;
 /// What a column takes besides its values, about.
 const COLUMN_BYTES: usize = 64;
 const VALUE_BYTES: usize = size_of::<u64>();
@@ -152,56 +154,72 @@ fn fail(reason: impl fmt::Display) -> StoredError {
 }
 
 fn packed(column: &ArrayRef) -> StoredColumn<'_> {
-    let valid = || {
-        let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
-        nulls.map(|nulls| Blob(nulls.inner().sliced().as_slice().to_vec()))
-    };
+    let nulls = column.nulls().filter(|nulls| nulls.null_count() > 0);
+    let valid = nulls.map(|nulls| Blob(nulls.inner().sliced().as_slice().to_vec()));
     if column.data_type() == &DataType::Utf8View {
         return match coded(column.as_string_view()) {
             Some((texts, codes)) => {
                 let (width, codes) = narrowed(codes.iter().map(|code| u64::from(*code)), texts.len() as u64 - 1);
                 let texts = texts.into_iter().map(Cow::Borrowed).collect();
-                StoredColumn::Codes { valid: valid(), texts, width, codes }
+                StoredColumn::Codes { valid, texts, width, codes }
             }
             None => StoredColumn::Plain,
         };
     }
     let data = column.to_data();
-    let Some(values) = values_of(&data) else { return StoredColumn::Plain };
-    let is_valid = |row: usize| column.is_valid(row);
-    let known = || values.iter().enumerate().filter(|(row, _)| is_valid(*row)).map(|(_, value)| *value);
-    let all_valid = column.null_count() == 0;
-    let (least, greatest) = match all_valid {
-        true => (values.iter().copied().min(), values.iter().copied().max()),
-        false => (known().min(), known().max()),
-    };
-    let (base, greatest) = (least.unwrap_or(0), greatest.unwrap_or(0));
-    let distance = |value: i64| value.wrapping_sub(base) as u64;
-    let (width, values) = match all_valid {
-        true => narrowed(values.iter().map(|value| distance(*value)), distance(greatest)),
-        false => {
-            let values = values.iter().enumerate();
-            let distances = values.map(|(row, value)| if is_valid(row) { distance(*value) } else { 0 });
-            narrowed(distances, distance(greatest))
-        }
-    };
-    StoredColumn::Values { valid: valid(), base, width, values }
+    match distances_of(&data, nulls) {
+        Some((base, width, values)) => StoredColumn::Values { valid, base, width, values },
+        None => StoredColumn::Plain,
+    }
 }
 
-/// The values of a column as integers, where they are some. What stands in the place of a NULL means nothing.
-fn values_of(data: &ArrayData) -> Option<Cow<'_, [i64]>> {
+/// The values of a column, where they are integers of at most 64 bits: a base, and the distances from it in as many bytes each.
+fn distances_of(data: &ArrayData, nulls: Option<&NullBuffer>) -> Option<(i64, u8, Blob)> {
     let range = data.offset()..data.offset() + data.len();
-    let of = |values: Vec<i64>| Some(Cow::Owned(values));
-    match value_bytes(data.data_type())? {
-        2 => of(data.buffers()[0].typed_data::<i16>()[range].iter().map(|value| i64::from(*value)).collect()),
-        4 => of(data.buffers()[0].typed_data::<i32>()[range].iter().map(|value| i64::from(*value)).collect()),
-        8 => Some(Cow::Borrowed(&data.buffers()[0].typed_data::<i64>()[range])),
-        _ => {
-            let values = data.buffers()[0].typed_data::<i128>()[range].iter().enumerate();
-            let values = values.map(|(row, value)| if data.is_null(row) { Ok(0) } else { i64::try_from(*value) });
-            values.collect::<Result<Vec<_>, _>>().ok().map(Cow::Owned)
+    let values = data.buffers().first();
+    Some(match value_bytes(data.data_type())? {
+        2 => distances(&values?.typed_data::<i16>()[range], nulls),
+        4 => distances(&values?.typed_data::<i32>()[range], nulls),
+        8 => distances(&values?.typed_data::<i64>()[range], nulls),
+        _ => distances(&halved(&values?.typed_data::<i128>()[range], nulls)?, nulls),
+    })
+}
+
+/// What stands in the place of a NULL means nothing, and has no distance.
+fn distances<T: Copy + Ord + Into<i64>>(values: &[T], nulls: Option<&NullBuffer>) -> (i64, u8, Blob) {
+    let is_valid = |row: usize| nulls.is_none_or(|nulls| nulls.is_valid(row));
+    let first = (0..values.len()).find(|row| is_valid(*row)).map(|row| values[row]);
+    let Some(first) = first else { return (0, 0, Blob(Vec::new())) };
+    let wider = |(least, greatest): (T, T), value: &T| (least.min(*value), greatest.max(*value));
+    let bounds = match nulls {
+        None => values.iter().fold((first, first), wider),
+        Some(nulls) => nulls.valid_indices().map(|row| &values[row]).fold((first, first), wider),
+    };
+    let (base, greatest): (i64, i64) = (bounds.0.into(), bounds.1.into());
+    let distance = |value: T| {
+        let value: i64 = value.into();
+        value.wrapping_sub(base) as u64
+    };
+    let farthest = greatest.wrapping_sub(base) as u64;
+    let (width, bytes) = match nulls {
+        None => narrowed(values.iter().map(|value| distance(*value)), farthest),
+        Some(_) => {
+            let values = values.iter().enumerate();
+            narrowed(values.map(|(row, value)| if is_valid(row) { distance(*value) } else { 0 }), farthest)
         }
-    }
+    };
+    (base, width, bytes)
+}
+
+/// Values of 128 bits in half as many, where all but NULLs fit.
+fn halved(values: &[i128], nulls: Option<&NullBuffer>) -> Option<Vec<i64>> {
+    let fits = |value: &i128| i128::from(*value as i64) == *value;
+    let all_fit = match nulls {
+        // Without a way out of the loop, which would be slower than to look at all of them.
+        None => values.iter().fold(true, |fit, value| fit & fits(value)),
+        Some(nulls) => nulls.valid_indices().all(|row| fits(&values[row])),
+    };
+    all_fit.then(|| values.iter().map(|value| *value as i64).collect())
 }
 
 /// The bytes that Arrow has for a value of a type whose values are integers.
@@ -223,26 +241,23 @@ fn coded(column: &StringViewArray) -> Option<(Vec<&str>, Vec<u32>)> {
     let mut known: HashMap<&str, u32> = HashMap::new();
     // Most texts are short, and a short one is its view.
     let mut views: HashMap<u128, u32> = HashMap::new();
+    let mut met = MetViews::default();
     let mut codes = Vec::with_capacity(column.len());
-    let mut last: Option<(u128, u32)> = None;
     for (row, view) in column.views().iter().enumerate() {
         if column.is_null(row) {
             codes.push(0);
             continue;
         }
-        let code = match last {
-            // Many texts follow their like.
-            Some((last, code)) if last == *view => code,
-            _ => *views.entry(*view).or_insert_with(|| {
+        let code = met.code_of(*view, || {
+            *views.entry(*view).or_insert_with(|| {
                 let text = column.value(row);
                 *known.entry(text).or_insert_with(|| {
                     texts.push(text);
                     texts.len() as u32 - 1
                 })
-            }),
-        };
+            })
+        });
         codes.push(code);
-        last = Some((*view, code));
         let hardly_repeat = row + 1 == SAMPLE_ROWS && texts.len() > SAMPLE_ROWS / 2;
         if hardly_repeat || texts.len() > TEXTS_MAX || views.len() > 2 * TEXTS_MAX {
             return None;
@@ -254,17 +269,56 @@ fn coded(column: &StringViewArray) -> Option<(Vec<&str>, Vec<u32>)> {
     Some((texts, codes))
 }
 
+/// The codes of views that were met last, each in a place that the view itself says. To look here takes a fraction of what a map does.
+struct MetViews([(u128, u32); MET_VIEWS]);
+
+impl Default for MetViews {
+    fn default() -> Self {
+        Self([(0, Self::UNKNOWN); MET_VIEWS])
+    }
+}
+
+impl MetViews {
+    /// No column has so many codes.
+    const UNKNOWN: u32 = u32::MAX;
+    /// An odd number whose bits are spread, as in the finalizer of SplitMix64.
+    const SPREAD: u64 = 0xbf58_476d_1ce4_e5b9;
+
+    fn code_of(&mut self, view: u128, otherwise: impl FnOnce() -> u32) -> u32 {
+        let folded = (view as u64 ^ (view >> 64) as u64).wrapping_mul(Self::SPREAD);
+        let place = &mut self.0[(folded >> (u64::BITS - MET_VIEWS.ilog2())) as usize];
+        if place.0 != view || place.1 == Self::UNKNOWN {
+            *place = (view, otherwise());
+        }
+        place.1
+    }
+}
+
 /// Numbers up to `greatest` in as few bytes each as they all fit in, little-endian.
 fn narrowed(numbers: impl ExactSizeIterator<Item = u64>, greatest: u64) -> (u8, Blob) {
     let width = VALUE_BYTES - greatest.leading_zeros() as usize / 8;
-    let count = numbers.len();
-    // Each number is written whole and the next one over its upper bytes.
-    let mut bytes = vec![0; count * width + VALUE_BYTES];
-    for (place, number) in numbers.enumerate() {
-        bytes[place * width..place * width + VALUE_BYTES].copy_from_slice(&number.to_le_bytes());
-    }
-    bytes.truncate(count * width);
+    // A loop for each width, so that none has a length to look at in it.
+    let bytes = match width {
+        0 => Vec::new(),
+        1 => lowest::<1>(numbers),
+        2 => lowest::<2>(numbers),
+        3 => lowest::<3>(numbers),
+        4 => lowest::<4>(numbers),
+        5 => lowest::<5>(numbers),
+        6 => lowest::<6>(numbers),
+        7 => lowest::<7>(numbers),
+        _ => lowest::<VALUE_BYTES>(numbers),
+    };
     (width as u8, Blob(bytes))
+}
+
+/// The lowest bytes of each number.
+fn lowest<const WIDTH: usize>(numbers: impl Iterator<Item = u64>) -> Vec<u8> {
+    let bytes = |number: u64| {
+        let bytes = number.to_le_bytes();
+        std::array::from_fn(|place| bytes[place])
+    };
+    numbers.map(bytes).collect::<Vec<[u8; WIDTH]>>().into_flattened()
 }
 
 /// Reads what [`narrowed`] wrote.

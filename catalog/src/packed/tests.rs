@@ -71,6 +71,13 @@ fn varied() -> RecordBatch {
 }
 
 #[test]
+fn texts_that_come_and_go_come_back() {
+    let texts = (0..ROWS).map(|row| Some(format!("t{}", row * 7 % (MET_VIEWS + 200))));
+    let texts: StringViewArray = texts.collect();
+    assert_comes_back(&batch(vec![(SqlType::Text, Arc::new(texts))]));
+}
+
+#[test]
 fn columns_of_every_kind_come_back() {
     let batch = varied();
     assert_comes_back(&batch);
