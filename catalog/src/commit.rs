@@ -23,7 +23,7 @@ use crate::recovery::{OpenError, RecoveryReport, recover};
 use crate::segment::SegmentMeta;
 use crate::segment_files::{ReapReport, Reaper, named_segments};
 use crate::snapshot::Snapshot;
-use crate::stored::encode_ops;
+use crate::stored::encode_in_parts;
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 use std::path::{Path, PathBuf};
@@ -284,9 +284,10 @@ impl Catalog {
             let snapshot = self.snapshot();
             return Ok(Commit { seq: snapshot.seq, at_micros: snapshot.at_micros, snapshot });
         }
-        let payload = encode_ops(&ops);
-        if payload.len() + size_of::<i64>() > PAYLOAD_BYTES_MAX {
-            return Err(CommitError::TooLarge { bytes: payload.len() });
+        let payload = encode_in_parts(&ops);
+        let bytes = payload.iter().map(Vec::len).sum::<usize>();
+        if bytes + size_of::<i64>() > PAYLOAD_BYTES_MAX {
+            return Err(CommitError::TooLarge { bytes });
         }
         self.queue(|answer| Waiting { ops, keys, reads, payload, answer }).await
     }

@@ -28,12 +28,12 @@ const ROUND_BYTES_MAX: usize = 16 << 20;
 
 pub(crate) type Answer = oneshot::Sender<Result<Commit, CommitError>>;
 
-/// A draft in the queue; `payload` is its encoded operations. One without operations asks for the snapshot behind those before it.
+/// A draft in the queue; `payload` is its encoded operations, in parts. One without operations asks for the snapshot behind those before it.
 pub(crate) struct Waiting {
     pub(crate) ops: Vec<Op>,
     pub(crate) keys: Vec<AddedKeys>,
     pub(crate) reads: Vec<ReadRegions>,
-    pub(crate) payload: Vec<u8>,
+    pub(crate) payload: Vec<Vec<u8>>,
     pub(crate) answer: Answer,
 }
 
@@ -153,7 +153,7 @@ impl Committer {
         ops: &[Op],
         keys: &[AddedKeys],
         reads: &[ReadRegions],
-        payload: &[u8],
+        payload: &[Vec<u8>],
     ) -> Result<(Arc<Snapshot>, u64), CommitError> {
         // What was queued before a shutdown is still committed; what was queued before a failure is not.
         if let Some(reason) = self.broken.clone() {
@@ -164,7 +164,9 @@ impl Committer {
         self.keys.check(&self.head, keys)?;
         self.reads.check(&self.head, reads)?;
         let next = self.head.apply(seq, at_micros, ops)?;
-        let staged = self.log.stage(seq, &[&at_micros.to_le_bytes(), payload]);
+        let at_bytes = at_micros.to_le_bytes();
+        let parts: Vec<&[u8]> = std::iter::once(at_bytes.as_slice()).chain(payload.iter().map(Vec::as_slice)).collect();
+        let staged = self.log.stage(seq, &parts);
         let bytes = staged.map_err(|error| CommitError::Stopped { reason: self.stop_for_good(&error) })?;
         Ok((Arc::new(next), bytes))
     }

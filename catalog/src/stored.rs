@@ -181,19 +181,30 @@ enum StoredOp<'a> {
     DropType(ObjectId),
 }
 
-/// The bytes of a commit's operations. They do not depend on its seq, so writers encode before they queue; batches of many rows are encoded
-/// by several threads.
+/// The bytes of a commit's operations.
 pub(crate) fn encode_ops(ops: &[Op]) -> Vec<u8> {
+    encode_in_parts(ops).concat()
+}
+
+/// The same as what they are put together from. They do not depend on the commit's seq, so writers encode before they queue; batches of
+/// many rows are encoded by several threads, and nobody puts them together before they go to the log.
+pub(crate) fn encode_in_parts(ops: &[Op]) -> Vec<Vec<u8>> {
     let rows = |op: &Op| match op {
         Op::AddRecent { batch, .. } => batch.num_rows(),
         _ => 0,
     };
-    let stored: Vec<StoredOp<'_>> = match ops.iter().map(rows).sum::<usize>() < ROWS_FOR_LANES {
-        true => ops.iter().map(store_op).collect(),
-        false => in_lanes(ops, store_op),
-    };
-    let bytes = stored.iter().map(batch_bytes).sum::<usize>() + stored.len() * OP_BYTES;
-    encode_behind(Vec::with_capacity(bytes), &stored)
+    if ops.iter().map(rows).sum::<usize>() < ROWS_FOR_LANES {
+        let stored: Vec<StoredOp<'_>> = ops.iter().map(store_op).collect();
+        let bytes = stored.iter().map(batch_bytes).sum::<usize>() + stored.len() * OP_BYTES;
+        return vec![encode_behind(Vec::with_capacity(bytes), &stored)];
+    }
+    // A list is its length and then its items.
+    let length = encode_behind(Vec::new(), &(ops.len() as u64));
+    let items = in_lanes(ops, |op| {
+        let stored = store_op(op);
+        encode_behind(Vec::with_capacity(batch_bytes(&stored) + OP_BYTES), &stored)
+    });
+    std::iter::once(length).chain(items).collect()
 }
 
 /// The bytes of the rows that an operation adds.

@@ -202,6 +202,19 @@ fn every_operation_comes_back() {
 }
 
 #[test]
+fn parts_of_many_rows_are_the_bytes_of_the_list() {
+    let added = |id: u64| {
+        let batch = rows(id as i64, ROWS_FOR_LANES / 2);
+        Op::AddRecent { table: ObjectId(16384), id: RecentId(id), batch }
+    };
+    let ops = [added(1), Op::DropState { view: ObjectId(9) }, added(2)];
+    let parts = encode_in_parts(&ops);
+    assert_eq!(parts.len(), 1 + ops.len(), "encoded by several threads");
+    let stored: Vec<StoredOp<'_>> = ops.iter().map(store_op).collect();
+    assert_eq!(parts.concat(), encode_behind(Vec::new(), &stored));
+}
+
+#[test]
 fn operations_on_sequences_come_back() {
     let value = SequenceValue { last: -7, called: true };
     let owner = Some(SequenceOwner { table: ObjectId(16384), column: ColumnId(2) });
