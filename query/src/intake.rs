@@ -52,6 +52,8 @@ pub(crate) const RECENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// As many rows are a batch of their own, inline too: it is packed and read by one thread while its columns stay in the processor's cache, and
 /// nothing is gained by putting it together with others.
 pub(crate) const BATCH_ROWS: usize = 4_096;
+/// So many are one too before a batch of [`BATCH_ROWS`], which need not be copied then.
+const BATCH_ROWS_BEFORE_MANY: usize = 1_024;
 /// Memory for rows that wait for their segment.
 const STAGING_BYTES: usize = 512 * 1024 * 1024;
 
@@ -209,13 +211,16 @@ impl Intake {
     }
 }
 
-/// The rows of batches in their order, in batches of at least [`BATCH_ROWS`] rows, save the last.
+/// The rows of batches in their order, in batches of at least [`BATCH_ROWS`] rows, save the last and those that stand before a batch of
+/// as many.
 fn put_together(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
     let (mut together, mut rows) = (Vec::new(), 0);
     let mut rest = batches;
     for (place, batch) in batches.iter().enumerate() {
         rows += batch.num_rows();
-        if rows < BATCH_ROWS && place + 1 < batches.len() {
+        let many_follow = batches.get(place + 1).is_some_and(|next| next.num_rows() >= BATCH_ROWS);
+        let are_enough = rows >= if many_follow { BATCH_ROWS_BEFORE_MANY } else { BATCH_ROWS };
+        if !are_enough && place + 1 < batches.len() {
             continue;
         }
         let (some, others) = rest.split_at(rest.len() - (batches.len() - place - 1));

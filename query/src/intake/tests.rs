@@ -38,4 +38,5 @@ fn batches_of_many_rows_stay_as_they_came() {
 fn small_batches_are_put_together_until_they_are_many_rows() {
     assert_eq!(together(&[1000; 10]), [5000, 5000]);
     assert_eq!(together(&[10, BATCH_ROWS, 10, 20]), [BATCH_ROWS + 10, 30]);
+    assert_eq!(together(&[600, 600, BATCH_ROWS, 2000, 2000]), [1200, BATCH_ROWS, 4000]);
 }
