@@ -9,7 +9,7 @@ use crate::set_operations::opaque;
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Datum};
 use arrow::compute::kernels::numeric;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Float32Type, Float64Type};
 use arrow::error::ArrowError;
 use catalog::sql_type::SqlType;
 use datafusion::common::{Result, ScalarValue};
@@ -17,6 +17,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use std::borrow::Cow;
 use std::num::FpCategory;
 use std::sync::Arc;
 
@@ -75,8 +76,12 @@ impl ScalarUDFImpl for Arithmetic {
         let [left, right] = args.args.as_slice() else { unreachable!("arithmetic has two operands") };
         let computed = match (left, right) {
             (ColumnarValue::Array(left), ColumnarValue::Array(right)) => self.compute(left, right)?,
-            (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => self.compute(left, &right.to_scalar()?)?,
-            (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => self.compute(&left.to_scalar()?, right)?,
+            (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => {
+                self.compute(left, &self.beside(right, left).to_scalar()?)?
+            }
+            (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => {
+                self.compute(&self.beside(left, right).to_scalar()?, right)?
+            }
             (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
                 let value = self.compute(&left.to_array()?, &right.to_array()?)?;
                 return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&value, 0)?));
@@ -87,6 +92,22 @@ impl ScalarUDFImpl for Arithmetic {
 }
 
 impl Arithmetic {
+    /// A constant with as many digits behind the point as the rows beside which it is added or subtracted: with fewer, each of them
+    /// would be multiplied by a power of ten, if only by one. The result has the same type and the same values.
+    fn beside<'a>(&self, constant: &'a ScalarValue, rows: &ArrayRef) -> Cow<'a, ScalarValue> {
+        let is_sum = matches!(self.operator, Operator::Plus | Operator::Minus);
+        if let (ScalarValue::Decimal128(Some(value), precision, scale), DataType::Decimal128(_, of_rows)) =
+            (constant, rows.data_type())
+            && is_sum
+            && let Ok(digits) = u8::try_from(i16::from(*of_rows) - i16::from(*scale))
+            && precision + digits <= DECIMAL128_MAX_PRECISION
+            && let Some(value) = 10_i128.checked_pow(digits.into()).and_then(|factor| value.checked_mul(factor))
+        {
+            return Cow::Owned(ScalarValue::Decimal128(Some(value), precision + digits, *of_rows));
+        }
+        Cow::Borrowed(constant)
+    }
+
     fn compute(&self, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef> {
         let computed = match self.operator {
             Operator::Plus => numeric::add(left, right),
