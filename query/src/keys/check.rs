@@ -176,7 +176,7 @@ impl Check<'_> {
             return Ok(None);
         }
         let mut seen = HashSet::new();
-        for (place, digest) in log.arrived().iter().enumerate() {
+        for (place, digest) in log.arrived().enumerate() {
             let again = repeated.contains(digest) && !seen.insert(*digest);
             if !again && !taken.contains(digest) {
                 continue;

@@ -1,8 +1,9 @@
 //! The log of a statement's keys: a digest for each of its rows in the order in which they came, and the bounds of
 //! the key's columns.
 //!
-//! Eight bytes for each row, twice that while they are sorted, and nothing more where they come in order. They count
-//! against the memory of the process; a statement that does not fit gets 53200.
+//! Eight bytes for each row, and twice that once they are put in order. They count against the memory of the process; a
+//! statement that does not fit gets 53200. While they gather they lie in pieces: one array of all of them would be copied again and
+//! again as it grows, and take up to three times as much meanwhile.
 
 use super::shape::KeyShape;
 use crate::engine_error::translate;
@@ -19,11 +20,14 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReser
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// The digests of a piece: 1 MiB.
+const PIECE_DIGESTS: usize = 128 * 1024;
+
 /// The keys of rows that are being taken in.
 pub(crate) struct KeyLog {
     pub shape: Arc<KeyShape>,
-    /// In the order of the rows, without those whose key has a NULL.
-    digests: Vec<u64>,
+    /// In the order of the rows, without those whose key has a NULL. All but the last have [`PIECE_DIGESTS`], and none is empty.
+    pieces: Vec<Vec<u64>>,
     ascending: bool,
     rows: u64,
     /// The rows without a digest, in order.
@@ -45,7 +49,7 @@ impl KeyLog {
     pub(crate) fn new(pool: &Arc<dyn MemoryPool>, shape: Arc<KeyShape>) -> Self {
         let memory = MemoryConsumer::new("keys").register(pool);
         let bounds = shape.positions.iter().map(|_| Bounds::Nothing).collect();
-        Self { shape, digests: Vec::new(), ascending: true, rows: 0, skipped: Vec::new(), bounds, memory }
+        Self { shape, pieces: Vec::new(), ascending: true, rows: 0, skipped: Vec::new(), bounds, memory }
     }
 
     /// Notes the keys of a batch with the table's columns.
@@ -57,36 +61,57 @@ impl KeyLog {
     pub(crate) fn push_columns(&mut self, columns: &[ArrayRef], rows: usize) -> Result<(), QueryError> {
         let (digests, nulls) = self.shape.digests(columns)?;
         self.memory.try_grow(size_of_val(digests.as_slice())).map_err(|error| translate(error, None))?;
-        let first = self.digests.len().saturating_sub(1);
         match nulls {
-            None => self.digests.extend(digests),
+            None => self.append(&digests),
             Some(nulls) => {
                 let absent = (0..digests.len()).filter(|row| nulls.is_null(*row));
                 self.skipped.extend(absent.map(|row| self.rows + row as u64));
                 let present = digests.into_iter().enumerate().filter(|(row, _)| nulls.is_valid(*row));
-                self.digests.extend(present.map(|(_, digest)| digest));
+                self.append(&present.map(|(_, digest)| digest).collect::<Vec<_>>());
             }
         }
-        self.ascending = self.ascending && self.digests[first..].is_sorted_by(|left, right| left < right);
         self.rows += rows as u64;
         self.bounds.iter_mut().zip(columns).for_each(|(bounds, column)| bounds.widen(column));
         Ok(())
     }
 
+    fn append(&mut self, digests: &[u64]) {
+        let last = self.pieces.last().and_then(|piece| piece.last());
+        let follows = last.zip(digests.first()).is_none_or(|(last, first)| last < first);
+        self.ascending = self.ascending && follows && digests.is_sorted_by(|left, right| left < right);
+        let mut rest = digests;
+        while !rest.is_empty() {
+            match self.pieces.last_mut() {
+                Some(piece) if piece.len() < PIECE_DIGESTS => {
+                    let (fitting, others) = rest.split_at(rest.len().min(PIECE_DIGESTS - piece.len()));
+                    piece.extend_from_slice(fitting);
+                    rest = others;
+                }
+                _ => self.pieces.push(Vec::new()),
+            }
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.digests.is_empty()
+        self.pieces.is_empty()
     }
 
     /// The digests in the order of the rows.
-    pub(crate) fn arrived(&self) -> &[u64] {
-        &self.digests
+    pub(crate) fn arrived(&self) -> impl Iterator<Item = &u64> {
+        self.pieces.iter().flatten()
     }
 
     /// The digests in their own order.
     pub(crate) fn sorted(&mut self) -> Result<Arc<[u64]>, QueryError> {
-        let bytes = size_of_val(self.digests.as_slice());
-        self.memory.try_grow(bytes).map_err(|error| translate(error, None))?;
-        let mut sorted: Arc<[u64]> = self.digests.as_slice().into();
+        let count: usize = self.pieces.iter().map(Vec::len).sum();
+        self.memory.try_grow(count * size_of::<u64>()).map_err(|error| translate(error, None))?;
+        let mut sorted: Arc<[u64]> = std::iter::repeat_n(0, count).collect();
+        let mut rest = Arc::get_mut(&mut sorted).expect("nobody else has it yet");
+        for piece in &self.pieces {
+            let (place, others) = rest.split_at_mut(piece.len());
+            place.copy_from_slice(piece);
+            rest = others;
+        }
         if !self.ascending {
             Arc::get_mut(&mut sorted).expect("nobody else has it yet").sort_unstable();
         }

@@ -87,10 +87,22 @@ fn a_log_in_order_repeats_nothing_and_one_out_of_order_says_what() {
     let mut again = log(&[&[Some(3), Some(1)], &[None, Some(3)]]);
     let sorted = again.sorted().unwrap();
     assert!(sorted.is_sorted());
-    assert_eq!(again.repeated(&sorted), [again.arrived()[0]].into());
+    assert_eq!(again.repeated(&sorted), [*again.arrived().next().unwrap()].into());
     let mut twice = log(&[&[Some(1)], &[Some(1)]]);
     let sorted = twice.sorted().unwrap();
     assert_eq!(twice.repeated(&sorted).len(), 1, "equal neighbours in two batches");
+}
+
+#[test]
+fn a_log_of_several_pieces_is_one_log() {
+    let rows: Vec<Option<i64>> = (0..300_000).map(Some).collect();
+    let mut ordered = log(&[&rows[..100_000], &rows[100_000..]]);
+    let sorted = ordered.sorted().unwrap();
+    assert!(sorted.len() == rows.len() && ordered.arrived().eq(sorted.iter()) && sorted.is_sorted());
+    let mut turned = log(&[&rows[100_000..], &rows[..100_000]]);
+    assert_eq!(turned.sorted().unwrap(), sorted);
+    assert!(turned.repeated(&sorted).is_empty());
+    assert_eq!(turned.arrived().next(), sorted.get(100_000));
 }
 
 #[test]
