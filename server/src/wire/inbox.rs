@@ -175,6 +175,9 @@ impl Inbox {
             if gathered.is_empty() && bytes >= COPY_WHOLE_BYTES {
                 return Ok(Some(self.buffer.split_to(bytes).freeze()));
             }
+            if gathered.is_empty() {
+                gathered.reserve(self.buffer.len().min(COPY_GATHERED_BYTES_MAX));
+            }
             gathered.extend_from_slice(&self.buffer[..bytes]);
             self.buffer.advance(bytes);
         }
