@@ -43,6 +43,7 @@ mod background;
 mod background_tasks;
 mod backup;
 mod bound_expressions;
+mod bound_parameters;
 mod changed_rows;
 mod collected_order;
 mod column_aliases;
@@ -168,6 +169,7 @@ mod yielding;
 pub use storage::external as files;
 
 pub use activity::CancelHandle;
+pub use bound_parameters::BoundParameters;
 pub use cursor::Cursor;
 pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, HISTORY_RETENTION, OpenError};
 pub use notifications::Notification;

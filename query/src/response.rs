@@ -31,6 +31,9 @@ pub enum Format {
     Binary,
 }
 
+/// As long as tags mostly are.
+const TAG_BYTES: usize = 24;
+
 /// A parameter of Bind; `None` is NULL.
 #[derive(Clone, Debug)]
 pub struct ParameterValue {
@@ -82,13 +85,19 @@ pub enum CommandTag {
     Plain(&'static str),
 }
 
-impl std::fmt::Display for CommandTag {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl CommandTag {
+    /// What the client is told.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(TAG_BYTES);
         match self {
-            Self::Rows("INSERT", rows) => write!(f, "INSERT 0 {rows}"),
-            Self::Rows(verb, rows) => write!(f, "{verb} {rows}"),
-            Self::Plain(tag) => f.write_str(tag),
+            Self::Plain(tag) => text.push_str(tag),
+            Self::Rows(verb, rows) => {
+                text.push_str(verb);
+                text.push_str(if *verb == "INSERT" { " 0 " } else { " " });
+                text.push_str(itoa::Buffer::new().format(*rows));
+            }
         }
+        text
     }
 }
 

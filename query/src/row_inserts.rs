@@ -16,6 +16,7 @@
 //! A session remembers the shape of its last such INSERT: the next one into the same columns is only read for its values. Where it has
 //! the same text before them, it is not even parsed (`texts`).
 
+use crate::bound_parameters::BoundParameters;
 use crate::column_defaults::numbering_of;
 use crate::constant_defaults::constant_default_value;
 use crate::engine::Engine;
@@ -35,7 +36,6 @@ use crate::statement::{Overriding, Statement, StatementKind};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
 use crate::types::NAME_BYTES_MAX;
-use crate::types::checked_text;
 use crate::user_types::KnownTypes;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::definition::{Column, ObjectName, TableDefinition};
@@ -47,9 +47,11 @@ use datafusion::sql::sqlparser::ast;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+mod parameters;
 mod texts;
 mod values;
 
+use parameters::Parameters;
 pub(crate) use texts::Head;
 use values::{Given, Values};
 
@@ -312,56 +314,26 @@ impl RowInsert {
 
     /// The rows of an execution, one behind the other; `None` where a value is none, not one that its column takes, or a number that is
     /// still to be taken.
-    fn given<'a>(&self, cells: &CellReader<'a>) -> Option<Vec<Given<'a>>> {
+    fn given<'a>(&self, parameters: &Parameters<'a>) -> Option<Vec<Given<'a>>> {
         let Shape { definition, sources, .. } = self.shape.as_ref();
         let mut values = Vec::with_capacity(self.rows.len() * sources.len());
         for row in &self.rows {
             for (source, column) in sources.iter().zip(&definition.columns) {
-                values.push(match source {
-                    Source::Given(place) => given_value(&row[*place], column, cells)?,
+                let value = match source {
+                    Source::Given(place) => parameters.given(&row[*place], column)?,
                     Source::Default(value) => Given::Scalar(value.clone()),
                     Source::Number(_) => return None,
-                });
-                if let Some(Given::Scalar(value)) = values.last()
+                };
+                if let Given::Scalar(value) = &value
                     && !is_taken(value, column)
                 {
                     return None;
                 }
+                values.push(value);
             }
         }
         Some(values)
     }
-}
-
-/// The value of a cell; texts stay where they are.
-fn given_value<'a>(cell: &Cell, column: &Column, cells: &CellReader<'a>) -> Option<Given<'a>> {
-    if matches!(cell, Cell::Default) && is_numbered(column) {
-        return None;
-    }
-    let text = match cell {
-        Cell::Parameter(number) => text_parameter(*number, column, cells),
-        _ => None,
-    };
-    match text {
-        Some(text) => Some(Given::Text(text)),
-        None => cells.value(cell, column).ok().map(Given::Scalar),
-    }
-}
-
-/// A parameter that is a text as its column takes it.
-fn text_parameter<'a>(number: usize, column: &Column, cells: &CellReader<'a>) -> Option<&'a str> {
-    let limit = match &column.sql_type {
-        SqlType::Text => None,
-        SqlType::Varchar { length_max } => *length_max,
-        _ => return None,
-    };
-    let (value, known) = cells.parameters.get(number - 1).zip(cells.types.get(number - 1))?;
-    if *known != column.sql_type && *known != SqlType::Text {
-        return None;
-    }
-    // It is the same in both formats.
-    let text = checked_text(value.bytes.as_ref()?).ok()?;
-    limit.is_none_or(|limit| text.len() <= limit as usize).then_some(text)
 }
 
 /// Adds the rows of an INSERT to those of its table that wait already, where nothing stands against it and nothing has to be waited for.
@@ -370,7 +342,7 @@ pub(crate) fn add_at_once(
     session: &mut Session,
     row_insert: &KnownRowInsert,
     types: &[SqlType],
-    parameters: &[ParameterValue],
+    parameters: &BoundParameters,
 ) -> Result<Option<u64>, QueryError> {
     let known = row_insert.0.lock().clone();
     let Some(known) = known.filter(|known| !known.shape.is_strict() && types.len() == parameters.len()) else {
@@ -392,7 +364,7 @@ pub(crate) fn add_at_once(
     if waiting.len() + rows >= VALUES_ROWS_MAX || waiting.values_bytes >= VALUES_BYTES_MAX {
         return Ok(None);
     }
-    match known.given(&CellReader { types, parameters, style: &style }) {
+    match known.given(&Parameters::new(parameters, types, &style)) {
         Some(given) => waiting.add(given).map(|()| Some(rows as u64)),
         None => Ok(None),
     }

@@ -13,6 +13,7 @@ mod names;
 mod transactions;
 
 use crate::activity::{Activity, CancelHandle, StatementToken};
+use crate::bound_parameters::BoundParameters;
 use crate::copy_progress::CopyProgress;
 use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
@@ -222,7 +223,7 @@ impl Session {
     pub fn add_rows(
         &mut self,
         prepared: &Prepared,
-        parameters: &[ParameterValue],
+        parameters: &BoundParameters,
     ) -> Result<Option<CommandTag>, QueryError> {
         let added = row_inserts::add_at_once(self, &prepared.row_insert, &prepared.parameters, parameters)?;
         if added.is_some() {

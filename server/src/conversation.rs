@@ -111,11 +111,14 @@ impl<'a> Conversation<'a> {
                     self.ready().await?;
                 }
                 Incoming::BadText { extended: true, error } => self.skip_group(&error).await?,
-                Incoming::Message(message) => match self.extended(message).await {
-                    Ok(()) => {}
-                    Err(Failure::Statement(error)) => self.skip_group(&error).await?,
-                    Err(Failure::Exit(exit)) => return Err(exit),
-                },
+                Incoming::Bind(bind) => {
+                    let outcome = self.bind(bind).await;
+                    self.go_on(outcome).await?;
+                }
+                Incoming::Message(message) => {
+                    let outcome = self.extended(message).await;
+                    self.go_on(outcome).await?;
+                }
             }
         }
     }
@@ -228,7 +231,7 @@ impl<'a> Conversation<'a> {
             self.finish_implicit().await?;
         }
         self.put_notices()?;
-        self.wire.put(&CommandComplete::new(tag.to_string()))?;
+        self.wire.put(&CommandComplete::new(tag.text()))?;
         Ok(())
     }
 
@@ -260,6 +263,15 @@ impl<'a> Conversation<'a> {
         self.session.abort();
         self.portals.clear();
         Ok(())
+    }
+
+    /// Goes on behind a message of a group.
+    async fn go_on(&mut self, outcome: Result<(), Failure>) -> Result<(), Exit> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Failure::Statement(error)) => self.skip_group(&error).await,
+            Err(Failure::Exit(exit)) => Err(exit),
+        }
     }
 
     async fn skip_group(&mut self, error: &QueryError) -> Result<(), Exit> {

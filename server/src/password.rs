@@ -72,7 +72,7 @@ async fn answer(wire: &mut Wire) -> Result<PasswordMessageFamily, Exit> {
 fn initial_response(message: PasswordMessageFamily) -> Result<Bytes, Fatal> {
     if let PasswordMessageFamily::Raw(body) = &message {
         let mut body = Body { rest: body };
-        let checked: Result<(), Objection> = body.text().and_then(|()| body.value()).and_then(|()| body.end());
+        let checked: Result<(), Objection> = body.text().and_then(|_| body.value()).and_then(|_| body.end());
         checked.map_err(|_| Fatal::protocol("malformed SCRAM message"))?;
     }
     let response = guarded(|| message.into_sasl_initial_response());

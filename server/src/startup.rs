@@ -97,7 +97,7 @@ fn check_layout(body: &[u8]) -> Result<(), Fatal> {
     let layout = || Fatal::protocol("invalid startup packet layout: expected terminator as last byte");
     let mut body = Body { rest: body };
     while body.rest.first().is_some_and(|byte| *byte != 0) {
-        body.text().and_then(|()| body.text()).map_err(|_| layout())?;
+        body.text().and_then(|_| body.text()).map_err(|_| layout())?;
     }
     if body.rest == [0] { Ok(()) } else { Err(layout()) }
 }

@@ -9,7 +9,7 @@ use super::binary_out::JSONB_VERSION;
 use super::datetime::{DAY_MICROS, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use super::datetime_in::{DATE_END, DAY_MIN};
 use super::numeric::Digits;
-use super::text_in::{ColumnDecoder, checked_text, single};
+use super::text_in::{ColumnDecoder, checked_text, is_plain, single};
 use crate::error::{ErrorKind, QueryError};
 use crate::response::{Format, ParameterValue};
 use arrow::array::{ArrayRef, ListArray};
@@ -108,6 +108,11 @@ fn decimal_of(digits: &Digits, precision: u8, scale: i8) -> Result<ScalarValue, 
         Some(small) if precision <= 38 => ScalarValue::Decimal128(Some(small), precision, scale),
         _ => ScalarValue::Decimal256(Some(value), precision, scale),
     })
+}
+
+/// A value of a type that [`is_plain`] in its binary form; `None` for any other type, and for what [`decode_parameter`] refuses.
+pub(crate) fn plain_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Option<ScalarValue> {
+    is_plain(sql_type).then(|| from_binary(bytes, sql_type, style).ok()).flatten()
 }
 
 pub(super) fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {

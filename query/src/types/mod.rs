@@ -33,6 +33,7 @@ mod tests;
 
 pub(crate) use array_text::split_elements;
 pub use binary_in::decode_parameter;
+pub(crate) use binary_in::plain_binary;
 pub(crate) use datetime::{
     DAY_MICROS, POSTGRES_EPOCH_MICROS, SECOND_MICROS, civil_from_days, days_from_civil, days_in_month,
 };
@@ -42,7 +43,7 @@ pub(crate) use interval_in::parse_interval as interval_of_text;
 pub(crate) use numeric::{natural_type, overflow as numeric_overflow, shown_digits_of};
 pub use plain_text::FieldText;
 pub use text_in::{ColumnDecoder, FieldError};
-pub(crate) use text_in::{NAME_BYTES_MAX, checked_text, cut_bytes, cut_names, parse_boolean};
+pub(crate) use text_in::{NAME_BYTES_MAX, checked_text, cut_bytes, cut_names, parse_boolean, plain_value};
 pub(crate) use text_in::{enum_values, natural_item_type};
 pub use zone::Zone;
 pub(crate) use zone::{ABBREVIATIONS, OffsetCache, colon_separated};

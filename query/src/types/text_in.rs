@@ -176,6 +176,33 @@ pub(super) fn single(text: &str, sql_type: &SqlType, style: &OutputStyle) -> Opt
     })
 }
 
+/// A value of a type that [`is_plain`]; `None` for any other type, and for what [`super::decode_parameter`] refuses.
+pub(crate) fn plain_value(field: FieldText<'_>, sql_type: &SqlType, style: &OutputStyle) -> Option<ScalarValue> {
+    let usual = match sql_type {
+        SqlType::Int2 => plain_integer(field).map(|value| ScalarValue::Int16(Some(value))),
+        SqlType::Int4 => plain_integer(field).map(|value| ScalarValue::Int32(Some(value))),
+        SqlType::Int8 => plain_integer(field).map(|value| ScalarValue::Int64(Some(value))),
+        SqlType::Numeric { precision, scale, declared: true } => PlainDecimals::of(*precision, *scale)
+            .and_then(|plain| plain.read(field))
+            .map(|value| ScalarValue::Decimal128(Some(value), *precision, *scale)),
+        _ => None,
+    };
+    match usual {
+        None if is_plain(sql_type) => single(field.text(), sql_type, style)?.ok(),
+        usual => usual,
+    }
+}
+
+/// Whether values of a type have one Arrow type, their column's, and need no memory of their own.
+pub(crate) fn is_plain(sql_type: &SqlType) -> bool {
+    match sql_type {
+        SqlType::Bool | SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Float8 => true,
+        SqlType::Date | SqlType::Timestamp => true,
+        SqlType::Numeric { precision, declared, .. } => *declared && *precision <= 38,
+        _ => false,
+    }
+}
+
 /// The error for bytes that are not UTF-8, from the first wrong one on.
 #[cold]
 pub(crate) fn invalid_utf8(bytes: &[u8]) -> QueryError {

@@ -9,16 +9,17 @@ use super::rows::{Progress, Rows, describe};
 use super::statements::PreparedStatement;
 use super::{Conversation, statement_span};
 use crate::errors::Fatal;
-use crate::wire::frame::guarded;
+use crate::wire::frame::{Bind, guarded};
 use crate::wire::{Exit, Failure, frame};
 use catalog::sql_type::SqlType;
 use pgwire::messages::PgWireFrontendMessage as Message;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
-    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
+    BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
 };
+use query::BoundParameters;
 use query::error::{ErrorKind, QueryError};
-use query::response::{CommandTag, Format, OpenRows, ParameterValue, Response, ResultColumn, TransactionStatus};
+use query::response::{CommandTag, Format, OpenRows, Response, ResultColumn, TransactionStatus};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -31,7 +32,6 @@ impl Conversation<'_> {
     pub(super) async fn extended(&mut self, message: Message) -> Result<(), Failure> {
         match message {
             Message::Parse(parse) => self.parse(parse).await,
-            Message::Bind(bind) => self.bind(bind).await,
             Message::Describe(describe) => self.describe(describe),
             Message::Execute(execute) => self.execute(execute).await,
             Message::Close(close) => self.close(close),
@@ -83,25 +83,23 @@ impl Conversation<'_> {
         Ok(types)
     }
 
-    async fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
-        let portal_name = bind.portal_name.unwrap_or_default();
-        let statement_name = bind.statement_name.unwrap_or_default();
+    pub(super) async fn bind(&mut self, bind: Bind) -> Result<(), Failure> {
+        let Bind { portal: portal_name, statement: statement_name, .. } = bind;
         let statement = self.statements.get(&self.session, &statement_name)?;
         let required = statement.prepared.as_ref().map_or(0, |prepared| prepared.parameters.len());
         let supplied = bind.parameters.len();
-        let parameter_formats = parameter_formats(&bind.parameter_format_codes, supplied)?;
+        let places = in_formats(bind.parameters, &bind.parameter_formats)?;
         if supplied != required {
             let message = format!(
                 "bind message supplies {supplied} parameters, but prepared statement \"{statement_name}\" requires {required}"
             );
             return Err(QueryError::new(ErrorKind::ProtocolViolation, message).into());
         }
-        let formats = read_formats(&bind.result_column_format_codes)?;
+        let formats = read_formats(&bind.result_formats)?;
         if let Some(columns) = statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_ref()) {
             resolve_formats(&formats, columns.len())?;
         }
-        let values = bind.parameters.into_iter().zip(parameter_formats);
-        let parameters = values.map(|(bytes, format)| ParameterValue { format, bytes }).collect();
+        let parameters = BoundParameters::new(bind.values, places);
         if !portal_name.is_empty() {
             self.session.check_cursor_name(&portal_name)?;
         }
@@ -110,7 +108,7 @@ impl Conversation<'_> {
                 self.portals.check_name(&portal_name)?;
                 self.session.statement_started(&statement.text);
                 let span = self.execution_span(&statement.text);
-                let opened = self.session.open_portal(portal_name, prepared, parameters, formats);
+                let opened = self.session.open_portal(portal_name, prepared, parameters.values(), formats);
                 self.wire.run(opened.instrument(span)).await??;
             }
             _ => {
@@ -179,7 +177,8 @@ impl Conversation<'_> {
         let PortalState::Bound(parameters) = &portal.state else { return Ok(None) };
         let Some(prepared) = &portal.statement.prepared else { return Ok(None) };
         let session = &mut self.session;
-        let tag = guarded(|| session.add_rows(prepared, parameters)).ok_or(Exit::Fatal(Fatal::internal()))??;
+        let tag =
+            guarded(|| session.add_rows(prepared, parameters)).ok_or_else(|| Exit::Fatal(Fatal::internal()))??;
         if tag.is_some() {
             portal.state = PortalState::Done;
         }
@@ -198,7 +197,9 @@ impl Conversation<'_> {
                 self.session.statement_started(&portal.statement.text);
                 let response = match &portal.statement.prepared {
                     None => Response::Empty,
-                    Some(prepared) => self.wire.run(self.session.execute(prepared, parameters, alone)).await??,
+                    Some(prepared) => {
+                        self.wire.run(self.session.execute(prepared, parameters.values(), alone)).await??
+                    }
                 };
                 if let Response::Rows { columns, stream, verb, counted } = response {
                     let formats = resolve_formats(&portal.formats, columns.len())?;
@@ -259,24 +260,31 @@ fn undefined_portal(name: &str) -> QueryError {
 }
 
 fn read_formats(codes: &[i16]) -> Result<Vec<Format>, QueryError> {
-    let read = |code: &i16| match code {
-        0 => Ok(Format::Text),
-        1 => Ok(Format::Binary),
-        _ => Err(QueryError::new(ErrorKind::InvalidParameterValue, format!("unsupported format code: {code}"))),
-    };
-    codes.iter().map(read).collect()
+    let mut formats = Vec::with_capacity(codes.len());
+    for code in codes {
+        formats.push(match code {
+            0 => Format::Text,
+            1 => Format::Binary,
+            _ => {
+                let message = format!("unsupported format code: {code}");
+                return Err(QueryError::new(ErrorKind::InvalidParameterValue, message));
+            }
+        });
+    }
+    Ok(formats)
 }
 
-/// One format for each of `supplied` parameters.
-fn parameter_formats(codes: &[i16], supplied: usize) -> Result<Vec<Format>, QueryError> {
-    let formats = read_formats(codes)?;
-    match formats.as_slice() {
-        [] => Ok(vec![Format::Text; supplied]),
-        [one] => Ok(vec![*one; supplied]),
-        each if each.len() == supplied => Ok(formats),
-        each => Err(QueryError::new(
-            ErrorKind::ProtocolViolation,
-            format!("bind message has {} parameter formats but {supplied} parameters", each.len()),
-        )),
+/// Each parameter with its format, of which there are none, one for all, or one for each.
+fn in_formats<T>(parameters: Vec<T>, codes: &[i16]) -> Result<Vec<(Format, T)>, QueryError> {
+    let (formats, supplied) = (read_formats(codes)?, parameters.len());
+    if formats.len() > 1 && formats.len() != supplied {
+        let message = format!("bind message has {} parameter formats but {supplied} parameters", formats.len());
+        return Err(QueryError::new(ErrorKind::ProtocolViolation, message));
     }
+    let format = |index: usize| match formats.as_slice() {
+        [] => Format::Text,
+        [one] => *one,
+        each => each[index],
+    };
+    Ok(parameters.into_iter().enumerate().map(|(index, parameter)| (format(index), parameter)).collect())
 }

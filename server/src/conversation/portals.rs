@@ -6,8 +6,9 @@
 
 use super::rows::Rows;
 use super::statements::PreparedStatement;
+use query::BoundParameters;
 use query::error::{ErrorKind, QueryError};
-use query::response::{Format, ParameterValue};
+use query::response::Format;
 use std::collections::HashMap;
 
 /// A client that keeps more than this open in one transaction has a leak.
@@ -21,7 +22,7 @@ pub(crate) struct Portal {
 }
 
 pub(crate) enum PortalState {
-    Bound(Vec<ParameterValue>),
+    Bound(BoundParameters),
     Rows(Box<Rows>),
     /// Ran, and had no rows.
     Done,
@@ -29,6 +30,7 @@ pub(crate) enum PortalState {
 
 #[derive(Default)]
 pub(crate) struct Portals {
+    unnamed: Option<Portal>,
     by_name: HashMap<String, Portal>,
 }
 
@@ -40,7 +42,7 @@ impl Portals {
             let error = QueryError::new(ErrorKind::ProgramLimitExceeded, "too many open portals");
             return Err(error.hint("Close portals that are not needed any longer."));
         }
-        self.by_name.insert(name, portal);
+        self.insert(name, portal);
         Ok(())
     }
 
@@ -54,22 +56,26 @@ impl Portals {
 
     /// Puts a portal back under its name.
     pub(crate) fn insert(&mut self, name: String, portal: Portal) {
-        self.by_name.insert(name, portal);
+        match name.is_empty() {
+            true => self.unnamed = Some(portal),
+            false => drop(self.by_name.insert(name, portal)),
+        }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Portal> {
-        self.by_name.get(name)
+        if name.is_empty() { self.unnamed.as_ref() } else { self.by_name.get(name) }
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Portal> {
-        self.by_name.get_mut(name)
+        if name.is_empty() { self.unnamed.as_mut() } else { self.by_name.get_mut(name) }
     }
 
     pub(crate) fn remove(&mut self, name: &str) -> Option<Portal> {
-        self.by_name.remove(name)
+        if name.is_empty() { self.unnamed.take() } else { self.by_name.remove(name) }
     }
 
     pub(crate) fn clear(&mut self) {
+        self.unnamed = None;
         self.by_name.clear();
     }
 }

@@ -99,7 +99,7 @@ impl Rows {
     fn put_slice(&mut self, wire: &mut Wire, slice: &RecordBatch, style: &OutputStyle) -> Result<(), Failure> {
         let before = wire.pending().len();
         guarded(|| put_rows(slice, &self.columns, &self.formats, style, wire.pending()))
-            .ok_or(Exit::Fatal(Fatal::internal()))??;
+            .ok_or_else(|| Exit::Fatal(Fatal::internal()))??;
         let row_bytes = (wire.pending().len() - before) / slice.num_rows().max(1);
         self.slice_rows = (SLICE_BYTES / row_bytes.max(1)).clamp(1, SLICE_ROWS_MAX).min(self.slice_rows * 4);
         Ok(())

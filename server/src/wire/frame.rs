@@ -4,11 +4,14 @@
 //! replacement characters. So every body is walked here first, by the grammar of PostgreSQL's protocol chapter, and the codec only sees
 //! bodies that it can read. A body that breaks the grammar ends the connection with 08P01; text that is not UTF-8 is the
 //! statement's error, and the connection goes on.
+//!
+//! A Bind is read while it is walked, and its parameters stay where they lie: there is one for each row of a client that inserts many.
 
 use crate::errors::Fatal;
 use bytes::{Bytes, BytesMut};
 use pgwire::messages::{DecodeContext, PgWireFrontendMessage, ProtocolVersion};
 use query::error::{ErrorKind, QueryError};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A message's type byte and length.
@@ -17,6 +20,8 @@ pub(crate) const HEADER_BYTES: usize = 5;
 pub(crate) const COPY_DATA: u8 = b'd';
 /// The type byte of Sync.
 pub(crate) const SYNC: u8 = b'S';
+/// The type byte of Bind.
+const BIND: u8 = b'B';
 
 /// PostgreSQL's limit for messages that hold statements, values or data.
 const LARGE_BYTES_MAX: usize = 0x3fff_ffff;
@@ -27,6 +32,7 @@ const SMALL_BYTES_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Message(PgWireFrontendMessage),
+    Bind(Bind),
     /// Content of one or several CopyData messages, or of a piece of one.
     CopyData(Bytes),
     /// The obsolete function call protocol, which pgwire does not know.
@@ -34,8 +40,42 @@ pub(crate) enum Incoming {
     /// A Query (`extended` is false) or Parse whose text is not UTF-8.
     BadText {
         extended: bool,
-        error: QueryError,
+        error: Box<QueryError>,
     },
+}
+
+/// A portal's statement and parameters.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bind {
+    pub(crate) portal: String,
+    pub(crate) statement: String,
+    pub(crate) parameter_formats: Vec<i16>,
+    /// The parameters, each behind its length, and where in this each lies that is not NULL.
+    pub(crate) values: Bytes,
+    pub(crate) parameters: Vec<Option<Range<usize>>>,
+    pub(crate) result_formats: Vec<i16>,
+}
+
+impl Bind {
+    fn read(message: &Bytes) -> Result<Self, Objection> {
+        let mut body = Body { rest: &message[HEADER_BYTES..] };
+        let portal = body.text()?.to_string();
+        let statement = body.text()?.to_string();
+        let parameter_formats = body.formats()?;
+        let count = body.count()?;
+        let values = body.rest;
+        // Each takes four bytes at least.
+        let mut parameters = Vec::with_capacity(count.min(values.len() / 4));
+        for _ in 0..count {
+            let bytes = body.value()?;
+            let end = values.len() - body.rest.len();
+            parameters.push(bytes.map(|bytes| end - bytes..end));
+        }
+        let values = message.slice_ref(&values[..values.len() - body.rest.len()]);
+        let result_formats = body.formats()?;
+        body.end()?;
+        Ok(Self { portal, statement, parameter_formats, values, parameters, result_formats })
+    }
 }
 
 /// The longest that a message of this type may be; `None` for a type that clients cannot send.
@@ -51,14 +91,11 @@ pub(crate) fn length_max(message_type: u8) -> Option<usize> {
 /// Decodes a whole frame, type byte and length included.
 pub(crate) fn decode(mut frame: BytesMut) -> Result<Incoming, Fatal> {
     let message_type = frame[0];
-    match check(message_type, &frame[5..]) {
-        Ok(()) => {}
-        Err(Objection::Malformed(message)) => return Err(Fatal::protocol(message)),
-        Err(Objection::BadText(byte)) => {
-            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
-            let error = QueryError::new(ErrorKind::CharacterNotInRepertoire, message);
-            return Ok(Incoming::BadText { extended: message_type != b'Q', error });
-        }
+    if message_type == BIND {
+        return Bind::read(&frame.freeze()).map(Incoming::Bind).or_else(|objection| refused(message_type, objection));
+    }
+    if let Err(objection) = check(message_type, &frame[HEADER_BYTES..]) {
+        return refused(message_type, objection);
     }
     if message_type == b'F' {
         return Ok(Incoming::FunctionCall);
@@ -70,6 +107,18 @@ pub(crate) fn decode(mut frame: BytesMut) -> Result<Incoming, Fatal> {
     match decoded {
         Some(Ok(Some(message))) => Ok(Incoming::Message(message)),
         Some(Ok(None)) | Some(Err(_)) | None => Err(Fatal::protocol("invalid message format")),
+    }
+}
+
+/// What becomes of a message that something is wrong with.
+fn refused(message_type: u8, objection: Objection) -> Result<Incoming, Fatal> {
+    match objection {
+        Objection::Malformed(message) => Err(Fatal::protocol(message)),
+        Objection::BadText(byte) => {
+            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
+            let error = Box::new(QueryError::new(ErrorKind::CharacterNotInRepertoire, message));
+            Ok(Incoming::BadText { extended: message_type != b'Q', error })
+        }
     }
 }
 
@@ -89,21 +138,14 @@ pub(crate) enum Objection {
 fn check(message_type: u8, body: &[u8]) -> Result<(), Objection> {
     let mut body = Body { rest: body };
     match message_type {
-        b'Q' => body.text()?,
+        b'Q' | b'f' => {
+            body.text()?;
+        }
         b'P' => {
             body.text()?;
             body.text()?;
             let types = body.count()?;
             body.skip(4 * types)?;
-        }
-        b'B' => {
-            body.text()?;
-            body.text()?;
-            body.formats()?;
-            for _ in 0..body.count()? {
-                body.value()?;
-            }
-            body.formats()?;
         }
         b'D' | b'C' => {
             if !matches!(body.take(1)?[0], b'S' | b'P') {
@@ -115,7 +157,6 @@ fn check(message_type: u8, body: &[u8]) -> Result<(), Objection> {
             body.text()?;
             body.skip(4)?;
         }
-        b'f' => body.text()?,
         // A function call is refused, a password's meaning depends on the exchange; both bodies are looked at there.
         b'F' | b'p' => return Ok(()),
         // Flush, Sync, Terminate and CopyDone have no body.
@@ -146,33 +187,32 @@ impl<'a> Body<'a> {
         Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
     }
 
-    fn formats(&mut self) -> Result<(), Objection> {
+    fn formats(&mut self) -> Result<Vec<i16>, Objection> {
         let formats = self.count()?;
-        self.skip(2 * formats)
+        let codes = self.take(2 * formats)?;
+        Ok(codes.chunks_exact(2).map(|code| i16::from_be_bytes([code[0], code[1]])).collect())
     }
 
-    /// A length and that many bytes; -1 stands for NULL, without bytes.
-    pub(crate) fn value(&mut self) -> Result<(), Objection> {
+    /// A length and that many bytes, and how many; -1 stands for NULL, without bytes.
+    pub(crate) fn value(&mut self) -> Result<Option<usize>, Objection> {
         let length = self.take(4)?;
         match i32::from_be_bytes([length[0], length[1], length[2], length[3]]) {
-            -1 => Ok(()),
+            -1 => Ok(None),
             bytes => {
                 let bytes = usize::try_from(bytes).map_err(|_| Objection::Malformed("invalid value length"))?;
-                self.skip(bytes)
+                self.skip(bytes)?;
+                Ok(Some(bytes))
             }
         }
     }
 
     /// A string that ends with a NUL.
-    pub(crate) fn text(&mut self) -> Result<(), Objection> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Objection> {
         let end = self.rest.iter().position(|byte| *byte == 0);
         let end = end.ok_or(Objection::Malformed("invalid string in message"))?;
         let text = self.take(end)?;
         self.skip(1)?;
-        match std::str::from_utf8(text) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Objection::BadText(text[error.valid_up_to()])),
-        }
+        std::str::from_utf8(text).map_err(|error| Objection::BadText(text[error.valid_up_to()]))
     }
 
     pub(crate) fn end(&self) -> Result<(), Objection> {

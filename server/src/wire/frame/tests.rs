@@ -11,7 +11,6 @@ fn whole_bodies_pass() {
     for (message_type, body) in [
         (b'Q', &b"SELECT 1\0"[..]),
         (b'P', b"s\0SELECT 1\0\0\x01\0\0\0\x17"),
-        (b'B', b"p\0s\0\0\x01\0\x01\0\x02\xff\xff\xff\xff\0\0\0\x01x\0\x01\0\0"),
         (b'D', b"Ss\0"),
         (b'C', b"P\0"),
         (b'E', b"p\0\0\0\0\x05"),
@@ -25,12 +24,33 @@ fn whole_bodies_pass() {
     }
 }
 
+/// A Bind with this body.
+fn bind(body: &[u8]) -> Result<Bind, Objection> {
+    Bind::read(&[&b"B\0\0\0\0"[..], body].concat().into())
+}
+
+const BIND_BODY: &[u8] = b"p\0s\0\0\x01\0\x01\0\x03\xff\xff\xff\xff\0\0\0\x01x\0\0\0\0\0\x01\0\0";
+
+#[test]
+fn parameters_of_a_bind_stay_where_they_lie() {
+    let bind = bind(BIND_BODY).unwrap();
+    assert_eq!((bind.portal.as_str(), bind.statement.as_str()), ("p", "s"));
+    assert_eq!((bind.parameter_formats, bind.result_formats), (vec![1], vec![0]));
+    let values: Vec<_> = bind.parameters.iter().map(|place| place.clone().map(|place| &bind.values[place])).collect();
+    assert_eq!(values, [None, Some(&b"x"[..]), Some(&b""[..])]);
+}
+
 #[test]
 fn every_cut_of_a_bind_is_refused() {
-    let body = b"p\0s\0\0\x01\0\x01\0\x02\xff\xff\xff\xff\0\0\0\x01x\0\x01\0\0";
-    for end in 0..body.len() {
-        assert!(check(b'B', &body[..end]).is_err(), "{end}");
+    for end in 0..BIND_BODY.len() {
+        assert!(bind(&BIND_BODY[..end]).is_err(), "{end}");
     }
+    assert!(bind(&[BIND_BODY, b"x"].concat()).is_err());
+}
+
+#[test]
+fn names_of_a_bind_are_texts() {
+    assert_eq!(bind(b"\xc3(\0s\0\0\0\0\0\0\0").unwrap_err(), Objection::BadText(0xc3));
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! The values of rows that only join others: parameters are read where they lie in their message, without a value of their own between.
+//!
+//! What is not read like this (arrays, times with a zone, casts, everything that the column refuses) is read as any other statement
+//! reads it.
+
+use super::values::Given;
+use super::{integer, is_numbered};
+use crate::bound_parameters::{BoundParameters, Piece, Pieces};
+use crate::insert::{Cell, CellReader};
+use crate::response::ParameterValue;
+use crate::types::{OutputStyle, plain_binary, plain_value};
+use catalog::definition::Column;
+use catalog::sql_type::SqlType;
+use datafusion::common::ScalarValue;
+use std::cell::OnceCell;
+
+/// Reads the cells of one execution.
+pub(super) struct Parameters<'a> {
+    bound: &'a BoundParameters,
+    pieces: Pieces<'a>,
+    types: &'a [SqlType],
+    style: &'a OutputStyle,
+    /// Each as a value of its own, once one is needed.
+    values: OnceCell<Vec<ParameterValue>>,
+}
+
+impl<'a> Parameters<'a> {
+    pub(super) fn new(bound: &'a BoundParameters, types: &'a [SqlType], style: &'a OutputStyle) -> Self {
+        Self { bound, pieces: bound.pieces(), types, style, values: OnceCell::new() }
+    }
+
+    /// The value of a cell, in its column's type; `None` where it is none, or a number that is still to be taken.
+    pub(super) fn given(&self, cell: &Cell, column: &Column) -> Option<Given<'a>> {
+        if matches!(cell, Cell::Default) && is_numbered(column) {
+            return None;
+        }
+        let known = match cell {
+            Cell::Parameter(number) => self.plain(number - 1, &column.sql_type),
+            _ => None,
+        };
+        known.or_else(|| {
+            let parameters = self.values.get_or_init(|| self.bound.values());
+            let cells = CellReader { types: self.types, parameters, style: self.style };
+            cells.value(cell, column).ok().map(Given::Scalar)
+        })
+    }
+
+    /// A parameter that has its column's type, or nearly so.
+    fn plain(&self, index: usize, sql_type: &SqlType) -> Option<Given<'a>> {
+        let known = self.types.get(index)?;
+        let is_same = known == sql_type;
+        let Some(piece) = self.pieces.at(index)? else {
+            return if is_same { ScalarValue::try_from(&sql_type.data_type()).ok().map(Given::Scalar) } else { None };
+        };
+        match sql_type {
+            SqlType::Text if is_same => text(&piece, None),
+            SqlType::Varchar { length_max } if is_same || *known == SqlType::Text => text(&piece, *length_max),
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 if !is_same => {
+                let number = match self.read(&piece, known)? {
+                    ScalarValue::Int16(value) => i64::from(value?),
+                    ScalarValue::Int32(value) => i64::from(value?),
+                    ScalarValue::Int64(value) => value?,
+                    _ => return None,
+                };
+                integer(number, sql_type).map(Given::Scalar)
+            }
+            _ if is_same => self.read(&piece, sql_type).map(Given::Scalar),
+            _ => None,
+        }
+    }
+
+    fn read(&self, piece: &Piece<'_>, sql_type: &SqlType) -> Option<ScalarValue> {
+        match piece {
+            Piece::Text(field) => plain_value(*field, sql_type, self.style),
+            Piece::Binary(bytes) => plain_binary(bytes, sql_type, self.style),
+        }
+    }
+}
+
+/// A text of at most so many letters, which is the same in both formats. Bytes stand for letters here: whoever counts more closely
+/// looks again.
+fn text<'a>(piece: &Piece<'a>, letters_max: Option<u32>) -> Option<Given<'a>> {
+    let text = match piece {
+        Piece::Text(field) => field.text(),
+        Piece::Binary(bytes) => std::str::from_utf8(bytes).ok()?,
+    };
+    let fits = letters_max.is_none_or(|limit| text.len() <= limit as usize);
+    (fits && memchr::memchr(0, text.as_bytes()).is_none()).then_some(Given::Text(text))
+}
