@@ -25,7 +25,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
 use crate::functions::SequenceNumbers;
 use crate::insert::{Cell, CellReader, constant_rows, refuse_values, target, target_columns};
-use crate::intake::Intake;
+use crate::intake::{BATCH_ROWS, Intake};
 use crate::keys::waiting::WaitingKeys;
 use crate::operators::casts::out_of_range;
 use crate::planner::Planning;
@@ -57,10 +57,10 @@ use values::{Given, Values};
 
 /// A statement with more rows is run by itself.
 const STATEMENT_ROWS_MAX: usize = 1_024;
-/// So many rows wait as values before they become arrays.
-const VALUES_ROWS_MAX: usize = 1_024;
+/// So many rows wait as values before they become arrays: a batch that need not be put together with others.
+const VALUES_ROWS_MAX: usize = BATCH_ROWS;
 /// So much memory may values take before they become arrays.
-const VALUES_BYTES_MAX: usize = 1024 * 1024;
+const VALUES_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Rows of so many tables may wait in a transaction; those of all go inline into one record of the log.
 const TABLES_MAX: usize = 8;
