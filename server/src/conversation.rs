@@ -268,7 +268,7 @@ impl<'a> Conversation<'a> {
     /// Goes on behind a message of a group.
     async fn go_on(&mut self, outcome: Result<(), Failure>) -> Result<(), Exit> {
         match outcome {
-            Ok(()) => Ok(()),
+            Ok(()) => self.wire.flush_if_full().await,
             Err(Failure::Statement(error)) => self.skip_group(&error).await,
             Err(Failure::Exit(exit)) => Err(exit),
         }

@@ -283,6 +283,22 @@ async fn binary_rows_join_others_whatever_the_width_of_their_numbers() {
     }
 }
 
+/// Answers to a client that sends much before its Sync do not gather in memory.
+#[tokio::test]
+async fn answers_to_many_messages_leave_before_the_sync() {
+    const INSERTS: usize = 10_000;
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.group(&[parse("i", "INSERT INTO t VALUES ($1, $2)")]).await;
+    client.query("BEGIN").await;
+    let insert = [bind("", "i", &["1", "x"], &[]), execute("", 0)].concat();
+    client.send(&insert.repeat(INSERTS)).await;
+    assert_eq!(client.answer().await.as_deref(), Some("Bound"));
+    let answers = client.group(&[]).await;
+    assert_eq!(answers.matches("Complete(INSERT 0 1)").count(), INSERTS);
+    assert!(client.query("SELECT count(*) FROM t").await.contains(&format!(" Row({INSERTS}) ")));
+}
+
 #[tokio::test]
 async fn results_larger_than_every_buffer_arrive_whole() {
     let server = TestServer::start().await;
