@@ -64,6 +64,10 @@ impl<'a> Parameters<'a> {
                 };
                 integer(number, sql_type).map(Given::Scalar)
             }
+            // It is rounded to the column's digits either way.
+            SqlType::Numeric { .. } if matches!(known, SqlType::Numeric { declared: false, .. }) => {
+                self.read(&piece, sql_type).map(Given::Scalar)
+            }
             _ if is_same => self.read(&piece, sql_type).map(Given::Scalar),
             _ => None,
         }

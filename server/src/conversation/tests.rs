@@ -252,20 +252,22 @@ async fn binary_rows_join_others_whatever_the_width_of_their_numbers() {
     let server = TestServer::start().await;
     let mut client = server.session().await;
     client.query("CREATE TABLE numbers (a bigint, b smallint, c numeric(6,2), d text, e date)").await;
-    let types = [&5u16.to_be_bytes()[..], &[21u32, 20, 0, 0, 0].map(u32::to_be_bytes).concat()[..]].concat();
+    let types = [&5u16.to_be_bytes()[..], &[21u32, 20, 1700, 0, 0].map(u32::to_be_bytes).concat()[..]].concat();
     let statement = text("INSERT INTO numbers VALUES ($1, $2, $3, $4, $5)");
     client.group(&[frame(b'P', &[text("i"), statement, types].concat())]).await;
+    // 1.505: two digits to the base of 10,000, the first before the point, and a scale of three.
+    let c = [2u16, 0, 0, 3, 1, 5050].map(u16::to_be_bytes).concat();
     let insert = |b: i64, d: (i16, &[u8])| {
         let (a, b, e) = (7i16.to_be_bytes(), b.to_be_bytes(), 31i32.to_be_bytes());
-        let values = [Some(&a[..]), Some(&b[..]), Some(&b"1.5"[..]), Some(d.1), Some(&e[..])];
-        [bind_with("", "i", &[1, 1, 0, d.0, 1], &values, &[]), execute("", 0)].concat()
+        let values = [Some(&a[..]), Some(&b[..]), Some(&c[..]), Some(d.1), Some(&e[..])];
+        [bind_with("", "i", &[1, 1, 1, d.0, 1], &values, &[]), execute("", 0)].concat()
     };
     client.query("BEGIN").await;
     let good = [insert(-8, (1, "é".as_bytes())), insert(-8, (0, "é".as_bytes())), insert(-8, (1, "é".as_bytes()))];
     let done = "Bound Complete(INSERT 0 1) ";
     assert_eq!(client.group(&good).await, format!("{}Ready(T)", done.repeat(3)));
     let rows = client.query("SELECT DISTINCT * FROM numbers").await;
-    assert!(rows.contains(" Row(7,-8,1.50,é,2000-02-01) Complete(SELECT 1) "), "{rows}");
+    assert!(rows.contains(" Row(7,-8,1.51,é,2000-02-01) Complete(SELECT 1) "), "{rows}");
     assert!(client.query("SELECT count(*) FROM numbers").await.contains(" Row(3) "));
     client.query("COMMIT").await;
     // The length of the last text ends like a character that its first byte could go on with.
