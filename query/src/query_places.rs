@@ -6,6 +6,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::standard_spellings::nesting::each_expr;
+use crate::standard_spellings::order_keys::{absent_key, misplaced_key};
 use crate::standard_spellings::trees::bare;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
@@ -41,6 +42,11 @@ pub(crate) fn refined<T>(
         let place = statement.and_then(|statement| place_of(statement, &misplaced.call));
         return Err(QueryError::new(misplaced.kind, misplaced.message).position(place));
     }
+    // The planner finds what groups lack before it orders.
+    let is_told = outcome.as_ref().is_err_and(|error| error.kind != ErrorKind::Grouping);
+    if !is_told && let Some((error, key)) = first_of(query, misplaced_key) {
+        return Err(error.position(statement.and_then(|statement| place_of(statement, &key))));
+    }
     match (outcome, statement) {
         (Err(error), Some(statement)) => Err(placed(error, query, statement)),
         (outcome, _) => outcome,
@@ -50,7 +56,9 @@ pub(crate) fn refined<T>(
 fn placed(error: QueryError, query: &Query, statement: &Statement) -> QueryError {
     match error.kind {
         ErrorKind::InvalidColumnReference if error.position.is_none() => {
-            let item = ordinal(query, &error.message).or_else(|| first_of(query, unordered_distinct));
+            let item = ordinal(query, &error.message)
+                .or_else(|| first_of(query, unordered_distinct))
+                .or_else(|| first_of(query, absent_key));
             let place = item.and_then(|item| place_of(statement, &item));
             error.position(place)
         }

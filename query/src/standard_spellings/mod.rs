@@ -15,6 +15,7 @@
 //!     past                 FOR SYSTEM_TIME AS OF
 //!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
 //!     names                numbers of outputs in ORDER BY, GROUP BY and DISTINCT ON
+//!     order_keys           SELECT DISTINCT upper(a) … ORDER BY upper(a)
 //!     hidden_outputs       names of outputs that mean columns there and in HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     later_tables         WITH RECURSIVE a AS (SELECT * FROM b), b AS …
@@ -40,6 +41,7 @@ mod limits;
 mod names;
 pub(crate) mod nesting;
 mod open_outputs;
+pub(crate) mod order_keys;
 mod past;
 mod quantified;
 mod record_values;
@@ -182,6 +184,7 @@ impl VisitorMut for Speller<'_> {
         Self::outcome(settled.and_then(|()| self.refuse_constant(query)))?;
         names::bare_order(query);
         names::order_distinct(query);
+        order_keys::number_outputs(query);
         ControlFlow::Continue(())
     }
 
