@@ -2,6 +2,7 @@
 //!
 //!     t has a, b       FROM t AS v(x)      v.x, v.b
 //!                      FROM t AS v(x, y, z) is an error
+//!                      FROM t AS v(b)       v.b is ambiguous
 //!
 //! DataFusion wants a name for each column.
 
@@ -12,7 +13,7 @@ use datafusion::common::{Result, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{TableAlias, TableFactor};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Before the name of a query of WITH whose columns are named: what errors call it.
 pub(crate) const WITH_QUERY: &str = "WITH query@";
@@ -60,14 +61,29 @@ fn with_names(plan: LogicalPlan, names: Vec<String>, kind: &str, table: String) 
         };
         return Err(external(too_many(&what, columns.len(), names.len())));
     }
-    let mut taken = HashSet::new();
-    let outputs = columns.into_iter().enumerate().map(|(index, column)| {
-        let name = names.get(index).cloned().unwrap_or_else(|| asked_name(column.name()).to_string());
-        let number = (1..).find(|number| taken.insert(numbered_name(&name, *number))).unwrap_or_default();
-        Expr::Column(column).alias(numbered_name(&name, number))
+    let shown = columns.iter().enumerate().map(|(index, column)| match names.get(index) {
+        Some(name) => name.clone(),
+        None => asked_name(column.name()).to_string(),
     });
+    let outputs =
+        columns.iter().zip(distinct(shown.collect())).map(|(column, name)| Expr::Column(column.clone()).alias(name));
     let outputs: Vec<Expr> = outputs.collect();
     LogicalPlanBuilder::from(plan).project(outputs)?.alias(TableReference::bare(table))?.build()
+}
+
+/// Names of which none is there twice. Those that several columns have get numbers, all of them: none of the columns is meant by the name.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    names.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+    let mut taken = HashSet::new();
+    let numbered = names.iter().map(|name| match counts.get(name.as_str()) {
+        Some(1) => name.clone(),
+        _ => {
+            let number = (2..).find(|number| taken.insert(numbered_name(name, *number))).unwrap_or_default();
+            numbered_name(name, number)
+        }
+    });
+    numbered.collect()
 }
 
 /// The error of names for columns that are not there.

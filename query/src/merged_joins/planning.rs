@@ -5,6 +5,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::operators::call::{Places, SiteKind};
 use crate::operators::meetings::{Guest, Meeting, common};
 use crate::operators::sites::{Sites, call_quoted};
+use crate::output_names::asked_name;
 use crate::scan::external;
 use crate::statement_grammar::fold;
 use arrow::datatypes::FieldRef;
@@ -195,18 +196,19 @@ fn distinct(names: Vec<String>) -> std::result::Result<Vec<String>, QueryError> 
 
 /// The names that both sides of a NATURAL JOIN have, in the left side's order.
 fn common_names(left: &DFSchema, right: &DFSchema) -> Vec<String> {
-    let right: HashSet<&String> = right.fields().iter().map(|field| field.name()).collect();
+    let right: HashSet<&str> = right.fields().iter().map(|field| asked_name(field.name())).collect();
     let mut names: Vec<String> = Vec::new();
     for field in left.fields() {
-        if right.contains(field.name()) && !is_hidden(field.name()) && !names.contains(field.name()) {
-            names.push(field.name().clone());
+        let name = asked_name(field.name());
+        if right.contains(name) && !is_hidden(name) && !names.iter().any(|known| known == name) {
+            names.push(name.to_string());
         }
     }
     names
 }
 
 fn column_of(schema: &DFSchema, name: &str, side: &str) -> std::result::Result<Side, QueryError> {
-    let mut found = schema.iter().filter(|(_, field)| field.name() == name);
+    let mut found = schema.iter().filter(|(_, field)| asked_name(field.name()) == name);
     match (found.next(), found.next()) {
         (Some((table, field)), None) => Ok((table.cloned(), Arc::clone(field))),
         (None, _) => {

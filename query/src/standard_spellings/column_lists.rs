@@ -3,8 +3,8 @@
 //!     WITH a(x) AS (SELECT 1, 2)
 //!     ▶ WITH a AS (SELECT * FROM (SELECT 1, 2) AS "WITH query@a"(x))
 //!
-//! The planner wants one for each column, so those that are short are given as an alias, see [`crate::column_aliases`]. In a recursive
-//! query it is the first term that has the names.
+//! The planner wants one for each column, and no name twice, so lists that are short or have names twice are given as an alias, see
+//! [`crate::column_aliases`]. In a recursive query it is the first term that has the names.
 
 use super::trees::quoted;
 use super::windows::Context;
@@ -15,6 +15,7 @@ use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
     Cte, Query, SelectItem, SetExpr, SetOperator, TableAlias, TableFactor, TableWithJoins, WildcardAdditionalOptions,
 };
+use std::collections::HashSet;
 use std::mem;
 
 /// Settles the names of columns in a query's WITH.
@@ -24,7 +25,7 @@ pub(super) fn settle(query: &mut Query, context: Context<'_>) -> Result<(), Quer
         let named = table.alias.columns.len();
         match columns(&table.query.body) {
             _ if named == 0 => {}
-            Some(there) if there == named => {}
+            Some(there) if there == named && !has_repeated(&table.alias) => {}
             Some(there) if there < named => {
                 let error = too_many(&format!("WITH query \"{}\"", fold(&table.alias.name)), there, named);
                 let place = context.statement.and_then(|statement| statement.place_of(table.alias.name.span));
@@ -34,6 +35,12 @@ pub(super) fn settle(query: &mut Query, context: Context<'_>) -> Result<(), Quer
         }
     }
     Ok(())
+}
+
+/// Whether two columns of a list have one name.
+fn has_repeated(alias: &TableAlias) -> bool {
+    let mut seen = HashSet::new();
+    !alias.columns.iter().all(|column| seen.insert(fold(&column.name)))
 }
 
 /// How many columns a query gives, where it says so itself.
