@@ -45,11 +45,19 @@ pub(super) fn in_condition(condition: &mut Expr) -> Result<(), QueryError> {
 pub(super) fn name_outputs(select: &mut Select) {
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(shown) = item
-            && matches!(bare(shown), Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. })
+            && is_spelt_out(bare(shown))
         {
             let alias = Ident::with_quote('"', output_name(shown));
             *item = SelectItem::ExprWithAlias { expr: shown.clone(), alias };
         }
+    }
+}
+
+/// Whether an expression becomes another one, which may have a name: long rows are compared by a CASE.
+fn is_spelt_out(shown: &Expr) -> bool {
+    match shown {
+        Expr::BinaryOp { left, op, .. } => is_comparison(op) && parts(left).is_some(),
+        other => matches!(other, Expr::InSubquery { .. } | Expr::AnyOp { .. } | Expr::AllOp { .. }),
     }
 }
 
