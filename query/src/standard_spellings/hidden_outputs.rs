@@ -9,12 +9,13 @@
 //! So is called what stands beside a `*` of the whole statement, which may have a column of the same name.
 
 use super::names::is_star;
+use super::order_keys::merges;
 use super::trees::{bare, quoted};
 use crate::output_names::{hidden_name, output_name, shown_name};
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut,
-    visit_expressions,
+    Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
+    VisitMut, VisitorMut, visit_expressions,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -94,6 +95,7 @@ fn hidden_names(select: &Select) -> HashSet<String> {
 }
 
 fn in_select(select: &mut Select, keys: Vec<&mut Expr>, is_whole: bool) {
+    let is_joined = has_several(&select.from);
     let Select { projection, distinct, having, group_by, .. } = select;
     let on: Vec<&mut Expr> = match distinct {
         Some(Distinct::On(items)) => items.iter_mut().collect(),
@@ -115,7 +117,9 @@ fn in_select(select: &mut Select, keys: Vec<&mut Expr>, is_whole: bool) {
             }
             SelectItem::ExprWithAlias { expr, alias } => {
                 let name = fold(alias);
-                let is_other = read.has(&name) && column_name(expr).as_ref() != Some(&name);
+                let is_column = column_name(expr).as_ref() == Some(&name);
+                // Of several relations another one may have a column of the name, which is ambiguous then.
+                let is_other = read.has(&name) && (!is_column || is_joined && name_of(expr).is_none());
                 let is_hidden = is_other || (is_beside_star && !grouped.contains(&name));
                 (expr, name, is_hidden)
             }
@@ -131,6 +135,14 @@ fn in_select(select: &mut Select, keys: Vec<&mut Expr>, is_whole: bool) {
     }
     rename(keys, &hidden);
     rename(on, &hidden);
+}
+
+/// Whether a column's name may be that of columns of several relations: what USING and NATURAL merge is one.
+fn has_several(from: &[TableWithJoins]) -> bool {
+    let is_apart = |tables: &TableWithJoins| {
+        !matches!(tables.relation, TableFactor::NestedJoin { .. }) && !tables.joins.iter().any(merges)
+    };
+    from.len() + from.iter().map(|tables| tables.joins.len()).sum::<usize>() > 1 && from.iter().all(is_apart)
 }
 
 /// Gives keys that are names of outputs the names that these have.
