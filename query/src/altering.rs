@@ -13,6 +13,7 @@
 use crate::added_columns::Computed;
 use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column, renew_checks};
 use crate::altered_views::{Altered, with_views};
+use crate::assignment::retyped_default;
 use crate::definitions::{check_defaults, done, stays_logged};
 use crate::dropping::shown;
 use crate::engine_error::{nearest, translate};
@@ -196,7 +197,8 @@ fn pass_of(action: &AlterAction) -> u8 {
         AlterAction::DropColumn { .. }
         | AlterAction::DropConstraint { .. }
         | AlterAction::DropIdentity { .. }
-        | AlterAction::DropExpression { .. } => 0,
+        | AlterAction::DropExpression { .. }
+        | AlterAction::SetDefault { default: None, .. } => 0,
         AlterAction::SetType { .. } => 1,
         AlterAction::AddColumn { .. } => 2,
         AlterAction::AddConstraint(_) | AlterAction::AddIndex { .. } | AlterAction::AddIdentity { .. } => 4,
@@ -553,6 +555,7 @@ impl<'a> Alter<'a> {
         let joins_domain = retyped.domain.is_some() && retyped.domain != known.domain;
         let same_values = is_relabelling(&known.sql_type, sql_type) && !loses_digits && !joins_domain;
         let keeps_bytes = using.is_none() && same_values;
+        retyped.default = retyped_default(self.planning, &known, &retyped)?;
         self.next.columns[position] = retyped;
         let changed = vec![self.next.columns[position].clone()];
         check_defaults(self.planning, &TableDefinition::new(self.next.id, self.next.name.clone(), changed)).await?;

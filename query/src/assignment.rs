@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_call};
 use crate::operators::long_numbers::is_long;
 use crate::parameter_types::parameter_number;
+use crate::standard_spellings::trees::bare;
 use crate::statement_grammar::fold;
 use crate::user_types::{domain_name, is_tagged_array, spelling};
 use arrow::datatypes::{DataType, Field};
@@ -204,12 +205,17 @@ pub(crate) fn is_assignable(from: &SqlType, to: &SqlType) -> bool {
 /// The error for a value of another type than a column's.
 pub(crate) fn not_assignable(column: &Column, from: Option<&SqlType>) -> QueryError {
     let shown = from.map_or_else(|| "unknown".into(), SqlType::base_name);
-    let domain = column.domain.as_ref().and_then(|domain| domain_name(domain.id));
-    let to = domain.unwrap_or_else(|| column.sql_type.base_name());
+    let to = type_name(column);
     let message = format!("column \"{}\" is of type {to} but expression is of type {shown}", column.name);
     QueryError::new(ErrorKind::DatatypeMismatch, message)
         .column(&column.name)
         .hint("You will need to rewrite or cast the expression.")
+}
+
+/// What errors call a column's type.
+fn type_name(column: &Column) -> String {
+    let domain = column.domain.as_ref().and_then(|domain| domain_name(domain.id));
+    domain.unwrap_or_else(|| column.sql_type.base_name())
 }
 
 /// A column's default as a planned value in the column's type; NULL where there is none.
@@ -229,6 +235,31 @@ pub(crate) fn default_value(planning: &crate::planner::Planning, column: &Column
         }
         _ => Err(QueryError::unsupported(format!("the default of column \"{}\"", column.name))),
     }
+}
+
+/// The default of a column that gets another type, which must assign its value: a text is one of the type that it was read as.
+pub(crate) fn retyped_default(
+    planning: &crate::planner::Planning,
+    known: &Column,
+    retyped: &Column,
+) -> Result<Option<String>, QueryError> {
+    if known.default.is_none() || known.sql_type == retyped.sql_type {
+        return Ok(known.default.clone());
+    }
+    let mut value = bare(&default_of(known)?).clone();
+    let is_kept =
+        !is_untyped(&value) || matches!(known.sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Enum(_));
+    type_value(&mut value, known)?;
+    let typed = Column { default: Some(value.to_string()), ..retyped.clone() };
+    default_value(planning, &typed).map_err(|error| match error.kind {
+        ErrorKind::DatatypeMismatch => {
+            let (name, to) = (&known.name, type_name(retyped));
+            let message = format!("default for column \"{name}\" cannot be cast automatically to type {to}");
+            QueryError::new(ErrorKind::DatatypeMismatch, message)
+        }
+        _ => error,
+    })?;
+    Ok(if is_kept { known.default.clone() } else { typed.default })
 }
 
 fn translate_default(error: QueryError, column: &Column) -> QueryError {
