@@ -42,6 +42,7 @@ files! {
     comparisons_of_rows_have_no_names: "row_comparisons.slt",
     keys_of_orders_mean_what_they_mean_to_postgres: "order_names.slt",
     defaults_go_with_the_types_of_their_columns: "retyped_defaults.slt",
+    texts_stand_behind_no_values: "bare_texts.slt",
     escapes_are_read_as_postgres_reads_them: "escaped_literals.slt",
     values_of_two_types_compare_as_in_postgres: "mixed_comparisons.slt",
     rows_and_sets_that_are_written_out_answer_as_postgres_does: "row_fields.slt",

@@ -37,6 +37,12 @@ pub(super) fn is_bare_text(tokens: &[TokenWithSpan], index: usize) -> bool {
         Token::Word(_) => match keyword(tokens, before) {
             Keyword::AS => !defines_body(),
             Keyword::END | Keyword::TRUE | Keyword::FALSE => true,
+            // `COPY … (NULL 'none')`
+            Keyword::NULL => keyword(tokens, 0) != Keyword::COPY,
+            Keyword::CURRENT_DATE | Keyword::CURRENT_TIME | Keyword::CURRENT_TIMESTAMP => true,
+            Keyword::LOCALTIME | Keyword::LOCALTIMESTAMP => true,
+            Keyword::CURRENT_USER | Keyword::SESSION_USER | Keyword::USER | Keyword::CURRENT_ROLE => true,
+            Keyword::CURRENT_CATALOG | Keyword::CURRENT_SCHEMA => true,
             Keyword::INTO | Keyword::JOIN | Keyword::SET | Keyword::TABLE | Keyword::UPDATE | Keyword::WITH => true,
             Keyword::FROM => begins_tables(tokens, before),
             _ => is_cast(before),
