@@ -247,8 +247,7 @@ pub(crate) fn retyped_default(
         return Ok(known.default.clone());
     }
     let mut value = bare(&default_of(known)?).clone();
-    let is_kept =
-        !is_untyped(&value) || matches!(known.sql_type, SqlType::Text | SqlType::Varchar { .. } | SqlType::Enum(_));
+    let is_kept = !is_untyped(&value) || is_text(&known.sql_type) || matches!(known.sql_type, SqlType::Enum(_));
     type_value(&mut value, known)?;
     let typed = Column { default: Some(value.to_string()), ..retyped.clone() };
     default_value(planning, &typed).map_err(|error| match error.kind {

@@ -119,7 +119,8 @@ fn in_select(select: &mut Select, keys: Vec<&mut Expr>, is_whole: bool) {
                 let name = fold(alias);
                 let is_column = column_name(expr).as_ref() == Some(&name);
                 // Of several relations another one may have a column of the name, which is ambiguous then.
-                let is_other = read.has(&name) && (!is_column || is_joined && name_of(expr).is_none());
+                let may_be_another = is_joined && name_of(expr).is_none() && read.alone.contains(&name);
+                let is_other = read.has(&name) && !is_column || may_be_another;
                 let is_hidden = is_other || (is_beside_star && !grouped.contains(&name));
                 (expr, name, is_hidden)
             }
@@ -182,23 +183,29 @@ fn column_name(expression: &Expr) -> Option<String> {
 }
 
 /// The names of columns that expressions mean.
-struct Read(HashSet<String>);
+#[derive(Default)]
+struct Read {
+    names: HashSet<String>,
+    /// Those of them that stand behind no name of a relation.
+    alone: HashSet<String>,
+}
 
 impl Read {
     /// A column behind the name of its relation may be one of an outer query, where `grouped` is the name of an output.
     fn by<'a>(expressions: impl Iterator<Item = &'a Expr>, grouped: &HashSet<String>) -> Self {
-        let mut names = HashSet::new();
+        let mut read = Self::default();
         for expression in expressions {
             let _ = visit_expressions(expression, |part| {
                 let may_be_outer = |name: &String| name_of(part).is_none() && grouped.contains(name);
-                names.extend(column_name(part).filter(|name| !may_be_outer(name)));
+                read.names.extend(column_name(part).filter(|name| !may_be_outer(name)));
+                read.alone.extend(name_of(part));
                 ControlFlow::<()>::Continue(())
             });
         }
-        Self(names)
+        read
     }
 
     fn has(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.names.contains(name)
     }
 }
