@@ -21,7 +21,6 @@ use catalog::ids::ObjectId;
 use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::logical_plan::builder::LogicalTableSource;
-use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -176,7 +175,7 @@ pub(crate) fn refuse_misplaced(
     }
     let is_aggregate = |function: &ast::Function| {
         let name = function.name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-        planning.get_aggregate_meta(&name).is_some() && !planning.state.scalar_functions().contains_key(&name)
+        planning.is_aggregate(&name)
     };
     let refused = |kind, what: &str, call: &ast::Expr| {
         let message = format!("{what} are not allowed in {place}s");

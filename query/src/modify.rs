@@ -17,10 +17,11 @@ use crate::execution::{compute, joined, stream};
 use crate::insert::{always_computed, named_column, written_table};
 use crate::intake::{Intake, Taken};
 use crate::parameter_types::all_known;
+use crate::pg_catalog::returns_set;
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
-use crate::query_places::place_of;
+use crate::query_places::{call_in, is_aggregate_call, place_of};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
 use crate::returning::{Extra, Returning, respond, select, target_factor, with_extras};
 use crate::row_rules::RowRules;
@@ -160,6 +161,8 @@ impl Planned {
         statement: &Statement,
     ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
         let Some(changed) = &self.narrowed_to else { return planning.physical_plan(&bound, Some(statement)).await };
+        // Values of parameters may be spelt in another type than the columns beside them.
+        let bound = if self.parameters.is_empty() { bound } else { planning.analyzed(bound, Some(statement))? };
         let wide = widened(planning, &self.table, &bound, changed, statement)?;
         planning.executable(wide).await.map_err(|error| translate(error, Some(statement)))
     }
@@ -301,6 +304,7 @@ pub(crate) fn plan(
         QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", table.name.name))
     })?;
     let assignments = modification.assignments.as_deref();
+    refuse_calls(planning, assignments.unwrap_or_default(), statement)?;
     let others = modification.others.iter().flat_map(relation_names).collect();
     let returning = modification.returning.as_ref().map(|items| Returning::new(items, &table, &name, others));
     let wanted = assignments.is_some() || modification.returning.is_some();
@@ -336,6 +340,27 @@ pub(crate) fn plan(
     let parameters = all_known(types)?;
     let plan = in_types_of_columns(planning, plan, &table, &values, statement)?;
     Ok(Planned { table, version, changed, parameters, plan, narrowed_to: None, returning })
+}
+
+/// An assignment sees one row and gives one value.
+fn refuse_calls(planning: &Planning, assignments: &[ast::Assignment], statement: &Statement) -> Result<(), QueryError> {
+    let is_aggregate = |name: &str| planning.is_aggregate(name);
+    let is_set = |function: &ast::Function| {
+        let name = function.name.0.last().and_then(|part| part.as_ident());
+        name.is_some_and(|name| returns_set(&fold(name)))
+    };
+    for value in assignments.iter().map(|assignment| &assignment.value) {
+        let calls = [
+            (call_in(value, |function| function.over.is_some()), ErrorKind::Windowing, "window"),
+            (call_in(value, |function| is_aggregate_call(function, &is_aggregate)), ErrorKind::Grouping, "aggregate"),
+            (call_in(value, is_set), ErrorKind::FeatureNotSupported, "set-returning"),
+        ];
+        if let Some((Some(call), kind, what)) = calls.into_iter().find(|(call, ..)| call.is_some()) {
+            let message = format!("{what} functions are not allowed in UPDATE");
+            return Err(QueryError::new(kind, message).position(place_of(statement, &call)));
+        }
+    }
+    Ok(())
 }
 
 /// What the queries of a modification have in common.

@@ -367,9 +367,12 @@ impl Planning {
             plan = self.spelt_out_plan(tree.insert(spelt), parameters, statement);
         }
         let plan = plan.map_err(|error| told_of_later(without_relation(error, statement), source));
-        let is_aggregate =
-            |name: &str| self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name);
-        refined(plan, source, statement, &is_aggregate)
+        refined(plan, source, statement, &|name: &str| self.is_aggregate(name))
+    }
+
+    /// Whether a function is called over the rows of a group.
+    pub(crate) fn is_aggregate(&self, name: &str) -> bool {
+        self.get_aggregate_meta(name).is_some() && !self.state.scalar_functions().contains_key(name)
     }
 
     /// Plans the source of an INSERT into columns: each value of a VALUES list is assigned by itself.

@@ -47,6 +47,8 @@ pub(crate) struct Planned {
     planning: Arc<Planning>,
     plan: PlannedAs,
     at: Instant,
+    /// Of the session's settings, which say what names mean and values look like.
+    settings_revision: u64,
 }
 
 enum PlannedAs {
@@ -122,7 +124,7 @@ impl Prepared {
                 }
                 prepared.columns = Some(columns);
                 session.planned =
-                    (!own && !depends).then(|| prepared.planned(planning, PlannedAs::Query(Box::new(plan))));
+                    (!own && !depends).then(|| prepared.planned(session, planning, PlannedAs::Query(Box::new(plan))));
             }
             StatementKind::Insert(insert, overriding) => {
                 if declared.is_empty()
@@ -143,7 +145,7 @@ impl Prepared {
                 prepared.columns = planned.columns(&planning, statement)?;
                 let is_settled = prepared.parameters.is_empty() && !has_own_changes(session);
                 let planned = PlannedAs::Modification(Box::new(planned));
-                session.planned = is_settled.then(|| prepared.planned(planning, planned));
+                session.planned = is_settled.then(|| prepared.planned(session, planning, planned));
             }
             StatementKind::Merge(merge) => {
                 let planning = session.planning()?;
@@ -204,8 +206,9 @@ impl Prepared {
         if self.parameters.is_empty() { Ok(()) } else { refuse_parameters(&self.statement) }
     }
 
-    fn planned(&self, planning: Arc<Planning>, plan: PlannedAs) -> Planned {
-        Planned { statement: self.id, planning, plan, at: Instant::now() }
+    fn planned(&self, session: &Session, planning: Arc<Planning>, plan: PlannedAs) -> Planned {
+        let settings_revision = session.settings.revision();
+        Planned { statement: self.id, planning, plan, at: Instant::now(), settings_revision }
     }
 
     /// The plan of a query made by `prepare`, if it was the session's last and the statement still reads the snapshot that it was made for.
@@ -230,10 +233,9 @@ impl Prepared {
 
     fn take(&self, session: &mut Session, fresh: &Planning) -> Option<(Arc<Planning>, PlannedAs)> {
         let planned = session.planned.take().filter(|planned| planned.statement == self.id)?;
-        let zone = |planning: &Planning| planning.state.time_zone().to_string();
-        let same = Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot)
-            && Arc::ptr_eq(&planned.planning.facts.announcements, &fresh.facts.announcements)
-            && zone(&planned.planning) == zone(fresh);
+        let same = planned.settings_revision == session.settings.revision()
+            && Arc::ptr_eq(&planned.planning.snapshot, &fresh.snapshot)
+            && Arc::ptr_eq(&planned.planning.facts.announcements, &fresh.facts.announcements);
         if !same || planned.at.elapsed() >= PLAN_AGE_MAX {
             return None;
         }

@@ -316,3 +316,20 @@ async fn a_session_begins_with_the_settings_that_postgres_tells() {
     ];
     assert_eq!(told, expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_change_goes_to_the_table_that_its_name_means_when_it_runs() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    let tables = "CREATE SCHEMA s1; CREATE SCHEMA s2; CREATE TABLE s1.t (a int, b text); CREATE TABLE s2.t (a int, b text);
+        INSERT INTO s1.t VALUES (1, 'one'); INSERT INTO s2.t VALUES (2, 'two')";
+    assert_eq!(error_field(&answer(&mut wire, tables).await, b'C'), None);
+    let update = "SET search_path = s1; PREPARE change AS UPDATE t SET b = 'new'; SET search_path = s2; EXECUTE change";
+    assert_eq!(error_field(&answer(&mut wire, update).await, b'C'), None);
+    let query = "SET search_path = s1; PREPARE read AS SELECT a, b FROM t; SET search_path = s2; EXECUTE read";
+    assert_eq!(rows(&answer(&mut wire, query).await), [["2", "new"]]);
+    let delete = "SET search_path = s1; PREPARE away AS DELETE FROM t; SET search_path = s2; EXECUTE away";
+    assert_eq!(error_field(&answer(&mut wire, delete).await, b'C'), None);
+    let left = answer(&mut wire, "SELECT * FROM s1.t UNION ALL SELECT * FROM s2.t").await;
+    assert_eq!(rows(&left), [["1", "one"]]);
+}

@@ -55,9 +55,11 @@ fn order_keys(query: &Query) -> &[OrderByExpr] {
 fn is_misplaced(item: &Expr) -> bool {
     match item {
         Expr::Nested(inner) => is_misplaced(inner),
-        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
-            matches!(bare(expr), Expr::Value(ValueWithSpan { value: Value::Number(..), .. })) && is_misplaced(expr)
-        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match bare(expr) {
+            number @ (Expr::Value(ValueWithSpan { value: Value::Number(..), .. })
+            | Expr::UnaryOp { op: UnaryOperator::Minus, .. }) => is_misplaced(number),
+            _ => false,
+        },
         Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) => digits.parse::<i32>().is_err(),
         Expr::Value(ValueWithSpan { value, .. }) => !matches!(value, Value::Placeholder(_)),
         _ => false,
@@ -114,12 +116,20 @@ pub(super) fn bare_groups(select: &mut Select) {
 
 /// Takes the parentheses away that are around a number.
 fn strip(item: &mut Expr) {
-    let number = match item {
-        Expr::Nested(inner) => bare(inner),
-        _ => return,
-    };
-    if matches!(number, Expr::Value(ValueWithSpan { value: Value::Number(..), .. })) {
+    if let Some(number) = number_of(item) {
         *item = number.clone();
+    }
+}
+
+/// A number in parentheses, or behind two signs that undo each other.
+fn number_of(item: &Expr) -> Option<&Expr> {
+    match bare(item) {
+        number @ Expr::Value(ValueWithSpan { value: Value::Number(..), .. }) => Some(number),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match bare(expr) {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => number_of(expr),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

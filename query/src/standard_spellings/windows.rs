@@ -16,7 +16,6 @@ use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, Ident, Interval, NamedWindowExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
     UnaryOperator, Value, ValueWithSpan, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowSpec, WindowType,
@@ -33,7 +32,7 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     /// Whether a name is an aggregate's.
     pub(super) fn is_aggregate(&self, name: &str) -> bool {
-        self.planning.get_aggregate_meta(name).is_some() && !self.planning.state.scalar_functions().contains_key(name)
+        self.planning.is_aggregate(name)
     }
 }
 
