@@ -225,6 +225,17 @@ impl SqlType {
         Self::Numeric { precision: NUMERIC_PRECISION_MAX, scale: NUMERIC_SCALE, declared: false }
     }
 
+    /// The type without its modifier, as a parameter has it.
+    pub fn unmodified(&self) -> Self {
+        match self {
+            Self::Numeric { .. } => Self::numeric(),
+            Self::Varchar { .. } => Self::Varchar { length_max: None },
+            Self::Bpchar { .. } => Self::Bpchar { length: None },
+            Self::Array(element) => Self::Array(Box::new(element.unmodified())),
+            other => other.clone(),
+        }
+    }
+
     /// The type modifier of `pg_attribute.atttypmod` and RowDescription; -1 for none.
     pub fn typmod(&self) -> i32 {
         match self {

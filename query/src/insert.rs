@@ -75,8 +75,8 @@ pub(crate) fn parameters(
     }
 }
 
-/// The types of the parameters in rows of VALUES: of those that are cast first what they are cast to, and then those of columns. `None`
-/// for a cast that needs a plan. Errors: 42804 for a parameter that its column is not assigned, 42P08 for one that stands before it is
+/// The types of the parameters in rows of VALUES: of those that are cast first what they are cast to, and then those of columns, without
+/// modifiers: each column that a value goes into holds it against its own. `None` for a cast that needs a plan. Errors: 42804 for a parameter that its column is not assigned, 42P08 for one that stands before it is
 /// cast to another type.
 fn types_in_rows(
     insert: &ast::Insert,
@@ -99,7 +99,7 @@ fn types_in_rows(
         let Cell::Parameter(number) = cell else { continue };
         types.resize(types.len().max(*number), None);
         let column = &definition.columns[*position];
-        let known: &SqlType = types[number - 1].get_or_insert_with(|| column.sql_type.clone());
+        let known: &SqlType = types[number - 1].get_or_insert_with(|| column.sql_type.unmodified());
         if known.oid() == column.sql_type.oid() {
             continue;
         }

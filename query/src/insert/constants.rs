@@ -233,7 +233,11 @@ impl CellReader<'_> {
             }),
             Cell::Null => ScalarValue::try_from(&sql_type.data_type()).map_err(|error| translate(error, None)),
             Cell::Parameter(number) => {
-                let (scalar, known) = self.parameter(*number)?;
+                let (value, known) = self.bound(*number)?;
+                // A numeric is rounded to the column's digits either way, and may have more than a value of its own can.
+                let is_read = known.oid() == sql_type.oid() && matches!(innermost(sql_type), SqlType::Numeric { .. });
+                let known = if is_read { sql_type } else { known };
+                let scalar = decode_parameter(value, known, self.style)?;
                 assigned_scalar(converted(scalar, known, sql_type, self.style)?, sql_type, self.style)
             }
             Cell::Cast(cast) => {
@@ -251,11 +255,16 @@ impl CellReader<'_> {
 
     /// A parameter's value, and its type.
     fn parameter(&self, number: usize) -> Result<(ScalarValue, &SqlType), QueryError> {
-        let known = self.parameters.get(number - 1).zip(self.types.get(number - 1));
-        let (value, sql_type) = known.ok_or_else(|| {
-            QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
-        })?;
+        let (value, sql_type) = self.bound(number)?;
         Ok((decode_parameter(value, sql_type, self.style)?, sql_type))
+    }
+
+    /// A parameter's value as it was sent, and its type.
+    fn bound(&self, number: usize) -> Result<(&ParameterValue, &SqlType), QueryError> {
+        let known = self.parameters.get(number - 1).zip(self.types.get(number - 1));
+        known.ok_or_else(|| {
+            QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
+        })
     }
 }
 

@@ -45,10 +45,11 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A parameter that has its column's type, or nearly so.
+    /// A parameter that has its column's type, or nearly so. It has no modifier: a text is as long as it came, and a numeric is rounded to
+    /// the column's digits.
     fn plain(&self, index: usize, sql_type: &SqlType) -> Option<Given<'a>> {
         let known = self.types.get(index)?;
-        let is_same = known == sql_type;
+        let is_same = known.oid() == sql_type.oid();
         let Some(piece) = self.pieces.at(index)? else {
             return if is_same { ScalarValue::try_from(&sql_type.data_type()).ok().map(Given::Scalar) } else { None };
         };
@@ -63,10 +64,6 @@ impl<'a> Parameters<'a> {
                     _ => return None,
                 };
                 integer(number, sql_type).map(Given::Scalar)
-            }
-            // It is rounded to the column's digits either way.
-            SqlType::Numeric { .. } if matches!(known, SqlType::Numeric { declared: false, .. }) => {
-                self.read(&piece, sql_type).map(Given::Scalar)
             }
             _ if is_same => self.read(&piece, sql_type).map(Given::Scalar),
             _ => None,
