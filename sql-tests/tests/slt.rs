@@ -46,6 +46,7 @@ files! {
     escapes_are_read_as_postgres_reads_them: "escaped_literals.slt",
     values_of_two_types_compare_as_in_postgres: "mixed_comparisons.slt",
     rows_and_sets_that_are_written_out_answer_as_postgres_does: "row_fields.slt",
+    prepared_inserts_hold_their_columns_modifiers: "prepared_inserts.slt",
     prepared_statements_follow_their_types: "prepared_types.slt",
     names_of_from_mean_what_they_mean_to_postgres: "row_names.slt",
     names_of_groups_and_with_mean_what_they_mean_to_postgres: "group_names.slt",

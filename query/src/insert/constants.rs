@@ -262,9 +262,7 @@ impl CellReader<'_> {
     /// A parameter's value as it was sent, and its type.
     fn bound(&self, number: usize) -> Result<(&ParameterValue, &SqlType), QueryError> {
         let known = self.parameters.get(number - 1).zip(self.types.get(number - 1));
-        known.ok_or_else(|| {
-            QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}"))
-        })
+        known.ok_or_else(|| QueryError::new(ErrorKind::UndefinedParameter, format!("there is no parameter ${number}")))
     }
 }
 

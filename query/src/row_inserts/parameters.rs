@@ -88,3 +88,44 @@ fn text<'a>(piece: &Piece<'a>, letters_max: Option<u32>) -> Option<Given<'a>> {
     let fits = letters_max.is_none_or(|limit| text.len() <= limit as usize);
     (fits && memchr::memchr(0, text.as_bytes()).is_none()).then_some(Given::Text(text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::response::Format;
+    use bytes::Bytes;
+    use catalog::ids::ColumnId;
+
+    /// What the first of the parameters becomes without a value of its own between, for a column of a type.
+    fn plain(text: &'static str, sql_type: &SqlType) -> Option<String> {
+        let bound =
+            BoundParameters::new(Bytes::from_static(text.as_bytes()), vec![(Format::Text, Some(0..text.len()))]);
+        let (types, style) = ([sql_type.unmodified()], OutputStyle::default());
+        let parameters = Parameters::new(&bound, &types, &style);
+        Some(match parameters.plain(0, sql_type)? {
+            Given::Text(text) => text.to_string(),
+            Given::Scalar(value) => value.to_string(),
+        })
+    }
+
+    #[test]
+    fn a_parameter_without_modifier_is_read_for_its_column() {
+        let numeric = |precision, scale| SqlType::Numeric { precision, scale, declared: true };
+        let varchar = |length_max| SqlType::Varchar { length_max };
+        assert_eq!(plain("1.2345", &numeric(4, 1)), plain("1.2", &numeric(4, 1)));
+        assert_ne!(plain("1.2345", &numeric(10, 4)), plain("1.2", &numeric(10, 4)));
+        assert_eq!(plain("12345", &numeric(4, 1)), None);
+        assert_eq!(plain("abc", &varchar(Some(3))), Some("abc".to_string()));
+        assert_eq!(plain("abcd", &varchar(Some(3))), None);
+        assert_eq!(plain("abcd", &varchar(None)), Some("abcd".to_string()));
+    }
+
+    #[test]
+    fn a_null_is_one_of_its_column() {
+        let bound = BoundParameters::new(Bytes::new(), vec![(Format::Text, None)]);
+        let column = Column::new(ColumnId(1), "c", SqlType::Numeric { precision: 4, scale: 1, declared: true });
+        let (types, style) = ([column.sql_type.unmodified()], OutputStyle::default());
+        let given = Parameters::new(&bound, &types, &style).given(&Cell::Parameter(1), &column);
+        assert!(matches!(given, Some(Given::Scalar(ScalarValue::Decimal128(None, 4, 1)))));
+    }
+}
