@@ -318,6 +318,16 @@ impl CopyIn {
         self.format
     }
 
+    /// Whether the statement ends its transaction itself.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Leaves the end of the transaction to the session: other statements follow in it.
+    pub fn share_transaction(&mut self) {
+        self.alone = false;
+    }
+
     /// What there is to say about rows so far.
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut self.notices.lock())

@@ -211,7 +211,7 @@ impl<'a> Conversation<'a> {
             }
             Response::Command(tag) => self.complete(tag, last).await,
             Response::CopyIn(copy) => {
-                let tag = self.copy_in(copy).await?;
+                let tag = self.copy_in(copy, last).await?;
                 self.complete(tag, last).await
             }
             Response::CopyOut { columns, format, follows, stream } => {

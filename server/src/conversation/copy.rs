@@ -24,8 +24,9 @@ enum Step {
 }
 
 impl Conversation<'_> {
-    /// Takes the client's data and returns what CommandComplete says.
-    pub(super) async fn copy_in(&mut self, mut copy: Box<CopyIn>) -> Result<CommandTag, Failure> {
+    /// Takes the client's data and returns what CommandComplete says. With `last` no other statement follows in its transaction;
+    /// without, the message behind the data says so.
+    pub(super) async fn copy_in(&mut self, mut copy: Box<CopyIn>, last: bool) -> Result<CommandTag, Failure> {
         self.cancel_requests.mark_unchanged();
         let (format, columns) = (format_code(copy.format()), copy.columns());
         self.wire.put(&CopyInResponse::new(format as i8, columns as i16, vec![format; columns]))?;
@@ -39,7 +40,13 @@ impl Conversation<'_> {
                         self.wire.flush_if_full().await?;
                     }
                 }
-                Step::Done => return Ok(self.wire.run(copy.finish(&mut self.session)).await??),
+                Step::Done => {
+                    // A Sync before the data has ended nothing.
+                    if !last && copy.is_alone() && self.wire.peek_type().await? != frame::SYNC {
+                        copy.share_transaction();
+                    }
+                    return Ok(self.wire.run(copy.finish(&mut self.session)).await??);
+                }
             }
         }
     }

@@ -404,6 +404,23 @@ async fn copy_works_through_the_extended_protocol_with_an_early_sync() {
 }
 
 #[tokio::test]
+async fn a_sync_before_the_data_of_a_copy_ends_no_transaction() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let copy = [parse("", "COPY t FROM STDIN"), bind("", "", &[], &[]), execute("", 0), frame(b'S', b"")].concat();
+    let data = [frame(b'd', b"5\tx\n"), frame(b'c', b"")].concat();
+    let insert =
+        |row: &str| [parse("", "INSERT INTO t VALUES ($1, $2)"), bind("", "", &[row, "y"], &[]), execute("", 0)].concat();
+    let answers = client.group(&[copy.clone(), data.clone(), insert("six")]).await;
+    assert_eq!(answers, "Parsed Bound CopyIn(2) Complete(COPY 1) Parsed Bound Error(ERROR 22P02) Ready(I)");
+    assert_eq!(client.query("SELECT a, b FROM t").await, "Columns(a,b) Complete(SELECT 0) Ready(I)");
+    let answers = client.group(&[copy, data, insert("6")]).await;
+    assert_eq!(answers, "Parsed Bound CopyIn(2) Complete(COPY 1) Parsed Bound Complete(INSERT 0 1) Ready(I)");
+    let rows = client.query("SELECT a, b FROM t ORDER BY a").await;
+    assert_eq!(rows, "Columns(a,b) Row(5,x) Row(6,y) Complete(SELECT 2) Ready(I)");
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_belong_into_a_copy_ends_the_connection() {
     let server = TestServer::start().await;
     let mut client = server.session_with_table().await;
