@@ -11,7 +11,7 @@ use query::error::{ErrorKind, QueryError};
 use query::response::Format;
 use std::collections::HashMap;
 
-/// A client that keeps more than this open in one transaction has a leak.
+/// A client that keeps more than this open with names in one transaction has a leak.
 const PORTALS_MAX: usize = 1_000;
 
 pub(crate) struct Portal {
@@ -38,7 +38,7 @@ impl Portals {
     /// Keeps a new portal. Only the unnamed one replaces its predecessor.
     pub(crate) fn insert_new(&mut self, name: String, portal: Portal) -> Result<(), QueryError> {
         self.check_name(&name)?;
-        if self.by_name.len() >= PORTALS_MAX {
+        if !name.is_empty() && self.by_name.len() >= PORTALS_MAX {
             let error = QueryError::new(ErrorKind::ProgramLimitExceeded, "too many open portals");
             return Err(error.hint("Close portals that are not needed any longer."));
         }

@@ -136,6 +136,18 @@ async fn names_are_taken_until_they_are_closed() {
 }
 
 #[tokio::test]
+async fn the_unnamed_portal_opens_beside_as_many_as_may_have_names() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.group(&[parse("i", "INSERT INTO t VALUES (1, 'x')")]).await;
+    client.query("BEGIN").await;
+    let named: Vec<_> = (0..1_000).map(|index| bind(&format!("p{index}"), "i", &[], &[])).collect();
+    assert!(client.group(&named).await.ends_with("Bound Ready(T)"));
+    let answers = client.group(&[bind("", "i", &[], &[]), execute("", 0), bind("more", "i", &[], &[])]).await;
+    assert_eq!(answers, "Bound Complete(INSERT 0 1) Error(ERROR 54000) Ready(E)");
+}
+
+#[tokio::test]
 async fn a_portal_goes_on_where_its_row_limit_stopped_it() {
     let server = TestServer::start().await;
     let mut client = server.session().await;
