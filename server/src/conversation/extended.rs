@@ -95,8 +95,10 @@ impl Conversation<'_> {
             );
             return Err(QueryError::new(ErrorKind::ProtocolViolation, message).into());
         }
-        let formats = read_formats(&bind.result_formats)?;
+        let mut formats = Vec::new();
+        // Without columns there is nothing that formats say.
         if let Some(columns) = statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_ref()) {
+            formats = read_formats(&bind.result_formats)?;
             resolve_formats(&formats, columns.len())?;
         }
         let parameters = BoundParameters::new(bind.values, places);

@@ -122,6 +122,19 @@ async fn what_a_bind_promises_is_checked_against_its_statement() {
 }
 
 #[tokio::test]
+async fn formats_of_a_result_without_columns_say_nothing() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    client.group(&[parse("i", "INSERT INTO t VALUES (1, 'x')"), parse("empty", "")]).await;
+    for formats in [&[2][..], &[0, -1, 1]] {
+        let answers = client.group(&[bind("", "i", &[], formats), execute("", 0)]).await;
+        assert_eq!(answers, "Bound Complete(INSERT 0 1) Ready(I)");
+        let answers = client.group(&[bind("", "empty", &[], formats), execute("", 0)]).await;
+        assert_eq!(answers, "Bound Empty Ready(I)");
+    }
+}
+
+#[tokio::test]
 async fn names_are_taken_until_they_are_closed() {
     let server = TestServer::start().await;
     let mut client = server.session().await;
