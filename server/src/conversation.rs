@@ -23,7 +23,7 @@ mod statements;
 
 use crate::connection::put_parameter;
 use crate::errors::{Fatal, error_response, notice_response, sqlstate};
-use crate::wire::{Exit, Failure, Incoming, Wire};
+use crate::wire::{Exit, Failure, Incoming, Wire, frame};
 use pgwire::messages::PgWireFrontendMessage as Message;
 use pgwire::messages::response::{self, CommandComplete, EmptyQueryResponse, NotificationResponse, ReadyForQuery};
 use portals::Portals;
@@ -99,10 +99,12 @@ impl<'a> Conversation<'a> {
                 Incoming::Message(Message::Terminate(_)) => return Err(Exit::Terminated),
                 Incoming::Message(Message::Sync(_)) => self.sync().await?,
                 // What a client still sends after its COPY failed is not an answer to anything.
-                Incoming::CopyData(_) | Incoming::Message(Message::CopyDone(_) | Message::CopyFail(_)) => {}
+                Incoming::CopyData(_)
+                | Incoming::Message(Message::CopyDone(_) | Message::CopyFail(_))
+                | Incoming::BadText { message_type: frame::COPY_FAIL, .. } => {}
                 _ if self.skipping => {}
                 Incoming::Message(Message::Query(query)) => self.simple_query(&query.query).await?,
-                Incoming::BadText { extended: false, error } => {
+                Incoming::BadText { message_type: frame::QUERY, error } => {
                     self.refuse(&error)?;
                     self.ready().await?;
                 }
@@ -110,7 +112,7 @@ impl<'a> Conversation<'a> {
                     self.refuse(&QueryError::unsupported("the function call protocol"))?;
                     self.ready().await?;
                 }
-                Incoming::BadText { extended: true, error } => self.skip_group(&error).await?,
+                Incoming::BadText { error, .. } => self.skip_group(&error).await?,
                 Incoming::Bind(bind) => {
                     let outcome = self.bind(bind).await;
                     self.go_on(outcome).await?;

@@ -409,6 +409,15 @@ async fn a_copy_that_the_client_gives_up_leaves_nothing() {
     client.send(&frame(b'f', &text("no more"))).await;
     assert_eq!(client.answers().await, "Error(ERROR 57014) Ready(I)");
 
+    // Nobody can read why; outside of a COPY it says nothing.
+    let unreadable = frame(b'f', b"no \xff\0");
+    client.send(&query("COPY t FROM STDIN")).await;
+    client.answers_until("CopyIn").await;
+    client.send(&[frame(b'd', b"1\tx\n"), unreadable.clone()].concat()).await;
+    assert_eq!(client.answers().await, "Error(ERROR 22021) Ready(I)");
+    client.send(&[unreadable, query("SELECT 1")].concat()).await;
+    assert_eq!(client.answers().await, format!("{ROW_1} Ready(I)"));
+
     client.send(&query("COPY t FROM STDIN")).await;
     client.answers_until("CopyIn").await;
     client.send(&frame(b'd', b"1\tx\n")).await;

@@ -18,6 +18,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) const HEADER_BYTES: usize = 5;
 /// The type byte of CopyData.
 pub(crate) const COPY_DATA: u8 = b'd';
+/// The type byte of CopyFail.
+pub(crate) const COPY_FAIL: u8 = b'f';
+/// The type byte of Query.
+pub(crate) const QUERY: u8 = b'Q';
 /// The type byte of Sync.
 pub(crate) const SYNC: u8 = b'S';
 /// The type byte of Bind.
@@ -37,9 +41,9 @@ pub(crate) enum Incoming {
     CopyData(Bytes),
     /// The obsolete function call protocol, which pgwire does not know.
     FunctionCall,
-    /// A Query (`extended` is false) or Parse whose text is not UTF-8.
+    /// A message of this type with text that is not UTF-8.
     BadText {
-        extended: bool,
+        message_type: u8,
         error: Box<QueryError>,
     },
 }
@@ -81,9 +85,9 @@ impl Bind {
 /// The longest that a message of this type may be; `None` for a type that clients cannot send.
 pub(crate) fn length_max(message_type: u8) -> Option<usize> {
     match message_type {
-        b'Q' | b'P' | b'B' | b'F' | COPY_DATA => Some(LARGE_BYTES_MAX),
+        QUERY | b'P' | b'B' | b'F' | COPY_DATA => Some(LARGE_BYTES_MAX),
         b'p' => Some(64 * 1024),
-        b'D' | b'E' | b'C' | b'H' | SYNC | b'X' | b'c' | b'f' => Some(SMALL_BYTES_MAX),
+        b'D' | b'E' | b'C' | b'H' | SYNC | b'X' | b'c' | COPY_FAIL => Some(SMALL_BYTES_MAX),
         _ => None,
     }
 }
@@ -117,7 +121,7 @@ fn refused(message_type: u8, objection: Objection) -> Result<Incoming, Fatal> {
         Objection::BadText(byte) => {
             let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
             let error = Box::new(QueryError::new(ErrorKind::CharacterNotInRepertoire, message));
-            Ok(Incoming::BadText { extended: message_type != b'Q', error })
+            Ok(Incoming::BadText { message_type, error })
         }
     }
 }
@@ -138,7 +142,7 @@ pub(crate) enum Objection {
 fn check(message_type: u8, body: &[u8]) -> Result<(), Objection> {
     let mut body = Body { rest: body };
     match message_type {
-        b'Q' | b'f' => {
+        QUERY | COPY_FAIL => {
             body.text()?;
         }
         b'P' => {
