@@ -201,6 +201,11 @@ impl Prepared {
         matches!(self.statement.kind, StatementKind::Query(_))
     }
 
+    /// Whether it leaves a transaction block that has failed, where no other statement runs.
+    pub fn ends_failed_block(&self) -> bool {
+        self.statement.kind.ends_failed_block()
+    }
+
     /// Refuses a statement with parameters where there is no way to bind them.
     pub fn refuse_parameters(&self) -> Result<(), QueryError> {
         if self.parameters.is_empty() { Ok(()) } else { refuse_parameters(&self.statement) }

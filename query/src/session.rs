@@ -579,12 +579,13 @@ impl Session {
     }
 
     fn refuse_when_failed(&self, kind: &StatementKind) -> Result<(), QueryError> {
-        let failed = self.transaction.as_ref().is_some_and(|transaction| transaction.failed);
-        let ends = matches!(
-            kind,
-            StatementKind::Commit { .. } | StatementKind::Rollback { .. } | StatementKind::RollbackTo(_)
-        );
-        if failed && !ends { Err(failed_transaction()) } else { Ok(()) }
+        if kind.ends_failed_block() { Ok(()) } else { self.refuse_in_failed_block() }
+    }
+
+    /// Fails in a transaction block that an error has ended for all but what leaves it.
+    pub fn refuse_in_failed_block(&self) -> Result<(), QueryError> {
+        let failed = self.transaction_status() == TransactionStatus::Failed;
+        if failed { Err(failed_transaction()) } else { Ok(()) }
     }
 
     /// Commits the open transaction. What it announced is left to be published.

@@ -417,6 +417,11 @@ pub(crate) struct ExplainOptions {
 }
 
 impl StatementKind {
+    /// Whether it leaves a transaction block that has failed, at least up to a savepoint.
+    pub(crate) fn ends_failed_block(&self) -> bool {
+        matches!(self, Self::Commit { .. } | Self::Rollback { .. } | Self::RollbackTo(_))
+    }
+
     /// The command's name, if it writes and is refused for that in a read-only transaction. COPY FROM looks for its table first.
     pub(crate) fn writing_command(&self) -> Option<&'static str> {
         Some(match self {

@@ -95,6 +95,9 @@ impl Conversation<'_> {
             );
             return Err(QueryError::new(ErrorKind::ProtocolViolation, message).into());
         }
+        if !statement.prepared.as_ref().is_some_and(|prepared| prepared.ends_failed_block()) {
+            self.session.refuse_in_failed_block()?;
+        }
         let mut formats = Vec::new();
         // Without columns there is nothing that formats say.
         if let Some(columns) = statement.prepared.as_ref().and_then(|prepared| prepared.columns.as_ref()) {
@@ -130,6 +133,9 @@ impl Conversation<'_> {
                 Some(prepared) => (prepared.parameters.iter().map(SqlType::oid).collect(), prepared.columns.as_deref()),
                 None => (Vec::new(), None),
             };
+            if columns.is_some() {
+                self.session.refuse_in_failed_block()?;
+            }
             self.wire.put(&ParameterDescription::new(types))?;
             return self.put_description(columns, &[]);
         }
@@ -139,6 +145,7 @@ impl Conversation<'_> {
             return self.put_description(columns, &formats);
         }
         let cursor = self.session.cursor(&name).ok_or_else(|| undefined_portal(&name))?;
+        self.session.refuse_in_failed_block()?;
         let (columns, formats) = (cursor.columns.clone(), cursor.formats.clone());
         self.put_description(Some(&columns), &formats)
     }

@@ -135,6 +135,35 @@ async fn formats_of_a_result_without_columns_say_nothing() {
 }
 
 #[tokio::test]
+async fn in_a_block_that_failed_only_what_leaves_it_is_bound() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let statements = [
+        parse("select", "SELECT 1"),
+        parse("insert", "INSERT INTO t VALUES (1, 'x')"),
+        parse("empty", ""),
+        parse("back", "ROLLBACK TO s"),
+        parse("end", "COMMIT"),
+    ];
+    client.group(&statements).await;
+    client.query("BEGIN; SAVEPOINT s").await;
+    assert_eq!(client.query("SELECT nosuch").await, "Error(ERROR 42703) Ready(E)");
+    for name in ["select", "insert", "empty"] {
+        let answers = client.group(&[bind("", name, &[], &[]), execute("", 0)]).await;
+        assert_eq!(answers, "Error(ERROR 25P02) Ready(E)", "{name}");
+    }
+    assert_eq!(client.group(&[bind("", "missing", &[], &[])]).await, "Error(ERROR 26000) Ready(E)");
+    // Who hears of columns reads the catalog.
+    assert_eq!(client.group(&[describe(b'S', "select")]).await, "Error(ERROR 25P02) Ready(E)");
+    assert_eq!(client.group(&[describe(b'S', "insert")]).await, "Parameters(0) NoData Ready(E)");
+    let answers = client.group(&[bind("", "back", &[], &[]), execute("", 0)]).await;
+    assert_eq!(answers, "Bound Complete(ROLLBACK) Ready(T)");
+    assert_eq!(client.query("SELECT nosuch").await, "Error(ERROR 42703) Ready(E)");
+    let answers = client.group(&[bind("", "end", &[], &[]), execute("", 0)]).await;
+    assert_eq!(answers, "Bound Complete(ROLLBACK) Ready(I)");
+}
+
+#[tokio::test]
 async fn names_are_taken_until_they_are_closed() {
     let server = TestServer::start().await;
     let mut client = server.session().await;
@@ -443,8 +472,9 @@ async fn a_sync_before_the_data_of_a_copy_ends_no_transaction() {
     let mut client = server.session_with_table().await;
     let copy = [parse("", "COPY t FROM STDIN"), bind("", "", &[], &[]), execute("", 0), frame(b'S', b"")].concat();
     let data = [frame(b'd', b"5\tx\n"), frame(b'c', b"")].concat();
-    let insert =
-        |row: &str| [parse("", "INSERT INTO t VALUES ($1, $2)"), bind("", "", &[row, "y"], &[]), execute("", 0)].concat();
+    let insert = |row: &str| {
+        [parse("", "INSERT INTO t VALUES ($1, $2)"), bind("", "", &[row, "y"], &[]), execute("", 0)].concat()
+    };
     let answers = client.group(&[copy.clone(), data.clone(), insert("six")]).await;
     assert_eq!(answers, "Parsed Bound CopyIn(2) Complete(COPY 1) Parsed Bound Error(ERROR 22P02) Ready(I)");
     assert_eq!(client.query("SELECT a, b FROM t").await, "Columns(a,b) Complete(SELECT 0) Ready(I)");
