@@ -321,7 +321,8 @@ async fn a_session_begins_with_the_settings_that_postgres_tells() {
 async fn a_prepared_change_goes_to_the_table_that_its_name_means_when_it_runs() {
     let fixture = Fixture::start();
     let mut wire = fixture.ready_wire().await;
-    let tables = "CREATE SCHEMA s1; CREATE SCHEMA s2; CREATE TABLE s1.t (a int, b text); CREATE TABLE s2.t (a int, b text);
+    let tables =
+        "CREATE SCHEMA s1; CREATE SCHEMA s2; CREATE TABLE s1.t (a int, b text); CREATE TABLE s2.t (a int, b text);
         INSERT INTO s1.t VALUES (1, 'one'); INSERT INTO s2.t VALUES (2, 'two')";
     assert_eq!(error_field(&answer(&mut wire, tables).await, b'C'), None);
     let update = "SET search_path = s1; PREPARE change AS UPDATE t SET b = 'new'; SET search_path = s2; EXECUTE change";
