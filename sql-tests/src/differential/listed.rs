@@ -10,6 +10,7 @@ use super::tree::Mark;
 use crate::wire::ColumnDescription;
 use std::cmp::Ordering;
 
+const WRONG_TYPE: &str = "42804";
 const FLOAT4_OID: u32 = 700;
 const FLOAT8_OID: u32 = 701;
 const DATE_OID: u32 = 1082;
@@ -289,6 +290,11 @@ fn explanation_of_form(
         Kind::Value if traits.has_meeting && answer.map(without_zeros) == meridian.map(without_zeros) => {
             Some(rule_of(Mark::Scale))
         }
+        Kind::Code { postgres, meridian, message }
+            if postgres == WRONG_TYPE && meridian == SYNTAX_ERROR && message.contains("keyword: COLLATE") =>
+        {
+            Some("Text: COLLATE behind a cast to what is no text is a syntax error")
+        }
         Kind::Value if traits.has_collation => Some("Text: letters are those of Unicode, under COLLATE \"C\" too"),
         Kind::OnlyPostgresFails { code } if code == INVALID_ESCAPE => {
             Some("Text: a LIKE pattern may end with a backslash")
@@ -434,8 +440,8 @@ fn hours_of(value: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{
-        FLOAT8_OID, INTERVAL_OID, NUMERIC_OID, OUT_OF_RANGE, TEXT_ARRAY_OID, TEXT_OID, Traits, VARCHAR_ARRAY_OID,
-        VARCHAR_OID, explanation, explanation_of_errors, is_same, same_decimal,
+        FLOAT8_OID, INTERVAL_OID, NUMERIC_OID, OUT_OF_RANGE, SYNTAX_ERROR, TEXT_ARRAY_OID, TEXT_OID, Traits,
+        VARCHAR_ARRAY_OID, VARCHAR_OID, WRONG_TYPE, explanation, explanation_of_errors, is_same, same_decimal,
     };
     use crate::differential::client::Outcome;
     use crate::differential::comparison::Kind;
@@ -507,6 +513,20 @@ mod tests {
         assert!(listed(Kind::Value, "-1193046:28:16"));
         assert!(!listed(Kind::Value, "596522:59:59"));
         assert!(!listed(Kind::RowCount, "1193046:28:16"));
+    }
+
+    #[test]
+    fn a_collation_of_what_is_no_text_is_a_syntax_error() {
+        let message = "syntax error: no infix parser for token Word(Word { value: \"\", keyword: COLLATE })";
+        let of = |postgres: &str, message: &str| Kind::Code {
+            postgres: postgres.into(),
+            meridian: SYNTAX_ERROR.into(),
+            message: message.into(),
+        };
+        let listed = |kind: Kind| explanation(&kind, &[], &[], Traits::default()).is_some();
+        assert!(listed(of(WRONG_TYPE, message)));
+        assert!(!listed(of(WRONG_TYPE, "syntax error at or near \"\"")));
+        assert!(!listed(of("42883", message)));
     }
 
     #[test]
