@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const KEY: &str = "meridian.blocks";
@@ -26,13 +27,10 @@ pub(crate) struct WrittenBlocks {
     complete: Vec<u32>,
     current: u32,
     current_bytes: usize,
-    /// Of everything: to put it together from the blocks' takes longer than to go over the bytes once more.
-    whole: u32,
 }
 
 impl WrittenBlocks {
     pub(crate) fn add(&mut self, mut bytes: &[u8]) {
-        self.whole = crc32c::crc32c_append(self.whole, bytes);
         while !bytes.is_empty() {
             let (part, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.current_bytes));
             self.current = crc32c::crc32c_append(self.current, part);
@@ -51,7 +49,7 @@ impl WrittenBlocks {
 
     /// The CRC-32C of everything.
     pub(crate) fn checksum(&self) -> u32 {
-        self.whole
+        crc32c::crc32c_combine(combined(&self.complete, BLOCK_BYTES), self.current, self.current_bytes)
     }
 
     /// The blocks that are complete so far, for the footer.
@@ -61,8 +59,32 @@ impl WrittenBlocks {
     }
 }
 
+/// The CRC-32C of blocks of one size, from theirs.
 fn combined(checksums: &[u32], block_bytes: usize) -> u32 {
-    checksums.iter().fold(0, |whole, checksum| crc32c::crc32c_combine(whole, *checksum, block_bytes))
+    /// For more blocks than these their [`Shift`] costs less than to put together each by itself.
+    const FEW: usize = u32::BITS as usize;
+    static SHIFT: OnceLock<Shift> = OnceLock::new();
+    let fold = |shift: &Shift| checksums.iter().fold(0, |whole, checksum| shift.of(whole) ^ checksum);
+    match block_bytes {
+        BLOCK_BYTES => fold(SHIFT.get_or_init(|| Shift::by(BLOCK_BYTES))),
+        other if checksums.len() > FEW => fold(&Shift::by(other)),
+        other => checksums.iter().fold(0, |whole, checksum| crc32c::crc32c_combine(whole, *checksum, other)),
+    }
+}
+
+/// What a checksum becomes when so many bytes follow: the exclusive or of what each of its bits becomes. Zlib's `crc32_combine` squares
+/// matrices to find that out, which takes longer than to go over a block of [`BLOCK_BYTES`].
+#[derive(Debug)]
+struct Shift([u32; u32::BITS as usize]);
+
+impl Shift {
+    fn by(bytes: usize) -> Self {
+        Self(std::array::from_fn(|bit| crc32c::crc32c_combine(1 << bit, 0, bytes)))
+    }
+
+    fn of(&self, checksum: u32) -> u32 {
+        (0..u32::BITS).filter(|bit| checksum >> bit & 1 == 1).fold(0, |sum, bit| sum ^ self.0[bit as usize])
+    }
 }
 
 /// What is known of an open file's blocks.
@@ -86,7 +108,7 @@ impl Blocks {
             meta.bytes.checked_sub(tail_start).ok_or_else(|| invalid("it has fewer blocks than it says"))?;
         let mut tail = vec![0; tail_bytes as usize];
         file.read_exact_at(&mut tail, tail_start)?;
-        let whole = crc32c::crc32c_combine(combined(&checksums, block_bytes), crc32c::crc32c(&tail), tail.len());
+        let whole = crc32c::crc32c_append(combined(&checksums, block_bytes), &tail);
         if whole != meta.checksum {
             return Err(invalid("the checksum of its footer does not fit"));
         }
@@ -150,4 +172,25 @@ pub(crate) fn without_blocks(footer: ParquetMetaData) -> ParquetMetaData {
     let indexes = (old.take_column_index(), old.take_offset_index());
     let rebuilt = ParquetMetaData::new(file_metadata, old.take_row_groups()).into_builder();
     rebuilt.set_column_index(indexes.0).set_offset_index(indexes.1).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksums_of_blocks_make_that_of_the_whole() {
+        let bytes: Vec<u8> =
+            (0..40 * BLOCK_BYTES as u32 + 77).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        for block_bytes in [BLOCK_BYTES, 1000, 3 * BLOCK_BYTES] {
+            let blocks = bytes.chunks_exact(block_bytes);
+            let tail = blocks.remainder();
+            let checksums: Vec<u32> = blocks.map(crc32c::crc32c).collect();
+            for count in [0, 1, checksums.len() - 1, checksums.len()] {
+                let expected = crc32c::crc32c(&bytes[..count * block_bytes]);
+                assert_eq!(combined(&checksums[..count], block_bytes), expected, "{count} of {block_bytes} bytes");
+            }
+            assert_eq!(crc32c::crc32c_append(combined(&checksums, block_bytes), tail), crc32c::crc32c(&bytes));
+        }
+    }
 }
