@@ -7,12 +7,12 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::standard_spellings::nesting::each_expr;
 use crate::standard_spellings::order_keys::{absent_key, misplaced_key};
-use crate::standard_spellings::trees::bare;
+use crate::standard_spellings::trees::{bare, condition_of};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Function, GroupByExpr, Join, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem,
-    SetExpr, SetOperator, Spanned, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
+    Distinct, Expr, Function, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
+    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -195,7 +195,8 @@ fn misplaced_call(query: &Query, is_aggregate: IsAggregate) -> Option<Misplaced>
 }
 
 fn misplaced_in(select: &Select, is_aggregate: IsAggregate) -> Option<Misplaced> {
-    let joined = select.from.iter().flat_map(|tables| &tables.joins).filter_map(condition);
+    let joined =
+        select.from.iter().flat_map(|tables| &tables.joins).filter_map(|join| condition_of(&join.join_operator));
     let grouped = match &select.group_by {
         GroupByExpr::Expressions(items, _) => items.as_slice(),
         GroupByExpr::All(_) => &[],
@@ -216,20 +217,6 @@ fn misplaced_in(select: &Select, is_aggregate: IsAggregate) -> Option<Misplaced>
             Some(Misplaced { kind: ErrorKind::Windowing, message, call })
         })
     })
-}
-
-/// What a join is made on.
-fn condition(join: &Join) -> Option<&Expr> {
-    match &join.join_operator {
-        JoinOperator::Join(JoinConstraint::On(on))
-        | JoinOperator::Inner(JoinConstraint::On(on))
-        | JoinOperator::Left(JoinConstraint::On(on))
-        | JoinOperator::LeftOuter(JoinConstraint::On(on))
-        | JoinOperator::Right(JoinConstraint::On(on))
-        | JoinOperator::RightOuter(JoinConstraint::On(on))
-        | JoinOperator::FullOuter(JoinConstraint::On(on)) => Some(on),
-        _ => None,
-    }
 }
 
 /// Whether a call is an aggregate over a group's rows.

@@ -15,11 +15,12 @@ use crate::definitions::{alias_of, identifier, qualified};
 use crate::error::{ErrorKind, QueryError};
 use crate::output_names::output_name;
 use crate::returning::select;
+use crate::standard_spellings::trees::constraint_of;
 use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
 use catalog::definition::{Column, ObjectName};
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem,
+    self, Expr, GroupByExpr, Ident, JoinConstraint, OrderByKind, Query, Select, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -184,20 +185,6 @@ fn is_natural(table: &TableWithJoins) -> bool {
         _ => false,
     };
     nested(&table.relation) || table.joins.iter().any(|join| natural(&join.join_operator) || nested(&join.relation))
-}
-
-fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
-    match operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint)
-        | JoinOperator::CrossJoin(constraint) => Some(constraint),
-        _ => None,
-    }
 }
 
 /// Finds values that are called as a relation is.

@@ -4,8 +4,9 @@ use super::rewrite::last_part;
 use super::sets::returns_set;
 use crate::error::{ErrorKind, QueryError};
 use crate::query_places::{call_in, place_of};
+use crate::standard_spellings::trees::condition_of;
 use crate::statement::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Function, JoinConstraint, JoinOperator, Query, Select, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Function, Query, Select, Visit, Visitor};
 use std::ops::ControlFlow;
 
 /// Fails for the first such call of a query.
@@ -56,19 +57,6 @@ impl Visitor for Places<'_> {
             }
             _ => ControlFlow::Continue(()),
         }
-    }
-}
-
-fn condition_of(operator: &JoinOperator) -> Option<&Expr> {
-    match operator {
-        JoinOperator::Join(JoinConstraint::On(condition))
-        | JoinOperator::Inner(JoinConstraint::On(condition))
-        | JoinOperator::Left(JoinConstraint::On(condition))
-        | JoinOperator::LeftOuter(JoinConstraint::On(condition))
-        | JoinOperator::Right(JoinConstraint::On(condition))
-        | JoinOperator::RightOuter(JoinConstraint::On(condition))
-        | JoinOperator::FullOuter(JoinConstraint::On(condition)) => Some(condition),
-        _ => None,
     }
 }
 

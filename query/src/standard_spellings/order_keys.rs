@@ -9,13 +9,13 @@
 
 use super::names::is_star;
 use super::nesting::each_expr;
-use super::trees::bare;
+use super::trees::{bare, constraint_of};
 use crate::error::{ErrorKind, QueryError};
 use crate::output_names::output_name;
 use crate::statement_grammar::fold;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, Distinct, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectNamePart, OrderBy, OrderByKind, Query,
-    Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    CastKind, Distinct, Expr, Ident, Join, JoinConstraint, ObjectNamePart, OrderBy, OrderByKind, Query, Select,
+    SelectItem, SetExpr, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -198,17 +198,8 @@ impl Tables {
 
 /// Whether a join makes one column of two.
 pub(super) fn merges(join: &Join) -> bool {
-    let constraint = match &join.join_operator {
-        JoinOperator::Join(constraint)
-        | JoinOperator::Inner(constraint)
-        | JoinOperator::Left(constraint)
-        | JoinOperator::LeftOuter(constraint)
-        | JoinOperator::Right(constraint)
-        | JoinOperator::RightOuter(constraint)
-        | JoinOperator::FullOuter(constraint) => constraint,
-        _ => return false,
-    };
-    matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural)
+    let constraint = constraint_of(&join.join_operator);
+    matches!(constraint, Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
 }
 
 /// Gathers the names of tables; false where a column of two tables is one without a name before it.

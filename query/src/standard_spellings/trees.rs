@@ -3,9 +3,9 @@
 use crate::error::QueryError;
 use crate::returning;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
-    TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
-    helpers::attached_token::AttachedToken,
+    BinaryOperator, CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint,
+    JoinOperator, Query, SelectItem, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator,
+    Value, helpers::attached_token::AttachedToken,
 };
 
 pub(super) fn quoted(name: &str) -> Ident {
@@ -101,4 +101,27 @@ pub(super) fn arguments_of<'a>(expression: &'a Expr, name: &str) -> Option<Vec<&
         _ => None,
     };
     list.args.iter().map(expression).collect()
+}
+
+/// What is said of the rows that a join pairs.
+pub(crate) fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// The condition that a join is made on.
+pub(crate) fn condition_of(operator: &JoinOperator) -> Option<&Expr> {
+    match constraint_of(operator)? {
+        JoinConstraint::On(condition) => Some(condition),
+        _ => None,
+    }
 }
