@@ -14,7 +14,7 @@ use crate::added_columns::Computed;
 use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column, renew_checks};
 use crate::altered_views::{Altered, with_views};
 use crate::assignment::retyped_default;
-use crate::definitions::{check_defaults, done, stays_logged};
+use crate::definitions::{check_defaults, done, stays_logged, unchanged};
 use crate::dropping::shown;
 use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
@@ -34,7 +34,7 @@ use crate::temporary::{self, refuse_move};
 use crate::transaction;
 use crate::view_following::Change;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
-use catalog::draft::{Expectation, Op};
+use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::sequence::{SequenceDefinition, SequenceValue};
 use catalog::snapshot::{Relation, TableVersion, ViewVersion};
@@ -611,12 +611,6 @@ pub(crate) async fn has_rows(session: &Session, planning: &Planning, plan: Logic
         }
     }
     Ok(false)
-}
-
-/// That nobody else has changed the table since the statement looked at it; nothing where the transaction made the table.
-pub(crate) fn unchanged(session: &Session, definition: &TableDefinition) -> Option<Op> {
-    let changed_at = session.committed()?.tables.get(&definition.id)?.changed_at;
-    Some(Op::Expect { relation: definition.id, that: Expectation::Unchanged(changed_at) })
 }
 
 /// Whether another relation has a name, or an index.

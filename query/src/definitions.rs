@@ -221,21 +221,37 @@ pub(crate) fn taken(
     Ok(true)
 }
 
-pub(crate) fn truncate(
+/// That nobody else has changed the table since the statement looked at it; nothing where the transaction made the table.
+pub(crate) fn unchanged(session: &Session, definition: &TableDefinition) -> Option<Op> {
+    let changed_at = session.committed()?.tables.get(&definition.id)?.changed_at;
+    Some(Op::Expect { relation: definition.id, that: Expectation::Unchanged(changed_at) })
+}
+
+/// Empties tables. With other statements in one transaction it takes the rows that are there now: those that come until the commit wait for it.
+pub(crate) async fn truncate(
     session: &mut Session,
     tables: &[ast::ObjectName],
     restart_identity: bool,
+    alone: bool,
 ) -> Result<Response, QueryError> {
+    let named = |planning: &Planning| -> Result<Vec<Arc<TableDefinition>>, QueryError> {
+        tables.iter().map(|name| crate::insert::writable_table(planning, name)).collect()
+    };
+    for table in named(session.planning()?.as_ref())? {
+        session.lock_rows(&table.name.name).await?;
+    }
     let planning = session.planning()?;
-    let ids = tables.iter().map(|name| Ok(crate::insert::writable_table(&planning, name)?.id));
-    let mut ops = Vec::new();
-    for table in ids.collect::<Result<Vec<ObjectId>, QueryError>>()? {
-        ops.push(Op::Truncate { table });
+    let mut change = Change::default();
+    for table in named(&planning)? {
+        change.ops.push(Op::Truncate { table: table.id });
         if restart_identity {
-            ops.extend(restart_owned(&planning, table));
+            change.ops.extend(restart_owned(&planning, table.id));
+        }
+        if !alone {
+            change.relies.extend(unchanged(session, &table));
         }
     }
-    session.add_change(Change::of(ops))?;
+    session.add_change(change)?;
     Ok(done("TRUNCATE TABLE"))
 }
 

@@ -69,7 +69,7 @@ pub(crate) async fn run(
         StatementKind::CreatePlainIndex(index) => plain_indexes::run(session, index, statement),
         StatementKind::Alter(alteration) => altering::run(session, alteration, statement).await,
         StatementKind::Truncate { tables, restart_identity } => {
-            definitions::truncate(session, tables, *restart_identity)
+            definitions::truncate(session, tables, *restart_identity, alone).await
         }
         StatementKind::DropPartition { table, conditions } => dropped_partitions::run(session, table, conditions).await,
         StatementKind::AttachPartition { table, partition } => {

@@ -5,9 +5,10 @@
 //!
 //!     ALTER DOMAIN ──▶ next domain, domains over it ──▶ values hold ──▶ AlterTable of each table with a column of them ──▶ AlterType
 
-use crate::altering::{has_rows, unchanged};
+use crate::altering::has_rows;
 use crate::bound_expressions::{Purpose, bind_relations, first_name, parse, refuse_misplaced};
 use crate::column_defaults::settle_zone;
+use crate::definitions::unchanged;
 use crate::definitions::{check_defaults, done, identifier, new_name};
 use crate::domains::{replace_value, value_table};
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};

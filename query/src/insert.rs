@@ -71,7 +71,7 @@ pub(crate) fn parameters(
         .flatten()
     {
         Some(types) => elsewhere(types),
-        None => elsewhere(source_plan(planning, insert, overriding, declared, statement)?.0),
+        None => elsewhere(source_plan(planning, insert, overriding, declared, statement)?.parameters),
     }
 }
 
@@ -182,12 +182,13 @@ pub(crate) async fn run(
             let (values, types) = prepared.bind(parameters, &style)?;
             let (over, owned, mut tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
             fill_values(&mut tree.source, &prepared.parameters, parameters, &style)?;
-            let plan = compute(&session.engine, &session.token, async move {
-                let (_, plan) = source_plan(&over, &tree, overriding, &types, &owned)?;
-                plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))
+            let (plan, given) = compute(&session.engine, &session.token, async move {
+                let SourcePlan { plan, given, .. } = source_plan(&over, &tree, overriding, &types, &owned)?;
+                let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
+                Ok((plan, given))
             })
             .await?;
-            let unset = unset_columns(&definition, &targets, overriding);
+            let unset = unset_columns(&definition, &targets[..given], overriding);
             let numbering = Numbering::of(&planning, &definition, unset);
             let numbering = if is_list(insert) { numbering.by_rows() } else { numbering };
             let (filled, returned) =
@@ -321,15 +322,23 @@ pub(crate) fn refuse_values(
 
 // ---- queries ----
 
-/// The types of the source's parameters, and the plan of the rows to insert in the table's columns and types: what the source gives, by
-/// assignment, and defaults.
+/// The rows to insert, from a query.
+struct SourcePlan {
+    /// The types of the source's parameters.
+    parameters: Vec<Option<SqlType>>,
+    /// Gives the table's columns in their types: what the source gives, by assignment, and defaults.
+    plan: LogicalPlan,
+    /// How many of the targets the source gives values for, from the first on: a query behind no list of columns may give fewer.
+    given: usize,
+}
+
 fn source_plan(
     planning: &Planning,
     insert: &ast::Insert,
     overriding: Overriding,
     declared: &[Option<SqlType>],
     statement: &Statement,
-) -> Result<(Vec<Option<SqlType>>, LogicalPlan), QueryError> {
+) -> Result<SourcePlan, QueryError> {
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     let Some(mut source) = insert.source.clone() else {
@@ -370,7 +379,8 @@ fn source_plan(
     });
     let values = values.collect::<Result<Vec<_>, QueryError>>()?;
     let projected = LogicalPlanBuilder::from(plan).project(values).and_then(LogicalPlanBuilder::build);
-    Ok((parameters, projected.map_err(|error| translate(error, Some(statement)))?))
+    let plan = projected.map_err(|error| translate(error, Some(statement)))?;
+    Ok(SourcePlan { parameters, plan, given: columns.len().min(targets.len()) })
 }
 
 /// Fails for a parameter alone in VALUES or a select list that was declared with a type which its column is not assigned.

@@ -65,6 +65,56 @@ async fn a_block_that_alters_a_table_does_not_lose_to_rows_that_come_meanwhile()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_behind_a_truncate_in_a_block_stay() {
+    let fixture = Fixture::start();
+    let (emptying, adding) = (fixture.session().await, fixture.session().await);
+    emptying.run("CREATE TABLE orders (id integer, amount integer)").await.unwrap();
+    emptying.run("CREATE TABLE kept (id integer, amount integer)").await.unwrap();
+    let rows = adding_meanwhile(&adding, async {
+        for _ in 0..20 {
+            emptying.run("BEGIN").await.unwrap();
+            emptying.run("TRUNCATE orders").await.unwrap();
+            emptying.run("SAVEPOINT emptied").await.unwrap();
+            emptying.run("ROLLBACK").await.unwrap();
+        }
+        for _ in 0..20 {
+            emptying.run("BEGIN").await.unwrap();
+            emptying.run("ALTER TABLE orders ALTER amount SET NOT NULL").await.unwrap();
+            emptying.run("INSERT INTO kept SELECT * FROM orders").await.unwrap();
+            emptying.run("TRUNCATE orders").await.unwrap();
+            emptying.run("COMMIT").await.unwrap();
+        }
+    });
+    let rows = rows.await;
+    let there = "SELECT (SELECT count(*) FROM orders) + (SELECT count(*) FROM kept)";
+    assert_eq!(emptying.value(there).await.unwrap(), Some(rows.to_string()));
+    emptying.run("BEGIN").await.unwrap();
+    emptying.run("TRUNCATE orders").await.unwrap();
+    let comes = adding.run("INSERT INTO orders VALUES (-1, 1)");
+    let empties = async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        emptying.run("COMMIT").await.unwrap();
+    };
+    let (came, ()) = tokio::join!(comes, empties);
+    came.unwrap();
+    assert_eq!(emptying.value("SELECT sum(id) FROM orders").await.unwrap(), Some("-1".to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_of_an_older_snapshot_does_not_take_newer_rows() {
+    let fixture = Fixture::start();
+    let (emptying, adding) = (fixture.session().await, fixture.session().await);
+    emptying.run("CREATE TABLE orders (id integer)").await.unwrap();
+    emptying.run("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    emptying.run("SELECT count(*) FROM orders").await.unwrap();
+    adding.run("INSERT INTO orders VALUES (1)").await.unwrap();
+    emptying.run("TRUNCATE orders").await.unwrap();
+    let failure = emptying.run("COMMIT").await.unwrap_err();
+    assert!(failure.has_code("40001"), "{failure:?}");
+    assert_eq!(adding.value("SELECT count(*) FROM orders").await.unwrap(), Some("1".to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_statement_that_is_tried_again_tells_its_notices_once() {
     let fixture = Fixture::start();
     let (altering, adding) = (fixture.session().await, fixture.session().await);
