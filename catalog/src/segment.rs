@@ -129,6 +129,14 @@ pub struct LiveSegment {
 }
 
 impl LiveSegment {
+    /// A segment of which these rows alone live.
+    pub fn of_rows(meta: &Arc<SegmentMeta>, rows: &RoaringBitmap) -> Self {
+        let mut others = RoaringBitmap::new();
+        others.insert_range(0..meta.rows);
+        let deleted = Some(Arc::new(DeletionVector(others - rows)));
+        Self { meta: Arc::clone(meta), added: CommitSeq(0), deleted }
+    }
+
     pub fn rows_live(&self) -> u64 {
         u64::from(self.meta.rows) - self.deleted.as_ref().map_or(0, |deleted| deleted.len())
     }

@@ -189,8 +189,7 @@ impl KeyIndexes {
     fn read_rows(&self, part: &Part, rows: &RoaringBitmap, columns: &[Column]) -> Result<Vec<ArrayRef>, QueryError> {
         match part {
             Part::Segment(segment) => {
-                let others: RoaringBitmap = (0..segment.meta.rows).collect();
-                let batches = self.read_columns(&segment.meta, Some(DeletionVector(others - rows)), columns)?;
+                let batches = self.read_columns(&LiveSegment::of_rows(&segment.meta, rows), columns)?;
                 let batches = batches.collect::<Result<Vec<_>, _>>()?;
                 let columns = (0..columns.len()).map(|column| {
                     let arrays: Vec<&dyn Array> = batches.iter().map(|columns| columns[column].as_ref()).collect();
@@ -232,18 +231,17 @@ impl KeyIndexes {
         meta: &Arc<SegmentMeta>,
         shape: &KeyShape,
     ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, QueryError>> + use<>, QueryError> {
-        self.read_columns(meta, None, &shape.columns)
+        let whole = LiveSegment { meta: Arc::clone(meta), added: CommitSeq(0), deleted: None };
+        self.read_columns(&whole, &shape.columns)
     }
 
-    /// Columns of a segment, batch by batch, without the rows that are left out.
+    /// Columns of a segment's live rows, batch by batch.
     fn read_columns(
         &self,
-        meta: &Arc<SegmentMeta>,
-        left_out: Option<DeletionVector>,
+        segment: &LiveSegment,
         columns: &[Column],
     ) -> Result<impl Iterator<Item = Result<Vec<ArrayRef>, QueryError>> + use<>, QueryError> {
-        let segment = LiveSegment { meta: Arc::clone(meta), added: CommitSeq(0), deleted: left_out.map(Arc::new) };
-        let batches = self.store.read_columns(&segment, columns.to_vec()).map_err(storage_error)?;
+        let batches = self.store.read_columns(segment, columns.to_vec()).map_err(storage_error)?;
         Ok(batches.map(|columns| columns.map_err(storage_error)))
     }
 }

@@ -10,21 +10,21 @@
 //! A segment never changes, and a vector that is held here is no other's address. Only what changed asks for rows by a vector of its
 //! own; tables are read without it.
 
-use super::{Extra, ScanTable, SegmentRows, Shape, Wanted};
+use super::{Extra, ScanTable, SegmentRows, Wanted, external};
+use crate::engine::storage_error;
 use arrow::array::{ArrayRef, Int8Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
-use catalog::definition::TableDefinition;
+use arrow::datatypes::SchemaRef;
+use catalog::definition::{Column, TableDefinition};
 use catalog::ids::SegmentId;
-use catalog::segment::DeletionVector;
+use catalog::segment::{DeletionVector, LiveSegment};
 use datafusion::catalog::Session;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::{DataFusionError, Result, project_schema};
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::ExecutionPlanProperties;
-use futures::StreamExt;
 use moka::sync::Cache;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use storage::reader::SegmentStore;
 
 /// The memory for departed rows, and for those of one segment.
 const BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -173,46 +173,56 @@ impl ScanTable {
         if missing.is_empty() {
             return Ok(());
         }
-        let shape = Shape { projection: Some(&missing), is_filtered: true, ..Shape::default() };
-        let plans = unread.iter().map(|part| {
-            let alone: Vec<bool> = (0..self.rows.segments.len()).map(|other| other == *part).collect();
-            self.segment_scan(state, &alone, &shape)
+        let reader = Arc::new(Reader {
+            store: Arc::clone(&self.store),
+            schema: Arc::new(definition.schema().project(&missing)?),
+            columns: missing.iter().map(|column| definition.columns[*column].clone()).collect(),
         });
-        let plans = plans.collect::<Result<Vec<_>>>()?;
-        // What comes of one part is in the order of the segment's rows.
-        if plans.iter().any(|plan| plan.output_partitioning().partition_count() != 1) {
-            return Ok(());
-        }
-        let reads = plans.iter().map(|plan| Ok(SpawnedTask::spawn(read(plan.execute(0, state.task_ctx())?))));
-        let reads = reads.collect::<Result<Vec<_>>>()?;
-        for (part, read) in unread.into_iter().zip(reads) {
-            let segment = &self.rows.segments[part];
-            let Some(batches) =
-                read.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??
-            else {
-                known.keep(definition, segment, None::<[(usize, ArrayRef); 0]>);
-                continue;
-            };
-            let Some(schema) = batches.first().map(RecordBatch::schema) else { continue };
-            let rows = storage::compact(concat_batches(&schema, &batches)?)?;
-            if rows.num_rows() as u64 == segment.count() {
-                known.keep(definition, segment, Some(missing.iter().copied().zip(rows.columns().iter().cloned())));
+        let lanes = state.config().target_partitions().clamp(1, unread.len());
+        let reads = (0..lanes).map(|lane| {
+            let parts = unread.iter().skip(lane).step_by(lanes);
+            let parts: Vec<(usize, SegmentRows)> =
+                parts.map(|part| (*part, self.rows.segments[*part].clone())).collect();
+            let reader = Arc::clone(&reader);
+            let read = move |(part, segment)| Ok((part, reader.read(&segment)?));
+            SpawnedTask::spawn_blocking(move || parts.into_iter().map(read).collect::<Result<Vec<_>>>())
+        });
+        let reads: Vec<_> = reads.collect();
+        for read in reads {
+            let read = read.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+            for (part, columns) in read {
+                let columns = columns.map(|columns| missing.iter().copied().zip(columns));
+                known.keep(definition, &self.rows.segments[part], columns);
             }
         }
         Ok(())
     }
 }
 
-/// All batches, compact; `None` if they take more memory than the rows of a segment may.
-async fn read(mut rows: SendableRecordBatchStream) -> Result<Option<Vec<RecordBatch>>> {
-    let (mut batches, mut bytes) = (Vec::new(), 0);
-    while let Some(batch) = rows.next().await {
-        let batch = storage::compact(batch?)?;
-        bytes += batch.get_array_memory_size();
-        if bytes > SEGMENT_BYTES_MAX {
-            return Ok(None);
+/// Reads columns of rows that left, without the plan that a scan would be.
+struct Reader {
+    store: Arc<SegmentStore>,
+    /// Of the columns.
+    schema: SchemaRef,
+    columns: Vec<Column>,
+}
+
+impl Reader {
+    /// The wanted rows of a segment in their order, compact; `None` if they take more memory than those of a segment may.
+    fn read(&self, segment: &SegmentRows) -> Result<Option<Vec<ArrayRef>>> {
+        let Wanted::Only(rows) = &segment.wanted else { return Ok(None) };
+        let failed = |error| external(storage_error(error));
+        let segment = LiveSegment::of_rows(&segment.meta, &rows.0);
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        for columns in self.store.read_columns(&segment, self.columns.clone()).map_err(failed)? {
+            let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns.map_err(failed)?)?;
+            let batch = storage::compact(batch)?;
+            bytes += batch.get_array_memory_size();
+            if bytes > SEGMENT_BYTES_MAX {
+                return Ok(None);
+            }
+            batches.push(batch);
         }
-        batches.push(batch);
+        Ok(Some(concat_batches(&self.schema, &batches)?.columns().to_vec()))
     }
-    Ok(Some(batches))
 }
