@@ -1,13 +1,11 @@
 //! Definitions: CREATE, TRUNCATE and REFRESH.
 
 use crate::assignment::default_value;
-use crate::background;
 use crate::declared_partitions::{self, create_partition};
 use crate::derived_tables::{add_like_rules, like_columns};
 use crate::dropping::depends_on;
 use crate::engine::conflict_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
-use crate::execution::{compute, stream};
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
@@ -23,8 +21,6 @@ use crate::temporary::{self, new_relation, reads_temporary, temporary_name, warn
 use crate::transaction::Change;
 use crate::types::shown_digits::QUOTIENT_SCALE;
 use crate::user_types::{is_kept_from_folding, qualify, spelling};
-use crate::view_builds::Phase;
-use crate::view_reading;
 use catalog::definition::{Column, FIRST_VERSION, ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
 use catalog::ids::{ColumnId, ObjectId};
@@ -36,7 +32,7 @@ use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, Spanned, Visi
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use views::{Class, StateColumn};
+use views::StateColumn;
 
 pub(crate) fn done(tag: &'static str) -> Response {
     Response::Command(CommandTag::Plain(tag))
@@ -255,66 +251,7 @@ pub(crate) async fn truncate(
     Ok(done("TRUNCATE TABLE"))
 }
 
-// ---- materialized views ----
-
-pub(crate) async fn create_view(
-    session: &mut Session,
-    create: &CreateView,
-    statement: &Statement,
-    alone: bool,
-) -> Result<Response, QueryError> {
-    let planning = session.planning()?;
-    let name = new_name(&planning, &create.name)?;
-    if planning.snapshot.is_temporary(&name) {
-        return Err(QueryError::unsupported("a temporary materialized view").hint("Make a temporary table."));
-    }
-    if taken(session, &planning, &name, create.if_not_exists)? {
-        return Ok(done("CREATE MATERIALIZED VIEW"));
-    }
-    refuse_parameters(&create.query, statement)?;
-    let (bound, inputs) = bind_names(&planning, &create.query, statement, false)?;
-    if reads_temporary(&planning.snapshot, &inputs) {
-        let message = "materialized views must not use temporary tables or views";
-        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
-    }
-    let shown = planning.with_sources(Sources::Schemas).query_plan(&create.query, &[], Some(statement))?;
-    let columns = view_columns(&result_columns(&shown, &planning.snapshot)?, &create.columns)?;
-    refuse_volatile(&planning.query_plan(&bound, &[], Some(statement))?)?;
-    let time_zone = session.settings.get("TimeZone").unwrap_or_default();
-    let program = view_reading::compile_query(&planning, &bound, &time_zone)?;
-    let id = session.engine.catalog.allocate_object();
-    let state =
-        program.state_columns().map(|columns| state_definition(session.engine.catalog.allocate_object(), id, columns));
-    let definition = ViewDefinition {
-        id,
-        name,
-        query: bound.to_string(),
-        time_zone,
-        columns,
-        inputs,
-        state,
-        populated: create.with_data,
-        version: FIRST_VERSION,
-    };
-    if create.with_data {
-        try_query(session, &planning, &bound, (statement, &definition)).await?;
-    }
-    let mut ops = as_defined(&planning.snapshot, &definition.inputs);
-    ops.push(Op::CreateView(Arc::new(definition)));
-    session.add_change(Change::of(ops))?;
-    announce(session, program.class());
-    if alone {
-        session.finish_implicit().await?;
-        if let Some(error) = background::build_view(session, id).await? {
-            let shown = create.name.to_string();
-            session.notice(
-                NoticeSeverity::Warning,
-                format!("view {shown} is read by its query until its state is built: {error}"),
-            );
-        }
-    }
-    Ok(done("CREATE MATERIALIZED VIEW"))
-}
+// ---- views ----
 
 /// CREATE [OR REPLACE] VIEW: a name for a query, which is planned anew by whoever reads it.
 pub(crate) fn create_plain_view(
@@ -375,7 +312,7 @@ pub(crate) fn create_plain_view(
 }
 
 /// That the relations are still those that a view was bound to, names and columns and all.
-fn as_defined(snapshot: &Snapshot, inputs: &[ObjectId]) -> Vec<Op> {
+pub(crate) fn as_defined(snapshot: &Snapshot, inputs: &[ObjectId]) -> Vec<Op> {
     let versions = inputs.iter().filter_map(|input| {
         let version = match snapshot.relation_by_id(*input)? {
             Relation::Table(table) => table.definition.version,
@@ -430,53 +367,6 @@ fn check_replacement(
 }
 
 /// One line on how the view will be kept.
-fn announce(session: &mut Session, class: &Class) {
-    if let Class::Recompute { reason } = class {
-        session.notice(NoticeSeverity::Notice, format!("the view is recomputed at every read, because {reason}"));
-    }
-}
-
-/// A definition that fails must fail now: its plan is made, and where nothing is to be built its first batch is computed.
-async fn try_query(
-    session: &Session,
-    planning: &Arc<Planning>,
-    bound: &ast::Query,
-    (statement, definition): (&Statement, &ViewDefinition),
-) -> Result<(), QueryError> {
-    let plan = planning.query_plan(bound, &[], Some(statement))?;
-    let (over, owned) = (Arc::clone(planning), statement.clone());
-    let physical = async move { over.physical_plan(&plan, Some(&owned)).await };
-    let physical = compute(&session.engine, &session.token, physical).await?;
-    let phase = (Phase::Query, rows_below(&planning.snapshot, &definition.inputs));
-    let name = (definition.id, &definition.name);
-    let _shown = session.engine.view_builds.show(name, phase, Some(session.process_id), &physical);
-    let mut rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement.clone()));
-    while let Some(batch) = futures::StreamExt::next(&mut rows).await {
-        batch?;
-    }
-    Ok(())
-}
-
-/// The rows of the tables that relations are computed from, each counted once for each relation that reads it.
-fn rows_below(snapshot: &Snapshot, inputs: &[ObjectId]) -> u64 {
-    let rows = inputs.iter().map(|input| match snapshot.relation_by_id(*input) {
-        Some(Relation::Table(table)) => table.rows_live(),
-        Some(Relation::View(view)) => rows_below(snapshot, &view.definition.inputs),
-        Some(Relation::Sequence(_)) | None => 0,
-    });
-    rows.sum()
-}
-
-fn refuse_volatile(plan: &datafusion::logical_expr::LogicalPlan) -> Result<(), QueryError> {
-    match volatile_function(plan) {
-        None => Ok(()),
-        Some(name) => {
-            Err(QueryError::new(ErrorKind::InvalidObjectDefinition, format!("a materialized view cannot use {name}()"))
-                .detail("Its value changes with every call, so no view could equal its query."))
-        }
-    }
-}
-
 /// The name of a function in a plan whose value changes with every call.
 pub(crate) fn volatile_function(plan: &datafusion::logical_expr::LogicalPlan) -> Option<String> {
     use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -546,7 +436,7 @@ pub(crate) fn stored_type(sql_type: &SqlType) -> SqlType {
 }
 
 /// The query with every relation's name qualified, and the relations that it reads.
-fn bind_names(
+pub(crate) fn bind_names(
     planning: &Planning,
     query: &ast::Query,
     statement: &Statement,

@@ -5,8 +5,9 @@ use crate::definitions::{done, refuse_parameters, stays_logged, stored_type, tak
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execute_arguments::values_of_call;
-use crate::execution::joined;
-use crate::insert::from_query;
+use crate::execution::{compute, joined};
+use crate::explained_changes::{Outline, Purpose};
+use crate::insert::from_plan;
 use crate::intake::Intake;
 use crate::keys::definition::{KeyClause, NewKeys, add as add_keys};
 use crate::keys::upsert::Sink;
@@ -28,8 +29,19 @@ use catalog::definition::{CheckConstraint, Column, TableDefinition};
 use catalog::draft::Op;
 use catalog::snapshot::Relation;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{Expr, Ident, Spanned};
 use std::sync::Arc;
+
+/// A CREATE TABLE … AS that is planned and has not begun.
+pub(crate) struct Ready<'a> {
+    create: &'a CreateTableAs,
+    statement: &'a Statement,
+    planning: Arc<Planning>,
+    definition: Arc<TableDefinition>,
+    /// Gives the table's rows; WITH NO DATA has none, but where EXPLAIN shows it.
+    physical: Option<Arc<dyn ExecutionPlan>>,
+}
 
 /// Runs CREATE TABLE … AS.
 pub(crate) async fn create_table_as(
@@ -37,10 +49,23 @@ pub(crate) async fn create_table_as(
     create: &CreateTableAs,
     statement: &Statement,
 ) -> Result<Response, QueryError> {
+    match ready(session, create, statement, Purpose::Run).await? {
+        Some(ready) => ready.run(session).await,
+        None => Ok(done("CREATE TABLE AS")),
+    }
+}
+
+/// Plans a CREATE TABLE … AS; `None` where the table is there already and that is fine.
+pub(crate) async fn ready<'a>(
+    session: &mut Session,
+    create: &'a CreateTableAs,
+    statement: &'a Statement,
+    purpose: Purpose,
+) -> Result<Option<Ready<'a>>, QueryError> {
     warn_global(session, &create.table.definition);
     let (planning, name) = new_relation(session, &create.table.definition.name, create.table.definition.temporary)?;
     if taken(session, &planning, &name, create.table.definition.if_not_exists)? {
-        return Ok(done("CREATE TABLE AS"));
+        return Ok(None);
     }
     let plan = match &create.execute {
         Some(call) => executed(session, &planning, call, statement).await?,
@@ -58,33 +83,52 @@ pub(crate) async fn create_table_as(
     let id = session.engine.catalog.allocate_object();
     let new_keys = NewKeys { snapshot: &planning.snapshot, catalog: &session.engine.catalog };
     let definition = Arc::new(define(&create.table, vec![(0, columns)], id, name, &new_keys, statement)?);
-    temporary::settle(session, &planning, &create.table.definition, &definition)?;
-    if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
-        session.push_notice(notice);
+    let mut physical = None;
+    if create.with_data || purpose == Purpose::Explain {
+        let (over, owned) = (Arc::clone(&planning), statement.clone());
+        let planned = async move { over.physical_plan(&plan, Some(&owned)).await };
+        physical = Some(compute(&session.engine, &session.token, planned).await?);
     }
-    if create.table.unlogged {
-        stays_logged(session, &definition.name.name);
+    Ok(Some(Ready { create, statement, planning, definition, physical }))
+}
+
+impl Ready<'_> {
+    pub(crate) fn outline(&self) -> Outline {
+        Outline::of_query(&self.planning).with_plans(self.physical.iter().cloned())
     }
-    let mut change = Change::of(vec![Op::CreateTable(Arc::clone(&definition))]);
-    let tag = if create.with_data {
-        let rules = Arc::new(RowRules::compile(&planning, &definition)?);
-        let numbering = Numbering::of(&planning, &definition, []);
-        let intake = Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes());
-        let (sink, _) =
-            from_query(session, &planning, (plan, numbering), rules, (Sink::Intake(intake), false), statement).await?;
-        let Sink::Intake(intake) = sink else {
-            return Err(QueryError::new(ErrorKind::Internal, "the rows of a new table wait for conflicts"));
+
+    pub(crate) async fn run(self, session: &mut Session) -> Result<Response, QueryError> {
+        let Self { create, statement, planning, definition, physical } = self;
+        temporary::settle(session, &planning, &create.table.definition, &definition)?;
+        if let Some(notice) = retention::notice(&planning.snapshot, &definition) {
+            session.push_notice(notice);
+        }
+        if create.table.unlogged {
+            stays_logged(session, &definition.name.name);
+        }
+        let mut change = Change::of(vec![Op::CreateTable(Arc::clone(&definition))]);
+        let tag = match physical.filter(|_| create.with_data) {
+            None => CommandTag::Plain("CREATE TABLE AS"),
+            Some(plan) => {
+                let rules = Arc::new(RowRules::compile(&planning, &definition)?);
+                let numbering = Numbering::of(&planning, &definition, []);
+                let intake = Intake::new(&session.engine, Arc::clone(&definition))?.beside(session.inline_bytes());
+                let (sink, _) =
+                    from_plan(session, &planning, (plan, numbering), rules, (Sink::Intake(intake), false), statement)
+                        .await?;
+                let Sink::Intake(intake) = sink else {
+                    return Err(QueryError::new(ErrorKind::Internal, "the rows of a new table wait for conflicts"));
+                };
+                let engine = Arc::clone(&session.engine);
+                let taken = joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)?;
+                change.ops.extend(taken.change.ops);
+                change.staged = taken.change.staged;
+                CommandTag::Rows("SELECT", taken.rows)
+            }
         };
-        let engine = Arc::clone(&session.engine);
-        let taken = joined(session.engine.compute().spawn_blocking(move || intake.finish(&engine)).await)?;
-        change.ops.extend(taken.change.ops);
-        change.staged = taken.change.staged;
-        CommandTag::Rows("SELECT", taken.rows)
-    } else {
-        CommandTag::Plain("CREATE TABLE AS")
-    };
-    session.add_change(change)?;
-    Ok(Response::Command(tag))
+        session.add_change(change)?;
+        Ok(Response::Command(tag))
+    }
 }
 
 /// The plan of a prepared statement with its arguments.

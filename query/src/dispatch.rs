@@ -15,8 +15,8 @@ use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
-    domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, plain_indexes,
-    reindexing, sequence_definition, subscription, temporary, type_definition, unsupported,
+    domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, new_views,
+    plain_indexes, reindexing, sequence_definition, subscription, temporary, type_definition, unsupported,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;
@@ -35,23 +35,18 @@ pub(crate) async fn run(
     alone: bool,
 ) -> Result<Response, QueryError> {
     let statement = &prepared.statement;
-    if let Some(command) = statement.kind.writing_command()
-        && !temporary::writes_temporary(session, &statement.kind)?
-    {
-        session.refuse_when_read_only(command)?;
-    }
+    let bound = (prepared.as_ref(), parameters);
+    refuse_writer(session, &statement.kind)?;
     match &statement.kind {
         StatementKind::Query(query) => {
             let (columns, stream) = run_query(session, query, prepared, parameters).await?;
             Ok(Response::Rows { columns, stream, verb: "SELECT", counted: true })
         }
         StatementKind::Insert(insert, overriding) => {
-            insert::run(session, insert, *overriding, statement, prepared, parameters).await
+            insert::run(session, (insert, *overriding), statement, bound).await
         }
-        StatementKind::Modify(modification) => {
-            modify::run(session, modification, statement, prepared, parameters).await
-        }
-        StatementKind::Merge(merge) => crate::merge::run(session, merge, statement, prepared, parameters).await,
+        StatementKind::Modify(modification) => modify::run(session, modification, statement, bound).await,
+        StatementKind::Merge(merge) => crate::merge::run(session, merge, statement, bound).await,
         StatementKind::Copy(copy) => match copy_out::is_copy_out(copy) {
             true => copy_out::run(session, copy, statement).await,
             false => copy_in::start(session, copy, statement, alone).await,
@@ -62,7 +57,7 @@ pub(crate) async fn run(
             definitions::create_schema(session, name, *if_not_exists)
         }
         StatementKind::CreateView(create) => match create.materialized {
-            true => definitions::create_view(session, create, statement, alone).await,
+            true => new_views::create_view(session, create, statement, alone).await,
             false => definitions::create_plain_view(session, create, statement),
         },
         StatementKind::Drop(drop) => crate::dropping::drop_objects(session, drop, statement).await,
@@ -95,7 +90,7 @@ pub(crate) async fn run(
             type_definition::drop_types(session, statement, *domains, (names, *if_exists, *cascade)).await
         }
         StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
-        StatementKind::Explain { options, statement } => explain::run(session, *options, statement).await,
+        StatementKind::Explain { options, statement } => explain::run(session, *options, statement, bound, alone).await,
         StatementKind::ExplainView(view) => explain::run_view(session, view),
         StatementKind::Declare(declare) => run_declare(session, declare, &prepared.parameters, parameters).await,
         StatementKind::Fetch { cursor, count, moves } => cursor::fetch(session, cursor, *count, *moves).await,
@@ -109,6 +104,14 @@ pub(crate) async fn run(
         StatementKind::Maintain(maintenance) => maintenance::run(session, maintenance),
         StatementKind::Reindex(reindex) => reindexing::run(session, reindex),
         kind => run_setting(session, kind),
+    }
+}
+
+/// Refuses a statement that writes where the transaction only reads.
+pub(crate) fn refuse_writer(session: &mut Session, kind: &StatementKind) -> Result<(), QueryError> {
+    match kind.writing_command() {
+        Some(command) if !temporary::writes_temporary(session, kind)? => session.refuse_when_read_only(command),
+        _ => Ok(()),
     }
 }
 
@@ -286,9 +289,7 @@ async fn run_declare(
         return Err(cursor::duplicate(&declare.name));
     }
     session.check_room(session.cursors.len())?;
-    let StatementKind::Query(query) = &declare.statement.kind else {
-        return Err(QueryError::new(ErrorKind::Syntax, "DECLARE CURSOR takes a query"));
-    };
+    let query = declare.query()?;
     let types: Vec<_> = types.iter().cloned().map(Some).collect();
     let prepared = Arc::new(Prepared::plan(session, &declare.statement, &types).await?);
     let (columns, rows) = run_query(session, query, &prepared, parameters).await?;

@@ -13,6 +13,7 @@
 use crate::definitions::{done, identifier};
 use crate::engine::storage_error;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::explained_changes::Purpose;
 use crate::functions::quote_identifier;
 use crate::insert::writable_table;
 use crate::modify::{self, Modified};
@@ -62,7 +63,8 @@ pub(crate) async fn run(
     // Places in the text are those of the DELETE, which nobody has written.
     let elsewhere = |error: QueryError| error.position(None);
     let prepared = Prepared::plan(session, &deletion, &[]).await.map_err(elsewhere)?;
-    let modified = modify::modified(session, &modification, &deletion, &prepared, &[]).await.map_err(elsewhere)?;
+    let ready = modify::ready(session, &modification, &deletion, (&prepared, &[]), Purpose::Run).await;
+    let modified = ready.map_err(elsewhere)?.modified(session).await.map_err(elsewhere)?;
     let told = told(&dropped(&modified)?);
     session.add_change(modified.change)?;
     session.notice(NoticeSeverity::Notice, told);

@@ -93,6 +93,20 @@ impl Search {
         }))
     }
 
+    /// What EXPLAIN says of it, for a table of so many segments.
+    pub(crate) fn line(&self, table: &str, segments: usize) -> String {
+        let read = self.parts.iter().filter(|(_, part)| matches!(part, Part::Segment(_))).count();
+        let recent = self.parts.iter().map(|(_, part)| match part {
+            Part::Segment(_) => 0,
+            Part::Recent(rows) => rows.batch.num_rows(),
+        });
+        let recent = match recent.sum::<usize>() {
+            0 => String::new(),
+            rows => format!(", {rows} recent rows"),
+        };
+        format!("search {table}: {read} of {segments} segments{recent}, without a scan: {}", self.predicate)
+    }
+
     /// The live rows that satisfy the predicate, by part. Ends with the statement's error where it is cancelled.
     pub(crate) async fn found(
         self,

@@ -9,7 +9,8 @@ use crate::assignment::{
 use crate::column_defaults::{DefaultValue, Numbering, Numbers, is_computed, numbering_of};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
-use crate::execution::{compute, joined};
+use crate::execution::{compute, joined, stream};
+use crate::explained_changes::{Outline, Purpose};
 use crate::insert::value_casts::{are_taken, first_casts};
 use crate::insert::value_queries::{is_value_query, select_values};
 use crate::keys::upsert::{self, Sink, Upsert};
@@ -23,11 +24,14 @@ use crate::returning::{Returning, respond};
 use crate::row_rules::{RowRules, Violation};
 use crate::session::Session;
 use crate::statement::{Overriding, Statement};
+use crate::statement_grammar::fold;
+use crate::write_holds::WriteHold;
 use arrow::array::{ArrayRef, RecordBatch};
 use catalog::definition::{Column, IdentityKind, TableDefinition};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{self, SetExpr};
 use futures::StreamExt;
 use std::collections::BTreeMap;
@@ -120,63 +124,62 @@ fn cell_place(insert: &ast::Insert, number: usize, statement: &Statement) -> Opt
     place_of(statement, values.rows.iter().flat_map(|row| row.iter()).nth(number)?)
 }
 
+/// An INSERT that is planned with its parameters and has not begun.
+pub(crate) struct Ready<'a> {
+    insert: &'a ast::Insert,
+    statement: &'a Statement,
+    bound: (&'a Prepared, &'a [ParameterValue]),
+    planning: Arc<Planning>,
+    hold: Option<WriteHold>,
+    definition: Arc<TableDefinition>,
+    targets: Vec<usize>,
+    rules: Arc<RowRules>,
+    upsert: Option<Upsert>,
+    source: Source,
+}
+
+/// Where the rows of an INSERT come from.
+enum Source {
+    Constants(Vec<Vec<Cell>>),
+    /// The rows of a plan, and the numbers that it leaves open.
+    Plan(Arc<dyn ExecutionPlan>, Numbering),
+}
+
 /// Runs an INSERT.
 pub(crate) async fn run(
     session: &mut Session,
-    insert: &ast::Insert,
-    overriding: Overriding,
+    insert: (&ast::Insert, Overriding),
     statement: &Statement,
-    prepared: &Prepared,
-    parameters: &[ParameterValue],
+    bound: (&Prepared, &[ParameterValue]),
 ) -> Result<Response, QueryError> {
+    ready(session, insert, statement, bound, Purpose::Run).await?.run(session).await
+}
+
+/// Plans an INSERT with the values of its parameters.
+pub(crate) async fn ready<'a>(
+    session: &mut Session,
+    (insert, overriding): (&'a ast::Insert, Overriding),
+    statement: &'a Statement,
+    bound: (&'a Prepared, &'a [ParameterValue]),
+    purpose: Purpose,
+) -> Result<Ready<'a>, QueryError> {
     let mut planning = session.planning()?;
     let definition = target(&planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
     refuse_values(insert, overriding, &definition, &targets)?;
     let rules = RowRules::of(&planning, &definition)?;
-    let returning = returning(insert, &definition);
     let upsert = upsert::of_insert(insert, &definition, statement)?;
     let mut hold = None;
     if upsert.as_ref().is_some_and(Upsert::updates) {
-        let (held, over) = session.hold(definition.id).await?;
-        (hold, planning) = (Some(held), over);
+        (hold, planning) = purpose.planning_over(session, definition.id).await?;
     }
-    let keeps = returning.is_some() && upsert.is_none();
-    let mut sink = Sink::new(session, &definition, upsert)?;
     let rows = {
         let _types = planning.knows_types();
         constant_rows(insert, overriding, &definition, &targets, statement, |_| false)?
     };
-    let returned = match rows.filter(|rows| are_taken(rows, |number| prepared.parameters.get(number - 1))) {
-        Some(rows) => {
-            let style = session.output_style();
-            let constants = Constants {
-                definition: &definition,
-                targets: &targets,
-                rows: &rows,
-                cells: CellReader { types: &prepared.parameters, parameters, style: &style },
-            };
-            // Who gives what is no value of a column takes no numbers for it.
-            let mut values = constants.arrays(insert, statement)?;
-            let given = values.iter().map(|(position, array)| (*position, array));
-            if let Some(Violation { domain: Some(position), error, .. }) = rules.refused_at_once(given) {
-                // Alone in its list, a row is computed column by column.
-                if rows.len() == 1 {
-                    let before: Vec<usize> =
-                        (position..definition.columns.len()).chain(targets.iter().copied()).collect();
-                    missing_values(session, &planning, &definition, &before, 1).await?;
-                }
-                return Err(error);
-            }
-            let (missing, numbers) = missing_values(session, &planning, &definition, &targets, rows.len()).await?;
-            values.extend(missing);
-            let batch = rules.checked(values.into_values().collect()).map_err(|violation| {
-                numbers.give_back_behind(&violation);
-                violation.error
-            })?;
-            sink.push(batch.clone())?;
-            vec![batch]
-        }
+    let (prepared, parameters) = bound;
+    let source = match rows.filter(|rows| are_taken(rows, |number| prepared.parameters.get(number - 1))) {
+        Some(rows) => Source::Constants(rows),
         None => {
             let style = session.output_style();
             let (values, types) = prepared.bind(parameters, &style)?;
@@ -185,31 +188,92 @@ pub(crate) async fn run(
             let (plan, given) = compute(&session.engine, &session.token, async move {
                 let SourcePlan { plan, given, .. } = source_plan(&over, &tree, overriding, &types, &owned)?;
                 let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
-                Ok((plan, given))
+                Ok((over.physical_plan(&plan, Some(&owned)).await?, given))
             })
             .await?;
             let unset = unset_columns(&definition, &targets[..given], overriding);
             let numbering = Numbering::of(&planning, &definition, unset);
-            let numbering = if is_list(insert) { numbering.by_rows() } else { numbering };
-            let (filled, returned) =
-                from_query(session, &planning, (plan, numbering), rules, (sink, keeps), statement).await?;
-            sink = filled;
-            returned
+            Source::Plan(plan, if is_list(insert) { numbering.by_rows() } else { numbering })
         }
     };
-    let bound = (prepared, parameters);
-    let (written, mut change) = sink.written(session, &planning, &definition, returned, bound, statement).await?;
-    change.holds.extend(hold);
-    let response = match returning {
-        None => Response::Command(CommandTag::Rows("INSERT", written.rows)),
-        Some(returning) => {
-            let (values, types) = prepared.bind(parameters, &session.output_style())?;
-            let (over, plan) = returning.plan(&planning, (&definition, &[]), written.returned, &types, statement)?;
-            respond(session, (&over, &definition), (plan, values), "INSERT", statement).await?
+    Ok(Ready { insert, statement, bound, planning, hold, definition, targets, rules, upsert, source })
+}
+
+impl Ready<'_> {
+    pub(crate) fn outline(&self) -> Outline {
+        let name = self.insert.table_alias.as_ref().map(|alias| fold(&alias.alias));
+        let outline = Outline::of_change("Insert", &self.definition, name, &self.planning);
+        let outline = outline.with_lines(self.upsert.iter().flat_map(Upsert::lines));
+        match &self.source {
+            Source::Constants(rows) => outline.with_lines([format!("values: {} rows", rows.len())]),
+            Source::Plan(plan, _) => outline.with_plans([Arc::clone(plan)]),
         }
-    };
-    session.add_change(change)?;
-    Ok(response)
+    }
+
+    pub(crate) async fn run(self, session: &mut Session) -> Result<Response, QueryError> {
+        let Self { insert, statement, bound, planning, hold, definition, targets, rules, upsert, source } = self;
+        let returning = returning(insert, &definition);
+        let keeps = returning.is_some() && upsert.is_none();
+        let mut sink = Sink::new(session, &definition, upsert)?;
+        let returned = match source {
+            Source::Constants(rows) => {
+                let given = (insert, rows.as_slice(), targets.as_slice());
+                let batch = constant_batch(session, &planning, &rules, given, bound, statement).await?;
+                sink.push(batch.clone())?;
+                vec![batch]
+            }
+            Source::Plan(plan, numbering) => {
+                let (filled, returned) =
+                    from_plan(session, &planning, (plan, numbering), rules, (sink, keeps), statement).await?;
+                sink = filled;
+                returned
+            }
+        };
+        let (written, mut change) = sink.written(session, &planning, &definition, returned, bound, statement).await?;
+        change.holds.extend(hold);
+        let response = match returning {
+            None => Response::Command(CommandTag::Rows("INSERT", written.rows)),
+            Some(returning) => {
+                let (values, types) = bound.0.bind(bound.1, &session.output_style())?;
+                let (over, plan) =
+                    returning.plan(&planning, (&definition, &[]), written.returned, &types, statement)?;
+                respond(session, (&over, &definition), (plan, values), "INSERT", statement).await?
+            }
+        };
+        session.add_change(change)?;
+        Ok(response)
+    }
+}
+
+/// The rows of constants with all columns of the table, checked.
+async fn constant_batch(
+    session: &Session,
+    planning: &Arc<Planning>,
+    rules: &RowRules,
+    (insert, rows, targets): (&ast::Insert, &[Vec<Cell>], &[usize]),
+    (prepared, parameters): (&Prepared, &[ParameterValue]),
+    statement: &Statement,
+) -> Result<RecordBatch, QueryError> {
+    let definition = rules.definition();
+    let style = session.output_style();
+    let cells = CellReader { types: &prepared.parameters, parameters, style: &style };
+    // Who gives what is no value of a column takes no numbers for it.
+    let mut values = Constants { definition, targets, rows, cells }.arrays(insert, statement)?;
+    let given = values.iter().map(|(position, array)| (*position, array));
+    if let Some(Violation { domain: Some(position), error, .. }) = rules.refused_at_once(given) {
+        // Alone in its list, a row is computed column by column.
+        if rows.len() == 1 {
+            let before: Vec<usize> = (position..definition.columns.len()).chain(targets.iter().copied()).collect();
+            missing_values(session, planning, definition, &before, 1).await?;
+        }
+        return Err(error);
+    }
+    let (missing, numbers) = missing_values(session, planning, definition, targets, rows.len()).await?;
+    values.extend(missing);
+    rules.checked(values.into_values().collect()).map_err(|violation| {
+        numbers.give_back_behind(&violation);
+        violation.error
+    })
 }
 
 /// Whether an INSERT's source is a list of several rows.
@@ -413,15 +477,15 @@ fn null_of(column: &Column) -> Result<Expr, QueryError> {
 }
 
 /// Writes the rows of a plan, with the numbers of the columns that it leaves open.
-pub(crate) async fn from_query(
+pub(crate) async fn from_plan(
     session: &mut Session,
     planning: &Arc<Planning>,
-    (plan, numbering): (LogicalPlan, Numbering),
+    (plan, numbering): (Arc<dyn ExecutionPlan>, Numbering),
     rules: Arc<RowRules>,
     (mut sink, keeps): (Sink, bool),
     statement: &Statement,
 ) -> Result<(Sink, Vec<RecordBatch>), QueryError> {
-    let mut rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
+    let mut rows = stream(&session.engine, &session.token, plan, &planning.state, Some(statement.clone()));
     let mut returned = Vec::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;

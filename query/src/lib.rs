@@ -14,8 +14,8 @@
 //!                      collected_order, equal_conditions, null_calls, shared_plans, unknown_function, query_places, engine_error
 //!     writing          insert, row_inserts, modify, merge, whole_segments, copy_in, copy_target, copy_rejects, found_rows,
 //!                      copy_labels, copy_lines, copy_files, copy_parquet, row_filter, assignment, column_defaults, row_rules, intake, transaction, transaction_modes, write_holds,
-//!                      definitions, table_definition, table_rules, declared_partitions, bound_expressions, sequence_definition, sequences
-//!     reading          execution, copy_out, explain, view_reading, step_plans, subscription, content
+//!                      definitions, table_definition, table_rules, new_views, declared_partitions, bound_expressions, sequence_definition, sequences
+//!     reading          execution, copy_out, explain, explained_changes, view_reading, step_plans, subscription, content
 //!     background       background, view_folding, view_builds
 //!     values           types, copy_format, functions
 //!     the system       pg_catalog, system_facts, activity, copy_progress
@@ -79,6 +79,7 @@ mod escaped_literals;
 mod execute_arguments;
 mod execution;
 mod explain;
+mod explained_changes;
 mod filter_moves;
 mod filter_places;
 mod float_limits;
@@ -99,6 +100,7 @@ mod memory;
 mod merge;
 mod merged_joins;
 mod modify;
+mod new_views;
 mod notifications;
 mod null_calls;
 mod oid_arrays;

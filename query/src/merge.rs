@@ -15,7 +15,8 @@ use crate::assignment::{assigned, is_default, type_value};
 use crate::definitions::volatile_function;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
-use crate::execution::{compute, joined};
+use crate::execution::{compute, joined, stream};
+use crate::explained_changes::{Outline, Purpose};
 use crate::insert::{named_column, value_refused};
 use crate::intake::{Intake, Taken};
 use crate::modify::{changed_columns, delete_op, new_values, written_factor};
@@ -32,14 +33,15 @@ use crate::standard_spellings::nesting::each_expr;
 use crate::statement::{Overriding, Statement};
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
+use crate::write_holds::WriteHold;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch};
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, UInt32Type};
 use catalog::definition::TableDefinition;
 use catalog::snapshot::TableVersion;
 use catalog::sql_type::SqlType;
-use datafusion::common::ParamValues;
 use datafusion::logical_expr::{Expr as PlannedExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Expr, Ident, SelectItem, TableFactor, TableWithJoins, VisitMut, VisitorMut,
@@ -103,6 +105,9 @@ impl VisitMut for Merge {
     }
 }
 
+/// A row with a partner has two columns for its place before the number of the clause.
+const BEFORE_MATCHED: usize = 3;
+
 /// What the rows of one of the two queries are for.
 struct Branch {
     /// Gives the columns before the values, then the values of each clause that writes rows, all columns of the table in order.
@@ -110,7 +115,7 @@ struct Branch {
     /// How many columns stand before the values; the last of them is the number of the clause.
     before: usize,
     /// The clauses that act, with their numbers.
-    effects: Vec<(i32, Effect)>,
+    effects: Arc<Vec<(i32, Effect)>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,48 +141,102 @@ pub(crate) struct Planned {
     unmatched: Option<Branch>,
 }
 
+impl Planned {
+    fn branches(&self) -> impl Iterator<Item = &Branch> {
+        self.matched.iter().chain(&self.unmatched)
+    }
+}
+
+/// A MERGE that is planned with its parameters and has not begun.
+pub(crate) struct Ready<'a> {
+    merge: &'a Merge,
+    statement: &'a Statement,
+    planning: Arc<Planning>,
+    hold: Option<WriteHold>,
+    planned: Planned,
+    /// Of the planned branches, in order.
+    physical: Vec<Arc<dyn ExecutionPlan>>,
+}
+
 /// Runs a MERGE.
 pub(crate) async fn run(
     session: &mut Session,
     merge: &Merge,
     statement: &Statement,
-    prepared: &Prepared,
-    parameters: &[ParameterValue],
+    bound: (&Prepared, &[ParameterValue]),
 ) -> Result<Response, QueryError> {
+    ready(session, merge, statement, bound, Purpose::Run).await?.run(session).await
+}
+
+/// Plans a MERGE with the values of its parameters.
+pub(crate) async fn ready<'a>(
+    session: &mut Session,
+    merge: &'a Merge,
+    statement: &'a Statement,
+    (prepared, parameters): (&Prepared, &[ParameterValue]),
+    purpose: Purpose,
+) -> Result<Ready<'a>, QueryError> {
     let style = session.output_style();
     let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), merge, statement)?;
-    let (hold, planning) = session.hold(table.id).await?;
+    let (hold, planning) = purpose.planning_over(session, table.id).await?;
     let (over, mut tree, owned) = (Arc::clone(&planning), merge.clone(), statement.clone());
     fill_values(&mut tree, &prepared.parameters, parameters, &style)?;
-    let planned = compute(&session.engine, &session.token, async move { plan(&over, &tree, &types, &owned) }).await?;
-    let mut writer = Writer::new(session, &planning, &planned, merge)?;
-    for branch in [planned.matched, planned.unmatched].into_iter().flatten() {
-        writer = take_all(session, &planning, branch, &values, writer, statement).await?;
+    let (planned, physical) = compute(&session.engine, &session.token, async move {
+        let planned = plan(&over, &tree, &types, &owned)?;
+        let mut physical = Vec::new();
+        for branch in planned.branches() {
+            let bound = branch.plan.clone().with_param_values(values.clone());
+            let bound = bound.map_err(|error| translate(error, Some(&owned)))?;
+            physical.push(over.physical_plan(&bound, Some(&owned)).await?);
+        }
+        Ok((planned, physical))
+    })
+    .await?;
+    Ok(Ready { merge, statement, planning, hold, planned, physical })
+}
+
+impl Ready<'_> {
+    pub(crate) fn outline(&self) -> Outline {
+        let name = match &self.merge.target {
+            TableFactor::Table { alias, .. } => alias.as_ref().map(|alias| fold(&alias.name)),
+            _ => None,
+        };
+        let purposes = self.planned.branches().map(|branch| match branch.before {
+            BEFORE_MATCHED => "WHEN MATCHED",
+            _ => "WHEN NOT MATCHED",
+        });
+        Outline::of_change("Merge", &self.planned.table, name, &self.planning)
+            .with_plans_for(purposes.zip(self.physical.iter().cloned()))
     }
-    let engine = Arc::clone(&session.engine);
-    let taken = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
-    let (rows, mut change) = taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)?;
-    change.holds.push(hold);
-    session.add_change(change)?;
-    Ok(Response::Command(CommandTag::Rows("MERGE", rows)))
+
+    pub(crate) async fn run(self, session: &mut Session) -> Result<Response, QueryError> {
+        let Self { planning, planned, .. } = self;
+        let mut writer = Writer::new(session, &planning, &planned, self.merge)?;
+        for (branch, plan) in planned.branches().zip(self.physical) {
+            writer = take_all(session, &planning, (branch, plan), writer, self.statement).await?;
+        }
+        let engine = Arc::clone(&session.engine);
+        let taken = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
+        let (rows, mut change) = taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)?;
+        change.holds.extend(self.hold);
+        session.add_change(change)?;
+        Ok(Response::Command(CommandTag::Rows("MERGE", rows)))
+    }
 }
 
 /// Gives the rows of a branch to the writer.
 async fn take_all(
     session: &Session,
-    planning: &Arc<Planning>,
-    branch: Branch,
-    values: &ParamValues,
+    planning: &Planning,
+    (branch, plan): (&Branch, Arc<dyn ExecutionPlan>),
     mut writer: Writer,
     statement: &Statement,
 ) -> Result<Writer, QueryError> {
-    let Branch { plan, before, effects } = branch;
-    let bound = plan.with_param_values(values.clone()).map_err(|error| translate(error, Some(statement)))?;
-    let effects = Arc::new(effects);
-    let mut rows = crate::dispatch::run_plan(session, planning, bound, Some(statement.clone())).await?;
+    let (before, effects) = (branch.before, &branch.effects);
+    let mut rows = stream(&session.engine, &session.token, plan, &planning.state, Some(statement.clone()));
     while let Some(batch) = rows.next().await {
-        let (batch, effects) = (batch?, Arc::clone(&effects));
+        let (batch, effects) = (batch?, Arc::clone(effects));
         let work = move || writer.take(&batch, before, &effects).map(|()| writer);
         writer = joined(session.engine.compute().spawn_blocking(work).await)?;
     }
@@ -217,7 +276,7 @@ pub(crate) fn plan(
     }
     let branch = |clauses: Clauses, plan: LogicalPlan| {
         let plan = clauses.in_column_types(planning, plan, &table, statement)?;
-        Ok::<_, QueryError>(Branch { plan, before: clauses.before(), effects: clauses.effects })
+        Ok::<_, QueryError>(Branch { plan, before: clauses.before(), effects: Arc::new(clauses.effects) })
     };
     let unmatched = match unmatched.acts() {
         true => Some(branch(unmatched, over.query_plan(&of_unmatched, &types, Some(statement))?)?),
@@ -319,7 +378,7 @@ impl Clauses {
     }
 
     fn before(&self) -> usize {
-        if self.matched { 3 } else { 1 }
+        if self.matched { BEFORE_MATCHED } else { 1 }
     }
 
     /// The number of the clause that acts on a row.

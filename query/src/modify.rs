@@ -14,8 +14,8 @@ use crate::changed_rows::{asks_own_table, is_over_own_table, widened};
 use crate::engine_error::{position_of_word, translate};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined, stream};
+use crate::explained_changes::{Outline, Purpose};
 use crate::insert::{always_computed, named_column, written_table};
-use crate::intake::{Intake, Taken};
 use crate::parameter_types::all_known;
 use crate::pg_catalog::returns_set;
 use crate::plan_constants::fill_values;
@@ -23,7 +23,7 @@ use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
 use crate::query_places::{call_in, is_aggregate_call, place_of};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
-use crate::returning::{Extra, Returning, respond, select, target_factor, with_extras};
+use crate::returning::{Extra, Returning, respond, select, target_factor};
 use crate::row_rules::RowRules;
 use crate::scan::{PART, ROW};
 use crate::session::Session;
@@ -32,15 +32,14 @@ use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::transaction::Change;
 use crate::whole_segments::{Unscanned, unscanned};
-use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int64Type, UInt32Type};
+use crate::write_holds::WriteHold;
 use catalog::definition::{Column, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::ColumnId;
 use catalog::segment::DeletionVector;
 use catalog::snapshot::{Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
+use datafusion::common::ParamValues;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{
@@ -51,6 +50,9 @@ use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use writer::Writer;
+
+mod writer;
 
 /// An UPDATE or DELETE as the client wrote it.
 #[derive(Clone, Debug)]
@@ -107,6 +109,14 @@ impl Modification {
     pub(crate) fn table_name(&self) -> Option<&ast::ObjectName> {
         match &self.target.relation {
             ast::TableFactor::Table { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What the statement calls it instead.
+    fn target_alias(&self) -> Option<&Ident> {
+        match &self.target.relation {
+            ast::TableFactor::Table { alias, .. } => alias.as_ref().map(|alias| &alias.name),
             _ => None,
         }
     }
@@ -176,31 +186,43 @@ pub(crate) struct Modified {
     pub read: Arc<Snapshot>,
 }
 
+/// An UPDATE or DELETE that is planned with its parameters and has not begun.
+pub(crate) struct Ready<'a> {
+    modification: &'a Modification,
+    statement: &'a Statement,
+    planning: Arc<Planning>,
+    hold: Option<WriteHold>,
+    planned: Planned,
+    /// What a DELETE need not scan for.
+    unscanned: Option<Unscanned>,
+    /// Finds the rows, but for those that need no scan.
+    physical: Option<Arc<dyn ExecutionPlan>>,
+    values: ParamValues,
+    types: Vec<Option<SqlType>>,
+}
+
 /// Runs an UPDATE or DELETE.
 pub(crate) async fn run(
     session: &mut Session,
     modification: &Modification,
     statement: &Statement,
-    prepared: &Prepared,
-    parameters: &[ParameterValue],
+    bound: (&Prepared, &[ParameterValue]),
 ) -> Result<Response, QueryError> {
-    let modified = modified(session, modification, statement, prepared, parameters).await?;
-    session.add_change(modified.change)?;
-    Ok(modified.response)
+    ready(session, modification, statement, bound, Purpose::Run).await?.run(session).await
 }
 
-/// Runs an UPDATE or DELETE, and leaves it to the caller to add its change to the transaction.
-pub(crate) async fn modified(
+/// Plans an UPDATE or DELETE with the values of its parameters.
+pub(crate) async fn ready<'a>(
     session: &mut Session,
-    modification: &Modification,
-    statement: &Statement,
-    prepared: &Prepared,
-    parameters: &[ParameterValue],
-) -> Result<Modified, QueryError> {
+    modification: &'a Modification,
+    statement: &'a Statement,
+    (prepared, parameters): (&Prepared, &[ParameterValue]),
+    purpose: Purpose,
+) -> Result<Ready<'a>, QueryError> {
     let style = session.output_style();
     let (values, types) = prepared.bind(parameters, &style)?;
     let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
-    let (hold, fresh) = session.hold(table.id).await?;
+    let (hold, fresh) = purpose.planning_over(session, table.id).await?;
     let (planning, known) = match prepared.take_modification(session, &fresh) {
         Some((planning, planned)) => (planning, Some(planned)),
         None => (fresh, None),
@@ -226,38 +248,63 @@ pub(crate) async fn modified(
         Ok((planned, unscanned, physical))
     })
     .await?;
-    let updates = modification.assignments.is_some();
-    let rules = updates.then(|| RowRules::of(&planning, &planned.table)).transpose()?;
-    let rules = rules.map(|rules| rules.of_changed(|column| planned.changed.contains(&column)));
-    let mut writer = Writer::new(session, &planned, rules)?;
-    if let Some(Unscanned { covered, search }) = unscanned {
-        writer.found = covered;
-        if let Some(search) = search {
-            writer.found.extend(search.found(&session.engine, &session.token).await?);
-        }
+    let (values, types) = (own_values, own_types);
+    Ok(Ready { modification, statement, planning, hold, planned, unscanned, physical, values, types })
+}
+
+impl Ready<'_> {
+    pub(crate) fn outline(&self) -> Outline {
+        let version = &self.planned.version;
+        let name = self.modification.target_alias().map(fold);
+        let operation = if self.modification.assignments.is_some() { "Update" } else { "Delete" };
+        let without_scan = self.unscanned.as_ref().map(|unscanned| unscanned.lines(version)).unwrap_or_default();
+        Outline::of_change(operation, &self.planned.table, name, &self.planning)
+            .with_lines(without_scan)
+            .with_plans(self.physical.iter().cloned())
     }
-    if let Some(physical) = physical {
-        let mut rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement.clone()));
-        while let Some(batch) = rows.next().await {
-            let batch = batch?;
-            let outcome = session.engine.compute().spawn_blocking(move || writer.take(&batch).map(|()| writer));
-            writer = joined(outcome.await)?;
-        }
+
+    pub(crate) async fn run(self, session: &mut Session) -> Result<Response, QueryError> {
+        let modified = self.modified(session).await?;
+        session.add_change(modified.change)?;
+        Ok(modified.response)
     }
-    let engine = Arc::clone(&session.engine);
-    let (taken, returned) = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
-    let (rows, mut change) = taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)?;
-    let verb = modification.verb();
-    let response = match &planned.returning {
-        None => Response::Command(CommandTag::Rows(verb, rows)),
-        Some((returning, extras)) => {
-            let table = (planned.table.as_ref(), extras.as_slice());
-            let (over, plan) = returning.plan(&planning, table, returned, &own_types, statement)?;
-            respond(session, (&over, &planned.table), (plan, own_values), verb, statement).await?
+
+    /// Runs it, and leaves it to the caller to add its change to the transaction.
+    pub(crate) async fn modified(self, session: &mut Session) -> Result<Modified, QueryError> {
+        let Self { modification, statement, planning, planned, .. } = self;
+        let updates = modification.assignments.is_some();
+        let rules = updates.then(|| RowRules::of(&planning, &planned.table)).transpose()?;
+        let rules = rules.map(|rules| rules.of_changed(|column| planned.changed.contains(&column)));
+        let mut writer = Writer::new(session, &planned, rules)?;
+        if let Some(Unscanned { covered, search }) = self.unscanned {
+            writer.found = covered;
+            if let Some(search) = search {
+                writer.found.extend(search.found(&session.engine, &session.token).await?);
+            }
         }
-    };
-    change.holds.push(hold);
-    Ok(Modified { response, change, read: Arc::clone(&planning.snapshot) })
+        if let Some(physical) = self.physical {
+            let mut rows = stream(&session.engine, &session.token, physical, &planning.state, Some(statement.clone()));
+            while let Some(batch) = rows.next().await {
+                let batch = batch?;
+                let outcome = session.engine.compute().spawn_blocking(move || writer.take(&batch).map(|()| writer));
+                writer = joined(outcome.await)?;
+            }
+        }
+        let engine = Arc::clone(&session.engine);
+        let (taken, returned) = joined(session.engine.compute().spawn_blocking(move || writer.finish(&engine)).await)?;
+        let (rows, mut change) = taken.enforced(session, &planning.snapshot).await.map_err(|failure| failure.error)?;
+        let verb = modification.verb();
+        let response = match &planned.returning {
+            None => Response::Command(CommandTag::Rows(verb, rows)),
+            Some((returning, extras)) => {
+                let table = (planned.table.as_ref(), extras.as_slice());
+                let (over, plan) = returning.plan(&planning, table, returned, &self.types, statement)?;
+                respond(session, (&over, &planned.table), (plan, self.values), verb, statement).await?
+            }
+        };
+        change.holds.extend(self.hold);
+        Ok(Modified { response, change, read: Arc::clone(&planning.snapshot) })
+    }
 }
 
 fn target(
@@ -630,107 +677,6 @@ fn in_types_of_columns(
     let projected = projected.collect::<Result<Vec<_>, QueryError>>()?;
     let plan = LogicalPlanBuilder::from(plan).project(projected).and_then(LogicalPlanBuilder::build);
     plan.map_err(|error| translate(error, Some(statement)))
-}
-
-/// Takes the rows that were found.
-struct Writer {
-    table: Arc<TableDefinition>,
-    version: Arc<TableVersion>,
-    found: BTreeMap<u32, RoaringBitmap>,
-    /// What an UPDATE's new rows must keep, and where they go.
-    added: Option<(Arc<RowRules>, Intake)>,
-    extras: Option<Vec<Extra>>,
-    returned: Vec<RecordBatch>,
-}
-
-impl Writer {
-    fn new(session: &Session, planned: &Planned, rules: Option<Arc<RowRules>>) -> Result<Self, QueryError> {
-        let added = rules.map(|rules| {
-            let intake = Intake::new(&session.engine, Arc::clone(&planned.table))?.updating(&planned.version);
-            Ok::<_, QueryError>((rules, intake.beside(session.inline_bytes()).with_keys_of(&planned.changed)))
-        });
-        Ok(Self {
-            table: Arc::clone(&planned.table),
-            version: Arc::clone(&planned.version),
-            found: BTreeMap::new(),
-            added: added.transpose()?,
-            extras: planned.returning.as_ref().map(|(_, extras)| extras.clone()),
-            returned: Vec::new(),
-        })
-    }
-
-    /// Takes a batch of the modification's query. CPU-bound.
-    fn take(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
-        let first = self.note_places(batch);
-        let count = self.table.columns.len();
-        if self.added.is_none() && self.extras.is_none() {
-            return Ok(());
-        }
-        let batch = if first.false_count() == 0 {
-            batch.clone()
-        } else {
-            filter_record_batch(batch, &first).map_err(|error| translate(error.into(), None))?
-        };
-        let values = self.table.columns.iter().zip(&batch.columns()[2..]).map(|(column, array)| {
-            arrow::compute::cast(array, &column.sql_type.data_type()).map_err(|error| translate(error.into(), None))
-        });
-        let values = values.collect::<Result<Vec<ArrayRef>, _>>()?;
-        let rows = match &self.added {
-            Some((rules, _)) => rules.checked(values).map_err(|violation| violation.error)?,
-            None => RecordBatch::try_new(self.table.schema(), values).map_err(|error| translate(error.into(), None))?,
-        };
-        if let Some(extras) = &self.extras {
-            self.returned.push(with_extras(&rows, &self.table, extras, &batch.columns()[2 + count..])?);
-        }
-        match &mut self.added {
-            Some((_, intake)) => intake.push(rows),
-            None => Ok(()),
-        }
-    }
-
-    /// Notes where rows are, and which of them are met for the first time.
-    fn note_places(&mut self, batch: &RecordBatch) -> BooleanArray {
-        let parts = batch.column(0).as_primitive::<UInt32Type>().values();
-        let rows = batch.column(1).as_primitive::<Int64Type>().values();
-        let mut first = BooleanBufferBuilder::new(batch.num_rows());
-        let mut start = 0;
-        while start < parts.len() {
-            let is_next = |place: &usize| parts[*place] == parts[start] && rows[*place] == rows[*place - 1] + 1;
-            let end = (start + 1..parts.len()).take_while(is_next).last().unwrap_or(start) + 1;
-            let found = self.found.entry(parts[start]).or_default();
-            let run = rows[start] as u32..=rows[end - 1] as u32;
-            if found.range_cardinality(run.clone()) == 0 {
-                found.insert_range(run);
-                first.append_n(end - start, true);
-            } else {
-                run.for_each(|row| first.append(found.insert(row)));
-            }
-            start = end;
-        }
-        BooleanArray::new(first.finish(), None)
-    }
-
-    /// The change that all of it is, and the rows for RETURNING: the table's columns and the extras. CPU-bound: the last new
-    /// segments are written here.
-    fn finish(mut self, engine: &crate::engine::Engine) -> Result<(Taken, Vec<RecordBatch>), QueryError> {
-        // As runs, so that the log's record stays small.
-        for rows in self.found.values_mut() {
-            rows.optimize();
-        }
-        let rows = self.found.values().map(RoaringBitmap::len).sum();
-        let mut change = Change::default();
-        if rows > 0 {
-            change.ops.push(delete_op(&self.version, self.found));
-        }
-        let mut keys = Vec::new();
-        if let Some((_, intake)) = self.added {
-            let added = intake.finish(engine)?;
-            change.ops.extend(added.change.ops);
-            change.staged.extend(added.change.staged);
-            keys = added.keys;
-        }
-        Ok((Taken { rows, change, definition: self.table, keys }, self.returned))
-    }
 }
 
 /// Parts are numbered as [`crate::scan::RowSet::of_table`] numbers them: segments in order, then recent batches.

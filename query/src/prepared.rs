@@ -154,6 +154,10 @@ impl Prepared {
             StatementKind::Declare(declare) => {
                 prepared.parameters = Box::pin(Self::plan(session, &declare.statement, declared)).await?.parameters;
             }
+            StatementKind::Explain { statement: explained, .. } => {
+                prepared.parameters = Box::pin(Self::plan(session, explained, declared)).await?.parameters;
+                prepared.columns = crate::dispatch::columns_of(session, &statement.kind).await?;
+            }
             kind => prepared.columns = crate::dispatch::columns_of(session, kind).await?,
         }
         Ok(prepared)

@@ -18,6 +18,7 @@ use crate::sequence_definition::SequenceOptions;
 use crate::statement_grammar as grammar;
 use crate::statement_grammar::altering::Alteration;
 use crate::statement_grammar::deriving::{CreateTableAs, Like};
+use crate::unsupported::refusal;
 use datafusion::sql::sqlparser::ast::{self, VisitMut};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
@@ -422,6 +423,16 @@ impl StatementKind {
         matches!(self, Self::Commit { .. } | Self::Rollback { .. } | Self::RollbackTo(_))
     }
 
+    /// Whether PostgreSQL has EXPLAIN of it.
+    pub(crate) fn is_explainable(&self) -> bool {
+        match self {
+            Self::Query(_) | Self::Insert(..) | Self::Modify(_) | Self::Merge(_) | Self::Declare(_) => true,
+            Self::CreateTableAs(_) | Self::Refresh { .. } | Self::Execute { .. } | Self::Unsupported(_) => true,
+            Self::CreateView(create) => create.materialized,
+            _ => false,
+        }
+    }
+
     /// The command's name, if it writes and is refused for that in a read-only transaction. COPY FROM looks for its table first.
     pub(crate) fn writing_command(&self) -> Option<&'static str> {
         Some(match self {
@@ -449,6 +460,17 @@ impl StatementKind {
             Self::CreatePlainIndex(_) => "CREATE INDEX",
             _ => return None,
         })
+    }
+}
+
+impl DeclareCursor {
+    /// The query that it is declared for.
+    pub(crate) fn query(&self) -> Result<&ast::Query, QueryError> {
+        match &self.statement.kind {
+            StatementKind::Query(query) => Ok(query),
+            StatementKind::Unsupported(what) => Err(refusal(what)),
+            _ => Err(QueryError::new(ErrorKind::Internal, "a cursor was declared for what is no query")),
+        }
     }
 }
 

@@ -213,6 +213,9 @@ impl Words<'_> {
         let _ = self.take_all(&["without", "hold"]);
         self.expect("for")?;
         let statement = parse_piece(self.source, self.rest())?;
+        if !matches!(statement.kind, StatementKind::Query(_) | StatementKind::Unsupported(_)) {
+            return Err(self.unexpected());
+        }
         self.next = self.tokens.len();
         Ok(StatementKind::Declare(Box::new(DeclareCursor { name, hold, statement })))
     }
@@ -336,6 +339,9 @@ impl Words<'_> {
         }
         let options = self.explain_options()?;
         let statement = Box::new(parse_piece(self.source, self.rest())?);
+        if !statement.kind.is_explainable() {
+            return Err(self.unexpected());
+        }
         self.next = self.tokens.len();
         Ok(StatementKind::Explain { options, statement })
     }

@@ -32,6 +32,19 @@ pub(crate) struct Unscanned {
     pub search: Option<Search>,
 }
 
+impl Unscanned {
+    /// What EXPLAIN says of it.
+    pub(crate) fn lines(&self, version: &TableVersion) -> Vec<String> {
+        let (name, segments) = (&version.definition.name.name, version.segments.len());
+        let rows: u64 = self.covered.values().map(RoaringBitmap::len).sum();
+        let whole = (rows > 0).then(|| {
+            let covered = self.covered.values().filter(|rows| !rows.is_empty()).count();
+            format!("unread {name}: {covered} of {segments} segments go as a whole, {rows} rows")
+        });
+        whole.into_iter().chain(self.search.as_ref().map(|search| search.line(name, segments))).collect()
+    }
+}
+
 /// What a DELETE's plan need not scan for, and the plan that scans for the rest, if there is any.
 pub(crate) fn unscanned(
     planning: &Planning,

@@ -117,6 +117,7 @@ files! {
     keys_hold_in_tables_that_change: "altered_keys.slt",
     constraints_come_to_tables_with_rows: "altered_constraints.slt",
     explain_says_what_was_pruned: "explain.slt",
+    explain_says_what_statements_would_change: "explain_changes.slt",
     views_equal_their_queries: "views.slt",
     views_over_several_tables_equal_their_queries: "view_joins.slt",
     views_over_outer_joins_count_partners: "view_partners.slt",

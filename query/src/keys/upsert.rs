@@ -18,6 +18,7 @@ use super::check::parts_of;
 use super::index::{KeyIndexes, Part};
 use super::log::KeyLog;
 use super::shape::{KeyShape, internal};
+use crate::definitions::identifier;
 use crate::engine::Engine;
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
@@ -66,6 +67,8 @@ pub(super) type KeyBytes = SmallVec<[u8; 16]>;
 pub(crate) struct Upsert {
     /// The keys that are looked at.
     arbiters: Vec<Arc<KeyShape>>,
+    /// Whether the statement says which these are.
+    has_target: bool,
     update: Option<DoUpdate>,
     /// What the statement calls the table.
     name: Ident,
@@ -171,7 +174,7 @@ pub(crate) fn of_insert(
     }
     let bare = || Ident::with_quote('"', &definition.name.name);
     let name = insert.table_alias.as_ref().map_or_else(bare, |alias| alias.alias.clone());
-    Ok(Some(Upsert { arbiters, update, name }))
+    Ok(Some(Upsert { arbiters, has_target: conflict.conflict_target.is_some(), update, name }))
 }
 
 /// Where the last such token before something stands, whatever its case.
@@ -225,6 +228,18 @@ fn arbiters(
 }
 
 impl Upsert {
+    /// What EXPLAIN says of it, as PostgreSQL does.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let resolution = if self.update.is_some() { "UPDATE" } else { "NOTHING" };
+        let mut lines = vec![format!("Conflict Resolution: {resolution}")];
+        if self.has_target {
+            let names: Vec<String> =
+                self.arbiters.iter().map(|shape| identifier(&shape.key.name).to_string()).collect();
+            lines.push(format!("Conflict Arbiter Indexes: {}", names.join(", ")));
+        }
+        lines
+    }
+
     /// Whether rows that are there may change, for which the table has to be held.
     pub(crate) fn updates(&self) -> bool {
         self.update.is_some()
