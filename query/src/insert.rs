@@ -140,7 +140,8 @@ pub(crate) struct Ready<'a> {
 
 /// Where the rows of an INSERT come from.
 enum Source {
-    Constants(Vec<Vec<Cell>>),
+    /// So many rows of values that are there already, by the columns' positions.
+    Constants(BTreeMap<usize, ArrayRef>, usize),
     /// The rows of a plan, and the numbers that it leaves open.
     Plan(Arc<dyn ExecutionPlan>, Numbering),
 }
@@ -178,10 +179,14 @@ pub(crate) async fn ready<'a>(
         constant_rows(insert, overriding, &definition, &targets, statement, |_| false)?
     };
     let (prepared, parameters) = bound;
+    let style = session.output_style();
     let source = match rows.filter(|rows| are_taken(rows, |number| prepared.parameters.get(number - 1))) {
-        Some(rows) => Source::Constants(rows),
+        Some(rows) => {
+            let cells = CellReader { types: &prepared.parameters, parameters, style: &style };
+            let constants = Constants { definition: &definition, targets: &targets, rows: &rows, cells };
+            Source::Constants(constants.arrays(insert, statement)?, rows.len())
+        }
         None => {
-            let style = session.output_style();
             let (values, types) = prepared.bind(parameters, &style)?;
             let (over, owned, mut tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
             fill_values(&mut tree.source, &prepared.parameters, parameters, &style)?;
@@ -205,7 +210,7 @@ impl Ready<'_> {
         let outline = Outline::of_change("Insert", &self.definition, name, &self.planning);
         let outline = outline.with_lines(self.upsert.iter().flat_map(Upsert::lines));
         match &self.source {
-            Source::Constants(rows) => outline.with_lines([format!("values: {} rows", rows.len())]),
+            Source::Constants(_, rows) => outline.with_lines([format!("values: {rows} rows")]),
             Source::Plan(plan, _) => outline.with_plans([Arc::clone(plan)]),
         }
     }
@@ -216,9 +221,8 @@ impl Ready<'_> {
         let keeps = returning.is_some() && upsert.is_none();
         let mut sink = Sink::new(session, &definition, upsert)?;
         let returned = match source {
-            Source::Constants(rows) => {
-                let given = (insert, rows.as_slice(), targets.as_slice());
-                let batch = constant_batch(session, &planning, &rules, given, bound, statement).await?;
+            Source::Constants(values, rows) => {
+                let batch = constant_batch(session, &planning, &rules, (values, rows), &targets).await?;
                 sink.push(batch.clone())?;
                 vec![batch]
             }
@@ -250,25 +254,21 @@ async fn constant_batch(
     session: &Session,
     planning: &Arc<Planning>,
     rules: &RowRules,
-    (insert, rows, targets): (&ast::Insert, &[Vec<Cell>], &[usize]),
-    (prepared, parameters): (&Prepared, &[ParameterValue]),
-    statement: &Statement,
+    (mut values, rows): (BTreeMap<usize, ArrayRef>, usize),
+    targets: &[usize],
 ) -> Result<RecordBatch, QueryError> {
     let definition = rules.definition();
-    let style = session.output_style();
-    let cells = CellReader { types: &prepared.parameters, parameters, style: &style };
     // Who gives what is no value of a column takes no numbers for it.
-    let mut values = Constants { definition, targets, rows, cells }.arrays(insert, statement)?;
     let given = values.iter().map(|(position, array)| (*position, array));
     if let Some(Violation { domain: Some(position), error, .. }) = rules.refused_at_once(given) {
         // Alone in its list, a row is computed column by column.
-        if rows.len() == 1 {
+        if rows == 1 {
             let before: Vec<usize> = (position..definition.columns.len()).chain(targets.iter().copied()).collect();
             missing_values(session, planning, definition, &before, 1).await?;
         }
         return Err(error);
     }
-    let (missing, numbers) = missing_values(session, planning, definition, targets, rows.len()).await?;
+    let (missing, numbers) = missing_values(session, planning, definition, targets, rows).await?;
     values.extend(missing);
     rules.checked(values.into_values().collect()).map_err(|violation| {
         numbers.give_back_behind(&violation);
