@@ -9,7 +9,7 @@
 //!     what there is       ids, sql_type, definition, missing, segment, snapshot, shared_list, past, fitting
 //!     what nobody else sees  temporary
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
-//!     how it is kept      files, log, stored, packed, lanes, entries, difference, index, checkpoint, archive
+//!     how it is kept      files, log, stored, few, packed, lanes, entries, difference, index, checkpoint, archive
 //!     how it comes back   directory, recovery, segment_files
 //!     how it is copied    backup
 
@@ -51,6 +51,7 @@ mod directory;
 mod entries;
 #[cfg(test)]
 mod faults;
+mod few;
 mod index;
 mod log;
 #[cfg(test)]

@@ -9,11 +9,12 @@
 //!
 //! Record batches are Arrow IPC streams, each with its own schema, so types and metadata come back as they were. View arrays
 //! that hold on to much more text than they show are compacted first: a filtered batch shares the buffers of the whole. Batches of
-//! many rows are packed (see `packed`).
+//! many rows are packed (see `packed`), and those of few rows have a layout of their own (see `few`).
 
 use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
 use crate::draft::{Expectation, Op};
+use crate::few::{self, FewRows};
 use crate::ids::{CommitSeq, ObjectId, RecentId, SegmentId};
 use crate::lanes::in_lanes;
 use crate::loads::LoadRecord;
@@ -360,15 +361,18 @@ pub(crate) fn decode_vector(blob: &Blob) -> Result<Arc<DeletionVector>, StoredEr
     vector.map(Arc::new).ok_or_else(|| StoredError::new("a deletion vector", "not a roaring bitmap"))
 }
 
-/// Batches of this many rows are packed. A smaller one would hardly be smaller.
+/// Batches of this many rows are packed. One of fewer would hardly be smaller, unless its rows are so few that its schema weighs more.
 const PACKED_ROWS_MIN: usize = 1024;
 /// The rows of a commit that are packed by several threads.
 pub(crate) const ROWS_FOR_LANES: usize = 16_384;
 /// What an operation takes besides its rows, about.
 const OP_BYTES: usize = 128;
 
-/// One batch: packed, or an uncompressed Arrow IPC stream.
+/// One batch: few rows, packed, or an uncompressed Arrow IPC stream.
 pub(crate) fn encode_batch(batch: &RecordBatch) -> Blob {
+    if let Some(few) = few::encoded(batch) {
+        return Blob(few);
+    }
     if batch.num_rows() < PACKED_ROWS_MIN {
         return encode_stream(batch);
     }
@@ -463,7 +467,11 @@ fn decode_stream(blob: &Blob) -> Result<RecordBatch, StoredError> {
 
 /// Schemas of batches that were read, so that batches of one table share theirs.
 #[derive(Default)]
-pub(crate) struct SchemaPool(Vec<SchemaRef>);
+pub(crate) struct SchemaPool {
+    known: Vec<SchemaRef>,
+    /// Those of few rows by their bytes: to read one takes longer than to read its rows.
+    few: Vec<(Vec<u8>, SchemaRef)>,
+}
 
 /// A pool of more schemas than this forgets the oldest; forgetting costs memory only.
 const SCHEMAS_MAX: usize = 64;
@@ -472,6 +480,11 @@ impl SchemaPool {
     /// Reads what [`encode_batch`] wrote.
     pub(crate) fn decode_batch(&mut self, blob: &Blob) -> Result<RecordBatch, StoredError> {
         let fail = |error: &dyn fmt::Display| StoredError::new("a batch of rows", error);
+        if let Some(few) = FewRows::read(&blob.0) {
+            let few = few?;
+            let schema = self.of_few(few.schema())?;
+            return few.batch(schema);
+        }
         let batch = match Unpacked::read(&blob.0) {
             None => decode_stream(blob)?,
             Some(unpacked) => {
@@ -488,14 +501,26 @@ impl SchemaPool {
         batch.with_schema(schema).map_err(|error| fail(&error))
     }
 
+    fn of_few(&mut self, bytes: &[u8]) -> Result<SchemaRef, StoredError> {
+        if let Some((_, known)) = self.few.iter().find(|(known, _)| known == bytes) {
+            return Ok(Arc::clone(known));
+        }
+        let schema = self.share(Arc::new(few::read_schema(bytes)?));
+        if self.few.len() == SCHEMAS_MAX {
+            self.few.remove(0);
+        }
+        self.few.push((bytes.to_vec(), Arc::clone(&schema)));
+        Ok(schema)
+    }
+
     fn share(&mut self, schema: SchemaRef) -> SchemaRef {
-        if let Some(known) = self.0.iter().find(|known| **known == schema) {
+        if let Some(known) = self.known.iter().find(|known| **known == schema) {
             return Arc::clone(known);
         }
-        if self.0.len() == SCHEMAS_MAX {
-            self.0.remove(0);
+        if self.known.len() == SCHEMAS_MAX {
+            self.known.remove(0);
         }
-        self.0.push(Arc::clone(&schema));
+        self.known.push(Arc::clone(&schema));
         schema
     }
 }

@@ -73,7 +73,7 @@ impl Bench {
 
     fn insert(&self) -> Arc<Snapshot> {
         let id = self.catalog().allocate_recent();
-        self.commit(vec![Op::AddRecent { table: SALES, id, batch: rows(0, 5) }]).unwrap()
+        self.commit(vec![Op::AddRecent { table: SALES, id, batch: rows(0, 60) }]).unwrap()
     }
 
     fn history(&self) -> Vec<String> {

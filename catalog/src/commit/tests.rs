@@ -422,7 +422,7 @@ async fn run_history(directory: &TempDir, history: &[Step], between: Between) ->
             fs::copy(&file, earlier.join(file.file_name().unwrap())).unwrap();
         }
     }
-    let options = Options { log_file_bytes_max: 2000, ..Options::default() };
+    let options = Options { log_file_bytes_max: 1000, ..Options::default() };
     let catalog = Catalog::open_with(directory.path(), options).unwrap().0;
     for step in history {
         let ops = ops_of(&catalog.snapshot(), *step);

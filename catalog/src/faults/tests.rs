@@ -45,7 +45,7 @@ fn runtime() -> Runtime {
 
 /// Small limits, so that a short run has many files of everything.
 fn options(files: Files) -> Options {
-    Options { files, log_file_bytes_max: 6_000, checkpoint_log_bytes: 15_000, ..Options::default() }
+    Options { files, log_file_bytes_max: 4_000, checkpoint_log_bytes: 10_000, ..Options::default() }
 }
 
 /// A random history: what is committed one after the other.
