@@ -336,38 +336,50 @@ impl RowInsert {
     }
 }
 
-/// Adds the rows of an INSERT to those of its table that wait already, where nothing stands against it and nothing has to be waited for.
-/// Otherwise nothing has happened: `None`.
+/// Adds the rows of an INSERT to those of its table that wait in the transaction, or begins with them where none do, if nothing stands
+/// against it and nothing has to be waited for. Otherwise nothing has happened: `None`.
 pub(crate) fn add_at_once(
     session: &mut Session,
     row_insert: &KnownRowInsert,
     types: &[SqlType],
     parameters: &BoundParameters,
 ) -> Result<Option<u64>, QueryError> {
-    let known = row_insert.0.lock().clone();
-    let Some(known) = known.filter(|known| !known.shape.is_strict() && types.len() == parameters.len()) else {
-        return Ok(None);
-    };
+    let Some(known) = row_insert.plain().filter(|_| types.len() == parameters.len()) else { return Ok(None) };
     let (revision, style) = (session.settings.revision(), session.output_style());
     let Some(transaction) = session.transaction.as_mut().filter(|open| !open.failed && !open.is_read_only()) else {
         return Ok(None);
     };
     let is_same = |waiting: &WaitingRows| Arc::ptr_eq(waiting.definition(), &known.shape.definition);
-    let Some(place) = transaction.waiting.iter().position(is_same) else { return Ok(None) };
+    let place = transaction.waiting.iter().position(is_same);
+    if place.is_none() && !transaction.waiting.is_empty() {
+        return Ok(None);
+    }
     let snapshot = transaction.snapshot(&session.engine)?;
     if !known.shape.is_current(&snapshot, revision) {
         return Ok(None);
     }
-    let waiting = &mut transaction.waiting[place];
     let rows = known.rows.len();
     // What fills them up is put away by a computing thread.
-    if waiting.len() + rows >= VALUES_ROWS_MAX || waiting.values_bytes >= VALUES_BYTES_MAX {
+    let is_full =
+        |waiting: &WaitingRows| waiting.len() + rows >= VALUES_ROWS_MAX || waiting.values_bytes >= VALUES_BYTES_MAX;
+    if place.is_some_and(|place| is_full(&transaction.waiting[place])) {
         return Ok(None);
     }
-    match known.given(&Parameters::new(parameters, types, &style)) {
-        Some(given) => waiting.add(given).map(|()| Some(rows as u64)),
-        None => Ok(None),
+    let Some(given) = known.given(&Parameters::new(parameters, types, &style)) else { return Ok(None) };
+    match place {
+        Some(place) => transaction.waiting[place].add(given)?,
+        None => {
+            let base = transaction.base().unwrap_or(snapshot);
+            let inline_bytes = transaction.inline_bytes();
+            let mut waiting = WaitingRows::new(&session.engine, &known.shape.rules, inline_bytes, base)?;
+            waiting.add(given)?;
+            if waiting.is_full() {
+                return Ok(None);
+            }
+            transaction.waiting.push(waiting);
+        }
     }
+    Ok(Some(rows as u64))
 }
 
 /// The statement of a shape that the session knows, resolved, where its values are all there.
@@ -748,6 +760,18 @@ pub(crate) async fn settle(session: &mut Session) -> Result<(), QueryError> {
 /// What is known of a prepared INSERT; empty before it is first run.
 #[derive(Debug, Default)]
 pub(crate) struct KnownRowInsert(parking_lot::Mutex<Option<Arc<RowInsert>>>);
+
+impl KnownRowInsert {
+    /// The INSERT, where nothing is asked of its rows but their values.
+    fn plain(&self) -> Option<Arc<RowInsert>> {
+        self.0.lock().clone().filter(|known| !known.shape.is_strict())
+    }
+
+    /// Whether [`add_at_once`] may do with its parameters as they came.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.lock().as_ref().is_some_and(|known| !known.shape.is_strict())
+    }
+}
 
 impl From<Arc<RowInsert>> for KnownRowInsert {
     fn from(known: Arc<RowInsert>) -> Self {

@@ -218,6 +218,43 @@ impl Session {
         unreachable!("the loop above ends by returning")
     }
 
+    /// Runs a prepared statement with its parameters as they came in Bind; see [`Self::execute`].
+    pub async fn execute_bound(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: &BoundParameters,
+        autocommit: bool,
+    ) -> Result<Response, QueryError> {
+        let is_alone = autocommit && self.transaction.is_none();
+        if is_alone
+            && prepared.row_insert.is_plain()
+            && let Some(rows) = self.insert_alone(prepared, parameters).await?
+        {
+            return Ok(Response::Command(CommandTag::Rows("INSERT", rows)));
+        }
+        self.execute(prepared, parameters.values(), autocommit).await
+    }
+
+    /// Commits the rows of a prepared INSERT that need no more than their values. `None` where they do, or lost to another commit: nothing
+    /// has happened then.
+    async fn insert_alone(
+        &mut self,
+        prepared: &Prepared,
+        parameters: &BoundParameters,
+    ) -> Result<Option<u64>, QueryError> {
+        self.start_timer();
+        self.ensure_transaction();
+        let added = row_inserts::add_at_once(self, &prepared.row_insert, &prepared.parameters, parameters)?;
+        if added.is_some() {
+            match self.finish_implicit().await {
+                Err(error) if error.kind == ErrorKind::SerializationFailure => {}
+                outcome => return outcome.map(|()| added),
+            }
+        }
+        self.transaction = None;
+        Ok(None)
+    }
+
     /// Adds the rows of a prepared INSERT to those that wait in the open transaction. `None` where that needs more than their values:
     /// nothing has happened then, and the statement is to be executed.
     pub fn add_rows(

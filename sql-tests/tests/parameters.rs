@@ -573,3 +573,49 @@ async fn clients_are_told_the_base_type_of_a_domain() {
     let refused = client.query(&select, &[&6, &3]).await.unwrap_err();
     assert_eq!(refused.code().map(|code| code.code()), Some("23514"));
 }
+
+/// Of the same INSERT the first execution resolves it, and the others have only their values read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_insert_is_the_same_however_often_it_runs() {
+    let fixture = Fixture::start();
+    let client = fixture.client().await;
+    client
+        .batch_execute("CREATE TABLE t (id bigint NOT NULL, s text, v varchar(5), d double precision)")
+        .await
+        .unwrap();
+    let insert = client.prepare("INSERT INTO t VALUES ($1, $2, $3, $4)").await.unwrap();
+    let long = "a text that is longer than its view";
+    let rows = [(1_i64, Some("short"), Some("abc")), (2, Some(long), None), (3, None, Some("abcde"))];
+    for (id, s, v) in rows {
+        assert_eq!(client.execute(&insert, &[&id, &s, &v, &1.5_f64]).await.unwrap(), 1);
+    }
+    let code = |refused: tokio_postgres::Error| refused.code().map(|code| code.code().to_string());
+    let refused = client.execute(&insert, &[&None::<i64>, &long, &"abc", &1.5_f64]).await.unwrap_err();
+    assert_eq!(code(refused).as_deref(), Some("23502"));
+    let refused = client.execute(&insert, &[&4_i64, &long, &"abcdef", &1.5_f64]).await.unwrap_err();
+    assert_eq!(code(refused).as_deref(), Some("22001"));
+    client.batch_execute("SET default_transaction_read_only = on").await.unwrap();
+    let refused = client.execute(&insert, &[&5_i64, &long, &"abc", &1.5_f64]).await.unwrap_err();
+    assert_eq!(code(refused).as_deref(), Some("25006"));
+    client.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+    client.batch_execute("ALTER TABLE t ADD COLUMN more int DEFAULT 7").await.unwrap();
+    client.execute(&insert, &[&6_i64, &long, &"abc", &1.5_f64]).await.unwrap();
+    for end in ["ROLLBACK", "COMMIT"] {
+        client.batch_execute("BEGIN").await.unwrap();
+        client.execute(&insert, &[&7_i64, &end, &"abc", &1.5_f64]).await.unwrap();
+        client.execute(&insert, &[&8_i64, &end, &"abc", &1.5_f64]).await.unwrap();
+        client.batch_execute(end).await.unwrap();
+    }
+    let found = client.query("SELECT id, s, v, more FROM t ORDER BY id", &[]).await.unwrap();
+    let found: Vec<(i64, Option<&str>, Option<&str>, i32)> =
+        found.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+    let expected = [
+        (1, Some("short"), Some("abc"), 7),
+        (2, Some(long), None, 7),
+        (3, None, Some("abcde"), 7),
+        (6, Some(long), Some("abc"), 7),
+        (7, Some("COMMIT"), Some("abc"), 7),
+        (8, Some("COMMIT"), Some("abc"), 7),
+    ];
+    assert_eq!(found, expected);
+}

@@ -206,9 +206,7 @@ impl Conversation<'_> {
                 self.session.statement_started(&portal.statement.text);
                 let response = match &portal.statement.prepared {
                     None => Response::Empty,
-                    Some(prepared) => {
-                        self.wire.run(self.session.execute(prepared, parameters.values(), alone)).await??
-                    }
+                    Some(prepared) => self.wire.run(self.session.execute_bound(prepared, &parameters, alone)).await??,
                 };
                 if let Response::Rows { columns, stream, verb, counted } = response {
                     let formats = resolve_formats(&portal.formats, columns.len())?;
