@@ -139,7 +139,7 @@ fn put_bytes(bytes: &mut Vec<u8>, value: &[u8]) {
 /// The rows that are NULL as the bits of one number, and the values of the others.
 fn put_column(bytes: &mut Vec<u8>, column: &ArrayRef) {
     let nulls = (0..column.len()).filter(|row| column.is_null(*row));
-    put(bytes, &nulls.fold(0u64, |bits, row| bits | 1 << row));
+    put(bytes, &nulls.fold(0u64, |bits, row| bits | (1 << row)));
     match column.data_type() {
         DataType::Boolean => column.as_boolean().iter().flatten().for_each(|value| put(bytes, &value)),
         DataType::Int16 => put_numbers::<Int16Type>(bytes, column),
@@ -226,7 +226,7 @@ impl<'a> StoredValues<'a> {
 
     fn column(&mut self, data_type: &DataType, rows: usize) -> Result<ArrayRef, StoredError> {
         let bits: u64 = self.take()?;
-        let valid: Vec<bool> = (0..rows).map(|row| bits >> row & 1 == 0).collect();
+        let valid: Vec<bool> = (0..rows).map(|row| (bits >> row) & 1 == 0).collect();
         let nulls = (bits != 0).then(|| NullBuffer::from(valid.as_slice()));
         Ok(match data_type {
             DataType::Boolean => {
