@@ -7,7 +7,7 @@
 
 use crate::checkpoint;
 use crate::commit::{CheckpointError, Shared, wall_micros};
-use crate::difference::changes;
+use crate::difference::{changes, is_told_by_snapshots};
 use crate::draft::Op;
 use crate::ids::CommitSeq;
 use crate::index::Index;
@@ -56,7 +56,8 @@ impl Gathered {
         match event {
             Event::Published { ops, snapshot, bytes } => {
                 self.is_urgent |= !ops.iter().all(moves_rows);
-                self.ops.extend(ops);
+                // They would keep rows in memory that are folded before the index hears of them.
+                self.ops.extend(ops.into_iter().filter(|op| !is_told_by_snapshots(op)));
                 self.last = Some(snapshot);
                 self.log_bytes += bytes;
             }

@@ -86,6 +86,11 @@ fn push_past(changes: &mut Changes, before: &Past, after: &Past, before_seq: Com
     changes.extend(new.map(|((seq, id), removed)| (Key::Removed(*seq, *id), Some(removed_value(removed)))));
 }
 
+/// Whether [`changes`] finds what an operation did without it: recent rows are told apart by their lists.
+pub(crate) fn is_told_by_snapshots(op: &Op) -> bool {
+    matches!(op, Op::AddRecent { .. } | Op::Expect { .. })
+}
+
 /// The parts of a table that operations named.
 #[derive(Default)]
 struct Parts {
