@@ -19,6 +19,7 @@ use crate::files::{FileError, Files};
 use crate::history::{CommitSummary, History};
 use crate::ids::{CommitSeq, ObjectId, RecentId};
 use crate::log::{FILE_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::promptness::be_prompt;
 use crate::recovery::{OpenError, RecoveryReport, recover};
 use crate::segment::SegmentMeta;
 use crate::segment_files::{ReapReport, Reaper, named_segments};
@@ -226,7 +227,10 @@ impl Catalog {
             shared,
             drafts: Mutex::new(Some(drafts)),
             events: Mutex::new(Some(events)),
-            committer: Mutex::new(Some(spawn("committer", move || committer.run())?)),
+            committer: Mutex::new(Some(spawn("committer", move || {
+                be_prompt();
+                committer.run();
+            })?)),
             applier: Mutex::new(Some(spawn("applier", move || applier.run())?)),
             next_object: AtomicU32::new(snapshot.next_object.0),
             next_recent: AtomicU64::new(snapshot.next_recent.0),

@@ -8,7 +8,7 @@
 //!
 //!     what there is       ids, sql_type, definition, missing, segment, snapshot, shared_list, past, fitting
 //!     what nobody else sees  temporary
-//!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, applier
+//!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, promptness, applier
 //!     how it is kept      files, log, stored, few, packed, lanes, entries, difference, index, checkpoint, archive
 //!     how it comes back   directory, recovery, segment_files
 //!     how it is copied    backup
@@ -30,6 +30,7 @@ pub mod loads;
 pub mod missing;
 mod packed;
 pub mod past;
+mod promptness;
 pub mod reads;
 pub mod recovery;
 pub mod segment;
