@@ -45,7 +45,8 @@ const SCHEMAS_MAX: usize = 16;
 #[derive(Serialize, Deserialize)]
 struct StoredField<'a> {
     name: Cow<'a, str>,
-    sql_type: Cow<'a, SqlType>,
+    /// `None` for an enum, which its tag among the metadata says whole.
+    sql_type: Option<SqlType>,
     nullable: bool,
     id: Option<i32>,
     /// What else its metadata has.
@@ -103,28 +104,28 @@ fn stored_schema(schema: &Schema) -> Option<Vec<u8>> {
 
 fn stored_field(field: &Field) -> Option<StoredField<'_>> {
     let sql_type = SqlType::from_field(field).filter(|_| is_known(field.data_type()))?;
+    let sql_type = (!matches!(sql_type, SqlType::Enum(_))).then_some(sql_type);
     let metadata = field.metadata();
-    let others = metadata.iter().filter(|(key, _)| *key != TYPE_KEY && *key != FIELD_ID_KEY);
-    Some(StoredField {
-        name: Cow::Borrowed(field.name()),
-        sql_type: Cow::Owned(sql_type),
-        nullable: field.is_nullable(),
-        id: metadata.get(FIELD_ID_KEY).and_then(|id| id.parse().ok()),
-        more: others.map(|(key, value)| (Cow::from(key), Cow::from(value))).collect(),
-    })
+    let is_said = |key: &str| key == FIELD_ID_KEY || key == TYPE_KEY && sql_type.is_some();
+    let more = metadata.iter().filter(|(key, _)| !is_said(key));
+    let more = more.map(|(key, value)| (Cow::from(key), Cow::from(value))).collect();
+    let id = metadata.get(FIELD_ID_KEY).and_then(|id| id.parse().ok());
+    Some(StoredField { name: Cow::from(field.name()), sql_type, nullable: field.is_nullable(), id, more })
 }
 
 /// The schema of few rows, from the bytes that [`FewRows::schema`] gives.
 pub(crate) fn read_schema(bytes: &[u8]) -> Result<Schema, StoredError> {
     let stored: Vec<StoredField<'_>> = decode("the schema of few rows", bytes)?;
     let fields = stored.into_iter().map(|stored| {
-        let field = stored.sql_type.field(&stored.name, stored.nullable);
+        let tagged = || SqlType::parse(stored.more.get(TYPE_KEY)?);
+        let sql_type = stored.sql_type.or_else(tagged).ok_or_else(|| fail("a column has no type"))?;
+        let field = sql_type.field(&stored.name, stored.nullable);
         let mut metadata = field.metadata().clone();
         metadata.extend(stored.id.map(|id| (FIELD_ID_KEY.to_string(), id.to_string())));
         metadata.extend(stored.more.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned())));
-        field.with_metadata(metadata)
+        Ok::<_, StoredError>(field.with_metadata(metadata))
     });
-    Ok(Schema::new(fields.collect::<Vec<_>>()))
+    Ok(Schema::new(fields.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn put(bytes: &mut Vec<u8>, value: &impl Serialize) {
