@@ -87,12 +87,10 @@ fn encoded_behind(schema: &[u8], batch: &RecordBatch) -> Vec<u8> {
 /// Whether values of a type are written here.
 fn is_known(data_type: &DataType) -> bool {
     use DataType::*;
-    match data_type {
-        Boolean | Int16 | Int32 | Int64 | Float32 | Float64 | Date32 | Decimal128(..) => true,
-        Time64(TimeUnit::Microsecond) | Timestamp(TimeUnit::Microsecond, _) | FixedSizeBinary(_) => true,
-        Utf8View | BinaryView | LargeUtf8 | LargeBinary => true,
-        _ => false,
-    }
+    let is_number = matches!(data_type, Int16 | Int32 | Int64 | Float32 | Float64 | Decimal128(..));
+    let is_time = matches!(data_type, Date32 | Time64(TimeUnit::Microsecond) | Timestamp(TimeUnit::Microsecond, _));
+    let is_text = matches!(data_type, Utf8View | BinaryView | LargeUtf8 | LargeBinary);
+    is_number || is_time || is_text || matches!(data_type, Boolean | FixedSizeBinary(_))
 }
 
 /// The bytes of a schema, from which exactly this one comes back.
