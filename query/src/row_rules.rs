@@ -39,7 +39,7 @@ pub(crate) struct Violation {
 }
 
 /// The rules of one table's rows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RowRules {
     definition: Arc<TableDefinition>,
     /// The types that the rules mean.
@@ -54,6 +54,8 @@ pub(crate) struct RowRules {
     nullable: SchemaRef,
     /// Whether they mean the same to every statement.
     is_immutable: bool,
+    /// How the session shows the values of a row that breaks one of them.
+    style: OutputStyle,
 }
 
 /// Compiled rules, by table; those that depend on the clock or the session are compiled for each statement.
@@ -75,7 +77,7 @@ impl RowRules {
             && Arc::ptr_eq(&rules.definition, definition)
             && rules.mean_types(&planning.snapshot.types)
         {
-            return Ok(Arc::clone(rules));
+            return Ok(rules.told_to(planning));
         }
         let rules = Arc::new(Self::compile(planning, definition)?);
         if rules.is_immutable && rules.has_expressions() {
@@ -111,7 +113,14 @@ impl RowRules {
         checks.sort_by(|left, right| left.0.cmp(&right.0));
         let (definition, nullable) = (Arc::clone(definition), nullable_schema(definition));
         let types = Arc::clone(&planning.snapshot.types);
-        Ok(Self { definition, types, domains, generated, checks, nullable, is_immutable })
+        let style = planning.system.output_style();
+        Ok(Self { definition, types, domains, generated, checks, nullable, is_immutable, style })
+    }
+
+    /// The same for a session, which is told of broken rules in its own style.
+    fn told_to(self: &Arc<Self>, planning: &Planning) -> Arc<Self> {
+        let style = planning.system.output_style();
+        if self.style == style { Arc::clone(self) } else { Arc::new(Self { style, ..Self::clone(self) }) }
     }
 
     /// The same for rows of which only these columns are new: a domain demands nothing of what was there before.
@@ -124,15 +133,8 @@ impl RowRules {
             return Arc::clone(self);
         }
         let domains = self.domains.iter().filter(|(position, _)| is_changed(position));
-        Arc::new(Self {
-            definition: Arc::clone(&self.definition),
-            types: Arc::clone(&self.types),
-            domains: domains.map(|(position, rules)| (*position, Arc::clone(rules))).collect(),
-            generated: self.generated.clone(),
-            checks: self.checks.clone(),
-            nullable: Arc::clone(&self.nullable),
-            is_immutable: self.is_immutable,
-        })
+        let domains = domains.map(|(position, rules)| (*position, Arc::clone(rules))).collect();
+        Arc::new(Self { domains, ..Self::clone(self) })
     }
 
     /// Whether they were compiled for these types.
@@ -257,29 +259,28 @@ impl RowRules {
 
     fn violation(&self, kind: ErrorKind, message: String, columns: &[ArrayRef], row: usize) -> QueryError {
         let error = QueryError::new(kind, message)
-            .detail(format!("Failing row contains ({}).", shown_row(&self.definition, columns, row)))
+            .detail(format!("Failing row contains ({}).", self.shown_row(columns, row)))
             .table(&self.definition.name.name);
         QueryError { schema: Some(self.definition.name.schema.clone()), ..error }
     }
-}
 
-/// A row's values as messages show them.
-pub(crate) fn shown_row(definition: &TableDefinition, columns: &[ArrayRef], row: usize) -> String {
-    let style = OutputStyle::default();
-    let values = definition.columns.iter().zip(columns).map(|(column, array)| {
-        let text = value_text(array, row, &column.sql_type, &style).unwrap_or_else(|| "null".into());
-        let text = match column.sql_type {
-            SqlType::Bpchar { length: Some(length) } if array.is_valid(row) => {
-                format!("{text:<width$}", width = length as usize)
+    /// A row's values as messages show them.
+    fn shown_row(&self, columns: &[ArrayRef], row: usize) -> String {
+        let values = self.definition.columns.iter().zip(columns).map(|(column, array)| {
+            let text = value_text(array, row, &column.sql_type, &self.style).unwrap_or_else(|| "null".into());
+            let text = match column.sql_type {
+                SqlType::Bpchar { length: Some(length) } if array.is_valid(row) => {
+                    format!("{text:<width$}", width = length as usize)
+                }
+                _ => text,
+            };
+            if text.len() <= SHOWN_BYTES_MAX {
+                return text;
             }
-            _ => text,
-        };
-        if text.len() <= SHOWN_BYTES_MAX {
-            return text;
-        }
-        format!("{}...", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)])
-    });
-    values.collect::<Vec<_>>().join(", ")
+            format!("{}...", &text[..text.floor_char_boundary(SHOWN_BYTES_MAX)])
+        });
+        values.collect::<Vec<_>>().join(", ")
+    }
 }
 
 pub(crate) fn mistyped(error: &arrow::error::ArrowError) -> Violation {

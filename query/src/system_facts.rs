@@ -14,6 +14,7 @@ use crate::prepared::{NamedStatement, NamedStatements};
 use crate::sequences::StatementSequences;
 use crate::session::Session;
 use crate::settings::{Kind, SERVER_VERSION, Setting, Settings};
+use crate::types::OutputStyle;
 use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
@@ -124,6 +125,11 @@ impl SystemSource {
             sequences: Some(sequences),
             ..Self::empty(&session.engine)
         }
+    }
+
+    /// How the session shows values.
+    pub(crate) fn output_style(&self) -> OutputStyle {
+        self.settings.output_style()
     }
 
     /// The context of a statement that reads `snapshot`.
