@@ -43,7 +43,7 @@ use datafusion::common::ParamValues;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{
-    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
 };
 use futures::StreamExt;
 use roaring::RoaringBitmap;
@@ -330,6 +330,7 @@ pub(crate) fn written_factor(
             Err(error.position(position_of_word(statement, "SYSTEM_TIME")))
         }
         Some(TableFactor::Table { name, alias, args: None, .. }) => {
+            refuse_column_names(alias.as_ref(), statement)?;
             let table = written_table(planning, name, statement)?;
             let bare = || Ident::with_quote('"', &table.name.name);
             let name = alias.as_ref().map_or_else(bare, |alias| alias.name.clone());
@@ -337,6 +338,16 @@ pub(crate) fn written_factor(
         }
         _ => Err(QueryError::new(ErrorKind::Syntax, format!("{verb} takes one table"))),
     }
+}
+
+/// What is changed has a name of its own at most, and none for its columns.
+fn refuse_column_names(alias: Option<&TableAlias>, statement: &Statement) -> Result<(), QueryError> {
+    let Some(first) = alias.and_then(|alias| alias.columns.first()) else { return Ok(()) };
+    let place = statement.place_of(first.name.span).and_then(|name| {
+        let before: Vec<char> = statement.source.chars().take(name - 1).collect();
+        before.iter().rposition(|character| *character == '(').map(|index| index + 1)
+    });
+    Err(QueryError::new(ErrorKind::Syntax, "syntax error at or near \"(\"").position(place))
 }
 
 /// Plans the query that finds the rows and computes what they become.
