@@ -8,7 +8,7 @@ use crate::definitions::identifier;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::identity_of;
 use crate::statement_grammar::fold;
-use catalog::definition::{BoundExpression, PlainIndex, TableDefinition};
+use catalog::definition::{BoundExpression, Column, PlainIndex, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
@@ -56,20 +56,21 @@ impl VisitorMut for Renamer<'_> {
     }
 }
 
-/// Takes the keys, CHECK constraints and plain indexes of a column off its table. A generated column that reads it stands in the way.
-pub(crate) fn drop_rules(table: &mut TableDefinition, column: ColumnId) -> Result<(), QueryError> {
+/// The generated columns that read a column.
+pub(crate) fn generated_from(table: &TableDefinition, column: ColumnId) -> Result<Vec<Column>, QueryError> {
+    let mut found = Vec::new();
     for other in table.columns.iter().filter(|other| other.id != column) {
         if let Some(bound) = &other.generated
             && reads(table, bound, column)?
         {
-            let name = table.column(column).map_or("", |column| column.name.as_str());
-            let what = format!("column {name} of table {}", table.name.name);
-            let message = format!("cannot drop {what} because other objects depend on it");
-            return Err(QueryError::new(ErrorKind::DependentObjects, message)
-                .detail(format!("column {} of table {} depends on {what}", other.name, table.name.name))
-                .hint("Drop the generated column first."));
+            found.push(other.clone());
         }
     }
+    Ok(found)
+}
+
+/// Takes the keys, CHECK constraints and plain indexes of a column off its table.
+pub(crate) fn drop_rules(table: &mut TableDefinition, column: ColumnId) -> Result<(), QueryError> {
     let mut kept = Vec::new();
     for check in &table.checks {
         if !reads(table, &check.expression, column)? {
@@ -119,14 +120,10 @@ pub(crate) fn refuse_retyping(
     column: ColumnId,
 ) -> Result<(), QueryError> {
     let Some(known) = table.column(column) else { return Ok(()) };
-    for other in &table.columns {
-        if let Some(bound) = &other.generated
-            && reads(table, bound, column)?
-        {
-            let message = "cannot alter type of a column used by a generated column";
-            let detail = format!("Column \"{}\" is used by generated column \"{}\".", known.name, other.name);
-            return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).detail(detail));
-        }
+    if let Some(other) = generated_from(table, column)?.first() {
+        let message = "cannot alter type of a column used by a generated column";
+        let detail = format!("Column \"{}\" is used by generated column \"{}\".", known.name, other.name);
+        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).detail(detail));
     }
     let refused = |which: &str, hint: &str| {
         let what = format!("altering the type of column \"{}\", {which},", known.name);

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::statement::StatementKind;
 use crate::view_following::{Change, followed};
 use crate::view_reading::compile_query;
-use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
+use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
 use catalog::draft::{Expectation, Op};
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Snapshot, ViewVersion};
@@ -36,10 +36,19 @@ pub(crate) struct Altered<'a> {
     /// The operation that changes it.
     pub op: Op,
     pub change: Change,
-    /// The columns that it loses, and whether the views that use them go too.
-    pub dropped: Vec<(String, bool)>,
+    /// The columns that it loses, in the order in which they are told.
+    pub dropped: Vec<DroppedColumn>,
     /// The columns that change their type, which no view may use.
     pub retyped: Vec<String>,
+}
+
+/// A column that a relation loses.
+pub(crate) struct DroppedColumn {
+    pub name: String,
+    /// Whether the views that use it go too.
+    pub cascade: bool,
+    /// Whether it goes with a column that it was computed from.
+    pub follows: bool,
 }
 
 /// The operations that change a relation with all views over it.
@@ -54,27 +63,37 @@ pub(crate) fn with_views(
     let mut ops = vec![Op::Expect { relation: altered.id, that: Expectation::Dependents(known) }];
     let after = snapshot.apply(snapshot.seq.next(), 0, std::slice::from_ref(&altered.op)).map_err(conflict_error)?;
     let after = session.planning_at(Arc::new(after));
-    let mut doomed = Vec::new();
+    let mut doomed: Vec<Vec<ObjectId>> = vec![Vec::new(); altered.dropped.len()];
     let mut alters = Vec::new();
     for view in &views {
         if let Some(column) = altered.retyped.iter().find(|column| uses(planning, view, altered.before, column)) {
             return Err(in_use(&snapshot, view, column));
         }
-        let used = altered.dropped.iter().find(|(column, _)| uses(planning, view, altered.before, column));
+        let used = altered.dropped.iter().position(|column| uses(planning, view, altered.before, &column.name));
         let text = followed(&view.definition.query, &altered.change)?;
         let next = text.ok_or_else(positional).and_then(|text| next_definition(session, &after, view, text));
-        match (used.or(altered.dropped.first().filter(|_| next.is_err())), next) {
-            (None, next) => alters.extend(next?.map(|next| Op::AlterView(Arc::new(next)))),
-            (Some((_, true)), _) => doomed.push(view.definition.id),
-            (Some((column, false)), _) => return Err(restricted(&snapshot, view, &altered.shown, column)),
+        let first = (next.is_err() && !altered.dropped.is_empty()).then_some(0);
+        match used.or(first) {
+            None => alters.extend(next?.map(|next| Op::AlterView(Arc::new(next)))),
+            Some(place) if altered.dropped[place].cascade => doomed[place].push(view.definition.id),
+            Some(place) => return Err(restricted(&snapshot, view, &altered.shown, &altered.dropped[place].name)),
         }
     }
-    let (drops, lost) = cascades(&snapshot, &doomed);
-    tell_cascade(session, &lost);
-    ops.extend(drops);
+    tell_cascade(session, &lost(&snapshot, &altered, &doomed));
+    ops.extend(cascades(&snapshot, &doomed.concat()).0);
     ops.push(altered.op);
     ops.extend(alters);
     Ok(ops)
+}
+
+/// What goes with the columns that are dropped: those computed from them, and of each column the views over it.
+fn lost(snapshot: &Snapshot, altered: &Altered<'_>, views: &[Vec<ObjectId>]) -> Vec<String> {
+    let (mut told, mut lost) = (BTreeSet::new(), Vec::new());
+    for (column, views) in altered.dropped.iter().zip(views) {
+        lost.extend(column.follows.then(|| format!("column {} of {}", column.name, altered.shown)));
+        lost.extend(cascades(snapshot, views).1.into_iter().filter(|view| told.insert(view.clone())));
+    }
+    lost
 }
 
 fn positional() -> QueryError {
@@ -204,6 +223,34 @@ fn restricted(snapshot: &Snapshot, view: &ViewVersion, table: &str, column: &str
     let what = format!("column {column} of {table}");
     let mut lines = vec![format!("{} depends on {what}", shown(snapshot, view.definition.id))];
     dependencies(snapshot, view.definition.id, &mut BTreeSet::new(), &mut lines);
+    depended_on(&what, &lines)
+}
+
+/// 2BP01: generated columns are computed from a column that is to be dropped.
+pub(crate) fn computed_from(
+    planning: &Planning,
+    table: &TableDefinition,
+    column: &str,
+    generated: &[Column],
+) -> QueryError {
+    let snapshot = &planning.snapshot;
+    let of_table = |column: &str| format!("column {column} of {}", shown(snapshot, table.id));
+    let (mut seen, mut lines) = (BTreeSet::new(), Vec::new());
+    for name in generated.iter().map(|column| column.name.as_str()).chain([column]) {
+        if name != column {
+            lines.push(format!("{} depends on {}", of_table(name), of_table(column)));
+        }
+        for view in snapshot.dependents(table.id).filter(|view| uses(planning, view, &table.name, name)) {
+            if seen.insert(view.definition.id) {
+                lines.push(format!("{} depends on {}", shown(snapshot, view.definition.id), of_table(name)));
+                dependencies(snapshot, view.definition.id, &mut seen, &mut lines);
+            }
+        }
+    }
+    depended_on(&of_table(column), &lines)
+}
+
+fn depended_on(what: &str, lines: &[String]) -> QueryError {
     QueryError::new(ErrorKind::DependentObjects, format!("cannot drop {what} because other objects depend on it"))
         .detail(lines.join("\n"))
         .hint("Use DROP ... CASCADE to drop the dependent objects too.")

@@ -11,8 +11,10 @@
 //! commit meets a conflict: `rows_fit_from` says which. What was looked up in the rows is relied on at commit.
 
 use crate::added_columns::Computed;
-use crate::altered_rules::{drop_rules, dropped_sequences, refuse_retyping, rename_column, renew_checks};
-use crate::altered_views::{Altered, with_views};
+use crate::altered_rules::{
+    drop_rules, dropped_sequences, generated_from, refuse_retyping, rename_column, renew_checks,
+};
+use crate::altered_views::{Altered, DroppedColumn, computed_from, with_views};
 use crate::assignment::retyped_default;
 use crate::definitions::{check_defaults, done, stays_logged, unchanged};
 use crate::dropping::shown;
@@ -112,7 +114,13 @@ pub(crate) async fn drop_columns(
         if_exists: false,
         cascade: true,
     };
-    let actions: Vec<AlterAction> = columns.iter().map(action).collect();
+    // Those that are computed from others of them go with those.
+    let mut following = Vec::new();
+    for column in version.definition.columns.iter().filter(|column| columns.contains(&column.name)) {
+        following.extend(generated_from(&version.definition, column.id)?.into_iter().map(|column| column.name));
+    }
+    let columns = columns.iter().filter(|column| !following.contains(column));
+    let actions: Vec<AlterAction> = columns.map(action).collect();
     let change = Alter::new(&planning, version, statement).run(session, &actions).await?;
     session.add_change(change)
 }
@@ -212,7 +220,7 @@ pub(crate) struct Alter<'a> {
     pub statement: &'a Statement,
     pub version: &'a TableVersion,
     pub next: TableDefinition,
-    pub dropped: Vec<(String, bool)>,
+    pub dropped: Vec<DroppedColumn>,
     pub retyped: Vec<Retyped>,
     /// Columns that come with a value for each row that is there.
     pub computed: Vec<Computed>,
@@ -459,7 +467,20 @@ impl<'a> Alter<'a> {
             }
             Err(error) => return Err(error),
         };
-        let Column { id, name, .. } = self.next.columns[position].clone();
+        let dropped = self.next.columns[position].clone();
+        let generated = generated_from(&self.next, dropped.id)?;
+        if !generated.is_empty() && !cascade {
+            return Err(computed_from(self.planning, &self.version.definition, &dropped.name, &generated));
+        }
+        for column in generated {
+            self.remove(column, cascade, true)?;
+        }
+        self.remove(dropped, cascade, false)
+    }
+
+    /// Takes a column off the table; one that `follows` goes with a column that it was computed from.
+    fn remove(&mut self, column: Column, cascade: bool, follows: bool) -> Result<(), QueryError> {
+        let Column { id, name, .. } = column;
         drop_rules(&mut self.next, id)?;
         if self.next.partition_by.iter().any(|item| item.column == id) {
             let message = format!("dropping column \"{name}\", by which the table is partitioned,");
@@ -470,10 +491,10 @@ impl<'a> Alter<'a> {
         if let Some(place) = self.next.order_by.iter().position(|key| *key == id) {
             self.next.order_by.truncate(place);
         }
-        self.next.columns.remove(position);
+        self.next.columns.retain(|column| column.id != id);
         self.next.last_dropped = self.next.last_dropped.max(Some(id));
         self.not_null.retain(|checked| *checked != id);
-        self.dropped.push((name, cascade));
+        self.dropped.push(DroppedColumn { name, cascade, follows });
         Ok(())
     }
 
