@@ -7,6 +7,9 @@
 //! that time again. They are part of the snapshot: logged by the commits that removed them, in checkpoints and in the index,
 //! so they survive whatever the snapshot survives. Segments of views' states are not kept: the past of a view is its query.
 //!
+//! A file that is lost stays named. Whoever reads its table as of a time that needs it is told, all else of the past can be read, and a
+//! copy of the file from a backup mends it.
+//!
 //! How long the past is to be kept is not known here. It is for whoever commits `Forget`.
 
 use crate::draft::Op;
@@ -37,7 +40,7 @@ pub struct Past {
 
 impl Past {
     /// Segments that are kept for the past alone, oldest removal first.
-    pub fn removed(&self) -> impl Iterator<Item = &Removed> {
+    pub fn removed(&self) -> impl DoubleEndedIterator<Item = &Removed> {
         self.removed.values()
     }
 

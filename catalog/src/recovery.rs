@@ -4,7 +4,7 @@
 //!     2. start from the index if all of it checks out, else from the newest valid checkpoint, else from nothing
 //!     3. replay the log after that
 //!     4. check that every segment that the snapshot names is there in its size; states of views that need one that is not are
-//!        dropped by a commit of recovery's own, and built again later; a past that needs one is forgotten
+//!        dropped by a commit of recovery's own, and built again later; one that only the past needs is reported
 //!     5. cut the torn tail, delete the files below `segments/` that nothing names, bring the index up to date
 //!
 //! Only the final snapshot's segments are checked: the log may name segments that a later commit replaced and that were reaped.
@@ -20,7 +20,7 @@ use crate::files::FileError;
 use crate::ids::{CommitSeq, ObjectId};
 use crate::index::{FoundIndex, Index, IndexProblem};
 use crate::log::{AppendError, Log, LogError, LogWriter, Record};
-use crate::segment_files::{damaged_past, damaged_segments, damaged_states, damaged_tables, sweep_orphans};
+use crate::segment_files::{LostPast, damaged_past, damaged_segments, damaged_states, damaged_tables, sweep_orphans};
 use crate::snapshot::Snapshot;
 use crate::stored::{SchemaPool, StoredError, decode_ops, encode_ops};
 use std::path::{Path, PathBuf};
@@ -129,8 +129,8 @@ pub struct RecoveryReport {
     pub orphan_bytes: u64,
     /// Views whose state was dropped because a file of it is missing or damaged, with what is wrong. It is built again.
     pub dropped_states: Vec<String>,
-    /// Whether a part of the past was forgotten because a file of it is missing or damaged.
-    pub forgot_past: bool,
+    /// Files that only the past needs and that are missing or damaged. Nothing was done about them.
+    pub lost_past: Option<LostPast>,
 }
 
 /// A recovered catalog. Without `index` it runs without one.
@@ -156,12 +156,10 @@ pub(crate) fn recover(directory: &DataDirectory, log_file_bytes_max: u64) -> Res
     let log_bytes_since = log.bytes_after(newest)?;
     let mut log = log.into_writer(snapshot.seq.next(), log_file_bytes_max)?;
     let states = damaged_states(&snapshot, &damaged);
-    let forgotten = damaged_past(&snapshot, &damaged);
     let name = |id: &ObjectId| &snapshot.views[id].definition.name;
     report.dropped_states = states.iter().map(|(id, problem)| format!("view \"{}\": {problem}", name(id))).collect();
-    report.forgot_past = forgotten.is_some();
-    let mut mending: Vec<Op> = states.keys().map(|view| Op::DropState { view: *view }).collect();
-    mending.extend(forgotten.map(|before_micros| Op::Forget { before_micros }));
+    report.lost_past = damaged_past(&snapshot, &damaged);
+    let mending: Vec<Op> = states.keys().map(|view| Op::DropState { view: *view }).collect();
     let mended = u64::from(!mending.is_empty());
     let snapshot = mend(&mut log, snapshot, &mending)?;
     (report.orphan_files, report.orphan_bytes) =
@@ -210,12 +208,12 @@ fn examine(directory: &DataDirectory) -> Result<Examined, OpenError> {
         orphan_files: 0,
         orphan_bytes: 0,
         dropped_states: Vec::new(),
-        forgot_past: false,
+        lost_past: None,
     };
     Ok(Examined { log, snapshot, index, report })
 }
 
-/// Forgets what cannot be had any more in one commit, which the log must have: later commits build upon it.
+/// Drops what cannot be had any more in one commit, which the log must have: later commits build upon it.
 fn mend(log: &mut LogWriter, snapshot: Snapshot, ops: &[Op]) -> Result<Snapshot, OpenError> {
     if ops.is_empty() {
         return Ok(snapshot);

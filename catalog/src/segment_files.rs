@@ -73,10 +73,22 @@ pub(crate) fn damaged_tables(snapshot: &Snapshot, damaged: &Damaged) -> Vec<Stri
     problems
 }
 
-/// Up to when the past cannot be read because a file that it needs is damaged.
-pub(crate) fn damaged_past(snapshot: &Snapshot, damaged: &Damaged) -> Option<i64> {
+/// Files of the past alone that are missing or damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostPast {
+    pub files: usize,
+    /// What is wrong with the one that was needed last.
+    pub problem: String,
+    /// Until when it was needed; microseconds since 1970.
+    pub until_micros: i64,
+}
+
+/// What of the past cannot be read because a file that it needs is damaged.
+pub(crate) fn damaged_past(snapshot: &Snapshot, damaged: &Damaged) -> Option<LostPast> {
     let lost = snapshot.past.removed().filter(|removed| damaged.contains_key(&removed.meta.id));
-    lost.map(|removed| removed.at_micros).max()
+    let lost: Vec<_> = lost.collect();
+    let last = lost.last()?;
+    Some(LostPast { files: lost.len(), problem: damaged[&last.meta.id].clone(), until_micros: last.at_micros })
 }
 
 /// The views whose state needs a damaged segment, each with what is wrong: one of the state itself, or one that a change names

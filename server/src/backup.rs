@@ -9,15 +9,14 @@ use crate::config::{DEFAULT_DATA_DIR, ServeConfig, ServeOptions};
 use crate::connection::DATABASE;
 use crate::start_error::StartError;
 use anyhow::{Context, bail};
-use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use catalog::backup::{self, BackupError, BackupSummary, Listed};
 use catalog::recovery::OpenError;
 use catalog::sql_type::SqlType;
 use clap::Args;
-use query::types::{ColumnDecoder, OutputStyle, value_text};
+use query::types::{ColumnDecoder, OutputStyle, Zone};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
@@ -295,7 +294,5 @@ fn parse_time(text: &str) -> Result<i64, StartError> {
 
 /// A time as PostgreSQL shows it in UTC.
 fn time_text(micros: i64) -> String {
-    let array: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC"));
-    let shown = value_text(&array, 0, &SqlType::TimestampTz, &OutputStyle::default());
-    shown.unwrap_or_else(|| micros.to_string())
+    query::types::time_text(micros, Zone::UTC)
 }

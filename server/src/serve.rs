@@ -12,6 +12,8 @@ use crate::registry::Registry;
 use crate::start_error::StartError;
 use crate::wire::Wire;
 use catalog::recovery::RecoveryReport;
+use catalog::segment_files::LostPast;
+use query::types::{Zone, time_text};
 use query::{Engine, EngineConfig};
 use std::io;
 use std::net::SocketAddr;
@@ -108,6 +110,10 @@ fn log_recovery(config: &ServeConfig, report: &RecoveryReport) {
     }
     for problem in &report.dropped_states {
         tracing::warn!(problem, "a file of a view's state is missing or damaged; the state is built again");
+    }
+    if let Some(LostPast { files, problem, until_micros }) = &report.lost_past {
+        let whole_from = time_text(*until_micros, Zone::UTC);
+        tracing::warn!(files, problem, whole_from, "files that only earlier times need are missing or damaged");
     }
 }
 

@@ -5,8 +5,9 @@ use crate::commit::{Catalog, Options};
 use crate::draft::CommitDraft;
 use crate::entries::{Key, entries};
 use crate::ids::ObjectId;
+use crate::recovery::RecoveryReport;
 use crate::samples::{Step, ops_of, rows, segment, steps, table};
-use crate::segment_files::added_segments;
+use crate::segment_files::{LostPast, added_segments};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
@@ -34,7 +35,7 @@ impl Bench {
         bench
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self) -> RecoveryReport {
         self.catalog = None;
         let clock = Arc::clone(&self.clock);
         let options = Options {
@@ -43,7 +44,9 @@ impl Bench {
             checkpoint_log_bytes: 6_000,
             ..Options::default()
         };
-        self.catalog = Some(Catalog::open_with(self.directory.path(), options).unwrap().0);
+        let (catalog, report) = Catalog::open_with(self.directory.path(), options).unwrap();
+        self.catalog = Some(catalog);
+        report
     }
 
     fn catalog(&self) -> &Catalog {
@@ -211,18 +214,31 @@ fn a_lost_history_is_said_and_costs_nothing_else() {
 }
 
 #[test]
-fn a_removed_file_that_is_missing_at_a_start_makes_that_past_forgotten() {
+fn a_removed_file_that_is_missing_at_a_start_is_reported_and_costs_no_other() {
     let mut bench = Bench::new();
     bench.commit(vec![Op::CreateTable(table(16384, "sales"))]).unwrap();
+    bench.commit(vec![Op::CreateTable(table(16385, "other"))]).unwrap();
+    let kept = segment(2);
+    bench.commit(vec![Op::AddSegments { table: ObjectId(16385), segments: vec![Arc::clone(&kept)] }]).unwrap();
+    bench.commit(vec![Op::Truncate { table: ObjectId(16385) }]).unwrap();
     let added = bench.commit(vec![Op::AddSegments { table: SALES, segments: vec![segment(1)] }]).unwrap().at_micros;
     let emptied = bench.commit(vec![Op::Truncate { table: SALES }]).unwrap().at_micros;
     bench.insert();
-    fs::remove_file(bench.directory.path().join(&segment(1).path)).unwrap();
-    bench.restart();
-    assert!(
-        matches!(bench.catalog().snapshot_at(added, &|| false), Err(PastError::TooEarly { earliest_micros }) if earliest_micros == emptied)
-    );
+    let (lost, bytes) = (bench.directory.path().join(&segment(1).path), segment(1).bytes as usize);
+    fs::remove_file(&lost).unwrap();
+    let problem = format!("file \"{}\" does not exist", segment(1).path);
+    assert_eq!(bench.restart().lost_past, Some(LostPast { files: 1, problem, until_micros: emptied }));
+    assert!(bench.directory.path().join(&kept.path).exists(), "another segment of the past");
     assert_eq!(bench.catalog().snapshot_at(emptied, &|| false).unwrap().tables[&SALES].rows_live(), 0);
+    // The file comes back from a backup.
+    fs::write(&lost, vec![0; bytes]).unwrap();
+    assert_eq!(bench.restart().lost_past, None);
+    assert_eq!(bench.catalog().snapshot_at(added, &|| false).unwrap().tables[&SALES].segments.len(), 1);
+    fs::remove_file(&lost).unwrap();
+    bench.restart();
+    bench.forget(emptied);
+    assert_eq!(bench.catalog().reap().problems, Vec::<String>::new());
+    assert_eq!(bench.restart().lost_past, None, "nobody asks for it any more");
 }
 
 #[test]

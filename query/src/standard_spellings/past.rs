@@ -13,11 +13,9 @@ use crate::pg_catalog;
 use crate::planner::Planning;
 use crate::query_places::place_of;
 use crate::statement_grammar::fold;
-use crate::types::{OutputStyle, Zone, value_text};
-use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+use crate::types::{self, Zone};
 use catalog::archive::PastError;
 use catalog::snapshot::{Relation, Snapshot};
-use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, ObjectName, ObjectNamePart, Spanned, TableAlias, TableFactor, TableVersion, TimezoneInfo,
@@ -140,8 +138,5 @@ fn earliest(planning: &Planning, micros: i64) -> String {
 
 /// A time as the session shows it.
 fn time_text(planning: &Planning, micros: i64) -> String {
-    let time_zone = Zone::of_setting(planning.state.time_zone()).unwrap_or(Zone::UTC);
-    let style = OutputStyle { time_zone, ..OutputStyle::default() };
-    let value: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC"));
-    value_text(&value, 0, &SqlType::TimestampTz, &style).unwrap_or_default()
+    types::time_text(micros, Zone::of_setting(planning.state.time_zone()).unwrap_or(Zone::UTC))
 }

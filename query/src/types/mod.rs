@@ -50,11 +50,12 @@ pub(crate) use zone::{ABBREVIATIONS, OffsetCache, colon_separated};
 
 use crate::error::{ErrorKind, QueryError};
 use crate::response::Format;
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use catalog::sql_type::SqlType;
+use std::sync::Arc;
 
 /// The session's settings that change how values are printed and read. The output date style is always ISO and the interval
 /// style always `postgres`; a session refuses the others.
@@ -167,6 +168,13 @@ pub fn encode_column(
 pub fn value_text(array: &ArrayRef, row: usize, sql_type: &SqlType, style: &OutputStyle) -> Option<String> {
     let encoded = encode_column(&array.slice(row, 1), sql_type, Format::Text, style).ok()?;
     encoded.value(0).map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// A time in microseconds since 1970 as PostgreSQL shows it in a time zone.
+pub fn time_text(micros: i64, time_zone: Zone) -> String {
+    let array: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC"));
+    let style = OutputStyle { time_zone, ..OutputStyle::default() };
+    value_text(&array, 0, &SqlType::TimestampTz, &style).unwrap_or_else(|| micros.to_string())
 }
 
 /// Brings an array to one of the layouts that the encoders have a loop for.
