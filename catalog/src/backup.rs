@@ -93,9 +93,9 @@ impl BackupError {
                 "Nothing else of the data directory need be lost: \"meridian check\" lists what is damaged.".into()
             }
             Self::Open(error) => return error.hint(),
-            Self::File(error) if error.is_disk_full() => "Free some space and try again; what was copied stays.".into(),
-            Self::NoBackup { .. }
-            | Self::NoneBefore { .. }
+            Self::File(error) if error.is_disk_full() => "Free some space and try again.".into(),
+            Self::NoBackup { .. } => "Name the directory that \"meridian backup\" was given.".into(),
+            Self::NoneBefore { .. }
             | Self::NotCovered { .. }
             | Self::NoDataDirectory { .. }
             | Self::Cancelled
@@ -141,7 +141,7 @@ pub enum Listed {
     Unfinished,
 }
 
-/// The backups in a directory, oldest first.
+/// The backups in a directory that backups were made in, oldest first.
 pub fn list(target: &Path) -> Result<Vec<Listed>, BackupError> {
     let found = read_all(&Files::default(), target)?;
     let mut listed: Vec<Listed> = found
@@ -250,8 +250,8 @@ struct Found {
 
 fn read_all(files: &Files, target: &Path) -> Result<Found, BackupError> {
     let paths = files.list(target)?;
-    if !paths.is_empty() && !paths.contains(&target.join(MARK)) {
-        return Err(BackupError::NotABackupDirectory { path: target.to_path_buf() });
+    if !paths.contains(&target.join(MARK)) {
+        return Err(BackupError::NoBackup { path: target.to_path_buf(), unfinished: false });
     }
     let mut found = Found { backups: Vec::new(), unfinished: false };
     for path in paths {

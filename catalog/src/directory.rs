@@ -72,12 +72,7 @@ impl DataDirectory {
     pub(crate) fn inspect(files: Files, root: &Path) -> Result<Self, OpenError> {
         let format = root.join(FORMAT_NAME);
         if files.size(&format)?.is_none() {
-            let path = root.to_path_buf();
-            let is_empty = !root.is_dir() || files.list(root)?.iter().all(|path| is_harmless(path));
-            return Err(match is_empty {
-                true => OpenError::NoDataDirectory { path },
-                false => OpenError::NotADataDirectory { path },
-            });
+            return Err(OpenError::NoDataDirectory { path: root.to_path_buf() });
         }
         let lock = files.lock_existing(&root.join(LOCK_NAME))?;
         let lock =
@@ -118,6 +113,11 @@ impl DataDirectory {
     pub(crate) fn segments(&self) -> PathBuf {
         self.root.join(SEGMENTS_NAME)
     }
+}
+
+/// Whether a database was made in a directory.
+pub fn is_data_directory(root: &Path) -> bool {
+    root.join(FORMAT_NAME).is_file()
 }
 
 /// Makes a directory of segments a data directory: a checkpoint, an empty log that goes on after it, and `FORMAT` last, so that

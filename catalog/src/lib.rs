@@ -18,6 +18,7 @@ pub mod backup;
 pub mod check;
 pub mod commit;
 pub mod definition;
+pub mod directory;
 pub mod draft;
 pub mod enum_type;
 pub mod files;
@@ -48,7 +49,6 @@ mod checkpoint;
 mod committer;
 mod definition_v1;
 mod difference;
-mod directory;
 mod entries;
 #[cfg(test)]
 mod faults;

@@ -4,9 +4,10 @@
 //! at the address that it would listen on by the same settings, and does the copying itself; so the directory of the backups
 //! is one of its machine.
 
-use crate::client::asks_for_password;
+use crate::client::{asks_for_password, reason, relay_notices};
 use crate::config::{DEFAULT_DATA_DIR, ServeConfig, ServeOptions};
 use crate::connection::DATABASE;
+use crate::output::{say, tell};
 use crate::start_error::StartError;
 use anyhow::{Context, bail};
 use arrow::array::AsArray;
@@ -116,21 +117,21 @@ pub(crate) fn run_restore(options: &RestoreOptions) -> anyhow::Result<()> {
     let config = ServeConfig::load(&ServeOptions { data_dir: options.data_dir.clone(), ..ServeOptions::default() })?;
     let backup = backup::restore(&options.directory, time, &config.data_dir).map_err(refused)?;
     let data_dir = config.data_dir.display();
-    println!(
+    tell(&format!(
         "restored commit {} of {} from {} into {data_dir}: {}",
         backup.seq,
         time_text(backup.committed_at_micros),
         options.directory.join(&backup.name).display(),
         contents(&backup)
-    );
-    match time {
-        Some(time) => println!("What was committed after {} is left out.", time_text(time)),
-        None => println!(
-            "The backup was made at {}; what was committed later is not in it.",
-            time_text(backup.made_at_micros)
-        ),
-    }
-    println!("Serve it with: meridian serve --data-dir {data_dir}");
+    ));
+    tell(&match time {
+        Some(time) => format!("What was committed after {} is left out.", time_text(time)),
+        None => {
+            let made = time_text(backup.made_at_micros);
+            format!("The backup was made at {made}; what was committed later is not in it.")
+        }
+    });
+    tell(&format!("Serve it with: meridian serve --data-dir {data_dir}"));
     Ok(())
 }
 
@@ -157,11 +158,11 @@ fn refused(error: BackupError) -> anyhow::Error {
 fn print_list(directory: &Path) -> anyhow::Result<()> {
     let listed = backup::list(directory).map_err(refused)?;
     if listed.is_empty() {
-        println!("There is no backup in {}.", directory.display());
+        tell(&format!("There is no backup in {} any more.", directory.display()));
     }
     for entry in listed {
-        match entry {
-            Listed::Complete(backup) => println!(
+        tell(&match entry {
+            Listed::Complete(backup) => format!(
                 "{}  commit {} of {}: {}, with every time from {} on",
                 backup.name,
                 backup.seq,
@@ -169,23 +170,25 @@ fn print_list(directory: &Path) -> anyhow::Result<()> {
                 contents(&backup),
                 time_text(backup.from_micros)
             ),
-            Listed::Damaged { name, reason } => println!("{name}  cannot be restored: {reason}"),
+            Listed::Damaged { name, reason } => format!("{name}  cannot be restored: {reason}"),
             Listed::Unfinished => {
-                println!("unfinished  a backup that goes on now or was interrupted; the next one uses it")
+                "unfinished  a backup that goes on now or was interrupted; the next one uses it".to_string()
             }
-        }
+        });
     }
     Ok(())
 }
 
 /// Says what a backup took; the numbers are those of the row that BACKUP answers with.
 fn print_made(directory: &Path, name: &str, [commit, segments, bytes, copied_segments, copied_bytes]: [u64; 5]) {
-    println!("backed up commit {commit} to {}", directory.join(name).display());
-    println!(
-        "{segments} segments, {} in all; {copied_segments} segments, {}, were copied, the others are those of the backup before",
-        size_text(bytes),
-        size_text(copied_bytes)
-    );
+    tell(&format!("backed up commit {commit} to {}", directory.join(name).display()));
+    let all = format!("{segments} segments, {} in all", size_text(bytes));
+    if copied_segments == segments {
+        tell(&all);
+    } else {
+        let copied = size_text(copied_bytes);
+        tell(&format!("{all}; {copied_segments} segments, {copied}, were copied, the others were backed up before"));
+    }
 }
 
 fn contents(backup: &BackupSummary) -> String {
@@ -244,7 +247,7 @@ async fn connect(config: &ServeConfig, data_dir: Option<&Path>) -> anyhow::Resul
     }
     match settings.connect(NoTls).await {
         Ok((client, connection)) => {
-            tokio::spawn(connection);
+            relay_notices(connection);
             Ok(client)
         }
         Err(error) if error.as_db_error().is_some() => Err(answered(&error, listen)),
@@ -260,7 +263,7 @@ async fn connect(config: &ServeConfig, data_dir: Option<&Path>) -> anyhow::Resul
             };
             let hint =
                 "Name its address with --listen HOST:PORT, and its password with --password-file or MERIDIAN_PASSWORD.";
-            Err(StartError::new(format!("{held} at {listen}: {error}")).hint(hint).into())
+            Err(StartError::new(format!("{held} at {listen}: {}", reason(&error))).hint(hint).into())
         }
     }
 }
@@ -280,7 +283,7 @@ async fn first_row(client: &Client, sql: &str, listen: &str) -> anyhow::Result<V
 fn answered(error: &tokio_postgres::Error, listen: &str) -> anyhow::Error {
     match error.as_db_error() {
         Some(said) => StartError { message: said.message().to_string(), hint: said.hint().map(str::to_string) }.into(),
-        None => StartError::new(format!("the connection to the server at {listen} broke: {error}")).into(),
+        None => StartError::new(format!("the connection to the server at {listen} broke: {}", reason(error))).into(),
     }
 }
 

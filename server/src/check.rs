@@ -2,6 +2,7 @@
 
 use crate::config::{ServeConfig, ServeOptions};
 use crate::errors::sqlstate;
+use crate::output::tell;
 use crate::start_error::StartError;
 use anyhow::Context;
 use clap::Args;
@@ -34,14 +35,14 @@ pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
     };
     let report = query::check::check(engine_config, scratch.path()).await.map_err(StartError::from)?;
     for checked in &report.checked {
-        println!("{:<18}{}", checked.kind, checked.counts);
+        tell(&format!("{:<18}{}", checked.kind, checked.counts));
     }
     for problem in &report.problems {
-        println!("PROBLEM:  {}\nHINT:  {}", problem.what, problem.remedy);
+        tell(&format!("PROBLEM:  {}\nHINT:  {}", problem.what, problem.remedy));
     }
     match report.problems.len() {
         0 => {
-            println!("No problems were found.");
+            tell("No problems were found.");
             Ok(())
         }
         1 => Err(StartError::new("1 problem was found").into()),

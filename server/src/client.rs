@@ -1,9 +1,11 @@
 //! Commands that speak to a server as a client: import, and generate where it sends.
 
+use crate::output::say;
 use anyhow::Context;
-use std::io::Write;
+use std::error::Error;
 use std::path::Path;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
 
 /// Where a server listens unless something else is said.
 const DEFAULT_SERVER: &str = "127.0.0.1:5433";
@@ -25,15 +27,24 @@ pub(crate) async fn connect(server: &str, password_file: Option<&Path>, name: &s
     if let Some(password) = password.or_else(|| std::env::var("MERIDIAN_PASSWORD").ok()) {
         config.password(password);
     }
-    let (client, mut connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
+    let (client, connection) = config.connect(NoTls).await.map_err(|error| match error.as_db_error() {
         Some(_) => server_error(error),
         None if asks_for_password(&error) => {
             anyhow::anyhow!(
                 "the server at {server} asks for a password; give it in MERIDIAN_PASSWORD or --password-file"
             )
         }
-        None => anyhow::anyhow!("could not connect to {server}: {error}; start it with \"meridian serve\""),
+        None => {
+            let reason = reason(&error);
+            anyhow::anyhow!("could not connect to {server}: {reason}; start it with \"meridian serve\"")
+        }
     })?;
+    relay_notices(connection);
+    Ok(client)
+}
+
+/// Lets a connection work; its notices go to standard error.
+pub(crate) fn relay_notices(mut connection: Connection<Socket, NoTlsStream>) {
     tokio::spawn(async move {
         while let Some(message) = futures::future::poll_fn(|context| connection.poll_message(context)).await {
             match message {
@@ -47,13 +58,17 @@ pub(crate) async fn connect(server: &str, password_file: Option<&Path>, name: &s
             }
         }
     });
-    Ok(client)
+}
+
+/// Why there is no connection. What the driver says itself does not name it.
+pub(crate) fn reason(error: &tokio_postgres::Error) -> String {
+    let said = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    said.split(" (os error ").next().unwrap_or_default().to_string()
 }
 
 /// Whether a connection failed because the server wants a password and the client has none. The driver says so in words alone.
 pub(crate) fn asks_for_password(error: &tokio_postgres::Error) -> bool {
-    let said = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    said.contains("password missing")
+    reason(error).contains("password missing")
 }
 
 /// A server's error with all that it says.
@@ -71,10 +86,4 @@ pub(crate) fn server_error(error: tokio_postgres::Error) -> anyhow::Error {
 /// A text as SQL spells it.
 pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Says something on standard error.
-pub(crate) fn say(text: &str) {
-    // Nobody may be listening.
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

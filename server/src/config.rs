@@ -190,13 +190,13 @@ fn read_password(path: &Path) -> Result<String, StartError> {
     }
 }
 
-/// Bytes from a size as PostgreSQL writes it: units are powers of 1024, a number without one is bytes.
+/// Bytes from a size as PostgreSQL writes it: units are powers of 1024. A number without one would be bytes there, which nobody means.
 pub(crate) fn parse_memory(text: &str) -> Result<u64, StartError> {
     let text = text.trim();
     let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let exponent = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
+        "b" => 0,
         "kb" | "kib" | "k" => 1,
         "mb" | "mib" | "m" => 2,
         "gb" | "gib" | "g" => 3,
@@ -207,11 +207,11 @@ pub(crate) fn parse_memory(text: &str) -> Result<u64, StartError> {
     number.checked_mul(1 << (10 * exponent)).filter(|bytes| *bytes > 0).ok_or_else(|| invalid_memory(text))
 }
 
-/// A length of time as PostgreSQL writes it, a number without a unit being seconds.
+/// A length of time as PostgreSQL writes it, with its unit.
 fn parse_retention(text: &str) -> Result<Duration, StartError> {
-    let with_unit =
-        if text.trim().bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s") } else { text.into() };
-    let milliseconds = duration_ms(&with_unit).filter(|milliseconds| *milliseconds < i64::MAX as u64 / 1_000);
+    let has_unit = text.trim().ends_with(|last: char| last.is_ascii_alphabetic());
+    let milliseconds = duration_ms(text).filter(|milliseconds| *milliseconds == 0 || has_unit);
+    let milliseconds = milliseconds.filter(|milliseconds| *milliseconds < i64::MAX as u64 / 1_000);
     milliseconds.map(Duration::from_millis).ok_or_else(|| {
         StartError::new(format!("invalid value for history_retention: \"{text}\""))
             .hint("Give a time with a unit of s, min, h or d, as in 36h; 0 keeps no history.")

@@ -8,6 +8,7 @@
 
 use crate::config::{ServeConfig, ServeOptions};
 use crate::generate::{Order, SALES_TABLE, Sales};
+use crate::output::tell;
 use crate::serve::{self, Ready};
 use anyhow::Context;
 use arrow::array::{Array, Int64Array, RecordBatch};
@@ -130,15 +131,15 @@ async fn show(options: &DemoOptions, place: &Place, ready: Ready) -> anyhow::Res
     })?;
     let mut client = Client { session };
     let kept = if place.temporary.is_some() { ", deleted on exit" } else { "" };
-    println!("  meridian {}   data: {}{kept}", env!("CARGO_PKG_VERSION"), place.path.display());
+    tell(&format!("  meridian {}   data: {}{kept}", env!("CARGO_PKG_VERSION"), place.path.display()));
     prepare(options.rows, &mut client).await?;
-    println!("  views    revenue_by_day, product_sales: never stale");
-    println!("  sql      {}\n", serve::psql_command(ready.address));
-    println!("{TO_TRY}");
+    tell("  views    revenue_by_day, product_sales: never stale");
+    tell(&format!("  sql      {}\n", serve::psql_command(ready.address)));
+    tell(TO_TRY);
     if options.live {
-        println!("{TO_WATCH}");
+        tell(TO_WATCH);
     }
-    println!("\n  Ctrl-C stops the demo.");
+    tell("\n  Ctrl-C stops the demo.");
     if options.live {
         client.sell(options.rows).await?;
     }
@@ -156,12 +157,12 @@ async fn prepare(rows: u64, client: &mut Client) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     };
     if held > 0 {
-        println!("  found    sales   {} rows, used as they are", with_commas(held));
+        tell(&format!("  found    sales   {} rows, used as they are", with_commas(held)));
     } else {
         let started = Instant::now();
         client.load(Sales::new(rows, SEED, 1)).await?;
         let seconds = started.elapsed().as_secs_f64();
-        println!("  loaded   sales   {} rows   4 regions × 24 months   {seconds:.1} s", with_commas(rows));
+        tell(&format!("  loaded   sales   {} rows   4 regions × 24 months   {seconds:.1} s", with_commas(rows)));
     }
     for view in VIEWS {
         client.run(view).await?;

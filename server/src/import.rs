@@ -10,10 +10,13 @@
 mod guess;
 mod source;
 
-use crate::client::{connect, literal, say, server_address, server_error};
+use crate::client::{connect, literal, server_address, server_error};
 use crate::config::{ServeConfig, ServeOptions};
+use crate::output::say;
 use crate::serve;
+use crate::start_error::StartError;
 use anyhow::{Context, bail};
+use catalog::directory::is_data_directory;
 use clap::{Args, ValueEnum};
 use futures::SinkExt;
 use guess::{Guess, Shape};
@@ -94,6 +97,10 @@ pub(crate) async fn run(options: ImportOptions) -> anyhow::Result<()> {
             load_all(&options, &files, &server).await
         }
         Some(data_dir) => {
+            if !options.create && !is_data_directory(data_dir) {
+                let missing = StartError::new(format!("there is no data directory \"{}\"", data_dir.display()));
+                return Err(missing.hint("Name one that a server made; --create makes it, and the table.").into());
+            }
             let config = ServeConfig::load(&ServeOptions {
                 data_dir: Some(data_dir.clone()),
                 listen: Some("127.0.0.1:0".to_string()),

@@ -22,6 +22,7 @@ mod errors;
 mod generate;
 mod import;
 mod logging;
+mod output;
 mod password;
 mod registry;
 mod serve;

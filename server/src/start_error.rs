@@ -1,5 +1,6 @@
 //! What keeps the program from starting, said as PostgreSQL says things: a line, and a hint where one helps.
 
+use crate::output::say;
 use query::OpenError;
 
 /// A reason not to start. Nobody decides anything by its kind, so it has none.
@@ -29,8 +30,8 @@ impl From<OpenError> for StartError {
 
 /// Prints an error on stderr for a person.
 pub(crate) fn print(error: &anyhow::Error) {
-    eprintln!("ERROR:  {error:#}");
+    say(&format!("ERROR:  {error:#}"));
     if let Some(StartError { hint: Some(hint), .. }) = error.downcast_ref() {
-        eprintln!("HINT:  {hint}");
+        say(&format!("HINT:  {hint}"));
     }
 }

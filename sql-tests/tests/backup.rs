@@ -309,8 +309,7 @@ fn a_damaged_backup_is_refused_and_the_one_before_can_be_chosen() {
         std::fs::write(directory.join(name), &damaged).unwrap();
         let refusal = refused(&["restore", &backups, "--data-dir", &restored]);
         assert!(refusal.contains("is damaged") && refusal.contains("HINT"), "{name}: {refusal}");
-        assert!(!place.at("restored").join("FORMAT").exists());
-        let _ = std::fs::remove_dir_all(place.at("restored"));
+        assert!(!place.at("restored").exists(), "it can be repeated");
         std::fs::write(directory.join(name), &whole).unwrap();
     }
     done(&["restore", &backups, "--data-dir", &restored]);
@@ -330,6 +329,7 @@ fn wrong_places_are_refused_with_what_to_do() {
     assert!(refusal.contains("serves") && refusal.contains("--listen"), "{refusal}");
     let refusal = refused(&["backup", &backups, "--data-dir", &data, "--listen", "127.0.0.1:1"]);
     assert!(refusal.contains("a server holds") && refusal.contains("--listen"), "{refusal}");
+    assert!(refusal.contains("Connection refused"), "{refusal}");
     let refusal = refused(&["backup", &backups, "--listen", FREE_PORT]);
     assert!(refusal.contains("invalid address"), "{refusal}");
     let refusal = refused(&["backup", &format!("{data}/backups"), "--data-dir", &data, "--listen", &listen]);
@@ -342,7 +342,17 @@ fn wrong_places_are_refused_with_what_to_do() {
 
     let refusal = refused(&["restore", &backups, "--data-dir", &place.text("x")]);
     assert!(refusal.contains("there is no backup in"), "{refusal}");
-    done(&["backup", &backups, "--listen", &listen]);
+    for mistyped in ["nowhere", "letters", "data"] {
+        let refusal = refused(&["backup", &place.text(mistyped), "--list"]);
+        assert!(refusal.contains("there is no backup in") && refusal.contains("was given"), "{refusal}");
+        let refusal = refused(&["restore", &place.text(mistyped), "--data-dir", &place.text("x")]);
+        assert!(refusal.contains("there is no backup in") && refusal.contains("was given"), "{refusal}");
+    }
+    assert!(!place.at("nowhere").exists());
+    let refusal = refused(&["check", "--data-dir", &place.text("letters")]);
+    assert!(refusal.contains("there is no data directory") && refusal.contains("Name the one"), "{refusal}");
+    let said = done(&["backup", &backups, "--listen", &listen]);
+    assert!(!said.contains("before"), "it is the first: {said}");
     let refusal = refused(&["restore", &backups, "--data-dir", &data]);
     assert!(refusal.contains("is not empty") && refusal.contains("new or empty directory"), "{refusal}");
     let refusal = refused(&["restore", &backups, "--data-dir", &place.text("x"), "--to-time", "yesterdya"]);

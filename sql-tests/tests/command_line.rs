@@ -29,6 +29,62 @@ fn help_shows_examples_and_version_a_version() {
     assert!(output_of(&["--version"]).starts_with("meridian "));
 }
 
+/// Runs the program with an output that nobody reads.
+fn unheard(arguments: &[&str]) -> (bool, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command().unwrap().args(arguments).stdout(writer).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn commands_that_nobody_listens_to_do_what_they_were_asked() {
+    let folder = TempDir::new().unwrap();
+    let text = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let (data, backups, again) = (text("data"), text("backups"), text("again"));
+    Meridian::start(&folder.path().join("data")).unwrap().stop().unwrap();
+    let commands: [&[&str]; 5] = [
+        &["backup", &backups, "--data-dir", &data],
+        &["backup", &backups, "--list"],
+        &["restore", &backups, "--data-dir", &again],
+        &["check", "--data-dir", &again],
+        &["generate", "--rows", "1000"],
+    ];
+    for arguments in commands {
+        let (succeeded, said) = unheard(arguments);
+        assert!(succeeded && !said.contains("panic"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn an_import_makes_no_data_directory_by_mistake() {
+    let folder = TempDir::new().unwrap();
+    let (file, mistyped) = (folder.path().join("sales.csv"), folder.path().join("mistyped"));
+    std::fs::write(&file, "a,b\n1,2\n").unwrap();
+    let import = |more: &[&str]| {
+        let mut command = command().unwrap();
+        command.arg("import").arg(&file).args(["--table", "sales", "--data-dir"]).arg(&mistyped).args(more);
+        let output = command.output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (loaded, said) = import(&[]);
+    assert!(!loaded && said.contains("there is no data directory") && said.contains("--create"), "{said}");
+    assert!(!mistyped.exists());
+    let (loaded, said) = import(&["--create"]);
+    assert!(loaded, "{said}");
+}
+
+#[test]
+fn a_server_that_cannot_be_reached_is_told_with_the_reason() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("sales.csv");
+    std::fs::write(&file, "a,b\n1,2\n").unwrap();
+    let import = ["import", file.to_str().unwrap(), "--table", "sales", "--listen", "127.0.0.1:1"];
+    let output = command().unwrap().args(import).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("could not connect to 127.0.0.1:1: Connection refused;"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_idle_clients_stops_on_sigterm_with_status_0() {
     let folder = TempDir::new().unwrap();

@@ -144,5 +144,5 @@ fn a_directory_in_use_or_of_nobody_is_refused() {
     fs::create_dir(&missing).unwrap();
     assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NoDataDirectory { .. })));
     fs::write(missing.join("letter"), "Dear").unwrap();
-    assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NotADataDirectory { .. })));
+    assert!(matches!(check(&missing, scratch.path()), Err(OpenError::NoDataDirectory { .. })));
 }

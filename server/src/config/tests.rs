@@ -99,10 +99,21 @@ fn a_syntax_error_in_the_file_is_told_its_line() {
 
 #[test]
 fn sizes_are_read_as_postgresql_writes_them() {
-    for (text, bytes) in [("1024", 1024), ("64kB", 65536), ("512MB", 512 << 20), ("8 GB", 8 << 30), ("1tb", 1 << 40)] {
+    for (text, bytes) in [("1024B", 1024), ("64kB", 65536), ("512MB", 512 << 20), ("8 GB", 8 << 30), ("1tb", 1 << 40)] {
         assert_eq!(parse_memory(text), Ok(bytes), "{text}");
     }
-    for text in ["", "GB", "-1GB", "1.5GB", "8XB", "0", "99999999999TB"] {
+    for text in ["", "GB", "-1GB", "1.5GB", "8XB", "0", "1", "8589934592", "99999999999TB"] {
         assert!(parse_memory(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn lengths_of_time_have_a_unit() {
+    for (text, seconds) in [("0", 0), ("0s", 0), ("5s", 5), (" 36h ", 36 * 3600), ("7d", 7 * 86_400), ("1min", 60)] {
+        assert_eq!(parse_retention(text), Ok(Duration::from_secs(seconds)), "{text}");
+    }
+    for text in ["", "5", " 5 ", "-1h", "1 fortnight"] {
+        let hint = parse_retention(text).unwrap_err().hint;
+        assert!(hint.is_some_and(|hint| hint.contains("with a unit of s, min, h or d")), "{text}");
     }
 }

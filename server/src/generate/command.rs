@@ -4,7 +4,7 @@ use super::relations::{Relation, Rows};
 use super::sending::{self, Target};
 use super::stream::{Counts, Shares, Stream};
 use super::{Order, PIECE_BYTES, ROWS_MAX, Sales};
-use crate::client::say;
+use crate::output::say;
 use anyhow::bail;
 use clap::Args;
 use std::io::{self, Write};
