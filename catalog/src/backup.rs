@@ -13,7 +13,8 @@
 //! compared with the checksum that its commit recorded, so a backup does not take over damage.
 //!
 //! Every time that the data directory could be read as of can be restored from its backup too: the segments of its past are among
-//! those that it names, and the log is copied up to its last commit.
+//! those that it names, and the log is copied up to its last commit. Where a file of the past is lost, the history of the backup
+//! begins when it was not needed any more.
 //!
 //! A backup becomes one by a rename, after everything in it, the manifest last, was synced. What was interrupted stays in
 //! `unfinished`; the next backup checks what it finds there and goes on with it. See `restore` for the way back.
@@ -29,14 +30,16 @@ use crate::commit::Catalog;
 use crate::directory::{CHECKPOINTS_NAME, FORMAT_NAME, HISTORY_NAME, SEGMENTS_NAME};
 use crate::files::{FileError, Files, LockFile};
 use crate::ids::{CommitSeq, SegmentId};
+use crate::past::Removed;
 use crate::recovery::OpenError;
 use crate::segment::SegmentMeta;
-use crate::segment_files::{named_segments, sweep_orphans};
+use crate::segment_files::{named_segments, present_segments, sweep_orphans};
 use crate::snapshot::Snapshot;
 use hashbrown::{HashMap, HashSet};
 use manifest::{Manifest, ManifestFile};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const MARK: &str = "BACKUPS";
@@ -127,6 +130,16 @@ pub struct BackupReport {
     /// Segments, and their bytes, that were copied now; the others are shared with the backup before.
     pub copied_segments: u64,
     pub copied_bytes: u64,
+    pub left_out: Option<LeftOut>,
+}
+
+/// History that a backup does not have because a segment file of it is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub path: String,
+    pub reason: String,
+    /// When the file was not needed any more, which is where the backup's history begins; microseconds since 1970.
+    pub until_micros: i64,
 }
 
 /// What stands in a directory of backups.
@@ -181,7 +194,8 @@ pub(crate) fn make(source: &Source<'_>, target: &Path) -> Result<BackupReport, B
     let _lock = occupy(source.files, target)?;
     let newest = newest_complete(source.files, target)?;
     let unfinished = target.join(UNFINISHED);
-    let mut work = Work { source, unfinished: &unfinished, newest, copied_segments: 0, copied_bytes: 0 };
+    let snapshot = source.snapshot.clone();
+    let mut work = Work { source, snapshot, unfinished: &unfinished, newest, left_out: None };
     let segments = work.take_segments()?;
     let history = work.take_history()?;
     let checkpoint = work.write_checkpoint()?;
@@ -190,15 +204,20 @@ pub(crate) fn make(source: &Source<'_>, target: &Path) -> Result<BackupReport, B
         from_micros: work.first_time()?,
         committed_at_micros: source.snapshot.at_micros,
         made_at_micros: source.now_micros,
-        files: std::iter::once(checkpoint).chain(segments).chain(history).collect(),
+        files: [checkpoint].into_iter().chain(segments.iter().map(|taken| taken.file.clone())).chain(history).collect(),
     };
     work.refuse_when_cancelled()?;
     source.files.replace(&unfinished.join(MANIFEST), [manifest.to_text().as_bytes()])?;
     let name = free_name(source.files, target, &manifest)?;
     source.files.rename(&unfinished, &target.join(&name))?;
     source.files.sync_directory(target)?;
-    let (copied_segments, copied_bytes) = (work.copied_segments, work.copied_bytes);
-    Ok(BackupReport { backup: summary(name, &manifest), copied_segments, copied_bytes })
+    let copied = segments.iter().filter(|taken| taken.copied);
+    Ok(BackupReport {
+        backup: summary(name, &manifest),
+        copied_segments: copied.clone().count() as u64,
+        copied_bytes: copied.map(|taken| taken.file.bytes).sum(),
+        left_out: work.left_out,
+    })
 }
 
 fn summary(name: String, manifest: &Manifest) -> BackupSummary {
@@ -321,13 +340,21 @@ fn order_of(name: &str) -> Option<(&str, u64, u64)> {
     Some((fits.then_some(stamp)?, seq.parse().ok()?, number.parse().ok()?))
 }
 
+/// A segment that is in the backup now.
+struct Taken {
+    file: ManifestFile,
+    /// Not there before and not shared with another backup.
+    copied: bool,
+}
+
 /// A backup in the making.
 struct Work<'a> {
     source: &'a Source<'a>,
+    /// What the backup has: the snapshot of the source, but for the past that is left out.
+    snapshot: Snapshot,
     unfinished: &'a Path,
     newest: Option<Newest>,
-    copied_segments: u64,
-    copied_bytes: u64,
+    left_out: Option<LeftOut>,
 }
 
 impl Work<'_> {
@@ -335,56 +362,88 @@ impl Work<'_> {
         if self.source.cancelled.load(Ordering::Relaxed) { Err(BackupError::Cancelled) } else { Ok(()) }
     }
 
-    /// Brings every segment that the snapshot names into the backup, and syncs the directories.
-    fn take_segments(&mut self) -> Result<Vec<ManifestFile>, BackupError> {
+    /// Brings every segment that the snapshot names into the backup, but for what is lost of the past, and syncs the directories.
+    fn take_segments(&mut self) -> Result<Vec<Taken>, BackupError> {
         let Source { files, snapshot, .. } = *self.source;
         let below = self.unfinished.join(SEGMENTS_NAME);
         files.create_directory(&below)?;
         sweep_orphans(files, self.unfinished, &below, snapshot)?;
         files.create_directory(&below)?;
         let mut seen: HashSet<SegmentId> = HashSet::new();
-        let mut taken = Vec::new();
-        let mut directories = BTreeSet::from([below]);
-        for meta in named_segments(snapshot).filter(|meta| seen.insert(meta.id)) {
-            self.refuse_when_cancelled()?;
-            let path = self.unfinished.join(&meta.path);
-            let parent = path.parent().unwrap_or(self.unfinished);
-            if !directories.contains(parent) {
-                files.create_directory(parent)?;
-                directories.insert(parent.to_path_buf());
+        let mut directories = BTreeSet::from([below.clone()]);
+        let present = present_segments(snapshot).filter(|meta| seen.insert(meta.id));
+        let taken = present.map(|meta| self.take_segment(meta, &mut directories)).collect::<Result<_, _>>();
+        let mut taken: Vec<Taken> = taken?;
+        // The newest first: with one that is lost the history ends, and what was removed before it is not wanted.
+        for removed in snapshot.past.removed().rev().filter(|removed| seen.insert(removed.meta.id)) {
+            match self.take_segment(&removed.meta, &mut directories) {
+                Ok(segment) => taken.push(segment),
+                Err(error) => {
+                    self.leave_out(removed, error)?;
+                    break;
+                }
             }
-            self.take_segment(meta, &path)?;
-            taken.push(ManifestFile { path: meta.path.clone(), bytes: meta.bytes, checksum: meta.checksum });
+        }
+        if self.left_out.is_some() {
+            let kept: HashSet<&str> = named_segments(&self.snapshot).map(|meta| meta.path.as_str()).collect();
+            taken.retain(|taken| kept.contains(taken.file.path.as_str()));
+            sweep_orphans(files, self.unfinished, &below, &self.snapshot)?;
+            directories.retain(|directory| directory.exists());
         }
         directories.iter().try_for_each(|directory| files.sync_directory(directory))?;
         Ok(taken)
     }
 
-    fn take_segment(&mut self, meta: &SegmentMeta, path: &Path) -> Result<(), BackupError> {
+    /// Has the history begin where a lost segment of the past was not needed any more. Other errors are given back.
+    fn leave_out(&mut self, lost: &Removed, error: BackupError) -> Result<(), BackupError> {
+        let from = self.source.data_dir.join(&lost.meta.path);
+        let reason = match error {
+            BackupError::DamagedSegment { reason, .. } => reason,
+            BackupError::File(error) if error.is_medium() && error.path == from => error.to_string(),
+            error => return Err(error),
+        };
+        Arc::make_mut(&mut self.snapshot.past).forget(lost.at_micros);
+        self.left_out = Some(LeftOut { path: lost.meta.path.clone(), reason, until_micros: lost.at_micros });
+        Ok(())
+    }
+
+    /// Brings a segment into the backup, in a directory that is among `directories` then.
+    fn take_segment(&self, meta: &SegmentMeta, directories: &mut BTreeSet<PathBuf>) -> Result<Taken, BackupError> {
+        self.refuse_when_cancelled()?;
         let files = self.source.files;
+        let path = self.unfinished.join(&meta.path);
+        let parent = path.parent().unwrap_or(self.unfinished);
+        if !directories.contains(parent) {
+            files.create_directory(parent)?;
+            directories.insert(parent.to_path_buf());
+        }
         let expected = (meta.bytes, meta.checksum);
-        if files.size(path)?.is_some() {
+        let file = ManifestFile { path: meta.path.clone(), bytes: meta.bytes, checksum: meta.checksum };
+        if files.size(&path)?.is_some() {
             // An interrupted backup left it; that it was synced cannot be known.
-            if files.checksum(path)? == expected {
-                return Ok(files.sync_file(path)?);
+            if files.checksum(&path)? == expected {
+                files.sync_file(&path)?;
+                return Ok(Taken { file, copied: false });
             }
-            files.remove(path)?;
+            files.remove(&path)?;
         }
-        if self.link_from_newest(meta, path)? {
-            return Ok(());
+        if self.link_from_newest(meta, &path)? {
+            return Ok(Taken { file, copied: false });
         }
-        let found = files.copy(&self.source.data_dir.join(&meta.path), path)?;
+        let damaged = |reason| BackupError::DamagedSegment { path: meta.path.clone(), reason };
+        let from = self.source.data_dir.join(&meta.path);
+        if files.size(&from)?.is_none() {
+            return Err(damaged("it does not exist".to_string()));
+        }
+        let found = files.copy(&from, &path)?;
         if found != expected {
-            files.remove(path)?;
-            let reason = format!(
+            files.remove(&path)?;
+            return Err(damaged(format!(
                 "it has {} bytes with checksum {:08x} instead of {} with {:08x}",
                 found.0, found.1, expected.0, expected.1
-            );
-            return Err(BackupError::DamagedSegment { path: meta.path.clone(), reason });
+            )));
         }
-        self.copied_segments += 1;
-        self.copied_bytes += meta.bytes;
-        Ok(())
+        Ok(Taken { file, copied: true })
     }
 
     /// Whether the newest backup has the segment and gave it a second name. File systems without links have it copied.
@@ -401,13 +460,13 @@ impl Work<'_> {
 
     /// Brings the log and the checkpoints of the past into the backup.
     fn take_history(&mut self) -> Result<Vec<ManifestFile>, BackupError> {
-        let Source { files, archive, snapshot, .. } = *self.source;
+        let Source { files, archive, .. } = *self.source;
         let below = self.unfinished.join(HISTORY_NAME);
         // What an interrupted backup left may be of another time.
         files.remove_directory(&below)?;
         files.create_directory(&below)?;
         let mut taken = Vec::new();
-        for (name, places) in archive.all(snapshot)? {
+        for (name, places) in archive.all(&self.snapshot)? {
             self.refuse_when_cancelled()?;
             let to = below.join(&name);
             // It may move into the archive at any time, and be forgotten there.
@@ -443,18 +502,18 @@ impl Work<'_> {
             &self.unfinished.join(HISTORY_NAME),
             &self.unfinished.join(CHECKPOINTS_NAME),
         );
-        match archive.first_time(self.source.snapshot) {
+        match archive.first_time(&self.snapshot) {
             Ok(time) => Ok(time),
             Err(PastError::File(error)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, "the history is damaged; the backup has its last commit alone");
-                Ok(self.source.snapshot.at_micros)
+                Ok(self.snapshot.at_micros)
             }
         }
     }
 
     fn write_checkpoint(&self) -> Result<ManifestFile, BackupError> {
-        let Source { files, snapshot, .. } = *self.source;
+        let (files, snapshot) = (self.source.files, &self.snapshot);
         let directory = self.unfinished.join(CHECKPOINTS_NAME);
         // An interrupted backup may have left the checkpoint of another commit.
         files.remove_directory(&directory)?;

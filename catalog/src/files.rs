@@ -50,6 +50,11 @@ impl FileError {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
+    /// Whether the disk could not read or write it.
+    pub(crate) fn is_medium(&self) -> bool {
+        self.source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    }
+
     /// Whether the process may not write here.
     pub fn is_not_writable(&self) -> bool {
         matches!(self.source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)

@@ -22,9 +22,13 @@ use std::sync::{Arc, Weak};
 
 /// Every segment that a snapshot names, more than once if several parts of it do.
 pub(crate) fn named_segments(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<SegmentMeta>> {
+    present_segments(snapshot).chain(snapshot.past.removed().map(|removed| &removed.meta))
+}
+
+/// Those of tables and of views' states; the past is left out.
+pub(crate) fn present_segments(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<SegmentMeta>> {
     let states = snapshot.views.values().filter_map(|view| view.state.as_ref());
-    let kept = snapshot.past.removed().map(|removed| &removed.meta);
-    snapshot.tables.values().map(|table| &**table).chain(states).flat_map(named_by_table).chain(kept)
+    snapshot.tables.values().map(|table| &**table).chain(states).flat_map(named_by_table)
 }
 
 fn named_by_table(table: &TableVersion) -> impl Iterator<Item = &Arc<SegmentMeta>> {

@@ -4,11 +4,12 @@
 //! machine. One row tells what was done; `meridian backup` sends the statement and puts the row into words.
 
 use crate::dispatch::text_rows;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::execution::joined;
 use crate::response::Response;
 use crate::session::Session;
-use catalog::backup::{BackupError, BackupReport};
+use crate::types::{Zone, time_text};
+use catalog::backup::{BackupError, BackupReport, LeftOut};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,11 +43,27 @@ pub(crate) async fn run(session: &mut Session, directory: &str) -> Result<Respon
         .compute()
         .spawn_blocking(move || engine.catalog.backup(&target, &watched).map_err(|error| backup_error(&error)));
     let report = session.token.guard(async { joined(task.await) }).await?;
+    if let Some(left_out) = &report.left_out {
+        let LeftOut { path, reason, .. } = left_out;
+        tracing::warn!(backup = report.backup.name, segment = path, reason, "a backup has less history");
+        session.push_notice(warning(left_out));
+    }
     Ok(text_rows("BACKUP", &COLUMNS, vec![row(&report)]))
 }
 
+/// What a client is told of history that a backup does not have.
+pub fn warning(LeftOut { path, reason, until_micros }: &LeftOut) -> Notice {
+    Notice {
+        severity: NoticeSeverity::Warning,
+        kind: None,
+        message: format!("the history of this backup begins at {}", time_text(*until_micros, Zone::UTC)),
+        detail: Some(format!("Segment file \"{path}\", which earlier times need, is lost: {reason}.")),
+        hint: Some("Nothing of the present is left out. An earlier backup may have the file.".to_string()),
+    }
+}
+
 fn row(report: &BackupReport) -> Vec<String> {
-    let BackupReport { backup, copied_segments, copied_bytes } = report;
+    let BackupReport { backup, copied_segments, copied_bytes, .. } = report;
     let numbers = [backup.seq.0, backup.segments, backup.bytes, *copied_segments, *copied_bytes];
     std::iter::once(backup.name.clone()).chain(numbers.iter().map(u64::to_string)).collect()
 }

@@ -21,6 +21,7 @@
 //!     the system       pg_catalog, system_facts, activity, copy_progress
 //! ```
 
+pub mod backup;
 pub mod check;
 pub mod copy_format;
 pub mod copy_in;
@@ -41,7 +42,6 @@ mod altering;
 mod assignment;
 mod background;
 mod background_tasks;
-mod backup;
 mod bound_expressions;
 mod bound_parameters;
 mod changed_rows;

@@ -16,6 +16,7 @@ use catalog::backup::{self, BackupError, BackupSummary, Listed};
 use catalog::recovery::OpenError;
 use catalog::sql_type::SqlType;
 use clap::Args;
+use query::error::Notice;
 use query::types::{ColumnDecoder, OutputStyle, Zone};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -99,6 +100,9 @@ pub(crate) async fn run_backup(options: BackupOptions) -> anyhow::Result<()> {
             let made = &report.backup;
             let numbers = [made.seq.0, made.segments, made.bytes, report.copied_segments, report.copied_bytes];
             print_made(&directory, &made.name, numbers);
+            if let Some(Notice { message, detail, .. }) = report.left_out.as_ref().map(query::backup::warning) {
+                say(&format!("{message} ({})", detail.unwrap_or_default()));
+            }
             Ok(())
         }
         Err(BackupError::Open(OpenError::Locked { .. })) => {

@@ -478,3 +478,57 @@ fn a_damaged_file_of_a_state_is_no_reason_not_to_start() {
         assert!(sound, "{text}");
     }
 }
+
+#[test]
+fn a_lost_file_of_the_past_costs_nothing_else() {
+    let place = Place::with_sales();
+    let (backups, data) = (place.text("backups"), place.text("data"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = Meridian::start(&place.at("data")).unwrap();
+    let (time, lost) = runtime.block_on(async {
+        let session = Session::connect(server.address()).await.unwrap();
+        session.run("CREATE TABLE other AS SELECT * FROM sales").await.unwrap();
+        session.run("CHECKPOINT").await.unwrap();
+        let path = "SELECT path FROM meridian.segments WHERE \"table\" = 'sales' ORDER BY path LIMIT 1";
+        let lost = rows(&session, path).await[0][0].clone().unwrap();
+        let time = rows(&session, "SELECT clock_timestamp()").await[0][0].clone().unwrap();
+        session.run("TRUNCATE sales; DROP TABLE other").await.unwrap();
+        session.run("CHECKPOINT").await.unwrap();
+        (time, lost)
+    });
+    server.stop().unwrap();
+    let file = place.at("data").join(&lost);
+    let whole = std::fs::read(&file).unwrap();
+    flip(&file);
+    let (sound, text) = check(&place.at("data"));
+    assert!(!sound && text.contains(&lost) && text.contains("The present is not concerned"), "{text}");
+    assert!(text.contains("without a state"), "views need no past and are compared: {text}");
+    let backed_up = |more: &[&str]| {
+        let output = command().unwrap().args(["backup", &backups]).args(more).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("the history of this backup begins at 20") && said.contains(&lost), "{said}");
+    };
+    backed_up(&["--data-dir", &data]);
+
+    std::fs::remove_file(&file).unwrap();
+    let (sound, text) = check(&place.at("data"));
+    assert!(!sound && text.contains("is missing") && text.contains("The present is not concerned"), "{text}");
+    let server = Meridian::start(&place.at("data")).unwrap();
+    assert!(server.output().contains("files that only earlier times need"), "{}", server.output());
+    let as_of = |table: &str| format!("SELECT count(*), sum(amount) > 0 FROM {table} FOR SYSTEM_TIME AS OF '{time}'");
+    runtime.block_on(async {
+        let session = Session::connect(server.address()).await.unwrap();
+        assert_eq!(rows(&session, &as_of("other")).await, [[Some("19901".to_string()), Some("t".to_string())]]);
+        let error = session.run(&as_of("sales")).await.unwrap_err();
+        assert!(format!("{error:?}").contains("is missing"), "{error:?}");
+    });
+    backed_up(&["--listen", &server.address().to_string()]);
+    server.stop().unwrap();
+    done(&["restore", &backups, "--data-dir", &place.text("restored")]);
+    let (sound, text) = check(&place.at("restored"));
+    assert!(sound, "{text}");
+
+    std::fs::write(&file, whole).unwrap();
+    assert!(check(&place.at("data")).0, "the file came back from somewhere");
+}

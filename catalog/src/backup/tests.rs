@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::commit::Catalog;
+use crate::draft::{CommitDraft, Op};
+use crate::ids::ObjectId;
+use crate::samples::table;
 use std::fs;
-use std::sync::Arc;
 use tempfile::TempDir;
 
 fn manifest() -> Manifest {
@@ -112,4 +114,87 @@ fn a_damaged_backup_in_the_way_is_named_unless_an_older_one_is_asked_for() {
     assert_eq!(restored, first);
     let too_early = restore(&target, Some(first.committed_at_micros - 1), &folder.path().join("other"));
     assert!(matches!(too_early, Err(BackupError::NoneBefore { .. })), "{too_early:?}");
+}
+
+/// Two tables with a segment each, emptied one after the other: the segments, and when they were added and the tables emptied.
+fn with_removed(catalog: &Catalog) -> ([Arc<SegmentMeta>; 2], [i64; 3]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let commit = |ops| {
+        let draft = CommitDraft::new(catalog.snapshot(), ops);
+        runtime.block_on(catalog.commit(draft)).unwrap().at_micros
+    };
+    let (first, second) = (ObjectId(16384), ObjectId(16385));
+    let segments = [1, 2].map(|id| written_segment(catalog.data_dir(), id));
+    let add = |table, number: usize| Op::AddSegments { table, segments: vec![Arc::clone(&segments[number])] };
+    commit(vec![Op::CreateTable(table(16384, "first")), Op::CreateTable(table(16385, "second"))]);
+    let added = commit(vec![add(first, 0), add(second, 1)]);
+    let emptied = [first, second].map(|table| commit(vec![Op::Truncate { table }]));
+    commit(vec![Op::CreateTable(table(16386, "third"))]);
+    (segments, [added, emptied[0], emptied[1]])
+}
+
+/// A segment whose file has the checksum that is said of it.
+fn written_segment(data_dir: &Path, id: u128) -> Arc<SegmentMeta> {
+    let content = vec![id as u8; 100];
+    let sample = crate::samples::segment(id);
+    let meta = SegmentMeta { bytes: 100, checksum: crc32c::crc32c(&content), ..SegmentMeta::clone(&sample) };
+    let path = data_dir.join(&meta.path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+    Arc::new(meta)
+}
+
+#[test]
+fn a_lost_file_of_the_past_is_left_out_with_what_was_before_it() {
+    for missing in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = catalog(&folder);
+        let (target, restored) = (folder.path().join("backups"), folder.path().join("restored"));
+        let (segments, [added, first_emptied, second_emptied]) = with_removed(&catalog);
+        let lost = catalog.data_dir().join(&segments[0].path);
+        let whole = fs::read(&lost).unwrap();
+        if missing {
+            fs::remove_file(&lost).unwrap();
+        } else {
+            fs::write(&lost, vec![9; 100]).unwrap();
+        }
+        let report = catalog.backup(&target, &AtomicBool::new(false)).unwrap();
+        let left_out = report.left_out.expect("it is told");
+        assert_eq!((&left_out.path, left_out.until_micros), (&segments[0].path, first_emptied));
+        assert_eq!((report.backup.segments, report.copied_segments, report.copied_bytes), (1, 1, 100));
+        assert_eq!(report.backup.from_micros, first_emptied);
+        restore(&target, None, &restored).unwrap();
+        let (again, recovered) = Catalog::open(&restored).unwrap();
+        assert_eq!(recovered.lost_past, None, "the backup is whole");
+        let names = |snapshot: &Snapshot| named_segments(snapshot).map(|meta| meta.id).collect::<Vec<_>>();
+        assert_eq!(names(&again.snapshot()), [segments[1].id]);
+        let then = again.snapshot_at(first_emptied, &|| false).unwrap();
+        assert_eq!(names(&then), [segments[1].id], "the second table had it still");
+        assert!(matches!(again.snapshot_at(added, &|| false), Err(PastError::TooEarly { .. })));
+        assert!(again.snapshot_at(second_emptied, &|| false).is_ok());
+        drop(again);
+        fs::remove_dir_all(&restored).unwrap();
+        let refused = restore(&target, Some(added), &restored);
+        assert!(matches!(refused, Err(BackupError::NoneBefore { .. })), "{refused:?}");
+        restore(&target, Some(first_emptied), &restored).unwrap();
+        // The file comes back.
+        fs::write(&lost, whole).unwrap();
+        let report = catalog.backup(&target, &AtomicBool::new(false)).unwrap();
+        assert!(report.left_out.is_none() && report.backup.from_micros <= added, "{report:?}");
+    }
+}
+
+#[test]
+fn a_lost_segment_of_a_table_is_never_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(&folder);
+    let (segments, _) = with_removed(&catalog);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let third = written_segment(catalog.data_dir(), 3);
+    let add = Op::AddSegments { table: ObjectId(16386), segments: vec![Arc::clone(&third)] };
+    runtime.block_on(catalog.commit(CommitDraft::new(catalog.snapshot(), vec![add]))).unwrap();
+    fs::remove_file(catalog.data_dir().join(&third.path)).unwrap();
+    fs::remove_file(catalog.data_dir().join(&segments[0].path)).unwrap();
+    let refused = catalog.backup(&folder.path().join("backups"), &AtomicBool::new(false));
+    assert!(matches!(&refused, Err(BackupError::DamagedSegment { path, .. }) if *path == third.path), "{refused:?}");
 }
