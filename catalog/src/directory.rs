@@ -138,7 +138,7 @@ pub(crate) fn finish_catalog(files: &Files, root: &Path, seq: CommitSeq) -> Resu
 }
 
 /// What an interrupted creation leaves, and what every new file system has.
-fn is_harmless(path: &Path) -> bool {
+pub(crate) fn is_harmless(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     name == LOCK_NAME || name == "lost+found" || name == format!("{FORMAT_NAME}{UNFINISHED_SUFFIX}")
 }

@@ -5,12 +5,17 @@
 //! It goes into an empty directory only. Each file is compared with the manifest while it is copied; then the catalog is read from
 //! the checkpoint, to see that it is whole and names no segment that is missing. `FORMAT` is written last, so a restore
 //! that was interrupted leaves nothing that a server would open.
+//!
+//! A restore that fails removes what it wrote, so it can be tried again. One that was interrupted leaves `RESTORE.tmp` beside it, by
+//! which the next one knows what it may remove.
 
 use super::manifest::{Manifest, ManifestFile};
 use super::{BackupError, BackupSummary, read_all, refuse_inside, stamp, summary};
 use crate::archive::{Archive, PastError};
 use crate::checkpoint;
-use crate::directory::{CHECKPOINTS_NAME, HISTORY_NAME, LOCK_NAME, finish_catalog, write_catalog};
+use crate::directory::{
+    CHECKPOINTS_NAME, FORMAT_NAME, HISTORY_NAME, LOCK_NAME, finish_catalog, is_harmless, write_catalog,
+};
 use crate::files::Files;
 use crate::recovery::OpenError;
 use crate::segment::SegmentMeta;
@@ -19,6 +24,9 @@ use hashbrown::HashSet;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// In a directory that a restore writes into, until it has ended. It is named as what a crash leaves, so a start removes it.
+const MARK: &str = "RESTORE.tmp";
 
 /// Restores what was committed at or before a time from a backup in `source` that has it, or the newest of all as it is, into
 /// `data_dir`. Gives the backup that it took, with the last commit that was restored.
@@ -35,23 +43,65 @@ pub(super) fn restore_with(
     let (name, manifest) = choose(files, source, to_time_micros)?;
     let backup = source.join(&name);
     refuse_inside(source, data_dir)?;
+    let is_new = !data_dir.exists();
     files.create_directory(data_dir)?;
-    let is_harmless = |path: &PathBuf| path.ends_with("lost+found");
-    if !files.list(data_dir)?.iter().all(is_harmless) {
-        return Err(BackupError::NotEmpty { path: data_dir.to_path_buf() });
-    }
+    refuse_occupied(files, data_dir)?;
     let lock = files.lock(&data_dir.join(LOCK_NAME))?;
     let _lock = lock.map_err(|holder| OpenError::Locked { path: data_dir.into(), process: holder.parse().ok() })?;
+    // Another restore could have ended meanwhile.
+    refuse_occupied(files, data_dir)?;
     let restored = summary(name, &manifest);
-    match to_time_micros.filter(|time| *time < manifest.committed_at_micros) {
-        Some(time) => restore_past(files, &backup, &manifest, time, data_dir, restored),
-        None => {
-            copy_all(files, &backup, manifest.files.iter(), data_dir)?;
-            check_catalog(files, &backup, &manifest, data_dir)?;
-            finish_catalog(files, data_dir, manifest.seq)?;
-            Ok(restored)
+    let time = to_time_micros.filter(|time| *time < manifest.committed_at_micros);
+    let done = clear(files, data_dir).and_then(|()| {
+        files.create_new(&data_dir.join(MARK))?;
+        files.sync_directory(data_dir)?;
+        let restored = match time {
+            Some(time) => restore_past(files, &backup, &manifest, time, data_dir, restored)?,
+            None => restore_all(files, &backup, &manifest, data_dir).map(|()| restored)?,
+        };
+        files.remove_all([data_dir.join(MARK).as_path()])?;
+        Ok(restored)
+    });
+    if done.is_err() {
+        // What cannot be removed bears the mark, and the error that there was says more.
+        let cleared = clear(files, data_dir);
+        if is_new && cleared.is_ok() {
+            let _ = files.remove_directory(data_dir);
         }
     }
+    done
+}
+
+/// Makes sure that a directory is empty, or what a restore that was interrupted has left.
+fn refuse_occupied(files: &Files, data_dir: &Path) -> Result<(), BackupError> {
+    let found = files.list(data_dir)?;
+    let is_left = found.contains(&data_dir.join(MARK)) && !found.contains(&data_dir.join(FORMAT_NAME));
+    if is_left || found.iter().all(|path| is_harmless(path)) {
+        return Ok(());
+    }
+    Err(BackupError::NotEmpty { path: data_dir.to_path_buf() })
+}
+
+/// Removes what a restore wrote, its mark last.
+fn clear(files: &Files, data_dir: &Path) -> Result<(), BackupError> {
+    let mark = data_dir.join(MARK);
+    let kept = |path: &PathBuf| path.ends_with("lost+found") || path.ends_with(LOCK_NAME) || *path == mark;
+    for path in files.list(data_dir)?.into_iter().filter(|path| !kept(path)) {
+        if path.is_dir() {
+            files.remove_directory(&path)?;
+        } else {
+            files.remove(&path)?;
+        }
+    }
+    files.remove(&mark)?;
+    Ok(files.sync_directory(data_dir)?)
+}
+
+/// Restores a backup as it is.
+fn restore_all(files: &Files, backup: &Path, manifest: &Manifest, data_dir: &Path) -> Result<(), BackupError> {
+    copy_all(files, backup, manifest.files.iter(), data_dir)?;
+    check_catalog(files, backup, manifest, data_dir)?;
+    Ok(finish_catalog(files, data_dir, manifest.seq)?)
 }
 
 /// Restores what a backup's database was at a time before its last commit.

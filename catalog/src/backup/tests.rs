@@ -3,9 +3,12 @@
 use super::*;
 use crate::commit::Catalog;
 use crate::draft::{CommitDraft, Op};
+use crate::files::{Fault, Step, Watcher};
 use crate::ids::ObjectId;
 use crate::samples::table;
 use std::fs;
+use std::io;
+use std::sync::atomic::AtomicUsize;
 use tempfile::TempDir;
 
 fn manifest() -> Manifest {
@@ -197,4 +200,59 @@ fn a_lost_segment_of_a_table_is_never_left_out() {
     fs::remove_file(catalog.data_dir().join(&segments[0].path)).unwrap();
     let refused = catalog.backup(&folder.path().join("backups"), &AtomicBool::new(false));
     assert!(matches!(&refused, Err(BackupError::DamagedSegment { path, .. }) if *path == third.path), "{refused:?}");
+}
+
+/// A disk of which one step fails, or all from one on.
+#[derive(Debug)]
+struct Failing {
+    good: usize,
+    taken: AtomicUsize,
+    for_ever: bool,
+}
+
+impl Watcher for Failing {
+    fn before(&self, _: &Step<'_>) -> Result<(), Fault> {
+        let taken = self.taken.fetch_add(1, Ordering::SeqCst);
+        if taken == self.good || (self.for_ever && taken > self.good) {
+            Err(io::Error::other("the disk is broken").into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[test]
+fn a_restore_whose_any_step_fails_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = catalog(&folder);
+    let (target, restored) = (folder.path().join("backups"), folder.path().join("restored"));
+    let (_, [_, emptied, _]) = with_removed(&catalog);
+    let expected = catalog.backup(&target, &AtomicBool::new(false)).unwrap().backup;
+    for (for_ever, is_there, time) in [(false, false, None), (false, true, Some(emptied)), (true, true, None)] {
+        for good in 0.. {
+            if is_there {
+                fs::create_dir(&restored).unwrap();
+            }
+            let watcher = Arc::new(Failing { good, taken: AtomicUsize::new(0), for_ever });
+            let files = Files::watched_by(Arc::clone(&watcher) as Arc<dyn Watcher>);
+            let done = restore::restore_with(&files, &target, time, &restored);
+            if done.is_ok() {
+                fs::remove_dir_all(&restored).unwrap();
+                match watcher.taken.load(Ordering::SeqCst) > good {
+                    true => continue,
+                    false => break,
+                }
+            }
+            let left: Vec<PathBuf> = Files::default().list(&restored).unwrap();
+            assert!(for_ever || left.iter().all(|path| path.ends_with("LOCK")), "step {good}: {left:?}");
+            // Where only the mark could not be removed, the restore is whole.
+            if !restored.join(FORMAT_NAME).exists() {
+                assert_eq!(restore(&target, None, &restored).unwrap(), expected, "step {good}: {done:?}");
+                assert!(!restored.join("RESTORE.tmp").exists());
+            }
+            assert_eq!(Catalog::open(&restored).unwrap().0.snapshot().seq, expected.seq);
+            assert!(!restored.join("RESTORE.tmp").exists());
+            fs::remove_dir_all(&restored).unwrap();
+        }
+    }
 }
