@@ -179,6 +179,7 @@ files! {
     words_of_set_name_what_they_name_to_postgres: "named_schemas.slt",
     words_are_names_where_postgres_takes_them_for_such: "words_as_names.slt",
     names_of_with_are_known_to_all_of_a_writer: "writer_names.slt",
+    rows_types_and_defaults_are_shown_as_the_session_sees_them: "shown_rows.slt",
 }
 
 #[tokio::test(flavor = "multi_thread")]
