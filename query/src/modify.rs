@@ -43,7 +43,8 @@ use datafusion::common::ParamValues;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast::{
-    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    self, AssignmentTarget, FromTable, Ident, SelectItem, Spanned, TableAlias, TableFactor, TableWithJoins, VisitMut,
+    VisitorMut,
 };
 use futures::StreamExt;
 use roaring::RoaringBitmap;
