@@ -13,6 +13,7 @@
 
 use crate::definition::ObjectName;
 use crate::ids::ObjectId;
+use crate::type_names::shown_name;
 use crate::zoned_time::{self, is_zoned_time};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringViewArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit, TimestampMicrosecondType};
@@ -158,7 +159,7 @@ impl EnumType {
         labels.binary_search_by_key(&position, |label| label.position).ok().map(|place| &labels[place])
     }
 
-    /// The name as `format_type` shows it.
+    /// The name as messages and `format_type` show it.
     pub fn shown_name(&self) -> String {
         shown_name(&self.parts.name)
     }
@@ -215,20 +216,6 @@ impl EnumType {
         let read = texts.as_string_view().iter().map(|text| positions.get(text?).copied());
         Arc::new(read.collect::<TimestampMicrosecondArray>().with_timezone(Arc::clone(&self.tag)))
     }
-}
-
-/// `public.mood` is `mood`; a schema that has to be named stands before it.
-pub fn shown_name(name: &ObjectName) -> String {
-    match name.schema.as_str() {
-        "public" => quoted(&name.name),
-        schema => format!("{}.{}", quoted(schema), quoted(&name.name)),
-    }
-}
-
-fn quoted(name: &str) -> String {
-    let plain = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
-        && name.chars().all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || other == '_');
-    if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// The Arrow type of a column in segments, where its own holds an enum or a time with a zone, which is its integer there.

@@ -41,6 +41,7 @@ pub mod shared_list;
 pub mod snapshot;
 pub mod sql_type;
 pub mod temporary;
+pub mod type_names;
 pub mod user_type;
 pub mod zoned_time;
 

@@ -7,6 +7,7 @@
 //! This module knows no values; reading and printing them stands in `query::types`.
 
 use crate::enum_type::EnumType;
+use crate::type_names::settled_name;
 use crate::zoned_time;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use serde::{Deserialize, Serialize};
@@ -495,6 +496,7 @@ impl fmt::Display for SqlType {
             Self::Bpchar { length: Some(n) } => write!(f, "character({n})"),
             Self::Bpchar { length: None } => f.write_str("bpchar"),
             Self::Array(element) => write!(f, "{element}[]"),
+            Self::Enum(known) => f.write_str(&settled_name(&known.parts().name)),
             _ => f.write_str(&self.base_name()),
         }
     }

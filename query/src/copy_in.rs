@@ -179,7 +179,10 @@ fn begin(
         .where_clause
         .as_ref()
         .map(|(text, offset)| RowFilter::new(planning, &definition, *offset, text.len(), statement));
-    let decoder = Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?);
+    let decoder = {
+        let _types = planning.knows_types();
+        Arc::new(CopyDecoder::new(&table, &listed, &copy.options, style)?)
+    };
     let kind = if matches!(copy.endpoint, CopyEndpoint::File(_)) { "FILE" } else { "PIPE" };
     let progress = session.begin_copy(CopyProgress::new("COPY FROM", kind, Some(definition.id)));
     let notices = Arc::default();

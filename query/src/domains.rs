@@ -16,9 +16,9 @@ use crate::statement_grammar::fold;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use catalog::definition::{Column, ObjectName, TableDefinition};
-use catalog::enum_type::shown_name;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::sql_type::DOMAIN_KEY;
+use catalog::type_names::{TypeNames, shown_name};
 use catalog::user_type::{DomainDefinition, TypeDefinition};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::{
@@ -42,9 +42,11 @@ thread_local! {
 }
 
 /// What a domain demands of values.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DomainRules {
     name: ObjectName,
+    /// What errors call it.
+    names: TypeNames,
     not_null: bool,
     checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
     /// Of one column, the value.
@@ -77,6 +79,7 @@ impl DomainRules {
         let table = value_table(base);
         let mut rules = Self {
             name: definition.name.clone(),
+            names: planning.known_types().names(),
             not_null: false,
             checks: Vec::new(),
             schema: crate::bound_expressions::nullable_schema(&table),
@@ -104,11 +107,26 @@ impl DomainRules {
         !self.not_null && self.checks.is_empty()
     }
 
+    /// What errors call types.
+    pub(crate) fn names(&self) -> &TypeNames {
+        &self.names
+    }
+
+    /// The same for a session that sees other names.
+    pub(crate) fn told_by(&self, names: TypeNames) -> Self {
+        Self { names, ..self.clone() }
+    }
+
+    fn shown_name(&self) -> String {
+        let _names = self.names.enter();
+        shown_name(&self.name)
+    }
+
     /// Fails for the first value that breaks a rule.
     pub(crate) fn check(&self, values: &ArrayRef) -> std::result::Result<(), Violation> {
         if self.not_null && values.null_count() > 0 {
             let row = (0..values.len()).find(|row| values.is_null(*row)).unwrap_or(0);
-            let message = format!("domain {} does not allow null values", shown_name(&self.name));
+            let message = format!("domain {} does not allow null values", self.shown_name());
             return Err(Violation { row, domain: None, error: QueryError::new(ErrorKind::NotNullViolation, message) });
         }
         if self.checks.is_empty() || values.is_empty() {
@@ -129,7 +147,7 @@ impl DomainRules {
     }
 
     fn violated(&self, check: &str) -> QueryError {
-        let name = shown_name(&self.name);
+        let name = self.shown_name();
         let message = format!("value for domain {name} violates check constraint \"{check}\"");
         let error = QueryError::new(ErrorKind::CheckViolation, message);
         QueryError { constraint: Some(check.to_string()), schema: Some(self.name.schema.clone()), ..error }

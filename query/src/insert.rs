@@ -184,6 +184,7 @@ pub(crate) async fn ready<'a>(
         Some(rows) => {
             let cells = CellReader { types: &prepared.parameters, parameters, style: &style };
             let constants = Constants { definition: &definition, targets: &targets, rows: &rows, cells };
+            let _types = planning.knows_types();
             Source::Constants(constants.arrays(insert, statement)?, rows.len())
         }
         None => {

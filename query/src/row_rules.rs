@@ -117,10 +117,19 @@ impl RowRules {
         Ok(Self { definition, types, domains, generated, checks, nullable, is_immutable, style })
     }
 
-    /// The same for a session, which is told of broken rules in its own style.
+    /// The same for a session, which is told of broken rules in its own style and by the names that it sees.
     fn told_to(self: &Arc<Self>, planning: &Planning) -> Arc<Self> {
         let style = planning.system.output_style();
-        if self.style == style { Arc::clone(self) } else { Arc::new(Self { style, ..Self::clone(self) }) }
+        let names = (!self.domains.is_empty()).then(|| planning.known_types().names());
+        let other_names = names.filter(|names| self.domains.values().any(|rules| rules.names() != names));
+        if self.style == style && other_names.is_none() {
+            return Arc::clone(self);
+        }
+        let mut told = Self { style, ..Self::clone(self) };
+        if let Some(names) = other_names {
+            told.domains.values_mut().for_each(|rules| *rules = Arc::new(rules.told_by(names.clone())));
+        }
+        Arc::new(told)
     }
 
     /// The same for rows of which only these columns are new: a domain demands nothing of what was there before.

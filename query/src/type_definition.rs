@@ -21,10 +21,11 @@ use crate::transaction::Change;
 use crate::user_types::{missing, renamed_in, uses, uses_type};
 use catalog::definition::{BoundExpression, Column, ObjectName, TableDefinition};
 use catalog::draft::Op;
-use catalog::enum_type::{EnumParts, EnumType, LABELS_MAX, LabelPlace, LabelRefused, shown_name};
+use catalog::enum_type::{EnumParts, EnumType, LABELS_MAX, LabelPlace, LabelRefused};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
+use catalog::type_names::shown_name;
 use catalog::user_type::{TypeDefinition, TypeKind};
 use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeSet;
@@ -349,6 +350,7 @@ pub(crate) async fn drop_types(
             Err(error) => return Err(error),
         };
         if !cascade {
+            let _types = planning.knows_types();
             refuse_dependents(&planning.snapshot, &doomed)?;
         }
         let lost = drop_with_dependents(session, statement, &doomed).await?;
@@ -456,6 +458,7 @@ pub(crate) async fn drop_with_dependents(
             continue;
         }
         if place > 0 {
+            let _types = session.planning()?.knows_types();
             lost.push(format!("type {}", shown_name(&known.name)));
         }
         lost.extend(drop_one(session, statement, known, &snapshot).await?);

@@ -13,16 +13,15 @@ use crate::pg_catalog::{self, TypeTraits};
 use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
 use catalog::definition::ObjectName;
-use catalog::enum_type::shown_name;
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
+use catalog::type_names::{NameScope, TypeNames, shown_name};
 use catalog::user_type::TypeDefinition;
 use datafusion::logical_expr::Volatility;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::sql::sqlparser::ast::{self, DataType, Expr, Ident, VisitMut, VisitorMut};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -43,14 +42,21 @@ thread_local! {
     static KNOWN: RefCell<Vec<KnownTypes>> = const { RefCell::new(Vec::new()) };
 }
 
-/// While it lives, its types are known on its thread.
+/// While it lives, its types are known on its thread, and shown by the names that the path finds them by.
 #[must_use]
-pub(crate) struct TypeScope(PhantomData<*const ()>);
+pub(crate) struct TypeScope {
+    _names: NameScope,
+}
 
 impl KnownTypes {
     pub(crate) fn enter(self) -> TypeScope {
+        let names = self.names().enter();
         KNOWN.with_borrow_mut(|known| known.push(self));
-        TypeScope(PhantomData)
+        TypeScope { _names: names }
+    }
+
+    pub(crate) fn names(&self) -> TypeNames {
+        TypeNames::new(Arc::clone(&self.types), self.path.clone())
     }
 
     /// The type that a name of one or two parts means.

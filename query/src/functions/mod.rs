@@ -91,6 +91,7 @@ use catalog::enum_type::EnumType;
 use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::{SqlType, TYPE_KEY};
+use catalog::type_names::TypeNames;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
@@ -177,6 +178,11 @@ impl SessionFacts {
     pub fn lookup_path(&self) -> Vec<String> {
         let implicit = self.implicit_temporary_schema().map(str::to_string);
         implicit.into_iter().chain(self.effective_path(false)).collect()
+    }
+
+    /// What errors and functions call the user's types.
+    pub(crate) fn type_names(&self) -> TypeNames {
+        TypeNames::new(Arc::clone(&self.snapshot.types), self.lookup_path())
     }
 
     /// The search path, schemas that exist; with those that stand first in it unless it names them: the session's temporary one and

@@ -449,7 +449,10 @@ pub(super) fn is_class_visible(facts: &SessionFacts, oid: i64) -> Option<bool> {
 
 fn type_name(facts: &SessionFacts, oid: i64) -> String {
     match type_by_oid(oid).is_some() || user_type(&facts.snapshot, oid).is_some() {
-        true => pg_catalog::type_name(&facts.snapshot, oid, None),
+        true => {
+            let _names = facts.type_names().enter();
+            pg_catalog::type_name(&facts.snapshot, oid, None)
+        }
         false => number_text(oid),
     }
 }

@@ -33,6 +33,7 @@ fn texts() -> Vec<Definition> {
     vec![
         text("format_type", 2..=2, |facts, args| {
             let oid = args[0].as_int();
+            let _names = facts.type_names().enter();
             Ok(oid.map(|oid| type_name(&facts.snapshot, oid, args[1].as_int())).into())
         })
         .called_on_null(),
@@ -252,7 +253,7 @@ fn visibility() -> Vec<Definition> {
         Definition::new("pg_type_is_visible", 1..=1, SqlType::Bool, |facts, args| {
             let Some(oid) = args[0].as_int() else { return Ok(Value::Null) };
             if let Some((known, _)) = user_type(&facts.snapshot, oid) {
-                return Ok(facts.lookup_path().contains(&known.name.schema).into());
+                return Ok(facts.type_names().sees(&known.name).into());
             }
             Ok(type_by_oid(oid).map(|row| is_in_path(facts, row.namespace)).into())
         }),

@@ -24,6 +24,7 @@ use arrow::datatypes::{
 };
 use catalog::enum_type::retagged;
 use catalog::sql_type::SqlType;
+use catalog::type_names::TypeNames;
 use catalog::zoned_time::{self, ZonedTime};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
@@ -594,6 +595,8 @@ struct CastFunction {
     zone: Zone,
     /// Whether dates and timestamps beyond the calendar are no errors, as in comparisons.
     is_clamped: bool,
+    /// What errors call types.
+    names: Option<TypeNames>,
     signature: Signature,
 }
 
@@ -607,7 +610,8 @@ impl CastFunction {
             false if depends_on_today => Volatility::Stable,
             false => Volatility::Immutable,
         };
-        Self { from, to, zone, is_clamped: false, signature: Signature::any(1, volatility) }
+        let names = TypeNames::current();
+        Self { from, to, zone, is_clamped: false, names, signature: Signature::any(1, volatility) }
     }
 }
 
@@ -653,6 +657,7 @@ impl ScalarUDFImpl for CastFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let _names = self.names.as_ref().map(TypeNames::enter);
         let context = CastContext { zone: self.zone, ..CastContext::from_options(&args.config_options) };
         let convert = |array: &ArrayRef| match (&self.from, self.is_clamped) {
             // The optimiser asks what becomes of columns that hold nothing.

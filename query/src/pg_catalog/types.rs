@@ -4,9 +4,10 @@ use super::classes::{SYSTEM_ROLE, column_collation, namespace_oid, shown_default
 use super::exported::type_by_oid;
 use super::values::{Rows, Value};
 use super::{CatalogContext, LiveRows, format_type, function_oid, type_traits};
-use catalog::enum_type::{EnumLabel, shown_name};
+use catalog::enum_type::EnumLabel;
 use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
+use catalog::type_names::shown_name;
 use catalog::user_type::{DomainDefinition, TypeDefinition, TypeKind};
 
 pub(super) fn live_rows(name: &str) -> Option<LiveRows> {

@@ -15,6 +15,7 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, LargeBinaryType, LargeUtf8Type, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use catalog::sql_type::SqlType;
+use catalog::type_names::TypeNames;
 use datafusion::common::ScalarValue;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ impl ColumnDecoder {
         &self,
         fields: impl ExactSizeIterator<Item = Option<&'a [u8]>>,
     ) -> Result<ArrayRef, FieldError> {
+        let _names = self.names.as_ref().map(TypeNames::enter);
         match &self.sql_type {
             SqlType::Bool => booleans(fields, boolean),
             SqlType::Int2 => primitive::<Int16Type, _>(fields, |bytes| Ok(i16::from_be_bytes(exactly(bytes)?))),

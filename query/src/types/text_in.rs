@@ -21,6 +21,7 @@ use arrow::datatypes::{
 };
 use catalog::enum_type::EnumType;
 use catalog::sql_type::{NUMERIC_PRECISION_MAX, SqlType};
+use catalog::type_names::TypeNames;
 use catalog::zoned_time;
 use datafusion::common::ScalarValue;
 use std::borrow::Cow;
@@ -37,6 +38,8 @@ pub(crate) const NAME_BYTES_MAX: usize = 63;
 pub struct ColumnDecoder {
     pub(super) sql_type: SqlType,
     pub(super) style: OutputStyle,
+    /// What errors call the type of labels.
+    pub(super) names: Option<TypeNames>,
 }
 
 /// A field that could not be read: which one, counted from 0, and why.
@@ -48,7 +51,8 @@ pub struct FieldError {
 
 impl ColumnDecoder {
     pub fn new(sql_type: SqlType, style: OutputStyle) -> Self {
-        Self { sql_type, style }
+        let names = if is_of_labels(&sql_type) { TypeNames::current() } else { None };
+        Self { sql_type, style, names }
     }
 
     pub fn sql_type(&self) -> &SqlType {
@@ -80,6 +84,7 @@ impl ColumnDecoder {
 
     /// Reads the fields in their order; `None` is a null. Stops at the first field that is not a value of the type.
     pub fn decode<'a>(&self, fields: impl ExactSizeIterator<Item = Option<&'a str>>) -> Result<ArrayRef, FieldError> {
+        let _names = self.names.as_ref().map(TypeNames::enter);
         let style = &self.style;
         match &self.sql_type {
             SqlType::Bool => booleans(fields, parse_boolean),
@@ -128,6 +133,13 @@ impl ColumnDecoder {
             SqlType::Array(element) | SqlType::Vector(element) => arrays(fields, element, style),
             SqlType::Enum(known) => enums(fields, known, Ok),
         }
+    }
+}
+
+fn is_of_labels(sql_type: &SqlType) -> bool {
+    match sql_type {
+        SqlType::Array(element) => is_of_labels(element),
+        other => matches!(other, SqlType::Enum(_)),
     }
 }
 
