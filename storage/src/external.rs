@@ -1,9 +1,15 @@
 //! Files that are not ours: csv and the like, plain or compressed, and Parquet, as COPY reads and writes them on the server.
 //!
 //! What a file is follows from the end of its name: `.gz`, `.zst`, `.parquet`. Nothing here knows a table.
+//!
+//! Arrow's large layouts of texts and bytes mean jsonb and json to Meridian. Other writers use them for any text, so here they mean
+//! that only where a field's metadata says so.
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use catalog::sql_type::TYPE_KEY;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
@@ -15,6 +21,10 @@ use parquet::file::properties::WriterProperties;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+#[cfg(test)]
+mod tests;
 
 const BATCH_ROWS: usize = 8192;
 const ZSTD_LEVEL: i32 = 3;
@@ -60,17 +70,19 @@ pub fn open_packed(path: &Path, file: impl Read + Send + 'static) -> io::Result<
 /// The rows of a Parquet file.
 pub struct ParquetRows {
     builder: ParquetRecordBatchReaderBuilder<File>,
+    schema: SchemaRef,
 }
 
 impl ParquetRows {
     pub fn open(path: &Path) -> io::Result<Self> {
         let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path)?).map_err(io::Error::other)?;
-        Ok(Self { builder: builder.with_batch_size(BATCH_ROWS) })
+        let fields: Vec<FieldRef> = builder.schema().fields().iter().map(plain).collect();
+        Ok(Self { builder: builder.with_batch_size(BATCH_ROWS), schema: Arc::new(Schema::new(fields)) })
     }
 
-    /// The columns as Arrow has them.
+    /// The columns as [`Self::batches`] has them.
     pub fn schema(&self) -> SchemaRef {
-        self.builder.schema().clone()
+        Arc::clone(&self.schema)
     }
 
     /// How many rows there are.
@@ -82,8 +94,37 @@ impl ParquetRows {
     pub fn batches(self, columns: &[usize]) -> io::Result<impl Iterator<Item = io::Result<RecordBatch>> + Send> {
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), columns.iter().copied());
         let reader: ParquetRecordBatchReader = self.builder.with_projection(mask).build().map_err(io::Error::other)?;
-        Ok(reader.map(|batch| batch.map_err(io::Error::other)))
+        let mut positions = columns.to_vec();
+        positions.sort_unstable();
+        positions.dedup();
+        let schema = Arc::new(self.schema.project(&positions).map_err(io::Error::other)?);
+        Ok(reader.map(move |batch| batch.and_then(|batch| with_schema(&batch, &schema)).map_err(io::Error::other)))
     }
+}
+
+/// A field whose type alone says no more than the file does.
+fn plain(field: &FieldRef) -> FieldRef {
+    if field.metadata().contains_key(TYPE_KEY) {
+        return Arc::clone(field);
+    }
+    let data_type = plain_type(field.data_type());
+    Arc::new(Field::clone(field).with_data_type(data_type))
+}
+
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::LargeBinary => DataType::BinaryView,
+        DataType::Dictionary(_, value) if plain_type(value) != **value => plain_type(value),
+        DataType::List(item) => DataType::List(plain(item)),
+        DataType::LargeList(item) => DataType::LargeList(plain(item)),
+        other => other.clone(),
+    }
+}
+
+fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// Encodes batches as one Parquet file, of which bytes come out as they are complete.
