@@ -65,6 +65,7 @@ files! {
     aggregates_have_sorted_rows_in_their_order: "collected_order.slt",
     errors_point_to_where_they_arose: "error_places.slt",
     paths_into_json_find_what_postgres_finds: "json_paths.slt",
+    parameters_are_documents_and_paths_where_those_are_taken: "json_parameters.slt",
     subqueries_answer_as_postgres_does: "subqueries.slt",
     the_optimiser_keeps_answers: "optimizer.slt",
     the_first_rows_of_partitions_are_those_of_all_rows: "leading_rows.slt",

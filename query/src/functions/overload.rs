@@ -342,6 +342,13 @@ impl Function {
         Self::new(self.name, volatility, self.overloads.into_iter().chain(other.overloads).collect())
     }
 
+    /// The types of the arguments where there is one list of them, of as many, that no argument has a say in.
+    pub(crate) fn only_argument_types(&self, count: usize) -> Option<Vec<SqlType>> {
+        let [only] = self.overloads.as_slice() else { return None };
+        let fixed = only.arguments.len() == count && !only.arguments.iter().any(|kind| kind.is_polymorphic());
+        fixed.then(|| only.arguments.iter().map(|kind| kind.sql_type()).collect())
+    }
+
     pub(crate) fn into_udf(self) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(self))
     }

@@ -22,6 +22,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::aggregates::AVERAGED;
 use crate::functions::arrays::ITEMS;
 use crate::functions::moments::{EXTRACT_BIGINT, EXTRACT_INTEGER, EXTRACT_SMALLINT, EXTRACT_WHOLE};
+use crate::functions::overload::Function;
 use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
 use crate::pg_catalog::type_by_name;
 use crate::unknown_function::UnknownFunction;
@@ -127,9 +128,18 @@ fn scalar_call(called: &ScalarUDF, operands: &[Oid]) -> Result<Vec<Oid>, QueryEr
                 let types: Vec<_> = operands.iter().map(|operand| type_of_oid(*operand)).collect();
                 Err(unknown.error(&types))
             }
-            None => function(called.name(), operands),
+            None => match known_function(called.name(), operands)? {
+                Some(types) => Ok(types),
+                None => Ok(own_function(called, operands.len())),
+            },
         },
     }
+}
+
+/// The types of the arguments of a function that PostgreSQL does not have, as those are that others are planned as.
+fn own_function(called: &ScalarUDF, count: usize) -> Vec<Oid> {
+    let own = called.inner().downcast_ref::<Function>().and_then(|own| own.only_argument_types(count));
+    own.map_or_else(|| vec![TEXT; count], |types| types.iter().map(SqlType::oid).collect())
 }
 
 fn site_operands(kind: &SiteKind, operands: &[Oid]) -> Result<Vec<Oid>, QueryError> {

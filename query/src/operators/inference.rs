@@ -31,6 +31,9 @@ use datafusion::logical_expr::{Distinct, Expr, ExprSchemable, LogicalPlan, Subqu
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// The type of paths into documents, which are texts here.
+const JSONPATH: Oid = 4072;
+
 /// What is known of a statement's parameters while its plan is walked.
 #[derive(Debug)]
 pub(crate) struct Inference {
@@ -223,6 +226,8 @@ impl Inference {
             self.contextless.insert(number);
             return Ok(expression);
         }
+        // A path is a text until it is applied.
+        let to = if to == JSONPATH { TEXT } else { to };
         let sql_type = type_of_oid(to).ok_or_else(|| {
             external(QueryError::unsupported(format!("a parameter of type {}", format_type(i64::from(to), None))))
         })?;

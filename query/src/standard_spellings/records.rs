@@ -39,8 +39,8 @@ const FUNCTIONS: [RecordFunction; 8] = [
     known_as("jsonb_to_record", "jsonb_to_record@", false, false),
     known_as("json_to_recordset", "json_to_recordset@", true, false),
     known_as("jsonb_to_recordset", "jsonb_to_recordset@", true, false),
-    known_as("json_populate_record", "json_to_record@", false, true),
-    known_as("jsonb_populate_record", "jsonb_to_record@", false, true),
+    known_as("json_populate_record", "json_populate_record@", false, true),
+    known_as("jsonb_populate_record", "jsonb_populate_record@", false, true),
     known_as("json_populate_recordset", "json_populate_recordset@", true, true),
     known_as("jsonb_populate_recordset", "jsonb_populate_recordset@", true, true),
 ];

@@ -1,6 +1,6 @@
 //! The sets that json_each, json_array_elements and json_object_keys return, as arrays that are unnested.
 //!
-//! `json_each` has two columns, and so two arrays of equal length: `json_each_keys` and `json_each_values`.
+//! `json_each` has two columns, and so two arrays of equal length: `"json_each@keys"` and `"json_each@values"`.
 
 use super::super::overload::{Function, Kind, Overload};
 use super::super::strings::{Answer, invalid};
@@ -47,6 +47,8 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         one("json_to_record@", Overload::new(&[Json], Json, |c, _| record(c))),
         one("jsonb_to_record@", Overload::new(&[Jsonb], Jsonb, |c, _| record(c))),
+        one("json_populate_record@", Overload::new(&[Json], Json, |c, _| record(c))),
+        one("jsonb_populate_record@", Overload::new(&[Jsonb], Jsonb, |c, _| record(c))),
         one("json_array_elements", Overload::new(&[Json], OF_JSON, |c, _| elements(c, "json_array_elements", false))),
         one(
             "json_array_elements_text",
@@ -62,12 +64,14 @@ pub(super) fn functions() -> Vec<Function> {
         ),
         one("json_object_keys", Overload::new(&[Json], OF_TEXT, |c, _| keys(c, not_keyed))),
         one("jsonb_object_keys", Overload::new(&[Jsonb], OF_TEXT, |c, _| keys(c, not_keyed))),
-        one("json_each_keys", Overload::new(&[Json], OF_TEXT, |c, _| keys(c, not_deconstructed))),
-        one("json_each_values", Overload::new(&[Json], OF_JSON, |c, _| member_values(c, false))),
-        one("json_each_text_values", Overload::new(&[Json], OF_TEXT, |c, _| member_values(c, true))),
-        one("jsonb_each_keys", Overload::new(&[Jsonb], OF_TEXT, |c, _| keys(c, not_deconstructed))),
-        one("jsonb_each_values", Overload::new(&[Jsonb], OF_JSONB, |c, _| member_values(c, false))),
-        one("jsonb_each_text_values", Overload::new(&[Jsonb], OF_TEXT, |c, _| member_values(c, true))),
+        one("json_each@keys", Overload::new(&[Json], OF_TEXT, |c, _| keys(c, not_deconstructed))),
+        one("json_each@values", Overload::new(&[Json], OF_JSON, |c, _| member_values(c, false))),
+        one("json_each_text@keys", Overload::new(&[Json], OF_TEXT, |c, _| keys(c, not_deconstructed_as_texts))),
+        one("json_each_text@values", Overload::new(&[Json], OF_TEXT, |c, _| member_values(c, true))),
+        one("jsonb_each@keys", Overload::new(&[Jsonb], OF_TEXT, |c, _| keys(c, not_deconstructed))),
+        one("jsonb_each@values", Overload::new(&[Jsonb], OF_JSONB, |c, _| member_values(c, false))),
+        one("jsonb_each_text@keys", Overload::new(&[Jsonb], OF_TEXT, |c, _| keys(c, not_deconstructed_as_texts))),
+        one("jsonb_each_text@values", Overload::new(&[Jsonb], OF_TEXT, |c, _| member_values(c, true))),
     ]
 }
 
@@ -204,6 +208,14 @@ fn not_deconstructed(form: Form, kind: ValueKind) -> QueryError {
     }
 }
 
+/// The same of `json_each_text`.
+fn not_deconstructed_as_texts(form: Form, kind: ValueKind) -> QueryError {
+    match form {
+        Form::Json => not_deconstructed(form, kind),
+        Form::Jsonb => invalid("cannot call jsonb_each_text on a non-object"),
+    }
+}
+
 fn keys(columns: &[ArrayRef], wrong: fn(Form, ValueKind) -> QueryError) -> Answer {
     let form = Documents::new(&columns[0]).form();
     built(columns, &SqlType::Text, Column::text(), |object, values| {
@@ -227,7 +239,8 @@ fn member_values(columns: &[ArrayRef], as_text: bool) -> Answer {
     built(columns, &item, values, |object, values| {
         let kind = ValueKind::of(object);
         if kind != ValueKind::Object {
-            return Err(not_deconstructed(form, kind));
+            let wrong = if as_text { not_deconstructed_as_texts } else { not_deconstructed };
+            return Err(wrong(form, kind));
         }
         let mut length = 0;
         for member in document::members(object) {
