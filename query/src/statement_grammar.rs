@@ -432,6 +432,12 @@ impl Words<'_> {
                 Ok(StatementKind::CreateTable(Box::new(create)))
             }
             Ast::CreateView(view) => {
+                if view.temporary && view.materialized {
+                    // CREATE [LOCAL] TEMPORARY: PostgreSQL expects TABLE, VIEW and the like here.
+                    self.next =
+                        (1..4).find(|index| self.word_at(*index).as_deref() == Some("materialized")).unwrap_or(1);
+                    return Err(self.unexpected());
+                }
                 if view.or_replace && view.materialized {
                     return Err(
                         QueryError::unsupported("CREATE OR REPLACE MATERIALIZED VIEW").hint("Drop the view first.")

@@ -127,6 +127,7 @@ files! {
     views_are_kept_or_recomputed_and_say_so: "view_classes.slt",
     definitions_of_each_kind_are_kept_as_told: "view_kinds.slt",
     a_dba_sees_what_views_do: "view_surface.slt",
+    views_are_created_and_refreshed_as_postgres_would: "view_words.slt",
     states_in_memory_are_those_of_the_snapshot: "view_kept_states.slt",
     few_groups_of_views_are_those_of_all: "view_few_groups.slt",
     asked_groups_follow_the_changes_that_have_a_part_in_them: "view_asked_groups.slt",
