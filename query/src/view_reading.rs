@@ -264,9 +264,10 @@ fn with_declared_names(plan: LogicalPlan, definition: &ViewDefinition) -> Result
     let shown = columns.into_iter().zip(&definition.columns).map(|(column, declared)| {
         let value = datafusion::logical_expr::cast(Expr::Column(column), declared.sql_type.data_type());
         // What Arrow's type does not say, such as that a text is a varchar(5), is lost where it was a key of the state.
-        let is_said = SqlType::from_data_type(&declared.sql_type.data_type()).as_ref() == Some(&declared.sql_type);
-        let field = declared.sql_type.field(&declared.name, true);
-        let metadata = (!is_said).then(|| FieldMetadata::new_from_field(&field));
+        let is_plain = declared.digits.is_none() && declared.domain.is_none();
+        let implied = SqlType::from_data_type(&declared.sql_type.data_type());
+        let is_said = is_plain && implied.as_ref() == Some(&declared.sql_type);
+        let metadata = (!is_said).then(|| FieldMetadata::new_from_field(&declared.field(true)));
         value.alias_with_metadata(&declared.name, metadata)
     });
     LogicalPlanBuilder::from(plan).project(shown.collect::<Vec<_>>())?.build()
