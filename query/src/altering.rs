@@ -86,6 +86,13 @@ pub(crate) async fn run(
         }
         Err(error) => return Err(error),
     };
+    if let (Relation::View(view), [AlterAction::AddIndex { name, columns, .. }]) =
+        (&relation, alteration.actions.as_slice())
+        && !view.definition.is_plain()
+    {
+        plain_indexes::check_unique(session, &planning, view, (name.as_ref(), columns))?;
+        return Ok(tag);
+    }
     check_kind(alteration, &relation)?;
     let change = match relation {
         Relation::Table(version) => Alter::new(&planning, version, statement).run(session, &alteration.actions).await?,
@@ -141,10 +148,6 @@ fn check_kind(alteration: &Alteration, relation: &Relation<'_>) -> Result<(), Qu
         _ => match alteration.actions.first() {
             Some(AlterAction::RenameColumn { .. } | AlterAction::RenameTo(_) | AlterAction::SetSchema(_)) | None => {
                 Ok(())
-            }
-            Some(AlterAction::AddIndex { .. }) if is == DropObject::MaterializedView => {
-                Err(QueryError::unsupported("an index on a materialized view")
-                    .hint("Leave the index out: the view is kept up to date without one."))
             }
             Some(action) => {
                 let kind = if is == DropObject::View { "views" } else { "materialized views" };

@@ -5,6 +5,7 @@ use crate::declared_partitions::{self, create_partition};
 use crate::derived_tables::{add_like_rules, like_columns};
 use crate::dropping::depends_on;
 use crate::engine::conflict_error;
+use crate::engine_error::translate;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
@@ -27,7 +28,7 @@ use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use catalog::user_type::DomainUse;
-use datafusion::logical_expr::Volatility;
+use datafusion::logical_expr::{LogicalPlan, Volatility};
 use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, Spanned, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use std::ops::ControlFlow;
@@ -368,7 +369,7 @@ fn check_replacement(
 
 /// One line on how the view will be kept.
 /// The name of a function in a plan whose value changes with every call.
-pub(crate) fn volatile_function(plan: &datafusion::logical_expr::LogicalPlan) -> Option<String> {
+pub(crate) fn volatile_function(plan: &LogicalPlan) -> Option<String> {
     use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
     use datafusion::logical_expr::Expr;
     let mut found = None;
@@ -571,32 +572,4 @@ pub(crate) fn identifier(name: &str) -> Ident {
 pub(crate) fn qualified(object: &ObjectName) -> ast::ObjectName {
     let part = |text: &str| ObjectNamePart::Identifier(identifier(text));
     ast::ObjectName(vec![part(&object.schema), part(&object.name)])
-}
-
-pub(crate) async fn refresh(
-    session: &mut Session,
-    name: &ast::ObjectName,
-    with_data: bool,
-) -> Result<Response, QueryError> {
-    let planning = session.planning()?;
-    let object = planning.object_name(name)?;
-    let view = match planning.relation(&object, &name.to_string())? {
-        Relation::View(view) if !view.definition.is_plain() => view,
-        _ => {
-            return Err(QueryError::new(
-                ErrorKind::WrongObjectType,
-                format!("\"{}\" is not a materialized view", object.name),
-            ));
-        }
-    };
-    if view.definition.populated != with_data {
-        let version = view.definition.version + 1;
-        let altered = ViewDefinition { populated: with_data, version, ..ViewDefinition::clone(&view.definition) };
-        planning
-            .snapshot
-            .apply(planning.snapshot.seq.next(), 0, &[Op::AlterView(Arc::new(altered.clone()))])
-            .map_err(conflict_error)?;
-        session.add_change(Change::of(vec![Op::AlterView(Arc::new(altered))]))?;
-    }
-    Ok(done("REFRESH MATERIALIZED VIEW"))
 }

@@ -89,7 +89,9 @@ pub(crate) async fn run(
         StatementKind::DropType { domains, names, if_exists, cascade } => {
             type_definition::drop_types(session, statement, *domains, (names, *if_exists, *cascade)).await
         }
-        StatementKind::Refresh { view, with_data } => definitions::refresh(session, view, *with_data).await,
+        StatementKind::Refresh { view, concurrently, with_data } => {
+            new_views::refresh(session, view, (*concurrently, *with_data)).await
+        }
         StatementKind::Explain { options, statement } => explain::run(session, *options, statement, bound, alone).await,
         StatementKind::ExplainView(view) => explain::run_view(session, view),
         StatementKind::Declare(declare) => run_declare(session, declare, &prepared.parameters, parameters).await,

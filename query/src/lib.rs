@@ -152,6 +152,7 @@ mod transaction;
 mod transaction_modes;
 mod turns;
 mod type_definition;
+mod unique_rows;
 mod unknown_function;
 mod unsupported;
 mod user_types;

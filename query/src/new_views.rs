@@ -1,4 +1,4 @@
-//! CREATE MATERIALIZED VIEW: a query with a name, whose state is kept from then on.
+//! CREATE and REFRESH MATERIALIZED VIEW: a query with a name, whose state is kept from then on.
 
 use crate::background;
 use crate::definitions::{
@@ -98,14 +98,15 @@ impl Ready<'_> {
 
     pub(crate) async fn run(mut self, session: &mut Session, alone: bool) -> Result<Response, QueryError> {
         if let Some(physical) = self.physical.take().filter(|_| self.create.with_data) {
-            self.try_query(session, physical).await?;
+            let statement = Some(self.statement.clone());
+            try_query(session, (&self.planning, &self.definition), physical, statement).await?;
         }
         let id = self.definition.id;
         let mut ops = as_defined(&self.planning.snapshot, &self.definition.inputs);
         ops.push(Op::CreateView(Arc::new(self.definition)));
         session.add_change(Change::of(ops))?;
         announce(session, &self.class);
-        if alone {
+        if alone && self.create.with_data {
             session.finish_implicit().await?;
             if let Some(error) = background::build_view(session, id).await? {
                 let shown = self.create.name.to_string();
@@ -117,20 +118,67 @@ impl Ready<'_> {
         }
         Ok(done("CREATE MATERIALIZED VIEW"))
     }
+}
 
-    /// A definition that fails must fail now.
-    async fn try_query(&self, session: &Session, physical: Arc<dyn ExecutionPlan>) -> Result<(), QueryError> {
-        let Self { planning, definition, .. } = self;
-        let phase = (Phase::Query, rows_below(&planning.snapshot, &definition.inputs));
-        let name = (definition.id, &definition.name);
-        let _shown = session.engine.view_builds.show(name, phase, Some(session.process_id), &physical);
-        let statement = Some(self.statement.clone());
-        let mut rows = stream(&session.engine, &session.token, physical, &planning.state, statement);
-        while let Some(batch) = futures::StreamExt::next(&mut rows).await {
-            batch?;
+/// REFRESH changes whether a view may be read. There is nothing to compute anew, but what reads of it would fail with.
+pub(crate) async fn refresh(
+    session: &mut Session,
+    name: &ast::ObjectName,
+    (concurrently, with_data): (bool, bool),
+) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let object = planning.object_name(name)?;
+    let view = match planning.relation(&object, &name.to_string())? {
+        Relation::View(view) if !view.definition.is_plain() => view,
+        _ => {
+            return Err(QueryError::new(
+                ErrorKind::WrongObjectType,
+                format!("\"{}\" is not a materialized view", object.name),
+            ));
         }
-        Ok(())
+    };
+    if concurrently && !view.definition.populated {
+        let message = "CONCURRENTLY cannot be used when the materialized view is not populated";
+        return Err(QueryError::new(ErrorKind::FeatureNotSupported, message));
     }
+    if concurrently && !with_data {
+        let message = "CONCURRENTLY and WITH NO DATA options cannot be used together";
+        return Err(QueryError::new(ErrorKind::Syntax, message));
+    }
+    if with_data {
+        let plan = view_reading::read_plan(&planning, view).map_err(|error| translate(error, None))?;
+        let over = Arc::clone(&planning);
+        let planned = async move { over.physical_plan(&plan, None).await };
+        let physical = compute(&session.engine, &session.token, planned).await?;
+        try_query(session, (&planning, &view.definition), physical, None).await?;
+    }
+    if view.definition.populated != with_data {
+        let version = view.definition.version + 1;
+        let altered = ViewDefinition { populated: with_data, version, ..ViewDefinition::clone(&view.definition) };
+        planning
+            .snapshot
+            .apply(planning.snapshot.seq.next(), 0, &[Op::AlterView(Arc::new(altered.clone()))])
+            .map_err(conflict_error)?;
+        session.add_change(Change::of(vec![Op::AlterView(Arc::new(altered))]))?;
+    }
+    Ok(done("REFRESH MATERIALIZED VIEW"))
+}
+
+/// A view that fails must fail now: its rows are computed, and told to nobody.
+async fn try_query(
+    session: &Session,
+    (planning, definition): (&Arc<Planning>, &ViewDefinition),
+    physical: Arc<dyn ExecutionPlan>,
+    statement: Option<Statement>,
+) -> Result<(), QueryError> {
+    let phase = (Phase::Query, rows_below(&planning.snapshot, &definition.inputs));
+    let name = (definition.id, &definition.name);
+    let _shown = session.engine.view_builds.show(name, phase, Some(session.process_id), &physical);
+    let mut rows = stream(&session.engine, &session.token, physical, &planning.state, statement);
+    while let Some(batch) = futures::StreamExt::next(&mut rows).await {
+        batch?;
+    }
+    Ok(())
 }
 
 fn announce(session: &mut Session, class: &Class) {

@@ -2,12 +2,13 @@
 //!
 //! Scripts make indexes for speed alone, so building none changes no answer. Rows are found by partition, by the sort order inside of
 //! it and by the bounds of segments; see `scan`. What the script has named is there for DROP INDEX, ALTER INDEX and the system catalog, and
-//! goes with its columns. Of a materialized view's indexes nothing is kept.
+//! goes with its columns. Of a materialized view's indexes nothing is kept, not even of a UNIQUE one, which is taken where the view's
+//! query says that its rows are unique.
 
 use crate::altering::is_taken;
 use crate::bound_expressions::{Purpose, plan, refuse_misplaced};
 use crate::definitions::{done, taken};
-use crate::engine_error::nearest;
+use crate::engine_error::{nearest, translate};
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
 use crate::planner::Planning;
 use crate::response::Response;
@@ -17,10 +18,12 @@ use crate::statement_grammar::fold;
 use crate::table_definition::check_name;
 use crate::table_rules::{bound, object_name};
 use crate::transaction::Change;
+use crate::unique_rows::are_unique;
+use crate::view_reading;
 use catalog::definition::{Column, IndexItem, Indexed, ObjectName, PlainIndex, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
-use catalog::snapshot::Relation;
+use catalog::snapshot::{Relation, ViewVersion};
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Spanned};
 use std::sync::Arc;
 
@@ -81,6 +84,38 @@ pub(crate) fn run(
         Relation::Sequence(_) => return Err(wrong(&table.name, "sequences")),
     }
     Ok(done("CREATE INDEX"))
+}
+
+/// CREATE UNIQUE INDEX on a materialized view, whose rows are held to nothing but its query.
+pub(crate) fn check_unique(
+    session: &mut Session,
+    planning: &Planning,
+    view: &ViewVersion,
+    (name, columns): (Option<&Ident>, &[Ident]),
+) -> Result<(), QueryError> {
+    let ids = columns.iter().map(|column| named(column, &view.definition.columns));
+    let ids = ids.collect::<Result<Vec<ColumnId>, QueryError>>()?;
+    let places = view.definition.columns.iter().enumerate().filter(|(_, column)| ids.contains(&column.id));
+    let places = places.map(|(place, _)| place).collect();
+    let program = planning.engine.programs.of(planning, &view.definition)?;
+    let plan = view_reading::definition_plan(planning, &program).map_err(|error| translate(error, None))?;
+    if !are_unique(&plan, &places) {
+        let detail = "The columns are not those that the view's query groups its rows by, so its rows may come to be alike in them.";
+        return Err(QueryError::unsupported(
+            "a unique index on a materialized view over columns that its groups share",
+        )
+        .detail(detail)
+        .hint("Leave the index out: the view is kept up to date without one."));
+    }
+    let what = name.map_or_else(|| "the index".to_string(), |name| format!("index \"{}\"", fold(name)));
+    session.push_notice(Notice {
+        severity: NoticeSeverity::Notice,
+        kind: None,
+        message: format!("{what} is not made, and needs not be"),
+        detail: Some("The view's query groups its rows by these columns, so no two rows are alike in them.".into()),
+        hint: None,
+    });
+    Ok(())
 }
 
 fn tell(session: &mut Session, message: &str) {

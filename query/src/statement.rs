@@ -117,6 +117,7 @@ pub(crate) enum StatementKind {
     },
     Refresh {
         view: ast::ObjectName,
+        concurrently: bool,
         with_data: bool,
     },
     Copy(Box<CopyStatement>),

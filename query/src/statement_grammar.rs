@@ -326,10 +326,10 @@ impl Words<'_> {
         self.next += 1;
         self.expect("materialized")?;
         self.expect("view")?;
-        let _ = self.take("concurrently");
+        let concurrently = self.take("concurrently");
         let with_data = self.take_with_data();
         let view = self.parse_rest(|parser| parser.parse_object_name(false))?;
-        Ok(StatementKind::Refresh { view, with_data })
+        Ok(StatementKind::Refresh { view, concurrently, with_data })
     }
 
     fn explain(&mut self) -> Result<StatementKind, QueryError> {
