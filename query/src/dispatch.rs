@@ -16,6 +16,7 @@ use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
     domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, new_views,
+    notifications,
     plain_indexes, reindexing, sequence_definition, subscription, temporary, type_definition, unsupported,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
@@ -149,7 +150,8 @@ fn run_setting(session: &mut Session, kind: &StatementKind) -> Result<Response, 
         }
         StatementKind::Discard(what) => temporary::discard(session, *what),
         StatementKind::Listen(channel) => {
-            session.announcements.lock().listen(channel);
+            let view_schema = notifications::view_of(channel).map(|name| meant_schema(session, name)).transpose()?;
+            session.announcements.lock().listen(channel, view_schema);
             Ok(PLAIN("LISTEN"))
         }
         StatementKind::Unlisten(channel) => {
@@ -335,6 +337,12 @@ async fn run_execute(
     let response = Box::pin(run(session, &prepared, &values, alone)).await?;
     prepared.check_columns(&response)?;
     Ok(response)
+}
+
+/// The schema of the relation that a name means now, or would if it was made.
+fn meant_schema(session: &mut Session, name: &str) -> Result<String, QueryError> {
+    let name = ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)]);
+    Ok(session.planning()?.object_name(&name)?.schema)
 }
 
 fn deallocate(session: &mut Session, name: Option<&str>) -> Result<Response, QueryError> {

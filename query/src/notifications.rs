@@ -7,7 +7,7 @@
 //!
 //! As in PostgreSQL, a transaction's notifications are delivered when it commits, to its own session too, each text once a channel;
 //! LISTEN and UNLISTEN count from the commit on, and for all that the same transaction notifies. A view's channel is told after commits that touched a table below the view or replaced a
-//! view there; several commits that come together are told as one, with the last one's number. Nothing outlives a restart.
+//! view there; which view a name without a schema means is settled by LISTEN. Several commits that come together are told as one, with the last one's number. Nothing outlives a restart.
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, QueryError};
@@ -16,7 +16,7 @@ use catalog::definition::ViewDefinition;
 use catalog::ids::CommitSeq;
 use catalog::snapshot::Snapshot;
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -34,6 +34,11 @@ const VIEW_CHANNEL: &str = "view:";
 /// wake a thread with each.
 const WATCH_PAUSE: Duration = Duration::from_millis(10);
 
+/// The name of the view that a channel is of, which may stand behind that of a schema.
+pub(crate) fn view_of(channel: &str) -> Option<&str> {
+    channel.strip_prefix(VIEW_CHANNEL)
+}
+
 /// What a session is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
@@ -46,7 +51,7 @@ pub struct Notification {
 /// One change of what a session listens to.
 #[derive(Debug)]
 enum Listening {
-    Begin(String),
+    Begin { channel: String, view_schema: Option<String> },
     End(String),
     EndAll,
 }
@@ -83,8 +88,9 @@ pub(crate) struct AnnouncementMark {
 }
 
 impl Announcements {
-    pub(crate) fn listen(&mut self, channel: &str) {
-        self.listening.push(Listening::Begin(channel.to_string()));
+    /// `view_schema` is where a view stands whose channel does not say it; see [`view_of`].
+    pub(crate) fn listen(&mut self, channel: &str, view_schema: Option<String>) {
+        self.listening.push(Listening::Begin { channel: channel.to_string(), view_schema });
     }
 
     /// Of one channel, or of all.
@@ -177,7 +183,8 @@ impl Mailbox {
 #[derive(Debug)]
 struct Listener {
     mailbox: Arc<Mailbox>,
-    channels: BTreeSet<String>,
+    /// With the schema of the view that a channel without one means.
+    channels: BTreeMap<String, Option<String>>,
 }
 
 /// Who listens to what.
@@ -194,11 +201,11 @@ impl Channels {
         let mut listeners = self.0.lock();
         for change in announced.listening {
             match change {
-                Listening::Begin(channel) => {
+                Listening::Begin { channel, view_schema } => {
                     let listener = listeners
                         .entry(process_id)
-                        .or_insert_with(|| Listener { mailbox: Arc::clone(mailbox), channels: BTreeSet::new() });
-                    listener.channels.insert(channel);
+                        .or_insert_with(|| Listener { mailbox: Arc::clone(mailbox), channels: BTreeMap::new() });
+                    listener.channels.insert(channel, view_schema);
                 }
                 Listening::End(channel) => {
                     if let Some(listener) = listeners.get_mut(&process_id) {
@@ -220,7 +227,7 @@ impl Channels {
     /// The channels that a session listens to.
     pub(crate) fn of(&self, process_id: i32) -> Vec<String> {
         let listeners = self.0.lock();
-        listeners.get(&process_id).map(|listener| listener.channels.iter().cloned().collect()).unwrap_or_default()
+        listeners.get(&process_id).map(|listener| listener.channels.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// Forgets a session.
@@ -231,20 +238,29 @@ impl Channels {
     /// Whether anybody wants to know of views.
     fn follow_views(&self) -> bool {
         let listeners = self.0.lock();
-        listeners.values().any(|listener| listener.channels.iter().any(|channel| channel.starts_with(VIEW_CHANNEL)))
+        listeners.values().any(|listener| listener.channels.keys().any(|channel| channel.starts_with(VIEW_CHANNEL)))
     }
 
     fn tell_of_view(&self, view: &ViewDefinition, changed_at: CommitSeq) {
-        let listeners = self.0.lock();
-        let bare = (view.name.schema == "public").then(|| format!("{VIEW_CHANNEL}{}", view.name.name));
-        for channel in bare.into_iter().chain([format!("{VIEW_CHANNEL}{}", view.name)]) {
-            tell(&listeners, &Notification { process_id: 0, channel, payload: changed_at.to_string() });
+        let (bare, full) = (format!("{VIEW_CHANNEL}{}", view.name.name), format!("{VIEW_CHANNEL}{}", view.name));
+        let told = |channel: &str| Notification {
+            process_id: 0,
+            channel: channel.to_string(),
+            payload: changed_at.to_string(),
+        };
+        for listener in self.0.lock().values() {
+            if listener.channels.get(&bare).is_some_and(|schema| schema.as_ref() == Some(&view.name.schema)) {
+                listener.mailbox.put(told(&bare));
+            }
+            if listener.channels.contains_key(&full) {
+                listener.mailbox.put(told(&full));
+            }
         }
     }
 }
 
 fn tell(listeners: &HashMap<i32, Listener>, notification: &Notification) {
-    for listener in listeners.values().filter(|listener| listener.channels.contains(&notification.channel)) {
+    for listener in listeners.values().filter(|listener| listener.channels.contains_key(&notification.channel)) {
         listener.mailbox.put(notification.clone());
     }
 }

@@ -128,6 +128,31 @@ async fn a_views_channel_tells_of_commits_below_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_views_channel_is_that_of_the_view_that_its_name_means_to_who_listens() {
+    let fixture = Fixture::start();
+    let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);
+    run(&mut second, "CREATE SCHEMA s; CREATE TABLE t (k integer); CREATE TABLE s.t (k integer)").await;
+    run(&mut second, "CREATE MATERIALIZED VIEW total AS SELECT count(*) AS n FROM t").await;
+    run(&mut second, "CREATE MATERIALIZED VIEW s.total AS SELECT count(*) AS n FROM s.t").await;
+    run(&mut first, "SET search_path = s; LISTEN \"view:total\"; SET search_path = public").await;
+    run(&mut second, "INSERT INTO s.t VALUES (1)").await;
+    let (channel, seq) = waited_for(&mut first).await;
+    assert_eq!(channel, "view:total");
+    run(&mut second, "INSERT INTO t VALUES (1)").await;
+    assert!(run(&mut first, "SELECT 1").await.is_empty());
+    run(&mut first, "UNLISTEN *; LISTEN \"view:s.total\"").await;
+    run(&mut second, "INSERT INTO s.t VALUES (2)").await;
+    let (channel, later) = waited_for(&mut first).await;
+    assert_eq!(channel, "view:s.total");
+    assert!(later.parse::<u64>().unwrap() > seq.parse::<u64>().unwrap());
+    // The name may be that of a view that is made later.
+    run(&mut first, "UNLISTEN *; SET search_path = s; LISTEN \"view:later\"").await;
+    run(&mut second, "CREATE MATERIALIZED VIEW s.later AS SELECT max(k) AS k FROM s.t").await;
+    run(&mut second, "INSERT INTO s.t VALUES (3)").await;
+    assert_eq!(waited_for(&mut first).await.0, "view:later");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_views_channel_tells_of_views_that_are_replaced_below_it() {
     let fixture = Fixture::start();
     let (mut first, mut second) = (fixture.ready_wire().await, fixture.ready_wire().await);

@@ -14,8 +14,8 @@ fn announced(fill: impl FnOnce(&mut Announcements)) -> Announcements {
 #[test]
 fn a_text_is_told_once_a_transaction_and_only_to_who_listens() {
     let (channels, first, second) = (Channels::default(), Arc::<Mailbox>::default(), Arc::<Mailbox>::default());
-    channels.publish(1, &first, announced(|announcements| announcements.listen("a")));
-    channels.publish(2, &second, announced(|announcements| announcements.listen("b")));
+    channels.publish(1, &first, announced(|announcements| announcements.listen("a", None)));
+    channels.publish(2, &second, announced(|announcements| announcements.listen("b", None)));
     let sent = announced(|announcements| {
         for payload in ["x", "x", "y"] {
             announcements.notify("a", payload).unwrap();
@@ -43,7 +43,7 @@ fn who_listens_when_a_transaction_is_done_is_told_all_of_it() {
     let (channels, mailbox) = (Channels::default(), Arc::<Mailbox>::default());
     let late = announced(|announcements| {
         announcements.notify("a", "before").unwrap();
-        announcements.listen("a");
+        announcements.listen("a", None);
     });
     channels.publish(1, &mailbox, late);
     assert_eq!(mailbox.take(), [Notification { process_id: 1, channel: "a".into(), payload: "before".into() }]);
@@ -61,7 +61,7 @@ fn what_is_forgotten_may_be_announced_again() {
     announcements.notify("a", "kept").unwrap();
     let (mark, bytes) = (announcements.mark(), announcements.bytes);
     announcements.notify("a", "forgotten").unwrap();
-    announcements.listen("a");
+    announcements.listen("a", None);
     announcements.return_to(mark);
     assert_eq!((announcements.bytes, announcements.messages.len()), (bytes, 1));
     assert!(announcements.listening.is_empty());
