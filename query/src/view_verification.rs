@@ -1,4 +1,5 @@
 //! `verify_materialized_view('v')`: the rows in which a view and its query differ, at the snapshot of the statement that asks.
+//! `verify_materialized_view()` is of all views that may be read, and says of which one a row is.
 //!
 //! Both are read in the view's time zone and compared as text, so that equal means what a client sees. The query is planned over the
 //! tables and the views below, never over the view's own state.
@@ -10,8 +11,8 @@ use crate::statement::StatementKind;
 use catalog::definition::{ObjectName, ViewDefinition};
 use catalog::sql_type::SqlType;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::{EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use std::sync::{Arc, LazyLock};
 
 pub(crate) const VERIFY: &str = "verify_materialized_view";
@@ -23,12 +24,37 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(fields.map(|(name, sql_type)| sql_type.field(name, true)).to_vec()))
 });
 
+/// The column in front of the others where the call is of all views.
+const VIEW: &str = "view_name";
+
 /// The columns of the function's rows.
-pub(crate) fn schema() -> SchemaRef {
-    Arc::clone(&SCHEMA)
+pub(crate) fn schema(of_all: bool) -> SchemaRef {
+    if !of_all {
+        return Arc::clone(&SCHEMA);
+    }
+    let name = Arc::new(SqlType::Text.field(VIEW, true));
+    Arc::new(Schema::new(std::iter::once(name).chain(SCHEMA.fields().iter().cloned()).collect::<Vec<_>>()))
 }
 
-/// The plan of a call.
+/// The plan of a call without an argument.
+pub(crate) fn plan_of_all(planning: &Planning) -> Result<LogicalPlan> {
+    let views = planning.snapshot.views.values().map(|view| &view.definition);
+    let views = views.filter(|definition| !definition.is_plain() && definition.populated);
+    let plans = views.map(|definition| {
+        let plan = differences_of(planning, definition).map_err(external)?;
+        let columns = plan.schema().columns().into_iter().map(Expr::Column);
+        let name = cast(lit(definition.name.to_string()), SqlType::Text.data_type()).alias(VIEW);
+        LogicalPlanBuilder::from(plan).project(std::iter::once(name).chain(columns))
+    });
+    let none = LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: false,
+        schema: Arc::new(DFSchema::try_from(schema(true).as_ref().clone())?),
+    });
+    let all = plans.into_iter().try_fold(LogicalPlanBuilder::from(none), |all, plan| all.union(plan?.build()?))?;
+    all.build()
+}
+
+/// The plan of a call with one.
 pub(crate) fn plan(planning: &Planning, argument: &ScalarValue) -> Result<LogicalPlan> {
     let (ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)) | ScalarValue::LargeUtf8(Some(name))) =
         argument
@@ -45,10 +71,14 @@ fn differences(planning: &Planning, name: &str) -> std::result::Result<LogicalPl
     let Some(view) = view.filter(|view| !view.definition.is_plain()) else {
         return Err(QueryError::new(ErrorKind::WrongObjectType, format!("\"{name}\" is not a materialized view")));
     };
+    differences_of(planning, &view.definition)
+}
+
+fn differences_of(planning: &Planning, view: &ViewDefinition) -> std::result::Result<LogicalPlan, QueryError> {
     let again = planning.again();
-    let zone = &view.definition.time_zone;
+    let zone = &view.time_zone;
     let again = if zone.is_empty() { again } else { again.in_time_zone(zone) };
-    let text = comparison(&view.definition);
+    let text = comparison(view);
     let parsed = crate::statement::parse(&text)?.into_iter().next().map(|statement| statement.kind);
     let Some(StatementKind::Query(query)) = parsed else {
         return Err(QueryError::new(ErrorKind::Internal, "a comparison of a view is not a query"));

@@ -35,14 +35,14 @@ impl ContextProvider for Planning {
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
-        if name == VERIFY && args.len() == 1 {
+        if name == VERIFY && args.len() <= 1 {
             if self.needs_no_rows() {
-                return Ok(Arc::new(LogicalTableSource::new(view_verification::schema())));
+                return Ok(Arc::new(LogicalTableSource::new(view_verification::schema(args.is_empty()))));
             }
             self.depend_on_others();
             let plan = self.nested(|| match self.constants(args)?.first() {
                 Some((argument, _)) => view_verification::plan(self, argument),
-                None => view_verification::plan(self, &ScalarValue::Null),
+                None => view_verification::plan_of_all(self),
             })?;
             return Ok(provider_as_source(Arc::new(ViewTable::new(plan, None))));
         }

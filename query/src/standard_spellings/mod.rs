@@ -14,6 +14,7 @@
 //!     samples              TABLESAMPLE
 //!     past                 FOR SYSTEM_TIME AS OF
 //!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
+//!     verification         verify_materialized_view(name), which is refused
 //!     names                numbers of outputs in ORDER BY, GROUP BY and DISTINCT ON
 //!     order_keys           SELECT DISTINCT upper(a) … ORDER BY upper(a)
 //!     hidden_outputs       names of outputs that mean columns there and in HAVING
@@ -61,6 +62,7 @@ mod syntax;
 mod tokens;
 pub(crate) mod trees;
 mod typed_literals;
+mod verification;
 pub(crate) mod whole_rows;
 mod windows;
 
@@ -196,7 +198,7 @@ impl VisitorMut for Speller<'_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<QueryError> {
         open_outputs::in_factor(factor);
         let context = self.context;
-        for spell in [past::spelt_out, samples::spelt_out, records::spelt_out] {
+        for spell in [past::spelt_out, samples::spelt_out, records::spelt_out, verification::spelt_out] {
             match spell(factor, context) {
                 Ok(Some(spelt)) => *factor = spelt,
                 Ok(None) => {}
