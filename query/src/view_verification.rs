@@ -50,7 +50,7 @@ pub(crate) fn plan_of_all(planning: &Planning) -> Result<LogicalPlan> {
         produce_one_row: false,
         schema: Arc::new(DFSchema::try_from(schema(true).as_ref().clone())?),
     });
-    let all = plans.into_iter().try_fold(LogicalPlanBuilder::from(none), |all, plan| all.union(plan?.build()?))?;
+    let all = { plans }.try_fold(LogicalPlanBuilder::from(none), |all, plan| all.union(plan?.build()?))?;
     all.build()
 }
 
