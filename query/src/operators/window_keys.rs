@@ -10,7 +10,7 @@
 //! sorted.
 //!
 //! The state of `array_agg(x ORDER BY (SELECT …))` has a field for each key that is called as the key is shown, and a subquery is shown
-//! with its value as soon as it has one.
+//! with its value as soon as it has one. An argument that is such a key is the same column.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
@@ -143,6 +143,8 @@ fn with_keys(function: Expr, with_column: &dyn Fn(Expr) -> Expr) -> Expr {
     match function {
         Expr::Alias(alias) => with_keys(*alias.expr, with_column),
         Expr::AggregateFunction(mut call) => {
+            // Rows that are DISTINCT are ordered by arguments, which are known again by being the same.
+            call.params.args = call.params.args.into_iter().map(with_column).collect();
             order_with_columns(&mut call.params.order_by, with_column);
             Expr::AggregateFunction(call)
         }
