@@ -43,6 +43,7 @@ mod names;
 pub(crate) mod nesting;
 mod open_outputs;
 pub(crate) mod order_keys;
+mod parentheses;
 mod past;
 mod quantified;
 mod record_values;

@@ -4,8 +4,8 @@
 //! the definition of a view is kept as text. What sqlparser reads of other databases' SQL is a syntax error here. Functions lose
 //! the schema `pg_catalog`, so that each means the same with it and without.
 
-use super::star_syntax;
 use super::tokens::{DISTINCT_SETS, IN_LIST, SYMMETRIC, SYSTEM_TIME, WITH_TIES};
+use super::{parentheses, star_syntax};
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::grouping_sets::distinct_sets;
 use crate::pg_catalog::unqualify;
@@ -50,6 +50,9 @@ impl VisitorMut for Mender<'_> {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
+        if let Err(error) = parentheses::remove(query, self.source) {
+            return ControlFlow::Break(error);
+        }
         star_syntax::in_values(&mut query.body);
         if query.fetch.is_none() {
             query.fetch = ties(&mut query.limit_clause);
