@@ -9,6 +9,7 @@ use crate::functions::overload::no_function;
 use crate::operators::repeated_keys::UNORDERED;
 use crate::output_names::{asked_name, shown_name};
 use crate::query_places::{UNEVEN, position_message};
+use crate::standard_spellings::order_keys::ABSENT;
 use crate::statement::{Statement, position_of};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -345,11 +346,7 @@ const WORDED: [(&str, ErrorKind, &str); 10] = [
     ("Too many columns! The subquery should only return", ErrorKind::Syntax, "subquery must return only one column"),
     ("Inconsistent data length across values list", ErrorKind::Syntax, "VALUES lists must all be the same length"),
     ("SELECT DISTINCT ON expressions must match", ErrorKind::InvalidColumnReference, UNORDERED),
-    (
-        "For SELECT DISTINCT, ORDER BY expressions",
-        ErrorKind::InvalidColumnReference,
-        "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
-    ),
+    ("For SELECT DISTINCT, ORDER BY expressions", ErrorKind::InvalidColumnReference, ABSENT),
     ("GROUPS requires an ORDER BY clause", ErrorKind::Windowing, "GROUPS mode requires an ORDER BY clause"),
     (
         "RANGE requires exactly one ORDER BY column",

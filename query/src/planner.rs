@@ -43,6 +43,7 @@ use crate::scan::ScanLog;
 use crate::set_operations::exact_set_operations;
 use crate::shared_plans::{Sharing, mark_named, share_equal, share_marked};
 use crate::standard_spellings::dependent_columns::{KeyedTable, with_dependents};
+use crate::standard_spellings::order_keys::number_outputs;
 use crate::standard_spellings::row_stars::{self, StarPlanner, Stars};
 use crate::standard_spellings::whole_rows::{with_named_rows, with_rows, without_relation};
 use crate::standard_spellings::{direct_arguments, spell_out, told_of_later, with_own_names};
@@ -433,6 +434,7 @@ impl Planning {
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let mut query = query.clone();
+        number_outputs(&mut query);
         let is_settled = row_stars::settle(&mut query, stars);
         merged_joins::settle(&mut query, merges);
         pg_catalog::refuse_misplaced_sets(&query, statement)?;

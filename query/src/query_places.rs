@@ -6,7 +6,8 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::standard_spellings::nesting::each_expr;
-use crate::standard_spellings::order_keys::{absent_key, misplaced_key};
+use crate::standard_spellings::number_of;
+use crate::standard_spellings::order_keys::{ABSENT, absent_key, misplaced_key};
 use crate::standard_spellings::trees::{bare, condition_of};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
@@ -26,6 +27,11 @@ pub(crate) fn refined<T>(
     statement: Option<&Statement>,
     is_aggregate: IsAggregate,
 ) -> Result<T, QueryError> {
+    if let Err(told) = &outcome
+        && let Some((error, key)) = first_of(query, misplaced_key).filter(|(error, _)| error.message == told.message)
+    {
+        return Err(error.position(statement.and_then(|statement| place_of(statement, &key))));
+    }
     // PostgreSQL looks up tables before it compares their names, and columns and functions before it judges calls.
     if matches!(&outcome, Err(error) if error.kind == ErrorKind::UndefinedTable) {
         return outcome;
@@ -42,15 +48,21 @@ pub(crate) fn refined<T>(
         let place = statement.and_then(|statement| place_of(statement, &misplaced.call));
         return Err(QueryError::new(misplaced.kind, misplaced.message).position(place));
     }
-    // The planner finds what groups lack before it orders.
-    let is_told = outcome.as_ref().is_err_and(|error| error.kind != ErrorKind::Grouping);
-    if !is_told && let Some((error, key)) = first_of(query, misplaced_key) {
+    if let Some((error, key)) = first_of(query, misplaced_key)
+        && outcome.as_ref().err().is_none_or(is_late)
+    {
         return Err(error.position(statement.and_then(|statement| place_of(statement, &key))));
     }
     match (outcome, statement) {
         (Err(error), Some(statement)) => Err(placed(error, query, statement)),
         (outcome, _) => outcome,
     }
+}
+
+/// Whether what is wrong with a key of ORDER BY goes before what the planner says, which finds what groups lack before it orders, and
+/// takes united rows for distinct ones.
+fn is_late(told: &QueryError) -> bool {
+    told.kind == ErrorKind::Grouping || told.message == ABSENT
 }
 
 fn placed(error: QueryError, query: &Query, statement: &Statement) -> QueryError {
@@ -141,7 +153,8 @@ fn ordinal(query: &Query, message: &str) -> Option<Expr> {
         });
         let mut all =
             ordered.chain(grouped.map(|item| ("GROUP BY", item))).chain(distinct.map(|item| ("DISTINCT ON", item)));
-        let found = all.find(|(clause, item)| message == position_message(clause, &bare(item).to_string()));
+        let shown = |item| number_of(item).unwrap_or(bare(item)).to_string();
+        let found = all.find(|(clause, item)| message == position_message(clause, &shown(item)));
         found.map(|(_, item)| item.clone())
     })
 }

@@ -38,6 +38,7 @@ files! {
     spellings_mean_what_they_mean_to_postgres: "spellings.slt",
     aliases_name_as_many_columns_as_they_have_names: "column_aliases.slt",
     rows_that_are_distinct_are_ordered_by_their_outputs: "distinct_orders.slt",
+    keys_that_are_outputs_in_other_words_order_by_these: "equal_orders.slt",
     names_that_columns_share_mean_none_of_them: "repeated_names.slt",
     comparisons_of_rows_have_no_names: "row_comparisons.slt",
     keys_of_orders_mean_what_they_mean_to_postgres: "order_names.slt",

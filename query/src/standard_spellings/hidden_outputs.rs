@@ -8,8 +8,8 @@
 //! clients are shown the name; where the query is a relation of another one, [`crate::shown_names`] gives it back.
 //! So is called what stands beside a `*` of the whole statement, which may have a column of the same name.
 
+use super::from_columns::merges;
 use super::names::is_star;
-use super::order_keys::merges;
 use super::trees::{bare, quoted};
 use crate::output_names::{hidden_name, output_name, shown_name};
 use crate::statement_grammar::fold;

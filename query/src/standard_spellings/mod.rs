@@ -16,7 +16,6 @@
 //!     records              json_to_recordset(j) AS x(a int), json_populate_record(NULL::t, j)
 //!     verification         verify_materialized_view(name), which is refused
 //!     names                numbers of outputs in ORDER BY, GROUP BY and DISTINCT ON
-//!     order_keys           SELECT DISTINCT upper(a) … ORDER BY upper(a)
 //!     hidden_outputs       names of outputs that mean columns there and in HAVING
 //!     open_outputs         SELECT 1 + (SELECT NULL)
 //!     later_tables         WITH RECURSIVE a AS (SELECT * FROM b), b AS …
@@ -24,6 +23,8 @@
 //!     common_tables        names of WITH that hide those of a query further out
 //!     recursion            the types of WITH RECURSIVE, and where it names itself (self_references)
 //!     whole_rows, row_…    SELECT t FROM t, ROW(t.*)
+//!
+//! The keys of `SELECT DISTINCT upper(a) … ORDER BY upper(a)` are settled first, in the query as it was written ([`order_keys`]).
 //!
 //! A definition of a view is kept as it was before [`spell_out`].
 
@@ -34,10 +35,12 @@ mod common_tables;
 mod constants;
 pub(crate) mod dependent_columns;
 pub(crate) mod direct_arguments;
+mod from_columns;
 mod groups;
 mod hidden_outputs;
 mod insert_sources;
 mod later_tables;
+mod likeness;
 mod limits;
 mod names;
 pub(crate) mod nesting;
@@ -45,6 +48,7 @@ mod open_outputs;
 pub(crate) mod order_keys;
 mod parentheses;
 mod past;
+mod plain_forms;
 mod quantified;
 mod record_values;
 mod records;
@@ -58,6 +62,7 @@ mod row_tokens;
 mod rows;
 mod samples;
 mod self_references;
+mod set_names;
 pub(crate) mod star_syntax;
 mod syntax;
 mod tokens;
@@ -69,7 +74,7 @@ mod windows;
 
 pub(crate) use common_tables::with_own_names;
 pub(crate) use later_tables::told_of_later;
-pub(crate) use names::is_star;
+pub(crate) use names::{is_star, number_of};
 pub(crate) use syntax::mend_spellings;
 pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
 
@@ -187,7 +192,6 @@ impl VisitorMut for Speller<'_> {
         Self::outcome(settled.and_then(|()| self.refuse_constant(query)))?;
         names::bare_order(query);
         names::order_distinct(query);
-        order_keys::number_outputs(query);
         ControlFlow::Continue(())
     }
 

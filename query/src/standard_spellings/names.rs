@@ -122,7 +122,7 @@ fn strip(item: &mut Expr) {
 }
 
 /// A number in parentheses, or behind two signs that undo each other.
-fn number_of(item: &Expr) -> Option<&Expr> {
+pub(crate) fn number_of(item: &Expr) -> Option<&Expr> {
     match bare(item) {
         number @ Expr::Value(ValueWithSpan { value: Value::Number(..), .. }) => Some(number),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match bare(expr) {
