@@ -4,8 +4,6 @@ use crate::assignment::default_value;
 use crate::declared_partitions::{self, create_partition};
 use crate::derived_tables::{add_like_rules, like_columns};
 use crate::dropping::depends_on;
-use crate::engine::conflict_error;
-use crate::engine_error::translate;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;

@@ -16,8 +16,8 @@ use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
     altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
     domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, new_views,
-    notifications,
-    plain_indexes, reindexing, sequence_definition, subscription, temporary, type_definition, unsupported,
+    notifications, plain_indexes, reindexing, sequence_definition, subscription, temporary, type_definition,
+    unsupported,
 };
 use arrow::array::{ArrayRef, RecordBatch, StringViewArray};
 use arrow::datatypes::Schema;

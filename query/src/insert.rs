@@ -57,13 +57,13 @@ pub(crate) fn parameters(
     let _types = planning.knows_types();
     let definition = target(planning, insert, statement)?;
     let targets = target_columns(&definition, insert, statement)?;
-    let upsert = upsert::of_insert(insert, &definition, statement)?;
+    let upsert = upsert::of_insert(planning, insert, &definition, statement)?;
     let elsewhere = |known: Vec<Option<SqlType>>| {
         let known = match &upsert {
             Some(upsert) => upsert.parameters(planning, &definition, &known, statement)?,
             None => known,
         };
-        all_known(match returning(insert, &definition) {
+        all_known(match returning(planning, insert, &definition, statement)? {
             Some(returning) => returning.parameters(planning, &definition, &[], known, statement)?,
             None => known,
         })
@@ -134,6 +134,7 @@ pub(crate) struct Ready<'a> {
     definition: Arc<TableDefinition>,
     targets: Vec<usize>,
     rules: Arc<RowRules>,
+    returning: Option<Returning>,
     upsert: Option<Upsert>,
     source: Source,
 }
@@ -169,7 +170,8 @@ pub(crate) async fn ready<'a>(
     let targets = target_columns(&definition, insert, statement)?;
     refuse_values(insert, overriding, &definition, &targets)?;
     let rules = RowRules::of(&planning, &definition)?;
-    let upsert = upsert::of_insert(insert, &definition, statement)?;
+    let returning = returning(&planning, insert, &definition, statement)?;
+    let upsert = upsert::of_insert(&planning, insert, &definition, statement)?;
     let mut hold = None;
     if upsert.as_ref().is_some_and(Upsert::updates) {
         (hold, planning) = purpose.planning_over(session, definition.id).await?;
@@ -202,7 +204,7 @@ pub(crate) async fn ready<'a>(
             Source::Plan(plan, if is_list(insert) { numbering.by_rows() } else { numbering })
         }
     };
-    Ok(Ready { insert, statement, bound, planning, hold, definition, targets, rules, upsert, source })
+    Ok(Ready { insert, statement, bound, planning, hold, definition, targets, rules, returning, upsert, source })
 }
 
 impl Ready<'_> {
@@ -217,8 +219,7 @@ impl Ready<'_> {
     }
 
     pub(crate) async fn run(self, session: &mut Session) -> Result<Response, QueryError> {
-        let Self { insert, statement, bound, planning, hold, definition, targets, rules, upsert, source } = self;
-        let returning = returning(insert, &definition);
+        let Self { statement, bound, planning, hold, definition, targets, rules, returning, upsert, source, .. } = self;
         let keeps = returning.is_some() && upsert.is_none();
         let mut sink = Sink::new(session, &definition, upsert)?;
         let returned = match source {
@@ -242,7 +243,7 @@ impl Ready<'_> {
                 let (values, types) = bound.0.bind(bound.1, &session.output_style())?;
                 let (over, plan) =
                     returning.plan(&planning, (&definition, &[]), written.returned, &types, statement)?;
-                respond(session, (&over, &definition), (plan, values), "INSERT", statement).await?
+                respond(session, (&over, &definition), (plan, values), ("INSERT", written.rows), statement).await?
             }
         };
         session.add_change(change)?;
@@ -291,14 +292,20 @@ pub(crate) fn columns(
     statement: &Statement,
 ) -> Result<Option<Vec<ResultColumn>>, QueryError> {
     let definition = target(planning, insert, statement)?;
-    let returning = returning(insert, &definition);
+    let returning = returning(planning, insert, &definition, statement)?;
     returning.map(|returning| returning.columns(planning, &definition, &[], parameters, statement)).transpose()
 }
 
-fn returning(insert: &ast::Insert, definition: &TableDefinition) -> Option<Returning> {
+fn returning(
+    planning: &Planning,
+    insert: &ast::Insert,
+    definition: &TableDefinition,
+    statement: &Statement,
+) -> Result<Option<Returning>, QueryError> {
+    let Some(items) = &insert.returning else { return Ok(None) };
     let bare = || ast::Ident::with_quote('"', &definition.name.name);
     let name = insert.table_alias.as_ref().map_or_else(bare, |alias| alias.alias.clone());
-    insert.returning.as_ref().map(|items| Returning::new(items, definition, &name, Vec::new()))
+    Returning::new(planning, items, (definition, &name), Vec::new(), statement).map(Some)
 }
 
 /// The rows that were written; `returned` keeps them where RETURNING wants them.

@@ -120,6 +120,7 @@ mod retention;
 mod returning;
 mod retyping;
 mod rewrites;
+mod row_calls;
 mod row_counts;
 mod row_filter;
 mod row_inserts;

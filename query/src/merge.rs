@@ -19,13 +19,14 @@ use crate::execution::{compute, joined, stream};
 use crate::explained_changes::{Outline, Purpose};
 use crate::insert::{named_column, value_refused};
 use crate::intake::{Intake, Taken};
-use crate::modify::{changed_columns, delete_op, new_values, written_factor};
+use crate::modify::{assigned_values, changed_columns, delete_op, new_values, written_factor};
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
 use crate::query_places::place_of;
 use crate::response::{CommandTag, ParameterValue, Response};
 use crate::returning::{select, target_factor};
+use crate::row_calls::refuse_calls;
 use crate::row_rules::RowRules;
 use crate::scan::{PART, ROW};
 use crate::session::Session;
@@ -69,6 +70,18 @@ pub(crate) struct MergeClause {
     pub matched: bool,
     pub condition: Option<Expr>,
     pub action: MergeAction,
+}
+
+impl MergeClause {
+    /// Fails for calls that would make other rows than the pairs that the clause is about.
+    fn refuse_calls(&self, planning: &Planning, statement: &Statement) -> Result<(), QueryError> {
+        refuse_calls(planning, &self.condition, "MERGE WHEN conditions", statement)?;
+        match &self.action {
+            MergeAction::Update(set) => refuse_calls(planning, &assigned_values(set), "UPDATE", statement),
+            MergeAction::Insert(insert) => refuse_calls(planning, &insert.values, "VALUES", statement),
+            MergeAction::Delete | MergeAction::Nothing => Ok(()),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -262,6 +275,9 @@ pub(crate) fn plan(
     let version = planning.snapshot.tables.get(&table.id).cloned().ok_or_else(|| {
         QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", table.name.name))
     })?;
+    for clause in &merge.clauses {
+        clause.refuse_calls(planning, statement)?;
+    }
     let matched = Clauses::of(merge, true, &table, &name, statement)?;
     let unmatched = Clauses::of(merge, false, &table, &name, statement)?;
     let over = planning.with_sources(Sources::Target(planning.places_source(&version)));

@@ -17,13 +17,13 @@ use crate::execution::{compute, joined, stream};
 use crate::explained_changes::{Outline, Purpose};
 use crate::insert::{always_computed, named_column, written_table};
 use crate::parameter_types::all_known;
-use crate::pg_catalog::returns_set;
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, Sources};
 use crate::prepared::Prepared;
-use crate::query_places::{call_in, is_aggregate_call, place_of};
+use crate::query_places::place_of;
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
 use crate::returning::{Extra, Returning, respond, select, target_factor};
+use crate::row_calls::refuse_calls;
 use crate::row_rules::RowRules;
 use crate::scan::{PART, ROW};
 use crate::session::Session;
@@ -300,7 +300,7 @@ impl Ready<'_> {
             Some((returning, extras)) => {
                 let table = (planned.table.as_ref(), extras.as_slice());
                 let (over, plan) = returning.plan(&planning, table, returned, &self.types, statement)?;
-                respond(session, (&over, &planned.table), (plan, self.values), verb, statement).await?
+                respond(session, (&over, &planned.table), (plan, self.values), (verb, rows), statement).await?
             }
         };
         change.holds.extend(self.hold);
@@ -363,9 +363,12 @@ pub(crate) fn plan(
         QueryError::new(ErrorKind::UndefinedTable, format!("relation \"{}\" does not exist", table.name.name))
     })?;
     let assignments = modification.assignments.as_deref();
-    refuse_calls(planning, assignments.unwrap_or_default(), statement)?;
     let others = modification.others.iter().flat_map(relation_names).collect();
-    let returning = modification.returning.as_ref().map(|items| Returning::new(items, &table, &name, others));
+    let returning = match &modification.returning {
+        Some(items) => Some(Returning::new(planning, items, (&table, &name), others, statement)?),
+        None => None,
+    };
+    refuse_calls(planning, &assigned_values(assignments.unwrap_or_default()), "UPDATE", statement)?;
     let wanted = assignments.is_some() || modification.returning.is_some();
     let values = match wanted {
         true => new_values(&table, &name, assignments, statement)?,
@@ -399,27 +402,6 @@ pub(crate) fn plan(
     let parameters = all_known(types)?;
     let plan = in_types_of_columns(planning, plan, &table, &values, statement)?;
     Ok(Planned { table, version, changed, parameters, plan, narrowed_to: None, returning })
-}
-
-/// An assignment sees one row and gives one value.
-fn refuse_calls(planning: &Planning, assignments: &[ast::Assignment], statement: &Statement) -> Result<(), QueryError> {
-    let is_aggregate = |name: &str| planning.is_aggregate(name);
-    let is_set = |function: &ast::Function| {
-        let name = function.name.0.last().and_then(|part| part.as_ident());
-        name.is_some_and(|name| returns_set(&fold(name)))
-    };
-    for value in assignments.iter().map(|assignment| &assignment.value) {
-        let calls = [
-            (call_in(value, |function| function.over.is_some()), ErrorKind::Windowing, "window"),
-            (call_in(value, |function| is_aggregate_call(function, &is_aggregate)), ErrorKind::Grouping, "aggregate"),
-            (call_in(value, is_set), ErrorKind::FeatureNotSupported, "set-returning"),
-        ];
-        if let Some((Some(call), kind, what)) = calls.into_iter().find(|(call, ..)| call.is_some()) {
-            let message = format!("{what} functions are not allowed in UPDATE");
-            return Err(QueryError::new(kind, message).position(place_of(statement, &call)));
-        }
-    }
-    Ok(())
 }
 
 /// What the queries of a modification have in common.
@@ -461,6 +443,11 @@ impl RowsQuery<'_> {
         let plan = over.query_plan(&query, &types, Some(statement))?;
         Ok((plan, types))
     }
+}
+
+/// What assignments give their columns.
+pub(crate) fn assigned_values(assignments: &[ast::Assignment]) -> Vec<ast::Expr> {
+    assignments.iter().map(|assignment| assignment.value.clone()).collect()
 }
 
 /// The columns that assignments name, and those that are computed; names that are none were refused before.

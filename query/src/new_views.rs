@@ -4,6 +4,8 @@ use crate::background;
 use crate::definitions::{
     as_defined, bind_names, done, new_name, refuse_parameters, state_definition, taken, view_columns, volatile_function,
 };
+use crate::engine::conflict_error;
+use crate::engine_error::translate;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::execution::{compute, stream};
 use crate::explained_changes::{Outline, Purpose};
@@ -21,6 +23,7 @@ use catalog::ids::ObjectId;
 use catalog::snapshot::{Relation, Snapshot};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::sqlparser::ast;
 use std::sync::Arc;
 use views::Class;
 

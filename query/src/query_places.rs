@@ -218,7 +218,7 @@ fn misplaced_in(select: &Select, is_aggregate: IsAggregate) -> Option<Misplaced>
     let rows = rows.chain(select.selection.iter().map(|condition| ("WHERE", condition)));
     let clauses: Vec<_> = rows.chain(grouped.iter().map(|item| ("GROUP BY", item))).collect();
     let aggregates = clauses.iter().find_map(|(clause, expression)| {
-        let call = call_in(expression, |function| is_aggregate_call(function, is_aggregate))?;
+        let call = call_in(*expression, |function| is_aggregate_call(function, is_aggregate))?;
         let message = format!("aggregate functions are not allowed in {clause}");
         Some(Misplaced { kind: ErrorKind::Grouping, message, call })
     });
@@ -238,9 +238,9 @@ pub(crate) fn is_aggregate_call(function: &Function, is_aggregate: IsAggregate) 
     function.over.is_none() && name.is_some_and(|name| is_aggregate(&fold(name)))
 }
 
-/// The first such call in an expression, but for those in its subqueries.
-pub(crate) fn call_in(expression: &Expr, wanted: impl Fn(&Function) -> bool) -> Option<Expr> {
-    each_expr(expression, |part, queries| match part {
+/// The first such call in expressions, but for those in their subqueries.
+pub(crate) fn call_in(tree: &impl Visit, wanted: impl Fn(&Function) -> bool) -> Option<Expr> {
+    each_expr(tree, |part, queries| match part {
         Expr::Function(function) if queries == 0 && wanted(function) => ControlFlow::Break(part.clone()),
         _ => ControlFlow::Continue(()),
     })

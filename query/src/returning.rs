@@ -16,6 +16,7 @@ use crate::output_names::output_name;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, TARGET, columns_from};
 use crate::response::{Response, ResultColumn};
+use crate::row_calls::refuse_calls;
 use crate::session::Session;
 use crate::standard_spellings::nesting::{each_expr, each_expr_mut};
 use crate::standard_spellings::star_syntax::row_of;
@@ -36,6 +37,9 @@ use datafusion::sql::sqlparser::ast::{
 use futures::TryStreamExt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// What errors call the list.
+const CLAUSE: &str = "RETURNING";
 
 /// A RETURNING list over one table's rows and the other relations of the statement.
 #[derive(Debug)]
@@ -62,13 +66,21 @@ fn extra_name(index: usize) -> String {
 }
 
 impl Returning {
-    /// `name` is the alias of the table, or its name; `others` are the names of the statement's other relations.
-    pub(crate) fn new(items: &[SelectItem], definition: &TableDefinition, name: &Ident, others: Vec<String>) -> Self {
+    /// The table goes by its alias, or its name; `others` are the names of the statement's other relations. Fails for calls that
+    /// would make other rows than those that are written.
+    pub(crate) fn new(
+        planning: &Planning,
+        items: &[SelectItem],
+        (definition, name): (&TableDefinition, &Ident),
+        others: Vec<String>,
+        statement: &Statement,
+    ) -> Result<Self, QueryError> {
         let mut returning = Self { items: items.to_vec(), name: name.clone(), others, references: Vec::new() };
+        refuse_calls(planning, &returning.items, CLAUSE, statement)?;
         if !returning.others.is_empty() {
             returning.references = foreign_references(&returning.items, definition, &fold(name), &returning.others);
         }
-        returning
+        Ok(returning)
     }
 
     /// Items for the end of the writer's select list: the named columns of other relations, then all columns of each.
@@ -127,6 +139,10 @@ impl Returning {
         let planning = Arc::new(over_rows(planning, definition, extras, rows)?);
         let query = self.query(definition, extras)?;
         let plan = planning.query_plan(&query, types, Some(statement))?;
+        if is_aggregated(&plan) {
+            let message = format!("aggregate functions are not allowed in {CLAUSE}");
+            return Err(QueryError::new(ErrorKind::Grouping, message));
+        }
         Ok((planning, plan))
     }
 
@@ -208,6 +224,14 @@ impl Returning {
 
     fn position(&self, expression: &Expr) -> Option<usize> {
         self.references.iter().position(|reference| reference == expression)
+    }
+}
+
+/// Whether the rows of a list are aggregated: by a call in a subquery that is over columns of the table alone.
+fn is_aggregated(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => is_aggregated(&projection.input),
+        plan => matches!(plan, LogicalPlan::Aggregate(_)),
     }
 }
 
@@ -319,18 +343,25 @@ fn foreign_references(
     found
 }
 
-/// The answer of a writer that returns rows by a plan and the values of its parameters. They are computed to the last, so that an error
-/// in the list undoes the statement.
+/// The answer of a writer that returns rows by a plan and the values of its parameters, one for each row that it wrote. They are computed to
+/// the last, so that an error in the list undoes the statement.
 pub(crate) async fn respond(
     session: &Session,
     (planning, definition): (&Arc<Planning>, &TableDefinition),
     (plan, values): (LogicalPlan, ParamValues),
-    verb: &'static str,
+    (verb, written): (&'static str, u64),
     statement: &Statement,
 ) -> Result<Response, QueryError> {
     let columns = columns_from(&plan, &Origins { snapshot: &planning.snapshot, target: Some(definition) })?;
     let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(statement)))?;
     let rows = crate::dispatch::run_plan(session, planning, plan, Some(statement.clone())).await?;
     let batches: Vec<RecordBatch> = rows.try_collect().await?;
+    let returned: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if returned as u64 != written {
+        return Err(QueryError::new(
+            ErrorKind::Internal,
+            format!("{written} rows were written and {returned} returned"),
+        ));
+    }
     Ok(Response::Rows { columns, stream: ready(batches), verb, counted: true })
 }

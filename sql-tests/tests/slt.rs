@@ -25,6 +25,7 @@ macro_rules! files {
 }
 
 files! {
+    words_that_administrators_meet: "dba_words.slt",
     types_answer_as_postgres_does: "types.slt",
     expressions_answer_as_postgres_does: "expressions.slt",
     queries_answer_as_postgres_does: "queries.slt",

@@ -25,12 +25,13 @@ use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined};
 use crate::insert::Written;
 use crate::intake::Intake;
-use crate::modify::{changed_columns, delete_op, in_column_types, new_values, refuse_declared};
+use crate::modify::{assigned_values, changed_columns, delete_op, in_column_types, new_values, refuse_declared};
 use crate::plan_constants::fill_values;
 use crate::planner::{EXCLUDED, Planning, Sources};
 use crate::prepared::Prepared;
 use crate::response::ParameterValue;
 use crate::returning::{select, table_factor, target_factor};
+use crate::row_calls::refuse_calls;
 use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::Statement;
@@ -151,6 +152,7 @@ impl Proposed {
 
 /// What the ON CONFLICT of an INSERT says; `None` where there is none.
 pub(crate) fn of_insert(
+    planning: &Planning,
     insert: &ast::Insert,
     definition: &TableDefinition,
     statement: &Statement,
@@ -164,6 +166,8 @@ pub(crate) fn of_insert(
         OnConflictAction::DoNothing => None,
         OnConflictAction::DoUpdate(update) => Some(update.clone()),
     };
+    let values = update.iter().flat_map(|update| assigned_values(&update.assignments));
+    refuse_calls(planning, &values.collect::<Vec<_>>(), "UPDATE", statement)?;
     let arbiters = arbiters(conflict.conflict_target.as_ref(), definition, statement)?;
     if conflict.conflict_target.is_none() && update.is_some() {
         let message = "ON CONFLICT DO UPDATE requires inference specification or constraint name";
