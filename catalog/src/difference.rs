@@ -65,10 +65,14 @@ pub(crate) fn changes<'a>(before: &Snapshot, after: &Snapshot, ops: impl IntoIte
     changes
 }
 
-/// Loads never change; they come at the end and go where they are too many.
+/// Loads come at the end, lose their label, and go where they are too many.
 fn push_loads(changes: &mut Changes, before: &Loads, after: &Loads) {
-    let gone = before.records.keys().filter(|key| !after.records.contains_key(*key));
-    changes.extend(gone.map(|(seq, index)| (Key::Load(*seq, *index), None)));
+    for ((seq, index), old) in &before.records {
+        match after.records.get(&(*seq, *index)) {
+            Some(new) if Arc::ptr_eq(old, new) => {}
+            new => changes.push((Key::Load(*seq, *index), new.map(|record| load_value(record)))),
+        }
+    }
     let start = before.records.last_key_value().map_or(Bound::Unbounded, |(last, _)| Bound::Excluded(*last));
     let new = after.records.range((start, Bound::Unbounded));
     changes.extend(new.map(|((seq, index), record)| (Key::Load(*seq, *index), Some(load_value(record)))));
@@ -143,7 +147,8 @@ fn touched<'a>(ops: impl IntoIterator<Item = &'a Op>) -> HashMap<ObjectId, Parts
             | Op::Forget { .. }
             | Op::CreateType(_)
             | Op::AlterType(_)
-            | Op::DropType(_) => {}
+            | Op::DropType(_)
+            | Op::ForgetLoads { .. } => {}
         }
     }
     touched

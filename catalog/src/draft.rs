@@ -123,6 +123,11 @@ pub enum Op {
     /// Replaces a type's definition by its next version. Operations before it have put it into the columns of that type.
     AlterType(Arc<TypeDefinition>),
     DropType(ObjectId),
+    /// Frees a label of a table's loads, or with `None` all of them.
+    ForgetLoads {
+        table: ObjectId,
+        label: Option<String>,
+    },
 }
 
 /// What the maker of a draft relied on, beyond what its operations show by themselves.
@@ -278,6 +283,7 @@ impl Snapshot {
             Op::CreateType(definition) => self.create_type(definition),
             Op::AlterType(definition) => self.alter_type(definition),
             Op::DropType(id) => self.drop_type(*id),
+            Op::ForgetLoads { table, label } => self.forget_loads(*table, label.as_deref()),
         }
     }
 
@@ -398,8 +404,18 @@ impl Snapshot {
 
     fn drop_table(&mut self, id: ObjectId) -> Result<(), Conflict> {
         self.refuse_if_needed(id)?;
+        self.forget_loads(id, None)?;
         let dropped = Arc::make_mut(&mut self.tables).remove(&id).ok_or(Conflict::ObjectChanged(id))?;
         Arc::make_mut(&mut self.names).remove(&dropped.definition.name);
+        Ok(())
+    }
+
+    fn forget_loads(&mut self, table: ObjectId, label: Option<&str>) -> Result<(), Conflict> {
+        let version = self.tables.get(&table).ok_or(Conflict::ObjectChanged(table))?;
+        let name = &version.definition.name;
+        if self.loads.labels_of(table, name).next().is_some() {
+            Arc::make_mut(&mut self.loads).forget(table, name, label);
+        }
         Ok(())
     }
 

@@ -184,6 +184,8 @@ fn summarize_one(op: &Op, name: &impl Fn(ObjectId) -> String) -> String {
         Op::CreateType(definition) => format!("create type {}", definition.name),
         Op::AlterType(definition) => format!("alter type {}", definition.name),
         Op::DropType(id) => format!("drop type {id}"),
+        Op::ForgetLoads { table, label: Some(label) } => format!("forget load \"{label}\" of {}", name(*table)),
+        Op::ForgetLoads { table, label: None } => format!("forget the labels of {}", name(*table)),
     }
 }
 

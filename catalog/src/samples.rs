@@ -220,10 +220,10 @@ pub(crate) fn ops_of(snapshot: &Snapshot, step: Step) -> Vec<Op> {
             add_recent(1),
             Op::AddSegments { table: id, segments: vec![new_segment] },
             add_recent(0),
-            load(step.first, step.second),
+            load_into(id, step.first, step.second),
         ],
         9..12 => vec![delete(table, step)],
-        12 => vec![Op::Truncate { table: id }, add_recent(0)],
+        12 => vec![Op::Truncate { table: id }, Op::ForgetLoads { table: id, label: None }, add_recent(0)],
         13 => vec![add_recent(0), Op::Truncate { table: id }],
         14..16 => vec![rewrite(table, step, new_segment)],
         16 => {
@@ -265,11 +265,21 @@ fn view_ops(snapshot: &Snapshot, kind: u8, step: Step, new_segment: Arc<SegmentM
 
 /// A load whose label may be taken.
 pub(crate) fn load(first: u32, second: u32) -> Op {
-    Op::RecordLoad(Arc::new(LoadRecord {
+    Op::RecordLoad(Arc::new(load_record(first, second)))
+}
+
+/// The same, into a table.
+pub(crate) fn load_into(table: ObjectId, first: u32, second: u32) -> Op {
+    Op::RecordLoad(Arc::new(LoadRecord { table_id: Some(table), ..load_record(first, second) }))
+}
+
+fn load_record(first: u32, second: u32) -> LoadRecord {
+    LoadRecord {
         label: first.is_multiple_of(2).then(|| format!("load {}", first % 7)),
         user: "meridian".to_string(),
         schema: "public".to_string(),
         table: "sales".to_string(),
+        table_id: None,
         rows: u64::from(second),
         rejected: 0,
         bytes: 100,
@@ -277,7 +287,7 @@ pub(crate) fn load(first: u32, second: u32) -> Op {
         micros: 1,
         segments: 1,
         at_micros: 1,
-    }))
+    }
 }
 
 /// A column that comes, one that goes, or another name.

@@ -180,6 +180,10 @@ enum StoredOp<'a> {
     CreateType(Document<'a, TypeDefinition>),
     AlterType(Document<'a, TypeDefinition>),
     DropType(ObjectId),
+    ForgetLoads {
+        table: ObjectId,
+        label: Option<Cow<'a, str>>,
+    },
 }
 
 /// The bytes of a commit's operations.
@@ -271,6 +275,9 @@ fn store_op(op: &Op) -> StoredOp<'_> {
         Op::CreateType(definition) => StoredOp::CreateType(Document::from(&**definition)),
         Op::AlterType(definition) => StoredOp::AlterType(Document::from(&**definition)),
         Op::DropType(id) => StoredOp::DropType(*id),
+        Op::ForgetLoads { table, label } => {
+            StoredOp::ForgetLoads { table: *table, label: label.as_deref().map(Cow::Borrowed) }
+        }
     }
 }
 
@@ -321,6 +328,7 @@ fn load_op(op: StoredOp<'_>, schemas: &mut SchemaPool) -> Result<Op, StoredError
         StoredOp::CreateType(definition) => Op::CreateType(definition.shared()),
         StoredOp::AlterType(definition) => Op::AlterType(definition.shared()),
         StoredOp::DropType(id) => Op::DropType(id),
+        StoredOp::ForgetLoads { table, label } => Op::ForgetLoads { table, label: label.map(Cow::into_owned) },
     })
 }
 

@@ -218,6 +218,7 @@ impl Op {
             | Self::AddRecent { table, .. }
             | Self::Delete { table, .. }
             | Self::Truncate { table }
+            | Self::ForgetLoads { table, .. }
             | Self::Rewrite { table, .. } => Some(*table),
             Self::Fold { view, .. } | Self::DropState { view } => Some(*view),
             Self::SetSequence { sequence, .. } => Some(*sequence),

@@ -2,16 +2,25 @@
 //!
 //! The label is part of the load's commit, so two loads of one label conflict there and one of them wins. Whoever comes second, at
 //! once or after a year, is told that nothing was to do where the data is the same, and of a conflict where it is not.
+//!
+//! A label belongs to the table that was loaded, whatever it is called by now. It is free again when the table is dropped or truncated, and
+//! when somebody says so, who has undone the load in another way: ALTER TABLE … FORGET LABEL.
 
+use crate::definitions::done;
 use crate::engine::now_micros;
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
+use crate::functions::quote_identifier;
+use crate::insert::writable_table;
+use crate::planner::Planning;
+use crate::response::Response;
 use crate::session::Session;
 use crate::transaction::Change;
 use bytes::Bytes;
-use catalog::definition::ObjectName;
+use catalog::definition::{ObjectName, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::ObjectId;
 use catalog::loads::LoadRecord;
+use datafusion::sql::sqlparser::ast;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,24 +66,28 @@ impl LoadNote {
         let planning = session.planning()?;
         let Some(record) = planning.snapshot.loads.labelled(label) else { return Ok(None) };
         let at = shown(record);
-        if record.schema != self.table.schema || record.table != self.table.name {
-            return Err(
-                taken(label).detail(format!("It loaded {} rows into table \"{}\" at {at}.", record.rows, record.table))
-            );
+        if !record.is_of(self.id, &self.table) {
+            let loaded = record.table_id.and_then(|id| planning.snapshot.tables.get(&id));
+            let table = loaded.map_or(&record.table, |version| &version.definition.name.name);
+            let detail = format!("It loaded {} into table \"{table}\" at {at}.", counted(record.rows));
+            return Err(taken(label).detail(detail));
         }
         if record.digest.as_deref() != Some(self.digest().as_str()) {
             return Err(taken(label).detail(format!(
-                "It loaded {} rows from other data ({} bytes, now {}) at {at}.",
-                record.rows, record.bytes, self.bytes
+                "It loaded {} from other data ({} bytes, now {}) at {at}.",
+                counted(record.rows),
+                record.bytes,
+                self.bytes
             )));
         }
-        let rows = if record.rows == 1 { "1 row".to_string() } else { format!("{} rows", record.rows) };
+        let (table, quoted) = (quote_identifier(&self.table.name), label.replace('\'', "''"));
+        let forget = format!("ALTER TABLE {table} FORGET LABEL '{quoted}'");
         Ok(Some(Notice {
             severity: NoticeSeverity::Notice,
             kind: None,
             message: format!("load \"{label}\" is done already, skipping"),
-            detail: Some(format!("It loaded {rows} at {at}.")),
-            hint: None,
+            detail: Some(format!("It loaded {} at {at}.", counted(record.rows))),
+            hint: Some(format!("If its rows are gone and it is to be loaded again, say {forget} before.")),
         }))
     }
 
@@ -93,6 +106,7 @@ impl LoadNote {
             user: self.user.clone(),
             schema: self.table.schema.clone(),
             table: self.table.name.clone(),
+            table_id: Some(self.id),
             rows,
             rejected,
             bytes: self.bytes,
@@ -108,6 +122,31 @@ impl LoadNote {
 pub(crate) fn taken(label: &str) -> QueryError {
     QueryError::new(ErrorKind::UniqueViolation, format!("load \"{label}\" already exists"))
         .hint("Give data that is new another label; meridian.loads lists those that are taken.")
+}
+
+/// Runs ALTER TABLE … FORGET LABEL.
+pub(crate) fn forget(session: &mut Session, name: &ast::ObjectName, label: &str) -> Result<Response, QueryError> {
+    let planning = session.planning()?;
+    let table = writable_table(&planning, name)?;
+    if !planning.snapshot.loads.labels_of(table.id, &table.name).any(|known| known == label) {
+        let message = format!("load \"{label}\" of table \"{}\" does not exist", table.name.name);
+        return Err(
+            QueryError::new(ErrorKind::UndefinedObject, message).hint("meridian.loads lists labels and tables.")
+        );
+    }
+    let forgotten = Op::ForgetLoads { table: table.id, label: Some(label.to_string()) };
+    session.add_change(Change::of(vec![forgotten]))?;
+    Ok(done("ALTER TABLE"))
+}
+
+/// The operation for the labels of a table whose rows are all gone, if it has any.
+pub(crate) fn forget_all(planning: &Planning, table: &TableDefinition) -> Option<Op> {
+    let mut labels = planning.snapshot.loads.labels_of(table.id, &table.name);
+    labels.next().map(|_| Op::ForgetLoads { table: table.id, label: None })
+}
+
+fn counted(rows: u64) -> String {
+    if rows == 1 { "1 row".to_string() } else { format!("{rows} rows") }
 }
 
 fn shown(record: &LoadRecord) -> String {

@@ -239,6 +239,7 @@ pub(crate) async fn truncate(
     let mut change = Change::default();
     for table in named(&planning)? {
         change.ops.push(Op::Truncate { table: table.id });
+        change.ops.extend(crate::copy_labels::forget_all(&planning, &table));
         if restart_identity {
             change.ops.extend(restart_owned(&planning, table.id));
         }

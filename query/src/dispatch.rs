@@ -14,7 +14,7 @@ use crate::settings::shown_name;
 use crate::sql_types::sql_type_of;
 use crate::statement::{DeclareCursor, SetValue, Statement, StatementKind};
 use crate::{
-    altering, background, backup, copy_in, copy_out, declared_partitions, definitions, derived_tables,
+    altering, background, backup, copy_in, copy_labels, copy_out, declared_partitions, definitions, derived_tables,
     domain_definition, dropped_partitions, execute_arguments, explain, insert, maintenance, modify, new_views,
     notifications, plain_indexes, reindexing, sequence_definition, subscription, temporary, type_definition,
     unsupported,
@@ -68,6 +68,7 @@ pub(crate) async fn run(
             definitions::truncate(session, tables, *restart_identity, alone).await
         }
         StatementKind::DropPartition { table, conditions } => dropped_partitions::run(session, table, conditions).await,
+        StatementKind::ForgetLabel { table, label } => copy_labels::forget(session, table, label),
         StatementKind::AttachPartition { table, partition } => {
             declared_partitions::attach_partition(session, table, partition)
         }

@@ -104,6 +104,11 @@ pub(crate) enum StatementKind {
         table: ast::ObjectName,
         conditions: Vec<ast::Expr>,
     },
+    /// ALTER TABLE … FORGET LABEL.
+    ForgetLabel {
+        table: ast::ObjectName,
+        label: String,
+    },
     AttachPartition {
         table: ast::ObjectName,
         partition: ast::ObjectName,
@@ -452,7 +457,7 @@ impl StatementKind {
             Self::AlterDomain { .. } => "ALTER DOMAIN",
             Self::DropType { domains: true, .. } => "DROP DOMAIN",
             Self::DropType { .. } => "DROP TYPE",
-            Self::AttachPartition { .. } | Self::DropPartition { .. } => "ALTER TABLE",
+            Self::AttachPartition { .. } | Self::DropPartition { .. } | Self::ForgetLabel { .. } => "ALTER TABLE",
             Self::CreateView(create) if create.materialized => "CREATE MATERIALIZED VIEW",
             Self::CreateView(_) => "CREATE VIEW",
             Self::Refresh { .. } => "REFRESH MATERIALIZED VIEW",

@@ -90,6 +90,7 @@ pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<
         "alter" if words.word_at(1).as_deref() == Some("domain") => words.alter_domain()?,
         "drop" if words.word_at(1).as_deref() == Some("domain") => words.drop_domain()?,
         "alter" if words.drops_partition() => words.drop_partition()?,
+        "alter" if words.forgets_label() => words.forget_label()?,
         "alter" if words.attaches_partition() => words.attach_partition()?,
         "alter" => return words.alter(),
         "merge" => words.merge()?,

@@ -1,4 +1,4 @@
-//! The grammar of partitions: PARTITION BY of CREATE TABLE, and ALTER TABLE … ATTACH or DROP PARTITION.
+//! The grammar of partitions: PARTITION BY of CREATE TABLE, and ALTER TABLE … ATTACH or DROP PARTITION; and that of labels of loads.
 
 use super::Words;
 use crate::declared_partitions::PartitionMethod;
@@ -59,6 +59,23 @@ impl Words<'_> {
         let conditions = self.parse_part(&inner, |parser| parser.parse_comma_separated(Parser::parse_expr))?;
         self.next = close + 1;
         Ok(StatementKind::DropPartition { table, conditions })
+    }
+
+    /// Whether the statement is ALTER TABLE … FORGET LABEL.
+    pub(super) fn forgets_label(&self) -> bool {
+        let word = |index| self.word_at(index);
+        word(1).as_deref() == Some("table")
+            && (2..self.tokens.len())
+                .any(|index| word(index).as_deref() == Some("forget") && word(index + 1).as_deref() == Some("label"))
+    }
+
+    /// Behind ALTER.
+    pub(super) fn forget_label(&mut self) -> Result<StatementKind, QueryError> {
+        self.next += 2;
+        let table = self.object_name()?;
+        self.expect("forget")?;
+        self.expect("label")?;
+        Ok(StatementKind::ForgetLabel { table, label: self.label()? })
     }
 
     /// Whether the statement is ALTER TABLE … ATTACH PARTITION.

@@ -73,7 +73,7 @@ impl Words<'_> {
         Ok(StatementKind::DropType { domains: false, names, if_exists, cascade })
     }
 
-    fn label(&mut self) -> Result<String, QueryError> {
+    pub(super) fn label(&mut self) -> Result<String, QueryError> {
         let label = match self.peek() {
             Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
             _ => return Err(self.unexpected()),
