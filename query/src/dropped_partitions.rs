@@ -8,7 +8,7 @@
 //! hear of it as of every other DELETE.
 //!
 //! No row goes that the conditions do not name. A column is compared as in any other statement, so a bound inside of a partition
-//! is refused. Where the periods are compared (`month`, `month(sold)`), a partition goes if all of its days are meant.
+//! is refused. Where the periods are compared (`month`, `month(sold)`), they are compared with periods of the same length.
 
 use crate::definitions::{done, identifier};
 use crate::engine::storage_error;
@@ -119,12 +119,23 @@ struct Item<'a> {
     by_period: bool,
 }
 
+impl Item<'_> {
+    /// The periods as a condition can name them.
+    fn called(&self) -> String {
+        format!("{}({})", word(self.transform), quote_identifier(&self.column.name))
+    }
+}
+
 /// Why a condition is no predicate.
 enum Refusal {
     /// It is no comparison of what the table is partitioned by with a constant.
     Unclear,
     /// Its bound lies inside of a partition.
     Inside(Period),
+    /// Its bound is longer than a partition.
+    Longer(Period),
+    /// Its bound is a text that is no period.
+    NoPeriod(String),
 }
 
 /// Conditions on the partitions of a table.
@@ -149,11 +160,37 @@ impl<'a> Conditions<'a> {
                 Ok(format!("({})", each.collect::<Result<Vec<_>, _>>()?.join(" OR ")))
             }
             Expr::BinaryOp { left, op, right } => {
-                let item = self.item(left).ok_or_else(unclear)?;
+                let item = self.item(left).ok_or_else(|| self.in_other_words(condition))?;
                 self.compared(item, op, right, condition)
             }
-            _ => Err(unclear()),
+            _ => Err(self.in_other_words(condition)),
         }
+    }
+
+    /// The refusal of a condition that is no comparison with one of the five operators, with what says the same.
+    fn in_other_words(&self, condition: &Expr) -> QueryError {
+        let hint = match condition {
+            Expr::Between { expr, negated: false, low, high } => {
+                format!("Instead of BETWEEN say ({expr} >= {low}, {expr} <= {high}).")
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                format!("Conditions that are to hold together are separated by commas: ({left}, {right}).")
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+                format!("Run one ALTER TABLE for each: DROP PARTITION ({left}), then DROP PARTITION ({right}).")
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::NotEq, right } => {
+                format!(
+                    "Say which are to go: ({left} < {right}) are those before it and ({left} > {right}) those behind it."
+                )
+            }
+            Expr::Between { negated: true, .. }
+            | Expr::InList { negated: true, .. }
+            | Expr::UnaryOp { .. }
+            | Expr::IsNotNull(_) => "Say which partitions are to go, not which are to stay.".to_string(),
+            _ => return self.unclear(condition),
+        };
+        self.refused(condition).hint(hint)
     }
 
     fn compared(
@@ -164,7 +201,9 @@ impl<'a> Conditions<'a> {
         condition: &Expr,
     ) -> Result<String, QueryError> {
         self.comparison(item, operator, value).map_err(|refusal| match refusal {
-            Refusal::Unclear => self.unclear(condition),
+            Refusal::Unclear => self.in_other_words(condition),
+            Refusal::Longer(period) => self.longer(item, &period, operator, condition),
+            Refusal::NoPeriod(text) => self.no_period(item, &text, condition),
             Refusal::Inside(period) => self.inside(item, &period, operator, condition),
         })
     }
@@ -209,10 +248,9 @@ impl<'a> Conditions<'a> {
         if item.transform == Transform::Identity {
             return Ok(format!("{name} {operator} {value}"));
         }
-        let meant = Period::parse(&text).ok_or(Refusal::Unclear)?;
-        // A text that says less than a partition does not name one.
+        let meant = Period::parse(&text).ok_or(Refusal::NoPeriod(text))?;
         if fineness(meant.grain) < fineness(item.transform) {
-            return Err(Refusal::Unclear);
+            return Err(Refusal::Longer(meant));
         }
         let (from, to) = self.whole(item, operator, &meant)?;
         let sql_type = &item.column.sql_type;
@@ -242,11 +280,7 @@ impl<'a> Conditions<'a> {
             && bounds.1.is_none_or(|period| Some(period.first) == to);
         let inside = || partition(meant.first).map_or_else(|refusal| refusal, Refusal::Inside);
         if item.by_period {
-            if *operator == BinaryOperator::Eq && !on_bounds {
-                return Err(inside());
-            }
-            let first_whole = |period: Period| if Some(period.first) == from { period.first } else { period.next };
-            return Ok((bounds.0.map(first_whole), bounds.1.map(|period| period.first)));
+            return if meant.grain == item.transform { Ok((from, to)) } else { Err(inside()) };
         }
         // To a column of instants a day is the one at which it begins.
         let splits_day =
@@ -269,10 +303,34 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    fn unclear(&self, condition: &Expr) -> QueryError {
+    fn refused(&self, condition: &Expr) -> QueryError {
         QueryError::new(ErrorKind::InvalidParameterValue, format!("partitions cannot be told by {condition}"))
             .detail(format!("The table is partitioned by {}.", partition_expression(self.table)))
-            .hint(format!("Compare what it is partitioned by with constants, such as ({}).", self.example()))
+    }
+
+    fn unclear(&self, condition: &Expr) -> QueryError {
+        let example = self.example();
+        self.refused(condition).hint(format!("Compare what it is partitioned by with constants, such as ({example})."))
+    }
+
+    /// The refusal of a bound that several partitions make up.
+    fn longer(&self, item: Item<'_>, period: &Period, operator: &BinaryOperator, condition: &Expr) -> QueryError {
+        let (of, unit) = (item.called(), word(item.transform));
+        let within = |day: NaiveDate| Period::of(day, item.transform).map_or(String::new(), |part| part.to_string());
+        let (first, last) = (within(period.first), within(period.last()));
+        let said = match operator {
+            BinaryOperator::Lt | BinaryOperator::GtEq => format!("{of} {operator} '{first}'"),
+            BinaryOperator::LtEq | BinaryOperator::Gt => format!("{of} {operator} '{last}'"),
+            _ => format!("{of} >= '{first}', {of} <= '{last}'"),
+        };
+        let longer = word(period.grain);
+        self.refused(condition).hint(format!("{period} is a {longer} and not a {unit}: say ({said})."))
+    }
+
+    /// The refusal of a text that is not in the calendar, or not as periods are written.
+    fn no_period(&self, item: Item<'_>, text: &str, condition: &Expr) -> QueryError {
+        let (unit, example) = (word(item.transform), self.example());
+        self.refused(condition).hint(format!("'{text}' is no {unit}; those are written as in ({example})."))
     }
 
     /// Conditions that would do, in what this table is partitioned by.
@@ -300,8 +358,7 @@ impl<'a> Conditions<'a> {
 
     /// The refusal of a condition whose bound lies inside of a partition.
     fn inside(&self, item: Item<'_>, period: &Period, operator: &BinaryOperator, condition: &Expr) -> QueryError {
-        let column = quote_identifier(&item.column.name);
-        let of = format!("{}({column})", word(item.transform));
+        let of = item.called();
         let dated = item.column.sql_type == SqlType::Date;
         let days = match item.transform {
             Transform::Day => "begins and ends at midnight".to_string(),
@@ -311,7 +368,7 @@ impl<'a> Conditions<'a> {
         let message = format!("partitions cannot be told by {condition}, which names a part of one");
         let error = QueryError::new(ErrorKind::InvalidParameterValue, message)
             .detail(format!("The table is partitioned by {of}, and the partition of {period} {days}{zone}."));
-        let whole = format!("Say {of} {operator} '{period}' for the whole {}", word(item.transform));
+        let whole = format!("Say {of} {operator} '{period}' for {}", period.on_side(operator));
         error.hint(match item.by_period {
             true => format!("{whole}."),
             false => {

@@ -5,6 +5,7 @@
 
 use catalog::definition::Transform;
 use chrono::{Datelike, Months, NaiveDate};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 use std::fmt;
 
 /// A year, a quarter, a month or a day; `next` is the first day behind it.
@@ -53,6 +54,19 @@ impl Period {
 
     pub(super) fn last(&self) -> NaiveDate {
         self.next.pred_opt().unwrap_or(self.first)
+    }
+
+    /// The periods on one side of this one, in words: what is before 2024-06 ends with 2024-05.
+    pub(super) fn on_side(&self, operator: &BinaryOperator) -> String {
+        let unit = word(self.grain);
+        let at = |day: Option<NaiveDate>| day.and_then(|day| Self::of(day, self.grain)).unwrap_or(*self);
+        match operator {
+            BinaryOperator::Lt => format!("all {unit}s up to {}", at(self.first.pred_opt())),
+            BinaryOperator::LtEq => format!("all {unit}s up to {self}"),
+            BinaryOperator::Gt => format!("all {unit}s from {} on", at(Some(self.next))),
+            BinaryOperator::GtEq => format!("all {unit}s from {self} on"),
+            _ => format!("the whole {unit}"),
+        }
     }
 }
 
