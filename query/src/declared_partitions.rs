@@ -5,7 +5,9 @@
 //! Each of these says so.
 
 use crate::definitions::{done, new_name};
-use crate::error::{NoticeSeverity, QueryError};
+use crate::dropped_partitions::named_partition;
+use crate::error::{Notice, NoticeSeverity, QueryError};
+use crate::functions::quote_identifier;
 use crate::insert::writable_table;
 use crate::pg_catalog::partition_expression;
 use crate::response::Response;
@@ -81,7 +83,15 @@ pub(crate) fn create_partition(
     let planning = session.planning()?;
     let table = writable_table(&planning, parent)?;
     let name = new_name(&planning, &create.name)?;
-    nothing_to_do(session, &name.name, &table);
+    let bounds = match &create.for_values {
+        Some(ast::ForValues::In(values)) => values.first(),
+        Some(ast::ForValues::From { from, .. }) => from.first().and_then(|bound| match bound {
+            ast::PartitionBoundValue::Expr(value) => Some(value),
+            ast::PartitionBoundValue::MinValue | ast::PartitionBoundValue::MaxValue => None,
+        }),
+        Some(ast::ForValues::With { .. } | ast::ForValues::Default) | None => None,
+    };
+    nothing_to_do(session, &name.name, &table, bounds);
     Ok(done("CREATE TABLE"))
 }
 
@@ -100,13 +110,18 @@ pub(crate) fn attach_partition(
         );
         return Err(QueryError::unsupported(format!("attaching table \"{}\"", name.name)).hint(hint));
     }
-    nothing_to_do(session, &name.name, &table);
+    nothing_to_do(session, &name.name, &table, None);
     Ok(done("ALTER TABLE"))
 }
 
-fn nothing_to_do(session: &mut Session, partition: &str, table: &TableDefinition) {
-    let table = &table.name.name;
+/// `bound` is the first value that the partition was to have.
+fn nothing_to_do(session: &mut Session, partition: &str, table: &TableDefinition, bound: Option<&ast::Expr>) {
+    let name = &table.name.name;
     let message =
-        format!("\"{partition}\" is not needed, rows of table \"{table}\" find their partitions by themselves");
-    session.notice(NoticeSeverity::Notice, message);
+        format!("\"{partition}\" is not needed, rows of table \"{name}\" find their partitions by themselves");
+    let hint = (!table.partition_by.is_empty()).then(|| {
+        let condition = named_partition(table, bound);
+        format!("Such partitions are dropped by ALTER TABLE {} DROP PARTITION ({condition}).", quote_identifier(name))
+    });
+    session.push_notice(Notice { severity: NoticeSeverity::Notice, kind: None, message, detail: None, hint });
 }

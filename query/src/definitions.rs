@@ -229,8 +229,13 @@ pub(crate) async fn truncate(
     restart_identity: bool,
     alone: bool,
 ) -> Result<Response, QueryError> {
+    let unnamed = |error: QueryError| match error.kind {
+        // Nobody is led to empty another one.
+        ErrorKind::UndefinedTable => QueryError { hint: None, ..error },
+        _ => error,
+    };
     let named = |planning: &Planning| -> Result<Vec<Arc<TableDefinition>>, QueryError> {
-        tables.iter().map(|name| crate::insert::writable_table(planning, name)).collect()
+        tables.iter().map(|name| crate::insert::writable_table(planning, name).map_err(unnamed)).collect()
     };
     for table in named(session.planning()?.as_ref())? {
         session.lock_rows(&table.name.name).await?;

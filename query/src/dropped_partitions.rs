@@ -335,6 +335,11 @@ impl<'a> Conditions<'a> {
 
     /// Conditions that would do, in what this table is partitioned by.
     fn example(&self) -> String {
+        self.conditions("<", NaiveDate::from_ymd_opt(2024, 1, 1))
+    }
+
+    /// The same with an operator, for the periods of a day.
+    fn conditions(&self, operator: &str, day: Option<NaiveDate>) -> String {
         let items = self.table.partition_by.iter();
         let examples = items.filter_map(|item| {
             let column = self.table.column(item.column)?;
@@ -342,9 +347,9 @@ impl<'a> Conditions<'a> {
             let period = word(item.transform);
             let is_plain = self.item(&Expr::Identifier(ast::Ident::new(period))).is_some_and(|found| found.by_period);
             let called = if is_plain { period.to_string() } else { format!("{period}({name})") };
-            let day = NaiveDate::from_ymd_opt(2024, 1, 1).and_then(|day| Period::of(day, item.transform));
-            Some(match (day, &column.sql_type) {
-                (Some(period), _) => format!("{called} < '{period}'"),
+            let period = day.and_then(|day| Period::of(day, item.transform));
+            Some(match (period, &column.sql_type) {
+                (Some(period), _) => format!("{called} {operator} '{period}'"),
                 (None, SqlType::Int2 | SqlType::Int4 | SqlType::Int8 | SqlType::Numeric { .. }) => {
                     format!("{name} = 1")
                 }
@@ -375,6 +380,20 @@ impl<'a> Conditions<'a> {
                 format!("{whole}, or use DELETE FROM {} WHERE {condition}.", quote_identifier(&self.table.name.name))
             }
         })
+    }
+}
+
+/// Conditions that name one partition of a table: that of a value, where it is one of the table's first item.
+pub(crate) fn named_partition(table: &TableDefinition, value: Option<&Expr>) -> String {
+    let conditioned = Conditions { table, zone: Zone::UTC };
+    let day = value.and_then(text_of).and_then(|text| Period::parse(text.get(..10).unwrap_or(&text)));
+    let first = day.map(|period| period.first).or(NaiveDate::from_ymd_opt(2024, 1, 1));
+    match (value, table.partition_by.as_slice()) {
+        (Some(value), [item]) if item.transform == Transform::Identity => {
+            let column = table.column(item.column).map(|column| quote_identifier(&column.name));
+            format!("{} = {value}", column.unwrap_or_default())
+        }
+        _ => conditioned.conditions("=", first),
     }
 }
 

@@ -115,6 +115,8 @@ fn to_drop(planning: &Planning, name: &ast::ObjectName, object: DropObject) -> R
     let shown = own_name(name);
     let relation = planning.relation(&resolved, &shown).map_err(|mut error| {
         error.message = format!("{kind} \"{shown}\" does not exist");
+        // Nobody is led to drop another one.
+        error.hint = None;
         error
     })?;
     let (id, is, hint) = identified(&relation);
