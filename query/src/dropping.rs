@@ -2,6 +2,7 @@
 
 use crate::definitions::done;
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
+use crate::pg_catalog::is_system_schema;
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::sequence_definition::lost_defaults;
@@ -288,6 +289,10 @@ async fn drop_schema(
     statement: &Statement,
 ) -> Result<Response, QueryError> {
     let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+    if is_system_schema(&name) {
+        let message = format!("cannot drop schema {name} because it is required by the database system");
+        return Err(QueryError::new(ErrorKind::DependentObjects, message));
+    }
     if !snapshot.schemas.contains_key(&name) {
         if drop.if_exists {
             session.notice(NoticeSeverity::Notice, format!("schema \"{name}\" does not exist, skipping"));

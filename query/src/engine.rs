@@ -79,6 +79,8 @@ pub struct EngineConfig {
     pub copy_dir: Option<PathBuf>,
     /// How far back tables can be read as they were.
     pub history_retention: Duration,
+    /// How many clients the server takes at a time.
+    pub connections_max: usize,
 }
 
 /// How far back tables can be read as they were where nothing is said.
@@ -150,6 +152,7 @@ pub struct Engine {
     pub(crate) temporary_schemas: SchemaNumbers,
     pub(crate) started_at_micros: i64,
     pub(crate) history_retention: Duration,
+    pub(crate) connections_max: usize,
     sqlstate: fn(ErrorKind) -> &'static str,
     copy_dir: Option<PathBuf>,
     /// What every session's state is cloned from.
@@ -201,6 +204,7 @@ impl Engine {
             holds: WriteHolds::default(),
             started_at_micros: now_micros(),
             history_retention: config.history_retention,
+            connections_max: config.connections_max,
             sqlstate: config.sqlstate,
             copy_dir,
             procedures: Arc::new(template.scalar_functions().clone()),
@@ -459,7 +463,10 @@ pub(crate) fn commit_error(error: CommitError) -> QueryError {
         CommitError::Conflict(conflict) => conflict_error(conflict),
         CommitError::DiskFull { reason, .. } => {
             QueryError::new(ErrorKind::DiskFull, format!("could not commit: {reason}"))
-                .hint("Free space in the data directory and try again.")
+                .hint(
+                    "Free space on the disk of the data directory and try again. The files of rows that were dropped stay \
+                     there for meridian.history_retention.",
+                )
         }
         CommitError::TooLarge { .. } => {
             QueryError::new(ErrorKind::ProgramLimitExceeded, error.to_string()).hint("Load the rows with COPY.")

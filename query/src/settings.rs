@@ -223,6 +223,7 @@ impl Values {
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_path_buf());
         let retention = duration_text(engine.history_retention.as_secs());
         settings.base.insert("meridian.history_retention".into(), retention);
+        settings.base.insert("max_connections".into(), engine.connections_max.to_string());
         settings.base.insert("data_directory".into(), data_dir.display().to_string());
         settings.base.insert(SESSION_USER.into(), user.into());
         for (name, value) in start_up {
@@ -449,7 +450,15 @@ fn unrecognized(name: &str) -> QueryError {
 }
 
 fn cannot_change(name: &str) -> QueryError {
-    QueryError::new(ErrorKind::ObjectNotReady, format!("parameter \"{name}\" cannot be changed"))
+    let refused = |message: String| QueryError::new(ErrorKind::ObjectNotReady, message);
+    let said_by = match name {
+        "meridian.history_retention" => "--history-retention or history_retention in meridian.toml",
+        "max_connections" => "max_connections in meridian.toml",
+        "data_directory" => "--data-dir or data_dir in meridian.toml",
+        _ => return refused(format!("parameter \"{name}\" cannot be changed")),
+    };
+    refused(format!("parameter \"{name}\" cannot be changed without restarting the server"))
+        .hint(format!("It is given to meridian serve when it starts, by {said_by}."))
 }
 
 /// What the items of SET come to as one text.

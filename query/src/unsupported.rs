@@ -19,9 +19,10 @@ const ONLY_TABLES: &str = "Say what is meant in PARTITION BY and order_by of CRE
 const ATTACHED: &str =
     "A table's rows find their partitions by themselves: dump with pg_dump --load-via-partition-root.";
 const NO_CODE: &str = "There are no functions in SQL, procedures and triggers: let the client do what they would do.";
+const ONLY_AT_START: &str = "Settings of the server are given to meridian serve when it starts, as in --history-retention 7d; SET changes those of a session.";
 
 /// What helps in place of a statement, by words that its name has behind its command.
-const HINTS: [(&str, &str); 38] = [
+const HINTS: [(&str, &str); 39] = [
     ("MERGE", "UPDATE and INSERT in one transaction do the same."),
     ("GRANT", ONE_PASSWORD),
     ("REVOKE", ONE_PASSWORD),
@@ -57,6 +58,7 @@ const HINTS: [(&str, &str); 38] = [
     ("CALL", NO_CODE),
     ("EXCLUDE", "Use UNIQUE, or a CHECK constraint."),
     ("CONSTRAINT", "Drop the constraint and add it again."),
+    ("SYSTEM", ONLY_AT_START),
     ("STATISTICS", "Leave it out: statistics keep themselves."),
     ("DATABASE", "There is one database; use CREATE SCHEMA."),
     ("LOCK", "Use SERIALIZABLE: what a transaction read and another changed is 40001."),

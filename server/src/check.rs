@@ -32,6 +32,7 @@ pub(crate) async fn run(options: CheckOptions) -> anyhow::Result<()> {
         sqlstate,
         copy_dir: None,
         history_retention: config.history_retention,
+        connections_max: config.connections_max,
     };
     let report = query::check::check(engine_config, scratch.path()).await.map_err(StartError::from)?;
     for checked in &report.checked {

@@ -57,6 +57,7 @@ pub(crate) async fn serve(
         sqlstate,
         copy_dir: config.copy_dir.clone(),
         history_retention: config.history_retention,
+        connections_max: config.connections_max,
     };
     let (engine, report) = Engine::open(engine_config).await?;
     log_recovery(&config, &report);

@@ -30,6 +30,7 @@ impl TestServer {
             sqlstate: crate::errors::sqlstate,
             copy_dir: None,
             history_retention: query::HISTORY_RETENTION,
+            connections_max,
         };
         let (engine, _) = Engine::open(config).await.unwrap();
         let house = House {

@@ -123,6 +123,7 @@ const SETTINGS: &[Setting] = &[
     reported("integer_datetimes", "on", Kind::Fixed, "Timestamps are integers."),
     reported("IntervalStyle", "postgres", Kind::Word(&["postgres"]), "How intervals are shown."),
     reported("is_superuser", "on", Kind::Fixed, "Whether the user may do everything."),
+    setting("max_connections", "200", Kind::Fixed, "How many clients may be connected at a time."),
     setting("max_identifier_length", "63", Kind::Fixed, "The longest name."),
     setting("max_index_keys", "32", Kind::Fixed, "Accepted for compatibility."),
     setting("meridian.history_retention", "1d", Kind::Fixed, "How far back FOR SYSTEM_TIME AS OF can read."),
