@@ -2,13 +2,18 @@
 //!
 //! ```text
 //! FILE|DIR|GLOB ─▶ guess (format, delimiter, header, types) ─▶ COPY … FROM STDIN ─▶ a server that runs,
-//!                  shown before anything is loaded               label = file         or one of our own over --data-dir
+//!                  shown before anything is loaded               label = path         or one of our own over --data-dir
 //! ```
 //!
-//! Each file is one load with a label made of the table and the file's name, so that running the same import twice loads once.
+//! Each file is one load with a label made of the table and the file's path as it is given, so that running the same import twice
+//! loads once.
 
 mod guess;
+mod header;
+mod json_lines;
+mod rejects;
 mod source;
+mod survey;
 
 use crate::client::{connect, literal, server_address, server_error};
 use crate::config::{ServeConfig, ServeOptions};
@@ -19,13 +24,17 @@ use anyhow::{Context, bail};
 use catalog::directory::is_data_directory;
 use clap::{Args, ValueEnum};
 use futures::SinkExt;
-use guess::{Guess, Shape};
-use source::Pieces;
+use guess::{Guess, Said, Shape, Table};
+use header::same_name;
+use query::copy_format::CopyEncoding;
+use rejects::RejectsFile;
+use source::{Pieces, Reading};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Row};
 use tokio_util::sync::CancellationToken;
 
 /// How often progress is said on a terminal, and elsewhere.
@@ -55,7 +64,7 @@ pub(crate) struct ImportOptions {
     /// A file whose first line is the server's password [env: MERIDIAN_PASSWORD holds the password itself]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Create the table where there is none, with the guessed types
+    /// Create the table where there is none, with the types of all values; the files are read once more for that
     #[arg(long)]
     create: bool,
     /// The character between values, where the guess is wrong
@@ -64,7 +73,10 @@ pub(crate) struct ImportOptions {
     /// Whether the first line holds names, where the guess is wrong
     #[arg(long, value_name = "true|false")]
     header: Option<bool>,
-    /// What the load is known by [default: the table and the file's name]
+    /// The encoding of csv and JSON, where it is not UTF-8: LATIN1, LATIN9 or WIN1252
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// What the load is known by [default: the table and the file's path as it is given]
     #[arg(long, value_name = "NAME", conflicts_with = "no_label")]
     label: Option<String>,
     /// Load again what was loaded before
@@ -73,7 +85,7 @@ pub(crate) struct ImportOptions {
     /// Leave out rows whose key is there already, or put them in the place of those that have it
     #[arg(long, value_name = "ignore|update")]
     on_conflict: Option<OnConflict>,
-    /// Write what cannot be loaded to this file, and go on
+    /// Write what cannot be loaded to this file, and to the table NAME_rejects, and go on
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
 }
@@ -123,28 +135,64 @@ pub(crate) async fn run(options: ImportOptions) -> anyhow::Result<()> {
     }
 }
 
+/// A column that a file's values may go to.
+#[derive(Clone, Debug)]
+struct TableColumn {
+    name: String,
+    sql_type: String,
+    has_default: bool,
+}
+
+impl TableColumn {
+    fn is_named(&self, name: &str) -> bool {
+        same_name(&self.name, name)
+    }
+
+    /// Whether its values are JSON, so that a text has its quotes.
+    fn is_json(&self) -> bool {
+        matches!(self.sql_type.as_str(), "json" | "jsonb")
+    }
+}
+
+impl ImportOptions {
+    fn encoding(&self) -> anyhow::Result<CopyEncoding> {
+        let Some(name) = &self.encoding else { return Ok(CopyEncoding::default()) };
+        let known = CopyEncoding::named(name).map_err(|error| {
+            let hint = error.hint.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+            anyhow::anyhow!("{}{hint}", error.message)
+        });
+        known?.with_context(|| format!("\"{name}\" is no encoding; UTF8, LATIN1, LATIN9 and WIN1252 are"))
+    }
+
+    fn said(&self) -> anyhow::Result<Said> {
+        let (delimiter, header, rejects) = (self.delimiter, self.header, self.rejects.is_some());
+        Ok(Said { delimiter, header, encoding: self.encoding()?, rejects })
+    }
+
+    /// What a file's load is known by.
+    fn label(&self, file: &Path) -> String {
+        let given = file.strip_prefix(".").unwrap_or(file);
+        self.label.clone().unwrap_or_else(|| format!("{} {}", self.table, given.display()))
+    }
+}
+
 async fn load_all(options: &ImportOptions, files: &[PathBuf], server: &str) -> anyhow::Result<()> {
+    let said = options.said()?;
     let client = connect(server, options.password_file.as_deref(), "meridian import").await?;
-    let first = Guess::of(&files[0], options.delimiter, options.header, options.rejects.is_some())
-        .with_context(|| format!("could not read \"{}\"", files[0].display()))?;
-    say(&format!("{}: {first}", files[0].display()));
+    let rejects = match &options.rejects {
+        Some(path) => Some(RejectsFile::open(path, &options.table, &client).await?),
+        None => None,
+    };
     let known = table_columns(&client, &options.table).await?;
     let is_new = known.is_none();
-    let columns = match known {
-        Some(columns) => columns,
-        None if options.create => {
-            let statement = first.create_table(&options.table)?;
-            say(&statement);
-            client.batch_execute(&statement).await.map_err(server_error)?;
-            first.names().iter().map(|name| name.to_lowercase()).collect()
-        }
+    let (guesses, columns) = match known {
+        Some(columns) => (guesses_for(files, &said, &columns)?, columns),
+        None if options.create => create(options, &client, files, &said).await?,
         None => bail!("table {} does not exist; --create makes it", options.table),
     };
     let mut total = 0;
-    for file in files {
-        let guess = Guess::of(file, options.delimiter, options.header, options.rejects.is_some())
-            .with_context(|| format!("could not read \"{}\"", file.display()))?;
-        let loaded = load(options, &client, file, &guess, &columns).await;
+    for (file, guess) in files.iter().zip(&guesses) {
+        let loaded = load(options, &client, file, guess, &columns).await;
         if loaded.is_err() && is_new && total == 0 {
             // Its columns were guessed; the next try may guess others.
             client.batch_execute(&format!("DROP TABLE {}", options.table)).await.map_err(server_error)?;
@@ -154,20 +202,62 @@ async fn load_all(options: &ImportOptions, files: &[PathBuf], server: &str) -> a
     if files.len() > 1 {
         say(&format!("{total} rows from {} files", files.len()));
     }
-    if let Some(path) = &options.rejects {
-        write_rejects(options, &client, path).await?;
+    match rejects {
+        Some(rejects) => rejects.write(&client).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
-/// The columns of a table, `None` where there is no such table.
-async fn table_columns(client: &Client, table: &str) -> anyhow::Result<Option<Vec<String>>> {
+/// How files look that go to a table that is there.
+fn guesses_for(files: &[PathBuf], said: &Said, columns: &[TableColumn]) -> anyhow::Result<Vec<Guess>> {
+    let guesses = files.iter().map(|file| guess_of(file, said, Table::Existing(columns)));
+    let guesses = guesses.collect::<anyhow::Result<Vec<Guess>>>()?;
+    if let (Some(file), Some(first)) = (files.first(), guesses.first()) {
+        say(&format!("{}: {first}", file.display()));
+    }
+    Ok(guesses)
+}
+
+fn guess_of(file: &Path, said: &Said, table: Table<'_>) -> anyhow::Result<Guess> {
+    Guess::of(file, said, table).with_context(|| format!("could not read \"{}\"", file.display()))
+}
+
+/// Makes the table that all files ask for together.
+async fn create(
+    options: &ImportOptions,
+    client: &Client,
+    files: &[PathBuf],
+    said: &Said,
+) -> anyhow::Result<(Vec<Guess>, Vec<TableColumn>)> {
+    let mut guesses = vec![guess_of(&files[0], said, Table::New(&[]))?];
+    let mut table = guesses[0].clone();
+    for file in &files[1..] {
+        let guess = guess_of(file, said, Table::New(&table.names()))?;
+        table.widen(&guess).with_context(|| format!("\"{}\"", file.display()))?;
+        guesses.push(guess);
+    }
+    say(&format!("{}: {table}", files[0].display()));
+    let statement = table.create_table(&options.table)?;
+    say(&statement);
+    client.batch_execute(&statement).await.map_err(server_error)?;
+    let columns = table_columns(client, &options.table).await?;
+    Ok((guesses, columns.context("the table is gone again")?))
+}
+
+/// The columns of a table that take values, `None` where there is no such table.
+async fn table_columns(client: &Client, table: &str) -> anyhow::Result<Option<Vec<TableColumn>>> {
     let found = client.query_one("SELECT to_regclass($1)::text IS NOT NULL", &[&table]).await.map_err(server_error)?;
     if !found.get::<_, bool>(0) {
         return Ok(None);
     }
-    let statement = client.prepare(&format!("SELECT * FROM {table} LIMIT 0")).await.map_err(server_error)?;
-    Ok(Some(statement.columns().iter().map(|column| column.name().to_string()).collect()))
+    let query = format!(
+        "SELECT attname::text, format_type(atttypid, atttypmod), atthasdef OR attidentity <> '' FROM pg_attribute \
+         WHERE attrelid = {}::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+        literal(table)
+    );
+    let rows = client.query(&query, &[]).await.map_err(server_error)?;
+    let column = |row: &Row| TableColumn { name: row.get(0), sql_type: row.get(1), has_default: row.get(2) };
+    Ok(Some(rows.iter().map(column).collect()))
 }
 
 async fn load(
@@ -175,30 +265,16 @@ async fn load(
     client: &Client,
     file: &Path,
     guess: &Guess,
-    columns: &[String],
+    columns: &[TableColumn],
 ) -> anyhow::Result<u64> {
-    let listed = match guess.shape {
-        Shape::Lines { header: false, .. } => String::new(),
-        _ => format!(
-            " ({})",
-            matched(guess, columns, file)?.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-        ),
+    let statement = copy_statement(options, file, guess, columns)?;
+    let reading = Reading {
+        shape: guess.shape,
+        encoding: options.encoding()?,
+        columns: columns.to_vec(),
+        rejects: options.rejects.is_some(),
     };
-    let mut with = vec![guess.copy_options()];
-    if !options.no_label {
-        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-        let label = options.label.clone().unwrap_or_else(|| format!("{} {name}", options.table));
-        with.push(format!("LABEL {}", literal(&label)));
-    }
-    with.extend(options.on_conflict.map(|action| match action {
-        OnConflict::Ignore => "ON_CONFLICT ignore".to_string(),
-        OnConflict::Update => "ON_CONFLICT update".to_string(),
-    }));
-    if options.rejects.is_some() {
-        with.push(format!("REJECT_TABLE {}", literal(&reject_table(options))));
-    }
-    let statement = format!("COPY {}{listed} FROM STDIN WITH ({})", options.table, with.join(", "));
-    let mut pieces = Pieces::open(file, guess)?;
+    let mut pieces = Pieces::open(file, reading)?;
     let sink = client.copy_in::<_, bytes::Bytes>(&statement).await.map_err(server_error)?;
     let mut sink = std::pin::pin!(sink);
     let mut progress = Progress::new(file, pieces.total());
@@ -210,40 +286,71 @@ async fn load(
         }
         progress.show(pieces.read());
     }
-    let rows = sink.finish().await.map_err(|error| server_error(error).context(format!("\"{}\"", file.display())))?;
+    let rows = sink.finish().await.map_err(|error| load_error(error, file))?;
     progress.done(rows, pieces.read());
     Ok(rows)
 }
 
+fn copy_statement(
+    options: &ImportOptions,
+    file: &Path,
+    guess: &Guess,
+    columns: &[TableColumn],
+) -> anyhow::Result<String> {
+    let listed: Vec<String> = match guess.shape {
+        Shape::Lines { header: false, .. } => Vec::new(),
+        Shape::Json => columns.iter().map(|column| quoted(&column.name)).collect(),
+        _ => matched(guess, columns, file)?.into_iter().map(quoted).collect(),
+    };
+    let listed = if listed.is_empty() { String::new() } else { format!(" ({})", listed.join(", ")) };
+    let mut with = vec![guess.copy_options()];
+    if guess.shape == Shape::Json && columns.iter().any(|column| column.has_default) {
+        with.push(format!("DEFAULT {}", literal(json_lines::DEFAULT)));
+    }
+    if let (Shape::Lines { .. }, Some(encoding)) = (guess.shape, &options.encoding) {
+        with.push(format!("ENCODING {}", literal(encoding)));
+    }
+    if !options.no_label {
+        with.push(format!("LABEL {}", literal(&options.label(file))));
+    }
+    with.extend(options.on_conflict.map(|action| match action {
+        OnConflict::Ignore => "ON_CONFLICT ignore".to_string(),
+        OnConflict::Update => "ON_CONFLICT update".to_string(),
+    }));
+    if options.rejects.is_some() {
+        with.push(format!("REJECT_TABLE {}", literal(&rejects::table_of(&options.table))));
+    }
+    Ok(format!("COPY {}{listed} FROM STDIN WITH ({})", options.table, with.join(", ")))
+}
+
+/// The error of a file's load, with a hint where bytes are no text.
+fn load_error(error: tokio_postgres::Error, file: &Path) -> anyhow::Error {
+    let is_encoding = error.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE);
+    let context = format!("\"{}\"", file.display());
+    let error = server_error(error);
+    if is_encoding {
+        let hint = "If the file is not UTF-8, --encoding says what it is: LATIN1, LATIN9 or WIN1252.";
+        return anyhow::anyhow!("{error}\n  hint: {hint}").context(context);
+    }
+    error.context(context)
+}
+
 /// The file's columns as the table spells them.
-fn matched(guess: &Guess, columns: &[String], file: &Path) -> anyhow::Result<Vec<String>> {
+fn matched<'a>(guess: &Guess, columns: &'a [TableColumn], file: &Path) -> anyhow::Result<Vec<&'a str>> {
     let names = guess.names();
     let found = names.iter().map(|name| {
-        let same = columns.iter().find(|column| column.eq_ignore_ascii_case(name));
-        same.cloned().with_context(|| {
-            let file = file.display();
-            format!("the table has no column \"{name}\" of \"{file}\"; its columns are {}", columns.join(", "))
+        let same = columns.iter().find(|column| column.is_named(name));
+        same.map(|column| column.name.as_str()).with_context(|| {
+            let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            let hint = match guess.shape {
+                Shape::Lines { .. } => "; --header false says that the first line holds no names",
+                Shape::Json | Shape::Parquet => "",
+            };
+            let (file, known) = (file.display(), known.join(", "));
+            format!("the table has no column \"{name}\" of \"{file}\"; its columns are {known}{hint}")
         })
     });
     found.collect()
-}
-
-fn reject_table(options: &ImportOptions) -> String {
-    format!("{}_rejects", options.table)
-}
-
-/// What this and earlier imports could not load, as csv.
-async fn write_rejects(options: &ImportOptions, client: &Client, path: &Path) -> anyhow::Result<()> {
-    use futures::TryStreamExt;
-    let query =
-        format!("COPY (SELECT * FROM {} ORDER BY load, line) TO STDOUT (FORMAT csv, HEADER)", reject_table(options));
-    let mut stream = std::pin::pin!(client.copy_out(&query).await.map_err(server_error)?);
-    let mut file = std::fs::File::create(path).with_context(|| format!("could not write \"{}\"", path.display()))?;
-    while let Some(piece) = stream.try_next().await.map_err(server_error)? {
-        file.write_all(&piece).with_context(|| format!("could not write \"{}\"", path.display()))?;
-    }
-    say(&format!("rejected rows are in \"{}\" and in table {}", path.display(), reject_table(options)));
-    Ok(())
 }
 
 fn quoted(name: &str) -> String {

@@ -59,7 +59,7 @@ const OTHERS: [&str; 18] = [
 
 impl CopyEncoding {
     /// The encoding of a name as PostgreSQL reads it; `None` for what is no encoding, an error for one that is not supported.
-    pub(super) fn named(name: &str) -> Result<Option<Self>, QueryError> {
+    pub fn named(name: &str) -> Result<Option<Self>, QueryError> {
         let letters = name.chars().filter(char::is_ascii_alphanumeric);
         let clean: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
         Ok(Some(match clean.as_str() {
@@ -118,7 +118,7 @@ impl CopyEncoding {
     }
 
     /// The data's bytes as text; or the place of the first byte that is none, and the error.
-    pub(super) fn text_of(self, bytes: &[u8]) -> Result<Cow<'_, str>, (usize, QueryError)> {
+    pub fn text_of(self, bytes: &[u8]) -> Result<Cow<'_, str>, (usize, QueryError)> {
         if self == Self::Utf8 {
             return match checked_text(bytes) {
                 Ok(text) => Ok(Cow::Borrowed(text)),

@@ -1,17 +1,27 @@
-//! What a file is, from its first mebibyte: delimiter, header, names and types. Shown before it is used.
+//! What a file is: delimiter, header, names and types. Shown before it is used.
 //!
-//! Lines that are wrong say nothing about the others: records with more or fewer values than the first are not looked at, and where
-//! wrong values are rejected, a type is that of nearly all of them.
+//! ```text
+//! first mebibyte ─▶ delimiter ─▶ header ─▶ names ─┬─▶ a table that is there: COPY by these names
+//! all of the file ─────────────▶ surveys ─────────┴─▶ a table to be made: names and types
+//! ```
+//!
+//! The types of a new table are those of all values of all files, so that no later value is changed by a guess. Lines that are wrong
+//! say nothing about the others: records with more or fewer values than the first are not looked at, and where wrong values are
+//! rejected, a type is that of nearly all of them.
 
-use super::quoted;
-use super::source::{json_batches, kind, unpacked};
+use super::header::{FirstLine, same_name};
+use super::json_lines::{Lines, Value, members, text_of, unquoted};
+use super::source::{kind, unpacked};
+use super::survey::Survey;
+use super::{TableColumn, quoted};
 use anyhow::{Context, bail};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field};
 use catalog::sql_type::SqlType;
+use query::copy_format::CopyEncoding;
 use query::files::ParquetRows;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,11 +31,8 @@ mod tests;
 
 const SAMPLE_BYTES: u64 = 1 << 20;
 const DELIMITERS: [u8; 4] = [b',', b'\t', b';', b'|'];
-/// A column of text with so few values in enough rows is one to partition by.
-const PARTITION_VALUES_MAX: usize = 16;
-const PARTITION_ROWS_MIN: usize = 100;
-/// Of so many values one may be wrong, where wrong ones are rejected.
-const VALUES_PER_WRONG_ONE_MIN: usize = 20;
+/// In so many rows a column of few values is one to partition by.
+const PARTITION_ROWS_MIN: u64 = 100;
 
 /// How a file's records look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,79 +42,161 @@ pub(super) enum Shape {
     Parquet,
 }
 
+/// What is said about the files and not guessed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    pub(super) delimiter: Option<char>,
+    pub(super) header: Option<bool>,
+    pub(super) encoding: CopyEncoding,
+    /// Wrong values have a place to go.
+    pub(super) rejects: bool,
+}
+
+/// The table that files go to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Table<'a> {
+    Existing(&'a [TableColumn]),
+    /// One that is to be made, with the names that earlier files gave its columns.
+    New(&'a [String]),
+}
+
+impl Table<'_> {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Existing(columns) => columns.iter().map(|column| column.name.clone()).collect(),
+            Self::New(names) => names.to_vec(),
+        }
+    }
+}
+
 /// A file as it seems to be.
 #[derive(Clone, Debug)]
 pub(super) struct Guess {
     pub(super) shape: Shape,
-    columns: Vec<(String, String)>,
-    /// A column of few values, for partitions.
-    few_values: Option<String>,
+    columns: Vec<Column>,
+    rows: u64,
+    rejects: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Column {
+    name: String,
+    values: Values,
+}
+
+#[derive(Clone, Debug)]
+enum Values {
+    Surveyed(Survey),
+    /// Values of a type that the file or the table says.
+    Typed(String),
+}
+
+impl Column {
+    fn sql_type(&self, rejects: bool) -> String {
+        match &self.values {
+            Values::Surveyed(survey) => survey.sql_type(rejects),
+            Values::Typed(sql_type) => sql_type.clone(),
+        }
+    }
+
+    fn widen(&mut self, other: &Self, rejects: bool) -> anyhow::Result<()> {
+        if let (Values::Surveyed(known), Values::Surveyed(values)) = (&mut self.values, &other.values) {
+            known.merge(values);
+            return Ok(());
+        }
+        let (one, another) = (self.sql_type(rejects), other.sql_type(rejects));
+        if one != another {
+            let name = &self.name;
+            bail!(
+                "column \"{name}\" is {one} in one file and {another} in another; make the table with CREATE TABLE first"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether it is a text with few values.
+    fn has_few_values(&self, rejects: bool) -> bool {
+        matches!(&self.values, Values::Surveyed(survey) if survey.has_few_values() && survey.sql_type(rejects) == "text")
+    }
 }
 
 impl Guess {
-    /// Looks at the start of a file; what is given is not guessed. `rejects` says that wrong values have a place to go.
-    pub(super) fn of(
-        path: &Path,
-        delimiter: Option<char>,
-        header: Option<bool>,
-        rejects: bool,
-    ) -> anyhow::Result<Self> {
+    /// Looks at a file, at all of it where it says what the table is to be.
+    pub(super) fn of(path: &Path, said: &Said, table: Table<'_>) -> anyhow::Result<Self> {
         match kind(path).as_str() {
-            "parquet" => return Self::of_parquet(path),
-            "jsonl" | "ndjson" | "json" => return Self::of_json(path),
-            _ => {}
+            "parquet" => Self::of_parquet(path),
+            "jsonl" | "ndjson" | "json" => Self::of_json(path, said, table),
+            _ => Self::of_lines(path, said, table),
         }
+    }
+
+    fn of_lines(path: &Path, said: &Said, table: Table<'_>) -> anyhow::Result<Self> {
         let sample = sample(path)?;
-        let delimiter = match delimiter {
+        let delimiter = match said.delimiter {
             Some(given) => {
                 u8::try_from(given).ok().filter(u8::is_ascii).context("a delimiter is one ASCII character")?
             }
             None => best_delimiter(&sample, kind(path) == "tsv"),
         };
-        let rows = csv_rows(&sample, delimiter)?;
-        let header = header.unwrap_or_else(|| looks_like_header(&rows));
-        let width = rows.num_columns();
-        let (first, values) =
-            if header && rows.num_rows() > 0 { (1, rows.slice(1, rows.num_rows() - 1)) } else { (0, rows.clone()) };
-        let names = (0..width).map(|index| match first {
-            1 => rows.column(index).as_string::<i32>().value(0).trim().to_string(),
-            _ => format!("column{}", index + 1),
-        });
-        Ok(Self::new(Shape::Lines { delimiter, header }, names.collect(), &values, rejects))
+        let values: Box<dyn Read> = match table {
+            Table::Existing(_) => Box::new(Cursor::new(sample)),
+            Table::New(_) => unpacked(path, Arc::new(AtomicU64::new(0)))?,
+        };
+        let (mut first, mut rows) = survey_lines(values, delimiter, said.encoding)?;
+        let header = match said.header.or_else(|| first.is_header(&table.names())) {
+            Some(header) => header,
+            None => bail!(
+                "it is unclear whether its first line holds names ({}); say --header true or --header false",
+                first.cells.join(", ")
+            ),
+        };
+        let names = if header {
+            first.names()
+        } else {
+            rows += 1;
+            first.cells.iter().zip(&mut first.below).for_each(|(cell, below)| below.push(cell.as_bytes()));
+            (1..=first.cells.len()).map(|number| format!("column{number}")).collect()
+        };
+        let columns = names.into_iter().zip(first.below);
+        let columns = columns.map(|(name, survey)| Column { name, values: Values::Surveyed(survey) }).collect();
+        Ok(Self { shape: Shape::Lines { delimiter, header }, columns, rows, rejects: said.rejects })
     }
 
-    fn of_json(path: &Path) -> anyhow::Result<Self> {
-        let sample = sample(path)?;
-        let (schema, _) = arrow::json::reader::infer_json_schema(sample.as_slice(), None)?;
-        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-        let rows = json_batches(sample.as_slice(), &names)?.next().transpose()?;
-        let rows = rows.context("the file has no objects")?;
-        Ok(Self::new(Shape::Json, names, &rows, false))
+    fn of_json(path: &Path, said: &Said, table: Table<'_>) -> anyhow::Result<Self> {
+        let (columns, rows) = match table {
+            Table::Existing(columns) => {
+                let typed = |column: &TableColumn| Column {
+                    name: column.name.clone(),
+                    values: Values::Typed(column.sql_type.clone()),
+                };
+                (columns.iter().map(typed).collect(), 0)
+            }
+            Table::New(_) => survey_json(unpacked(path, Arc::new(AtomicU64::new(0)))?, said)?,
+        };
+        Ok(Self { shape: Shape::Json, columns, rows, rejects: said.rejects })
     }
 
     fn of_parquet(path: &Path) -> anyhow::Result<Self> {
         let schema = ParquetRows::open(path)?.schema();
-        let columns = schema.fields().iter().map(|field| {
-            let sql_type = SqlType::from_field(field).map_or_else(|| "text".to_string(), |known| known.to_string());
-            (field.name().clone(), sql_type)
-        });
-        Ok(Self { shape: Shape::Parquet, columns: columns.collect(), few_values: None })
+        let typed = |field: &Arc<Field>| Column { name: field.name().clone(), values: Values::Typed(declared(field)) };
+        let columns = schema.fields().iter().map(typed).collect();
+        Ok(Self { shape: Shape::Parquet, columns, rows: 0, rejects: false })
     }
 
-    fn new(shape: Shape, names: Vec<String>, rows: &RecordBatch, rejects: bool) -> Self {
-        let column = |index: usize| rows.column(index).as_string::<i32>();
-        let types: Vec<String> = (0..names.len()).map(|index| type_of(column(index), rejects)).collect();
-        let few = |index: &usize| {
-            let values: HashSet<&str> = column(*index).iter().flatten().collect();
-            types[*index] == "text" && (2..=PARTITION_VALUES_MAX).contains(&values.len())
-        };
-        let few = (0..names.len()).find(|index| rows.num_rows() >= PARTITION_ROWS_MIN && few(index));
-        let few_values = few.map(|index| names[index].clone());
-        Self { shape, columns: names.into_iter().zip(types).collect(), few_values }
+    /// Adds what another file of the same table has: columns, and values of those that are there.
+    pub(super) fn widen(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.rows += other.rows;
+        for column in &other.columns {
+            match self.columns.iter_mut().find(|known| same_name(&known.name, &column.name)) {
+                None => self.columns.push(column.clone()),
+                Some(known) => known.widen(column, self.rejects)?,
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn names(&self) -> Vec<String> {
-        self.columns.iter().map(|(name, _)| name.clone()).collect()
+        self.columns.iter().map(|column| column.name.clone()).collect()
     }
 
     /// The options of COPY that say how the file looks.
@@ -127,21 +216,24 @@ impl Guess {
         if self.columns.is_empty() {
             bail!("the file has no columns");
         }
-        let columns: Vec<String> = self
-            .columns
-            .iter()
-            .map(|(name, sql_type)| format!("{} {sql_type}", quoted(&name.to_lowercase())))
-            .collect();
-        let date = self.columns.iter().find(|(_, sql_type)| sql_type == "date" || sql_type.starts_with("timestamp"));
-        let few = self.few_values.as_ref().map(|name| quoted(&name.to_lowercase()));
-        let month = date.map(|(name, _)| format!("month({})", quoted(&name.to_lowercase())));
+        let spelled = |column: &Column| quoted(&column.name.to_lowercase());
+        let typed = |column: &Column| format!("{} {}", spelled(column), column.sql_type(self.rejects));
+        let columns: Vec<String> = self.columns.iter().map(typed).collect();
+        let is_dated = |column: &&Column| {
+            let sql_type = column.sql_type(self.rejects);
+            sql_type == "date" || sql_type.starts_with("timestamp")
+        };
+        let date = self.columns.iter().find(is_dated);
+        let few = self.columns.iter().find(|column| column.has_few_values(self.rejects));
+        let few = few.filter(|_| self.rows >= PARTITION_ROWS_MIN).map(spelled);
+        let month = date.map(|column| format!("month({})", spelled(column)));
         let by: Vec<String> = few.into_iter().chain(month).collect();
         let mut statement = format!("CREATE TABLE {table} ({})", columns.join(", "));
         if !by.is_empty() {
             statement.push_str(&format!(" PARTITION BY ({})", by.join(", ")));
         }
-        if let Some((name, _)) = date {
-            statement.push_str(&format!(" WITH (order_by = '{}')", name.to_lowercase().replace('\'', "''")));
+        if let Some(column) = date {
+            statement.push_str(&format!(" WITH (order_by = '{}')", column.name.to_lowercase().replace('\'', "''")));
         }
         Ok(statement)
     }
@@ -157,7 +249,8 @@ impl fmt::Display for Guess {
             Shape::Json => f.write_str("JSON lines")?,
             Shape::Parquet => f.write_str("Parquet")?,
         }
-        let columns: Vec<String> = self.columns.iter().map(|(name, sql_type)| format!("{name} {sql_type}")).collect();
+        let column = |column: &Column| format!("{} {}", column.name, column.sql_type(self.rejects));
+        let columns: Vec<String> = self.columns.iter().map(column).collect();
         write!(f, ", {} columns: {}", columns.len(), columns.join(", "))
     }
 }
@@ -184,90 +277,118 @@ fn best_delimiter(sample: &[u8], tabs: bool) -> u8 {
     DELIMITERS.into_iter().rev().max_by_key(count).unwrap_or(b',')
 }
 
-/// The sample's records as texts, those that have as many values as the first.
-fn csv_rows(sample: &[u8], delimiter: u8) -> anyhow::Result<RecordBatch> {
+/// The first record of a file and what stands below it, in records with as many values; and how many those are.
+fn survey_lines(values: impl Read, delimiter: u8, encoding: CopyEncoding) -> anyhow::Result<(FirstLine, u64)> {
     let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(sample);
-    let records = reader.byte_records().collect::<Result<Vec<_>, _>>()?;
-    let width = records.first().context("the file has no records")?.len();
-    let column = |index: usize| -> ArrayRef {
-        let whole = records.iter().filter(|record| record.len() == width);
-        let values = whole.map(|record| String::from_utf8_lossy(&record[index]).into_owned());
-        Arc::new(StringArray::from_iter(values.map(|value| Some(value).filter(|value| !value.is_empty()))))
-    };
-    let columns: Vec<(String, ArrayRef)> = (0..width).map(|index| (format!("column{index}"), column(index))).collect();
-    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, values)| (name, values, true)))?)
+        csv::ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(values);
+    let mut record = csv::ByteRecord::new();
+    if !reader.read_byte_record(&mut record)? {
+        bail!("the file has no records");
+    }
+    let cells = record.iter().map(|cell| text_of(cell, encoding).map(|text| text.into_owned()));
+    let cells = cells.collect::<Result<Vec<String>, String>>().map_err(anyhow::Error::msg).context("line 1")?;
+    let first = record.clone();
+    let mut below = vec![Survey::default(); first.len()];
+    let (mut rows, mut repeats) = (0, false);
+    while reader.read_byte_record(&mut record)? {
+        if record.len() != first.len() {
+            continue;
+        }
+        rows += 1;
+        for ((value, name), survey) in record.iter().zip(&first).zip(&mut below) {
+            survey.push(value);
+            repeats |= value == name && !value.is_empty();
+        }
+    }
+    Ok((FirstLine { cells, below, repeats }, rows))
 }
 
-/// Whether the first row holds names: all of it text, and other rows have something else below it or none repeats it.
-fn looks_like_header(rows: &RecordBatch) -> bool {
-    if rows.num_rows() == 0 {
-        return false;
+/// The members of all objects, in the order in which they come up; and how many objects there are.
+fn survey_json(values: impl Read, said: &Said) -> anyhow::Result<(Vec<Column>, u64)> {
+    let mut lines = Lines::new(values);
+    let mut surveyed = MemberSurveys::default();
+    let mut rows = 0;
+    while let Some((number, line)) = lines.next()? {
+        match text_of(line, said.encoding).and_then(|line| surveyed.push(&line)) {
+            Ok(()) => rows += 1,
+            // It says nothing, and is rejected when it is loaded.
+            Err(_) if said.rejects => {}
+            Err(wrong) => bail!("line {number}: {wrong}"),
+        }
     }
-    let cell = |index: usize| rows.column(index).as_string::<i32>();
-    let mut names = HashSet::new();
-    let is_name = |index: usize| cell(index).is_valid(0) && type_of(&cell(index).slice(0, 1), false) == "text";
-    (0..rows.num_columns()).all(|index| is_name(index) && names.insert(cell(index).value(0).to_lowercase()))
+    if rows == 0 {
+        bail!("the file has no objects");
+    }
+    let column = |(name, survey)| Column { name, values: Values::Surveyed(survey) };
+    Ok((surveyed.members.into_iter().map(column).collect(), rows))
 }
 
-/// The type that all values of a column have, or nearly all where wrong ones are rejected; nulls and empty ones have any.
-fn type_of(values: &StringArray, rejects: bool) -> String {
-    let present: Vec<&str> = values.iter().flatten().map(str::trim).filter(|value| !value.is_empty()).collect();
-    let wrong_max = if rejects { present.len() / VALUES_PER_WRONG_ONE_MIN } else { 0 };
-    let fit = |check: fn(&str) -> bool| present.iter().filter(|value| !check(value)).count() <= wrong_max;
-    if present.is_empty() {
-        return "text".to_string();
-    }
-    if fit(is_integer) {
-        return "bigint".to_string();
-    }
-    if fit(is_decimal) {
-        let fraction = |value: &str| value.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-        let decimals = present.iter().filter(|value| is_decimal(value));
-        // Two digits at least, since a sample of whole prices says little.
-        let scale = decimals.map(|value| fraction(value)).max().unwrap_or(0).max(2);
-        return if scale <= 18 {
-            format!("numeric({}, {scale})", 18.max(scale + 10))
-        } else {
-            "double precision".into()
-        };
-    }
-    if fit(is_date) {
-        return "date".to_string();
-    }
-    if fit(is_moment) {
-        let zoned = |value: &str| value.ends_with('Z') || value[16..].contains(['+', '-']);
-        let all_zoned = present.iter().filter(|value| is_moment(value)).all(|value| zoned(value));
-        return if all_zoned { "timestamptz".to_string() } else { "timestamp".to_string() };
-    }
-    if fit(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "false")) {
-        return "boolean".to_string();
-    }
-    "text".to_string()
+/// The members of objects, each with what its values are.
+#[derive(Default)]
+struct MemberSurveys {
+    members: Vec<(String, Survey)>,
+    /// Where a name is among them, by its spelling in the file.
+    places: HashMap<String, usize>,
 }
 
-fn is_integer(value: &str) -> bool {
-    value.parse::<i64>().is_ok() && (value == "0" || !value.trim_start_matches('-').starts_with('0'))
+impl MemberSurveys {
+    fn push(&mut self, line: &str) -> Result<(), String> {
+        let mut values = Vec::new();
+        members(line, |name, value| {
+            values.push((name, value));
+            Ok(())
+        })?;
+        for (name, value) in values {
+            let place = self.place(name)?;
+            survey_value(&mut self.members[place].1, value)?;
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, quoted: &str) -> Result<usize, String> {
+        if let Some(place) = self.places.get(quoted) {
+            return Ok(*place);
+        }
+        let name = unquoted(quoted)?;
+        let known = self.members.iter().position(|(known, _)| same_name(known, &name));
+        let place = known.unwrap_or(self.members.len());
+        if place == self.members.len() {
+            self.members.push((name.into_owned(), Survey::default()));
+        }
+        self.places.insert(quoted.to_string(), place);
+        Ok(place)
+    }
 }
 
-/// A date and a time of day behind it.
-fn is_moment(value: &str) -> bool {
-    value.is_char_boundary(10) && value.is_char_boundary(16) && value.len() >= 16 && is_date(&value[..10])
+fn survey_value(survey: &mut Survey, value: Value<'_>) -> Result<(), String> {
+    match value {
+        Value::Null => {}
+        Value::Plain(spelled) => survey.push(spelled.as_bytes()),
+        Value::Nested(_) => survey.push_nested(),
+        Value::Text(quoted) => match unquoted(quoted)?.as_bytes() {
+            blank if blank.trim_ascii().is_empty() => survey.push_empty_text(),
+            text => survey.push(text),
+        },
+    }
+    Ok(())
 }
 
-fn is_decimal(value: &str) -> bool {
-    let digits = value.strip_prefix('-').unwrap_or(value);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let numeric = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    numeric(whole) && numeric(fraction) && whole.len() <= 18 && (whole == "0" || !whole.starts_with('0'))
+/// The type that a column of a Parquet file has in a table.
+fn declared(field: &Field) -> String {
+    match field.data_type() {
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => numeric(*precision, *scale),
+        DataType::List(item) | DataType::LargeList(item) => format!("{}[]", declared(item)),
+        _ => SqlType::from_field(field).map_or_else(|| "text".to_string(), |known| known.to_string()),
+    }
 }
 
-/// `2025-01-31`
-fn is_date(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    bytes.len() == 10
-        && bytes
-            .iter()
-            .enumerate()
-            .all(|(index, byte)| if matches!(index, 4 | 7) { *byte == b'-' } else { byte.is_ascii_digit() })
+/// Digits before the point that a negative scale rounds away are kept.
+fn numeric(precision: u8, scale: i8) -> String {
+    match u8::try_from(scale) {
+        Ok(scale) => format!("numeric({}, {scale})", precision.max(scale)),
+        Err(_) => format!("numeric({}, 0)", precision.saturating_add(scale.unsigned_abs())),
+    }
 }

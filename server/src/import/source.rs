@@ -1,17 +1,19 @@
 //! The files of an import: which they are, and their bytes as COPY takes them.
 
-use super::guess::{Guess, Shape};
+use super::TableColumn;
+use super::guess::Shape;
+use super::json_lines::{LineWriter, Lines, text_of};
+use crate::client::say;
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use catalog::sql_type::SqlType;
-use query::copy_format::{CopyEncoder, CopyOptions};
+use query::copy_format::{CopyEncoder, CopyEncoding, CopyOptions};
 use query::files::{ParquetRows, open_packed};
 use query::response::ResultColumn;
 use query::types::OutputStyle;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +21,9 @@ use tokio::sync::mpsc;
 
 const PIECE_BYTES: usize = 256 * 1024;
 const PIECES_AHEAD: usize = 8;
+/// Wrong lines of a file that are said one by one.
+const WRONG_LINES_SAID_MAX: u64 = 5;
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// What a directory is looked through for.
 const KNOWN: [&str; 7] = ["csv", "tsv", "txt", "jsonl", "ndjson", "parquet", "json"];
 
@@ -33,10 +38,17 @@ pub(super) fn files(inputs: &[String]) -> anyhow::Result<Vec<PathBuf>> {
         } else if path.exists() {
             vec![path]
         } else {
-            glob::glob(input).with_context(|| format!("\"{input}\" is no pattern"))?.filter_map(Result::ok).collect()
+            let matches = glob::glob(input).with_context(|| format!("\"{input}\" is no pattern"))?;
+            matches.filter_map(Result::ok).filter(|path| !path.is_dir()).collect()
         };
         if found.is_empty() {
             bail!("there is no file \"{input}\"");
+        }
+        if let Some(other) = found.iter().find(|path| !path.is_file()) {
+            bail!(
+                "\"{}\" is no regular file, and a file is read more than once; psql loads what comes from a pipe, with \\copy … FROM STDIN or FROM PROGRAM",
+                other.display()
+            );
         }
         found.sort();
         files.extend(found);
@@ -57,9 +69,19 @@ pub(super) fn kind(path: &Path) -> String {
     }
 }
 
-/// A file that counts what is read of it, unpacked.
+/// A file that counts what is read of it, unpacked, without a mark of its byte order.
 pub(super) fn unpacked(path: &Path, read: Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
-    open_packed(path, Counting { inner: File::open(path)?, read })
+    let mut reader = open_packed(path, Counting { inner: File::open(path)?, read })?;
+    let mut start = Vec::new();
+    reader.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start)?;
+    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+        let hint = "the file is UTF-16; convert it, for example with iconv -f UTF-16 -t UTF-8";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, hint));
+    }
+    if start == BYTE_ORDER_MARK {
+        start.clear();
+    }
+    Ok(Box::new(Cursor::new(start).chain(reader)))
 }
 
 struct Counting {
@@ -82,16 +104,26 @@ pub(super) struct Pieces {
     total: u64,
 }
 
+/// How a file becomes lines for COPY.
+pub(super) struct Reading {
+    pub(super) shape: Shape,
+    pub(super) encoding: CopyEncoding,
+    /// The columns that members of objects go to.
+    pub(super) columns: Vec<TableColumn>,
+    /// Wrong lines have a place to go.
+    pub(super) rejects: bool,
+}
+
 impl Pieces {
-    pub(super) fn open(path: &Path, guess: &Guess) -> anyhow::Result<Self> {
+    pub(super) fn open(path: &Path, reading: Reading) -> anyhow::Result<Self> {
         let total = std::fs::metadata(path).with_context(|| format!("could not read \"{}\"", path.display()))?.len();
         let read = Arc::new(AtomicU64::new(0));
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-        let (path, names, shape, counter) = (path.to_path_buf(), guess.names(), guess.shape, Arc::clone(&read));
+        let (path, counter) = (path.to_path_buf(), Arc::clone(&read));
         tokio::task::spawn_blocking(move || {
-            let outcome = match shape {
+            let outcome = match reading.shape {
                 Shape::Lines { .. } => send_bytes(&path, counter, &sender),
-                Shape::Json => send_json(&path, &names, counter, &sender),
+                Shape::Json => send_json(&path, &reading, counter, &sender),
                 Shape::Parquet => send_parquet(&path, total, &counter, &sender),
             };
             if let Err(error) = outcome {
@@ -129,25 +161,32 @@ fn send_bytes(path: &Path, read: Arc<AtomicU64>, sender: &Sender) -> io::Result<
     }
 }
 
-/// Objects as texts of their members, in the order of `names`.
-pub(super) fn json_batches(
-    reader: impl Read,
-    names: &[String],
-) -> io::Result<impl Iterator<Item = io::Result<RecordBatch>>> {
-    let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let builder = arrow::json::ReaderBuilder::new(Arc::new(Schema::new(fields))).with_coerce_primitive(true);
-    let batches = builder.build(BufReader::new(reader)).map_err(io::Error::other)?;
-    Ok(batches.map(|batch| batch.map_err(io::Error::other)))
-}
-
-fn send_json(path: &Path, names: &[String], read: Arc<AtomicU64>, sender: &Sender) -> io::Result<()> {
-    let columns = names.iter().map(|name| (name.clone(), SqlType::Text));
-    let encoder = encoder(columns)?;
-    for batch in json_batches(unpacked(path, read)?, names)? {
-        if !send_batch(&encoder, &batch?, sender)? {
-            return Ok(());
+fn send_json(path: &Path, reading: &Reading, read: Arc<AtomicU64>, sender: &Sender) -> io::Result<()> {
+    let mut lines = Lines::new(unpacked(path, read)?);
+    let mut writer = LineWriter::new(&reading.columns);
+    let mut piece = Vec::with_capacity(PIECE_BYTES);
+    let mut wrong = 0;
+    while let Some((number, line)) = lines.next()? {
+        let written = text_of(line, reading.encoding).and_then(|text| writer.write(&text, &mut piece));
+        if let Err(reason) = written {
+            if !reading.rejects {
+                return Err(io::Error::other(format!("line {number}: {reason}")));
+            }
+            wrong += 1;
+            if wrong <= WRONG_LINES_SAID_MAX {
+                say(&format!("{}: line {number} is rejected: {reason}", path.display()));
+            }
+            writer.write_wrong(line, &mut piece);
+        }
+        if piece.len() >= PIECE_BYTES {
+            let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE_BYTES));
+            if sender.blocking_send(Ok(full.into())).is_err() {
+                return Ok(());
+            }
         }
     }
+    // Nobody waits for it any more where the load has ended.
+    let _ = sender.blocking_send(Ok(piece.into()));
     Ok(())
 }
 
