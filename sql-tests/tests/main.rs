@@ -11,6 +11,7 @@ mod crash;
 mod driver_protocol;
 mod formats;
 mod idle_clients;
+mod imports;
 mod isolation;
 mod keys;
 mod loads;
