@@ -230,7 +230,7 @@ async fn run_query(
     parameters: &[ParameterValue],
 ) -> Result<(Vec<ResultColumn>, RowStream), QueryError> {
     let style = session.output_style();
-    let (values, types) = prepared.bind(parameters, &style)?;
+    let (values, types) = session.bind(prepared, parameters)?;
     let mut query = query.clone();
     fill_values(&mut query, &prepared.parameters, parameters, &style)?;
     let statement = prepared.statement.clone();

@@ -190,7 +190,7 @@ pub(crate) async fn ready<'a>(
             Source::Constants(constants.arrays(insert, statement)?, rows.len())
         }
         None => {
-            let (values, types) = prepared.bind(parameters, &style)?;
+            let (values, types) = session.bind(prepared, parameters)?;
             let (over, owned, mut tree) = (Arc::clone(&planning), statement.clone(), insert.clone());
             fill_values(&mut tree.source, &prepared.parameters, parameters, &style)?;
             let (plan, given) = compute(&session.engine, &session.token, async move {

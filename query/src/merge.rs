@@ -190,7 +190,7 @@ pub(crate) async fn ready<'a>(
     purpose: Purpose,
 ) -> Result<Ready<'a>, QueryError> {
     let style = session.output_style();
-    let (values, types) = prepared.bind(parameters, &style)?;
+    let (values, types) = session.bind(prepared, parameters)?;
     let (table, _) = target(session.planning()?.as_ref(), merge, statement)?;
     let (hold, planning) = purpose.planning_over(session, table.id).await?;
     let (over, mut tree, owned) = (Arc::clone(&planning), merge.clone(), statement.clone());

@@ -221,7 +221,7 @@ pub(crate) async fn ready<'a>(
     purpose: Purpose,
 ) -> Result<Ready<'a>, QueryError> {
     let style = session.output_style();
-    let (values, types) = prepared.bind(parameters, &style)?;
+    let (values, types) = session.bind(prepared, parameters)?;
     let (table, _) = target(session.planning()?.as_ref(), modification, statement)?;
     let (hold, fresh) = purpose.planning_over(session, table.id).await?;
     let (planning, known) = match prepared.take_modification(session, &fresh) {

@@ -44,7 +44,7 @@ pub(crate) use numeric::{natural_type, overflow as numeric_overflow, shown_digit
 pub use plain_text::FieldText;
 pub use text_in::{ColumnDecoder, FieldError};
 pub(crate) use text_in::{NAME_BYTES_MAX, checked_text, cut_bytes, cut_names, parse_boolean, plain_value};
-pub(crate) use text_in::{enum_values, natural_item_type};
+pub(crate) use text_in::{enum_values, is_of_labels, natural_item_type};
 pub use zone::Zone;
 pub(crate) use zone::{ABBREVIATIONS, OffsetCache, colon_separated};
 

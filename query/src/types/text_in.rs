@@ -136,7 +136,8 @@ impl ColumnDecoder {
     }
 }
 
-fn is_of_labels(sql_type: &SqlType) -> bool {
+/// Whether values are labels of an enum, or arrays of such.
+pub(crate) fn is_of_labels(sql_type: &SqlType) -> bool {
     match sql_type {
         SqlType::Array(element) => is_of_labels(element),
         other => matches!(other, SqlType::Enum(_)),
