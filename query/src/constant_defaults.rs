@@ -9,12 +9,14 @@ use crate::error::QueryError;
 use crate::insert::{constant_value, numeral, reads_numbers};
 use crate::operators::modifiers::modifier_of;
 use crate::sql_types::sql_type_of;
-use crate::types::OutputStyle;
+use crate::standard_spellings::trees::bare;
+use crate::types::{OutputStyle, is_of_labels, value_text};
 use crate::user_types::is_called;
 use catalog::definition::Column;
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, CastKind, DataType, Expr, UnaryOperator, Value};
+use std::borrow::Cow;
 
 /// The text of a column's default; `None` inside for NULL, and for no default. `None` for a default that is computed.
 pub(crate) fn constant_default(column: &Column) -> Option<Option<String>> {
@@ -32,6 +34,67 @@ pub(crate) fn constant_default_value(column: &Column, style: &OutputStyle) -> Re
         Some(None) => ScalarValue::try_from(&column.sql_type.data_type()).map_err(|error| translate(error, None))?,
     };
     Ok(Some(value))
+}
+
+/// A default that is a text or a number below zero as PostgreSQL shows it, which keeps the value that its type reads: `5` of `'5'` in an
+/// integer column. `None` for any other default.
+pub(crate) fn shown_constant(default: &str, sql_type: &SqlType, style: &OutputStyle) -> Option<String> {
+    let expression = parse(default).ok()?;
+    let (text, sql_type) = read_text(&expression, sql_type)?;
+    let text = text.as_ref();
+    let text = match &sql_type {
+        SqlType::Reg(_) | SqlType::Oid | SqlType::Void => return None,
+        SqlType::Numeric { .. } => plain_number(text)?.to_string(),
+        sql_type if is_text(sql_type) => text.to_string(),
+        sql_type => {
+            let value = constant_value(text, sql_type, style).ok()?.to_array().ok()?;
+            value_text(&value, 0, sql_type, style)?
+        }
+    };
+    let is_bare = match sql_type {
+        SqlType::Bool => return Some(text),
+        SqlType::Int4 | SqlType::Numeric { .. } => !text.starts_with('-'),
+        _ => false,
+    };
+    let shown = if is_of_labels(&sql_type) { sql_type.base_name() } else { sql_type.to_string() };
+    Some(if is_bare { text } else { format!("'{}'::{shown}", text.replace('\'', "''")) })
+}
+
+/// A text, or that of a number below zero, with the type that reads it.
+fn read_text<'a>(expression: &'a Expr, sql_type: &SqlType) -> Option<(Cow<'a, str>, SqlType)> {
+    match expression {
+        Expr::Nested(inner) => read_text(inner, sql_type),
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some((Cow::Borrowed(text), sql_type.unmodified())),
+            _ => None,
+        },
+        Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, array: false, format: None }
+            if modifier_of(data_type).is_none() && !matches!(data_type, DataType::Custom(..)) =>
+        {
+            let to = sql_type_of(data_type).ok()?;
+            matches!(bare(expr), Expr::Value(_)).then(|| read_text(expr, &to))?
+        }
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            let digits = number_of(expr)?;
+            let sql_type = match digits {
+                digits if digits.parse::<i32>().is_ok() => SqlType::Int4,
+                digits if digits.parse::<i64>().is_ok() => SqlType::Int8,
+                _ => SqlType::numeric(),
+            };
+            let text = format!("-{digits}");
+            (numeral(&text) == text).then_some((Cow::Owned(text), sql_type))
+        }
+        _ => None,
+    }
+}
+
+/// A number of digits alone, without zeros that say nothing.
+fn plain_number(text: &str) -> Option<&str> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let is_plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let is_short = whole == "0" || !whole.starts_with('0');
+    (is_plain(whole) && is_plain(fraction) && is_short).then_some(text)
 }
 
 fn constant_text(expression: &Expr, sql_type: &SqlType) -> Option<Option<String>> {

@@ -7,13 +7,16 @@ use super::exported::{COLUMN_ROWS, type_by_oid};
 use super::values::{Rows, Value};
 use super::{CatalogContext, FixedRows, LiveRows, keys, own, plain_indexes};
 use crate::bound_expressions::with_relation_names;
+use crate::constant_defaults::shown_constant;
 use crate::functions::quote_identifier;
+use crate::types::{OutputStyle, Zone};
 use catalog::definition::{Column, IdentityKind, ObjectName, TableDefinition, Transform, ViewDefinition};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
+use catalog::type_names::TypeNames;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The OID and name of the role that owns everything.
 pub const SYSTEM_ROLE: (i64, &str) = (10, "meridian");
@@ -391,20 +394,30 @@ pub(super) fn default_oid(table: ObjectId, column: ColumnId) -> i64 {
 fn push_defaults(context: &CatalogContext, rows: &mut Rows) {
     for (id, _, relation) in named_relations(&context.snapshot) {
         for column in columns_of(&relation) {
-            let generated = column.generated.as_ref().map(|generated| &generated.text);
-            let Some(default) = column.default.as_ref().or(generated) else { continue };
+            let default = column.default.as_ref().map(|default| shown_default(context, default, &column.sql_type));
+            let generated = || column.generated.as_ref().map(|generated| with_shown_names(context, &generated.text));
+            let Some(shown) = default.or_else(generated) else { continue };
             rows.push([
                 ("oid", default_oid(id, column.id).into()),
                 ("adrelid", id.into()),
                 ("adnum", i64::from(column.id.0).into()),
-                ("adbin", shown_default(context, default).into()),
+                ("adbin", shown.into()),
             ]);
         }
     }
 }
 
-/// A default with the names of its sequences, qualified where the search path does not lead to them.
-pub(super) fn shown_default(context: &CatalogContext, text: &str) -> String {
+/// A default of a column or domain of a type.
+pub(super) fn shown_default(context: &CatalogContext, text: &str, sql_type: &SqlType) -> String {
+    let _names = TypeNames::new(Arc::clone(&context.snapshot.types), context.search_path.clone()).enter();
+    let time_zone = context.settings.iter().find(|row| row.name == "TimeZone");
+    let time_zone = time_zone.and_then(|row| Zone::of_setting(&row.setting)).unwrap_or(Zone::UTC);
+    let style = OutputStyle { time_zone, ..OutputStyle::default() };
+    shown_constant(text, sql_type, &style).unwrap_or_else(|| with_shown_names(context, text))
+}
+
+/// An expression with the names of its sequences, qualified where the search path does not lead to them.
+fn with_shown_names(context: &CatalogContext, text: &str) -> String {
     with_relation_names(text, |oid| {
         let name = relation_name(&context.snapshot, oid)?;
         let own = context.snapshot.temporary.iter().map(|schema| &schema.name);

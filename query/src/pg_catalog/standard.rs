@@ -109,10 +109,7 @@ fn push_column(
         ("table_name", table.into()),
         ("column_name", (&column.name).into()),
         ("ordinal_position", number.into()),
-        (
-            "column_default",
-            column.default.as_deref().map(|default| shown(&shown_default(context, default), false)).into(),
-        ),
+        ("column_default", default_value(context, column.default.as_deref(), &column.sql_type)),
         ("is_nullable", if column.not_null { "NO" } else { "YES" }.into()),
         ("data_type", facts.data_type.into()),
         ("character_maximum_length", facts.length.into()),
@@ -158,6 +155,10 @@ fn push_column(
     ]);
 }
 
+fn default_value(context: &CatalogContext, default: Option<&str>, sql_type: &SqlType) -> Value {
+    default.map(|default| shown(&shown_default(context, default, sql_type), false)).into()
+}
+
 fn push_domains(context: &CatalogContext, rows: &mut Rows) {
     let database = context.database.as_str();
     for (known, domain) in domains_of(context) {
@@ -181,10 +182,7 @@ fn push_domains(context: &CatalogContext, rows: &mut Rows) {
             ("numeric_precision_radix", facts.numeric.1),
             ("numeric_scale", facts.numeric.2),
             ("datetime_precision", facts.time_precision.into()),
-            (
-                "domain_default",
-                domain.default.as_deref().map(|default| shown(&shown_default(context, default), false)).into(),
-            ),
+            ("domain_default", default_value(context, domain.default.as_deref(), &domain.sql_type)),
             ("udt_catalog", database.into()),
             ("udt_schema", user.map_or("pg_catalog", |(known, _)| known.name.schema.as_str()).into()),
             (

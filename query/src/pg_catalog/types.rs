@@ -136,7 +136,10 @@ fn push_domain(context: &CatalogContext, rows: &mut Rows, known: &TypeDefinition
         ("typbasetype", base_oid(domain).into()),
         ("typtypmod", base_typmod(domain).into()),
         ("typcollation", column_collation(&domain.sql_type).into()),
-        ("typdefault", domain.default.as_deref().map(|default| shown_default(context, default)).into()),
+        (
+            "typdefault",
+            domain.default.as_deref().map(|default| shown_default(context, default, &domain.sql_type)).into(),
+        ),
     ]);
 }
 
