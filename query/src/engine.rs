@@ -462,11 +462,10 @@ pub(crate) fn commit_error(error: CommitError) -> QueryError {
     match error {
         CommitError::Conflict(conflict) => conflict_error(conflict),
         CommitError::DiskFull { reason, .. } => {
-            QueryError::new(ErrorKind::DiskFull, format!("could not commit: {reason}"))
-                .hint(
-                    "Free space on the disk of the data directory and try again. The files of rows that were dropped stay \
+            QueryError::new(ErrorKind::DiskFull, format!("could not commit: {reason}")).hint(
+                "Free space on the disk of the data directory and try again. The files of rows that were dropped stay \
                      there for meridian.history_retention.",
-                )
+            )
         }
         CommitError::TooLarge { .. } => {
             QueryError::new(ErrorKind::ProgramLimitExceeded, error.to_string()).hint("Load the rows with COPY.")

@@ -2,7 +2,8 @@
 //!
 //! The table of rejects keeps those of all loads; the file has those of this run.
 
-use crate::client::{literal, say, server_error};
+use crate::client::{literal, server_error};
+use crate::output::say;
 use anyhow::Context;
 use futures::TryStreamExt;
 use std::fs::File;

@@ -3,7 +3,7 @@
 use super::TableColumn;
 use super::guess::Shape;
 use super::json_lines::{LineWriter, Lines, text_of};
-use crate::client::say;
+use crate::output::say;
 use anyhow::{Context, bail};
 use arrow::array::RecordBatch;
 use bytes::Bytes;
