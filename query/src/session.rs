@@ -9,11 +9,11 @@
 //!
 //! A statement alone in its transaction that conflicts with another commit is run again on a fresh snapshot.
 
+mod inserts;
 mod names;
 mod transactions;
 
 use crate::activity::{Activity, CancelHandle, StatementToken};
-use crate::bound_parameters::BoundParameters;
 use crate::copy_progress::CopyProgress;
 use crate::cursor::Cursor;
 use crate::engine::{ConnectOptions, Engine, commit_error, now_micros};
@@ -25,7 +25,7 @@ use crate::planner::Planning;
 use crate::planning_state::PlanningState;
 use crate::prepared::{NamedStatements, Planned, Prepared, with_current_labels};
 use crate::response::{CommandTag, ParameterValue, Response, TransactionStatus};
-use crate::row_inserts::{self, Head, RowInsert, Shape, WaitingRows};
+use crate::row_inserts::{self, Head, Shape, WaitingRows};
 use crate::sequences::{SessionNumbers, StatementSequences};
 use crate::settings::Settings;
 use crate::statement::{Statement, StatementKind};
@@ -217,87 +217,6 @@ impl Session {
             }
         }
         unreachable!("the loop above ends by returning")
-    }
-
-    /// Runs a prepared statement with its parameters as they came in Bind; see [`Self::execute`].
-    pub async fn execute_bound(
-        &mut self,
-        prepared: &Arc<Prepared>,
-        parameters: &BoundParameters,
-        autocommit: bool,
-    ) -> Result<Response, QueryError> {
-        let is_alone = autocommit && self.transaction.is_none();
-        if is_alone
-            && prepared.row_insert.is_plain()
-            && let Some(rows) = self.insert_alone(prepared, parameters).await?
-        {
-            return Ok(Response::Command(CommandTag::Rows("INSERT", rows)));
-        }
-        self.execute(prepared, parameters.values(), autocommit).await
-    }
-
-    /// Commits the rows of a prepared INSERT that need no more than their values. `None` where they do, or lost to another commit: nothing
-    /// has happened then.
-    async fn insert_alone(
-        &mut self,
-        prepared: &Prepared,
-        parameters: &BoundParameters,
-    ) -> Result<Option<u64>, QueryError> {
-        self.start_timer();
-        self.ensure_transaction();
-        let added = row_inserts::add_at_once(self, &prepared.row_insert, &prepared.parameters, parameters)?;
-        if added.is_some() {
-            match self.finish_implicit().await {
-                Err(error) if error.kind == ErrorKind::SerializationFailure => {}
-                outcome => return outcome.map(|()| added),
-            }
-        }
-        self.transaction = None;
-        Ok(None)
-    }
-
-    /// Adds the rows of a prepared INSERT to those that wait in the open transaction. `None` where that needs more than their values:
-    /// nothing has happened then, and the statement is to be executed.
-    pub fn add_rows(
-        &mut self,
-        prepared: &Prepared,
-        parameters: &BoundParameters,
-    ) -> Result<Option<CommandTag>, QueryError> {
-        let added = row_inserts::add_at_once(self, &prepared.row_insert, &prepared.parameters, parameters)?;
-        if added.is_some() {
-            self.statement_started(prepared.statement.text());
-        }
-        Ok(added.map(|rows| CommandTag::Rows("INSERT", rows)))
-    }
-
-    /// The rows of a text that differs from the session's last INSERT in its values alone; `None` for any other.
-    pub fn read_insert(&self, text: &str) -> Option<RowInsert> {
-        self.row_head.as_ref().and_then(|head| head.read(text))
-    }
-
-    /// Runs a text whose rows were read already.
-    pub async fn repeat_insert(&mut self, text: &str, read: &RowInsert) -> Result<Response, QueryError> {
-        self.statement_started(text.trim().trim_end_matches(';'));
-        if self.transaction_status() != TransactionStatus::Failed {
-            self.start_timer();
-            let alone = self.ensure_transaction();
-            if let Some(added) = row_inserts::add_read(self, read).await? {
-                let response = Response::Command(CommandTag::Rows("INSERT", added.rows));
-                if !alone {
-                    return Ok(response);
-                }
-                match self.finish_implicit().await {
-                    Err(error) if error.kind == ErrorKind::SerializationFailure => self.transaction = None,
-                    outcome => return outcome.map(|()| response),
-                }
-            } else if alone {
-                self.transaction = None;
-            }
-        }
-        // The long way is another attempt at the same statement.
-        let Some(statement) = self.parse(text)?.pop() else { return Ok(Response::Empty) };
-        let prepared = self.prepare(&statement, &[]).await?;
-        self.execute(&prepared, Vec::new(), true).await
     }
 
     /// Commits after a statement that is done; a COPY that waits for data commits when it has it. Rows that are still to be computed may
