@@ -150,7 +150,7 @@ fn choose(files: &Files, source: &Path, to_time_micros: Option<i64>) -> Result<(
     for (name, manifest) in found.backups.into_iter().rev() {
         match manifest {
             Ok(manifest) => {
-                // A history never begins earlier than that of a backup before it.
+                // A history begins no earlier than that of a backup before it, but where a file of it had been lost meanwhile.
                 damaged = damaged.filter(|_| to_time_micros.is_none_or(|time| manifest.from_micros <= time));
                 good.push((name, manifest));
             }
