@@ -52,7 +52,7 @@ pub(crate) fn shown_constant(default: &str, sql_type: &SqlType, style: &OutputSt
         }
     };
     let is_bare = match sql_type {
-        SqlType::Bool => return Some(text),
+        SqlType::Bool => return Some(if text == "t" { "true" } else { "false" }.to_string()),
         SqlType::Int4 | SqlType::Numeric { .. } => !text.starts_with('-'),
         _ => false,
     };

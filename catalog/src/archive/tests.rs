@@ -103,7 +103,7 @@ fn run(bench: &mut Bench, steps: &[Step]) -> Vec<Arc<Snapshot>> {
         match position % 10 {
             3 => bench.checkpoint(),
             5 => drop(bench.catalog().reap()),
-            9 => bench.restart(),
+            9 => drop(bench.restart()),
             _ => {}
         }
     }

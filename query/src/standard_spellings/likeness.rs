@@ -327,7 +327,8 @@ fn texts_differ(one: &str, other: &str) -> bool {
     let (one, other): (String, String) = (letters(one), letters(other));
     let has_digit = |text: &str| text.contains(|letter: char| letter.is_numeric());
     let is_truth = |text: &str| matches!(text, "t" | "true" | "y" | "yes" | "on" | "f" | "false" | "n" | "no" | "off");
-    one != other && !has_digit(&one) && !has_digit(&other) && !(is_truth(&one) && is_truth(&other))
+    let are_truths = is_truth(&one) && is_truth(&other);
+    one != other && !has_digit(&one) && !has_digit(&other) && !are_truths
 }
 
 // ---- columns ----
