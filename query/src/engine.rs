@@ -528,16 +528,5 @@ fn sentence(text: &str) -> String {
 
 /// A storage failure as a statement's error.
 pub(crate) fn storage_error(error: storage::error::StorageError) -> QueryError {
-    use storage::error::StorageError;
-    let kind = match &error {
-        StorageError::DiskFull { .. } => ErrorKind::DiskFull,
-        StorageError::Corrupted { .. } => ErrorKind::DataCorrupted,
-        _ => ErrorKind::IoError,
-    };
-    let hint = error.hint();
-    let translated = QueryError::new(kind, error.to_string());
-    match hint {
-        Some(hint) => translated.hint(hint),
-        None => translated,
-    }
+    QueryError::of_storage(&error)
 }

@@ -15,10 +15,12 @@ use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use catalog::sql_type::SqlType;
 use datafusion::common::{Column, DataFusionError, Diagnostic, SchemaError};
+use datafusion::parquet::errors::ParquetError;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use std::collections::HashSet;
+use storage::error::StorageError;
 
 /// The error for a user, with a position in `statement`'s source where one can be told.
 pub(crate) fn translate(error: DataFusionError, statement: Option<&Statement>) -> QueryError {
@@ -51,9 +53,7 @@ fn describe(error: DataFusionError, statement: Option<&Statement>) -> QueryError
             None => internal("an empty collection of errors"),
         },
         DataFusionError::ArrowError(arrow, _) => arrow_error(*arrow),
-        DataFusionError::ParquetError(parquet) => {
-            QueryError::new(ErrorKind::DataCorrupted, format!("could not read a segment: {parquet}"))
-        }
+        DataFusionError::ParquetError(parquet) => parquet_error(&parquet),
         DataFusionError::IoError(io) => {
             QueryError::new(ErrorKind::IoError, format!("could not read or write a file: {io}"))
         }
@@ -86,6 +86,7 @@ fn shared_error(error: &DataFusionError) -> QueryError {
         DataFusionError::Shared(inner) => shared_error(inner),
         DataFusionError::Diagnostic(_, inner) => shared_error(inner),
         DataFusionError::ArrowError(arrow, _) => arrow_message(arrow),
+        DataFusionError::ParquetError(parquet) => parquet_error(parquet),
         DataFusionError::Execution(message) => execution_error(message),
         DataFusionError::ResourcesExhausted(message) => {
             describe(DataFusionError::ResourcesExhausted(message.clone()), None)
@@ -106,6 +107,18 @@ fn first_line(message: &str) -> String {
         return characters.collect();
     }
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// What a reader of segments says, in its own words where it has some.
+fn parquet_error(error: &ParquetError) -> QueryError {
+    let known = match error {
+        ParquetError::External(inner) => inner.downcast_ref::<StorageError>(),
+        _ => None,
+    };
+    match known {
+        Some(error) => QueryError::of_storage(error),
+        None => QueryError::new(ErrorKind::DataCorrupted, format!("could not read a segment: {error}")),
+    }
 }
 
 fn arrow_error(error: ArrowError) -> QueryError {

@@ -4,6 +4,7 @@
 //! server room; this room only says what happened. Messages are PostgreSQL's: lowercase, no full stop; detail and hint are sentences.
 
 use std::fmt;
+use storage::error::StorageError;
 
 /// What went wrong. Adding a variant breaks the build in the server's table of SQLSTATEs, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,6 +95,8 @@ pub enum ErrorKind {
     InvalidSavepoint,
     SerializationFailure,
     ObjectNotReady,
+    /// A setting that only the server's start gives a value.
+    FixedAtStart,
     ObjectInUse,
     QueryCanceled,
     StatementTimeout,
@@ -156,6 +159,20 @@ impl fmt::Display for QueryError {
 }
 
 impl QueryError {
+    /// What storage says of a file.
+    pub(crate) fn of_storage(error: &StorageError) -> Self {
+        let kind = match error {
+            StorageError::DiskFull { .. } => ErrorKind::DiskFull,
+            StorageError::Corrupted { .. } => ErrorKind::DataCorrupted,
+            _ => ErrorKind::IoError,
+        };
+        let told = Self::new(kind, error.to_string());
+        match error.hint() {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
+    }
+
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,

@@ -450,7 +450,7 @@ fn unrecognized(name: &str) -> QueryError {
 }
 
 fn cannot_change(name: &str) -> QueryError {
-    let refused = |message: String| QueryError::new(ErrorKind::ObjectNotReady, message);
+    let refused = |message: String| QueryError::new(ErrorKind::FixedAtStart, message);
     let said_by = match name {
         "meridian.history_retention" => "--history-retention or history_retention in meridian.toml",
         "max_connections" => "max_connections in meridian.toml",

@@ -182,6 +182,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::StatementTooComplex => "54001",
         ErrorKind::TooManyColumns => "54011",
         ErrorKind::ObjectNotReady => "55000",
+        ErrorKind::FixedAtStart => "55P02",
         ErrorKind::ObjectInUse => "55006",
         ErrorKind::QueryCanceled | ErrorKind::StatementTimeout => "57014",
         ErrorKind::AdminShutdown => "57P01",

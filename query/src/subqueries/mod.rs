@@ -50,10 +50,10 @@ use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, Subquery};
 use scope::{Names, outer_columns};
 use std::sync::Arc;
 
-/// Replaces the correlated subqueries of a plan by joins, and EXISTS, IN, ANY and ALL where they are values. The plan comes from
-/// SQL and is not optimised yet. Errors: an ungrouped outer column, and what is not supported (0A000).
+/// Replaces the correlated subqueries of a plan by joins, and EXISTS, IN, ANY and ALL where they are values. Cells of VALUES whose value
+/// changes with every call are computed where rows are, not with the plan. The plan comes from SQL and is not optimised yet. Errors: an ungrouped outer column, and what is not supported (0A000).
 pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
-    if !has_subquery(&plan)? {
+    if !has_work(&plan)? {
         return Ok(plan);
     }
     let mut names = Names::default();
@@ -68,10 +68,14 @@ pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-fn has_subquery(plan: &LogicalPlan) -> Result<bool> {
+fn has_work(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
-        found |= matches!(node, LogicalPlan::Subquery(_));
+        found |= match node {
+            LogicalPlan::Subquery(_) => true,
+            LogicalPlan::Values(values) => values.values.iter().flatten().any(Expr::is_volatile),
+            _ => false,
+        };
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)

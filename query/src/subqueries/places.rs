@@ -213,10 +213,10 @@ pub(super) fn in_sort(sort: Sort, names: &mut Names) -> Result<LogicalPlan> {
     project(LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(extended), fetch: sort.fetch }), shown)
 }
 
-/// Rows of VALUES with subqueries or outer columns: those cells are computed above the others, by the number of their row.
+/// Rows of VALUES with subqueries, outer columns or what is volatile: those cells are computed above the others, by the number of their row.
 pub(super) fn in_values(values: Values, names: &mut Names) -> Result<LogicalPlan> {
-    let is_computed =
-        |cell: &Expr| cell.contains_outer() || cell.exists(|part| Ok(is_any_subquery(part))).unwrap_or(true);
+    let has_subquery = |cell: &Expr| cell.exists(|part| Ok(is_any_subquery(part))).unwrap_or(true);
+    let is_computed = |cell: &Expr| cell.contains_outer() || cell.is_volatile() || has_subquery(cell);
     if !values.values.iter().flatten().any(is_computed) {
         return Ok(LogicalPlan::Values(values));
     }
