@@ -7,7 +7,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, Filter, Projection, Sort, Values};
+use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, EmptyRelation, Filter, Projection, Sort, Values};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Case, Expr, GroupingSet, LogicalPlan, Operator, SortExpr, cast, lit};
 use std::sync::Arc;
@@ -220,6 +220,9 @@ pub(super) fn in_values(values: Values, names: &mut Names) -> Result<LogicalPlan
     if !values.values.iter().flatten().any(is_computed) {
         return Ok(LogicalPlan::Values(values));
     }
+    if values.values.len() == 1 {
+        return in_one_row(values, names);
+    }
     // DataFusion gives these names again when it puts parameters in.
     let row_number = format!("column{}", values.schema.fields().len() + 1);
     let mut computed: Vec<Vec<(i64, Expr)>> = vec![Vec::new(); values.schema.fields().len()];
@@ -257,6 +260,18 @@ pub(super) fn in_values(values: Values, names: &mut Names) -> Result<LogicalPlan
         });
     }
     in_expressions(project(plain_rows, exprs)?, names)
+}
+
+/// One row of VALUES is a SELECT without FROM.
+fn in_one_row(mut values: Values, names: &mut Names) -> Result<LogicalPlan> {
+    let nothing = EmptyRelation { produce_one_row: true, schema: Arc::new(DFSchema::empty()) };
+    let nothing = LogicalPlan::EmptyRelation(nothing);
+    let cells = values.values.swap_remove(0).into_iter().zip(values.schema.iter());
+    let cells = cells.map(|(cell, (qualifier, field))| {
+        shown_as(cast(cell, field.data_type().clone()), nothing.schema(), (qualifier, field))
+    });
+    let cells = cells.collect::<Result<Vec<_>>>()?;
+    in_expressions(project(nothing, cells)?, names)
 }
 
 fn is_any_subquery(expr: &Expr) -> bool {
