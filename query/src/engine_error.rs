@@ -265,13 +265,9 @@ fn column_not_found(field: &Column, valid: &[Column]) -> QueryError {
     }
 }
 
-/// The candidate that is closest to `name`, if any is close enough to be meant. To a single letter every other one is as close.
+/// The candidate that is closest to `name`, if any is close enough to be meant.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let letters = name.chars().count();
-    if letters < 2 {
-        return None;
-    }
-    let limit = (letters / 2).min(3);
+    let limit = (name.chars().count() / 2).clamp(1, 3);
     let scored = candidates.map(|candidate| (strsim::osa_distance(candidate, name), candidate));
     scored.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)
 }

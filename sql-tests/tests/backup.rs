@@ -529,6 +529,8 @@ fn a_lost_file_of_the_past_costs_nothing_else() {
     let (sound, text) = check(&place.at("restored"));
     assert!(sound, "{text}");
 
+    // Its directory may be gone with its other files.
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, whole).unwrap();
     assert!(check(&place.at("data")).0, "the file came back from somewhere");
 }

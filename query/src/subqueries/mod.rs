@@ -73,7 +73,7 @@ fn has_work(plan: &LogicalPlan) -> Result<bool> {
     plan.apply_with_subqueries(|node| {
         found |= match node {
             LogicalPlan::Subquery(_) => true,
-            LogicalPlan::Values(values) => values.values.iter().flatten().any(Expr::is_volatile),
+            LogicalPlan::Values(values) => values.values.iter().flatten().any(places::changes_with_each_call),
             _ => false,
         };
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

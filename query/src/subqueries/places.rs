@@ -3,13 +3,14 @@
 use super::attach::{Attachment, stands_in_the_way};
 use super::pulled::filtered;
 use super::scope::{Names, columns_of, outer_columns, plain, project, shown_as, substitute};
+use crate::user_types::is_kept_from_folding;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, EmptyRelation, Filter, Projection, Sort, Values};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Case, Expr, GroupingSet, LogicalPlan, Operator, SortExpr, cast, lit};
+use datafusion::logical_expr::{Case, Expr, GroupingSet, LogicalPlan, Operator, SortExpr, Volatility, cast, lit};
 use std::sync::Arc;
 
 /// Whether an expression has a subquery that must go.
@@ -216,7 +217,7 @@ pub(super) fn in_sort(sort: Sort, names: &mut Names) -> Result<LogicalPlan> {
 /// Rows of VALUES with subqueries, outer columns or what is volatile: those cells are computed above the others, by the number of their row.
 pub(super) fn in_values(values: Values, names: &mut Names) -> Result<LogicalPlan> {
     let has_subquery = |cell: &Expr| cell.exists(|part| Ok(is_any_subquery(part))).unwrap_or(true);
-    let is_computed = |cell: &Expr| cell.contains_outer() || cell.is_volatile() || has_subquery(cell);
+    let is_computed = |cell: &Expr| cell.contains_outer() || changes_with_each_call(cell) || has_subquery(cell);
     if !values.values.iter().flatten().any(is_computed) {
         return Ok(LogicalPlan::Values(values));
     }
@@ -260,6 +261,17 @@ pub(super) fn in_values(values: Values, names: &mut Names) -> Result<LogicalPlan
         });
     }
     in_expressions(project(plain_rows, exprs)?, names)
+}
+
+/// Whether a cell is another value each time that it is computed. Casts that only claim to be volatile are not.
+pub(super) fn changes_with_each_call(cell: &Expr) -> bool {
+    let changes = |part: &Expr| match part {
+        Expr::ScalarFunction(call) => {
+            call.func.signature().volatility == Volatility::Volatile && !is_kept_from_folding(call)
+        }
+        _ => false,
+    };
+    cell.exists(|part| Ok(changes(part))).unwrap_or(true)
 }
 
 /// One row of VALUES is a SELECT without FROM.
