@@ -8,11 +8,12 @@ use crate::definitions::identifier;
 use crate::error::{ErrorKind, QueryError};
 use crate::sequence_definition::identity_of;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use catalog::definition::{BoundExpression, Column, PlainIndex, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
-use datafusion::sql::sqlparser::ast::{Expr, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, VisitorMut};
 use std::ops::ControlFlow;
 
 /// Whether an expression reads a column.
@@ -29,7 +30,7 @@ pub(crate) fn rename_column(table: &mut TableDefinition, column: ColumnId, to: &
     let indexed = table.plain_indexes.iter_mut().flat_map(PlainIndex::expressions_mut);
     for bound in generated.chain(checks).chain(indexed) {
         let mut expression = parse(&bound.text)?;
-        let _ = VisitMut::visit(&mut expression, &mut Renamer { from: &from, to });
+        let _ = walk_mut(&mut expression, &mut Renamer { from: &from, to });
         bound.text = expression.to_string();
     }
     Ok(())

@@ -14,6 +14,7 @@ use crate::query_places::{call_in, place_of};
 use crate::returning::{select, target_factor};
 use crate::statement::{Statement, StatementKind};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk, walk_mut};
 use crate::user_types::{for_each_type_name, is_kept_from_folding, rename};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use catalog::definition::{BoundExpression, Column, ObjectName, TableDefinition};
@@ -25,9 +26,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_plan::PhysicalExpr;
-use datafusion::sql::sqlparser::ast::{
-    self, Ident, SelectItem, SetExpr, Spanned, Visit, VisitMut, Visitor, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, SetExpr, Spanned, Visitor, VisitorMut};
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -169,7 +168,7 @@ pub(crate) fn refuse_misplaced(
     statement: &Statement,
 ) -> Result<(), QueryError> {
     let place = purpose.singular();
-    if let ControlFlow::Break(at) = expression.visit(&mut SubqueryFinder { statement }) {
+    if let ControlFlow::Break(at) = walk(expression, &mut SubqueryFinder { statement }) {
         let message = format!("cannot use subquery in {place}");
         return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).position(at));
     }
@@ -236,7 +235,7 @@ impl Visitor for SubqueryFinder<'_> {
 /// The positions of the columns that an expression names, each once.
 pub(crate) fn columns_of(expression: &ast::Expr, definition: &TableDefinition) -> Vec<usize> {
     let mut finder = ColumnFinder { definition, found: Vec::new() };
-    let _ = expression.visit(&mut finder);
+    let _ = walk(expression, &mut finder);
     finder.found.into_iter().map(|(position, _)| position).collect()
 }
 
@@ -248,7 +247,7 @@ pub(crate) fn first_column(
     statement: &Statement,
 ) -> Option<(String, Option<usize>)> {
     let mut finder = ColumnFinder { definition, found: Vec::new() };
-    let _ = expression.visit(&mut finder);
+    let _ = walk(expression, &mut finder);
     let mut found = finder.found.into_iter().map(|(position, span)| (&definition.columns[position], span));
     let (column, span) = found.find(|(column, _)| wanted(column))?;
     Some((column.name.clone(), statement.place_of(span)))
@@ -256,7 +255,7 @@ pub(crate) fn first_column(
 
 /// Where an expression first names a column, of whatever table.
 pub(crate) fn first_name(expression: &ast::Expr, statement: &Statement) -> Option<usize> {
-    match expression.visit(&mut NameFinder) {
+    match walk(expression, &mut NameFinder) {
         ControlFlow::Break(span) => statement.place_of(span),
         ControlFlow::Continue(()) => None,
     }
@@ -344,7 +343,7 @@ pub(crate) fn with_relation_names(text: &str, name_of: impl Fn(i64) -> Option<St
 
 /// Shows the names of relations that an expression has as constants: `'name'::regclass` and the argument of nextval and its kin.
 fn for_each_relation(expression: &mut ast::Expr, mut show: impl FnMut(&mut String)) {
-    let _ = VisitMut::visit(expression, &mut RelationNames { show: &mut show });
+    let _ = walk_mut(expression, &mut RelationNames { show: &mut show });
 }
 
 struct RelationNames<'a> {
@@ -414,7 +413,7 @@ pub(crate) fn volatility(value: &Expr) -> Volatility {
 pub(crate) fn shown(text: &str, brief: bool) -> String {
     match parse(text) {
         Ok(mut expression) => {
-            let _ = VisitMut::visit(&mut expression, &mut Printer { brief });
+            let _ = walk_mut(&mut expression, &mut Printer { brief });
             expression.to_string()
         }
         Err(_) => text.to_string(),

@@ -23,13 +23,14 @@ use crate::null_calls::without_null_calls;
 use crate::planner::Planning;
 use crate::scan::{PART, ROW, external};
 use crate::statement::Statement;
+use crate::syntax_walks::walk;
 use catalog::definition::TableDefinition;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{EmptyRelation, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan};
-use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{self, Visitor};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -43,8 +44,8 @@ pub(crate) fn asks_own_table(modification: &Modification) -> bool {
         && modification.with.is_none()
         && modification.others.is_empty()
         && modification.returning.is_none()
-        && modification.assignments.visit(&mut Subqueries).is_continue()
-        && modification.selection.visit(&mut Subqueries).is_continue()
+        && walk(&modification.assignments, &mut Subqueries).is_continue()
+        && walk(&modification.selection, &mut Subqueries).is_continue()
 }
 
 struct Subqueries;

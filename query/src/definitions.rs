@@ -14,6 +14,7 @@ use crate::sequence_definition::{column_sequences, restart_owned, serial_type};
 use crate::session::Session;
 use crate::statement::{CreateTable, CreateView, Statement};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use crate::table_definition::{check_column_count, define, digits_of_modifier};
 use crate::table_rules::add_rules;
 use crate::temporary::{self, new_relation, reads_temporary, temporary_name, warn_global};
@@ -27,7 +28,7 @@ use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use catalog::user_type::DomainUse;
 use datafusion::logical_expr::{LogicalPlan, Volatility};
-use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, Spanned, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Ident, ObjectNamePart, Spanned, VisitorMut};
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -451,7 +452,7 @@ pub(crate) fn bind_names(
     qualify(&mut bound, &planning.known_types());
     let (visible, queries) = (Vec::new(), Vec::new());
     let mut binder = Binder { planning, statement, plain, inputs: Vec::new(), error: None, visible, queries };
-    let _ = VisitMut::visit(&mut bound, &mut binder);
+    let _ = walk_mut(&mut bound, &mut binder);
     match binder.error {
         Some(error) => Err(error),
         None => Ok((bound, binder.inputs)),
@@ -526,7 +527,7 @@ impl Binder<'_> {
             self.visible.extend(with.cte_tables.iter().map(|table| fold(&table.alias.name)));
         }
         for table in &mut with.cte_tables {
-            VisitMut::visit(&mut table.query, self)?;
+            walk_mut(&mut table.query, self)?;
             if !with.recursive {
                 self.visible.push(fold(&table.alias.name));
             }

@@ -13,6 +13,7 @@ use crate::planner::Planning;
 use crate::row_rules::{Violation, evaluated, mistyped};
 use crate::scan::external;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use catalog::definition::{Column, ObjectName, TableDefinition};
@@ -25,7 +26,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::physical_plan::PhysicalExpr;
-use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, VisitorMut};
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::ops::ControlFlow;
@@ -291,5 +292,5 @@ pub(crate) fn replace_value(expression: &mut ast::Expr, name: &ast::Ident) {
             ControlFlow::Continue(())
         }
     }
-    let _ = VisitMut::visit(expression, &mut Values(name));
+    let _ = walk_mut(expression, &mut Values(name));
 }

@@ -143,6 +143,7 @@ mod step_plans;
 mod stored_intervals;
 mod subqueries;
 mod subscription;
+mod syntax_walks;
 mod system_facts;
 mod table_definition;
 mod table_rules;

@@ -10,6 +10,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::statement::{is_blank, position_of};
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -165,7 +166,7 @@ fn is_operator(token: &Token) -> bool {
 
 /// Balances the long chains of AND and OR in a tree.
 pub(crate) fn balance<T: VisitMut>(node: &mut T) {
-    let _ = node.visit(&mut Balancer);
+    let _ = walk_mut(node, &mut Balancer);
 }
 
 struct Balancer;

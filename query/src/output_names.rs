@@ -8,9 +8,10 @@ use crate::functions::concatenation::RECORD;
 use crate::operators::sites::call;
 use crate::standard_spellings::star_syntax::row_of;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query,
-    SelectItem, SetExpr, VisitMut, VisitorMut,
+    SelectItem, SetExpr, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -45,8 +46,8 @@ pub(crate) fn numbered_name(name: &str, number: usize) -> String {
 
 /// Gives every unnamed item of every SELECT in the query its alias, and `avg` its exact form.
 pub(crate) fn name_outputs(query: &mut Query) {
-    let _ = VisitMut::visit(query, &mut Namer);
-    let _ = VisitMut::visit(query, &mut AverageRewriter);
+    let _ = walk_mut(query, &mut Namer);
+    let _ = walk_mut(query, &mut AverageRewriter);
 }
 
 struct Namer;

@@ -3,6 +3,7 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::source_text::SourceText;
 use crate::statement::{Statement, tokenize};
+use crate::syntax_walks::walk;
 use catalog::sql_type::SqlType;
 use datafusion::common::ParamValues;
 use datafusion::sql::sqlparser::ast::{Value, ValueWithSpan, Visit, Visitor};
@@ -29,7 +30,7 @@ impl Parameters {
     pub(crate) fn of<T: Visit>(tree: &T, statement: Option<&Statement>) -> Result<Self, QueryError> {
         let source = statement.map(|statement| SourceText::new(&statement.source));
         let mut finder = Finder { parameters: Self::default(), source };
-        match tree.visit(&mut finder) {
+        match walk(tree, &mut finder) {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(finder.parameters),
         }

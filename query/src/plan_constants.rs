@@ -16,6 +16,7 @@ use crate::operators::sites::call;
 use crate::parameter_types::parameter_number;
 use crate::response::{Format, ParameterValue};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use crate::types::{OutputStyle, decode_parameter, value_text};
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{
@@ -27,7 +28,7 @@ use std::ops::ControlFlow;
 /// Whether a statement has a parameter in such a place, so that it has to be planned for each of its values.
 pub(crate) fn reads_parameters<T: VisitMut + Clone>(tree: &T) -> bool {
     let mut found = false;
-    let _ = VisitMut::visit(
+    let _ = walk_mut(
         &mut tree.clone(),
         &mut Filler {
             fill: |value: &mut Expr| {
@@ -41,7 +42,7 @@ pub(crate) fn reads_parameters<T: VisitMut + Clone>(tree: &T) -> bool {
 
 /// Puts samples where the planner reads parameters. The sample of a time of the past is now, of which there is always something.
 pub(crate) fn fill_samples<T: VisitMut>(tree: &mut T, types: &[Option<SqlType>]) -> Result<(), QueryError> {
-    let _ = VisitMut::visit(tree, &mut Present);
+    let _ = walk_mut(tree, &mut Present);
     fill(tree, |number| {
         let Some(Some(sql_type)) = types.get(number - 1) else { return Ok(None) };
         constant(Some(sample(sql_type)), sql_type).map(Some)
@@ -73,7 +74,7 @@ fn fill<T: VisitMut>(
         }
         Ok(())
     };
-    match VisitMut::visit(tree, &mut Filler { fill }) {
+    match walk_mut(tree, &mut Filler { fill }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -110,7 +111,7 @@ fn text_of(value: &ParameterValue, sql_type: &SqlType, style: &OutputStyle) -> R
 /// away. The percentages of TABLESAMPLE and times of the past get a sample and are returned with their type.
 pub(crate) fn open<T: VisitMut>(tree: &mut T) -> Vec<(usize, SqlType)> {
     let mut opener = Opener { percentages: Vec::new() };
-    let _ = VisitMut::visit(tree, &mut opener);
+    let _ = walk_mut(tree, &mut opener);
     opener.percentages
 }
 
@@ -128,7 +129,7 @@ struct Filler<F> {
 
 impl<F: FnMut(&mut Expr) -> Result<(), QueryError>> Filler<F> {
     fn inside(&mut self, expression: &mut Expr) -> ControlFlow<QueryError> {
-        VisitMut::visit(expression, &mut Inside { fill: &mut self.fill })
+        walk_mut(expression, &mut Inside { fill: &mut self.fill })
     }
 
     fn window(&mut self, window: &mut WindowSpec) -> ControlFlow<QueryError> {
@@ -237,7 +238,7 @@ fn mentions_parameter(expression: &mut Expr) -> bool {
         found |= number(part).is_some();
         Ok::<(), QueryError>(())
     };
-    let _ = VisitMut::visit(expression, &mut Inside { fill: &mut look });
+    let _ = walk_mut(expression, &mut Inside { fill: &mut look });
     found
 }
 

@@ -11,6 +11,7 @@ use crate::standard_spellings::order_keys::{ABSENT, absent_key, misplaced_key};
 use crate::standard_spellings::trees::{bare, condition_of};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk;
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Function, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
     TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
@@ -196,7 +197,7 @@ fn misplaced_call(query: &Query, is_aggregate: IsAggregate) -> Option<Misplaced>
         first_of(query, |query| selects(&query.body).into_iter().find_map(|select| misplaced_in(select, is_aggregate)));
     in_clauses.or_else(|| {
         let mut finder = NestingFinder { is_aggregate, depths: Vec::new() };
-        match Visit::visit(query, &mut finder) {
+        match walk(query, &mut finder) {
             ControlFlow::Break(call) => Some(Misplaced {
                 kind: ErrorKind::Grouping,
                 message: "aggregate function calls cannot be nested".into(),
@@ -404,7 +405,7 @@ fn collect_names(tables: &TableWithJoins, names: &mut Vec<TableName>) {
 
 /// The first thing found in the query or one inside of it, outer ones first.
 fn first_of<T>(query: &Query, find: impl FnMut(&Query) -> Option<T>) -> Option<T> {
-    match Visit::visit(query, &mut QueryFinder(find)) {
+    match walk(query, &mut QueryFinder(find)) {
         ControlFlow::Break(found) => Some(found),
         ControlFlow::Continue(()) => None,
     }

@@ -7,6 +7,7 @@ use crate::planner::{Planning, Sources};
 use crate::query_places::place_of;
 use crate::returning::{select, target_factor};
 use crate::statement::{Statement, StatementKind, parse};
+use crate::syntax_walks::walk;
 use arrow::array::{Array as _, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::DataType;
 use catalog::definition::TableDefinition;
@@ -111,7 +112,7 @@ pub(crate) fn alone_at(source: &str, start: usize, piece: &str, word: &str) -> S
 
 fn refuse_subqueries(condition: &[ast::SelectItem], statement: &Statement) -> Result<(), QueryError> {
     let mut finder = SubqueryFinder { statement };
-    match condition.iter().try_for_each(|item| ast::Visit::visit(item, &mut finder)) {
+    match condition.iter().try_for_each(|item| walk(item, &mut finder)) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(place) => {
             Err(QueryError::new(ErrorKind::FeatureNotSupported, "cannot use subquery in COPY FROM WHERE condition")

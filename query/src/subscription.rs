@@ -25,6 +25,7 @@ use crate::session::Session;
 use crate::settings::{SUBSCRIBER_TIMEOUT, duration_ms};
 use crate::statement::{Isolation, StatementKind, Subscribe, parse};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_relations;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema};
 use catalog::definition::{ObjectName, ViewDefinition};
@@ -143,10 +144,7 @@ fn reads_system(snapshot: &Snapshot, view: &ViewDefinition) -> bool {
         _ => false,
     };
     let visit = |query: &ast::Query| {
-        ast::visit_relations(
-            query,
-            |name| if is_system(name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) },
-        )
+        walk_relations(query, |name| if is_system(name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
     let statements = parse(&view.query).unwrap_or_default();
     let is_direct = statements.iter().any(|statement| match &statement.kind {

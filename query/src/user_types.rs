@@ -12,6 +12,7 @@ use crate::functions::overload::innermost;
 use crate::pg_catalog::{self, TypeTraits};
 use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use catalog::definition::ObjectName;
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
@@ -259,7 +260,7 @@ pub(crate) fn for_each_type_name<T: VisitMut>(tree: &mut T, show: &mut dyn FnMut
             ControlFlow::Continue(())
         }
     }
-    let _ = VisitMut::visit(tree, &mut TypeNames(show));
+    let _ = walk_mut(tree, &mut TypeNames(show));
 }
 
 fn show_name(data_type: &mut DataType, show: &mut dyn FnMut(&mut ast::ObjectName)) {

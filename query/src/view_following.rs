@@ -18,10 +18,11 @@ use crate::returning::select;
 use crate::standard_spellings::trees::constraint_of;
 use crate::statement::StatementKind;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use catalog::definition::{Column, ObjectName};
 use datafusion::sql::sqlparser::ast::{
     self, Expr, GroupByExpr, Ident, JoinConstraint, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -80,24 +81,24 @@ pub(crate) fn followed(text: &str, change: &Change) -> Result<Option<String>, Qu
     let mut query = parsed(text)?;
     if change.dropped().next().is_some() {
         let mut dropper = Dropper { change, positional: false };
-        let _ = VisitMut::visit(&mut query, &mut dropper);
+        let _ = walk_mut(&mut query, &mut dropper);
         if dropper.positional {
             return Ok(None);
         }
     }
-    let _ = VisitMut::visit(&mut query, &mut Lists { change });
+    let _ = walk_mut(&mut query, &mut Lists { change });
     let words = words_of(text)?;
     let renamed = change.renamed().next().is_some();
     if renamed && !change.renamed().any(|(_, new)| words.iter().any(|word| word == new)) {
-        let _ = VisitMut::visit(&mut query, &mut InPlace { change });
+        let _ = walk_mut(&mut query, &mut InPlace { change });
     }
     let lists = renamed || (!change.added.is_empty() && tells_columns(&mut query, &words, change));
     let mut naming = Naming { change, lists, error: None };
-    let _ = VisitMut::visit(&mut query, &mut naming);
+    let _ = walk_mut(&mut query, &mut naming);
     if let Some(error) = naming.error {
         return Err(error);
     }
-    let _ = VisitMut::visit(&mut query, &mut Done { after: &change.after });
+    let _ = walk_mut(&mut query, &mut Done { after: &change.after });
     Ok(Some(query.to_string()))
 }
 
@@ -126,7 +127,7 @@ fn tells_columns(query: &mut Query, words: &[String], change: &Change) -> bool {
         return true;
     }
     let mut finder = Finder { change, aliases: Vec::new(), found: false };
-    let _ = VisitMut::visit(query, &mut finder);
+    let _ = walk_mut(query, &mut finder);
     // A relation's alias as a value is the whole row.
     let alias_is_value = |alias: &String| words.iter().filter(|word| *word == alias).count() > 1;
     finder.found || (finder.aliases.iter().any(alias_is_value) && has_bare_words(query, &finder.aliases))
@@ -134,7 +135,7 @@ fn tells_columns(query: &mut Query, words: &[String], change: &Change) -> bool {
 
 fn has_bare_words(query: &mut Query, aliases: &[String]) -> bool {
     let mut finder = BareWords { aliases, found: false };
-    let _ = VisitMut::visit(query, &mut finder);
+    let _ = walk_mut(query, &mut finder);
     finder.found
 }
 
@@ -317,7 +318,7 @@ impl VisitorMut for InPlace<'_> {
         let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
         let Some(alias) = only_relation(select, self.change) else { return ControlFlow::Continue(()) };
         let mut nested = Nested { queries: 0, stars: false };
-        let _ = VisitMut::visit(query, &mut nested);
+        let _ = walk_mut(query, &mut nested);
         if nested.queries > 1 || nested.stars || query.with.is_some() {
             return ControlFlow::Continue(());
         }
@@ -340,7 +341,7 @@ impl InPlace<'_> {
         let mut columns = Columns { change: self.change, alias };
         // ORDER BY names outputs first, which keep their names.
         let mut order_by = query.order_by.take();
-        let _ = VisitMut::visit(query, &mut columns);
+        let _ = walk_mut(query, &mut columns);
         let SetExpr::Select(select) = query.body.as_mut() else { return };
         for (item, before) in select.projection.iter_mut().zip(shown) {
             if let (SelectItem::UnnamedExpr(expression), Some(before)) = (&*item, before)
@@ -361,7 +362,7 @@ impl InPlace<'_> {
         if let Some(OrderByKind::Expressions(keys)) = order_by.as_mut().map(|order| &mut order.kind) {
             for key in keys {
                 if !matches!(&key.expr, Expr::Identifier(name) if outputs.contains(&fold(name))) {
-                    let _ = VisitMut::visit(&mut key.expr, &mut columns);
+                    let _ = walk_mut(&mut key.expr, &mut columns);
                 }
             }
         }

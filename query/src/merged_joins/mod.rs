@@ -21,6 +21,7 @@ pub(crate) use planning::MergePlanner;
 use crate::output_names::shown_name;
 use crate::pg_catalog::select_query;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use datafusion::common::TableReference;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
@@ -68,7 +69,7 @@ fn number_of(alias: &TableAlias) -> Option<usize> {
 /// Makes joins that merge columns relations of their own; what is known of them from an earlier planning tells stars
 /// and qualified names what they mean.
 pub(crate) fn settle(query: &mut Query, known: &Merges) {
-    let _ = VisitMut::visit(query, &mut Settler { known, next: 0 });
+    let _ = walk_mut(query, &mut Settler { known, next: 0 });
 }
 
 struct Settler<'a> {
@@ -319,7 +320,7 @@ fn constraint_mut(join: &mut Join) -> Option<&mut JoinConstraint> {
 
 /// Gives columns that were merged the names under which their tables still have them.
 fn rename(tree: &mut impl VisitMut, hidden: &[Hidden]) {
-    let _ = VisitMut::visit(tree, &mut Renamer { hidden, shadows: Vec::new() });
+    let _ = walk_mut(tree, &mut Renamer { hidden, shadows: Vec::new() });
 }
 
 struct Renamer<'a> {

@@ -5,8 +5,9 @@
 
 use super::call::SiteKind;
 use super::sites::{Annotator, Sites, plain_values};
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArgumentClause, FunctionArguments, ObjectName, VisitMut, VisitorMut,
+    Expr, Function, FunctionArgumentClause, FunctionArguments, ObjectName, VisitorMut,
 };
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -15,7 +16,7 @@ impl Annotator<'_> {
     /// Gives sites that equal those of earlier filters and orders their names.
     pub(super) fn unify(&mut self, filter: &mut Expr) {
         let mut unifier = Unifier { sites: &self.sites, known: &mut self.in_calls };
-        let _ = VisitMut::visit(filter, &mut unifier);
+        let _ = walk_mut(filter, &mut unifier);
     }
 
     /// The same in what an aggregate's values are ordered by.

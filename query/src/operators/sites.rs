@@ -28,13 +28,14 @@ use crate::standard_spellings::trees::bare;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
+use crate::syntax_walks::walk_mut;
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, Spanned, Subscript, TrimWhereField,
-    UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut, WindowType,
+    UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::collections::HashMap;
@@ -81,7 +82,7 @@ impl Sites {
 pub(crate) fn annotate(tree: &mut ast::Statement, statement: Option<&Statement>) -> Result<Sites> {
     let source = statement.map(|statement| SourceText::new(&statement.source));
     let mut annotator = Annotator { sites: Sites::default(), source, in_calls: HashMap::new() };
-    match VisitMut::visit(tree, &mut annotator) {
+    match walk_mut(tree, &mut annotator) {
         ControlFlow::Break(error) => Err(external(error)),
         ControlFlow::Continue(()) => Ok(annotator.sites),
     }

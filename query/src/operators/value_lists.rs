@@ -19,12 +19,13 @@ use crate::assignment::{is_assignable, not_assignable};
 use crate::error::QueryError;
 use crate::query_places::place_of;
 use crate::statement::Statement;
+use crate::syntax_walks::walk_mut;
 use arrow::datatypes::FieldRef;
 use catalog::definition::Column;
 use catalog::sql_type::SqlType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::{Expr as Planned, ScalarUDF};
-use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWithSpan, Values, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{self, Expr, Query, SetExpr, Value, ValueWithSpan, Values, VisitorMut};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -42,7 +43,7 @@ pub(crate) trait Cells {
 
 /// Casts the values of every VALUES of an annotated tree. Errors: `VALUES types integer and text cannot be matched`.
 pub(crate) fn settle_values(tree: &mut ast::Statement, cells: &dyn Cells) -> Result<(), QueryError> {
-    match VisitMut::visit(tree, &mut Settling { cells, queries: 0 }) {
+    match walk_mut(tree, &mut Settling { cells, queries: 0 }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -69,7 +70,7 @@ pub(crate) fn assign_values(
 /// Lets the values of every VALUES stand beside each other while the types of parameters are looked for: the planner refuses a column
 /// whose fields know different things of their types, which are settled when the parameters are known.
 pub(crate) fn open_values(tree: &mut ast::Statement, cells: &dyn Cells) {
-    let _ = VisitMut::visit(tree, &mut Opening { cells });
+    let _ = walk_mut(tree, &mut Opening { cells });
 }
 
 /// What a value was before [`open_values`].

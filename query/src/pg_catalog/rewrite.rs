@@ -25,11 +25,12 @@ use super::sets::{SetRewriter, contains_set, plain_arguments, rewrite_factor};
 use crate::standard_spellings::trees::bare;
 use crate::statement_grammar::fold;
 use crate::subqueries::ARRAY_OF_ROWS;
+use crate::syntax_walks::{walk_expressions, walk_mut};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, Distinct, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
     ObjectNamePart, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement, TableAlias,
-    TableAliasColumnDef, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, TableWithJoins, Value, ValueWithSpan, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -37,7 +38,7 @@ use std::ops::ControlFlow;
 
 /// Rewrites a statement in place. A statement without any of these constructs stays as it is.
 pub fn rewrite(statement: &mut Statement) {
-    let _ = VisitMut::visit(statement, &mut Rewriter);
+    let _ = walk_mut(statement, &mut Rewriter);
 }
 
 struct Rewriter;
@@ -49,7 +50,7 @@ impl VisitorMut for Rewriter {
         name_table_oids(select);
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                let _ = VisitMut::visit(expr, &mut SetRewriter { depth: 0 });
+                let _ = walk_mut(expr, &mut SetRewriter { depth: 0 });
             }
         }
         for (position, tables) in select.from.iter_mut().enumerate() {
@@ -261,7 +262,7 @@ pub(crate) fn contains_aggregate(expr: &Expr) -> bool {
         function.over.is_some() || oids.iter().any(aggregate)
     };
     let mut found = false;
-    let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |inner| {
+    let _ = walk_expressions(expr, |inner| {
         found |= matches!(inner, Expr::Function(function) if is_one(function));
         ControlFlow::<()>::Continue(())
     });
@@ -484,7 +485,7 @@ fn name_table_oids(select: &mut Select) {
         }
     }
     if !known.is_empty() {
-        let _ = VisitMut::visit(select, &mut TableOids { known });
+        let _ = walk_mut(select, &mut TableOids { known });
     }
 }
 

@@ -27,10 +27,11 @@ use crate::query_places::call_in;
 use crate::standard_spellings::nesting::each_expr;
 use crate::standard_spellings::trees::bare;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk_expressions, walk_mut};
 use datafusion::sql::sqlparser::ast::{
     Distinct, ExcludeSelectItem, Expr, Function, GroupByExpr, Ident, ObjectName, OrderBy, OrderByExpr, OrderByKind,
     Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, With, visit_expressions,
+    VisitorMut, WildcardAdditionalOptions, With,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -42,7 +43,7 @@ pub(crate) fn settle_set_orders(
     is_volatile: &dyn Fn(&str) -> bool,
     is_query: &dyn Fn(Query) -> bool,
 ) {
-    let _ = VisitMut::visit(statement, &mut Settler { is_volatile, is_query, withs: Vec::new() });
+    let _ = walk_mut(statement, &mut Settler { is_volatile, is_query, withs: Vec::new() });
 }
 
 struct Settler<'a> {
@@ -102,7 +103,7 @@ impl Settler<'_> {
 
 /// Makes calls of sets those of `unnest`, as they are in select lists.
 fn list_sets(expression: &mut Expr) {
-    let _ = VisitMut::visit(expression, &mut SetRewriter { depth: 0 });
+    let _ = walk_mut(expression, &mut SetRewriter { depth: 0 });
 }
 
 fn calls_set(expression: &Expr) -> bool {
@@ -259,7 +260,7 @@ fn hidden_columns(outputs: &[SelectItem], keys: &[Expr]) -> Vec<usize> {
     }
     let mut read = HashSet::new();
     for value in outputs.iter().filter_map(value_of).chain(keys) {
-        let _ = visit_expressions(value, |part| {
+        let _ = walk_expressions(value, |part| {
             read.extend(column_name(part));
             ControlFlow::<()>::Continue(())
         });
@@ -413,7 +414,7 @@ fn call_beside(sets: Vec<Expr>, select: &mut Select, keys: &mut [OrderByExpr]) {
         _ => None,
     });
     for expression in having.chain(outputs).chain(keys.iter_mut().map(|key| &mut key.expr)) {
-        let _ = VisitMut::visit(expression, &mut replacer);
+        let _ = walk_mut(expression, &mut replacer);
     }
     let columns = sets.into_iter().enumerate();
     let columns = columns.map(|(place, expr)| SelectItem::ExprWithAlias { expr, alias: group_name(place + 1) });

@@ -6,12 +6,13 @@ use crate::error::{ErrorKind, QueryError};
 use crate::query_places::{call_in, place_of};
 use crate::standard_spellings::trees::condition_of;
 use crate::statement::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Function, Query, Select, Visit, Visitor};
+use crate::syntax_walks::walk;
+use datafusion::sql::sqlparser::ast::{Expr, Function, Query, Select, Visitor};
 use std::ops::ControlFlow;
 
 /// Fails for the first such call of a query.
 pub(crate) fn refuse_misplaced_sets(query: &Query, statement: Option<&Statement>) -> Result<(), QueryError> {
-    match query.visit(&mut Places { statement }) {
+    match walk(query, &mut Places { statement }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

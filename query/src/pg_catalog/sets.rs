@@ -16,6 +16,7 @@ use crate::output_names::numbered_name;
 use crate::returning::table_factor;
 use crate::standard_spellings::ROWS_FROM;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_expressions;
 use datafusion::sql::sqlparser::ast::{
     Array, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, SelectItem, TableAlias,
     TableAliasColumnDef, TableFactor, TableFunctionArgs, Value, VisitorMut,
@@ -111,7 +112,7 @@ fn items_of(array: Expr) -> Expr {
 
 pub(super) fn contains_set(expr: &Expr) -> bool {
     let mut found = false;
-    let _ = datafusion::sql::sqlparser::ast::visit_expressions(expr, |inner| {
+    let _ = walk_expressions(expr, |inner| {
         if let Expr::Function(function) = inner {
             found |= returns_set(&last_part(&function.name));
         }
@@ -138,7 +139,7 @@ fn is_constant(args: &[Expr]) -> bool {
 fn mentions_column(args: &[Expr]) -> bool {
     let mut found = false;
     for arg in args {
-        let _ = datafusion::sql::sqlparser::ast::visit_expressions(arg, |inner| {
+        let _ = walk_expressions(arg, |inner| {
             found |= matches!(inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
             ControlFlow::<()>::Continue(())
         });

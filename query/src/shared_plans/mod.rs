@@ -14,6 +14,7 @@ pub(crate) use rows::ShownPlans;
 
 use crate::pg_catalog::select_query;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk, walk_mut};
 use crate::work_tables::reads_work_table;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -26,8 +27,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::sql::sqlparser::ast::{
-    self, Ident, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
-    VisitorMut,
+    self, Ident, Query, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Visitor, VisitorMut,
 };
 use rows::{Output, SharedExec};
 use std::collections::{BTreeMap, HashMap};
@@ -99,7 +99,7 @@ impl TableProvider for SharedTable {
 /// Marks what WITH names and volatile functions are in: `x AS (SELECT random())` becomes `x AS (SELECT * FROM (SELECT random()) "with@1")`.
 /// Each mark has a number of its own, wherever the tree is planned.
 pub(crate) fn mark_named(tree: &mut ast::Statement, is_volatile: &dyn Fn(&str) -> bool) {
-    let _ = VisitMut::visit(tree, &mut Marker { is_volatile });
+    let _ = walk_mut(tree, &mut Marker { is_volatile });
 }
 
 struct Marker<'a> {
@@ -114,7 +114,7 @@ impl VisitorMut for Marker<'_> {
             for table in &mut with.cte_tables {
                 let name = with.recursive.then(|| fold(&table.alias.name));
                 let mut calls = Calls { is_volatile: self.is_volatile, name, found: false, recurs: false };
-                let _ = Visit::visit(table.query.as_ref(), &mut calls);
+                let _ = walk(table.query.as_ref(), &mut calls);
                 if calls.found && !calls.recurs {
                     mark(&mut table.query);
                 }

@@ -8,7 +8,8 @@
 use super::trees::quoted;
 use crate::error::{ErrorKind, QueryError};
 use crate::statement_grammar::fold;
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, TableAlias, TableFactor, VisitMut, VisitorMut, With};
+use crate::syntax_walks::walk_mut;
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, TableAlias, TableFactor, VisitorMut, With};
 use std::ops::ControlFlow;
 
 /// The query in which each WITH has names of its own, where that changes some; two of one WITH stay what they are.
@@ -18,7 +19,7 @@ pub(crate) fn with_own_names(query: &Query, error: &QueryError) -> Option<Query>
     }
     let mut query = query.clone();
     let mut renamer = Renamer { visible: Vec::new(), queries: Vec::new(), renamed: 0 };
-    let _ = VisitMut::visit(&mut query, &mut renamer);
+    let _ = walk_mut(&mut query, &mut renamer);
     (renamer.renamed > 0).then_some(query)
 }
 
@@ -92,9 +93,9 @@ impl Renamer {
             let name = Name { written, known };
             if with.recursive {
                 self.visible.push(name);
-                let _ = VisitMut::visit(&mut table.query, self);
+                let _ = walk_mut(&mut table.query, self);
             } else {
-                let _ = VisitMut::visit(&mut table.query, self);
+                let _ = walk_mut(&mut table.query, self);
                 self.visible.push(name);
             }
         }

@@ -8,9 +8,9 @@ use super::names::is_star;
 use super::trees::bare;
 use crate::error::{ErrorKind, QueryError};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, Ident, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins, Value, VisitMut,
-    VisitorMut,
+    Expr, GroupByExpr, Ident, ObjectName, Query, Select, SelectItem, TableFactor, TableWithJoins, Value, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -30,7 +30,7 @@ pub(crate) fn with_dependents(
     let column = error.column.as_deref().filter(|_| error.kind == ErrorKind::Grouping)?;
     let mut query = query.clone();
     let mut dependents = Dependents { column, table, named: Vec::new(), found: false };
-    let _ = VisitMut::visit(&mut query, &mut dependents);
+    let _ = walk_mut(&mut query, &mut dependents);
     dependents.found.then_some(query)
 }
 

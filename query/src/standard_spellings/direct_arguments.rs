@@ -11,15 +11,16 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::percentiles_at::{PERCENTILE_CONT_AT, PERCENTILE_DISC_AT};
 use crate::operators::sites::{call, call_quoted};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk_expressions, walk_mut};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, OrderByExpr, Query, Value, VisitMut, VisitorMut, visit_expressions,
+    FunctionArguments, OrderByExpr, Query, Value, VisitorMut,
 };
 use std::ops::ControlFlow;
 
 /// Rewrites the calls of a query in place.
 pub(crate) fn settle(query: &mut Query) -> Result<(), QueryError> {
-    match VisitMut::visit(query, &mut Settler) {
+    match walk_mut(query, &mut Settler) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -79,7 +80,7 @@ fn direct_arguments(arguments: &FunctionArguments) -> Option<Vec<Expr>> {
 
 /// Whether a value is another one in other groups, or known only while the query runs.
 fn varies(expression: &Expr) -> bool {
-    let found = visit_expressions(expression, |part| match part {
+    let found = walk_expressions(expression, |part| match part {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });

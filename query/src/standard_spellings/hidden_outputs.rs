@@ -13,16 +13,17 @@ use super::names::is_star;
 use super::trees::{bare, quoted};
 use crate::output_names::{hidden_name, output_name, shown_name};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk_expressions, walk_mut};
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, GroupByExpr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins,
-    VisitMut, VisitorMut, visit_expressions,
+    VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 /// Renames such outputs of a statement's query and of those in it.
 pub(super) fn hide_outputs(query: &mut Query) {
-    let _ = VisitMut::visit(query, &mut Hider { queries: 0 });
+    let _ = walk_mut(query, &mut Hider { queries: 0 });
 }
 
 struct Hider {
@@ -195,7 +196,7 @@ impl Read {
     fn by<'a>(expressions: impl Iterator<Item = &'a Expr>, grouped: &HashSet<String>) -> Self {
         let mut read = Self::default();
         for expression in expressions {
-            let _ = visit_expressions(expression, |part| {
+            let _ = walk_expressions(expression, |part| {
                 let may_be_outer = |name: &String| name_of(part).is_none() && grouped.contains(name);
                 read.names.extend(column_name(part).filter(|name| !may_be_outer(name)));
                 read.alone.extend(name_of(part));

@@ -7,7 +7,8 @@ use super::self_references::names;
 use super::windows::Context;
 use crate::error::{ErrorKind, QueryError};
 use crate::statement_grammar::fold;
-use datafusion::sql::sqlparser::ast::{Query, Visit, Visitor, With};
+use crate::syntax_walks::walk;
+use datafusion::sql::sqlparser::ast::{Query, Visitor, With};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
@@ -47,7 +48,7 @@ pub(super) fn settle(query: &mut Query, context: Context<'_>) -> Result<(), Quer
 /// The error of a relation that does not exist, where a query of a WITH has its name and cannot be meant.
 pub(crate) fn told_of_later(error: QueryError, query: &Query) -> QueryError {
     let Some(name) = error.table.clone().filter(|_| error.kind == ErrorKind::UndefinedTable) else { return error };
-    match Visit::visit(query, &mut Finder { name: &name }) {
+    match walk(query, &mut Finder { name: &name }) {
         ControlFlow::Break(()) => {
             let detail = "but it cannot be referenced from this part of the query.";
             let hint = "Use WITH RECURSIVE, or re-order the WITH items to remove forward references.";

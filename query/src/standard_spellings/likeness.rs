@@ -11,10 +11,11 @@
 use super::from_columns::FromColumns;
 use super::nesting::each_expr;
 use super::plain_forms::plain;
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, NamedWindowDefinition, Select, Subscript, Value, ValueWithSpan, VisitMut, VisitorMut,
-    WindowSpec, WindowType,
+    FunctionArguments, NamedWindowDefinition, Select, Subscript, Value, ValueWithSpan, VisitorMut, WindowSpec,
+    WindowType,
 };
 use std::mem::discriminant;
 use std::ops::ControlFlow;
@@ -82,7 +83,7 @@ impl<'a> Comparison<'a> {
         }
         let mut expression = expression.clone();
         let mut visitor = Unqualifier { from: &self.columns, columns: Vec::new() };
-        let _ = VisitMut::visit(&mut expression, &mut visitor);
+        let _ = walk_mut(&mut expression, &mut visitor);
         Some(Unqualified { expression, columns: visitor.columns })
     }
 

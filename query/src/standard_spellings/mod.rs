@@ -83,7 +83,8 @@ use crate::pg_catalog::is_known_collation;
 use crate::planner::Planning;
 use crate::query_places::{place_of, position_message};
 use crate::statement::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitMut, VisitorMut};
+use crate::syntax_walks::walk_mut;
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, Spanned, TableFactor, VisitorMut};
 use std::ops::ControlFlow;
 use windows::Context;
 
@@ -94,7 +95,7 @@ pub(crate) fn spell_out(
     statement: Option<&Statement>,
 ) -> Result<(), QueryError> {
     let context = Context { planning, statement };
-    match VisitMut::visit(query, &mut Speller { context }) {
+    match walk_mut(query, &mut Speller { context }) {
         ControlFlow::Break(error) => return Err(error),
         ControlFlow::Continue(()) => {}
     }

@@ -1,12 +1,13 @@
 //! Expressions of a tree, with the number of queries around each: what stands in a query means that query's relations first.
 
+use crate::syntax_walks::{walk, walk_mut};
 use datafusion::sql::sqlparser::ast::{Expr, Query, Visit, VisitMut, Visitor, VisitorMut};
 use std::marker::PhantomData;
 use std::ops::ControlFlow;
 
 /// Calls `visit` with each expression of a tree, outer ones first, and the number of queries around it, until one breaks off.
 pub(crate) fn each_expr<B>(tree: &impl Visit, visit: impl FnMut(&Expr, usize) -> ControlFlow<B>) -> ControlFlow<B> {
-    tree.visit(&mut Counting { queries: 0, visit, broken: PhantomData })
+    walk(tree, &mut Counting { queries: 0, visit, broken: PhantomData })
 }
 
 /// The same for a tree that is changed. What `visit` puts in an expression's place is visited below.
@@ -14,7 +15,7 @@ pub(crate) fn each_expr_mut<B>(
     tree: &mut impl VisitMut,
     visit: impl FnMut(&mut Expr, usize) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
-    tree.visit(&mut Counting { queries: 0, visit, broken: PhantomData })
+    walk_mut(tree, &mut Counting { queries: 0, visit, broken: PhantomData })
 }
 
 struct Counting<F, B> {

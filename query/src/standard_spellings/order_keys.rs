@@ -13,14 +13,15 @@ use super::set_names::{self, name_of_output};
 use super::trees::bare;
 use crate::error::{ErrorKind, QueryError};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+    Distinct, Expr, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Value, VisitorMut,
 };
 use std::ops::ControlFlow;
 
 /// Gives keys that are outputs of a SELECT DISTINCT the numbers of these, in a query as it was written and in those inside of it.
 pub(crate) fn number_outputs(query: &mut Query) {
-    let _ = VisitMut::visit(query, &mut Numberer);
+    let _ = walk_mut(query, &mut Numberer);
 }
 
 struct Numberer;

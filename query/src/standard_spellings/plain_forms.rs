@@ -14,18 +14,18 @@ use super::trees::{binary, boolean};
 use crate::functions::concatenation::RECORD;
 use crate::operators::sites::call;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, DuplicateTreatment, ExactNumberInfo, Expr,
     Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, NamedWindowDefinition, NamedWindowExpr,
-    ObjectNamePart, TimezoneInfo, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitMut, VisitorMut,
-    WindowType,
+    ObjectNamePart, TimezoneInfo, TrimWhereField, UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowType,
 };
 use std::ops::ControlFlow;
 
 /// An expression in that form. `windows` are those that its SELECT names.
 pub(super) fn plain(expression: &Expr, windows: &[NamedWindowDefinition]) -> Expr {
     let mut plain = expression.clone();
-    let _ = VisitMut::visit(&mut plain, &mut Plainer { windows });
+    let _ = walk_mut(&mut plain, &mut Plainer { windows });
     plain
 }
 

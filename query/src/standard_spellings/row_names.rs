@@ -2,7 +2,8 @@
 
 use crate::pg_catalog::value_column;
 use crate::statement_grammar::fold;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, JoinOperator, TableFactor, TableWithJoins, visit_expressions};
+use crate::syntax_walks::walk_expressions;
+use datafusion::sql::sqlparser::ast::{Expr, Ident, JoinOperator, TableFactor, TableWithJoins};
 use std::ops::ControlFlow;
 
 #[derive(Clone, Debug)]
@@ -60,7 +61,7 @@ fn named_as(factor: &TableFactor, name: &str) -> Option<Meaning> {
 
 /// Whether a name stands in an expression, by itself.
 pub(super) fn mentions(expression: &Expr, name: &str) -> bool {
-    let found = visit_expressions(expression, |part| match part {
+    let found = walk_expressions(expression, |part| match part {
         Expr::Identifier(ident) if fold(ident) == name => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });

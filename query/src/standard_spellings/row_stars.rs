@@ -15,12 +15,12 @@ use crate::merged_joins::{column_name, is_hidden};
 use crate::output_names::shown_name;
 use crate::scan::{PART, ROW};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk, walk_mut};
 use datafusion::common::{DFSchema, Result, TableReference};
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor,
-    VisitorMut,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, Visitor, VisitorMut,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -39,8 +39,8 @@ pub(crate) type Stars = BTreeMap<usize, Vec<(Option<TableReference>, String)>>;
 /// others: their rows are NULL, and the query is good for nothing but to find out.
 pub(crate) fn settle(query: &mut Query, known: &Stars) -> bool {
     let mut settler = Settler { known, scopes: Vec::new(), next: 0, is_settled: true };
-    if matches!(Visit::visit(query, &mut Finder), ControlFlow::Break(())) {
-        let _ = VisitMut::visit(query, &mut settler);
+    if matches!(walk(query, &mut Finder), ControlFlow::Break(())) {
+        let _ = walk_mut(query, &mut settler);
     }
     settler.is_settled
 }

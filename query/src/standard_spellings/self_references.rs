@@ -9,6 +9,7 @@ use super::windows::Context;
 use crate::error::{ErrorKind, QueryError};
 use crate::query_places::{call_in, is_aggregate_call, place_of};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk;
 use datafusion::sql::sqlparser::ast::{
     Cte, Expr, Ident, Join, JoinOperator, LimitClause, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr,
     SetOperator, SetQuantifier, TableFactor, Visit, Visitor,
@@ -51,7 +52,7 @@ pub(super) fn check(table: &Cte, context: Context<'_>) -> Result<bool, QueryErro
     }
     let is_aggregate = |name: &str| context.is_aggregate(name);
     let mut aggregates = Aggregates { name: &name, hidden: 0, is_aggregate: &is_aggregate };
-    if let ControlFlow::Break(call) = Visit::visit(right.as_ref(), &mut aggregates) {
+    if let ControlFlow::Break(call) = walk(right.as_ref(), &mut aggregates) {
         let message = "aggregate functions are not allowed in a recursive query's recursive term";
         return Err(recursion(message).position(expression_place(&call, context)));
     }
@@ -227,7 +228,7 @@ impl Finder<'_> {
     /// The subqueries of expressions.
     fn expressions(&mut self, part: &impl Visit) {
         let mut finder = InExpressions { name: self.name, hidden: 0, found: &mut self.found };
-        let _ = Visit::visit(part, &mut finder);
+        let _ = walk(part, &mut finder);
     }
 }
 

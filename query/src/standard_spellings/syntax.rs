@@ -11,6 +11,7 @@ use crate::operators::grouping_sets::distinct_sets;
 use crate::pg_catalog::unqualify;
 use crate::statement::{byte_offset, position_of};
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_mut;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Delete, Expr, Fetch, FromTable, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     GroupByExpr, Join, JoinOperator, LimitClause, ObjectName, Query, Select, SelectItem, Spanned, Statement,
@@ -25,7 +26,7 @@ const WORDED: [&str; 5] = ["convert", "extract", "interval", "overlay", "trim"];
 
 /// Rewrites a parsed statement in place.
 pub(crate) fn mend_spellings(statement: &mut impl VisitMut, source: &str) -> Result<(), QueryError> {
-    match VisitMut::visit(statement, &mut Mender { source }) {
+    match walk_mut(statement, &mut Mender { source }) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }

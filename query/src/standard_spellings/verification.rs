@@ -3,8 +3,9 @@
 use super::windows::Context;
 use crate::error::QueryError;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::walk_expressions;
 use crate::view_verification::VERIFY;
-use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Spanned, TableFactor, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Spanned, TableFactor};
 use std::ops::ControlFlow;
 
 /// Refuses a call whose argument hangs on rows; it spells nothing anew.
@@ -26,7 +27,7 @@ pub(super) fn spelt_out(factor: &TableFactor, context: Context<'_>) -> Result<Op
 
 fn hangs_on_rows(argument: &FunctionArg) -> bool {
     let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = argument else { return false };
-    let found = visit_expressions(value, |part| match part {
+    let found = walk_expressions(value, |part| match part {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });

@@ -22,10 +22,10 @@ use crate::operators::sites::{call, call_quoted};
 use crate::output_names::{hidden_name, output_name, shown_name};
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
+use crate::syntax_walks::{walk_expressions, walk_expressions_mut, walk_mut};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
-    visit_expressions, visit_expressions_mut,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use std::borrow::Cow;
@@ -41,7 +41,7 @@ pub(crate) fn with_rows(query: &Query, error: &QueryError, statement: Option<&St
     reaches.into_iter().find_map(|reach| {
         let mut query = query.clone();
         let mut rows = Rows { name, written, scopes: Vec::new(), factors: Vec::new(), reach, found: false };
-        let _ = VisitMut::visit(&mut query, &mut rows);
+        let _ = walk_mut(&mut query, &mut rows);
         rows.found.then_some(query)
     })
 }
@@ -55,11 +55,11 @@ pub(crate) fn with_named_rows(query: &Query) -> Cow<'_, Query> {
         Some(_) => ControlFlow::Break(()),
         None => ControlFlow::Continue(()),
     };
-    if visit_expressions(query, is_row).is_continue() {
+    if walk_expressions(query, is_row).is_continue() {
         return Cow::Borrowed(query);
     }
     let mut query = query.clone();
-    let _ = visit_expressions_mut(&mut query, |part| {
+    let _ = walk_expressions_mut(&mut query, |part| {
         if let Some(table) = row_of(part) {
             let name = quoted(&format!("{}{BY_STAR}", hidden_name(&fold(table))));
             *part = Expr::Identifier(Ident { span: table.span, ..name });
@@ -153,7 +153,7 @@ impl VisitorMut for Rows<'_> {
             let is_output = select.projection.iter().any(|item| is_called(item, self.written));
             for item in items {
                 if !is_output || !self.is_row(&item.expr) {
-                    let _ = VisitMut::visit(&mut item.expr, self);
+                    let _ = walk_mut(&mut item.expr, self);
                 }
             }
             self.scopes.pop();

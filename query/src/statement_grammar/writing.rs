@@ -11,8 +11,9 @@ use crate::dialect::StatementDialect;
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
 use crate::statement::{Overriding, StatementKind};
+use crate::syntax_walks::{walk, walk_mut};
 use datafusion::sql::sqlparser::ast::{
-    self, ObjectName, Query, SetExpr, Statement as Ast, Visit, VisitMut, Visitor, VisitorMut, With,
+    self, ObjectName, Query, SetExpr, Statement as Ast, VisitMut, Visitor, VisitorMut, With,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use std::collections::HashSet;
@@ -88,7 +89,7 @@ fn below(with: With, query: Query) -> Result<Query, QueryError> {
 fn hand_down(with: Option<&With>, part: &mut impl VisitMut) {
     let Some(with) = with else { return };
     let names = with.cte_tables.iter().map(|table| fold(&table.alias.name)).collect();
-    let _ = VisitMut::visit(part, &mut Hander { with, names, depth: 0 });
+    let _ = walk_mut(part, &mut Hander { with, names, depth: 0 });
 }
 
 struct Hander<'a> {
@@ -108,7 +109,7 @@ impl VisitorMut for Hander<'_> {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         self.depth -= 1;
-        let names_one = || Visit::visit(&*query, &mut Naming { names: &self.names }).is_break();
+        let names_one = || walk(&*query, &mut Naming { names: &self.names }).is_break();
         if self.depth == 0
             && names_one()
             && let Ok(below) = below(self.with.clone(), query.clone())

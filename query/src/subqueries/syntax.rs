@@ -9,10 +9,10 @@
 use super::passing::{Says, passing};
 use crate::operators::array_syntax::is_array_of_values;
 use crate::operators::sites::call_quoted;
+use crate::syntax_walks::{walk_expressions, walk_mut};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Statement, VisitMut, VisitorMut,
-    visit_expressions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Statement, VisitorMut,
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
@@ -25,7 +25,7 @@ const SUBQUERY_DEPTH: usize = 2;
 
 /// Rewrites a statement's tree in place.
 pub(crate) fn name_subqueries(tree: &mut Statement) {
-    let _ = VisitMut::visit(tree, &mut Namer { calls: vec![0] });
+    let _ = walk_mut(tree, &mut Namer { calls: vec![0] });
 }
 
 /// The function of a call that [`name_subqueries`] made.
@@ -124,7 +124,7 @@ fn hide_cells(body: &mut SetExpr) {
 }
 
 fn depends_on_columns(cell: &Expr) -> bool {
-    let names = visit_expressions(cell, |part| match part {
+    let names = walk_expressions(cell, |part| match part {
         Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)
         | Expr::Subquery(_)
