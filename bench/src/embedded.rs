@@ -31,7 +31,9 @@ impl Environment {
             anyhow::ensure!(made, "python3 -m venv failed; install it (Debian: apt-get install python3-venv)");
         }
         for package in packages {
-            let import = format!("import {package}");
+            // What stands in brackets is an extra.
+            let module = package.split('[').next().unwrap_or(package);
+            let import = format!("import {module}");
             let found = Command::new(&python).args(["-c", &import]).stderr(Stdio::null()).status()?;
             if !found.success() {
                 eprintln!("installing {package} from PyPI into {}", folder.display());
@@ -40,6 +42,11 @@ impl Environment {
             }
         }
         Ok(Self { python })
+    }
+
+    /// Its interpreter, to be given a program.
+    pub(crate) fn python(&self) -> Command {
+        Command::new(&self.python)
     }
 }
 

@@ -1,7 +1,8 @@
-//! The other roads in and out of a system behind the Postgres protocol: a pipeline of INSERTs, COPY out, as binary, in random order and by
-//! four clients at once. Each begins with an empty table but the one out.
+//! The other roads in and out of a system behind the Postgres protocol: a pipeline of INSERTs, batches of drivers, COPY out, as binary, in
+//! random order and by four clients at once. Each begins with an empty table but the one out.
 
 use crate::data::Selection;
+use crate::driver_batches::{Batch, Drivers};
 use crate::ingest::check_count;
 use crate::report::{Report, Unit};
 use crate::system::{System, Workshop};
@@ -19,6 +20,8 @@ pub(crate) struct Roads {
     shuffled: PathBuf,
     shares: Vec<PathBuf>,
     pipelined: Vec<Vec<String>>,
+    batched: PathBuf,
+    drivers: Drivers,
     binary: PathBuf,
 }
 
@@ -42,6 +45,8 @@ impl Roads {
             shuffled: workshop.files.csv(all)?,
             shares: shares.collect::<anyhow::Result<_>>()?,
             pipelined: workshop.files.rows(pipelined)?,
+            batched: workshop.files.csv(pipelined)?,
+            drivers: Drivers::prepare(&workshop.cache, &workshop.fresh_path("jdbc"))?,
             binary: workshop.fresh_path("binary"),
         })
     }
@@ -55,6 +60,7 @@ impl Roads {
         let took = emptied(system).await?.pipeline(&self.pipelined).await?;
         seconds(report, system, "100,000 pipelined INSERTs in a transaction", took);
         check_count(system, PIPELINED_INSERTS, report).await?;
+        self.send_batches(system, report).await?;
         let took = emptied(system).await?.copy(&self.shuffled, CopyFormat::Csv).await?;
         seconds(report, system, "COPY in random order", took);
         check_count(system, self.rows, report).await?;
@@ -70,6 +76,16 @@ impl Roads {
         eprintln!("  {CLIENTS_AT_ONCE} COPYs at once {:.2} s", took.as_secs_f64());
         report.record(kind, "rows, 4 COPYs at once", Unit::RowsPerSecond, loaded as f64 / took.as_secs_f64());
         check_count(system, loaded, report).await
+    }
+
+    async fn send_batches(&self, system: &mut System, report: &mut Report) -> anyhow::Result<()> {
+        for batch in Batch::ALL {
+            let config = emptied(system).await?.config().clone();
+            let Some(took) = self.drivers.insert(batch, &config, &self.batched)? else { continue };
+            seconds(report, system, batch.name(), Duration::from_secs_f64(took));
+            check_count(system, PIPELINED_INSERTS, report).await?;
+        }
+        Ok(())
     }
 }
 

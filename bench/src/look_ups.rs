@@ -1,5 +1,6 @@
 //! Look-ups: one row by its primary key, hot, prepared and over the wire.
 
+use crate::machine;
 use crate::report::{Report, Unit, percentile};
 use crate::system::{Kind, Settle, Workshop};
 use anyhow::Context;
@@ -14,9 +15,16 @@ pub(crate) async fn measure(workshop: &Workshop, file: &Path, report: &mut Repor
     let mut system = workshop.start(Kind::Meridian).await?;
     report.introduce(&system);
     system.create_table_as(&keyed(workshop.files.table_definition()?)?).await?;
+    if let Some(process_id) = system.process_id() {
+        machine::forget_memory_peak(process_id);
+    }
     let took = system.load(file, Settle::Checkpoint).await?;
     eprintln!("  COPY with a primary key {:.2} s", took.as_secs_f64());
     report.record(Kind::Meridian, "COPY with a primary key", Unit::Seconds, took.as_secs_f64());
+    if let Some(peak) = system.usage().and_then(|usage| usage.memory_peak_bytes) {
+        eprintln!("  its peak of memory {} MB", peak / 1_000_000);
+        report.record(Kind::Meridian, "  peak of memory", Unit::Bytes, peak as f64);
+    }
     system.execute("CHECKPOINT").await?;
     let wire = system.wire().context("Meridian is reached by the wire")?;
     let sql = "SELECT * FROM sales WHERE transaction_id = $1";

@@ -13,6 +13,7 @@ mod busy_server;
 mod crowd;
 mod data;
 mod dialect;
+mod driver_batches;
 mod embedded;
 mod ingest;
 mod ingest_roads;
@@ -56,8 +57,8 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Workload {
-    /// COPY of all rows to the durable commit, single-row INSERTs by one client, by 16 and in a pipeline, the rows in random order,
-    /// as binary and by four clients at once, and out again.
+    /// COPY of all rows to the durable commit, single-row INSERTs by one client, by 16, in a pipeline and in batches of psycopg and JDBC, the
+    /// rows in random order, as binary and by four clients at once, and out again.
     Ingest(Options),
     /// An analyst's twelve queries, hot, every answer compared between the systems first.
     Query(Options),

@@ -42,6 +42,8 @@ impl Kind {
 pub(crate) struct Workshop {
     pub(crate) options: Options,
     pub(crate) files: Files,
+    /// Where generated data and the Python environment stay.
+    pub(crate) cache: PathBuf,
     meridian: PathBuf,
     environment: Option<Environment>,
     directory: TempDir,
@@ -65,8 +67,8 @@ impl Workshop {
             .with_context(|| format!("create a directory in {}", options.work_dir.display()))?;
         // PostgreSQL runs as another user than root and has to get to its own directory below.
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let files = Files::new(meridian.clone(), cache);
-        Ok(Self { options: options.clone(), files, meridian, environment, directory })
+        let files = Files::new(meridian.clone(), cache.clone());
+        Ok(Self { options: options.clone(), files, cache, meridian, environment, directory })
     }
 
     /// A new, empty directory name; the name says what it is for.

@@ -35,6 +35,11 @@ impl Wire {
         Ok(Self { config, client })
     }
 
+    /// How it is reached.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Another client of the same server.
     pub(crate) async fn another(&self) -> anyhow::Result<Self> {
         Self::connect(self.config.clone()).await
