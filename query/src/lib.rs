@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!     the door         session, response, error, copy_in      what the server drives
-//!     statements       statement, source_text, continued_literals, escaped_literals, operator_tokens, dialect, statement_grammar,
+//!     statements       statement, syntax_walks, source_text, continued_literals, escaped_literals, operator_tokens, dialect, statement_grammar,
 //!                      standard_spellings, output_names, dispatch, prepared, execute_arguments, cursor, settings, time_zone_setting,
 //!                      maintenance, reindexing
 //!     planning         planner, planning_state, scan, datum, sql_types, parameter_types, plan_constants, set_operations, row_counts,

@@ -101,6 +101,7 @@ pub(crate) struct MergeInsert {
 }
 
 impl VisitMut for Merge {
+    #[allow(clippy::disallowed_methods, reason = "a part of the one walk")]
     fn visit<V: VisitorMut>(&mut self, visitor: &mut V) -> ControlFlow<V::Break> {
         self.with.visit(visitor)?;
         self.target.visit(visitor)?;

@@ -128,6 +128,7 @@ impl Modification {
 }
 
 impl VisitMut for Modification {
+    #[allow(clippy::disallowed_methods, reason = "a part of the one walk")]
     fn visit<V: VisitorMut>(&mut self, visitor: &mut V) -> ControlFlow<V::Break> {
         self.with.visit(visitor)?;
         self.target.visit(visitor)?;
