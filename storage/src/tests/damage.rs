@@ -173,3 +173,30 @@ fn a_staging_whose_any_step_fails_is_an_error_and_leaves_nothing() {
         }
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_synced_ends_a_staging_and_leaves_nothing_behind() {
+    #[derive(Debug)]
+    struct NoSync;
+    impl Watcher for NoSync {
+        fn before(&self, step: &Step<'_>) -> Result<(), Fault> {
+            match step {
+                Step::SyncFile(_) => Err(std::io::Error::other("the disk is gone").into()),
+                _ => Ok(()),
+            }
+        }
+    }
+    // More files than may wait for their sync.
+    let rows: Vec<Sale> =
+        (0..4000).map(|row| (Some(format!("region {}", row % 100)), Some(19_000), Some(row.into()))).collect();
+    for threads in [1, 2] {
+        let directory = TempDir::new().unwrap();
+        let broken = Files::watched_by(Arc::new(NoSync));
+        let staging = Staging::new(directory.path().into(), sales(), usize::MAX).through(broken);
+        let mut staging = staging.with_threads(threads);
+        staging.push(sales_batch(&rows)).unwrap();
+        let error = staging.finish().unwrap_err();
+        assert!(error.to_string().contains("fsync"), "{error}");
+        assert_eq!(files(directory.path()), 0);
+    }
+}
