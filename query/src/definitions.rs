@@ -5,6 +5,7 @@ use crate::declared_partitions::{self, create_partition};
 use crate::derived_tables::{add_like_rules, like_columns};
 use crate::dropping::depends_on;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
+use crate::functions::overload::dimensions;
 use crate::keys::definition::NewKeys;
 use crate::parameter_types::Parameters;
 use crate::planner::{Planning, Sources, result_columns};
@@ -12,6 +13,7 @@ use crate::response::{CommandTag, Response};
 use crate::retention;
 use crate::sequence_definition::{column_sequences, restart_owned, serial_type};
 use crate::session::Session;
+use crate::sql_types::check_dimensions;
 use crate::statement::{CreateTable, CreateView, Statement};
 use crate::statement_grammar::fold;
 use crate::syntax_walks::walk_mut;
@@ -414,6 +416,7 @@ pub(crate) fn view_columns(
             let message = format!("column \"{name}\" has pseudo-type void");
             return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message));
         }
+        check_dimensions(dimensions(&sql_type))?;
         let digits = digits_of_modifier(&sql_type, column.modifier);
         // Which version of it a table's column has is up to who makes the table.
         let domain = column.domain.map(|id| DomainUse { id, version: 0, default: None });

@@ -52,13 +52,35 @@ pub(crate) fn sql_type_of(data_type: &DataType) -> std::result::Result<SqlType, 
         DataType::Bytea => SqlType::Bytea,
         DataType::JSON => SqlType::Json,
         DataType::JSONB => SqlType::Jsonb,
-        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => SqlType::Array(Box::new(sql_type_of(element)?)),
+        DataType::Array(ArrayElemTypeDef::SquareBracket(..)) => array_of(data_type)?,
         DataType::Custom(name, _) => custom(name)?,
         DataType::Char(length) | DataType::Character(length) => {
             SqlType::Bpchar { length: Some(length_of(length.as_ref(), "char")?.unwrap_or(1)) }
         }
         other => return Err(unknown(&other.to_string().to_ascii_lowercase())),
     })
+}
+
+/// The most dimensions of an array, as in PostgreSQL.
+const DIMENSIONS_MAX: usize = 6;
+
+fn array_of(data_type: &DataType) -> std::result::Result<SqlType, QueryError> {
+    let (mut element, mut dimensions) = (data_type, 0);
+    while let DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _)) = element {
+        element = inner;
+        dimensions += 1;
+    }
+    check_dimensions(dimensions)?;
+    Ok((0..dimensions).fold(sql_type_of(element)?, |inner, _| SqlType::Array(Box::new(inner))))
+}
+
+/// Refuses arrays of more dimensions than values have. PostgreSQL does not mind in the name of a type, where it says nothing there.
+pub(crate) fn check_dimensions(dimensions: usize) -> std::result::Result<(), QueryError> {
+    if dimensions <= DIMENSIONS_MAX {
+        return Ok(());
+    }
+    let message = format!("number of array dimensions ({dimensions}) exceeds the maximum allowed ({DIMENSIONS_MAX})");
+    Err(QueryError::new(ErrorKind::ProgramLimitExceeded, message))
 }
 
 fn custom(name: &ast::ObjectName) -> std::result::Result<SqlType, QueryError> {
