@@ -100,7 +100,9 @@ pub(crate) fn summarize(before: &Snapshot, after: &Snapshot, ops: &[Op]) -> Stri
 }
 
 fn tell(ops: &[Op], name: &impl Fn(ObjectId) -> String) -> String {
-    let changing: Vec<&Op> = ops.iter().filter(|op| !matches!(op, Op::Expect { .. })).collect();
+    // That the labels of a table go with all of its rows is not worth a word.
+    let is_told = |op: &&Op| !matches!(op, Op::Expect { .. } | Op::ForgetLoads { label: None, .. });
+    let changing: Vec<&Op> = ops.iter().filter(is_told).collect();
     let together: Vec<&[&Op]> = changing.chunk_by(|left, right| add_to_one_table(left, right)).collect();
     let mut told: Vec<String> = together.iter().take(OPS_MAX).map(|ops| summarize_together(ops, name)).collect();
     if together.len() > OPS_MAX {

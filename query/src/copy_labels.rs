@@ -139,10 +139,11 @@ pub(crate) fn forget(session: &mut Session, name: &ast::ObjectName, label: &str)
     Ok(done("ALTER TABLE"))
 }
 
-/// The operation for the labels of a table whose rows are all gone, if it has any.
+/// The operation for the labels of a table whose rows are all gone. A load that is committed in between loses its rows too, so that it does
+/// not matter whether there are labels now. No load of a temporary table is remembered.
 pub(crate) fn forget_all(planning: &Planning, table: &TableDefinition) -> Option<Op> {
-    let mut labels = planning.snapshot.loads.labels_of(table.id, &table.name);
-    labels.next().map(|_| Op::ForgetLoads { table: table.id, label: None })
+    let is_temporary = planning.snapshot.is_temporary(&table.name);
+    (!is_temporary).then_some(Op::ForgetLoads { table: table.id, label: None })
 }
 
 fn counted(rows: u64) -> String {

@@ -240,7 +240,11 @@ pub(crate) async fn truncate(
     let named = |planning: &Planning| -> Result<Vec<Arc<TableDefinition>>, QueryError> {
         tables.iter().map(|name| crate::insert::writable_table(planning, name).map_err(unnamed)).collect()
     };
-    for table in named(session.planning()?.as_ref())? {
+    let planning = session.planning()?;
+    // Nobody else has a temporary one, but may have one of its name.
+    let mut shared = named(&planning)?;
+    shared.retain(|table| !planning.snapshot.is_temporary(&table.name));
+    for table in shared {
         session.lock_rows(&table.name.name).await?;
     }
     let planning = session.planning()?;

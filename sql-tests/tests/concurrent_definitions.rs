@@ -101,6 +101,41 @@ async fn rows_that_come_behind_a_truncate_in_a_block_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_that_waited_for_a_load_frees_its_label() {
+    let fixture = Fixture::start();
+    let (loading, emptying) = (fixture.session().await, fixture.session().await);
+    loading.run("CREATE TABLE orders (id integer)").await.unwrap();
+    loading.run("BEGIN").await.unwrap();
+    loading.run("TRUNCATE orders").await.unwrap();
+    let load = "COPY orders FROM STDIN WITH (LABEL 'first')";
+    let empties = emptying.run("TRUNCATE orders");
+    let loads = async {
+        let begun = "SELECT count(*) FROM pg_stat_activity WHERE query = 'TRUNCATE orders' AND state = 'active'";
+        while loading.value(begun).await.unwrap() != Some("1".to_string()) {}
+        assert_eq!(loading.copy_in(load, b"1\n").await.unwrap(), 1);
+        loading.run("COMMIT").await.unwrap();
+    };
+    let (emptied, ()) = tokio::join!(empties, loads);
+    emptied.unwrap();
+    assert_eq!(loading.value("SELECT count(*) FROM orders").await.unwrap(), Some("0".to_string()));
+    assert_eq!(loading.copy_in(load, b"1\n").await.unwrap(), 1, "its rows are gone, and so is its label");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_temporary_table_that_is_truncated_hinders_nobody_elses_of_its_name() {
+    let fixture = Fixture::start();
+    let (emptying, adding) = (fixture.session().await, fixture.session().await);
+    adding.run("CREATE TABLE orders (id integer)").await.unwrap();
+    emptying.run("CREATE TEMPORARY TABLE orders (id integer)").await.unwrap();
+    emptying.run("BEGIN").await.unwrap();
+    emptying.run("TRUNCATE orders").await.unwrap();
+    adding.run("SET statement_timeout = '10s'").await.unwrap();
+    adding.run("INSERT INTO orders VALUES (1)").await.unwrap();
+    emptying.run("COMMIT").await.unwrap();
+    assert_eq!(adding.value("SELECT count(*) FROM orders").await.unwrap(), Some("1".to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_truncate_of_an_older_snapshot_does_not_take_newer_rows() {
     let fixture = Fixture::start();
     let (emptying, adding) = (fixture.session().await, fixture.session().await);
