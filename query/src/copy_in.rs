@@ -16,7 +16,7 @@ use crate::copy_format::{
 use crate::copy_labels::LoadNote;
 use crate::copy_lines::Lines;
 use crate::copy_progress::CopyProgress;
-use crate::copy_rejects::{self, RejectTable};
+use crate::copy_rejects::{self, RejectTable, RejectTarget};
 use crate::copy_target::{CopyTarget, Filler, Loaded, Skips};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, Notice, NoticeSeverity, QueryError};
@@ -30,6 +30,8 @@ use crate::row_filter::RowFilter;
 use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{Statement, shift};
+use crate::transaction::Change;
+use crate::turns::Turn;
 use bytes::Bytes;
 use catalog::definition::TableDefinition;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
@@ -64,6 +66,8 @@ pub struct CopyIn {
     progress: Arc<CopyProgress>,
     note: LoadNote,
     notices: Arc<Mutex<Vec<Notice>>>,
+    /// The table of rejects that is made with the load.
+    new_rejects: Option<Arc<TableDefinition>>,
     /// The statement is alone in its transaction, which it ends itself.
     alone: bool,
 }
@@ -99,17 +103,18 @@ pub(crate) async fn start(
     if !is_temporary || copy.options.reject_table.is_some() {
         session.refuse_when_read_only("COPY FROM")?;
     }
-    if let Some(name) = &copy.options.reject_table {
-        copy_rejects::ensure_table(session, name, alone).await?;
+    let rejects = match &copy.options.reject_table {
+        Some(name) => Some(copy_rejects::target(session, name, alone)?),
+        None => None,
+    };
+    if rejects.is_some() {
         planning = session.planning()?;
     }
-    let mut copy_in = begin(session, &planning, copy, statement, definition, &columns, alone)?;
+    let mut copy_in = begin(session, &planning, copy, statement, (definition, &columns), rejects, alone)?;
     match files {
         None => Ok(Response::CopyIn(Box::new(copy_in))),
         Some(files) => {
             copy_in.read(session, &files).await?;
-            // The session ends the transaction, as after any statement that is done.
-            copy_in.alone = false;
             Ok(Response::Command(Box::new(copy_in).finish(session).await?))
         }
     }
@@ -154,8 +159,8 @@ fn begin(
     planning: &Planning,
     copy: &CopyStatement,
     statement: &Statement,
-    definition: Arc<TableDefinition>,
-    columns: &[usize],
+    (definition, columns): (Arc<TableDefinition>, &[usize]),
+    rejects: Option<RejectTarget>,
     alone: bool,
 ) -> Result<CopyIn, QueryError> {
     let style = session.output_style();
@@ -186,10 +191,10 @@ fn begin(
     let kind = if matches!(copy.endpoint, CopyEndpoint::File(_)) { "FILE" } else { "PIPE" };
     let progress = session.begin_copy(CopyProgress::new("COPY FROM", kind, Some(definition.id)));
     let notices = Arc::default();
-    let reject_table = match &copy.options.reject_table {
-        Some(name) => Some(RejectTable::open(planning, name, copy.options.label.as_deref())?),
-        None => None,
-    };
+    let label = copy.options.label.as_deref();
+    let reject_table =
+        rejects.as_ref().map(|rejects| RejectTable::open(planning, &rejects.definition, label)).transpose()?;
+    let new_rejects = rejects.filter(|rejects| rejects.is_new).map(|rejects| rejects.definition);
     let keys = copy.options.on_conflict.map(|action| LoadedKeys::new(&session.engine, planning, &definition, action));
     let target = CopyTarget {
         decoder: Arc::clone(&decoder),
@@ -205,8 +210,8 @@ fn begin(
         engine: Arc::clone(&session.engine),
     };
     // What is loaded already is only compared.
-    let note = LoadNote::new(session, copy.options.label.as_deref(), &definition.name, definition.id);
-    let known = copy.options.label.as_deref().is_some_and(|label| planning.snapshot.loads.labelled(label).is_some());
+    let note = LoadNote::new(session, label, &definition.name, definition.id);
+    let known = label.is_some_and(|label| planning.snapshot.loads.labelled(label).is_some());
     let (queue, waiting) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let intake = session.engine.bulk().spawn(take(target, waiting));
     Ok(CopyIn {
@@ -224,6 +229,7 @@ fn begin(
         progress,
         note,
         notices,
+        new_rejects,
         alone,
     })
 }
@@ -386,8 +392,7 @@ impl CopyIn {
     /// The data has ended: stages what is left and adds it to the session's transaction.
     pub async fn finish(mut self: Box<Self>, session: &mut Session) -> Result<CommandTag, QueryError> {
         if let Some(notice) = self.note.done_before(session)? {
-            session.push_notice(notice);
-            return self.end(session, 0).await;
+            return self.skip(session, notice, None).await;
         }
         if self.queue.is_none() {
             let message = "the load with this label was undone while its data was compared";
@@ -401,6 +406,8 @@ impl CopyIn {
         let intake = self.intake.take().expect("a COPY is finished once");
         let token = session.token.clone();
         let Loaded { taken, keys, lines, rejects, rejected } = token.guard(async { joined(intake.await) }).await?;
+        // Held until the load is committed.
+        let making = self.making_rejects(session).await?;
         // A load that replaces rows holds their table from before it looks for them.
         let (hold, planning) = match self.options.on_conflict {
             Some(OnConflict::Update) => {
@@ -421,6 +428,10 @@ impl CopyIn {
         if !planning.snapshot.is_temporary(&name) {
             change.ops.push(self.note.record(rows, rejected, &change));
         }
+        let rejects = match &self.new_rejects {
+            Some(new) => copy_rejects::made(&session.engine.catalog.snapshot(), new, rejects)?,
+            None => rejects,
+        };
         change.ops.extend(rejects.ops);
         change.staged.extend(rejects.staged);
         let added = session.add_change(change);
@@ -435,11 +446,37 @@ impl CopyIn {
             // Another load of the same label was faster.
             Err(error) if error.kind == ErrorKind::UniqueViolation && self.alone && self.note.has_label() => {
                 let notice = self.note.done_before(session)?.ok_or(error)?;
-                session.push_notice(notice);
-                self.end(session, 0).await
+                self.skip(session, notice, making).await
             }
             outcome => outcome,
         }
+    }
+
+    /// The turn of a load that makes a table of rejects. In a transaction of several statements others are not kept waiting.
+    async fn making_rejects(&self, session: &Session) -> Result<Option<Turn>, QueryError> {
+        match &self.new_rejects {
+            Some(new) if self.alone => copy_rejects::making(session, new).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The load was done before: nothing is loaded. Its table of rejects is there afterwards all the same.
+    async fn skip(
+        &self,
+        session: &mut Session,
+        notice: Notice,
+        making: Option<Turn>,
+    ) -> Result<CommandTag, QueryError> {
+        session.push_notice(notice);
+        let Some(new) = &self.new_rejects else { return self.end(session, 0).await };
+        let _making = match making {
+            Some(turn) => Some(turn),
+            None => self.making_rejects(session).await?,
+        };
+        session.planning()?;
+        let change = copy_rejects::made(&session.engine.catalog.snapshot(), new, Change::default())?;
+        session.add_change(change)?;
+        self.end(session, 0).await
     }
 
     /// Commits where the statement is alone, and says how many rows there are.

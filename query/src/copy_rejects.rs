@@ -1,9 +1,10 @@
 //! The table of rejects: what could not be loaded, kept with the load.
 //!
-//! Its rows are part of the load's own change, so they are there exactly when the load is.
+//! Its rows are part of the load's own change, so they are there exactly when the load is. So is a table that is made for them: a load that fails
+//! or is cancelled leaves nothing. Of several first loads at once one makes it, and the others put their rejects into it.
 
 use crate::copy_format::Rejected;
-use crate::engine::{Engine, commit_error, now_micros};
+use crate::engine::{Engine, conflict_error, now_micros};
 use crate::error::{ErrorKind, QueryError};
 use crate::insert::writable_table;
 use crate::intake::Intake;
@@ -12,10 +13,11 @@ use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{StatementKind, parse};
 use crate::transaction::Change;
+use crate::turns::Turn;
 use arrow::array::{ArrayRef, Int64Array, StringViewArray, TimestampMicrosecondArray, new_null_array};
-use catalog::commit::CommitError;
 use catalog::definition::TableDefinition;
-use catalog::draft::{CommitDraft, Conflict, Op};
+use catalog::draft::{Conflict, Op};
+use catalog::snapshot::{Relation, Snapshot};
 use catalog::sql_type::SqlType;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
 use std::sync::Arc;
@@ -31,12 +33,22 @@ const COLUMNS: [(&str, SqlType); 7] = [
     ("rejected_at", SqlType::TimestampTz),
 ];
 
-/// Makes the table where there is none. It stays when the load fails, empty: two first loads at once must not fail over it.
-pub(crate) async fn ensure_table(session: &mut Session, name: &str, alone: bool) -> Result<(), QueryError> {
+/// The table of a load's rejects.
+pub(crate) struct RejectTarget {
+    pub definition: Arc<TableDefinition>,
+    /// Nobody knows it yet: it is made with the load.
+    pub is_new: bool,
+}
+
+/// Finds the table, or defines one where there is none. With other statements in the transaction it is one of those that the transaction makes.
+pub(crate) fn target(session: &mut Session, name: &str, alone: bool) -> Result<RejectTarget, QueryError> {
     let name = relation_name(name)?;
     let planning = session.planning()?;
     match writable_table(&planning, &name) {
-        Ok(definition) => return check(&definition),
+        Ok(definition) => {
+            check(&definition)?;
+            return Ok(RejectTarget { definition, is_new: false });
+        }
         Err(error) if error.kind == ErrorKind::UndefinedTable => {}
         Err(error) => return Err(error),
     }
@@ -48,17 +60,46 @@ pub(crate) async fn ensure_table(session: &mut Session, name: &str, alone: bool)
     else {
         return Err(QueryError::new(ErrorKind::Internal, "a table of rejects is not a table"));
     };
-    let definition = crate::definitions::new_table(session, &create, &statement)?;
+    let definition = Arc::new(crate::definitions::new_table(session, &create, &statement)?);
     let is_temporary = session.planning()?.snapshot.is_temporary(&definition.name);
-    let op = Op::CreateTable(Arc::new(definition));
-    if !alone || is_temporary {
-        return session.add_change(Change::of(vec![op]));
+    let is_new = alone && !is_temporary;
+    if !is_new {
+        session.add_change(Change::of(vec![Op::CreateTable(Arc::clone(&definition))]))?;
     }
-    let draft = CommitDraft::new(Arc::clone(&planning.snapshot), vec![op]);
-    match session.engine.commit(draft, Vec::new()).await {
-        Ok(_) | Err(CommitError::Conflict(Conflict::NameTaken(_))) => Ok(()),
-        Err(error) => Err(commit_error(error)),
+    Ok(RejectTarget { definition, is_new })
+}
+
+/// The turn of a load that is about to make a table: until it has ended no other load makes one of this name.
+pub(crate) async fn making(session: &Session, new: &TableDefinition) -> Result<Turn, QueryError> {
+    let engine = Arc::clone(&session.engine);
+    // No table is called like this, so nobody who changes one waits for it.
+    let turn = format!("rejects of {}", new.name);
+    session.token.guard(async { Ok(engine.turns.take(&turn).await) }).await
+}
+
+/// What makes a new table with the rejects of a load in it. Where another load has made it meanwhile, they go there.
+pub(crate) fn made(committed: &Snapshot, new: &Arc<TableDefinition>, rejects: Change) -> Result<Change, QueryError> {
+    let Change { mut ops, .. } = rejects;
+    match committed.relation(&new.name) {
+        None => ops.insert(0, Op::CreateTable(Arc::clone(new))),
+        Some(Relation::Table(there)) if is_alike(&there.definition, new) => {
+            for op in &mut ops {
+                match op {
+                    Op::AddRecent { table: to, .. }
+                    | Op::AddSegments { table: to, .. }
+                    | Op::Expect { relation: to, .. } => *to = there.definition.id,
+                    _ => {}
+                }
+            }
+        }
+        Some(_) => return Err(conflict_error(Conflict::NameTaken(new.name.clone()))),
     }
+    Ok(Change { ops, ..rejects })
+}
+
+/// Whether two tables are the same but for their numbers.
+fn is_alike(one: &TableDefinition, other: &TableDefinition) -> bool {
+    TableDefinition { id: other.id, ..one.clone() } == *other
 }
 
 /// `name` or `schema.name` as SQL reads it.
@@ -104,12 +145,14 @@ pub(crate) struct RejectTable {
 }
 
 impl RejectTable {
-    /// The table must be there; `label` names the load, which otherwise gets a name of its own.
-    pub(crate) fn open(planning: &Planning, name: &str, label: Option<&str>) -> Result<Self, QueryError> {
-        let definition = writable_table(planning, &relation_name(name)?)?;
-        check(&definition)?;
+    /// `label` names the load, which otherwise gets a name of its own.
+    pub(crate) fn open(
+        planning: &Planning,
+        definition: &Arc<TableDefinition>,
+        label: Option<&str>,
+    ) -> Result<Self, QueryError> {
         let load = label.map_or_else(|| uuid::Uuid::new_v4().to_string(), str::to_string);
-        Ok(Self { rules: RowRules::of(planning, &definition)?, intake: None, load })
+        Ok(Self { rules: RowRules::of(planning, definition)?, intake: None, load })
     }
 
     /// Takes rejected records. CPU-bound.

@@ -69,6 +69,42 @@ async fn of_two_loads_with_one_label_one_wins() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_first_loads_at_once_one_makes_the_table_of_rejects_for_all() {
+    let folder = TempDir::new().unwrap();
+    let data_dir = folder.path().join("data");
+    let server = Meridian::start(&data_dir).unwrap();
+    let session = session_with_table(&server).await;
+    // Few rejects are rows in the log, many are segments.
+    let sizes = [3, 30_000];
+    for rejects in sizes {
+        let statement = format!("COPY t FROM STDIN WITH (FORMAT csv, REJECT_TABLE 'rejects_{rejects}')");
+        let data = [file(20_000), b"no number,x\n".repeat(rejects)].concat();
+        let mut loading = Vec::new();
+        for _ in 0..4 {
+            let other = Session::connect(server.address()).await.unwrap();
+            let (statement, data) = (statement.clone(), data.clone());
+            loading.push(tokio::spawn(async move { other.copy_in(&statement, &data).await }));
+        }
+        for load in loading {
+            assert_eq!(load.await.unwrap().unwrap(), 20_000);
+        }
+    }
+    let counted = |rejects: usize| format!("SELECT count(*) || ' ' || count(DISTINCT load) FROM rejects_{rejects}");
+    for rejects in sizes {
+        let found = session.value(&counted(rejects)).await.unwrap().unwrap();
+        assert_eq!(found, format!("{} 4", 4 * rejects));
+    }
+    server.kill().unwrap();
+    let server = Meridian::start(&data_dir).unwrap();
+    let session = session_with_table(&server).await;
+    for rejects in sizes {
+        let found = session.value(&counted(rejects)).await.unwrap().unwrap();
+        assert_eq!(found, format!("{} 4", 4 * rejects), "after a kill");
+    }
+    server.stop().unwrap();
+}
+
 /// A table of every kind of column, written as Parquet and loaded again.
 async fn parquet_comes_back(session: &Session) {
     let columns = "n bigint, d numeric(12,2), v varchar(5), c char(3), at timestamptz, i interval, u uuid, b bytea, j jsonb, a int[]";
