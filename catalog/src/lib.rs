@@ -9,7 +9,7 @@
 //!     what there is       ids, sql_type, definition, missing, segment, snapshot, shared_list, past, fitting
 //!     what nobody else sees  temporary
 //!     how it changes      draft (what an operation does), commit (the door), keys (of two drafts), committer, promptness, applier
-//!     how it is kept      files, log, stored, few, packed, lanes, entries, difference, index, checkpoint, archive
+//!     how it is kept      files, log, stored, few, packed, streams, lanes, entries, difference, index, checkpoint, archive
 //!     how it comes back   directory, recovery, segment_files
 //!     how it is copied    backup
 
@@ -59,5 +59,6 @@ mod log;
 #[cfg(test)]
 mod samples;
 mod stored;
+mod streams;
 
 pub use files::FileError;

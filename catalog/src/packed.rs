@@ -31,6 +31,9 @@ const TEXTS_MAX: usize = 65_536;
 const SAMPLE_ROWS: usize = 1024;
 /// How many views of texts are known without a look into a map; a power of two.
 const MET_VIEWS: usize = 256;
+/// The most values that a batch's packed columns have together: a column whose values are all equal has none of them in its bytes, so that these
+/// do not say how much memory it takes to read them.
+const VALUES_MAX: usize = 1 << 26;
 /// What a column takes besides its values, about.
 const COLUMN_BYTES: usize = 64;
 const VALUE_BYTES: usize = size_of::<u64>();
@@ -76,15 +79,15 @@ pub(crate) struct Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// Packs columns of `rows` rows. `None` where all of them are plain.
+    /// Packs columns of `rows` rows. `None` where all of them are plain, or too many for one batch.
     pub(crate) fn new(columns: &'a [ArrayRef], rows: usize) -> Option<Self> {
         let columns: Vec<_> = match rows < ROWS_FOR_LANES {
             true => columns.iter().map(packed).collect(),
             false => in_lanes(columns, packed),
         };
-        let is_packed = columns.iter().any(|column| !matches!(column, StoredColumn::Plain));
+        let values = packed_values(&columns, rows);
         let rows = u32::try_from(rows).ok()?;
-        is_packed.then_some(Self { rows, columns })
+        (1..=VALUES_MAX).contains(&values).then_some(Self { rows, columns })
     }
 
     /// The positions of the columns that are plain.
@@ -109,7 +112,14 @@ impl<'a> Unpacked<'a> {
     /// Reads what [`Packed::into_bytes`] wrote; `None` where the bytes are something else.
     pub(crate) fn read(bytes: &'a [u8]) -> Option<Result<Self, StoredError>> {
         let rest = bytes.strip_prefix(MAGIC)?;
-        Some(decode("a packed batch of rows", rest).map(Self))
+        let read = || {
+            let stored: StoredBatch<'_> = decode("a packed batch of rows", rest)?;
+            match packed_values(&stored.columns, stored.rows as usize) {
+                0..=VALUES_MAX => Ok(Self(stored)),
+                _ => Err(fail("it has too many rows")),
+            }
+        };
+        Some(read())
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -151,6 +161,12 @@ impl<'a> Unpacked<'a> {
 
 fn fail(reason: impl fmt::Display) -> StoredError {
     StoredError::new("a packed batch of rows", reason)
+}
+
+/// How many values columns of so many rows have that are packed.
+fn packed_values(columns: &[StoredColumn<'_>], rows: usize) -> usize {
+    let packed = columns.iter().filter(|column| !matches!(column, StoredColumn::Plain)).count();
+    packed.saturating_mul(rows)
 }
 
 fn packed(column: &ArrayRef) -> StoredColumn<'_> {

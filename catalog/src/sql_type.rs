@@ -10,7 +10,8 @@ use crate::enum_type::EnumType;
 use crate::type_names::settled_name;
 use crate::zoned_time;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub const FIELD_ID_KEY: &str = "PARQUET:field_id";
 pub const NUMERIC_PRECISION_MAX: u8 = 76;
 /// The scale of numerics whose digits are not known beforehand; they are shown without zeros at their end.
 pub const NUMERIC_SCALE: i8 = 36;
+/// The most arrays that lie in each other in a type that is read. It is JSON's limit too, so no definition has more.
+const NESTING_MAX: usize = 128;
 
 /// A PostgreSQL type with its modifier.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,7 +83,7 @@ pub enum SqlType {
     /// through CASE, UNION or an aggregate, which forget metadata, is still known for what it is.
     Json,
     /// An array of the element type, Arrow `List`; in results only.
-    Array(Box<SqlType>),
+    Array(#[serde(deserialize_with = "element")] Box<SqlType>),
     /// `jsonb`, text in canonical form, Arrow `LargeUtf8`, which no other type has.
     Jsonb,
     /// `character(n)`, or `bpchar` without a length, Arrow `Utf8View`. Blanks at the end mean nothing; values are kept
@@ -88,13 +91,31 @@ pub enum SqlType {
     Bpchar { length: Option<u32> },
     /// `int2vector` or `oidvector`, by its elements. Plans know only arrays; what a client is told is a vector where it comes
     /// unchanged from a catalog relation.
-    Vector(Box<SqlType>),
+    Vector(#[serde(deserialize_with = "element")] Box<SqlType>),
     /// `void`, which functions answer with that have nothing to say, Arrow `Utf8View`; in results only.
     Void,
     /// A type of `CREATE TYPE … AS ENUM`; see [`crate::enum_type`] for the Arrow type.
     Enum(EnumType),
     /// `timetz`; see [`crate::zoned_time`] for the Arrow type.
     TimeTz,
+}
+
+thread_local! {
+    /// The arrays around the type that is being read.
+    static NESTING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Reads an array's element. An array takes one byte in postcard and a frame of the stack to read, so that bytes without meaning could be more
+/// arrays than there is stack.
+fn element<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<SqlType>, D::Error> {
+    let nesting = NESTING.get();
+    if nesting == NESTING_MAX {
+        return Err(de::Error::custom("arrays are nested too deeply"));
+    }
+    NESTING.set(nesting + 1);
+    let element = Deserialize::deserialize(deserializer);
+    NESTING.set(nesting);
+    element
 }
 
 /// The aliases of `oid` that print names.
@@ -433,8 +454,11 @@ impl SqlType {
     /// Reads the spelling under [`TYPE_KEY`], which is that of `Display` but for enums. Column definitions in SQL are read by the
     /// query room, not here.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Some(element) = text.strip_suffix("[]") {
-            return Some(Self::Array(Box::new(Self::parse(element)?)));
+        let element = text.trim_end_matches("[]");
+        let nesting = (text.len() - element.len()) / "[]".len();
+        if nesting > 0 {
+            let innermost = Self::parse(element).filter(|_| nesting <= NESTING_MAX)?;
+            return Some((0..nesting).fold(innermost, |inner, _| Self::Array(Box::new(inner))));
         }
         if let Some(arguments) = text.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')')) {
             let (precision, scale) = arguments.split_once(',')?;

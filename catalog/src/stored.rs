@@ -7,9 +7,8 @@
 //! log (see `log`) and of the checkpoints. Definitions alone are JSON documents, to which fields can be added (see `definition`);
 //! version 1 had them without names of fields (see `definition_v1`).
 //!
-//! Record batches are Arrow IPC streams, each with its own schema, so types and metadata come back as they were. View arrays
-//! that hold on to much more text than they show are compacted first: a filtered batch shares the buffers of the whole. Batches of
-//! many rows are packed (see `packed`), and those of few rows have a layout of their own (see `few`).
+//! Record batches are Arrow IPC streams (see `streams`). Batches of many rows are packed (see `packed`), and those of few rows have a
+//! layout of their own (see `few`).
 
 use crate::definition::{TableDefinition, ViewDefinition};
 use crate::definition_v1::{TableDefinitionV1, ViewDefinitionV1};
@@ -21,20 +20,13 @@ use crate::loads::LoadRecord;
 use crate::packed::{Packed, Unpacked};
 use crate::segment::{DeletionVector, SegmentMeta};
 use crate::sequence::{SequenceDefinition, SequenceValue};
+use crate::streams::{decode_schema, decode_stream, encode_schema, encode_stream};
 use crate::user_type::TypeDefinition;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, SchemaRef};
-use arrow::error::ArrowError;
-use arrow::ipc::MetadataVersion;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::{
-    DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions, StreamWriter, write_message,
-};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -389,88 +381,7 @@ pub(crate) fn encode_batch(batch: &RecordBatch) -> Blob {
         places if places.is_empty() => Blob(Vec::new()),
         places => encode_stream(&batch.project(&places).expect("the places are those of columns")),
     };
-    let schema = ipc_options().and_then(|options| begun_stream(&batch.schema(), &options));
-    let mut schema = schema.expect("Arrow IPC has every type that a table can have");
-    schema.extend_from_slice(&STREAM_END);
-    Blob(packed.into_bytes(Blob(schema), plain))
-}
-
-fn ipc_options() -> Result<IpcWriteOptions, ArrowError> {
-    IpcWriteOptions::try_new(8, false, MetadataVersion::V5)
-}
-
-/// One batch as an uncompressed Arrow IPC stream.
-fn encode_stream(batch: &RecordBatch) -> Blob {
-    let write = || {
-        let options = ipc_options()?;
-        let mut bytes = begun_stream(&batch.schema(), &options)?;
-        let (batch, mut dictionaries) = (compact_views(batch), DictionaryTracker::new(true));
-        let encoder = IpcDataGenerator::default();
-        let encoded = encoder.encode(&batch, &mut dictionaries, &options, &mut IpcWriteContext::default())?;
-        // The message, its prefix and what closes the stream.
-        bytes.reserve(encoded.1.ipc_message.len() + encoded.1.arrow_data.len() + 64);
-        write_message(&mut bytes, encoded.1, &options)?;
-        bytes.extend_from_slice(&STREAM_END);
-        Ok::<_, ArrowError>(bytes)
-    };
-    Blob(write().expect("Arrow IPC has every type that a table can have"))
-}
-
-/// What closes an Arrow IPC stream.
-const STREAM_END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-
-/// So many begun streams are kept by each thread.
-const BEGUN_STREAMS_MAX: usize = 16;
-
-thread_local! {
-    /// The message that each stream of some schemas begins with, newest first. To encode it costs more than a row does.
-    static BEGUN_STREAMS: RefCell<VecDeque<(SchemaRef, Vec<u8>)>> = const { RefCell::new(VecDeque::new()) };
-}
-
-/// The bytes of a stream before its first batch. No column of a table is dictionary-encoded, so no dictionaries follow.
-fn begun_stream(schema: &SchemaRef, options: &IpcWriteOptions) -> Result<Vec<u8>, ArrowError> {
-    BEGUN_STREAMS.with_borrow_mut(|known| {
-        if let Some((_, begun)) = known.iter().find(|(other, _)| Arc::ptr_eq(other, schema)) {
-            return Ok(begun.clone());
-        }
-        let writer = StreamWriter::try_new_with_options(Vec::new(), schema, options.clone())?;
-        let begun = writer.get_ref().clone();
-        known.truncate(BEGUN_STREAMS_MAX - 1);
-        known.push_front((Arc::clone(schema), begun.clone()));
-        Ok(begun)
-    })
-}
-
-/// Lets go of text that no row of the batch shows, where it is more than half of what the batch holds.
-fn compact_views(batch: &RecordBatch) -> RecordBatch {
-    let columns: Vec<ArrayRef> = batch
-        .columns()
-        .iter()
-        .map(|column| match column.data_type() {
-            DataType::Utf8View => {
-                let views = column.as_string_view();
-                let held: usize = views.data_buffers().iter().map(|buffer| buffer.len()).sum();
-                if held > 2 * views.total_buffer_bytes_used() { Arc::new(views.gc()) } else { Arc::clone(column) }
-            }
-            DataType::BinaryView => {
-                let views = column.as_binary_view();
-                let held: usize = views.data_buffers().iter().map(|buffer| buffer.len()).sum();
-                if held > 2 * views.total_buffer_bytes_used() { Arc::new(views.gc()) } else { Arc::clone(column) }
-            }
-            _ => Arc::clone(column),
-        })
-        .collect();
-    if columns.is_empty() {
-        return batch.clone();
-    }
-    RecordBatch::try_new(batch.schema(), columns).expect("compacting changes neither types nor lengths")
-}
-
-/// Reads what [`encode_stream`] wrote.
-fn decode_stream(blob: &Blob) -> Result<RecordBatch, StoredError> {
-    let fail = |error: &dyn fmt::Display| StoredError::new("a batch of rows", error);
-    let mut reader = StreamReader::try_new(blob.0.as_slice(), None).map_err(|error| fail(&error))?;
-    reader.next().ok_or_else(|| fail(&"it is empty"))?.map_err(|error| fail(&error))
+    Blob(packed.into_bytes(encode_schema(&batch.schema()), plain))
 }
 
 /// Schemas of batches that were read, so that batches of one table share theirs.
@@ -497,8 +408,7 @@ impl SchemaPool {
             None => decode_stream(blob)?,
             Some(unpacked) => {
                 let unpacked = unpacked?;
-                let schema = StreamReader::try_new(unpacked.schema().0.as_slice(), None);
-                let schema = self.share(schema.map_err(|error| fail(&error))?.schema());
+                let schema = self.share(decode_schema(unpacked.schema())?);
                 let plain = unpacked.plain().map(decode_stream).transpose()?;
                 let options = RecordBatchOptions::new().with_row_count(Some(unpacked.rows()));
                 let columns = unpacked.columns(&schema, plain.as_ref().map_or(&[], RecordBatch::columns))?;

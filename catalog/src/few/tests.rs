@@ -3,7 +3,7 @@
 use super::*;
 use crate::definition::{Column, ObjectName, TableDefinition};
 use crate::ids::{ColumnId, ObjectId};
-use crate::samples::{enum_type, rows};
+use crate::samples::{enum_type, format_block, rows};
 use crate::stored::{Blob, SchemaPool, encode_batch};
 use arrow::array::*;
 use proptest::prelude::*;
@@ -133,7 +133,7 @@ fn damaged_bytes_are_an_error() {
     }
 }
 
-/// The bytes of every release.
+/// The bytes of every release, as `FORMAT.md` has them.
 #[test]
 fn the_bytes_stay_what_they_are() {
     let batch = batch(vec![
@@ -141,17 +141,29 @@ fn the_bytes_stay_what_they_are() {
         (SqlType::Text, Arc::new(StringViewArray::from(vec![None, Some("EMEA")]))),
         (SqlType::Bool, Arc::new(BooleanArray::from(vec![true, false]))),
     ]);
-    let hex: String = encode_batch(&batch).0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let expected = [
-        "4d464557 02 1c 03",
-        "026331 0103 01 0102 00",
-        "026332 0107 01 0104 00",
-        "026333 0100 01 0106 00",
-        "02 03",
-        "01 04454d4541",
-        "00 01 00",
-    ];
-    assert_eq!(hex, expected.concat().replace(' ', ""));
+    let page = format_block("hex", "few");
+    assert_eq!(encode_batch(&batch).0, page);
+    assert_eq!(SchemaPool::default().decode_batch(&Blob(page)).unwrap(), batch);
+}
+
+#[test]
+fn types_that_are_nested_without_end_are_an_error() {
+    let nested = |arrays: usize, rows: u8| {
+        let (array, integer) = (21, 2);
+        let schema = [[1, 1, b'c', 1].as_slice(), &vec![array; arrays], &[integer, 1, 0, 0]].concat();
+        Blob([MAGIC.as_slice(), &[rows], &encode(&schema.len()), &schema, &[0]].concat())
+    };
+    let deep = |arrays| SchemaPool::default().decode_batch(&nested(arrays, 0)).unwrap_err().to_string();
+    assert!(deep(128).starts_with("could not decode few rows: values of type List"), "the schema is read");
+    for arrays in [129, 1_000_000] {
+        assert!(deep(arrays).starts_with("could not decode the schema of few rows"), "{arrays}");
+    }
+    // The next ones are read as if nothing had been.
+    assert!(deep(128).starts_with("could not decode few rows: values of type List"));
+    assert_eq!(SqlType::parse(&format!("integer{}", "[]".repeat(1_000_000))), None);
+    let array =
+        SqlType::Array(Box::new(SqlType::Array(Box::new(SqlType::Numeric { precision: 5, scale: 1, declared: true }))));
+    assert_eq!(SqlType::parse("numeric(5,1)[][]"), Some(array));
 }
 
 proptest! {

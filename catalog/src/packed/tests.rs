@@ -130,16 +130,30 @@ fn damaged_bytes_are_an_error() {
     for length in (4..bytes.len()).step_by(997) {
         assert!(SchemaPool::default().decode_batch(&Blob(bytes[..length].to_vec())).is_err(), "{length}");
     }
-    // What is not packed is Arrow's, which looks at offsets where it is read.
-    let plain = Packed::new(varied().columns(), ROWS).unwrap().plain();
-    let packed: Vec<usize> = (0..varied().num_columns()).filter(|column| !plain.contains(column)).collect();
-    let Blob(bytes) = encode_batch(&varied().project(&packed).unwrap());
     for place in (4..bytes.len()).step_by(301) {
         let mut damaged = bytes.clone();
         damaged[place] ^= 0x41;
         // Its checksum would tell; here it must not panic.
         let _ = SchemaPool::default().decode_batch(&Blob(damaged));
     }
+}
+
+#[test]
+fn so_many_rows_as_no_batch_has_are_an_error() {
+    let column = || StoredColumn::Values { valid: None, base: 7, width: 0, values: Blob(Vec::new()) };
+    let schema = encode_batch(&batch(vec![(SqlType::Int8, Arc::new(Int64Array::from(vec![7; 100])))]));
+    let read = |rows: usize| {
+        let stored =
+            StoredBatch { rows: rows as u32, schema: schema.clone(), columns: vec![column()], plain: Blob(Vec::new()) };
+        SchemaPool::default().decode_batch(&Blob(encode_behind(MAGIC.to_vec(), &stored)))
+    };
+    assert_eq!(read(5000).unwrap().num_rows(), 5000);
+    for rows in [VALUES_MAX + 1, u32::MAX as usize] {
+        let error = read(rows).unwrap_err().to_string();
+        assert_eq!(error, "could not decode a packed batch of rows: it has too many rows");
+    }
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![7; 3]));
+    assert!(Packed::new(&[Arc::clone(&numbers), numbers], VALUES_MAX / 2 + 1).is_none(), "nor are they written");
 }
 
 /// The bytes of every release, but for the schema, which is Arrow's.
