@@ -499,7 +499,9 @@ impl LogWriter {
             if !error.is_disk_full() {
                 return Err(AppendError::Broken(error));
             }
+            // Whole records may have been written, whose writers are told that they are not there: a power cut must not bring them back.
             self.file.truncate(length).map_err(AppendError::Broken)?;
+            self.file.sync_data().map_err(AppendError::Broken)?;
             return Err(AppendError::DiskFull(error));
         }
         if self.file.room() == 0 && staged.len() <= APPEND_BYTES_BEFORE_ROOM_MAX {

@@ -10,8 +10,9 @@ use crate::backup;
 use crate::commit::{Catalog, Commit, Options};
 use crate::draft::{CommitDraft, Op};
 use crate::entries::{Key, entries};
-use crate::files::Files;
-
+use crate::files::{Fault, Files, Step, Watcher};
+use crate::ids::CommitSeq;
+use crate::log::{AppendError, Log};
 use crate::samples::{ops_of, steps, table, view};
 use crate::segment::SegmentMeta;
 use crate::segment_files::added_segments;
@@ -23,7 +24,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -273,6 +274,51 @@ fn copy_tree(from: &Path, to: &Path) {
         let target = to.join(path.strip_prefix(from).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::copy(&path, target).unwrap();
+    }
+}
+
+/// A disk that is full for half of a write, where it is told to be.
+#[derive(Debug)]
+struct FullDisk {
+    journal: Journal,
+    is_full: AtomicBool,
+}
+
+impl Watcher for FullDisk {
+    fn before(&self, step: &Step<'_>) -> Result<(), Fault> {
+        match step {
+            Step::Write { path, offset, bytes } if self.is_full.load(Ordering::SeqCst) => {
+                let written = bytes.len() / 2;
+                self.journal.before(&Step::Write { path, offset: *offset, bytes: &bytes[..written] })?;
+                Err(Fault { error: io::ErrorKind::StorageFull.into(), written })
+            }
+            other => self.journal.before(other),
+        }
+    }
+}
+
+#[test]
+fn what_a_full_disk_refused_does_not_come_back_after_a_power_cut() {
+    let folder = TempDir::new().unwrap();
+    let root = folder.path().join("log");
+    fs::create_dir(&root).unwrap();
+    let disk = Arc::new(FullDisk { journal: Journal::new(&root), is_full: AtomicBool::new(false) });
+    let files = Files::watched_by(disk.clone());
+    let mut writer = Log::read(&files, &root).unwrap().into_writer(CommitSeq(1), u64::MAX).unwrap();
+    let mut append = |seqs: &[u64]| {
+        for seq in seqs {
+            writer.stage(CommitSeq(*seq), &[b"payload"]).unwrap();
+        }
+        writer.append_staged()
+    };
+    append(&[1]).unwrap();
+    disk.is_full.store(true, Ordering::SeqCst);
+    // The half that is written is the first of the two.
+    assert!(matches!(append(&[2, 3]), Err(AppendError::DiskFull(_))));
+    for seed in 0..20 {
+        let left = folder.path().join(format!("left {seed}"));
+        disk.journal.crash(disk.journal.len(), &mut Dice(seed), &left);
+        assert_eq!(Log::read(&Files::default(), &left).unwrap().last(), Some(CommitSeq(1)), "seed {seed}");
     }
 }
 
