@@ -68,6 +68,8 @@ pub enum BackupError {
     /// A backup that cannot be restored.
     #[error("backup \"{}\" is damaged: {reason}", path.display())]
     DamagedBackup { path: PathBuf, reason: String },
+    #[error("backup \"{}\" was made by a newer version of the server: {reason}", path.display())]
+    NewerBackup { path: PathBuf, reason: String },
     /// A segment of the data directory that is not what its commit wrote.
     #[error("segment file \"{path}\" is damaged: {reason}")]
     DamagedSegment { path: String, reason: String },
@@ -92,6 +94,7 @@ impl BackupError {
             Self::DamagedBackup { .. } => {
                 "Restore an older backup with --to-time, or remove this one to have the one before it restored.".into()
             }
+            Self::NewerBackup { .. } => "Restore it with the version that made it.".into(),
             Self::DamagedSegment { .. } => {
                 "Nothing else of the data directory need be lost: \"meridian check\" lists what is damaged.".into()
             }

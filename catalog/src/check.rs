@@ -13,10 +13,12 @@ use crate::entries::{Key, entries};
 use crate::files::{FileError, Files};
 use crate::ids::CommitSeq;
 use crate::index::{FoundIndex, Index, IndexProblem};
+use crate::loads::LoadRecord;
 use crate::log::{Log, LogError};
 use crate::recovery::{OpenError, refuse_lost_commits, replay, start_from_index};
 use crate::segment_files::named_segments;
 use crate::snapshot::Snapshot;
+use crate::stored::{Document, decode};
 use hashbrown::HashSet;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -117,7 +119,7 @@ impl Check<'_> {
     fn log(&mut self) -> Result<Option<Log>, OpenError> {
         let log = match Log::read(&self.directory.files, &self.directory.log()) {
             Ok(log) => log,
-            Err(LogError::File(error)) => return Err(error.into()),
+            Err(error @ (LogError::File(_) | LogError::Newer { .. })) => return Err(error.into()),
             Err(error) => {
                 self.problem(error.to_string(), UNREADABLE_LOG);
                 self.note("log", "damaged".to_string());
@@ -296,9 +298,17 @@ impl Check<'_> {
     }
 }
 
-/// In how many entries two snapshots differ. What is kept of the past is left out: earlier builds noted none of it.
+/// In how many entries two snapshots differ. What is kept of the past is left out, of which earlier builds noted nothing, and so are loads that
+/// do not know the number of their table: those builds kept their labels when the table was dropped.
 fn difference(left: &Snapshot, right: &Snapshot) -> usize {
-    let present = |(key, _): &(Key, Vec<u8>)| !matches!(key, Key::Past | Key::Removed(..));
+    let present = |(key, value): &(Key, Vec<u8>)| match key {
+        Key::Past | Key::Removed(..) => false,
+        Key::Load(..) => {
+            let load: Result<Document<'_, LoadRecord>, _> = decode("a load", value);
+            load.is_ok_and(|load| load.0.table_id.is_some())
+        }
+        _ => true,
+    };
     let collect = |snapshot| entries(snapshot).into_iter().filter(present).collect::<BTreeMap<_, _>>();
     let (left, right) = (collect(left), collect(right));
     let changed = left.iter().filter(|(key, value)| right.get(key) != Some(value)).count();

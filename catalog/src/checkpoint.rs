@@ -10,18 +10,20 @@
 //!
 //! *Adding a new version.* Raise [`VERSION`], write the new layout in [`write`], and let [`read`] choose by the version that it
 //! finds; earlier ones stay readable. The layout of the values is that of `entries`, and a new one of those is a new version here.
-//! Version 1 differs from 2 in the values of definitions alone.
+//! Version 1 differs from 2 in the values of definitions alone. Version 3 has more kinds of batches in its values, which tell themselves by how
+//! they begin.
 
 use crate::entries::{Key, Version, entries, load, meta_time};
 use crate::files::{FileError, Files};
 use crate::ids::CommitSeq;
 use crate::snapshot::Snapshot;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// How many checkpoints are kept.
 pub(crate) const KEPT: usize = 2;
 
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const MAGIC: &[u8; 8] = b"MERIDCKP";
 const HEADER_BYTES: usize = 28;
 
@@ -32,6 +34,8 @@ pub(crate) enum CheckpointProblem {
     File(#[from] FileError),
     #[error("checkpoint \"{}\" is not valid: {reason}", path.display())]
     Invalid { path: PathBuf, reason: String },
+    #[error("checkpoint \"{}\" has version {version}, this server reads up to {VERSION}", path.display())]
+    Newer { path: PathBuf, version: u32 },
 }
 
 /// The checkpoints of a directory by their names, newest first.
@@ -75,34 +79,38 @@ fn encode(snapshot: &Snapshot) -> Vec<u8> {
 /// Reads a checkpoint that [`write`] wrote.
 pub(crate) fn read(files: &Files, path: &Path) -> Result<Snapshot, CheckpointProblem> {
     let bytes = files.read(path)?;
-    let invalid = |reason: String| CheckpointProblem::Invalid { path: path.to_path_buf(), reason };
-    let (version, body) = checked_body(&bytes).map_err(|reason| invalid(reason.to_string()))?;
-    let entries = split_entries(body).ok_or_else(|| invalid("an entry fails its checksum".to_string()))?;
-    load(version, entries).map_err(|error| invalid(error.to_string()))
+    let (version, body) = checked_body(path, &bytes)?;
+    let entries = split_entries(body).ok_or_else(|| invalid(path, "an entry fails its checksum"))?;
+    load(version, entries).map_err(|error| invalid(path, error))
 }
 
 /// When the commit of a checkpoint was made, without reading all that it says; microseconds since 1970.
 pub(crate) fn read_time(files: &Files, path: &Path) -> Result<i64, CheckpointProblem> {
     let bytes = files.read(path)?;
-    let invalid = |reason: &str| CheckpointProblem::Invalid { path: path.to_path_buf(), reason: reason.to_string() };
-    let (_, body) = checked_body(&bytes).map_err(invalid)?;
-    let (_, first, _) = split_entry(&body[HEADER_BYTES..]).ok_or_else(|| invalid("its first entry is damaged"))?;
-    meta_time(&first).map_err(|error| invalid(&error.to_string()))
+    let (_, body) = checked_body(path, &bytes)?;
+    let (_, first, _) =
+        split_entry(&body[HEADER_BYTES..]).ok_or_else(|| invalid(path, "its first entry is damaged"))?;
+    meta_time(&first).map_err(|error| invalid(path, error))
+}
+
+fn invalid(path: &Path, reason: impl fmt::Display) -> CheckpointProblem {
+    CheckpointProblem::Invalid { path: path.to_path_buf(), reason: reason.to_string() }
 }
 
 /// The header and the entries of a file whose checksum fits and whose version is known.
-fn checked_body(bytes: &[u8]) -> Result<(Version, &[u8]), &'static str> {
-    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or("it is cut short")?;
+fn checked_body<'a>(path: &Path, bytes: &'a [u8]) -> Result<(Version, &'a [u8]), CheckpointProblem> {
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or_else(|| invalid(path, "it is cut short"))?;
     if body.len() < HEADER_BYTES || !body.starts_with(MAGIC) {
-        return Err("it does not begin like a checkpoint");
+        return Err(invalid(path, "it does not begin like a checkpoint"));
     }
     if crc32c::crc32c(body) != u32::from_le_bytes(*checksum) {
-        return Err("its checksum does not fit");
+        return Err(invalid(path, "its checksum does not fit"));
     }
     match u32::from_le_bytes([body[8], body[9], body[10], body[11]]) {
+        0 => Err(invalid(path, "its version is none")),
         1 => Ok((Version::One, body)),
-        VERSION => Ok((Version::Two, body)),
-        _ => Err("it is of a version that this server does not read"),
+        2..=VERSION => Ok((Version::Two, body)),
+        version => Err(CheckpointProblem::Newer { path: path.to_path_buf(), version }),
     }
 }
 

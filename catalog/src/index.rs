@@ -26,8 +26,10 @@ use std::hash::Hasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// The version of the layout. *Adding a new version:* raise it; an index of another version is rebuilt like a broken one.
-const VERSION: u32 = 2;
+/// The version of the layout. *Adding a new version:* raise it; an index of a version that is not read is rebuilt like a broken one.
+const VERSION: u32 = 3;
+/// The oldest version that is read as it is: version 3 only has more kinds of batches in its values.
+const OLDEST_VERSION: u32 = 2;
 const APPLIED_KEY: &[u8] = &[0];
 const CHUNK_BYTES_MAX: usize = 4000;
 /// How long an index that was just closed may keep its lock.
@@ -234,7 +236,7 @@ fn read_applied(payload: &[u8]) -> Result<(CommitSeq, u128), IndexProblem> {
         Some((u32::from_le_bytes(*version), CommitSeq(u64::from_le_bytes(*seq)), digest))
     };
     match parse() {
-        Some((VERSION, seq, digest)) => Ok((seq, digest)),
+        Some((OLDEST_VERSION..=VERSION, seq, digest)) => Ok((seq, digest)),
         _ => Err(IndexProblem::new("it is of another version")),
     }
 }

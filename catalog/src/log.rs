@@ -21,8 +21,9 @@
 //!
 //! *Adding a new version.* A file keeps the version that it was created with; a writer always starts a new file in
 //! [`VERSION`]. So: raise `VERSION`, write the new layout in [`LogWriter::stage`], and let [`Scanner::next`] choose by the
-//! version of the file's header. Readers of version 1 stay for ever, and so does the test that reads its bytes. Version 2 has the
-//! same records; what their payloads may say is more (see `stored`), so that a server of version 1 must not read them.
+//! version of the file's header. Readers of older versions stay for ever, and so does the test that reads their bytes. Versions 2 and 3 have
+//! the same records as version 1; what their payloads may say is more (see `stored`), so that a server that does not know it says that the file
+//! is newer, and not that it is damaged.
 //!
 //! This module does not know what a payload says; see `stored`.
 
@@ -32,7 +33,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 /// The version of the layout that is written.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// The kind of a record whose payload is a commit.
 pub(crate) const KIND_COMMIT: u8 = 1;
 /// A file that has reached this length is followed by a new one.
@@ -64,7 +65,7 @@ pub(crate) enum LogError {
     #[error("the log ends before commit {expected}")]
     Ended { expected: CommitSeq },
     #[error("file \"{}\" has version {version} of the log format, this server reads up to {VERSION}", path.display())]
-    Version { path: PathBuf, version: u32 },
+    Newer { path: PathBuf, version: u32 },
 }
 
 /// One record of the log.
@@ -352,8 +353,10 @@ impl<'a> Scanner<'a> {
             return Err(damaged("its header is not valid"));
         }
         let version = u32_at(header, 8);
-        if !(1..=VERSION).contains(&version) {
-            return Err(LogError::Version { path: path.to_path_buf(), version });
+        match version {
+            0 => return Err(damaged("its version is none")),
+            1..=VERSION => {}
+            _ => return Err(LogError::Newer { path: path.to_path_buf(), version }),
         }
         let (salt, first) = (u32_at(header, 12), CommitSeq(u64_at(header, 16)));
         Ok(Self { bytes, version, salt, first, offset: FILE_HEADER_BYTES })

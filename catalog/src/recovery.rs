@@ -34,6 +34,9 @@ pub enum OpenError {
     NotADataDirectory { path: PathBuf },
     #[error("data directory \"{}\" has format \"{found}\", this server reads \"{FORMAT}\"", path.display())]
     OtherVersion { path: PathBuf, found: String },
+    /// A part of it has a version that this server does not know.
+    #[error("data directory was written by a newer version of the server: {reason}")]
+    Newer { reason: String },
     #[error("data directory \"{}\" is in use by another server{}", path.display(), process_suffix(process))]
     Locked { path: PathBuf, process: Option<u32> },
     #[error("data directory is not writable: {0}")]
@@ -61,7 +64,9 @@ impl OpenError {
         Some(match self {
             Self::NoDataDirectory { .. } => "Name the one that a server made with --data-dir DIR.".to_string(),
             Self::NotADataDirectory { .. } => "Choose an empty directory, or one that this server created.".to_string(),
-            Self::OtherVersion { .. } => "Start the version of the server that wrote it.".to_string(),
+            Self::OtherVersion { .. } | Self::Newer { .. } => {
+                "Start the version of the server that wrote it.".to_string()
+            }
             Self::Locked { .. } => "Stop the other server, or choose another data directory.".to_string(),
             Self::NotWritable(_) => "Give the server's user write permission on the data directory.".to_string(),
             Self::DiskFull(_) => "Free some space and start again.".to_string(),
@@ -92,10 +97,7 @@ impl From<LogError> for OpenError {
         match error {
             LogError::File(error) => error.into(),
             LogError::Damaged { .. } | LogError::Ended { .. } => Self::damaged(error.to_string()),
-            LogError::Version { .. } => Self::Damaged {
-                reason: error.to_string(),
-                hint: "Start the version of the server that wrote it.".to_string(),
-            },
+            LogError::Newer { .. } => Self::Newer { reason: error.to_string() },
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! `fixtures/format-1` was written by a server of log version 1 and checkpoint version 1, which was killed, so that its log has
 //! what came after the checkpoint. It has segments, a deletion vector, recent rows, a view with a state, one that is recomputed,
-//! a plain view and dropped things. *Adding a version:* write such a directory with the last server of the old one and list it here.
+//! a plain view and dropped things. `fixtures/format-2` was written by the last server of version 2 in the same way. Its log has batches of
+//! all kinds, few rows, packed ones and streams, its checkpoints few rows; and it has types of users, labels of loads, one of them forgotten, and
+//! an altered table. *Adding a version:* write such a directory with the last server of the old one and list it here.
 
 use sql_tests::meridian::Meridian;
 use sql_tests::package_folder;
@@ -42,6 +44,16 @@ async fn opens_and_answers(name: &str, prepare: impl FnOnce(&Path)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_format_1_is_read() {
     opens_and_answers("format-1", |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_format_2_is_read() {
+    opens_and_answers("format-2", |_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_format_2_is_read_from_its_first_commit() {
+    opens_and_answers("format-2", |data_dir| std::fs::remove_dir_all(data_dir.join("checkpoint")).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

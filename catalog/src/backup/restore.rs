@@ -12,7 +12,7 @@
 use super::manifest::{Manifest, ManifestFile};
 use super::{BackupError, BackupSummary, read_all, refuse_inside, stamp, summary};
 use crate::archive::{Archive, PastError};
-use crate::checkpoint;
+use crate::checkpoint::{self, CheckpointProblem};
 use crate::directory::{
     CHECKPOINTS_NAME, FORMAT_NAME, HISTORY_NAME, LOCK_NAME, finish_catalog, is_harmless, write_catalog,
 };
@@ -116,7 +116,7 @@ fn restore_past(
     let damaged = |reason: String| BackupError::DamagedBackup { path: backup.to_path_buf(), reason };
     let checkpoints = backup.join(CHECKPOINTS_NAME);
     let head = checkpoint::read(files, &checkpoints.join(checkpoint::file_name(manifest.seq)));
-    let head = Arc::new(head.map_err(|problem| damaged(problem.to_string()))?);
+    let head = Arc::new(head.map_err(|problem| unreadable(backup, &problem))?);
     let archive = Archive::of_backup(files, &backup.join(HISTORY_NAME), &checkpoints);
     let held = |meta: &SegmentMeta| Some(Arc::new(meta.clone()));
     let past = archive.at(&head, time_micros, &held, &|| false).map_err(|error| match error {
@@ -212,9 +212,18 @@ fn copy_all<'a>(
 fn check_catalog(files: &Files, backup: &Path, manifest: &Manifest, data_dir: &Path) -> Result<(), BackupError> {
     let damaged = |reason: String| BackupError::DamagedBackup { path: backup.to_path_buf(), reason };
     let path = data_dir.join(CHECKPOINTS_NAME).join(checkpoint::file_name(manifest.seq));
-    let snapshot = checkpoint::read(files, &path).map_err(|problem| damaged(problem.to_string()))?;
+    let snapshot = checkpoint::read(files, &path).map_err(|problem| unreadable(backup, &problem))?;
     match damaged_segments(files, data_dir, &snapshot)?.into_values().min() {
         Some(first) => Err(damaged(first)),
         None => Ok(()),
+    }
+}
+
+/// Why a backup whose catalog cannot be read is of no use.
+fn unreadable(backup: &Path, problem: &CheckpointProblem) -> BackupError {
+    let (path, reason) = (backup.to_path_buf(), problem.to_string());
+    match problem {
+        CheckpointProblem::Newer { .. } => BackupError::NewerBackup { path, reason },
+        _ => BackupError::DamagedBackup { path, reason },
     }
 }

@@ -256,3 +256,26 @@ fn a_restore_whose_any_step_fails_can_be_repeated() {
         }
     }
 }
+
+#[test]
+fn a_backup_of_a_newer_server_is_said_to_be_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("backups");
+    let made = catalog(&folder).backup(&target, &AtomicBool::new(false)).unwrap().backup;
+    let backup = target.join(&made.name);
+    let path = format!("{CHECKPOINTS_NAME}/{}", checkpoint::file_name(made.seq));
+    let mut bytes = fs::read(backup.join(&path)).unwrap();
+    bytes[8] += 1;
+    let body = bytes.len() - 4;
+    let checksum = crc32c::crc32c(&bytes[..body]);
+    bytes[body..].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(backup.join(&path), &bytes).unwrap();
+    let mut manifest = Manifest::parse(&fs::read(backup.join(MANIFEST)).unwrap()).unwrap();
+    let file = manifest.files.iter_mut().find(|file| file.path == path).unwrap();
+    file.checksum = crc32c::crc32c(&bytes);
+    fs::write(backup.join(MANIFEST), manifest.to_text()).unwrap();
+    let refused = restore(&target, None, &folder.path().join("restored")).unwrap_err();
+    assert!(matches!(refused, BackupError::NewerBackup { .. }), "{refused}");
+    assert_eq!(refused.hint().as_deref(), Some("Restore it with the version that made it."));
+    assert!(!folder.path().join("restored").exists());
+}

@@ -53,6 +53,31 @@ fn a_full_disk_leaves_no_checkpoint_behind() {
     assert!(files.list(directory.path()).unwrap().is_empty());
 }
 
+/// The page's checkpoint as another version.
+fn of_version(version: u8) -> Vec<u8> {
+    let mut bytes = crate::samples::format_block("hex", "checkpoint");
+    bytes[8] = version;
+    let body = bytes.len() - 4;
+    let checksum = crc32c::crc32c(&bytes[..body]);
+    bytes[body..].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn older_versions_are_read_and_newer_ones_are_told_to_be_newer() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(file_name(CommitSeq(0)));
+    for version in 1..=VERSION as u8 {
+        fs::write(&path, of_version(version)).unwrap();
+        assert_eq!(read(&Files::default(), &path).unwrap().seq, CommitSeq(0), "version {version}");
+    }
+    fs::write(&path, of_version(VERSION as u8 + 1)).unwrap();
+    let problem = read(&Files::default(), &path).unwrap_err();
+    assert!(matches!(problem, CheckpointProblem::Newer { version, .. } if version == VERSION + 1), "{problem}");
+    fs::write(&path, of_version(0)).unwrap();
+    assert!(matches!(read(&Files::default(), &path), Err(CheckpointProblem::Invalid { .. })));
+}
+
 #[test]
 fn the_document_has_the_bytes_that_are_written_and_read() {
     let page = crate::samples::format_block("hex", "checkpoint");

@@ -119,6 +119,23 @@ fn an_unfinished_index_is_noticed() {
 }
 
 #[test]
+fn an_index_of_the_version_before_is_read_and_others_are_built_again() {
+    for (version, is_read) in [(1, false), (OLDEST_VERSION, true), (VERSION, true), (VERSION + 1, false)] {
+        let directory = built();
+        let index = open(&directory).unwrap().unwrap().index;
+        let mut applied = version.to_le_bytes().to_vec();
+        applied.extend_from_slice(&5u64.to_le_bytes());
+        applied.extend_from_slice(&index.digest.to_le_bytes());
+        index.tree.insert(APPLIED_KEY, seal(APPLIED_KEY, &applied)).unwrap();
+        drop(index);
+        match open(&directory) {
+            Ok(found) => assert_eq!((found.unwrap().entries, is_read), (sample(), true)),
+            Err(problem) => assert_eq!((problem.to_string().as_str(), is_read), ("it is of another version", false)),
+        }
+    }
+}
+
+#[test]
 fn damaged_files_give_a_problem_or_the_right_entries() {
     let pristine = built();
     for damage in 0..24usize {

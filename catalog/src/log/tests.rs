@@ -228,9 +228,12 @@ fn a_newer_version_is_refused_as_such() {
     let bench = Bench::new();
     bench.write(1, 2, u64::MAX);
     let mut bytes = std::fs::read(bench.path(1)).unwrap();
-    set_version(&mut bytes, 3);
+    set_version(&mut bytes, VERSION as u8 + 1);
+    std::fs::write(bench.path(1), &bytes).unwrap();
+    assert!(matches!(bench.read(), Err(LogError::Newer { version, .. }) if version == VERSION + 1));
+    set_version(&mut bytes, 0);
     std::fs::write(bench.path(1), bytes).unwrap();
-    assert!(matches!(bench.read(), Err(LogError::Version { version: 3, .. })));
+    assert!(matches!(bench.read(), Err(LogError::Damaged { offset: 0, .. })));
 }
 
 fn set_version(file: &mut [u8], version: u8) {
@@ -240,28 +243,33 @@ fn set_version(file: &mut [u8], version: u8) {
 }
 
 #[test]
-fn a_file_of_version_1_is_never_appended_to() {
-    let bench = Bench::new();
-    bench.write(1, 3, u64::MAX);
-    let mut bytes = std::fs::read(bench.path(1)).unwrap();
-    set_version(&mut bytes, 1);
-    std::fs::write(bench.path(1), &bytes).unwrap();
-    bench.write(3, 4, u64::MAX);
-    assert_eq!(std::fs::read(bench.path(1)).unwrap(), bytes);
-    assert_eq!(bench.replayed(0), [1, 2, 3]);
-    assert_eq!(bench.log_names().len(), 2);
+fn a_file_of_an_older_version_is_never_appended_to() {
+    for version in 1..VERSION {
+        let bench = Bench::new();
+        bench.write(1, 3, u64::MAX);
+        let mut bytes = std::fs::read(bench.path(1)).unwrap();
+        set_version(&mut bytes, version as u8);
+        std::fs::write(bench.path(1), &bytes).unwrap();
+        bench.write(3, 4, u64::MAX);
+        assert_eq!(std::fs::read(bench.path(1)).unwrap(), bytes);
+        assert_eq!(bench.replayed(0), [1, 2, 3]);
+        assert_eq!(bench.log_names().len(), 2, "a file of version {version} is followed by one of today");
+    }
 }
 
 #[test]
-fn an_empty_file_of_version_1_makes_room_for_one_of_today() {
-    let bench = Bench::new();
-    bench.write(1, 1, u64::MAX);
-    let mut bytes = std::fs::read(bench.path(1)).unwrap();
-    set_version(&mut bytes, 1);
-    std::fs::write(bench.path(1), &bytes).unwrap();
-    bench.write(1, 2, u64::MAX);
-    assert_eq!(bench.replayed(0), [1]);
-    assert_eq!(bench.log_names().len(), 1);
+fn an_empty_file_of_an_older_version_makes_room_for_one_of_today() {
+    for version in 1..VERSION {
+        let bench = Bench::new();
+        bench.write(1, 1, u64::MAX);
+        let mut bytes = std::fs::read(bench.path(1)).unwrap();
+        set_version(&mut bytes, version as u8);
+        std::fs::write(bench.path(1), &bytes).unwrap();
+        bench.write(1, 2, u64::MAX);
+        assert_eq!(bench.replayed(0), [1]);
+        assert_eq!(bench.log_names().len(), 1);
+        assert_eq!(bench.read().unwrap().list[0].version, VERSION);
+    }
 }
 
 #[test]
@@ -361,6 +369,15 @@ fn the_document_has_the_bytes_that_are_written_and_read() {
     let mut writer = LogWriter::new(bench.files.clone(), bench.directory.path().to_path_buf(), file, salt, u64::MAX);
     writer.stage(CommitSeq(7), &[&payloads[0]]).unwrap();
     assert_eq!([file_header(salt, CommitSeq(7)), writer.staged.clone()].concat(), page);
+}
+
+#[test]
+fn the_older_files_of_the_document_are_read() {
+    let bench = Bench::new();
+    let [today, older] = ["log", "log-2"].map(|name| format_block("hex", name));
+    std::fs::write(bench.path(7), [older.as_slice(), &today[FILE_HEADER_BYTES..]].concat()).unwrap();
+    let [file] = bench.read().unwrap().list.try_into().unwrap();
+    assert_eq!((file.version, file.last), (2, Some(CommitSeq(7))));
 }
 
 #[test]

@@ -84,6 +84,23 @@ fn another_version_is_refused() {
 }
 
 #[test]
+fn a_directory_of_a_newer_server_is_said_to_be_one() {
+    let directory = with_commits(2);
+    let mut bytes = fs::read(log_file(&directory)).unwrap();
+    bytes[8] += 1;
+    let checksum = crc32c::crc32c(&bytes[..24]);
+    bytes[24..28].copy_from_slice(&checksum.to_le_bytes());
+    fs::write(log_file(&directory), &bytes).unwrap();
+    let (message, hint) = refusal(&directory);
+    assert!(message.starts_with("data directory was written by a newer version of the server: file \""), "{message}");
+    assert_eq!(hint, "Start the version of the server that wrote it.");
+    let scratch = tempfile::tempdir().unwrap();
+    let checked = crate::check::check(directory.path(), scratch.path());
+    assert!(matches!(checked, Err(OpenError::Newer { .. })), "nothing of it is damaged: {checked:?}");
+    assert_eq!(fs::read(log_file(&directory)).unwrap(), bytes, "nothing was changed");
+}
+
+#[test]
 fn a_directory_in_use_is_refused_and_names_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let held = open(&directory).unwrap();

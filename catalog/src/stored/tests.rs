@@ -6,7 +6,7 @@ use crate::definition::{
 };
 use crate::ids::ColumnId;
 use crate::missing::MissingValue;
-use crate::samples::{dead, domain, enum_type, load, rows, segment, sequence, table, view};
+use crate::samples::{dead, domain, enum_type, format_block, load, load_into, rows, segment, sequence, table, view};
 use crate::segment::{ColumnStatistics, Datum, PartitionKey};
 use crate::sequence::SequenceOwner;
 use crate::sql_type::{RegType, SqlType};
@@ -316,6 +316,33 @@ fn operations_with_rows_come_back() {
 fn loads_come_back() {
     let ops = [load(2, 3), load(3, 4)];
     let found = decode_ops(&encode_ops(&ops), &mut SchemaPool::default()).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{ops:?}"));
+}
+
+/// What version 3 has more than version 2 began with: few rows, loads that know their table, labels that are forgotten.
+#[test]
+fn the_bytes_of_version_3_stay() {
+    let table = ObjectId(16384);
+    let ops = [
+        Op::AddRecent { table, id: RecentId(9), batch: rows(0, 3) },
+        load_into(table, 2, 3),
+        Op::ForgetLoads { table, label: Some("load 2".to_string()) },
+    ];
+    let bytes = encode_ops(&ops);
+    let found = decode_ops(&bytes, &mut SchemaPool::default()).unwrap();
+    assert!(matches!(&found[0], Op::AddRecent { id: RecentId(9), batch, .. } if *batch == rows(0, 3)));
+    assert_eq!(format!("{:?}", &found[1..]), format!("{:?}", &ops[1..]));
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, include_str!("version_3.hex").replace(['\n', '\r'], ""));
+}
+
+#[test]
+fn the_document_has_the_bytes_of_forgotten_labels() {
+    let table = ObjectId(16384);
+    let ops = [Op::ForgetLoads { table, label: Some("march".to_string()) }, Op::ForgetLoads { table, label: None }];
+    let page = format_block("hex", "forget-loads");
+    assert_eq!(encode_ops(&ops), page);
+    let found = decode_ops(&page, &mut SchemaPool::default()).unwrap();
     assert_eq!(format!("{found:?}"), format!("{ops:?}"));
 }
 
