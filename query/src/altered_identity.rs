@@ -8,6 +8,8 @@ use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::sequence_definition::{SequenceOptions, added_identity, changed_identity};
 use crate::session::Session;
 use catalog::definition::{Identity, IdentityKind};
+use catalog::draft::Op;
+use catalog::ids::ObjectId;
 use datafusion::sql::sqlparser::ast::Ident;
 
 impl Alter<'_> {
@@ -49,7 +51,19 @@ impl Alter<'_> {
         };
         identity.kind = kind.unwrap_or(identity.kind);
         let sequence = identity.sequence;
-        self.renumbered.extend(changed_identity(session, sequence, options).await?);
+        self.renumber(session, sequence, options).await
+    }
+
+    /// Changes an identity column's sequence, which an earlier action may have changed.
+    pub(crate) async fn renumber(
+        &mut self,
+        session: &mut Session,
+        sequence: ObjectId,
+        options: &SequenceOptions,
+    ) -> Result<(), QueryError> {
+        let known = |op: &Op| matches!(op, Op::AlterSequence { definition, .. } if definition.id == sequence);
+        let earlier = self.renumbered.iter().position(known).map(|place| self.renumbered.remove(place));
+        self.renumbered.extend(changed_identity(session, sequence, earlier, options).await?);
         Ok(())
     }
 

@@ -6,14 +6,16 @@
 use crate::bound_expressions::{columns_of, parse};
 use crate::definitions::identifier;
 use crate::error::{ErrorKind, QueryError};
+use crate::keys::definition::refuse_type;
 use crate::sequence_definition::identity_of;
 use crate::statement_grammar::fold;
 use crate::syntax_walks::walk_mut;
-use catalog::definition::{BoundExpression, Column, PlainIndex, TableDefinition};
+use catalog::definition::{BoundExpression, Column, Key, PlainIndex, TableDefinition};
 use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::snapshot::Snapshot;
 use datafusion::sql::sqlparser::ast::{Expr, VisitorMut};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// Whether an expression reads a column.
@@ -114,38 +116,27 @@ pub(crate) fn dropped_sequences(snapshot: &Snapshot, next: &TableDefinition) -> 
     owned.map(|sequence| Op::DropSequence(sequence.definition.id)).collect()
 }
 
-/// Refuses another type for a column that keys, numbers and generated columns know by its type.
+/// Refuses another type for a column that keys or generated columns know by its type. `retyped` is the column as it becomes.
 pub(crate) fn refuse_retyping(
-    snapshot: &Snapshot,
     table: &TableDefinition,
-    column: ColumnId,
+    retyped: &Column,
+    using: Option<&Expr>,
 ) -> Result<(), QueryError> {
-    let Some(known) = table.column(column) else { return Ok(()) };
-    if let Some(other) = generated_from(table, column)?.first() {
+    let name = &retyped.name;
+    if let Some(other) = generated_from(table, retyped.id)?.first() {
         let message = "cannot alter type of a column used by a generated column";
-        let detail = format!("Column \"{}\" is used by generated column \"{}\".", known.name, other.name);
+        let detail = format!("Column \"{name}\" is used by generated column \"{}\".", other.name);
         return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).detail(detail));
     }
-    let refused = |which: &str, hint: &str| {
-        let what = format!("altering the type of column \"{}\", {which},", known.name);
-        Err(QueryError::unsupported(what).hint(hint))
-    };
-    if known.generated.is_some() {
-        return refused("which is generated", "Drop the column and add it with its other type.");
+    if retyped.generated.is_some() && using.is_some() {
+        let message = "cannot specify USING when altering type of generated column";
+        let detail = format!("Column \"{name}\" is a generated column.");
+        return Err(QueryError::new(ErrorKind::InvalidColumnDefinition, message).detail(detail).column(name));
     }
-    if known.identity.is_some() {
-        let hint = "DROP IDENTITY, alter the type, and ADD GENERATED again with the number to START WITH.";
-        return refused("which is numbered by a sequence", hint);
+    match table.keys.iter().any(|key| key.columns.contains(&retyped.id)) {
+        true => refuse_type(retyped),
+        false => Ok(()),
     }
-    let mut owned = snapshot.owned_sequences(table.id);
-    if owned.any(|sequence| sequence.definition.owner.is_some_and(|owner| owner.column == column)) {
-        let hint = "ALTER SEQUENCE … OWNED BY NONE, alter the type, and let the column own its sequence again.";
-        return refused("which is numbered by a sequence", hint);
-    }
-    if table.keys.iter().any(|key| key.columns.contains(&column)) {
-        return refused("which is in a key", "Drop the key, alter the type, and add the key again.");
-    }
-    Ok(())
 }
 
 /// Gives the CHECK constraints that read one of some columns new ids, so that they count as rules which the rows are held against.
@@ -165,4 +156,18 @@ pub(crate) fn renew_checks(
     }
     table.checks = checks;
     Ok(())
+}
+
+/// Gives the keys that have one of some columns new ids, so that they count as rules which the rows are held against, and as no key of
+/// which digests are known. They come behind the others, as PostgreSQL builds their indexes anew.
+pub(crate) fn renew_keys(
+    table: &mut TableDefinition,
+    columns: &BTreeSet<ColumnId>,
+    mut new_id: impl FnMut() -> ObjectId,
+) {
+    let keys = std::mem::take(&mut table.keys).into_iter();
+    let (renewed, kept): (Vec<Key>, _) =
+        keys.partition(|key| key.columns.iter().any(|column| columns.contains(column)));
+    table.keys = kept;
+    table.keys.extend(renewed.into_iter().map(|key| Key { id: new_id(), ..key }));
 }

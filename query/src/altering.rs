@@ -11,27 +11,23 @@
 //! commit meets a conflict: `rows_fit_from` says which. What was looked up in the rows is relied on at commit.
 
 use crate::added_columns::Computed;
-use crate::altered_rules::{
-    drop_rules, dropped_sequences, generated_from, refuse_retyping, rename_column, renew_checks,
-};
+use crate::altered_rules::{drop_rules, dropped_sequences, generated_from, rename_column, renew_checks, renew_keys};
 use crate::altered_views::{Altered, DroppedColumn, computed_from, with_views};
-use crate::assignment::retyped_default;
-use crate::definitions::{check_defaults, done, stays_logged, unchanged};
+use crate::definitions::{done, stays_logged, unchanged};
 use crate::dropping::shown;
-use crate::engine_error::{nearest, translate};
+use crate::engine_error::nearest;
 use crate::error::{ErrorKind, NoticeSeverity, QueryError};
 use crate::plain_indexes;
 use crate::planner::Planning;
 use crate::response::Response;
 use crate::retention;
-use crate::retyping::{Retyped, is_relabelling, rewritten};
-use crate::scan::{Extra, RowSet};
+use crate::retyping::{Retyped, rewritten};
 use crate::sequence_definition::moved_sequences;
 use crate::session::Session;
 use crate::statement::{DropObject, Statement};
 use crate::statement_grammar::altering::{AlterAction, Alteration};
 use crate::statement_grammar::fold;
-use crate::table_definition::{DeclaredType, check_columns, check_name, known_option, option_text};
+use crate::table_definition::{check_columns, check_name, known_option, option_text};
 use crate::temporary::{self, refuse_move};
 use crate::transaction;
 use crate::view_following::Change;
@@ -40,8 +36,7 @@ use catalog::draft::Op;
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::sequence::{SequenceDefinition, SequenceValue};
 use catalog::snapshot::{Relation, TableVersion, ViewVersion};
-use datafusion::common::Column as PlanColumn;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{self, Ident};
 use futures::StreamExt;
 use std::sync::Arc;
@@ -275,6 +270,8 @@ impl<'a> Alter<'a> {
         self.next.version = before.version + 1;
         let retyped: Vec<ColumnId> = self.retyped.iter().map(|retyped| retyped.id).collect();
         renew_checks(&mut self.next, &retyped, || session.engine.catalog.allocate_object())?;
+        let of_other_values = self.retyped.iter().filter(|retyped| !retyped.keeps_bytes).map(|retyped| retyped.id);
+        renew_keys(&mut self.next, &of_other_values.collect(), || session.engine.catalog.allocate_object());
         self.verify_rules(session).await?;
         let mut change = transaction::Change::default();
         if changes_values {
@@ -330,19 +327,10 @@ impl<'a> Alter<'a> {
             AlterAction::AddColumn { column, if_not_exists } => self.add(session, column, *if_not_exists).await,
             AlterAction::DropColumn { column, if_exists, cascade } => self.drop(session, column, *if_exists, *cascade),
             AlterAction::SetType { column, data_type, using } => {
-                self.set_type(column, data_type, using.as_deref()).await
+                self.set_type(session, column, data_type, using.as_deref()).await
             }
             AlterAction::SetDefault { column, default } => self.set_default(session, column, default.as_deref()).await,
-            AlterAction::SetNotNull { column, not_null } => {
-                let position = self.position(column)?;
-                self.refuse_nullable(position, *not_null)?;
-                let column = &mut self.next.columns[position];
-                if *not_null && !column.not_null {
-                    self.not_null.push(column.id);
-                }
-                column.not_null = *not_null;
-                Ok(())
-            }
+            AlterAction::SetNotNull { column, not_null } => self.set_not_null(column, *not_null),
             AlterAction::AddIdentity { column, kind, options } => self.add_identity(session, column, *kind, options),
             AlterAction::SetIdentity { column, kind, options } => {
                 self.set_identity(session, column, *kind, options).await
@@ -531,97 +519,6 @@ impl<'a> Alter<'a> {
         };
         self.next.columns[position] = self.bound_alone(session, changed, &written).await?.0;
         Ok(())
-    }
-
-    /// A column of a primary key, and one that numbers its rows, stays NOT NULL.
-    fn refuse_nullable(&self, position: usize, not_null: bool) -> Result<(), QueryError> {
-        let column = &self.next.columns[position];
-        if not_null {
-            return Ok(());
-        }
-        if self.next.keys.iter().any(|key| key.primary && key.columns.contains(&column.id)) {
-            let message = format!("column \"{}\" is in a primary key", column.name);
-            return Err(QueryError::new(ErrorKind::InvalidTableDefinition, message).column(&column.name));
-        }
-        if column.identity.is_some() {
-            let table = &self.next.name.name;
-            let message = format!("column \"{}\" of relation \"{table}\" is an identity column", column.name);
-            return Err(QueryError::new(ErrorKind::Syntax, message).column(&column.name));
-        }
-        Ok(())
-    }
-
-    async fn set_type(
-        &mut self,
-        column: &Ident,
-        data_type: &ast::DataType,
-        using: Option<&ast::Expr>,
-    ) -> Result<(), QueryError> {
-        let position = self.position(column)?;
-        let known = self.next.columns[position].clone();
-        let declared = {
-            let _types = self.planning.knows_types();
-            DeclaredType::of(data_type, &known.name, self.statement)?
-        };
-        let mut retyped = known.clone();
-        declared.give(&mut retyped);
-        if retyped == known && using.is_none() {
-            return Ok(());
-        }
-        let (sql_type, digits) = (&retyped.sql_type, retyped.digits);
-        if self.next.partition_by.iter().any(|item| item.column == known.id) {
-            let message = format!("altering the type of column \"{}\", by which the table is partitioned,", known.name);
-            return Err(QueryError::unsupported(message)
-                .hint("Create a table with other partitions and fill it with INSERT INTO … SELECT."));
-        }
-        refuse_retyping(&self.planning.snapshot, &self.next, known.id)?;
-        let loses_digits = digits.is_some_and(|digits| known.digits.is_none_or(|before| digits < before));
-        let joins_domain = retyped.domain.is_some() && retyped.domain != known.domain;
-        let same_values = is_relabelling(&known.sql_type, sql_type) && !loses_digits && !joins_domain;
-        let keeps_bytes = using.is_none() && same_values;
-        retyped.default = retyped_default(self.planning, &known, &retyped)?;
-        self.next.columns[position] = retyped;
-        let changed = vec![self.next.columns[position].clone()];
-        check_defaults(self.planning, &TableDefinition::new(self.next.id, self.next.name.clone(), changed)).await?;
-        self.retyped.push(Retyped { id: known.id, name: known.name, using: using.cloned(), keeps_bytes });
-        Ok(())
-    }
-
-    /// Looks for NULLs in the columns that become NOT NULL.
-    pub(crate) async fn check_nulls(&mut self, session: &Session) -> Result<(), QueryError> {
-        for id in std::mem::take(&mut self.not_null) {
-            let Some(position) = self.next.position(id) else { continue };
-            self.depend_on_rows();
-            self.next.columns[position].nulls_before = true;
-            if self.has_nulls(session, id).await? {
-                let (name, table) = (&self.next.columns[position].name, &self.version.definition.name);
-                let message = format!("column \"{name}\" of relation \"{}\" contains null values", table.name);
-                let mut error = QueryError::new(ErrorKind::NotNullViolation, message).table(&table.name).column(name);
-                error.schema = Some(table.schema.clone());
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn has_nulls(&self, session: &Session, id: ColumnId) -> Result<bool, QueryError> {
-        let Some(column) = self.version.definition.column(id) else {
-            let has_value = self.next.column(id).is_some_and(|added| added.missing.is_some());
-            return Ok(!has_value && self.version.rows_live() > 0);
-        };
-        // A column that changes its type is looked at when its rows are written anew.
-        if self.retyped.iter().any(|retyped| retyped.id == id && !retyped.keeps_bytes) {
-            return Ok(false);
-        }
-        let name = &self.version.definition.name.name;
-        let source = self.planning.rows_source(name, RowSet::of_table(self.version, Extra::None));
-        let is_null = Expr::Column(PlanColumn::new(Some(name.clone()), &column.name)).is_null();
-        let plan = LogicalPlanBuilder::scan(name.as_str(), source, None)
-            .and_then(|plan| plan.filter(is_null))
-            .and_then(|plan| plan.limit(0, Some(1)))
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(|error| translate(error, None))?;
-        has_rows(session, self.planning, plan).await
     }
 }
 

@@ -38,6 +38,7 @@ pub enum ErrorKind {
     IndeterminateDatatype,
     WrongObjectType,
     InvalidColumnReference,
+    InvalidColumnDefinition,
     InvalidTableDefinition,
     InvalidObjectDefinition,
     InvalidParameterValue,

@@ -36,6 +36,7 @@ mod activity;
 mod added_columns;
 mod altered_constraints;
 mod altered_identity;
+mod altered_nulls;
 mod altered_rules;
 mod altered_views;
 mod altering;

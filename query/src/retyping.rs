@@ -1,8 +1,10 @@
-//! Retyping: the rows of a table whose columns change their types, or come with a value for each row, computed and written anew.
+//! Retyping: columns that change their types. Their rows are computed and written anew, and so are those of a table to which a column comes
+//! with a value for each row.
 
+use crate::altered_rules::refuse_retyping;
 use crate::altering::Alter;
-use crate::assignment::assigned;
-use crate::definitions::identifier;
+use crate::assignment::{assigned, retyped_default};
+use crate::definitions::{check_defaults, identifier};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::joined;
@@ -13,13 +15,15 @@ use crate::query_places::place_of;
 use crate::returning::{select, target_factor};
 use crate::row_rules::RowRules;
 use crate::scan::{Extra, RowSet};
+use crate::sequence_definition::{SequenceOptions, refuse_unnumbered};
 use crate::session::Session;
+use crate::table_definition::DeclaredType;
 use crate::transaction::Change;
 use catalog::definition::{Column, TableDefinition};
 use catalog::ids::ColumnId;
 use catalog::sql_type::SqlType;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::sql::sqlparser::ast::{self, SelectItem, TableWithJoins};
+use datafusion::sql::sqlparser::ast::{self, Ident, SelectItem, TableWithJoins};
 use futures::StreamExt;
 use std::sync::Arc;
 
@@ -42,6 +46,55 @@ pub(crate) fn is_relabelling(from: &SqlType, to: &SqlType) -> bool {
         (Text | Varchar { .. }, Text | Varchar { length_max: None }) => true,
         (Varchar { length_max: Some(from) }, Varchar { length_max: Some(to) }) => from <= to,
         _ => from == to,
+    }
+}
+
+impl Alter<'_> {
+    /// ALTER COLUMN … TYPE. The sequence of an identity column counts in the column's type from then on; that of a serial one does not.
+    pub(crate) async fn set_type(
+        &mut self,
+        session: &mut Session,
+        column: &Ident,
+        data_type: &ast::DataType,
+        using: Option<&ast::Expr>,
+    ) -> Result<(), QueryError> {
+        let position = self.position(column)?;
+        let known = self.next.columns[position].clone();
+        let declared = {
+            let _types = self.planning.knows_types();
+            DeclaredType::of(data_type, &known.name, self.statement)?
+        };
+        let mut retyped = known.clone();
+        declared.give(&mut retyped);
+        if retyped == known && using.is_none() {
+            return Ok(());
+        }
+        if self.next.partition_by.iter().any(|item| item.column == known.id) {
+            let message = format!("altering the type of column \"{}\", by which the table is partitioned,", known.name);
+            return Err(QueryError::unsupported(message)
+                .hint("Create a table with other partitions and fill it with INSERT INTO … SELECT."));
+        }
+        if self.retyped.iter().any(|earlier| earlier.id == known.id) {
+            let message = format!("cannot alter type of column \"{}\" twice", known.name);
+            return Err(QueryError::new(ErrorKind::FeatureNotSupported, message).column(known.name));
+        }
+        refuse_retyping(&self.next, &retyped, using)?;
+        if let Some(identity) = retyped.identity.as_ref().filter(|_| retyped.sql_type != known.sql_type) {
+            refuse_unnumbered(&retyped)?;
+            let options = SequenceOptions { data_type: Some(data_type.clone()), ..SequenceOptions::default() };
+            self.renumber(session, identity.sequence, &options).await?;
+        }
+        let (sql_type, digits) = (&retyped.sql_type, retyped.digits);
+        let loses_digits = digits.is_some_and(|digits| known.digits.is_none_or(|before| digits < before));
+        let joins_domain = retyped.domain.is_some() && retyped.domain != known.domain;
+        let same_values = is_relabelling(&known.sql_type, sql_type) && !loses_digits && !joins_domain;
+        let keeps_bytes = using.is_none() && same_values;
+        retyped.default = retyped_default(self.planning, &known, &retyped)?;
+        self.next.columns[position] = retyped;
+        let changed = vec![self.next.columns[position].clone()];
+        check_defaults(self.planning, &TableDefinition::new(self.next.id, self.next.name.clone(), changed)).await?;
+        self.retyped.push(Retyped { id: known.id, name: known.name, using: using.cloned(), keeps_bytes });
+        Ok(())
     }
 }
 
@@ -138,7 +191,9 @@ fn new_rows(alter: &Alter<'_>, next: &TableDefinition) -> Result<LogicalPlan, Qu
             let known = using(column.id);
             let place = known.as_ref().and_then(|expression| place_of(statement, expression));
             let old = before.column(column.id).unwrap_or(column);
-            not_automatic(error, &old.name, &column.sql_type, known.is_some()).position(place)
+            let error = not_automatic(error, &old.name, &column.sql_type, known.is_some()).position(place);
+            // There is no USING for a generated column.
+            QueryError { hint: error.hint.clone().filter(|_| column.generated.is_none()), ..error }
         });
         Ok(assigned?.alias(&column.name))
     });

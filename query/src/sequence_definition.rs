@@ -55,6 +55,14 @@ fn bounds(sql_type: &SqlType) -> Option<(i64, i64)> {
     })
 }
 
+/// Fails for an identity column of a type that no sequence counts in.
+pub(crate) fn refuse_unnumbered(column: &Column) -> Result<(), QueryError> {
+    match bounds(&column.sql_type) {
+        Some(_) => Ok(()),
+        None => Err(invalid("identity column type must be smallint, integer, or bigint")),
+    }
+}
+
 fn typed(options: &SequenceOptions) -> Result<Option<SqlType>, QueryError> {
     let Some(data_type) = &options.data_type else { return Ok(None) };
     let sql_type = sql_type_of(data_type)?;
@@ -228,8 +236,7 @@ pub(crate) async fn alter_sequence(
     give_back(session, name).await?;
     let planning = session.planning()?;
     let Some(sequence) = find(session, &planning, name, if_exists)? else { return Ok(done("ALTER SEQUENCE")) };
-    let mut definition = SequenceDefinition::clone(&sequence.definition);
-    definition.version += 1;
+    let mut definition = next_version(&sequence.definition);
     let mut value = None;
     match change {
         AlterSequence::Rename(name) => definition.name.name.clone_from(name),
@@ -244,7 +251,7 @@ pub(crate) async fn alter_sequence(
             definition.name.schema.clone_from(schema);
         }
         AlterSequence::Options(options) => {
-            (definition, value) = altered(&planning, sequence, definition, options)?;
+            (definition, value) = altered(&planning, sequence, (definition, None), options)?;
         }
     }
     if definition.name != sequence.definition.name {
@@ -291,10 +298,15 @@ fn refuse_owned(snapshot: &Snapshot, sequence: &SequenceVersion, message: &str) 
     Err(QueryError::new(ErrorKind::FeatureNotSupported, message).detail(detail))
 }
 
+fn next_version(known: &SequenceDefinition) -> SequenceDefinition {
+    SequenceDefinition { version: known.version + 1, ..SequenceDefinition::clone(known) }
+}
+
+/// A sequence's next definition after options, and where it begins anew; `restarted` is where it does so without them.
 fn altered(
     planning: &Planning,
     sequence: &SequenceVersion,
-    mut definition: SequenceDefinition,
+    (mut definition, restarted): (SequenceDefinition, Option<SequenceValue>),
     options: &SequenceOptions,
 ) -> Result<(SequenceDefinition, Option<SequenceValue>), QueryError> {
     if let Some(sql_type) = typed(options)? {
@@ -312,6 +324,7 @@ fn altered(
     check_start(&definition, "START", definition.start)?;
     let reached = planning.facts.sequences.value(definition.id).map_or(sequence.value, |(value, _)| value);
     let restart = options.restart.map(|at| SequenceValue { last: at.unwrap_or(definition.start), called: false });
+    let restart = restart.or(restarted);
     check_start(&definition, "RESTART", restart.unwrap_or(reached).last)?;
     if let Some(owner) = &options.owned_by {
         let identity = identity_of(&planning.snapshot, sequence);
@@ -477,9 +490,7 @@ pub(crate) fn added_identity(
     options: &SequenceOptions,
     id: ObjectId,
 ) -> Result<SequenceDefinition, QueryError> {
-    if bounds(&column.sql_type).is_none() {
-        return Err(invalid("identity column type must be smallint, integer, or bigint"));
-    }
+    refuse_unnumbered(column)?;
     if options.owned_by.is_some() {
         return Err(QueryError::new(ErrorKind::Syntax, "conflicting or redundant options"));
     }
@@ -522,21 +533,25 @@ fn sequence_name(
     Ok(name)
 }
 
-/// The operation that changes an identity column's sequence; `None` where nothing is said of it.
+/// The operation that changes an identity column's sequence, as it is after the `earlier` operation of the same statement; that one where
+/// nothing is said of it.
 pub(crate) async fn changed_identity(
     session: &mut Session,
     id: ObjectId,
+    earlier: Option<Op>,
     options: &SequenceOptions,
 ) -> Result<Option<Op>, QueryError> {
     if *options == SequenceOptions::default() {
-        return Ok(None);
+        return Ok(earlier);
     }
     give_back_numbers(session, id).await?;
     let planning = session.planning()?;
     let Some(sequence) = planning.snapshot.sequences.get(&id) else { return Ok(None) };
-    let mut definition = SequenceDefinition::clone(&sequence.definition);
-    definition.version += 1;
-    let (definition, value) = altered(&planning, sequence, definition, options)?;
+    let (definition, restarted) = match earlier {
+        Some(Op::AlterSequence { definition, value }) => (SequenceDefinition::clone(&definition), value),
+        _ => (next_version(&sequence.definition), None),
+    };
+    let (definition, value) = altered(&planning, sequence, (definition, restarted), options)?;
     Ok(Some(alteration(&planning, definition, value)))
 }
 
@@ -573,9 +588,7 @@ fn identity(
         {
             return refused("both identity and generation expression specified");
         }
-        if bounds(&defined.sql_type).is_none() {
-            return Err(invalid("identity column type must be smallint, integer, or bigint"));
-        }
+        refuse_unnumbered(defined)?;
         let kind = match generated_as {
             GeneratedAs::Always => IdentityKind::Always,
             GeneratedAs::ByDefault | GeneratedAs::ExpStored => IdentityKind::ByDefault,

@@ -168,6 +168,7 @@ pub(crate) fn sqlstate(kind: ErrorKind) -> &'static str {
         ErrorKind::DuplicateSchema => "42P06",
         ErrorKind::DuplicateTable => "42P07",
         ErrorKind::InvalidName => "42602",
+        ErrorKind::InvalidColumnDefinition => "42611",
         ErrorKind::NameTooLong => "42622",
         ErrorKind::InvalidColumnReference => "42P10",
         ErrorKind::InvalidTableDefinition => "42P16",

@@ -216,7 +216,8 @@ fn columns_of(
     Ok(ids)
 }
 
-fn refuse_type(column: &Column) -> Result<(), QueryError> {
+/// Fails for a column whose values no key can be of.
+pub(crate) fn refuse_type(column: &Column) -> Result<(), QueryError> {
     match &column.sql_type {
         SqlType::Json => {
             let message = "data type json has no default operator class for access method \"btree\"";
