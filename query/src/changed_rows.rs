@@ -15,7 +15,7 @@
 //! The optimiser would make the same of it: constant parts are computed, the condition goes to the scan, and the scan is asked for what is
 //! needed. Where a plan is anything else, such as one with a subquery or with random numbers, [`is_over_own_table`] says so.
 
-use crate::bound_expressions::simplified;
+use crate::bound_expressions::{simplified, volatility};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
@@ -24,12 +24,16 @@ use crate::planner::Planning;
 use crate::scan::{PART, ROW, external};
 use crate::statement::Statement;
 use crate::syntax_walks::walk;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
 use catalog::definition::TableDefinition;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::logical_plan::TableScanBuilder;
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{EmptyRelation, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan};
+use datafusion::logical_expr::{
+    EmptyRelation, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, TableScan, Volatility,
+};
 use datafusion::sql::sqlparser::ast::{self, Visitor};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -93,6 +97,60 @@ pub(crate) fn widened(
     let values = parts.merged_values().and_then(|values| values.into_iter().map(settled).collect::<Result<Vec<_>>>());
     let values: BTreeMap<usize, Expr> = changed.iter().copied().zip(values.map_err(failed)?).collect();
     parts.over_scan(table, &values, condition).map_err(failed)
+}
+
+/// Fails where a constant part of what an UPDATE computes is out of range, or divided by zero, whether or not there is a row: PostgreSQL
+/// computes such parts when it plans. What CASE, coalesce, AND and OR may leave out is left to the rows.
+pub(crate) fn refuse_failing_constants(
+    planning: &Planning,
+    plan: &LogicalPlan,
+    statement: &Statement,
+) -> std::result::Result<(), QueryError> {
+    let LogicalPlan::Projection(values) = plan else { return Ok(()) };
+    let LogicalPlan::Projection(given) = values.input.as_ref() else { return Ok(()) };
+    let one_row = RecordBatchOptions::new().with_row_count(Some(1));
+    let one_row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &one_row);
+    let computed = one_row.map_err(DataFusionError::from).and_then(|row| {
+        given.expr.iter().try_for_each(|value| {
+            let walked = value.apply(|part| match part {
+                part if may_be_left_out(part) => Ok(TreeNodeRecursion::Jump),
+                part if is_computable(part) => {
+                    planning.state.create_physical_expr(part.clone(), given.input.schema())?.evaluate(&row)?;
+                    Ok(TreeNodeRecursion::Jump)
+                }
+                _ => Ok(TreeNodeRecursion::Continue),
+            });
+            walked.map(drop)
+        })
+    });
+    match computed.map_err(|error| translate(error, Some(statement))) {
+        Err(error) if matches!(error.kind, ErrorKind::DivisionByZero | ErrorKind::NumericOutOfRange) => Err(error),
+        // Whatever else it is may be told of the rows, if there are any.
+        _ => Ok(()),
+    }
+}
+
+/// Whether parts of an expression may be left out when it is computed.
+fn may_be_left_out(expression: &Expr) -> bool {
+    match expression {
+        Expr::Case(_) => true,
+        Expr::BinaryExpr(binary) => binary.op.is_logic_operator(),
+        Expr::ScalarFunction(call) => call.func.short_circuits(),
+        _ => false,
+    }
+}
+
+/// Whether an expression has operators or calls, of constants alone.
+fn is_computable(expression: &Expr) -> bool {
+    let is_operation = matches!(expression, Expr::BinaryExpr(_) | Expr::ScalarFunction(_) | Expr::Negative(_));
+    let is_constant = |part: &Expr| match part {
+        Expr::Literal(..) | Expr::Alias(_) | Expr::BinaryExpr(_) | Expr::Negative(_) | Expr::Cast(_) => true,
+        Expr::ScalarFunction(call) => !call.func.short_circuits(),
+        _ => false,
+    };
+    is_operation
+        && !expression.exists(|part| Ok(!is_constant(part))).unwrap_or(true)
+        && volatility(expression) == Volatility::Immutable
 }
 
 /// What such a plan consists of.

@@ -10,7 +10,7 @@
 //! those of an INSERT do. A row that several rows of `u` match is changed once, by the first that comes.
 
 use crate::assignment::{assigned, is_default, refuse_declared_value, type_value};
-use crate::changed_rows::{asks_own_table, is_over_own_table, widened};
+use crate::changed_rows::{asks_own_table, is_over_own_table, refuse_failing_constants, widened};
 use crate::engine_error::{position_of_word, translate};
 use crate::error::{ErrorKind, QueryError};
 use crate::execution::{compute, joined, stream};
@@ -48,11 +48,13 @@ use datafusion::sql::sqlparser::ast::{
 };
 use futures::StreamExt;
 use roaring::RoaringBitmap;
+use row_values::row_values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use writer::Writer;
 
+mod row_values;
 mod writer;
 
 /// An UPDATE or DELETE as the client wrote it.
@@ -238,6 +240,9 @@ pub(crate) async fn ready<'a>(
             None => plan(&over, &tree, &types, &owned)?,
         };
         let bound = planned.plan.clone().with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
+        if tree.assignments.is_some() {
+            refuse_failing_constants(&over, &bound, &owned)?;
+        }
         let keeps_rows = tree.assignments.is_some() || planned.returning.is_some();
         let (unscanned, bound) = match keeps_rows {
             true => (None, Some(bound)),
@@ -603,41 +608,6 @@ fn assigned_column<'a>(
             let message = format!("column \"{shown}\" of relation \"{}\" does not exist", table.name.name);
             Err(QueryError::new(ErrorKind::UndefinedColumn, message).position(statement.place_of(column.span())))
         }
-    }
-}
-
-fn row_values(value: &ast::Expr, statement: &Statement) -> Result<Vec<ast::Expr>, QueryError> {
-    match value {
-        ast::Expr::Tuple(values) => Ok(values.clone()),
-        ast::Expr::Nested(inner) => row_values(inner, statement),
-        ast::Expr::Function(row) if row.name.to_string().eq_ignore_ascii_case("row") => match &row.args {
-            ast::FunctionArguments::List(list) => list
-                .args
-                .iter()
-                .map(|argument| match argument {
-                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(value.clone()),
-                    _ => Err(QueryError::new(ErrorKind::Syntax, "a row is a list of values")),
-                })
-                .collect(),
-            _ => Ok(Vec::new()),
-        },
-        ast::Expr::Subquery(query) => match query.body.as_ref() {
-            ast::SetExpr::Select(select) => Ok((0..select.projection.len())
-                .map(|index| {
-                    let mut one = query.clone();
-                    if let ast::SetExpr::Select(select) = one.body.as_mut() {
-                        select.projection = vec![select.projection.swap_remove(index)];
-                    }
-                    ast::Expr::Subquery(one)
-                })
-                .collect()),
-            _ => Err(QueryError::unsupported("a row from a query that is not a plain SELECT")),
-        },
-        other => Err(QueryError::new(
-            ErrorKind::FeatureNotSupported,
-            "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
-        )
-        .position(place_of(statement, other))),
     }
 }
 
