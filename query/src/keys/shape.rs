@@ -1,12 +1,14 @@
 //! The shape of a key: from the columns of a batch to digests, and to bytes that are equal exactly for equal keys.
 //!
-//! Equality is PostgreSQL's: -0.0 is 0.0, NaN is NaN, numerics of one column have one scale. Blanks at the end of a
+//! Equality is PostgreSQL's: -0.0 is 0.0, NaN is NaN, a day is 24 hours, numerics of one column have one scale. Blanks at the end of a
 //! `char(n)` are gone since the rows were taken in. A key with a NULL in it equals no other and has no digest.
 
 use crate::error::{ErrorKind, QueryError};
-use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, IntervalMonthDayNanoArray, RecordBatch};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, Rows, SortField};
 use catalog::definition::{Column, Key, TableDefinition};
@@ -97,7 +99,7 @@ fn integers(array: &ArrayRef) -> Result<Vec<u64>, ArrowError> {
     Ok(wide.as_primitive::<Int64Type>().values().iter().map(|value| ordered(*value)).collect())
 }
 
-/// Floats that SQL calls equal become the same bits.
+/// Values that SQL calls equal become the same bits.
 fn canonical(array: &ArrayRef) -> ArrayRef {
     match array.data_type() {
         DataType::Float32 => {
@@ -110,6 +112,20 @@ fn canonical(array: &ArrayRef) -> ArrayRef {
             let values: Float64Array = array.as_primitive::<Float64Type>().unary(one);
             Arc::new(values)
         }
+        DataType::Interval(_) => {
+            let values: IntervalMonthDayNanoArray =
+                array.as_primitive::<IntervalMonthDayNanoType>().unary(equally_long);
+            Arc::new(values)
+        }
         _ => Arc::clone(array),
     }
+}
+
+/// The interval of the same length, a month having thirty days, whose days and time are less than a month and a day, and not negative.
+/// Its months wrap around where an interval is of more than 178 million years.
+fn equally_long(interval: IntervalMonthDayNano) -> IntervalMonthDayNano {
+    const DAY_NANOS: i64 = 86_400_000_000_000;
+    let days = i64::from(interval.days) + interval.nanoseconds.div_euclid(DAY_NANOS);
+    let months = i64::from(interval.months) + days.div_euclid(30);
+    IntervalMonthDayNano::new(months as i32, days.rem_euclid(30) as i32, interval.nanoseconds.rem_euclid(DAY_NANOS))
 }

@@ -3,7 +3,11 @@
 use super::index::KeyIndex;
 use super::log::KeyLog;
 use super::shape::KeyShape;
-use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Float64Array, Int64Array, IntervalMonthDayNanoArray, RecordBatch,
+    StringViewArray,
+};
+use arrow::datatypes::IntervalMonthDayNano;
 use catalog::definition::{Column, Key, ObjectName, TableDefinition};
 use catalog::ids::{ColumnId, ObjectId, SegmentId};
 use catalog::segment::{ColumnStatistics, Datum, PartitionKey, SegmentMeta};
@@ -66,6 +70,28 @@ fn keys_that_sql_calls_equal_have_equal_digests() {
     let found = digests(SqlType::Float8, Float64Array::from(vec![0.0, -0.0, f64::NAN, nan, 1.0]));
     assert_eq!((found[0], found[2]), (found[1], found[3]));
     assert!(found[0] != found[2] && found[4] != found[0]);
+}
+
+#[test]
+fn intervals_of_one_length_are_one_key() {
+    const HOUR: i64 = 3_600_000_000_000;
+    let groups = [
+        vec![(0, 0, 0), (0, 1, -24 * HOUR), (1, -30, 0), (1, -31, 24 * HOUR)],
+        vec![(0, 1, 0), (0, 0, 24 * HOUR), (1, -29, 0)],
+        vec![(0, -1, 0), (0, 0, -24 * HOUR), (-1, 29, 0)],
+        vec![(12, 0, 0), (0, 360, 0), (11, 29, 24 * HOUR)],
+    ];
+    let of_group = |group: &Vec<(i32, i32, i64)>| {
+        let values = group.iter().map(|(months, days, nanos)| IntervalMonthDayNano::new(*months, *days, *nanos));
+        let mut found = digests(SqlType::Interval, values.map(Some).collect::<IntervalMonthDayNanoArray>());
+        found.dedup();
+        found
+    };
+    let mut found = groups.iter().flat_map(of_group).collect::<Vec<_>>();
+    assert_eq!(found.len(), groups.len());
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), groups.len());
 }
 
 #[test]
