@@ -120,7 +120,8 @@ fn in_select(select: &mut Select, keys: Vec<&mut Expr>, is_whole: bool) {
                 let name = fold(alias);
                 let is_column = column_name(expr).as_ref() == Some(&name);
                 // Of several relations another one may have a column of the name, which is ambiguous then.
-                let may_be_another = is_joined && name_of(expr).is_none() && read.alone.contains(&name);
+                let is_read = read.alone.contains(&name) || (is_column && grouped.contains(&name));
+                let may_be_another = is_joined && name_of(expr).is_none() && is_read;
                 let is_other = read.has(&name) && !is_column || may_be_another;
                 let is_hidden = is_other || (is_beside_star && !grouped.contains(&name));
                 (expr, name, is_hidden)
