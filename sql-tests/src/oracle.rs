@@ -13,6 +13,7 @@ mod executor;
 mod expression;
 mod layout;
 mod mirror;
+mod rarer_query;
 mod relations;
 mod shrink;
 mod step;

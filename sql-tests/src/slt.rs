@@ -245,6 +245,7 @@ fn shown(value: Option<String>) -> String {
     match value {
         None => "NULL".to_string(),
         Some(text) if text.is_empty() => "(empty)".to_string(),
-        Some(text) => text,
+        // A row is one line of a file.
+        Some(text) => text.replace('\n', " "),
     }
 }

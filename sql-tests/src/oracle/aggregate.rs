@@ -67,7 +67,15 @@ fn sum((argument, of_type): (String, Type), random: &mut StdRng) -> (String, Typ
 fn rarer(source: &Source, mirrored: bool, random: &mut StdRng) -> Option<(String, Type)> {
     let exact = |of_type: Type| of_type.is_number() && of_type != Type::Float;
     let small = |of_type: Type| matches!(of_type, Type::Int | Type::Numeric);
-    Some(match random.random_range(0..10) {
+    Some(match random.random_range(0..12) {
+        10 => {
+            let column = source.column(random, |of_type| of_type == Type::Text)?;
+            (format!("max(length({}))", column.name), Type::Int)
+        }
+        11 => {
+            let column = source.column(random, |of_type| matches!(of_type, Type::Int | Type::Text | Type::Date))?;
+            (format!("mode() WITHIN GROUP (ORDER BY {})", column.name), column.of_type)
+        }
         0 => (format!("count(DISTINCT {})", source.expression(random).0), Type::BigInt),
         1 => {
             let function = ["sum", "avg"].choose(random).copied()?;

@@ -44,6 +44,17 @@ const PARTITIONINGS: &[&str] = &[
 
 const SORT_KEYS: &[&str] = &["", "", "d", "d, k", "k", "at, g", "a", "s, n"];
 
+/// The name of a plain view over the fact table, and what it may be.
+pub(crate) const PLAIN_VIEW: &str = "l";
+const PLAIN_VIEWS: &[&str] = &[
+    "SELECT k, g, d, a FROM t",
+    "SELECT k, g, d, a + 1 AS a FROM t WHERE flag IS NOT FALSE",
+    "SELECT coalesce(t.k, -1) AS k, label AS g, d, w AS a FROM t LEFT JOIN u ON t.k = u.k",
+    "SELECT k, g, max(d) AS d, sum(a) AS a FROM t GROUP BY k, g",
+    "SELECT k, g, d, a FROM t UNION ALL SELECT k, label, NULL, w FROM u",
+    "SELECT DISTINCT k, g, d, a FROM t",
+];
+
 /// A table of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Table {
@@ -84,9 +95,20 @@ impl Table {
     }
 }
 
-/// CREATE TABLE for every table.
+/// CREATE TABLE for every table, and CREATE VIEW for what [`plain_view`] reads.
 pub(crate) fn create_tables(random: &mut StdRng) -> Vec<String> {
-    Table::ALL.iter().map(|table| create_table(*table, random)).collect()
+    let tables = Table::ALL.iter().map(|table| create_table(*table, random));
+    let mut statements: Vec<String> = tables.collect();
+    let query = PLAIN_VIEWS.choose(random).copied().unwrap_or("SELECT k, g, d, a FROM t");
+    statements.push(format!("CREATE VIEW {PLAIN_VIEW} AS {query}"));
+    statements
+}
+
+/// The plain view over the fact table as a FROM item.
+pub(crate) fn plain_view() -> Source {
+    let columns = [("k", Type::Int), ("g", Type::Text), ("d", Type::Date), ("a", Type::Numeric)];
+    let columns = columns.into_iter().map(|(name, of_type)| Column::new(name, of_type)).collect();
+    Source { from: PLAIN_VIEW.to_string(), columns, rows: 100 }
 }
 
 fn create_table(table: Table, random: &mut StdRng) -> String {

@@ -1,7 +1,7 @@
 //! What stands behind FROM: tables, views, joins of up to three of them; and conditions over subqueries.
 
 use super::expression::{Column, Source, Type};
-use super::layout::Table;
+use super::layout::{self, Table};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -25,6 +25,7 @@ impl Readable<'_> {
         let fact = random.random_bool(0.6);
         self.without_floats(match over_view {
             Some(view) => view.clone(),
+            None if fact && random.random_bool(0.1) => layout::plain_view(),
             None if fact => Table::Fact.source(),
             None => small_table(random).source(),
         })
@@ -40,11 +41,13 @@ impl Readable<'_> {
         }
     }
 
-    fn without_floats(&self, mut source: Source) -> Source {
-        if self.mirrored {
-            source.columns.retain(|column| column.of_type != Type::Float);
-        }
-        source
+    fn without_floats(&self, source: Source) -> Source {
+        if self.mirrored { source.without_floats() } else { source }
+    }
+
+    /// Columns of two relations that may be compared.
+    pub(crate) fn equality(&self, left: &Source, right: &Source, random: &mut StdRng) -> Option<(String, String)> {
+        pair(left, right, random)
     }
 
     /// Two or three relations, joined one after the other.
@@ -97,6 +100,10 @@ impl Readable<'_> {
             Some((left, right)) if left.contains('.') && random.random_bool(0.8) => {
                 let equal = with_filter(Some(format!("{right} = {left}")));
                 format!("{not}EXISTS (SELECT 1 FROM {}{equal})", inner.from)
+            }
+            Some((left, right)) if random.random_bool(0.3) => {
+                let quantified = ["= ANY", "<> ALL", "= ALL"].choose(random).copied().unwrap_or("= ANY");
+                format!("{left} {quantified} (SELECT {right} FROM {}{})", inner.from, with_filter(None))
             }
             Some((left, right)) if random.random_bool(0.5) && !is_bool(outer, &left) => {
                 format!("{left} >= (SELECT min({right}) FROM {}{})", inner.from, with_filter(None))

@@ -2,6 +2,7 @@
 
 use super::aggregate::{any_column, having, over_aggregates};
 use super::expression::{Column, Source, Type};
+use super::rarer_query::rarer_query;
 use super::relations::{Readable, with_itself};
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -23,7 +24,7 @@ pub(crate) struct ViewQuery {
 }
 
 impl ViewQuery {
-    fn new(text: String, columns: Vec<Column>, rows: usize) -> Self {
+    pub(crate) fn new(text: String, columns: Vec<Column>, rows: usize) -> Self {
         Self { text, columns, may_fail: false, rows }
     }
 
@@ -38,6 +39,9 @@ impl ViewQuery {
 /// With `mirrored`, floats are left out: their sums depend on the order of rows in PostgreSQL.
 pub(crate) fn random_view(random: &mut StdRng, views: &[Source], mirrored: bool) -> ViewQuery {
     let readable = Readable { views, mirrored };
+    if random.random_bool(0.07) {
+        return rarer_query(&readable, random);
+    }
     if random.random_bool(0.85) {
         let source = readable.source(random);
         return over(&readable, &source, random);
@@ -181,10 +185,18 @@ fn distinct(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQu
 }
 
 fn windowed(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
-    let partition = any_column(source, random);
+    let chosen = source.column(random, |of_type| of_type != Type::Float);
+    let (partition, partition_type) = chosen.map_or(("1", Type::Int), |column| (column.name.as_str(), column.of_type));
     let all: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
     let order = all.join(", ");
-    let window = match random.random_range(0..4) {
+    let window = match random.random_range(0..7) {
+        4 => (format!("ntile(3) OVER (PARTITION BY {partition} ORDER BY {order})"), Type::Int),
+        5 => (format!("lead({partition}, 2) OVER (ORDER BY {order})"), partition_type),
+        6 => {
+            let exclude = if random.random_bool(0.5) { "" } else { " EXCLUDE CURRENT ROW" };
+            let frame = format!("ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING{exclude}");
+            (format!("count(*) OVER (PARTITION BY {partition} ORDER BY {order} {frame})"), Type::BigInt)
+        }
         0 => (format!("row_number() OVER (PARTITION BY {partition} ORDER BY {order})"), Type::BigInt),
         1 => (format!("rank() OVER (PARTITION BY {partition} ORDER BY {})", any_column(source, random)), Type::BigInt),
         2 => (format!("count(*) OVER (PARTITION BY {partition})"), Type::BigInt),
@@ -226,13 +238,7 @@ fn windows_over_groups(readable: &Readable, source: &Source, random: &mut StdRng
 
 /// The first rows of each group, in an order without ties but those of equal rows.
 fn first_of_each(readable: &Readable, source: &Source, random: &mut StdRng) -> ViewQuery {
-    // 0 and -0 are equal and not the same.
-    let without_floats = Source {
-        from: source.from.clone(),
-        columns: source.columns.iter().filter(|column| column.of_type != Type::Float).cloned().collect(),
-        rows: source.rows,
-    };
-    let chosen = distinct_columns(&without_floats, 4, random);
+    let chosen = distinct_columns(&source.without_floats(), 4, random);
     let names: Vec<&str> = chosen.iter().map(|column| column.name.as_str()).collect();
     let items = chosen.iter().map(|column| (column.name.clone(), column.of_type)).collect();
     let filter = where_clause(readable, source, random);
@@ -286,7 +292,7 @@ fn set_operator(random: &mut StdRng) -> &'static str {
 }
 
 /// Between one and `most` of the source's columns, each once.
-fn distinct_columns(source: &Source, most: usize, random: &mut StdRng) -> Vec<Column> {
+pub(crate) fn distinct_columns(source: &Source, most: usize, random: &mut StdRng) -> Vec<Column> {
     let mut columns = source.columns.clone();
     columns.shuffle(random);
     columns.truncate(random.random_range(1..=most));
@@ -297,7 +303,7 @@ fn distinct_columns(source: &Source, most: usize, random: &mut StdRng) -> Vec<Co
 }
 
 /// The items under the names `c1`, `c2`, …
-fn select_list(items: Vec<(String, Type)>) -> (String, Vec<Column>) {
+pub(crate) fn select_list(items: Vec<(String, Type)>) -> (String, Vec<Column>) {
     let mut select = Vec::new();
     let mut columns = Vec::new();
     for (index, (text, of_type)) in items.into_iter().enumerate() {

@@ -81,6 +81,7 @@ impl Workload {
         for known in state.committed_views().iter().rev() {
             self.queue.push_back(Step::success(Action::DropView { name: known.view.name.clone() }));
         }
+        self.queue.push_back(Step::statement(format!("DROP VIEW {}", layout::PLAIN_VIEW)));
         for table in Table::ALL {
             self.queue.push_back(Step::statement(format!("DROP TABLE {}", table.name())));
         }
@@ -116,7 +117,8 @@ impl Workload {
             34..42 => self.delete(Table::Fact),
             42 => Step::statement("DELETE FROM t"),
             43..46 => self.truncate(),
-            46..53 => self.update(),
+            46..50 => self.update(),
+            50..53 => self.change_by_another(),
             53..58 => {
                 let (table, rows) = (self.small_table(), self.random.random_range(1..4));
                 self.insert(table, rows)
@@ -192,12 +194,53 @@ impl Workload {
         Step::statement(format!("UPDATE {} SET {name} = {value} WHERE {predicate}", table.name()))
     }
 
+    /// UPDATE … FROM, DELETE … USING or MERGE by another table, of which one row at most meets each.
+    fn change_by_another(&mut self) -> Step {
+        let (table, other) = match self.random.random_range(0..4) {
+            0 => (Table::Fact, Table::Dimension),
+            1 => (Table::Fact, Table::Target),
+            2 => (self.small_table(), Table::Fact),
+            _ => (Table::Event, Table::Dimension),
+        };
+        let (source, given) = (self.source(table).aliased("r"), self.source(other));
+        let nullable: Vec<(&str, Type)> = table
+            .columns()
+            .iter()
+            .filter(|(_, _, nullable)| *nullable)
+            .map(|(name, of_type, _)| (*name, *of_type))
+            .collect();
+        let pairs: Vec<(&str, String)> = nullable
+            .into_iter()
+            .filter_map(|(name, of_type)| {
+                let value = given.column(&mut self.random, |other| other == of_type && of_type.is_ordered())?;
+                Some((name, format!("min({})", value.name)))
+            })
+            .collect();
+        let Some((name, value)) = pairs.choose(&mut self.random).cloned() else { return self.truncate() };
+        let meets = if self.random.random_bool(0.7) { "r.k = by_key.k" } else { "r.k IS NOT DISTINCT FROM by_key.k" };
+        let predicate = source.predicate(&mut self.random, 1);
+        let (table, other) =
+            (table.name(), format!("(SELECT k, {value} AS x FROM {} GROUP BY k) AS by_key", other.name()));
+        Step::statement(match self.random.random_range(0..4) {
+            0 | 1 => format!("UPDATE {table} AS r SET {name} = by_key.x FROM {other} WHERE {meets} AND {predicate}"),
+            2 => format!("DELETE FROM {table} AS r USING {other} WHERE {meets} AND {predicate}"),
+            _ => {
+                let required = match table {
+                    "t" => ("k, n", "by_key.k, 1"),
+                    "q" => ("k, y", "by_key.k, 2"),
+                    _ => ("k", "by_key.k"),
+                };
+                format!(
+                    "MERGE INTO {table} AS r USING {other} ON {meets} WHEN MATCHED AND {predicate} THEN DELETE \
+                     WHEN MATCHED THEN UPDATE SET {name} = by_key.x WHEN NOT MATCHED THEN INSERT ({}) VALUES ({})",
+                    required.0, required.1
+                )
+            }
+        })
+    }
+
     fn source(&self, table: Table) -> Source {
-        let mut source = table.source();
-        if self.mirrored {
-            source.columns.retain(|column| column.of_type != Type::Float);
-        }
-        source
+        if self.mirrored { table.source().without_floats() } else { table.source() }
     }
 
     fn insert(&mut self, table: Table, rows: usize) -> Step {
@@ -232,6 +275,9 @@ impl Workload {
 
     /// The table changes and is what it was again. Its older rows are of older definitions then, and views have followed.
     fn alter(&mut self) -> Step {
+        if !self.mirrored && self.random.random_bool(0.3) {
+            return self.alter_where_it_can_be();
+        }
         let column = Table::Fact.columns().choose(&mut self.random).map_or("n", |(name, _, _)| name);
         let there_and_back = [
             format!("ALTER TABLE t RENAME COLUMN {column} TO other; ALTER TABLE t RENAME other TO {column}"),
@@ -242,6 +288,21 @@ impl Workload {
                 .to_string(),
         ];
         Step::statement(there_and_back.choose(&mut self.random).cloned().unwrap_or_default())
+    }
+
+    /// What the table's partitions, or a view that uses the column, may stand in the way of.
+    fn alter_where_it_can_be(&mut self) -> Step {
+        let statements = [
+            "ALTER TABLE t DROP PARTITION (g = 'a')",
+            "ALTER TABLE t DROP PARTITION (month(d) <= '2025-01')",
+            "ALTER TABLE t DROP PARTITION (k = 1)",
+            "ALTER TABLE t ALTER b TYPE numeric(20,0); ALTER TABLE t ALTER b TYPE bigint",
+            "ALTER TABLE t ALTER s TYPE varchar(20), ALTER n TYPE bigint; ALTER TABLE t ALTER s TYPE text, ALTER n TYPE integer",
+            "ALTER TABLE t ADD id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, ADD twice integer GENERATED ALWAYS AS (n * 2) STORED; \
+             UPDATE t SET n = n + 1 WHERE id % 2 = 0; ALTER TABLE t ALTER id TYPE integer; ALTER TABLE t DROP twice, DROP id",
+        ];
+        let statement = statements.choose(&mut self.random).copied().unwrap_or_default();
+        Step { action: Action::Statement(statement.into()), expect: Expect::Either }
     }
 
     /// A key that is deleted and comes back in one transaction.
