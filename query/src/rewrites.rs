@@ -14,7 +14,7 @@ use catalog::snapshot::{Snapshot, TableVersion};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use storage::rewrite::{RewritePlan, choose, recent_behind};
+use storage::rewrite::{RewritePlan, choose, is_due, recent_behind};
 
 /// Recent rows are folded into segments when they are this old, however few.
 const RECENT_AGE_MAX: Duration = Duration::from_secs(30);
@@ -53,7 +53,7 @@ impl Rewrites {
         let held = engine.holds.named(table);
         let all = self.is_old(version, held) || force;
         let rests = !force && self.failed.get(&table).is_some_and(|rest| !rest.is_over());
-        if rests || choose(version, all, None).is_empty() {
+        if rests || !is_due(version, all, None) {
             return;
         }
         if engine.holds.may_insist(table, Instant::now()) {
@@ -145,7 +145,7 @@ async fn rewrite(engine: &Arc<Engine>, snapshot: &Arc<Snapshot>, plan: RewritePl
         Turn::Insists(right) => (None, Some(right)),
     };
     let (removed_segments, removed_recent) = (plan.remove_segments(), plan.remove_recent());
-    let kind = if removed_segments.is_empty() { TaskKind::FoldRows } else { TaskKind::Compact };
+    let kind = if removed_recent.is_empty() { TaskKind::Compact } else { TaskKind::FoldRows };
     let running = engine.background.tasks().begin(kind, Some(table));
     let worker = Arc::clone(engine);
     let task = engine.bulk().spawn_blocking(move || {

@@ -9,9 +9,18 @@
 //! Which small segments are merged follows the size: the smallest first, and a larger one only when those before it add
 //! up to half of it. So a row is written again about log2(n) times, not once for every few new segments. Merges stay
 //! below [`MERGE_ROWS_MAX`] rows and [`MERGE_BYTES_MAX`] bytes, because they sort in memory.
+//!
+//! Recent rows are folded into the smallest segments of their partitions by the same rule. Rows that come one by one and
+//! scattered are a few in each partition whenever they are folded, and a scan opens a file for each segment:
+//!
+//! ```text
+//! recent rows   ·  ·  ·         ┐
+//! segments     ▪5 ▪3 ▪9  █4000  ┴▶  ▪6 ▪4 ▪10  █4000      as many files are written as without the small segments,
+//!                                                         and none is left beside another small one
+//! ```
 
 use crate::error::StorageError;
-use crate::partition::key_bytes;
+use crate::partition::{Ordinals, Partitioner, key_bytes};
 use crate::reader::SegmentStore;
 use crate::segment::SegmentWriter;
 use crate::staging::{StagedSegments, Staging};
@@ -23,7 +32,7 @@ use catalog::ids::{CommitSeq, RecentId, SegmentId};
 use catalog::segment::{DeletionVector, LiveSegment};
 use catalog::shared_list::Rest;
 use catalog::snapshot::{RecentBatch, TableVersion};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Recent rows are folded from this many batches, rows or bytes on.
@@ -37,11 +46,15 @@ pub const SMALL_BYTES: u64 = 8 * 1024 * 1024;
 pub const SMALL_SEGMENTS_MAX: usize = 8;
 /// A segment with more dead rows than this is written again.
 pub const DEAD_PERCENT_MAX: u64 = 20;
+/// To write a file costs at least as much as to write so many rows of it.
+const FILE_ROWS: u64 = 128;
+/// Recent rows are not folded into segments with more rows than this: those are merged when there are enough of them.
+const FOLDED_INTO_ROWS_MAX: u64 = 16_384;
 const MERGE_SEGMENTS_MIN: usize = 4;
 const MERGE_ROWS_MAX: u64 = 1_048_576;
 const MERGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// What one rewrite replaces: recent rows of any partitions, or segments of one partition.
+/// What one rewrite replaces: recent rows of any partitions with small segments of these, or segments of one partition.
 #[derive(Clone, Debug)]
 pub struct RewritePlan {
     pub definition: Arc<TableDefinition>,
@@ -75,22 +88,99 @@ fn dead_count(deleted: &Option<Arc<DeletionVector>>) -> u64 {
 pub fn choose(version: &TableVersion, force: bool, held: Option<CommitSeq>) -> Vec<RewritePlan> {
     let plan = |segments, recent| RewritePlan { definition: version.definition.clone(), segments, recent };
     let mut plans = Vec::new();
+    let mut small = SmallSegments::of(version, held);
     let recent = recent_behind(version, held);
     if fold_is_due(recent, force) {
-        plans.push(plan(Vec::new(), recent.iter().cloned().collect()));
+        let mut fold = plan(Vec::new(), recent.iter().cloned().collect());
+        // Where their partitions cannot be told, writing them tells why.
+        let partitions = rows_of_partitions(&fold).unwrap_or_default();
+        fold.segments = partitions.into_iter().flat_map(|(key, rows)| small.folded_with(&key, rows)).collect();
+        plans.push(fold);
     }
-    let mut small: BTreeMap<Vec<u8>, Vec<&LiveSegment>> = BTreeMap::new();
-    for segment in version.segments.values().filter(|segment| held.is_none_or(|held| segment.added > held)) {
-        if dead_count(&segment.deleted) * 100 > u64::from(segment.meta.rows) * DEAD_PERCENT_MAX {
+    for segment in version.segments.values().filter(|segment| may_go(segment, held) && is_mostly_dead(segment)) {
+        if !small.taken.contains(&segment.meta.id) {
             plans.push(plan(vec![segment.clone()], Vec::new()));
-        } else if segment.meta.rows < SMALL_ROWS && segment.meta.bytes < SMALL_BYTES {
-            small.entry(key_bytes(&segment.meta.partition)).or_default().push(segment);
         }
     }
-    for segments in small.into_values().filter(|segments| segments.len() >= SMALL_SEGMENTS_MAX) {
-        plans.push(plan(choose_merge(segments), Vec::new()));
-    }
+    plans.extend(small.due().map(|segments| plan(choose_merge(segments), Vec::new())));
     plans
+}
+
+/// Whether [`choose`] would choose anything; costs less, because it looks at no row.
+pub fn is_due(version: &TableVersion, force: bool, held: Option<CommitSeq>) -> bool {
+    let is_dead = |segment: &LiveSegment| may_go(segment, held) && is_mostly_dead(segment);
+    fold_is_due(recent_behind(version, held), force)
+        || version.segments.values().any(is_dead)
+        || SmallSegments::of(version, held).due().next().is_some()
+}
+
+fn may_go(segment: &LiveSegment, held: Option<CommitSeq>) -> bool {
+    held.is_none_or(|held| segment.added > held)
+}
+
+fn is_mostly_dead(segment: &LiveSegment) -> bool {
+    dead_count(&segment.deleted) * 100 > u64::from(segment.meta.rows) * DEAD_PERCENT_MAX
+}
+
+/// The small segments of a table version by partition.
+struct SmallSegments<'a> {
+    by_partition: BTreeMap<Vec<u8>, Vec<&'a LiveSegment>>,
+    /// Those that go with recent rows.
+    taken: BTreeSet<SegmentId>,
+}
+
+impl<'a> SmallSegments<'a> {
+    fn of(version: &'a TableVersion, held: Option<CommitSeq>) -> Self {
+        let mut by_partition: BTreeMap<Vec<u8>, Vec<&LiveSegment>> = BTreeMap::new();
+        let is_small = |segment: &LiveSegment| segment.meta.rows < SMALL_ROWS && segment.meta.bytes < SMALL_BYTES;
+        let small = version.segments.values().filter(|segment| is_small(segment));
+        for segment in small.filter(|segment| may_go(segment, held)) {
+            by_partition.entry(key_bytes(&segment.meta.partition)).or_default().push(segment);
+        }
+        Self { by_partition, taken: BTreeSet::new() }
+    }
+
+    /// Takes the segments of a partition into which so many recent rows of it are folded.
+    fn folded_with(&mut self, partition: &[u8], mut rows: u64) -> Vec<LiveSegment> {
+        let Some(segments) = self.by_partition.get_mut(partition) else { return Vec::new() };
+        segments.sort_by_key(|segment| (segment.rows_live(), segment.meta.id));
+        let goes_with = |segment: &&&LiveSegment| {
+            let live = segment.rows_live();
+            let goes = live <= FOLDED_INTO_ROWS_MAX && live <= rows.max(FILE_ROWS) * 2;
+            rows += live;
+            goes
+        };
+        let count = segments.iter().take_while(goes_with).count();
+        let folded: Vec<LiveSegment> = segments.drain(..count).cloned().collect();
+        self.taken.extend(folded.iter().map(|segment| segment.meta.id));
+        folded
+    }
+
+    /// The others of partitions that have so many of them that they are merged. Those with too many dead rows are written again alone.
+    fn due(self) -> impl Iterator<Item = Vec<&'a LiveSegment>> {
+        let merged = self.by_partition.into_values().map(|mut segments| {
+            segments.retain(|segment| !is_mostly_dead(segment));
+            segments
+        });
+        merged.filter(|segments| segments.len() >= SMALL_SEGMENTS_MAX)
+    }
+}
+
+/// How many of the live recent rows that a plan replaces lie in each partition, by the bytes of its key.
+fn rows_of_partitions(plan: &RewritePlan) -> Result<BTreeMap<Vec<u8>, u64>, StorageError> {
+    let (mut partitioner, schema) = (Partitioner::new(&plan.definition), plan.definition.schema());
+    let mut rows: Vec<u64> = Vec::new();
+    for recent in &plan.recent {
+        let live = live_rows(plan, recent)?;
+        let ordinals = partitioner.ordinals(&fitted(plan, &schema, &live)?)?;
+        rows.resize(partitioner.keys().len(), 0);
+        match ordinals {
+            Ordinals::One(ordinal) => rows[ordinal as usize] += live.num_rows() as u64,
+            Ordinals::Each(ordinals) => ordinals.iter().for_each(|ordinal| rows[*ordinal as usize] += 1),
+        }
+    }
+    let occurring = partitioner.keys().iter().zip(rows).filter(|(_, rows)| *rows > 0);
+    Ok(occurring.map(|(key, rows)| (key_bytes(key), rows)).collect())
 }
 
 /// The recent batches that were not there yet at the commit `held`.
@@ -140,13 +230,12 @@ pub fn fold_unless(
         return rewrite_alone(store, plan, segment, given_up);
     }
     // A merge over its budget would leave several small segments again, and never end.
-    let budget_bytes = if plan.segments.is_empty() { budget_bytes } else { usize::MAX };
+    let budget_bytes = if plan.recent.is_empty() { usize::MAX } else { budget_bytes };
     let mut staging =
         Staging::new(store.data_dir().clone(), plan.definition.clone(), budget_bytes).with_threads(1).of_known_rows();
     let schema = plan.definition.schema();
     for recent in &plan.recent {
-        let live =
-            live_rows(recent).map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))?;
+        let live = live_rows(plan, recent)?;
         if given_up() {
             return Ok(None);
         }
@@ -188,9 +277,10 @@ fn rewrite_alone(
     Ok(Some(StagedSegments::from(Vec::from_iter(writer.finish()?))))
 }
 
-fn live_rows(recent: &RecentBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+fn live_rows(plan: &RewritePlan, recent: &RecentBatch) -> Result<RecordBatch, StorageError> {
     let Some(deleted) = &recent.deleted else {
         return Ok(recent.batch.clone());
     };
-    filter_record_batch(&recent.batch, &deleted.inverse_mask(recent.batch.num_rows()))
+    let live = filter_record_batch(&recent.batch, &deleted.inverse_mask(recent.batch.num_rows()));
+    live.map_err(|error| StorageError::internal("fold", &plan.definition.name.name, error))
 }
