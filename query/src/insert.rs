@@ -17,7 +17,7 @@ use crate::keys::upsert::{self, Sink, Upsert};
 use crate::parameter_types::{all_known, inconsistent};
 use crate::plan_constants::fill_values;
 use crate::planner::Planning;
-use crate::prepared::Prepared;
+use crate::prepared::{Prepared, decode_parameters};
 use crate::query_places::{output_place, place_of};
 use crate::response::{CommandTag, ParameterValue, Response, ResultColumn};
 use crate::returning::{Returning, respond};
@@ -118,6 +118,22 @@ fn types_in_rows(
     Ok(Some(types))
 }
 
+/// Fails for a parameter that its column is not assigned, whatever its value: when the statement was prepared, the column may have had
+/// another type.
+pub(crate) fn refuse_types(
+    insert: &ast::Insert,
+    targets: (&TableDefinition, &[usize]),
+    rows: &[Vec<Cell>],
+    parameters: &[SqlType],
+    statement: &Statement,
+) -> Result<(), QueryError> {
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    let declared: Vec<_> = parameters.iter().cloned().map(Some).collect();
+    types_in_rows(insert, targets, rows, &declared, statement).map(drop)
+}
+
 /// Where a value of VALUES stands, by its number among all.
 fn cell_place(insert: &ast::Insert, number: usize, statement: &Statement) -> Option<usize> {
     let SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else { return None };
@@ -187,6 +203,9 @@ pub(crate) async fn ready<'a>(
             let cells = CellReader { types: &prepared.parameters, parameters, style: &style };
             let constants = Constants { definition: &definition, targets: &targets, rows: &rows, cells };
             let _types = planning.knows_types();
+            // Their values are read first.
+            refuse_types(insert, (&definition, &targets), &rows, &prepared.parameters, statement)
+                .or_else(|refused| decode_parameters(&prepared.parameters, parameters, &style).and(Err(refused)))?;
             Source::Constants(constants.arrays(insert, statement)?, rows.len())
         }
         None => {

@@ -18,42 +18,41 @@
 
 use crate::bound_parameters::BoundParameters;
 use crate::column_defaults::numbering_of;
-use crate::constant_defaults::constant_default_value;
 use crate::engine::Engine;
 use crate::engine_error::translate;
-use crate::error::{ErrorKind, QueryError};
+use crate::error::QueryError;
 use crate::execution::joined;
 use crate::functions::SequenceNumbers;
-use crate::insert::{Cell, CellReader, constant_rows, refuse_values, target, target_columns};
+use crate::insert::{Cell, CellReader};
 use crate::intake::{BATCH_ROWS, Intake};
-use crate::keys::waiting::WaitingKeys;
 use crate::operators::casts::out_of_range;
-use crate::planner::Planning;
 use crate::response::{ParameterValue, ResultColumn};
-use crate::row_rules::RowRules;
 use crate::session::Session;
 use crate::statement::{Overriding, Statement, StatementKind};
-use crate::statement_grammar::fold;
-use crate::transaction::Change;
 use crate::types::NAME_BYTES_MAX;
-use crate::user_types::KnownTypes;
 use arrow::array::{ArrayRef, RecordBatch};
-use catalog::definition::{Column, ObjectName, TableDefinition};
+use catalog::definition::Column;
 use catalog::ids::ObjectId;
 use catalog::snapshot::{Snapshot, TableVersion};
 use catalog::sql_type::SqlType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 mod parameters;
+mod shapes;
 mod texts;
 mod values;
+mod waiting;
 
 use parameters::Parameters;
+pub(crate) use shapes::Shape;
+use shapes::{Source, Written, is_numbered, width};
 pub(crate) use texts::Head;
-use values::{Given, Values};
+use values::Given;
+pub(crate) use waiting::WaitingRows;
+use waiting::lost;
 
 /// A statement with more rows is run by itself.
 const STATEMENT_ROWS_MAX: usize = 1_024;
@@ -68,192 +67,11 @@ const TABLES_MAX: usize = 8;
 /// A row's values by column, in the columns' own Arrow types.
 type Row = Vec<ScalarValue>;
 
-/// Where the value of a column comes from.
-#[derive(Debug)]
-enum Source {
-    /// The statement gives it, at this place of each row.
-    Given(usize),
-    /// What the column has where a statement gives nothing.
-    Default(ScalarValue),
-    /// The next number of a sequence.
-    Number(ObjectId),
-}
-
-/// What INSERTs into the same columns of a table have in common.
-#[derive(Debug)]
-pub(crate) struct Shape {
-    written: Written,
-    /// The names and settings that it was resolved by; with others its table may be another.
-    names: Arc<BTreeMap<ObjectName, ObjectId>>,
-    settings_revision: u64,
-    /// What the names of types in casts mean.
-    types: KnownTypes,
-    definition: Arc<TableDefinition>,
-    rules: Arc<RowRules>,
-    targets: Vec<usize>,
-    /// By column.
-    sources: Vec<Source>,
-    returned: Option<Returned>,
-}
-
-/// How an INSERT is written, but for its values.
-#[derive(Debug)]
-struct Written {
-    table: ast::TableObject,
-    alias: Option<ast::Ident>,
-    columns: Vec<ast::ObjectName>,
-    /// The values of its first row.
-    width: usize,
-    overriding: Overriding,
-    returning: Option<Vec<ast::SelectItem>>,
-}
-
-/// The columns that RETURNING names.
-#[derive(Debug)]
-struct Returned {
-    positions: Vec<usize>,
-    columns: Vec<ResultColumn>,
-}
-
 /// An INSERT of constants and parameters, resolved.
 #[derive(Debug)]
 pub struct RowInsert {
     shape: Arc<Shape>,
     rows: Vec<Vec<Cell>>,
-}
-
-impl Written {
-    fn of(insert: &ast::Insert, overriding: Overriding, width: usize) -> Self {
-        Self {
-            table: insert.table.clone(),
-            alias: insert.table_alias.as_ref().map(|alias| alias.alias.clone()),
-            columns: insert.columns.clone(),
-            width,
-            overriding,
-            returning: insert.returning.clone(),
-        }
-    }
-
-    fn fits(&self, insert: &ast::Insert, overriding: Overriding, width: usize) -> bool {
-        self.width == width
-            && self.overriding == overriding
-            && self.table == insert.table
-            && self.alias.as_ref() == insert.table_alias.as_ref().map(|alias| &alias.alias)
-            && self.columns == insert.columns
-            && self.returning == insert.returning
-    }
-}
-
-/// The number of values in the first row; `None` for an INSERT that takes the long way.
-fn width(insert: &ast::Insert) -> Option<usize> {
-    let ast::SetExpr::Values(values) = insert.source.as_ref()?.body.as_ref() else { return None };
-    let is_short = insert.on.is_none() && values.rows.len() <= STATEMENT_ROWS_MAX;
-    is_short.then(|| values.rows.first().map_or(0, |row| row.len()))
-}
-
-impl Shape {
-    /// `None` for an INSERT that takes the long way.
-    fn resolve(
-        session: &mut Session,
-        written: Written,
-        insert: &ast::Insert,
-        statement: &Statement,
-    ) -> Result<Option<Self>, QueryError> {
-        let planning: Arc<Planning> = session.planning()?;
-        let definition = target(&planning, insert, statement)?;
-        let targets = target_columns(&definition, insert, statement)?;
-        let returned = match &insert.returning {
-            Some(items) => match returned_positions(items, insert, &definition) {
-                Some(positions) => {
-                    let columns = crate::insert::columns(&planning, insert, &[], statement)?.unwrap_or_default();
-                    Some(Returned { positions, columns })
-                }
-                None => return Ok(None),
-            },
-            None => None,
-        };
-        let rules = RowRules::of(&planning, &definition)?;
-        if !rules.is_immutable() {
-            return Ok(None);
-        }
-        let style = session.output_style();
-        let mut sources = Vec::with_capacity(definition.columns.len());
-        for (position, column) in definition.columns.iter().enumerate() {
-            sources.push(match targets.iter().position(|target| *target == position) {
-                Some(place) => Source::Given(place),
-                None => match numbering_of(column) {
-                    Some(sequence) => Source::Number(sequence),
-                    None => match constant_default_value(column, &style)? {
-                        Some(value) => Source::Default(value),
-                        None => return Ok(None),
-                    },
-                },
-            });
-        }
-        let (names, settings_revision) = (Arc::clone(&planning.snapshot.names), session.settings.revision());
-        let types = planning.known_types();
-        Ok(Some(Self { written, names, settings_revision, types, definition, rules, targets, sources, returned }))
-    }
-
-    /// Whether statements of the shape still mean the same.
-    fn is_current(&self, snapshot: &Snapshot, settings_revision: u64) -> bool {
-        let version = snapshot.tables.get(&self.definition.id);
-        Arc::ptr_eq(&self.names, &snapshot.names)
-            && self.settings_revision == settings_revision
-            && self.rules.mean_types(&snapshot.types)
-            && version.is_some_and(|version| Arc::ptr_eq(&version.definition, &self.definition))
-    }
-
-    /// Whether there is more to ask of a row than its values, or to tell of it.
-    fn is_strict(&self) -> bool {
-        self.rules.has_expressions() || !self.definition.keys.is_empty() || self.returned.is_some()
-    }
-
-    /// The values of a statement of the shape; `None` where it takes the long way.
-    fn read(self: Arc<Self>, insert: &ast::Insert, statement: &Statement) -> Result<Option<RowInsert>, QueryError> {
-        let Self { definition, targets, written, .. } = self.as_ref();
-        refuse_values(insert, written.overriding, definition, targets)?;
-        let _types = self.types.clone().enter();
-        let rows = constant_rows(insert, written.overriding, definition, targets, statement, is_numbered)?;
-        Ok(rows.map(|rows| RowInsert { shape: self, rows }))
-    }
-}
-
-/// The columns of a table that a RETURNING list names; `None` for a list of more than columns.
-fn returned_positions(
-    items: &[ast::SelectItem],
-    insert: &ast::Insert,
-    definition: &TableDefinition,
-) -> Option<Vec<usize>> {
-    let own = insert.table_alias.as_ref().map_or_else(|| definition.name.name.clone(), |alias| fold(&alias.alias));
-    let named = |name: &ast::Ident| {
-        let name = fold(name);
-        definition.columns.iter().position(|column| column.name == name)
-    };
-    let mut positions = Vec::new();
-    for item in items {
-        match item {
-            ast::SelectItem::Wildcard(options) if *options == ast::WildcardAdditionalOptions::default() => {
-                positions.extend(0..definition.columns.len());
-            }
-            ast::SelectItem::UnnamedExpr(expression) | ast::SelectItem::ExprWithAlias { expr: expression, .. } => {
-                positions.push(match expression {
-                    ast::Expr::Identifier(name) => named(name)?,
-                    ast::Expr::CompoundIdentifier(names) => match names.as_slice() {
-                        [table, name] if fold(table) == own => named(name)?,
-                        _ => return None,
-                    },
-                    _ => return None,
-                });
-            }
-            _ => return None,
-        }
-    }
-    Some(positions)
-}
-
-fn is_numbered(column: &Column) -> bool {
-    numbering_of(column).is_some()
 }
 
 /// A row's place and column that wait for a number.
@@ -390,7 +208,7 @@ pub(crate) fn known(
     statement: &Statement,
 ) -> Option<Arc<RowInsert>> {
     let shape = known_shape(session, insert, overriding, width(insert)?)?;
-    let known = shape.read(insert, statement).ok()??;
+    let known = shape.read(insert, statement, &[]).ok()??;
     if known.has_parameters() {
         return None;
     }
@@ -418,6 +236,7 @@ fn compile(
     insert: &ast::Insert,
     overriding: Overriding,
     statement: &Statement,
+    types: &[SqlType],
 ) -> Result<Option<RowInsert>, QueryError> {
     let Some(width) = width(insert) else { return Ok(None) };
     let shape = match known_shape(session, insert, overriding, width) {
@@ -431,7 +250,7 @@ fn compile(
             None => return Ok(None),
         },
     };
-    shape.read(insert, statement)
+    shape.read(insert, statement, types)
 }
 
 /// Whether a column surely takes a value as it is.
@@ -444,87 +263,6 @@ fn is_taken(value: &ScalarValue, column: &Column) -> bool {
         _ => true,
     };
     fits && !(column.not_null && value.is_null())
-}
-
-/// The rows of one table that wait in a transaction.
-pub(crate) struct WaitingRows {
-    rules: Arc<RowRules>,
-    /// By column.
-    values: Vec<Values>,
-    values_bytes: usize,
-    /// The rows before; `None` only while a computing thread has it.
-    intake: Option<Intake>,
-    keys: WaitingKeys,
-    /// What was committed when the first of the rows came.
-    checked: Arc<Snapshot>,
-}
-
-impl std::fmt::Debug for WaitingRows {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WaitingRows").field("table", &self.definition().name).finish_non_exhaustive()
-    }
-}
-
-impl WaitingRows {
-    fn new(
-        engine: &Engine,
-        rules: &Arc<RowRules>,
-        inline_bytes: usize,
-        checked: Arc<Snapshot>,
-    ) -> Result<Self, QueryError> {
-        let definition = rules.definition();
-        // The keys are compared before a row comes here.
-        let intake =
-            Intake::new(engine, Arc::clone(definition))?.gathering(inline_bytes).with_keys_of(&BTreeSet::new());
-        let values = definition.columns.iter().map(Values::of).collect();
-        let keys = WaitingKeys::new(definition)?;
-        Ok(Self { rules: Arc::clone(rules), values, values_bytes: 0, intake: Some(intake), keys, checked })
-    }
-
-    /// The table as its rows were made for it.
-    pub(crate) fn definition(&self) -> &Arc<TableDefinition> {
-        self.rules.definition()
-    }
-
-    /// Adds rows, one behind the other, each with a value for every column.
-    fn add<'a>(&mut self, values: impl IntoIterator<Item = Given<'a>>) -> Result<(), QueryError> {
-        let mut values = values.into_iter().peekable();
-        while values.peek().is_some() {
-            for (column, value) in self.values.iter_mut().zip(&mut values) {
-                self.values_bytes += column.push(value)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn len(&self) -> usize {
-        self.values.first().map_or(0, Values::len)
-    }
-
-    fn is_full(&self) -> bool {
-        self.len() >= VALUES_ROWS_MAX || self.values_bytes >= VALUES_BYTES_MAX
-    }
-
-    /// Makes arrays of the values. CPU-bound, and it may write segments.
-    fn gather(&mut self) -> Result<(), QueryError> {
-        self.values_bytes = 0;
-        let columns = self.values.iter_mut().map(Values::take).collect::<Result<Vec<ArrayRef>, _>>()?;
-        let batch = self.rules.checked(columns).map_err(|violation| violation.error)?;
-        self.intake.as_mut().ok_or_else(lost)?.push(batch)
-    }
-
-    fn settled(mut self, engine: &Engine) -> Result<Change, QueryError> {
-        if self.len() > 0 {
-            self.gather()?;
-        }
-        let mut change = self.intake.take().ok_or_else(lost)?.finish(engine)?.change;
-        change.keys = self.keys.into_new_keys();
-        Ok(change)
-    }
-}
-
-fn lost() -> QueryError {
-    QueryError::new(ErrorKind::Internal, "the rows of this transaction are gone")
 }
 
 /// What an INSERT has added.
@@ -553,7 +291,7 @@ pub(crate) async fn add(
     let compiled = match known {
         Some(known) => known,
         None => {
-            let Ok(Some(compiled)) = compile(session, insert, *overriding, statement) else {
+            let Ok(Some(compiled)) = compile(session, insert, *overriding, statement, types) else {
                 return Ok(None);
             };
             let compiled = Arc::new(compiled);
@@ -598,7 +336,11 @@ async fn add_rows(
     if is_refused_at_once(shape, &rows, &numbered)? {
         return Ok(None);
     }
-    let Ok(numbers) = number(session, &snapshot, shape, &mut rows, &numbered).await else { return Ok(None) };
+    let mut numbers = Taken::new();
+    if number(session, &snapshot, shape, (&mut rows, &numbered), &mut numbers).await.is_err() {
+        session.numbers.lock().keep_for_retry(numbers);
+        return Ok(None);
+    }
     let mut waiting = match session.take_waiting(&shape.definition) {
         Some(waiting) => waiting,
         None => {
@@ -647,27 +389,19 @@ fn is_refused_at_once(shape: &Shape, rows: &[Row], numbered: &[Numbered]) -> Res
     Ok(shape.rules.refused_at_once(values.iter().map(|(position, array)| (*position, array))).is_some())
 }
 
-impl Returned {
-    fn of(&self, checked: &RecordBatch) -> Result<(Vec<ResultColumn>, RecordBatch), QueryError> {
-        let batch = checked.project(&self.positions).map_err(|error| translate(error.into(), None))?;
-        Ok((self.columns.clone(), batch))
-    }
-}
-
 /// Numbers of sequences that rows were given.
 type Taken = Vec<(ObjectId, Vec<i64>)>;
 
-/// Takes the numbers that rows wait for, row by row.
+/// Takes the numbers that rows wait for, row by row. After an error `taken` are those that were.
 async fn number(
     session: &Session,
     snapshot: &Arc<Snapshot>,
     shape: &Shape,
-    rows: &mut [Row],
-    numbered: &[Numbered],
-) -> Result<Taken, QueryError> {
-    let mut taken = Taken::new();
+    (rows, numbered): (&mut [Row], &[Numbered]),
+    taken: &mut Taken,
+) -> Result<(), QueryError> {
     if numbered.is_empty() {
-        return Ok(taken);
+        return Ok(());
     }
     let sequences = Arc::new(session.sequences(snapshot));
     let different: BTreeSet<ObjectId> = numbered.iter().map(|one| one.sequence).collect();
@@ -681,13 +415,17 @@ async fn number(
                 joined(work.await)?
             }
         };
-        for (place, number) in places.into_iter().zip(&numbers) {
+        let values = places.into_iter().zip(&numbers).map(|(place, number)| {
             let sql_type = &shape.definition.columns[place.position].sql_type;
-            rows[place.row][place.position] = integer(*number, sql_type).ok_or_else(|| out_of_range(sql_type))?;
-        }
+            Ok((place, integer(*number, sql_type).ok_or_else(|| out_of_range(sql_type))?))
+        });
+        let values: Result<Vec<_>, QueryError> = values.collect();
         taken.push((sequence, numbers));
+        for (place, value) in values? {
+            rows[place.row][place.position] = value;
+        }
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// A number in the Arrow type of an integer column.

@@ -158,7 +158,11 @@ impl Values {
             (Self::Int4(values), ScalarValue::Int32(value)) => values.push(value),
             (Self::Int8(values), ScalarValue::Int64(value)) => values.push(value),
             (Self::Float8(values), ScalarValue::Float64(value)) => values.push(value),
-            (Self::Numeric(values), ScalarValue::Decimal128(value, ..)) => values.push(value),
+            (Self::Numeric(values), ScalarValue::Decimal128(value, precision, scale))
+                if values.data_type == DataType::Decimal128(precision, scale) =>
+            {
+                values.push(value);
+            }
             (Self::Bool(values), ScalarValue::Boolean(value)) => values.append_option(value),
             (Self::Date(values), ScalarValue::Date32(value)) => values.push(value),
             (Self::Timestamp(values), ScalarValue::TimestampMicrosecond(value, None)) => values.push(value),
@@ -239,6 +243,9 @@ mod tests {
         let mut values = Values::of(&Column::new(ColumnId(1), "c", SqlType::Int4));
         assert!(values.push(Given::Scalar(ScalarValue::Int64(Some(1)))).is_err());
         assert!(values.push(Given::Text("1")).is_err());
+        let numeric = SqlType::Numeric { precision: 12, scale: 2, declared: true };
+        let mut values = Values::of(&Column::new(ColumnId(1), "c", numeric));
+        assert!(values.push(Given::Scalar(ScalarValue::Decimal128(Some(5), 12, 1))).is_err());
     }
 
     /// Rows that wait to be folded are counted by the memory that they hold.
