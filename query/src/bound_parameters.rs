@@ -20,6 +20,14 @@ pub struct BoundParameters {
     places: Vec<(Format, Option<Range<usize>>)>,
 }
 
+/// What an error in a parameter of a portal tells of its place.
+pub fn place_of_parameter(portal: &str, number: usize) -> String {
+    match portal {
+        "" => format!("unnamed portal parameter ${number}"),
+        _ => format!("portal \"{portal}\" parameter ${number}"),
+    }
+}
+
 /// A parameter that is not NULL, where it lies.
 pub(crate) enum Piece<'a> {
     /// UTF-8, perhaps with zero bytes.

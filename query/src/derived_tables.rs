@@ -1,7 +1,7 @@
 //! Derived tables: CREATE TABLE … AS, SELECT … INTO, and what LIKE copies: columns, keys and CHECK constraints.
 
 use crate::column_defaults::Numbering;
-use crate::definitions::{done, refuse_parameters, stays_logged, stored_type, taken, view_columns};
+use crate::definitions::{done, stays_logged, stored_type, taken, view_columns};
 use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::execute_arguments::values_of_call;
@@ -14,8 +14,8 @@ use crate::keys::upsert::Sink;
 use crate::plain_indexes::copied;
 use crate::plan_constants::fill_values;
 use crate::planner::{Planning, result_columns};
-use crate::prepared::with_current_labels;
-use crate::response::{CommandTag, Response};
+use crate::prepared::{Prepared, with_current_labels};
+use crate::response::{CommandTag, ParameterValue, Response};
 use crate::retention;
 use crate::row_rules::RowRules;
 use crate::session::Session;
@@ -30,7 +30,7 @@ use catalog::draft::Op;
 use catalog::snapshot::Relation;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Spanned};
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Spanned};
 use std::sync::Arc;
 
 /// A CREATE TABLE … AS that is planned and has not begun.
@@ -48,8 +48,9 @@ pub(crate) async fn create_table_as(
     session: &mut Session,
     create: &CreateTableAs,
     statement: &Statement,
+    bound: (&Prepared, &[ParameterValue]),
 ) -> Result<Response, QueryError> {
-    match ready(session, create, statement, Purpose::Run).await? {
+    match ready(session, create, statement, bound, Purpose::Run).await? {
         Some(ready) => ready.run(session).await,
         None => Ok(done("CREATE TABLE AS")),
     }
@@ -60,6 +61,7 @@ pub(crate) async fn ready<'a>(
     session: &mut Session,
     create: &'a CreateTableAs,
     statement: &'a Statement,
+    (prepared, values): (&Prepared, &[ParameterValue]),
     purpose: Purpose,
 ) -> Result<Option<Ready<'a>>, QueryError> {
     warn_global(session, &create.table.definition);
@@ -69,10 +71,7 @@ pub(crate) async fn ready<'a>(
     }
     let plan = match &create.execute {
         Some(call) => executed(session, &planning, call, statement).await?,
-        None => {
-            refuse_parameters(&create.query, statement)?;
-            planning.query_plan(&create.query, &[], Some(statement))?
-        }
+        None => bound_plan(session, &planning, (prepared, values), &create.query, statement)?,
     };
     let mut columns = view_columns(&result_columns(&plan, &planning.snapshot)?, &create.names())?;
     for column in &mut columns {
@@ -147,12 +146,23 @@ async fn executed(
     };
     let values =
         values_of_call(session, (name.as_str(), arguments.as_slice()), &prepared.parameters, statement).await?;
+    bound_plan(session, planning, (prepared, &values), query, &prepared.statement)
+}
+
+/// The plan of a query with the values of its statement's parameters.
+fn bound_plan(
+    session: &mut Session,
+    planning: &Planning,
+    (prepared, values): (&Prepared, &[ParameterValue]),
+    query: &ast::Query,
+    statement: &Statement,
+) -> Result<LogicalPlan, QueryError> {
     let style = session.output_style();
-    let (bound, types) = prepared.bind(&values, &style)?;
-    let mut query = query.as_ref().clone();
-    fill_values(&mut query, &prepared.parameters, &values, &style)?;
-    let plan = planning.query_plan(&query, &types, Some(&prepared.statement))?;
-    plan.with_param_values(bound).map_err(|error| translate(error, Some(&prepared.statement)))
+    let (bound, types) = session.bind(prepared, values)?;
+    let mut query = query.clone();
+    fill_values(&mut query, &prepared.parameters, values, &style)?;
+    let plan = planning.query_plan(&query, &types, Some(statement))?;
+    plan.with_param_values(bound).map_err(|error| translate(error, Some(statement)))
 }
 
 /// The columns that LIKE clauses copy, each with the number of the statement's own columns before them.

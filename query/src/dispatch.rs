@@ -53,7 +53,9 @@ pub(crate) async fn run(
             false => copy_in::start(session, copy, statement, alone).await,
         },
         StatementKind::CreateTable(create) => definitions::create_table(session, create, statement).await,
-        StatementKind::CreateTableAs(create) => derived_tables::create_table_as(session, create, statement).await,
+        StatementKind::CreateTableAs(create) => {
+            derived_tables::create_table_as(session, create, statement, bound).await
+        }
         StatementKind::CreateSchema { name, if_not_exists } => {
             definitions::create_schema(session, name, *if_not_exists)
         }

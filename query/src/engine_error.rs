@@ -518,6 +518,9 @@ fn upper_first(message: &str) -> String {
 }
 
 fn execution_error(message: &str) -> QueryError {
+    if let Some(known) = worded(message) {
+        return known;
+    }
     let lower = message.to_lowercase();
     if lower.contains("divide by zero") || lower.contains("division by zero") {
         return QueryError::new(ErrorKind::DivisionByZero, "division by zero");

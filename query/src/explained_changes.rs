@@ -96,7 +96,7 @@ impl<'a> Ready<'a> {
                 Self::Merge(Box::new(merge::ready(session, merge, statement, bound, purpose).await?))
             }
             StatementKind::CreateTableAs(create) => {
-                let ready = derived_tables::ready(session, create, statement, purpose).await?;
+                let ready = derived_tables::ready(session, create, statement, bound, purpose).await?;
                 ready.map_or(Self::Skipped("CREATE TABLE AS"), |ready| Self::Table(Box::new(ready)))
             }
             StatementKind::CreateView(create) if create.materialized => {

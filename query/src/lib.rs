@@ -175,7 +175,7 @@ mod yielding;
 pub use storage::external as files;
 
 pub use activity::CancelHandle;
-pub use bound_parameters::BoundParameters;
+pub use bound_parameters::{BoundParameters, place_of_parameter};
 pub use cursor::Cursor;
 pub use engine::{ConnectOptions, DATABASE, Engine, EngineConfig, HISTORY_RETENTION, OpenError};
 pub use notifications::Notification;

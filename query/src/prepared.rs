@@ -1,20 +1,21 @@
 //! Prepared statements: what is known of a statement before it runs.
 
+use crate::bound_parameters::place_of_parameter;
 use crate::engine::now_micros;
 use crate::error::{ErrorKind, QueryError, Routine};
 use crate::functions::overload::innermost;
 use crate::modify;
 use crate::operators::array_parameters::bound;
 use crate::operators::casts::CastContext;
-use crate::parameter_types::{has_free_digits, refuse_parameters, types_of_values};
+use crate::parameter_types::{all_known, has_free_digits, refuse_parameters, types_of_values};
 use crate::plan_constants::reads_parameters;
 use crate::planner::{Planning, told_columns};
 use crate::query_cache::Question;
-use crate::response::{ParameterValue, Response, ResultColumn};
+use crate::response::{Format, ParameterValue, Response, ResultColumn};
 use crate::row_inserts::{self, KnownRowInsert};
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
-use crate::types::{OutputStyle, decode_parameter};
+use crate::types::{INCORRECT_FORMAT, OutputStyle, decode_parameter};
 use catalog::ids::ObjectId;
 use catalog::sql_type::SqlType;
 use catalog::user_type::TypeDefinition;
@@ -158,7 +159,14 @@ impl Prepared {
                 prepared.parameters = Box::pin(Self::plan(session, explained, declared)).await?.parameters;
                 prepared.columns = crate::dispatch::columns_of(session, &statement.kind).await?;
             }
-            kind => prepared.columns = crate::dispatch::columns_of(session, kind).await?,
+            StatementKind::CreateTableAs(create) if create.execute.is_none() => {
+                prepared.parameters = session.planning()?.parameter_types(&create.query, declared, Some(statement))?;
+            }
+            kind => {
+                // It has none, but as many values are bound as are declared.
+                prepared.parameters = all_known(declared.to_vec())?;
+                prepared.columns = crate::dispatch::columns_of(session, kind).await?;
+            }
         }
         Ok(prepared)
     }
@@ -181,7 +189,7 @@ impl Prepared {
         values: &[ParameterValue],
         style: &OutputStyle,
     ) -> Result<(ParamValues, Vec<Option<SqlType>>), QueryError> {
-        let values = decode_parameters(&self.parameters, values, style)?;
+        let values = decode_parameters(&self.parameters, values, style, "")?;
         let types = types_of_values(&self.parameters, &values);
         Ok((values, types))
     }
@@ -189,10 +197,9 @@ impl Prepared {
     /// The client was told the columns of the result, so they must not have changed since.
     pub(crate) fn check_columns(&self, response: &Response) -> Result<(), QueryError> {
         let Response::Rows { columns, .. } = response else { return Ok(()) };
-        let told = self.columns.iter().flatten().map(|column| (&column.name, column.sql_type.oid()));
         let kind = &self.statement.kind;
         let reads = matches!(kind, StatementKind::Query(_) | StatementKind::Insert(..) | StatementKind::Modify(_));
-        if reads && !told.eq(columns.iter().map(|column| (&column.name, column.sql_type.oid()))) {
+        if reads && !self.columns.iter().flatten().map(shape).eq(columns.iter().map(shape)) {
             let message = "cached plan must not change result type";
             let error = QueryError::new(ErrorKind::FeatureNotSupported, message);
             return Err(error.routine(Routine::RevalidateCachedQuery));
@@ -258,6 +265,11 @@ fn has_own_changes(session: &Session) -> bool {
     session.transaction.as_ref().is_some_and(|transaction| transaction.has_changes())
 }
 
+/// What a client was told of a column, and goes by.
+fn shape(column: &ResultColumn) -> (&str, u32, i32) {
+    (&column.name, column.sql_type.oid(), column.modifier)
+}
+
 /// The statement as it is to be executed: labels may have come to the enums of its parameters since it was prepared.
 pub(crate) fn with_current_labels(
     session: &mut Session,
@@ -281,11 +293,12 @@ fn as_defined(known: &SqlType, types: &BTreeMap<ObjectId, Arc<TypeDefinition>>) 
     }
 }
 
-/// Decodes the values of Bind.
+/// Decodes the values of a portal's Bind.
 pub(crate) fn decode_parameters(
     types: &[SqlType],
     values: &[ParameterValue],
     style: &OutputStyle,
+    portal: &str,
 ) -> Result<ParamValues, QueryError> {
     if types.len() != values.len() {
         let message = format!(
@@ -298,11 +311,21 @@ pub(crate) fn decode_parameters(
     let decoded = types.iter().zip(values).enumerate().map(|(index, (sql_type, value))| {
         let context = CastContext { zone: style.time_zone, now_micros: now_micros() };
         let decoded = decode_parameter(value, sql_type, style);
-        let scalar = decoded.and_then(|value| bound(value, sql_type, &context)).map_err(|error| {
-            let context = format!("unnamed portal parameter ${}", index + 1);
-            error.within(context)
-        })?;
+        let scalar = decoded.and_then(|value| bound(value, sql_type, &context));
+        let scalar = scalar.map_err(|error| unread(error, value.format, portal, index + 1))?;
         Ok(ScalarAndMetadata::new(scalar, None))
     });
     Ok(ParamValues::List(decoded.collect::<Result<_, QueryError>>()?))
+}
+
+/// The error of a parameter that cannot be read. As in PostgreSQL a text is not shown where it stands, unless the message has it.
+fn unread(mut error: QueryError, format: Format, portal: &str, number: usize) -> QueryError {
+    let place = place_of_parameter(portal, number);
+    if format == Format::Text && error.kind != ErrorKind::CharacterNotInRepertoire {
+        return error.within(format!("{place} = '...'"));
+    }
+    if error.message == INCORRECT_FORMAT {
+        error.message = format!("{INCORRECT_FORMAT} in bind parameter {number}");
+    }
+    error.within(place)
 }

@@ -9,12 +9,12 @@ use crate::standard_spellings::nesting::each_expr;
 use crate::standard_spellings::number_of;
 use crate::standard_spellings::order_keys::{ABSENT, absent_key, misplaced_key};
 use crate::standard_spellings::trees::{bare, condition_of};
-use crate::statement::Statement;
+use crate::statement::{Statement, position_of};
 use crate::statement_grammar::fold;
-use crate::syntax_walks::walk;
+use crate::syntax_walks::{walk, walk_expressions};
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Function, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Spanned,
-    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Visit, Visitor,
+    TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, Visit, Visitor,
 };
 use std::ops::ControlFlow;
 
@@ -43,7 +43,10 @@ pub(crate) fn refined<T>(
     }
     let unresolved = [ErrorKind::UndefinedColumn, ErrorKind::AmbiguousColumn, ErrorKind::UndefinedFunction];
     if matches!(&outcome, Err(error) if unresolved.contains(&error.kind)) {
-        return outcome;
+        return outcome.map_err(|error| match statement {
+            Some(statement) if is_uncompared(&error) => error.position(list_place(query, statement)),
+            _ => error,
+        });
     }
     if let Some(misplaced) = misplaced_call(query, is_aggregate) {
         let place = statement.and_then(|statement| place_of(statement, &misplaced.call));
@@ -83,8 +86,60 @@ fn placed(error: QueryError, query: &Query, statement: &Statement) -> QueryError
             },
             None => error,
         },
+        ErrorKind::InvalidTextRepresentation
+        | ErrorKind::InvalidDatetimeFormat
+        | ErrorKind::DatetimeOutOfRange
+        | ErrorKind::NumericOutOfRange
+            if error.position.is_none() =>
+        {
+            let literal = unread_literal(query, &error.message);
+            error.position(literal.and_then(|literal| place_of(statement, &literal)))
+        }
         _ => error,
     }
+}
+
+/// The literal of which a message says that it cannot be read, where the tree has it once. What is cast is left out: it tells its place by
+/// itself, or is read as a text and cast later.
+fn unread_literal(query: &Query, message: &str) -> Option<Expr> {
+    let (start, end) = (message.find('"')? + 1, message.rfind('"')?);
+    let unread = message.get(start..end)?;
+    let (mut cast, mut found) = (Vec::new(), Vec::new());
+    let _ = walk_expressions(query, |expression| {
+        match expression {
+            Expr::Cast { expr, .. } => cast.push(bare(expr).span()),
+            Expr::Value(ValueWithSpan {
+                value: Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text),
+                span,
+            }) if text == unread && !cast.contains(span) => found.push(expression.clone()),
+            _ => {}
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    match found.as_slice() {
+        [literal] => Some(Expr::clone(literal)),
+        _ => None,
+    }
+}
+
+/// Whether two types are not compared for equality.
+fn is_uncompared(error: &QueryError) -> bool {
+    error.position.is_none() && error.message.starts_with("operator does not exist: ") && error.message.contains(" = ")
+}
+
+/// Where the IN stands, if the tree has one list.
+fn list_place(query: &Query, statement: &Statement) -> Option<usize> {
+    let mut ends = Vec::new();
+    let _ = walk_expressions(query, |expression| {
+        if let Expr::InList { expr, .. } = expression {
+            ends.push(expr.span().end);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    let [end] = ends.as_slice() else { return None };
+    let end = position_of(&statement.source, *end)?;
+    let mut behind = statement.source.chars().skip(end - 1);
+    behind.position(|letter| !letter.is_whitespace() && letter != ')').map(|letters| end + letters)
 }
 
 /// Where an expression begins. A minus sign is part of its operand and a parenthesis of a row; other parentheses are not.

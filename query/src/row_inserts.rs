@@ -87,12 +87,12 @@ impl RowInsert {
         self.shape.returned.as_ref().map(|returned| returned.columns.clone())
     }
 
-    /// Whether it is the same for whatever parameters.
-    fn has_parameters(&self) -> bool {
-        self.rows.iter().flatten().any(|cell| match cell {
-            Cell::Parameter(_) => true,
-            Cell::Cast(cast) => cast.parameter().is_some(),
-            _ => false,
+    /// The numbers of the parameters that its rows have.
+    fn parameters(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().flatten().filter_map(|cell| match cell {
+            Cell::Parameter(number) => Some(*number),
+            Cell::Cast(cast) => cast.parameter(),
+            _ => None,
         })
     }
 
@@ -209,7 +209,7 @@ pub(crate) fn known(
 ) -> Option<Arc<RowInsert>> {
     let shape = known_shape(session, insert, overriding, width(insert)?)?;
     let known = shape.read(insert, statement, &[]).ok()??;
-    if known.has_parameters() {
+    if known.parameters().next().is_some() {
         return None;
     }
     if !session.row_head.as_ref().is_some_and(|head| head.is_of(&known)) {
@@ -508,6 +508,18 @@ impl KnownRowInsert {
     /// Whether [`add_at_once`] may do with its parameters as they came.
     pub(crate) fn is_plain(&self) -> bool {
         self.0.lock().as_ref().is_some_and(|known| !known.shape.is_strict())
+    }
+
+    /// Whether [`add_at_once`] reads each of so many parameters.
+    pub(crate) fn reads_all(&self, parameters: usize) -> bool {
+        let Some(known) = self.plain() else { return false };
+        let mut read = vec![false; parameters];
+        for number in known.parameters() {
+            if let Some(is_read) = read.get_mut(number - 1) {
+                *is_read = true;
+            }
+        }
+        read.into_iter().all(|is_read| is_read)
     }
 }
 

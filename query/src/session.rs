@@ -11,6 +11,7 @@
 
 mod inserts;
 mod names;
+mod parameters;
 mod transactions;
 
 use crate::activity::{Activity, CancelHandle, StatementToken};
@@ -34,7 +35,7 @@ use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
 use crate::transaction_modes::SharedModes;
 use crate::turns::{Reservation, Turn, UNRESERVED_TRIES_MAX, pause_after};
-use crate::types::{OutputStyle, is_of_labels};
+use crate::types::OutputStyle;
 use crate::write_holds::WriteHold;
 use catalog::commit::CommitError;
 use catalog::definition::TableDefinition;
@@ -42,7 +43,6 @@ use catalog::draft::{CommitDraft, Op};
 use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
-use datafusion::common::ParamValues;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -424,17 +424,6 @@ impl Session {
         let transaction = self.transaction.as_mut().expect("just ensured");
         let snapshot = transaction.snapshot(&engine)?;
         Ok(Arc::new(self.planning_at(snapshot)))
-    }
-
-    /// The values of Bind, and the types to plan the statement for with them.
-    pub(crate) fn bind(
-        &mut self,
-        prepared: &Prepared,
-        values: &[ParameterValue],
-    ) -> Result<(ParamValues, Vec<Option<SqlType>>), QueryError> {
-        let planning = prepared.parameters.iter().any(is_of_labels).then(|| self.planning()).transpose()?;
-        let _types = planning.as_ref().map(|planning| planning.knows_types());
-        prepared.bind(values, &self.output_style())
     }
 
     /// Holds a table whose rows the statement will name, and plans over a snapshot that is taken with the table held, so that what is

@@ -101,10 +101,14 @@ impl<'a> Conversation<'a> {
                 // What a client still sends after its COPY failed is not an answer to anything.
                 Incoming::CopyData(_)
                 | Incoming::Message(Message::CopyDone(_) | Message::CopyFail(_))
-                | Incoming::BadText { message_type: frame::COPY_FAIL, .. } => {}
+                | Incoming::Malformed { message_type: frame::COPY_FAIL, .. } => {}
+                Incoming::Malformed { message_type: frame::SYNC, error } => {
+                    self.refuse(&error)?;
+                    self.ready().await?;
+                }
                 _ if self.skipping => {}
                 Incoming::Message(Message::Query(query)) => self.simple_query(&query.query).await?,
-                Incoming::BadText { message_type: frame::QUERY, error } => {
+                Incoming::Malformed { message_type: frame::QUERY, error } => {
                     self.refuse(&error)?;
                     self.ready().await?;
                 }
@@ -112,7 +116,7 @@ impl<'a> Conversation<'a> {
                     self.refuse(&QueryError::unsupported("the function call protocol"))?;
                     self.ready().await?;
                 }
-                Incoming::BadText { error, .. } => self.skip_group(&error).await?,
+                Incoming::Malformed { error, .. } => self.skip_group(&error).await?,
                 Incoming::Bind(bind) => {
                     let outcome = self.bind(bind).await;
                     self.go_on(outcome).await?;

@@ -38,6 +38,14 @@ async fn bound(wire: &mut Wire, text: &str, oids: &[u32], values: &[&str]) -> Ve
     frames_until_ready(wire).await
 }
 
+/// Binds a prepared statement without parameters and executes it.
+async fn executed(wire: &mut Wire, statement: &str) -> Vec<Frame> {
+    wire.send(b'B', format!("\0{statement}\0\0\0\0\0\0\0").as_bytes()).await.unwrap();
+    wire.send(b'E', b"\0\0\0\0\0").await.unwrap();
+    wire.send(b'S', b"").await.unwrap();
+    frames_until_ready(wire).await
+}
+
 /// A field of the error among frames.
 fn error_field(frames: &[Frame], field: u8) -> Option<String> {
     let error = frames.iter().find(|frame| frame.kind == b'E')?;
@@ -139,12 +147,75 @@ async fn a_plan_that_cannot_be_kept_is_told_by_its_routine() {
     wire.send(b'S', b"").await.unwrap();
     assert_eq!(error_field(&frames_until_ready(&mut wire).await, b'C'), None);
     answer(&mut wire, "ALTER TABLE t ADD COLUMN b integer").await;
-    wire.send(b'B', b"\0kept\0\0\0\0\0\0\0").await.unwrap();
-    wire.send(b'E', b"\0\0\0\0\0").await.unwrap();
-    wire.send(b'S', b"").await.unwrap();
-    let frames = frames_until_ready(&mut wire).await;
+    let frames = executed(&mut wire, "kept").await;
     assert_eq!(error_field(&frames, b'C').as_deref(), Some("0A000"));
     assert_eq!(error_field(&frames, b'R').as_deref(), Some("RevalidateCachedQuery"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_whose_modifiers_changed_is_another_one() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    let statements = [
+        ("read", "SELECT v FROM t"),
+        ("insert", "INSERT INTO t VALUES ('x', 1) RETURNING v"),
+        ("rows", "INSERT INTO t SELECT 'x', 1 RETURNING *"),
+        ("update", "UPDATE t SET n = 2 RETURNING v"),
+        ("delete", "DELETE FROM t WHERE n > 5 RETURNING v"),
+        ("other", "SELECT n + 1 FROM t"),
+        ("another", "INSERT INTO t VALUES ('x', 1) RETURNING n"),
+    ];
+    answer(&mut wire, "CREATE TABLE t (v varchar(5), n numeric(6,2))").await;
+    for (name, text) in statements {
+        wire.send(b'P', format!("{name}\0{text}\0\0\0").as_bytes()).await.unwrap();
+        assert_eq!(error_field(&executed(&mut wire, name).await, b'M'), None, "{text}");
+    }
+    answer(&mut wire, "ALTER TABLE t ALTER COLUMN v TYPE varchar(10)").await;
+    for (name, text) in statements {
+        let refused = (!name.ends_with("other")).then_some("0A000");
+        assert_eq!(error_field(&executed(&mut wire, name).await, b'C').as_deref(), refused, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_cannot_be_read_is_told_by_its_portal_and_number() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    let long = [b'n'; 64];
+    let (integer, text, name, integers) = (23_u32, 25, 19, 1007);
+    // A type, the format and bytes of a value, and what is said of it.
+    let cases: &[(u32, u8, &[u8], &str, &str, &str)] = &[
+        (integer, 0, b"x", "22P02", "invalid input syntax for type integer: \"x\"", " = '...'"),
+        (text, 0, b"\xe4", "22021", "invalid byte sequence for encoding \"UTF8\": 0xe4", ""),
+        (integer, 1, b"abc", "08P01", "insufficient data left in message", ""),
+        (integer, 1, b"abcde", "22P03", "incorrect binary data format in bind parameter 2", ""),
+        (name, 1, &long, "42622", "identifier too long", ""),
+        (
+            integers,
+            1,
+            b"\0\0\0\x01\0\0\0\0\0\0\0\x19",
+            "42804",
+            "binary data has array element type 25 (text) instead of expected 23 (integer)",
+            "",
+        ),
+        (integers, 1, b"\0\0\0\x01\0\0\0\x05\0\0\0\x17", "22P03", "invalid array flags", ""),
+        (integers, 1, b"\0\0\0\x01", "08P01", "insufficient data left in message", ""),
+    ];
+    for (sql_type, format, value, code, message, shown) in cases {
+        for (portal, place) in [("", "unnamed portal"), ("p", "portal \"p\"")] {
+            let types = [&[0, 2, 0, 0, 0, 0][..], &sql_type.to_be_bytes()].concat();
+            wire.send(b'P', &[b"\0SELECT $1::text, $2\0", &types[..]].concat()).await.unwrap();
+            let length = (value.len() as u32).to_be_bytes();
+            let formats = [0, 2, 0, 0, 0, *format];
+            let values = [&[0, 2, 0xff, 0xff, 0xff, 0xff][..], &length, value, &[0, 0]].concat();
+            wire.send(b'B', &[portal.as_bytes(), &[0, 0], &formats, &values].concat()).await.unwrap();
+            wire.send(b'S', b"").await.unwrap();
+            let frames = frames_until_ready(&mut wire).await;
+            assert_eq!(error_field(&frames, b'C').as_deref(), Some(*code), "{sql_type} {value:?}");
+            assert_eq!(error_field(&frames, b'M').as_deref(), Some(*message));
+            assert_eq!(error_field(&frames, b'W').as_deref(), Some(&*format!("{place} parameter $2{shown}")));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,6 +304,20 @@ async fn parameters_stand_wherever_values_do() {
         assert_eq!(error_field(&frames, b'M'), None, "{statement}");
         assert_eq!(rows(&frames), [expected.to_vec()], "{statement}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_made_of_a_query_with_parameters() {
+    let fixture = Fixture::start();
+    let mut wire = fixture.ready_wire().await;
+    let made = "CREATE TABLE t AS SELECT n, $1 AS word FROM generate_series(1, $2) n WHERE n > $3";
+    let frames = bound(&mut wire, made, &[25, 0, 0], &["w", "4", "2"]).await;
+    assert_eq!(error_field(&frames, b'M'), None);
+    assert_eq!(rows(&answer(&mut wire, "SELECT n, word FROM t ORDER BY n").await), [["3", "w"], ["4", "w"]]);
+    let explained = "EXPLAIN CREATE TABLE u AS SELECT n FROM t WHERE n = $1";
+    assert_eq!(error_field(&bound(&mut wire, explained, &[], &["3"]).await, b'M'), None);
+    let refused = answer(&mut wire, "CREATE TABLE u AS SELECT $1::integer").await;
+    assert_eq!(error_field(&refused, b'C').as_deref(), Some("42P02"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -169,12 +169,12 @@ impl Constants<'_> {
     ) -> Result<BTreeMap<usize, ArrayRef>, QueryError> {
         let CellReader { types, parameters, style } = self.cells;
         if types.len() != parameters.len() {
-            decode_parameters(types, parameters, style)?;
+            decode_parameters(types, parameters, style, "")?;
         }
         self.columns().map_err(|error| {
             let error = self.first_error(insert, statement).unwrap_or(error);
             // All parameters are read before one is cast or assigned.
-            let unread = decode_parameters(types, parameters, style).err().filter(|_| error.position.is_none());
+            let unread = decode_parameters(types, parameters, style, "").err().filter(|_| error.position.is_none());
             unread.unwrap_or(error)
         })
     }

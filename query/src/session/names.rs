@@ -5,7 +5,7 @@ use crate::cursor::{self, Cursor};
 use crate::engine::now_micros;
 use crate::error::{ErrorKind, QueryError};
 use crate::prepared::{NamedStatement, Prepared};
-use crate::response::{Format, ParameterValue, Response, TransactionStatus};
+use crate::response::{Format, ParameterValue, Response, ResultColumn, RowStream, TransactionStatus};
 use std::sync::Arc;
 
 /// SQL-level cursors and prepared statements that a session may have open.
@@ -56,12 +56,22 @@ impl Session {
         parameters: Vec<ParameterValue>,
         formats: Vec<Format>,
     ) -> Result<(), QueryError> {
-        let Response::Rows { columns, stream, .. } = self.execute(prepared, parameters, false).await? else {
-            return Err(QueryError::new(ErrorKind::Internal, "a portal was opened for a statement without rows"));
-        };
+        let (columns, stream) = self.open_query(prepared, parameters).await?;
         let statement = prepared.statement.text();
         self.open_cursor(name, |number| Cursor { formats, ..Cursor::new(number, columns, statement, stream) });
         Ok(())
+    }
+
+    /// Runs a prepared query, whose rows are read later: they are those of now.
+    pub async fn open_query(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        parameters: Vec<ParameterValue>,
+    ) -> Result<(Vec<ResultColumn>, RowStream), QueryError> {
+        match self.execute(prepared, parameters, false).await? {
+            Response::Rows { columns, stream, .. } => Ok((columns, stream)),
+            _ => Err(QueryError::new(ErrorKind::Internal, "a portal was opened for a statement without rows")),
+        }
     }
 
     pub(crate) fn open_cursor(&mut self, name: String, open: impl FnOnce(u64) -> Cursor) {

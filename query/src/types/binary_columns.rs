@@ -1,9 +1,9 @@
 //! Columns from PostgreSQL's binary format: one loop for each type, chosen once per column, into the builders of text.
 
-use super::binary_in::{boolean, date, exactly, from_binary, interval, jsonb, moment, time, zoned_time};
+use super::binary_in::{boolean, date, exactly, from_binary, interval, jsonb, moment, name, time, zoned_time};
 use super::numeric::{Digits, binary_decimal128};
 use super::text_in::{
-    ColumnDecoder, FieldError, NAME_BYTES_MAX, booleans, byteas, checked_text, cut_bytes, documents, enums, fit_bpchar,
+    ColumnDecoder, FieldError, booleans, byteas, checked_text, cut_bytes, documents, enums, fit_bpchar,
     fit_varchar, primitive, primitive_array, strings, uuids,
 };
 use super::{OutputStyle, json};
@@ -86,14 +86,6 @@ impl ColumnDecoder {
 
 fn micros(bytes: &[u8]) -> Result<i64, QueryError> {
     moment(i64::from_be_bytes(exactly(bytes)?))
-}
-
-fn name(bytes: &[u8]) -> Result<&str, QueryError> {
-    if bytes.len() > NAME_BYTES_MAX {
-        return Err(QueryError::new(ErrorKind::NameTooLong, "identifier too long")
-            .detail(format!("Identifier must be less than {} characters.", NAME_BYTES_MAX + 1)));
-    }
-    checked_text(bytes)
 }
 
 fn numerics<'a>(

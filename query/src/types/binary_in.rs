@@ -9,7 +9,7 @@ use super::binary_out::JSONB_VERSION;
 use super::datetime::{DAY_MICROS, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use super::datetime_in::{DATE_END, DAY_MIN};
 use super::numeric::Digits;
-use super::text_in::{ColumnDecoder, checked_text, is_plain, single};
+use super::text_in::{ColumnDecoder, NAME_BYTES_MAX, checked_text, is_plain, single};
 use crate::error::{ErrorKind, QueryError};
 use crate::response::{Format, ParameterValue};
 use arrow::array::{ArrayRef, ListArray};
@@ -23,8 +23,12 @@ use std::sync::Arc;
 /// The most elements that an array parameter can have; PostgreSQL's own limit is of the same size.
 const ELEMENTS_MAX: usize = 1 << 26;
 
-/// Reads a parameter in either format. A binary value of the wrong shape is an error of kind `InvalidBinaryRepresentation`,
-/// whose message the caller completes with the parameter's number.
+/// The most dimensions that PostgreSQL's arrays have.
+const DIMENSIONS_MAX: i32 = 6;
+/// What is said of a value with bytes behind its end; for parameters the caller adds which one it is.
+pub(crate) const INCORRECT_FORMAT: &str = "incorrect binary data format";
+
+/// Reads a parameter in either format.
 pub fn decode_parameter(
     value: &ParameterValue,
     sql_type: &SqlType,
@@ -55,7 +59,11 @@ fn internal() -> QueryError {
 
 /// A value with bytes behind its end.
 pub(super) fn malformed() -> QueryError {
-    QueryError::new(ErrorKind::InvalidBinaryRepresentation, "incorrect binary data format")
+    invalid_representation(INCORRECT_FORMAT)
+}
+
+fn invalid_representation(message: impl Into<String>) -> QueryError {
+    QueryError::new(ErrorKind::InvalidBinaryRepresentation, message)
 }
 
 /// A value that ends too early.
@@ -132,10 +140,10 @@ pub(super) fn from_binary(bytes: &[u8], sql_type: &SqlType, style: &OutputStyle)
         SqlType::Text
         | SqlType::Varchar { .. }
         | SqlType::Bpchar { .. }
-        | SqlType::Name
         | SqlType::Char
         | SqlType::Enum(_)
         | SqlType::Json => from_text(checked_text(bytes)?, sql_type, style)?,
+        SqlType::Name => ScalarValue::Utf8(Some(name(bytes)?.to_string())),
         SqlType::Jsonb => from_text(jsonb(bytes)?, sql_type, style)?,
         SqlType::Date => ScalarValue::Date32(Some(date(i32::from_be_bytes(exactly(bytes)?))?)),
         SqlType::Time => ScalarValue::Time64Microsecond(Some(time(bytes)?)),
@@ -190,15 +198,21 @@ pub(super) fn zoned_time(bytes: &[u8]) -> Result<i64, QueryError> {
     }
 }
 
+/// A name, which the binary format does not cut.
+pub(super) fn name(bytes: &[u8]) -> Result<&str, QueryError> {
+    if bytes.len() > NAME_BYTES_MAX {
+        return Err(QueryError::new(ErrorKind::NameTooLong, "identifier too long")
+            .detail(format!("Identifier must be less than {} characters.", NAME_BYTES_MAX + 1)));
+    }
+    checked_text(bytes)
+}
+
 /// The text of a jsonb, behind its version.
 pub(super) fn jsonb(bytes: &[u8]) -> Result<&str, QueryError> {
     match bytes.split_first() {
         Some((&JSONB_VERSION, text)) => checked_text(text),
-        Some((version, _)) => {
-            let message = format!("unsupported jsonb version number {version}");
-            Err(QueryError::new(ErrorKind::InvalidBinaryRepresentation, message))
-        }
-        None => Err(QueryError::new(ErrorKind::ProtocolViolation, "no data left in message")),
+        Some((version, _)) => Err(invalid_representation(format!("unsupported jsonb version number {version}"))),
+        None => Err(insufficient()),
     }
 }
 
@@ -234,43 +248,69 @@ pub(super) fn interval(bytes: &[u8]) -> Result<IntervalMonthDayNano, QueryError>
 fn array(bytes: &[u8], element: &SqlType, style: &OutputStyle) -> Result<ScalarValue, QueryError> {
     let mut rest = bytes;
     let mut next = || -> Result<i32, QueryError> {
-        let (word, after) = rest.split_at_checked(4).ok_or_else(malformed)?;
+        let (word, after) = rest.split_at_checked(4).ok_or_else(insufficient)?;
         rest = after;
         exactly(word).map(i32::from_be_bytes)
     };
     let dimensions = next()?;
-    let _has_nulls = next()?;
-    let element_oid = next()? as u32;
-    if element_oid != element.oid() {
-        return Err(QueryError::new(ErrorKind::DatatypeMismatch, "wrong element type"));
+    check_dimensions(dimensions)?;
+    // Whether there are NULLs is told by the lengths.
+    if !matches!(next()?, 0 | 1) {
+        return Err(invalid_representation("invalid array flags"));
     }
+    check_element(next()? as u32, element)?;
     match dimensions {
         0 => return list(Vec::new(), element),
         1 => {}
-        2..=6 => return Err(QueryError::unsupported("an array of more than one dimension as input")),
-        _ => return Err(malformed()),
+        _ => return Err(QueryError::unsupported("an array of more than one dimension as input")),
     }
     let size = usize::try_from(next()?).map_err(|_| malformed())?;
     let _lower_bound = next()?;
-    // Each element takes at least its length word.
-    if size > ELEMENTS_MAX || size > rest.len() / 4 {
+    if size > ELEMENTS_MAX {
         return Err(malformed());
+    }
+    // Each element takes at least its length word.
+    if size > rest.len() / 4 {
+        return Err(insufficient());
     }
     let mut scalars = Vec::with_capacity(size);
     for _ in 0..size {
-        let (word, after) = rest.split_at_checked(4).ok_or_else(malformed)?;
+        let (word, after) = rest.split_at_checked(4).ok_or_else(insufficient)?;
         let length = i32::from_be_bytes(exactly(word)?);
         rest = after;
         if length == -1 {
             scalars.push(null(element)?);
             continue;
         }
-        let length = usize::try_from(length).map_err(|_| malformed())?;
-        let (value, after) = rest.split_at_checked(length).ok_or_else(malformed)?;
+        let length = usize::try_from(length).map_err(|_| insufficient())?;
+        let (value, after) = rest.split_at_checked(length).ok_or_else(insufficient)?;
         rest = after;
         scalars.push(from_binary(value, element, style)?);
     }
     if rest.is_empty() { list(scalars, element) } else { Err(malformed()) }
+}
+
+fn check_dimensions(dimensions: i32) -> Result<(), QueryError> {
+    match dimensions {
+        0..=DIMENSIONS_MAX => Ok(()),
+        ..0 => Err(invalid_representation(format!("invalid number of dimensions: {dimensions}"))),
+        _ => {
+            let message =
+                format!("number of array dimensions ({dimensions}) exceeds the maximum allowed ({DIMENSIONS_MAX})");
+            Err(QueryError::new(ErrorKind::ProgramLimitExceeded, message))
+        }
+    }
+}
+
+/// Refuses elements that are told to be of another type.
+fn check_element(oid: u32, element: &SqlType) -> Result<(), QueryError> {
+    if oid == element.oid() {
+        return Ok(());
+    }
+    let told = SqlType::from_oid(oid).map_or_else(|| "???".to_string(), |known| known.base_name());
+    let (expected, name) = (element.oid(), element.base_name());
+    let message = format!("binary data has array element type {oid} ({told}) instead of expected {expected} ({name})");
+    Err(QueryError::new(ErrorKind::DatatypeMismatch, message))
 }
 
 /// A list value over elements; decimals of different scales get one type that holds them all.

@@ -33,7 +33,7 @@ mod tests;
 
 pub(crate) use array_text::split_elements;
 pub use binary_in::decode_parameter;
-pub(crate) use binary_in::plain_binary;
+pub(crate) use binary_in::{INCORRECT_FORMAT, plain_binary};
 pub(crate) use datetime::{
     DAY_MICROS, POSTGRES_EPOCH_MICROS, SECOND_MICROS, civil_from_days, days_from_civil, days_in_month,
 };

@@ -162,17 +162,30 @@ async fn a_malformed_startup_packet_is_refused() {
 }
 
 #[tokio::test]
-async fn a_malformed_message_costs_its_own_connection_only() {
+async fn a_header_that_nobody_may_send_costs_its_own_connection_only() {
     let server = TestServer::start().await;
+    let headers: [&[u8]; 6] = [
+        &[b'Q', 0, 0, 0, 3],
+        &[b'Q', 0x40, 0, 0, 0],
+        &[b'S', 0, 0, 0xff, 0xff],
+        &[b'!', 0, 0, 0, 4],
+        &[b'p', 0, 0, 0, 5, 0],
+        &[0],
+    ];
+    for bytes in headers {
+        let mut client = server.session().await;
+        client.send(bytes).await;
+        assert_eq!(client.answers().await, "Error(FATAL 08P01) End", "{bytes:?}");
+    }
+    assert_alive(&server).await;
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_its_group_s_error() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
     let many = [text(""), text("SELECT 1"), vec![0xff, 0xff]].concat();
     let frames: Vec<Vec<u8>> = vec![
-        vec![b'Q', 0, 0, 0, 3],
-        vec![b'Q', 0x40, 0, 0, 0],
-        vec![b'S', 0, 0, 0xff, 0xff],
-        vec![b'!', 0, 0, 0, 4],
-        vec![0],
-        frame(b'Q', b"SELECT 1"),
-        frame(b'Q', b"SELECT 1\0more"),
         frame(b'P', b""),
         frame(b'P', b"\0SELECT 1\0"),
         frame(b'P', &many),
@@ -187,15 +200,22 @@ async fn a_malformed_message_costs_its_own_connection_only() {
         frame(b'C', b"S"),
         frame(b'E', b"\0\0\0"),
         frame(b'E', b"\0\0\0\0\0\0"),
-        frame(b'S', b"x"),
-        frame(b'f', b"no end"),
+        frame(b'H', b"x"),
     ];
     for bytes in frames {
-        let mut client = server.session().await;
-        client.send(&bytes).await;
-        assert_eq!(client.answers().await, "Error(FATAL 08P01) End", "{bytes:?}");
+        let answers = client.group(&[bytes.clone(), execute("", 0), query("SELECT 1")]).await;
+        assert_eq!(answers, "Error(ERROR 08P01) Ready(I)", "{bytes:?}");
     }
-    assert_alive(&server).await;
+    for bytes in [frame(b'Q', b"SELECT 1"), frame(b'Q', b"SELECT 1\0more"), frame(b'S', b"x")] {
+        client.send(&bytes).await;
+        assert_eq!(client.answers().await, "Error(ERROR 08P01) Ready(I)", "{bytes:?}");
+    }
+    // Behind an error nothing is read up to Sync, and what ends a COPY means nothing outside of one.
+    assert_eq!(client.group(&[parse("", "SELECT nosuch"), frame(b'B', b"")]).await, "Error(ERROR 42703) Ready(I)");
+    assert_eq!(client.group(&[frame(b'f', b"no end"), frame(b'c', b"x")]).await, "Ready(I)");
+    client.query("BEGIN").await;
+    assert_eq!(client.group(&[frame(b'B', b"")]).await, "Error(ERROR 08P01) Ready(E)");
+    assert_eq!(client.query("ROLLBACK").await, "Complete(ROLLBACK) Ready(I)");
 }
 
 #[tokio::test]

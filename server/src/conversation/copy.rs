@@ -123,9 +123,10 @@ impl Conversation<'_> {
                     let message = format!("COPY from stdin failed: {}", fail.message);
                     return Err(QueryError::new(ErrorKind::QueryCanceled, message).into());
                 }
-                Incoming::BadText { message_type: frame::COPY_FAIL, error } => return Err(Failure::Statement(error)),
+                Incoming::Malformed { message_type: frame::COPY_FAIL, error } => return Err(Failure::Statement(error)),
                 // libpq sends these behind an Execute, before it knows that it was a COPY.
-                Incoming::Message(Message::Flush(_) | Message::Sync(_)) => {}
+                Incoming::Message(Message::Flush(_) | Message::Sync(_))
+                | Incoming::Malformed { message_type: frame::FLUSH | frame::SYNC, .. } => {}
                 Incoming::Message(Message::Terminate(_)) => return Err(Exit::Terminated.into()),
                 _ => return Err(Exit::Fatal(Fatal::protocol("unexpected message during COPY from stdin")).into()),
             }

@@ -17,9 +17,9 @@ use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
     BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended,
 };
-use query::BoundParameters;
 use query::error::{ErrorKind, QueryError};
 use query::response::{CommandTag, Format, OpenRows, Response, ResultColumn, TransactionStatus};
+use query::{BoundParameters, Prepared};
 use std::sync::Arc;
 use tracing::Instrument;
 
@@ -106,22 +106,47 @@ impl Conversation<'_> {
         }
         let parameters = BoundParameters::new(bind.values, places);
         if !portal_name.is_empty() {
+            self.portals.check_name(&portal_name)?;
             self.session.check_cursor_name(&portal_name)?;
         }
-        match &statement.prepared {
-            Some(prepared) if !portal_name.is_empty() && prepared.is_query() => {
-                self.portals.check_name(&portal_name)?;
-                self.session.statement_started(&statement.text);
-                let span = self.execution_span(&statement.text);
-                let opened = self.session.open_portal(portal_name, prepared, parameters.values(), formats);
-                self.wire.run(opened.instrument(span)).await??;
+        let query = match &statement.prepared {
+            Some(prepared) => {
+                self.session.check_parameters(prepared, &parameters, &portal_name)?;
+                Some(Arc::clone(prepared)).filter(|prepared| prepared.is_query())
             }
-            _ => {
+            None => None,
+        };
+        match query {
+            Some(query) => self.open_query(portal_name, statement, &query, &parameters, formats).await?,
+            None => {
                 let portal = Portal { statement, formats, state: PortalState::Bound(parameters) };
                 self.portals.insert_new(portal_name, portal)?;
             }
         }
         self.wire.put(&BindComplete::new())?;
+        Ok(())
+    }
+
+    /// Makes a portal of a query, which reads what is there now, whatever comes before its Execute.
+    async fn open_query(
+        &mut self,
+        portal_name: String,
+        statement: PreparedStatement,
+        query: &Arc<Prepared>,
+        parameters: &BoundParameters,
+        formats: Vec<Format>,
+    ) -> Result<(), Failure> {
+        self.session.statement_started(&statement.text);
+        let span = self.execution_span(&statement.text);
+        if !portal_name.is_empty() {
+            let opened = self.session.open_portal(portal_name, query, parameters.values(), formats);
+            return Ok(self.wire.run(opened.instrument(span)).await??);
+        }
+        let opened = self.session.open_query(query, parameters.values());
+        let (columns, stream) = self.wire.run(opened.instrument(span)).await??;
+        let resolved = resolve_formats(&formats, columns.len())?;
+        let rows = Box::new(Rows::new(columns, resolved, OpenRows::new(stream), "SELECT", true));
+        self.portals.insert(portal_name, Portal { statement, formats, state: PortalState::Rows(rows) });
         Ok(())
     }
 
@@ -201,13 +226,15 @@ impl Conversation<'_> {
         limit: Option<u64>,
         alone: bool,
     ) -> Result<(), Failure> {
+        // Of nothing there is no end.
+        let Some(prepared) = portal.statement.prepared.clone() else {
+            return self.answer_without_rows(Response::Empty, false).await;
+        };
         match std::mem::replace(&mut portal.state, PortalState::Done) {
             PortalState::Bound(parameters) => {
                 self.session.statement_started(&portal.statement.text);
-                let response = match &portal.statement.prepared {
-                    None => Response::Empty,
-                    Some(prepared) => self.wire.run(self.session.execute_bound(prepared, &parameters, alone)).await??,
-                };
+                let executed = self.session.execute_bound(&prepared, &parameters, alone);
+                let response = self.wire.run(executed).await??;
                 if let Response::Rows { columns, stream, verb, counted } = response {
                     let formats = resolve_formats(&portal.formats, columns.len())?;
                     let mut rows = Box::new(Rows::new(columns, formats, OpenRows::new(stream), verb, counted));

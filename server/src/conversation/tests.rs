@@ -83,6 +83,15 @@ async fn a_group_answers_each_of_its_messages_in_order() {
 }
 
 #[tokio::test]
+async fn an_empty_statement_is_executed_as_often_as_one_likes() {
+    let server = TestServer::start().await;
+    let mut client = server.session().await;
+    let answers =
+        client.group(&[parse("", "-- nothing"), bind("", "", &[], &[]), execute("", 1), execute("", 0)]).await;
+    assert_eq!(answers, "Parsed Bound Empty Empty Ready(I)");
+}
+
+#[tokio::test]
 async fn an_error_skips_the_rest_of_its_group_and_not_more() {
     let server = TestServer::start().await;
     let mut client = server.session().await;
@@ -118,6 +127,61 @@ async fn what_a_bind_promises_is_checked_against_its_statement() {
         (bind("", "missing", &[], &[]), "26000"),
     ] {
         assert_eq!(client.group(&[bind]).await, format!("Error(ERROR {code}) Ready(I)"));
+    }
+}
+
+#[tokio::test]
+async fn a_query_reads_what_there_is_when_it_is_bound() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let mut other = server.session().await;
+    client.group(&[parse("count", "SELECT count(*) FROM t"), parse("add", "INSERT INTO t VALUES (1, 'x')")]).await;
+    for (portal, before) in [("", 0), ("p", 2)] {
+        let answers = client
+            .group(&[bind(portal, "count", &[], &[]), bind("i", "add", &[], &[]), execute("i", 0), execute(portal, 0)])
+            .await;
+        assert_eq!(answers, format!("Bound Bound Complete(INSERT 0 1) Row({before}) Complete(SELECT 1) Ready(I)"));
+        client.send(&[bind(portal, "count", &[], &[]), frame(b'H', b"")].concat()).await;
+        assert_eq!(client.answers_until("Bound").await, "Bound");
+        other.query("INSERT INTO t VALUES (2, 'y')").await;
+        let answers = client.group(&[execute(portal, 0)]).await;
+        assert_eq!(answers, format!("Row({}) Complete(SELECT 1) Ready(I)", before + 1));
+    }
+    // What changes rows reads them when it is executed.
+    let change = "INSERT INTO t SELECT count(*), 'n' FROM t RETURNING a";
+    client.send(&[parse("", change), bind("", "", &[], &[]), frame(b'H', b"")].concat()).await;
+    client.answers_until("Bound").await;
+    other.query("INSERT INTO t VALUES (2, 'y')").await;
+    assert_eq!(client.group(&[execute("", 0)]).await, "Row(5) Complete(INSERT 0 1) Ready(I)");
+}
+
+#[tokio::test]
+async fn every_value_is_read_when_it_is_bound() {
+    let server = TestServer::start().await;
+    let mut client = server.session_with_table().await;
+    let declared = |text_of: &str| {
+        let one_date = [vec![0, 1], 1082_u32.to_be_bytes().to_vec()].concat();
+        frame(b'P', &[text(""), text(text_of), one_date].concat())
+    };
+    for statement in [
+        parse("", "SELECT $1::date"),
+        parse("", "INSERT INTO t SELECT 1, $1::date::text"),
+        parse("", "UPDATE t SET b = $1::date"),
+        parse("", "DELETE FROM t WHERE b < ($1::date)::text"),
+        // Nobody uses these.
+        declared("SELECT 1"),
+        declared("INSERT INTO t VALUES (1, 'x')"),
+        declared("SHOW timezone"),
+    ] {
+        let messages = |value| [statement.clone(), bind("", "", &[value], &[]), describe(b'P', "")];
+        assert_eq!(client.group(&messages("2024-13-01")).await, "Parsed Error(ERROR 22008) Ready(I)");
+        let answers = client.group(&messages("2024-12-01")).await;
+        assert!(answers.starts_with("Parsed Bound "), "{answers}");
+    }
+    client.group(&[parse("insert", "INSERT INTO t VALUES ($1, $2)")]).await;
+    for value in ["1", "2", "x"] {
+        let answers = client.group(&[bind("", "insert", &[value, "b"], &[]), execute("", 0)]).await;
+        assert_eq!(answers.contains("Error(ERROR 22P02)"), value == "x", "{answers}");
     }
 }
 

@@ -2,15 +2,15 @@
 //!
 //! pgwire's decoder reads counts and lengths without asking whether the bytes are there, and turns bad UTF-8 into
 //! replacement characters. So every body is walked here first, by the grammar of PostgreSQL's protocol chapter, and the codec only sees
-//! bodies that it can read. A body that breaks the grammar ends the connection with 08P01; text that is not UTF-8 is the
-//! statement's error, and the connection goes on.
+//! bodies that it can read. A body that breaks the grammar, or has text that is not UTF-8, is its message's error: where it ends was told
+//! by its length, so the connection goes on behind it.
 //!
 //! A Bind is read while it is walked, and its parameters stay where they lie: there is one for each row of a client that inserts many.
 
-use crate::errors::Fatal;
 use bytes::{Bytes, BytesMut};
 use pgwire::messages::{DecodeContext, PgWireFrontendMessage, ProtocolVersion};
 use query::error::{ErrorKind, QueryError};
+use query::place_of_parameter;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -24,6 +24,12 @@ pub(crate) const COPY_FAIL: u8 = b'f';
 pub(crate) const QUERY: u8 = b'Q';
 /// The type byte of Sync.
 pub(crate) const SYNC: u8 = b'S';
+/// The type byte of Flush.
+pub(crate) const FLUSH: u8 = b'H';
+/// The type byte of a function call.
+pub(crate) const FUNCTION_CALL: u8 = b'F';
+/// The type byte of all answers to a request for authentication.
+pub(crate) const PASSWORD: u8 = b'p';
 /// The type byte of Bind.
 const BIND: u8 = b'B';
 
@@ -41,10 +47,10 @@ pub(crate) enum Incoming {
     CopyData(Bytes),
     /// The obsolete function call protocol, which pgwire does not know.
     FunctionCall,
-    /// A message of this type with text that is not UTF-8.
-    BadText {
+    /// A message of this type that cannot be read.
+    Malformed {
         message_type: u8,
-        error: Box<QueryError>,
+        error: Objection,
     },
 }
 
@@ -70,8 +76,8 @@ impl Bind {
         let values = body.rest;
         // Each takes four bytes at least.
         let mut parameters = Vec::with_capacity(count.min(values.len() / 4));
-        for _ in 0..count {
-            let bytes = body.value()?;
+        for number in 1..=count {
+            let bytes = body.value().map_err(|error| Box::new(error.within(place_of_parameter(&portal, number))))?;
             let end = values.len() - body.rest.len();
             parameters.push(bytes.map(|bytes| end - bytes..end));
         }
@@ -85,44 +91,33 @@ impl Bind {
 /// The longest that a message of this type may be; `None` for a type that clients cannot send.
 pub(crate) fn length_max(message_type: u8) -> Option<usize> {
     match message_type {
-        QUERY | b'P' | b'B' | b'F' | COPY_DATA => Some(LARGE_BYTES_MAX),
-        b'p' => Some(64 * 1024),
-        b'D' | b'E' | b'C' | b'H' | SYNC | b'X' | b'c' | COPY_FAIL => Some(SMALL_BYTES_MAX),
+        QUERY | b'P' | b'B' | FUNCTION_CALL | COPY_DATA => Some(LARGE_BYTES_MAX),
+        PASSWORD => Some(64 * 1024),
+        b'D' | b'E' | b'C' | FLUSH | SYNC | b'X' | b'c' | COPY_FAIL => Some(SMALL_BYTES_MAX),
         _ => None,
     }
 }
 
 /// Decodes a whole frame, type byte and length included.
-pub(crate) fn decode(mut frame: BytesMut) -> Result<Incoming, Fatal> {
+pub(crate) fn decode(frame: BytesMut) -> Incoming {
     let message_type = frame[0];
-    if message_type == BIND {
-        return Bind::read(&frame.freeze()).map(Incoming::Bind).or_else(|objection| refused(message_type, objection));
-    }
-    if let Err(objection) = check(message_type, &frame[HEADER_BYTES..]) {
-        return refused(message_type, objection);
-    }
-    if message_type == b'F' {
+    let decoded = match message_type {
+        BIND => Bind::read(&frame.freeze()).map(Incoming::Bind),
+        _ => check(message_type, &frame[HEADER_BYTES..]).and_then(|()| decode_checked(frame)),
+    };
+    decoded.unwrap_or_else(|error| Incoming::Malformed { message_type, error })
+}
+
+fn decode_checked(mut frame: BytesMut) -> Result<Incoming, Objection> {
+    if frame[0] == FUNCTION_CALL {
         return Ok(Incoming::FunctionCall);
     }
     let mut context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
     context.awaiting_frontend_ssl = false;
     context.awaiting_frontend_startup = false;
-    let decoded = guarded(|| PgWireFrontendMessage::decode(&mut frame, &context));
-    match decoded {
+    match guarded(|| PgWireFrontendMessage::decode(&mut frame, &context)) {
         Some(Ok(Some(message))) => Ok(Incoming::Message(message)),
-        Some(Ok(None)) | Some(Err(_)) | None => Err(Fatal::protocol("invalid message format")),
-    }
-}
-
-/// What becomes of a message that something is wrong with.
-fn refused(message_type: u8, objection: Objection) -> Result<Incoming, Fatal> {
-    match objection {
-        Objection::Malformed(message) => Err(Fatal::protocol(message)),
-        Objection::BadText(byte) => {
-            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
-            let error = Box::new(QueryError::new(ErrorKind::CharacterNotInRepertoire, message));
-            Ok(Incoming::BadText { message_type, error })
-        }
+        Some(Ok(None)) | Some(Err(_)) | None => Err(violation(INVALID_FORMAT)),
     }
 }
 
@@ -132,11 +127,12 @@ pub(crate) fn guarded<T>(decode: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// What is wrong with a body.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Objection {
-    Malformed(&'static str),
-    /// The first byte that is not UTF-8.
-    BadText(u8),
+pub(crate) type Objection = Box<QueryError>;
+
+const INVALID_FORMAT: &str = "invalid message format";
+
+fn violation(message: impl Into<String>) -> Objection {
+    Box::new(QueryError::new(ErrorKind::ProtocolViolation, message))
 }
 
 fn check(message_type: u8, body: &[u8]) -> Result<(), Objection> {
@@ -152,19 +148,24 @@ fn check(message_type: u8, body: &[u8]) -> Result<(), Objection> {
             body.skip(4 * types)?;
         }
         b'D' | b'C' => {
-            if !matches!(body.take(1)?[0], b'S' | b'P') {
-                return Err(Objection::Malformed("invalid DESCRIBE or CLOSE message subtype"));
-            }
+            let (subtype, _) = body.rest.split_first().ok_or_else(|| violation("no data left in message"))?;
+            body.skip(1)?;
             body.text()?;
+            body.end()?;
+            if !matches!(subtype, b'S' | b'P') {
+                let name = if message_type == b'D' { "DESCRIBE" } else { "CLOSE" };
+                return Err(violation(format!("invalid {name} message subtype {subtype}")));
+            }
         }
         b'E' => {
             body.text()?;
             body.skip(4)?;
         }
         // A function call is refused, a password's meaning depends on the exchange; both bodies are looked at there.
-        b'F' | b'p' => return Ok(()),
-        // Flush, Sync, Terminate and CopyDone have no body.
-        _ => {}
+        FUNCTION_CALL | PASSWORD => return Ok(()),
+        // Flush and Sync have no body; what Terminate and CopyDone may have is not looked at.
+        FLUSH | SYNC => {}
+        _ => return Ok(()),
     }
     body.end()
 }
@@ -176,8 +177,8 @@ pub(crate) struct Body<'a> {
 
 impl<'a> Body<'a> {
     pub(crate) fn take(&mut self, bytes: usize) -> Result<&'a [u8], Objection> {
-        let (head, rest) =
-            self.rest.split_at_checked(bytes).ok_or(Objection::Malformed("insufficient data left in message"))?;
+        let parts = self.rest.split_at_checked(bytes);
+        let (head, rest) = parts.ok_or_else(|| violation("insufficient data left in message"))?;
         self.rest = rest;
         Ok(head)
     }
@@ -203,7 +204,8 @@ impl<'a> Body<'a> {
         match i32::from_be_bytes([length[0], length[1], length[2], length[3]]) {
             -1 => Ok(None),
             bytes => {
-                let bytes = usize::try_from(bytes).map_err(|_| Objection::Malformed("invalid value length"))?;
+                // No body has as many bytes as a negative length becomes.
+                let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
                 self.skip(bytes)?;
                 Ok(Some(bytes))
             }
@@ -213,14 +215,18 @@ impl<'a> Body<'a> {
     /// A string that ends with a NUL.
     pub(crate) fn text(&mut self) -> Result<&'a str, Objection> {
         let end = self.rest.iter().position(|byte| *byte == 0);
-        let end = end.ok_or(Objection::Malformed("invalid string in message"))?;
+        let end = end.ok_or_else(|| violation("invalid string in message"))?;
         let text = self.take(end)?;
         self.skip(1)?;
-        std::str::from_utf8(text).map_err(|error| Objection::BadText(text[error.valid_up_to()]))
+        std::str::from_utf8(text).map_err(|error| {
+            let byte = text[error.valid_up_to()];
+            let message = format!("invalid byte sequence for encoding \"UTF8\": 0x{byte:02x}");
+            Box::new(QueryError::new(ErrorKind::CharacterNotInRepertoire, message))
+        })
     }
 
     pub(crate) fn end(&self) -> Result<(), Objection> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Objection::Malformed("invalid message format")) }
+        if self.rest.is_empty() { Ok(()) } else { Err(violation(INVALID_FORMAT)) }
     }
 }
 

@@ -132,7 +132,7 @@ impl Inbox {
             return Ok(None);
         }
         let frame = self.buffer.split_to(1 + length);
-        frame::decode(frame).map(Some).map_err(Exit::Fatal)
+        Ok(Some(frame::decode(frame)))
     }
 
     /// The type and the length of the message at the head of the buffer; the length counts itself but not the type.
@@ -140,7 +140,9 @@ impl Inbox {
         let Some(&message_type) = self.buffer.first() else {
             return Ok(None);
         };
-        let Some(mut length_max) = frame::length_max(message_type) else {
+        // Who has authenticated has nothing to say of that any more.
+        let is_late = self.authenticated && message_type == frame::PASSWORD;
+        let Some(mut length_max) = frame::length_max(message_type).filter(|_| !is_late) else {
             return Err(Exit::Fatal(Fatal::protocol(format!("invalid frontend message type {message_type}"))));
         };
         if self.buffer.len() < HEADER_BYTES {

@@ -49,13 +49,23 @@ fn every_cut_of_a_bind_is_refused() {
 }
 
 #[test]
+fn a_value_that_is_cut_is_told_by_its_number() {
+    for (portal, place) in [("", "unnamed portal parameter $2"), ("p", "portal \"p\" parameter $2")] {
+        let objection = bind(&[portal.as_bytes(), b"\0s\0\0\0\0\x02\xff\xff\xff\xff\0\0\0\x09x"].concat()).unwrap_err();
+        assert_eq!(objection.message, "insufficient data left in message");
+        assert_eq!(objection.context.as_deref(), Some(place));
+    }
+}
+
+#[test]
 fn names_of_a_bind_are_texts() {
-    assert_eq!(bind(b"\xc3(\0s\0\0\0\0\0\0\0").unwrap_err(), Objection::BadText(0xc3));
+    let objection = bind(b"\xc3(\0s\0\0\0\0\0\0\0").unwrap_err();
+    assert_eq!(objection.message, "invalid byte sequence for encoding \"UTF8\": 0xc3");
 }
 
 #[test]
 fn the_first_bad_byte_of_a_text_is_named() {
-    assert_eq!(objection(b'Q', b"ab\xc3(\0"), Objection::BadText(0xc3));
+    assert_eq!(objection(b'Q', b"ab\xc3(\0").message, "invalid byte sequence for encoding \"UTF8\": 0xc3");
 }
 
 #[test]
