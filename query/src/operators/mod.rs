@@ -21,6 +21,7 @@ pub(crate) mod array_parameters;
 pub(crate) mod array_syntax;
 pub(crate) mod averaged_sums;
 pub(crate) mod call;
+mod called_functions;
 pub(crate) mod candidates;
 pub(crate) mod casts;
 mod checks;

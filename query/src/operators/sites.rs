@@ -8,17 +8,13 @@ use super::array_syntax::{empty_array, is_array_of_values, is_empty_array, spell
 use super::call::{Places, Procedures, SiteCall, SiteKind};
 use super::checks::Check;
 use super::elements::is_query;
-use super::json_syntax::{aggregate_of_array, order_distinct};
 use super::meetings::Meeting;
 use super::modifiers::{Modifier, TypeOfCast, literal_modifier};
 use super::ordinals::{restore_in_window, restore_ordinals};
 use super::prefixes::Prefix;
 use super::variadic_calls::variadic_argument;
 use super::window_syntax;
-use crate::functions::json;
 use crate::functions::moments::EXTRACT_WHOLE;
-use crate::functions::rounding::{ROUND_TO, TRUNC_TO};
-use crate::functions::unicode::NORMAL_FORMS;
 use crate::operator_tokens::is_operator;
 use crate::pg_catalog::is_known_collation;
 use crate::scan::external;
@@ -27,14 +23,13 @@ use crate::sql_types::names_digits;
 use crate::standard_spellings::trees::bare;
 use crate::statement::Statement;
 use crate::statement_grammar::fold;
-use crate::subqueries::ARRAY_OF_ROWS;
 use crate::syntax_walks::walk_mut;
 use catalog::sql_type::SqlType;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, Spanned, Subscript, TrimWhereField,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, Subscript, TrimWhereField,
     UnaryOperator, Value, ValueWithSpan, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
@@ -345,7 +340,7 @@ impl Annotator<'_> {
     }
 
     /// Values that become one.
-    fn meeting(&mut self, meeting: Meeting, values: Vec<Expr>) -> Expr {
+    pub(super) fn meeting(&mut self, meeting: Meeting, values: Vec<Expr>) -> Expr {
         let operands: Vec<Option<usize>> = values.iter().map(|value| self.place(value)).collect();
         let places = Places { site: operands.first().copied().flatten(), operands };
         self.add(SiteKind::Meeting(meeting), places, values)
@@ -364,117 +359,6 @@ impl Annotator<'_> {
             operands: vec![self.place(&left), self.place(&right)],
         };
         self.add(SiteKind::Elements { operator, all }, places, vec![left, right])
-    }
-
-    /// Functions that are an operator's other name, or one of several functions by their number of arguments.
-    pub(super) fn function(&mut self, mut function: Function) -> Expr {
-        let name = match function.name.0.as_slice() {
-            [part] => part.as_ident().map(fold).unwrap_or_default(),
-            _ => String::new(),
-        };
-        if let Some(now) = self.clock(&name, function.name.span(), &function.args) {
-            return now;
-        }
-        if let Some(spelt) = window_syntax::spelt_out(&function, &name) {
-            return spelt;
-        }
-        self.type_literals(&mut function, &name);
-        if let Some((_, ended)) = json::AGGREGATES.iter().find(|(known, _)| *known == name) {
-            return aggregate_of_array(function, &name, ended);
-        }
-        let FunctionArguments::List(list) = &mut function.args else { return Expr::Function(function) };
-        if let Some(meeting) = Meeting::of_function(&name)
-            && let Some(values) = plain_values(&list.args)
-            && (meeting != Meeting::NullIf || values.len() == 2)
-        {
-            return self.meeting(meeting, values);
-        }
-        if let ("array_agg" | ARRAY_OF_ROWS | "string_agg", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value)), ..]) =
-            (name.as_str(), list.args.as_slice())
-        {
-            let value = value.clone();
-            order_distinct(list, &value);
-        }
-        if let ("count", [FunctionArg::Unnamed(argument)], None) =
-            (name.as_str(), list.args.as_mut_slice(), list.duplicate_treatment)
-            && let FunctionArgExpr::Expr(counted) = argument
-            && integer_literal(counted).is_some()
-        {
-            *argument = FunctionArgExpr::Wildcard;
-        }
-        if let ("trim_scale", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) =
-            (name.as_str(), list.args.as_mut_slice())
-            && is_text_literal(value)
-        {
-            *value = self.cast(value.clone(), SqlType::numeric());
-        }
-        if let ("date", [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))]) = (name.as_str(), list.args.as_slice()) {
-            let value = value.clone();
-            let called = self.source.as_ref().and_then(|source| source.place_of(function.name.span().start));
-            let value = if is_text_literal(&value) { value } else { self.checked(Check::Date, value, called) };
-            return self.cast(value, SqlType::Date);
-        }
-        if let ("normalize", [_, FunctionArg::Unnamed(form)]) = (name.as_str(), list.args.as_mut_slice()) {
-            name_normal_form(form);
-        }
-        if name == "make_interval"
-            && let Some(parts) = positional_interval(&list.args)
-        {
-            return call(&name, parts);
-        }
-        let mut arguments = list.args.iter().filter_map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => Some(expression),
-            _ => None,
-        });
-        let pair = (arguments.next(), arguments.next(), arguments.next());
-        let (Some(left), Some(right), None) = pair else { return Expr::Function(function) };
-        match name.as_str() {
-            "mod" => {
-                let (left, right) = (left.clone(), right.clone());
-                self.binary(BinaryOperator::Modulo, left, right)
-            }
-            "round" | "trunc" => {
-                let (left, right) = (left.clone(), right.clone());
-                let number = if is_text_literal(&left) { self.cast(left, SqlType::numeric()) } else { left };
-                let digits = if is_text_literal(&right) { self.cast(right, SqlType::Int4) } else { right };
-                call(if name == "round" { ROUND_TO } else { TRUNC_TO }, vec![number, digits])
-            }
-            _ => Expr::Function(function),
-        }
-    }
-
-    /// The names of the statement's time; those without a zone are what the session's clocks show then.
-    fn clock(&mut self, name: &str, span: Span, arguments: &FunctionArguments) -> Option<Expr> {
-        let digits = match arguments {
-            FunctionArguments::None => None,
-            FunctionArguments::List(list) => match plain_values(&list.args) {
-                None if list.args.is_empty() => None,
-                Some(values) if has_digits(name) && values.len() == 1 => {
-                    Some(integer_literal(&values[0])?.0.parse::<u8>().ok()?.min(6))
-                }
-                _ => return None,
-            },
-            FunctionArguments::Subquery(_) => return None,
-        };
-        let shown = match name {
-            "now" | "current_timestamp" | "transaction_timestamp" => None,
-            "localtimestamp" => Some(SqlType::Timestamp),
-            "current_date" => Some(SqlType::Date),
-            "localtime" => Some(SqlType::Time),
-            "current_time" => Some(SqlType::TimeTz),
-            _ => return None,
-        };
-        let mut named = Ident::new("now");
-        named.span = span;
-        let instant = marked(call_named(named, Vec::new()), INSTANT);
-        let value = match shown {
-            Some(to) => self.cast(instant, to),
-            None => instant,
-        };
-        Some(match digits {
-            Some(digits) => self.modified(value, Modifier::of_digits(digits)),
-            None => value,
-        })
     }
 
     fn prefixed(&mut self, prefix: Prefix, operand: Expr) -> Expr {
@@ -544,12 +428,7 @@ fn with_unit(literal: Expr, modifier: Modifier) -> Expr {
     }
 }
 
-/// Whether a name of the statement's time takes the digits of its seconds.
-fn has_digits(name: &str) -> bool {
-    ["current_timestamp", "current_time", "localtimestamp", "localtime"].contains(&name)
-}
-
-fn is_text_literal(value: &Expr) -> bool {
+pub(super) fn is_text_literal(value: &Expr) -> bool {
     matches!(value, Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }))
 }
 
@@ -658,35 +537,6 @@ fn overlaps(left: Expr, right: Expr) -> Expr {
     }
 }
 
-/// The keyword in `normalize(x, NFC)` is an argument.
-fn name_normal_form(form: &mut FunctionArgExpr) {
-    if let FunctionArgExpr::Expr(Expr::Identifier(keyword)) = form
-        && NORMAL_FORMS.contains(&fold(keyword).as_str())
-    {
-        *form = FunctionArgExpr::Expr(Expr::Value(Value::SingleQuotedString(keyword.value.clone()).into()));
-    }
-}
-
-/// The order of make_interval's arguments.
-const INTERVAL_PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
-
-/// `make_interval(days => 10)` with every argument in its place.
-fn positional_interval(arguments: &[FunctionArg]) -> Option<Vec<Expr>> {
-    let mut parts: Vec<Option<Expr>> = vec![None; INTERVAL_PARTS.len()];
-    for (position, argument) in arguments.iter().enumerate() {
-        let (position, value) = match argument {
-            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } if name.quote_style != Some('\'') => {
-                (INTERVAL_PARTS.iter().position(|part| *part == fold(name))?, value)
-            }
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (position, value),
-            _ => return None,
-        };
-        *parts.get_mut(position)? = Some(value.clone());
-    }
-    let zero = || marked(Expr::Value(Value::Number("0".into(), false).into()), LITERAL_INT4);
-    Some(parts.into_iter().map(|part| part.unwrap_or_else(zero)).collect())
-}
-
 pub(crate) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     call_named(Ident::new(name), arguments)
 }
@@ -695,7 +545,7 @@ pub(crate) fn call_quoted(name: &str, arguments: Vec<Expr>) -> Expr {
     call_named(Ident::with_quote('"', name), arguments)
 }
 
-fn call_named(name: Ident, arguments: Vec<Expr>) -> Expr {
+pub(super) fn call_named(name: Ident, arguments: Vec<Expr>) -> Expr {
     let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![name]),
