@@ -12,7 +12,7 @@ use crate::engine_error::translate;
 use crate::error::{ErrorKind, QueryError};
 use crate::planner::{Planning, Sources, result_columns};
 use crate::session::Session;
-use crate::statement::StatementKind;
+use crate::statement::parse_definition;
 use crate::view_following::{Change, followed};
 use crate::view_reading::compile_query;
 use catalog::definition::{Column, ObjectName, TableDefinition, ViewDefinition};
@@ -22,7 +22,6 @@ use catalog::snapshot::{Snapshot, ViewVersion};
 use catalog::user_type::{TypeDefinition, with_user_type};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use views::ViewProgram;
@@ -108,7 +107,7 @@ fn next_definition(
     text: String,
 ) -> Result<Option<ViewDefinition>, QueryError> {
     let before = &view.definition;
-    let query = parsed(&text)?;
+    let query = parse_definition(&text)?;
     let schemas = after.with_sources(Sources::Schemas);
     let columns = result_columns(&schemas.query_plan(&query, &[], None)?, &after.snapshot)?;
     let types = columns.iter().map(|column| &column.sql_type);
@@ -137,7 +136,7 @@ pub(crate) fn next_types(
     (changed, begins_anew): (&TypeDefinition, bool),
 ) -> Result<Option<ViewDefinition>, QueryError> {
     let before = &view.definition;
-    let query = parsed(&text)?;
+    let query = parse_definition(&text)?;
     let schemas = after.with_sources(Sources::Schemas);
     schemas.query_plan(&query, &[], None)?;
     let state = match before.is_plain() {
@@ -187,13 +186,6 @@ pub(crate) fn reads_retyped(planning: &Planning, view: &ViewVersion, tables: &[A
     columns.any(|(table, column)| uses(planning, view, table, column))
 }
 
-fn parsed(text: &str) -> Result<Box<ast::Query>, QueryError> {
-    match crate::statement::parse(text)?.into_iter().next().map(|statement| statement.kind) {
-        Some(StatementKind::Query(query)) => Ok(query),
-        _ => Err(QueryError::new(ErrorKind::Internal, "a view's definition is not a query")),
-    }
-}
-
 /// Whether a view reads a column of a relation. One whose plan cannot be made counts as reading all.
 fn uses(planning: &Planning, view: &ViewVersion, relation: &ObjectName, column: &str) -> bool {
     reads(planning, view, relation, column).unwrap_or(true)
@@ -201,7 +193,7 @@ fn uses(planning: &Planning, view: &ViewVersion, relation: &ObjectName, column: 
 
 fn reads(planning: &Planning, view: &ViewVersion, relation: &ObjectName, column: &str) -> Result<bool, QueryError> {
     let schemas = planning.with_sources(Sources::Schemas);
-    let plan = schemas.query_plan(&*parsed(&view.definition.query)?, &[], None)?;
+    let plan = schemas.query_plan(&*parse_definition(&view.definition.query)?, &[], None)?;
     let plan = planning.state.optimize(&plan).map_err(|error| translate(error, None))?;
     let mut found = false;
     let walked = plan.apply_with_subqueries(|node| {

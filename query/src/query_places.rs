@@ -52,7 +52,9 @@ pub(crate) fn refined<T>(
         let place = statement.and_then(|statement| place_of(statement, &misplaced.call));
         return Err(QueryError::new(misplaced.kind, misplaced.message).position(place));
     }
-    if let Some((error, key)) = first_of(query, misplaced_key)
+    // The definition of a view, which is no statement, is planned whatever has become an error since it was taken.
+    if statement.is_some()
+        && let Some((error, key)) = first_of(query, misplaced_key)
         && outcome.as_ref().err().is_none_or(is_late)
     {
         return Err(error.position(statement.and_then(|statement| place_of(statement, &key))));

@@ -508,6 +508,14 @@ pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, QueryError> {
     Ok(statements)
 }
 
+/// Parses the definition of a view, which a client's statement was when it was taken: what has become an error since then is none in it.
+pub(crate) fn parse_definition(text: &str) -> Result<Box<ast::Query>, QueryError> {
+    let tokens = tokenize(text)?;
+    let query = split(&tokens).next().unwrap_or_default();
+    refuse_long_chains(text, query)?;
+    grammar::parse_definition(text, query)
+}
+
 /// Parses exactly one statement that stands inside another (`EXPLAIN …`, `DECLARE … FOR …`).
 pub(crate) fn parse_piece(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<Statement, QueryError> {
     let start =

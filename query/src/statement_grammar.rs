@@ -5,7 +5,7 @@
 
 use crate::error::{ErrorKind, QueryError};
 use crate::modify::Modification;
-use crate::standard_spellings::{mend_spellings, spell_out_tokens};
+use crate::standard_spellings::{mend_spellings, mend_stored, spell_out_tokens};
 use crate::statement::{
     CreateTable, CreateView, DeclareCursor, DropObject, DropStatement, ExplainOptions, FetchCount, StatementKind,
     is_blank, near, parse_piece, parse_with,
@@ -40,6 +40,15 @@ struct Words<'a> {
     source: &'a Arc<str>,
     tokens: Vec<TokenWithSpan>,
     next: usize,
+}
+
+/// The query that a view's definition is.
+pub(crate) fn parse_definition(source: &str, tokens: &[TokenWithSpan]) -> Result<Box<ast::Query>, QueryError> {
+    let mut solid = tokens.iter().filter(|token| !is_blank(&token.token)).cloned().collect();
+    spell_out_tokens(&mut solid, source)?;
+    let mut query = parse_with(source, &solid, |parser| parser.parse_query())?;
+    mend_stored(&mut query, source)?;
+    Ok(query)
 }
 
 pub(crate) fn parse_kind(source: &Arc<str>, tokens: &[TokenWithSpan]) -> Result<StatementKind, QueryError> {

@@ -23,7 +23,7 @@ use crate::planner::Planning;
 use crate::response::{ResultColumn, RowStream};
 use crate::session::Session;
 use crate::settings::{SUBSCRIBER_TIMEOUT, duration_ms};
-use crate::statement::{Isolation, StatementKind, Subscribe, parse};
+use crate::statement::{Isolation, Subscribe, parse_definition};
 use crate::statement_grammar::fold;
 use crate::syntax_walks::walk_relations;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, new_null_array};
@@ -146,11 +146,7 @@ fn reads_system(snapshot: &Snapshot, view: &ViewDefinition) -> bool {
     let visit = |query: &ast::Query| {
         walk_relations(query, |name| if is_system(name) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     };
-    let statements = parse(&view.query).unwrap_or_default();
-    let is_direct = statements.iter().any(|statement| match &statement.kind {
-        StatementKind::Query(query) => visit(query).is_break(),
-        _ => false,
-    });
+    let is_direct = parse_definition(&view.query).is_ok_and(|query| visit(&query).is_break());
     let below = view.inputs.iter().filter_map(|input| match snapshot.relation_by_id(*input)? {
         Relation::View(view) if view.definition.is_plain() => Some(&view.definition),
         _ => None,

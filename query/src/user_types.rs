@@ -10,7 +10,7 @@
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::overload::innermost;
 use crate::pg_catalog::{self, TypeTraits};
-use crate::statement::StatementKind;
+use crate::statement::parse_definition;
 use crate::statement_grammar::fold;
 use crate::syntax_walks::walk_mut;
 use catalog::definition::ObjectName;
@@ -236,13 +236,9 @@ fn qualified_name(name: &ObjectName) -> ast::ObjectName {
 }
 
 fn with_type_names(query: &str, show: &mut dyn FnMut(&mut ast::ObjectName)) -> Result<String, QueryError> {
-    match crate::statement::parse(query)?.into_iter().next().map(|statement| statement.kind) {
-        Some(StatementKind::Query(mut query)) => {
-            for_each_type_name(query.as_mut(), show);
-            Ok(query.to_string())
-        }
-        _ => Err(QueryError::new(ErrorKind::Internal, "a view's definition is not a query")),
-    }
+    let mut query = parse_definition(query)?;
+    for_each_type_name(query.as_mut(), show);
+    Ok(query.to_string())
 }
 
 /// Shows the names of types that are not PostgreSQL's in the casts of a tree.

@@ -16,7 +16,7 @@ use crate::error::{ErrorKind, QueryError};
 use crate::output_names::output_name;
 use crate::returning::select;
 use crate::standard_spellings::trees::constraint_of;
-use crate::statement::StatementKind;
+use crate::statement::parse_definition;
 use crate::statement_grammar::fold;
 use crate::syntax_walks::walk_mut;
 use catalog::definition::{Column, ObjectName};
@@ -78,7 +78,7 @@ const DONE: &str = "\u{1}done";
 
 /// The text after the change; `None` for one that counts on the positions of columns of which some are dropped.
 pub(crate) fn followed(text: &str, change: &Change) -> Result<Option<String>, QueryError> {
-    let mut query = parsed(text)?;
+    let mut query = parse_definition(text)?;
     if change.dropped().next().is_some() {
         let mut dropper = Dropper { change, positional: false };
         let _ = walk_mut(&mut query, &mut dropper);
@@ -100,13 +100,6 @@ pub(crate) fn followed(text: &str, change: &Change) -> Result<Option<String>, Qu
     }
     let _ = walk_mut(&mut query, &mut Done { after: &change.after });
     Ok(Some(query.to_string()))
-}
-
-fn parsed(text: &str) -> Result<Box<Query>, QueryError> {
-    match crate::statement::parse(text)?.into_iter().next().map(|statement| statement.kind) {
-        Some(StatementKind::Query(query)) => Ok(query),
-        _ => Err(QueryError::new(ErrorKind::Internal, "a view's definition is not a query")),
-    }
 }
 
 /// All words of a text, folded as identifiers are.

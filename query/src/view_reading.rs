@@ -9,6 +9,7 @@ use crate::functions::signed_sums;
 use crate::kept_states::{KeptState, KeptTable, is_keepable};
 use crate::planner::{Planning, Sources};
 use crate::scan::{Extra, RowSet, external};
+use crate::statement::parse_definition;
 use catalog::definition::{ObjectName, TableDefinition, ViewDefinition};
 use catalog::ids::{CommitSeq, ObjectId};
 use catalog::shared_list::Rest;
@@ -112,13 +113,7 @@ pub(crate) fn compile(
     text: &str,
     time_zone: &str,
 ) -> std::result::Result<ViewProgram, QueryError> {
-    let statements = crate::statement::parse(text)?;
-    let Some(crate::statement::StatementKind::Query(query)) =
-        statements.into_iter().next().map(|statement| statement.kind)
-    else {
-        return Err(QueryError::new(crate::error::ErrorKind::Internal, "a view's definition is not a query"));
-    };
-    compile_query(planning, &query, time_zone)
+    compile_query(planning, &*parse_definition(text)?, time_zone)
 }
 
 /// Compiles a query in the time zone that the view was defined in, or the session's for a plain one.

@@ -75,7 +75,7 @@ mod windows;
 pub(crate) use common_tables::with_own_names;
 pub(crate) use later_tables::told_of_later;
 pub(crate) use names::{is_star, number_of};
-pub(crate) use syntax::mend_spellings;
+pub(crate) use syntax::{mend_spellings, mend_stored};
 pub(crate) use tokens::{ROWS_FROM, spell_out_tokens};
 
 use crate::error::{ErrorKind, QueryError};

@@ -2,7 +2,8 @@
 //!
 //!     (SELECT a FROM t LIMIT 2) OFFSET 1     ▶   SELECT a FROM t LIMIT 2 OFFSET 1
 //!
-//! No clause may stand both inside and outside. The sides of UNION and the like stay queries of their own.
+//! No clause may stand both inside and outside. The sides of UNION and the like stay queries of their own. Definitions of views that are
+//! kept from earlier versions may have such clauses: the parentheses between these stay.
 
 use crate::error::{ErrorKind, QueryError};
 use crate::statement::position_of;
@@ -20,6 +21,16 @@ pub(super) fn remove(query: &mut Query, source: &str) -> Result<(), QueryError> 
         })?;
     }
     Ok(())
+}
+
+/// The same where no clause is there twice.
+pub(super) fn remove_needless(query: &mut Query) {
+    while let SetExpr::Query(inner) = query.body.as_mut() {
+        let inner = inner.as_mut().clone();
+        if merge(query, inner).is_err() {
+            return;
+        }
+    }
 }
 
 /// Puts the clauses of a query in parentheses to those around it. An error names a clause that is there twice.
@@ -67,3 +78,6 @@ fn limits(query: &Query) -> (Option<&Expr>, Option<&Offset>) {
         _ => (None, None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,16 @@ const WORDED: [&str; 5] = ["convert", "extract", "interval", "overlay", "trim"];
 
 /// Rewrites a parsed statement in place.
 pub(crate) fn mend_spellings(statement: &mut impl VisitMut, source: &str) -> Result<(), QueryError> {
-    match walk_mut(statement, &mut Mender { source }) {
+    mended(statement, Mender { source, is_stored: false })
+}
+
+/// The same for the definition of a view, which an earlier version may have taken.
+pub(crate) fn mend_stored(query: &mut impl VisitMut, source: &str) -> Result<(), QueryError> {
+    mended(query, Mender { source, is_stored: true })
+}
+
+fn mended(tree: &mut impl VisitMut, mut mender: Mender<'_>) -> Result<(), QueryError> {
+    match walk_mut(tree, &mut mender) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -34,6 +43,8 @@ pub(crate) fn mend_spellings(statement: &mut impl VisitMut, source: &str) -> Res
 
 struct Mender<'a> {
     source: &'a str,
+    /// Whether it was taken before.
+    is_stored: bool,
 }
 
 impl VisitorMut for Mender<'_> {
@@ -51,7 +62,9 @@ impl VisitorMut for Mender<'_> {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<QueryError> {
-        if let Err(error) = parentheses::remove(query, self.source) {
+        if self.is_stored {
+            parentheses::remove_needless(query);
+        } else if let Err(error) = parentheses::remove(query, self.source) {
             return ControlFlow::Break(error);
         }
         star_syntax::in_values(&mut query.body);
