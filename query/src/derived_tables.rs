@@ -85,7 +85,7 @@ pub(crate) async fn ready<'a>(
     let mut physical = None;
     if create.with_data || purpose == Purpose::Explain {
         let (over, owned) = (Arc::clone(&planning), statement.clone());
-        let planned = async move { over.physical_plan(&plan, Some(&owned)).await };
+        let planned = async move { purpose.physical_plan(&over, plan, &owned).await };
         physical = Some(compute(&session.engine, &session.token, planned).await?);
     }
     Ok(Some(Ready { create, statement, planning, definition, physical }))

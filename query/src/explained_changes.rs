@@ -21,6 +21,7 @@ use crate::plan_constants::fill_values;
 use crate::planner::Planning;
 use crate::prepared::Prepared;
 use crate::response::{CommandTag, ParameterValue, Response};
+use crate::row_counts::left_open;
 use crate::scan::ScanReport;
 use crate::session::Session;
 use crate::statement::{Statement, StatementKind};
@@ -29,6 +30,7 @@ use crate::write_holds::WriteHold;
 use crate::{insert, merge, modify, new_views};
 use catalog::definition::{ObjectName, TableDefinition};
 use catalog::ids::ObjectId;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
@@ -52,6 +54,20 @@ impl Purpose {
             Self::Run => session.hold(table).await.map(|(hold, planning)| (Some(hold), planning)),
             Self::Explain => Ok((None, session.planning()?)),
         }
+    }
+
+    /// Makes a plan executable. To explain it nothing is computed.
+    pub(crate) async fn physical_plan(
+        self,
+        planning: &Planning,
+        plan: LogicalPlan,
+        statement: &Statement,
+    ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let plan = match self {
+            Self::Run => plan,
+            Self::Explain => left_open(plan).map_err(|error| translate(error, Some(statement)))?,
+        };
+        planning.physical_plan(&plan, Some(statement)).await
     }
 }
 
@@ -81,9 +97,9 @@ impl<'a> Ready<'a> {
             refuse_writer(session, &statement.kind)?;
         }
         Ok(match &statement.kind {
-            StatementKind::Query(query) => ReadyQuery::of(session, query, statement, bound).await?,
+            StatementKind::Query(query) => ReadyQuery::of(session, query, statement, bound, purpose).await?,
             StatementKind::Declare(declare) => {
-                ReadyQuery::of(session, declare.query()?, &declare.statement, bound).await?
+                ReadyQuery::of(session, declare.query()?, &declare.statement, bound, purpose).await?
             }
             StatementKind::Insert(insert, overriding) => {
                 let ready = insert::ready(session, (insert, *overriding), statement, bound, purpose).await?;
@@ -155,6 +171,7 @@ impl<'a> ReadyQuery<'a> {
         query: &ast::Query,
         statement: &'a Statement,
         (prepared, parameters): (&Prepared, &[ParameterValue]),
+        purpose: Purpose,
     ) -> Result<Ready<'a>, QueryError> {
         let style = session.output_style();
         let (values, types) = prepared.bind(parameters, &style)?;
@@ -165,7 +182,7 @@ impl<'a> ReadyQuery<'a> {
         let plan = compute(&session.engine, &session.token, async move {
             let plan = over.query_plan(&query, &types, Some(&owned))?;
             let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
-            over.physical_plan(&plan, Some(&owned)).await
+            purpose.physical_plan(&over, plan, &owned).await
         })
         .await?;
         Ok(Ready::Query(Box::new(Self { statement, planning, plan })))

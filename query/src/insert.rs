@@ -215,7 +215,7 @@ pub(crate) async fn ready<'a>(
             let (plan, given) = compute(&session.engine, &session.token, async move {
                 let SourcePlan { plan, given, .. } = source_plan(&over, &tree, overriding, &types, &owned)?;
                 let plan = plan.with_param_values(values).map_err(|error| translate(error, Some(&owned)))?;
-                Ok((over.physical_plan(&plan, Some(&owned)).await?, given))
+                Ok((purpose.physical_plan(&over, plan, &owned).await?, given))
             })
             .await?;
             let unset = unset_columns(&definition, &targets[..given], overriding);

@@ -202,7 +202,7 @@ pub(crate) async fn ready<'a>(
         for branch in planned.branches() {
             let bound = branch.plan.clone().with_param_values(values.clone());
             let bound = bound.map_err(|error| translate(error, Some(&owned)))?;
-            physical.push(over.physical_plan(&bound, Some(&owned)).await?);
+            physical.push(purpose.physical_plan(&over, bound, &owned).await?);
         }
         Ok((planned, physical))
     })

@@ -172,9 +172,9 @@ impl Planned {
         &self,
         planning: &Planning,
         bound: LogicalPlan,
-        statement: &Statement,
+        (statement, purpose): (&Statement, Purpose),
     ) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
-        let Some(changed) = &self.narrowed_to else { return planning.physical_plan(&bound, Some(statement)).await };
+        let Some(changed) = &self.narrowed_to else { return purpose.physical_plan(planning, bound, statement).await };
         // Values of parameters may be spelt in another type than the columns beside them.
         let bound = if self.parameters.is_empty() { bound } else { planning.analyzed(bound, Some(statement))? };
         let wide = widened(planning, &self.table, &bound, changed, statement)?;
@@ -249,7 +249,7 @@ pub(crate) async fn ready<'a>(
             false => unscanned(&over, &planned.version, bound).map(|(unscanned, bound)| (Some(unscanned), bound))?,
         };
         let physical = match bound {
-            Some(bound) => Some(planned.executable(&over, bound, &owned).await?),
+            Some(bound) => Some(planned.executable(&over, bound, (&owned, purpose)).await?),
             None => None,
         };
         Ok((planned, unscanned, physical))

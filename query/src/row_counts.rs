@@ -10,6 +10,8 @@
 //!
 //!     Limit(k, ties@count(n), Sort(keys, input))
 //!     ▶ Sort(number, Filter(rank − k <= n AND number > k, Window(rank and number by keys, input)))
+//!
+//! EXPLAIN computes nothing. [`left_open`] shows it such a filter, by number, where a count is not known without reading rows.
 
 use crate::error::{ErrorKind, QueryError};
 use crate::operators::casts::{CastContext, cast_array};
@@ -18,16 +20,16 @@ use crate::scan::external;
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use catalog::sql_type::SqlType;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::functions_window::rank::rank_udwf;
 use datafusion::functions_window::row_number::row_number_udwf;
 use datafusion::logical_expr::expr::{ScalarFunction, Sort as SortKey, WindowFunction};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprFunctionExt, Limit, LogicalPlan, LogicalPlanBuilder, Projection, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Sort, Volatility, WindowFunctionDefinition, WindowUDF,
-    cast, lit, when,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowUDF, cast, lit, when,
 };
 use datafusion::physical_plan::collect;
 use std::sync::Arc;
@@ -78,6 +80,22 @@ pub(crate) async fn evaluated(plan: &LogicalPlan, state: &SessionState) -> Resul
     Ok(replaced.data)
 }
 
+/// The plan with filters in the place of limits whose counts only its run may compute: those with subqueries, and volatile ones.
+pub(crate) fn left_open(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Limit(limit) if [&limit.skip, &limit.fetch].into_iter().flatten().any(|count| is_open(count)) => {
+            let count = limit.fetch.as_deref().cloned();
+            numbered(&limit, count, row_number_udwf()).map(Transformed::yes)
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(rewritten.data)
+}
+
+fn is_open(count: &Expr) -> bool {
+    count.is_volatile() || count.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_)))).unwrap_or(true)
+}
+
 fn is_count(expression: &Expr) -> bool {
     matches!(expression, Expr::ScalarFunction(call) if call.func.inner().downcast_ref::<RowCount>().is_some())
 }
@@ -114,31 +132,44 @@ fn ties(limit: &Limit) -> Option<Expr> {
 }
 
 fn ranked(limit: &Limit, count: Expr) -> Result<LogicalPlan> {
-    let (shown, sort) = match limit.input.as_ref() {
-        LogicalPlan::Sort(sort) => (None, sort),
-        LogicalPlan::Projection(projection) => match projection.input.as_ref() {
-            LogicalPlan::Sort(sort) => (Some(projection), sort),
-            _ => return Err(external(QueryError::unsupported("WITH TIES over this query"))),
-        },
-        _ => return Err(external(QueryError::unsupported("WITH TIES over this query"))),
+    let is_sorted = match limit.input.as_ref() {
+        LogicalPlan::Projection(projection) => matches!(projection.input.as_ref(), LogicalPlan::Sort(_)),
+        input => matches!(input, LogicalPlan::Sort(_)),
     };
-    let (rank, number) = (numbering(rank_udwf(), sort)?, numbering(row_number_udwf(), sort)?);
+    match is_sorted {
+        true => numbered(limit, Some(counted(count)), rank_udwf()),
+        false => Err(external(QueryError::unsupported("WITH TIES over this query"))),
+    }
+}
+
+/// A limit as a filter: rows are taken whose `place` behind the skipped ones is among the first `count`.
+fn numbered(limit: &Limit, count: Option<Expr>, place: Arc<WindowUDF>) -> Result<LogicalPlan> {
+    let (shown, below) = match limit.input.as_ref() {
+        LogicalPlan::Projection(projection) => (Some(projection), projection.input.as_ref()),
+        input => (None, input),
+    };
+    let (keys, input) = match below {
+        LogicalPlan::Sort(sort) => (sort.expr.as_slice(), sort.input.as_ref()),
+        input => (&[][..], input),
+    };
+    let (place, number) = (numbering(place, keys)?, numbering(row_number_udwf(), keys)?);
     let column = |window: &Expr| Expr::Column(Column::from_name(window.schema_name().to_string()));
-    let (rank_column, number_column) = (column(&rank), column(&number));
+    let (place_column, number_column) = (column(&place), column(&number));
     let skipped = match limit.skip.as_deref() {
         Some(skip) => when(skip.clone().is_null(), lit(0i64)).otherwise(cast(skip.clone(), DataType::Int64))?,
         None => lit(0i64),
     };
-    let count = counted(count);
-    let rank = cast(rank_column, DataType::Int64) - skipped.clone();
-    let taken = count.clone().is_null().or(count.clone().gt(lit(0i64)).and(rank.lt_eq(count)));
-    let numbered = cast(number_column.clone(), DataType::Int64);
-    let windowed =
-        LogicalPlanBuilder::from(sort.input.as_ref().clone()).window(vec![numbering(rank_udwf(), sort)?, number])?;
-    let filtered =
-        windowed.filter(taken.and(numbered.gt(skipped)))?.sort([SortKey::new(number_column, true, false)])?;
-    let columns: Vec<Expr> = sort.input.schema().iter().map(Expr::from).collect();
-    let plain = filtered.project(columns)?.build()?;
+    let behind = cast(place_column, DataType::Int64) - skipped.clone();
+    let taken = count.map(|count| count.clone().is_null().or(count.clone().gt(lit(0i64)).and(behind.lt_eq(count))));
+    let is_behind = cast(number_column.clone(), DataType::Int64).gt(skipped);
+    let taken = conjunction(taken.into_iter().chain([is_behind])).unwrap_or(lit(true));
+    let windows = if place == number { vec![place] } else { vec![place, number] };
+    let plain = LogicalPlanBuilder::from(input.clone())
+        .window(windows)?
+        .filter(taken)?
+        .sort([SortKey::new(number_column, true, false)])?
+        .project(input.schema().iter().map(Expr::from))?
+        .build()?;
     match shown {
         None => Ok(plain),
         Some(projection) => Projection::try_new(projection.expr.clone(), Arc::new(plain)).map(LogicalPlan::Projection),
@@ -151,9 +182,9 @@ fn counted(count: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(limit, vec![count]))
 }
 
-fn numbering(function: Arc<WindowUDF>, sort: &Sort) -> Result<Expr> {
-    let function = WindowFunction::new(WindowFunctionDefinition::WindowUDF(function), Vec::new());
-    Expr::WindowFunction(Box::new(function)).order_by(sort.expr.clone()).build()
+fn numbering(function: Arc<WindowUDF>, keys: &[SortKey]) -> Result<Expr> {
+    let function = Expr::WindowFunction(Box::new(WindowFunction::new(function, Vec::new())));
+    if keys.is_empty() { Ok(function) } else { function.order_by(keys.to_vec()).build() }
 }
 
 /// A count of rows, as one of the functions.
