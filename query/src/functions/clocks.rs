@@ -1,6 +1,7 @@
 //! The clock while a statement runs: clock_timestamp, timeofday, and the functions that wait.
 //!
-//! Who waits holds no thread: the functions named pg_sleep… are asynchronous, so a cancelled statement stops waiting at once.
+//! Who waits holds no thread: the functions named pg_sleep… are asynchronous, so a cancelled statement stops waiting at once. DataFusion
+//! calls such a function for all rows before it computes the expression that it stands in.
 
 use super::formatting::timestamptz_to_char;
 use super::moments::span_micros;
@@ -13,10 +14,12 @@ use arrow::datatypes::{
 };
 use async_trait::async_trait;
 use catalog::sql_type::SqlType;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    Case, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +56,51 @@ pub(super) fn sleeps() -> [Arc<ScalarUDF>; 3] {
         sleep("pg_sleep_for", &[Kind::Interval], |columns, _| Ok(delays_of_intervals(&columns[0])), false),
         sleep("pg_sleep_until", &[Kind::TimestampTz], |columns, _| Ok(delays_until(&columns[0])), true),
     ]
+}
+
+/// A CASE whose waits are as long as they say for the rows alone that take their branch. A function that waits is computed beside the CASE
+/// for all rows, so what it is told is NULL for the others, for which it does not wait.
+pub(crate) fn waiting_where_taken(mut case: Case) -> Case {
+    let (operand, conditions) = (case.expr.clone(), case.when_then_expr.clone());
+    let nothing_before = |place: usize| {
+        let nothing = || Box::new(Expr::Literal(ScalarValue::Null, None));
+        conditions.iter().take(place).map(|(condition, _)| (condition.clone(), nothing())).collect::<Vec<_>>()
+    };
+    for (place, (condition, value)) in case.when_then_expr.iter_mut().enumerate() {
+        told_where(value, |argument| {
+            let own = (condition.clone(), Box::new(argument));
+            Case::new(operand.clone(), nothing_before(place).into_iter().chain([own]).collect(), None)
+        });
+    }
+    if let Some(last) = &mut case.else_expr {
+        told_where(last, |argument| {
+            Case::new(operand.clone(), nothing_before(conditions.len()), Some(Box::new(argument)))
+        });
+    }
+    case
+}
+
+/// Puts the arguments of functions that wait into a CASE.
+fn told_where(value: &mut Expr, taken: impl Fn(Expr) -> Case) {
+    if !value.exists(|part| Ok(is_wait(part))).expect("the walk itself does not fail") {
+        return;
+    }
+    let told = value.clone().transform(|part| match part {
+        Expr::ScalarFunction(mut call) if is_asynchronous(&call) => {
+            call.args = call.args.into_iter().map(|argument| Expr::Case(taken(argument))).collect();
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    *value = told.expect("the walk itself does not fail").data;
+}
+
+fn is_wait(part: &Expr) -> bool {
+    matches!(part, Expr::ScalarFunction(call) if is_asynchronous(call))
+}
+
+fn is_asynchronous(call: &ScalarFunction) -> bool {
+    call.func.inner().downcast_ref::<AsyncScalarUDF>().is_some()
 }
 
 fn delays_in_seconds(seconds: &ArrayRef) -> ArrayRef {

@@ -22,7 +22,7 @@ pub(crate) mod best_of_two;
 pub(crate) mod bits;
 mod bytes;
 mod checked_sums;
-mod clocks;
+pub(crate) mod clocks;
 pub(crate) mod coalescing;
 pub(crate) mod concatenation;
 mod distinct;

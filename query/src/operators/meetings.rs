@@ -18,6 +18,7 @@ use super::whole_expressions::{as_whole, of_one};
 use crate::error::{ErrorKind, QueryError};
 use crate::functions::arrays::ARRAY_OF_ARRAYS;
 use crate::functions::best_of_two::best_of;
+use crate::functions::clocks::waiting_where_taken;
 use crate::functions::coalescing::computed_once;
 use crate::functions::overload::{dimensions, innermost};
 use crate::types::natural_type;
@@ -429,13 +430,13 @@ impl Lowering<'_> {
             None => (None, conditions),
         };
         let is_volatile = conditions.iter().any(Expr::is_volatile);
-        let case = Expr::Case(Case {
+        let case = Case {
             expr: base.map(Box::new),
             when_then_expr: conditions.into_iter().map(Box::new).zip(values).collect(),
             else_expr: last.map(|last| self.met(last, common)).transpose()?.map(Box::new),
-        });
+        };
         // The simplifier writes a condition beside each branch.
-        Ok(if is_volatile { as_whole(case) } else { case })
+        Ok(if is_volatile { as_whole(Expr::Case(case)) } else { Expr::Case(waiting_where_taken(case)) })
     }
 
     /// The operand of CASE, which is text if nothing says otherwise.

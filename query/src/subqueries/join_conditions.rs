@@ -6,7 +6,7 @@
 //!     a ⟕ b  on p and S(a.y, b.z)      a ⟕ (b ⋈ P on b.z)  on p and a.y = P.y      P = σ S (distinct a.y × distinct b.z)
 
 use super::attach::{Attachment, stands_in_the_way};
-use super::places::{in_filter, is_affected};
+use super::places::{asked_of_each, in_filter, is_affected, is_by_chance};
 use super::scope::{Names, columns_of, join, outer_columns, plain, project};
 use crate::error::QueryError;
 use crate::scan::external;
@@ -14,12 +14,19 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, JoinType, NullEquality, Result};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::logical_plan::{Filter, Join};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, binary_expr};
 use std::sync::Arc;
 
 /// A join whose conditions have no subqueries that must go.
-pub(super) fn in_join(node: Join, names: &mut Names) -> Result<LogicalPlan> {
+pub(super) fn in_join(mut node: Join, names: &mut Names) -> Result<LogicalPlan> {
+    if let Some(filter) = &node.filter
+        && split_conjunction(filter).into_iter().any(is_by_chance)
+    {
+        let schema = node.left.schema().join(node.right.schema())?;
+        let conditions = split_conjunction(filter).into_iter().cloned();
+        node.filter = conjunction(conditions.map(|condition| asked_of_each(condition, &schema)));
+    }
     if !node.filter.as_ref().is_some_and(is_affected) {
         return Ok(LogicalPlan::Join(node));
     }

@@ -1,6 +1,6 @@
 //! Lateral relations: the right side of a join that names columns of the left one.
 
-use super::places::{in_filter, is_affected};
+use super::places::{changes_with_each_call, in_filter, is_affected};
 use super::pull::{Asked, pull};
 use super::pulled::filtered;
 use super::row::{guarded, row};
@@ -82,10 +82,11 @@ impl Lateral<'_> {
             return Ok(None);
         };
         let mut guards = found.guards;
-        guards.extend(self.conditions_over(&found.outputs)?);
         if self.node.join_type == JoinType::Inner {
-            return self.shown(filtered(found.plan, guards)?, found.outputs).map(Some);
+            let shown = self.shown(filtered(found.plan, guards)?, found.outputs)?;
+            return filtered(shown, self.on.clone()).map(Some);
         }
+        guards.extend(self.conditions_over(&found.outputs)?);
         let outputs = found.outputs.into_iter().map(|output| guarded(output, &guards)).collect::<Result<Vec<_>>>()?;
         self.shown(found.plan, outputs).map(Some)
     }
@@ -96,7 +97,11 @@ impl Lateral<'_> {
         let outputs = pulled.outputs.clone().into_iter().map(|output| self.scope.outside(output));
         let mut outputs = outputs.collect::<Result<Vec<_>>>()?;
         let left = self.node.left.as_ref().clone();
-        conditions.extend(self.conditions_over(&outputs)?);
+        // What changes with each call is asked about as it is shown.
+        let is_shown_first = self.node.join_type == JoinType::Inner && outputs.iter().any(changes_with_each_call);
+        if !is_shown_first {
+            conditions.extend(self.conditions_over(&outputs)?);
+        }
         if self.node.join_type == JoinType::Left && outputs.iter().any(|output| !matches!(output, Expr::Column(_))) {
             // Where no row matches, what is computed above the join is NULL too.
             let found = self.names.take("found");
@@ -106,7 +111,8 @@ impl Lateral<'_> {
             }
         }
         let joined = join(left, pulled.plan, self.node.join_type, conditions)?;
-        self.shown(joined, outputs)
+        let shown = self.shown(joined, outputs)?;
+        if is_shown_first { filtered(shown, self.on.clone()) } else { Ok(shown) }
     }
 
     /// Sets made of the outer row alone, such as `unnest(a.list)`: the lists are unnested where the outer row is.

@@ -46,12 +46,14 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::Aggregate;
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, Subquery};
 use scope::{Names, outer_columns};
 use std::sync::Arc;
 
-/// Replaces the correlated subqueries of a plan by joins, and EXISTS, IN, ANY and ALL where they are values. Cells of VALUES whose value
-/// changes with every call are computed where rows are, not with the plan. The plan comes from SQL and is not optimised yet. Errors: an ungrouped outer column, and what is not supported (0A000).
+/// Replaces the correlated subqueries of a plan by joins, and EXISTS, IN, ANY and ALL where they are values. What changes with every call
+/// is computed where rows are: cells of VALUES not with the plan, conditions not of one side of a join. The plan comes from SQL and is not
+/// optimised yet. Errors: an ungrouped outer column, and what is not supported (0A000).
 pub(crate) fn decorrelate(plan: LogicalPlan) -> Result<LogicalPlan> {
     if !has_work(&plan)? {
         return Ok(plan);
@@ -74,6 +76,8 @@ fn has_work(plan: &LogicalPlan) -> Result<bool> {
         found |= match node {
             LogicalPlan::Subquery(_) => true,
             LogicalPlan::Values(values) => values.values.iter().flatten().any(places::changes_with_each_call),
+            LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).into_iter().any(places::is_by_chance),
+            LogicalPlan::Join(join) => join.filter.iter().flat_map(split_conjunction).any(places::is_by_chance),
             _ => false,
         };
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })

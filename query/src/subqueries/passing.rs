@@ -21,6 +21,8 @@ pub(super) enum Says {
     Nullable,
     /// It is a subquery that may have too many rows, which is an error only where its value is asked for.
     Asked,
+    /// It is computed for each row that has the other arguments, which are columns.
+    Beside,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -37,6 +39,17 @@ pub(super) fn passing(name: &str, says: Says) -> Arc<ScalarUDF> {
 
 pub(super) fn nullable(expr: Expr) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(passing("nullable", Says::Nullable), vec![expr]))
+}
+
+/// A value that changes with each call, for each row that has those columns: DataFusion computes what names none of a side of a join, or of
+/// any side, before the join.
+pub(super) fn beside(value: Expr, columns: Vec<Expr>) -> Expr {
+    if columns.is_empty() {
+        return value;
+    }
+    let signature = Signature::any(columns.len() + 1, Volatility::Immutable);
+    let function = Passing { name: "beside".to_string(), says: Says::Beside, signature };
+    ScalarUDF::new_from_impl(function).call(std::iter::once(value).chain(columns).collect())
 }
 
 /// A subquery of a branch of CASE, say.
@@ -75,7 +88,7 @@ impl ScalarUDFImpl for Passing {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let field = &args.arg_fields[0];
         Ok(match self.says {
-            Says::Named | Says::Asked => Arc::clone(field),
+            Says::Named | Says::Asked | Says::Beside => Arc::clone(field),
             Says::Nullable => Arc::new(field.as_ref().clone().with_nullable(true)),
             Says::Cell => Arc::new(cell_field(field)),
         })

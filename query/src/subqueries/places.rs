@@ -1,11 +1,13 @@
 //! Where subqueries stand: filters, select lists, groups, sorts, rows of VALUES.
 
 use super::attach::{Attachment, stands_in_the_way};
+use super::passing::beside;
 use super::pulled::filtered;
 use super::scope::{Names, columns_of, outer_columns, plain, project, shown_as, substitute};
+use crate::functions::clocks::waiting_where_taken;
 use crate::user_types::is_kept_from_folding;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{Exists, InSubquery, SetComparison, SetQuantifier};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{Distinct, DistinctOn, EmptyRelation, Filter, Projection, Sort, Values};
@@ -117,7 +119,9 @@ fn distinct_on(distinct: &DistinctOn, mut exprs: Vec<Expr>, input: LogicalPlan) 
 /// `leaves_plain`: DataFusion plans EXISTS and IN that depend on no outer row as joins itself.
 pub(super) fn in_filter(filter: Filter, leaves_plain: bool, names: &mut Names) -> Result<LogicalPlan> {
     let stays = |conjunct: &Expr| !is_affected(conjunct) || (leaves_plain && is_plain_predicate(conjunct));
-    let conjuncts = split_conjunction_owned(filter.predicate).into_iter().map(spelt_as_in);
+    let schema = Arc::clone(filter.input.schema());
+    let conjuncts = split_conjunction_owned(filter.predicate).into_iter();
+    let conjuncts = conjuncts.map(|conjunct| spelt_as_in(asked_of_each(conjunct, &schema)));
     let (own, others): (Vec<Expr>, Vec<Expr>) = conjuncts.partition(stays);
     let input = filtered(filter.input.as_ref().clone(), own)?;
     if others.is_empty() {
@@ -134,6 +138,27 @@ pub(super) fn in_filter(filter: Filter, leaves_plain: bool, names: &mut Names) -
     let values = values.into_iter().map(|value| attachment.replace(value)).collect::<Result<Vec<_>>>()?;
     let plan = filtered(attachment.plan, values)?;
     if plan.schema().fields().len() == original.len() { Ok(plan) } else { project(plan, original) }
+}
+
+/// Whether a condition is another one each time and names no column: it is asked of each row, also of a join.
+pub(super) fn is_by_chance(condition: &Expr) -> bool {
+    !condition.any_column_refs() && !condition.contains_outer() && changes_with_each_call(condition)
+}
+
+/// Such a condition of rows of several relations names a column of each.
+pub(super) fn asked_of_each(condition: Expr, schema: &DFSchema) -> Expr {
+    if !is_by_chance(&condition) {
+        return condition;
+    }
+    let mut relations: Vec<Option<&TableReference>> = Vec::new();
+    let mut columns = Vec::new();
+    for (relation, field) in schema.iter() {
+        if !relations.contains(&relation) {
+            relations.push(relation);
+            columns.push(Expr::from((relation, field)));
+        }
+    }
+    if columns.len() > 1 { beside(condition, columns) } else { condition }
 }
 
 /// `x = ANY (…)` is `x IN (…)`, and `x <> ALL (…)` is `x NOT IN (…)`; NOT goes inside.
@@ -256,7 +281,8 @@ pub(super) fn in_values(values: Values, names: &mut Names) -> Result<LogicalPlan
             column
         } else {
             let branches = cells.into_iter().map(|(row, cell)| (Box::new(lit(row)), Box::new(cell))).collect();
-            let chosen = Expr::Case(Case::new(Some(Box::new(plain(&row_number))), branches, Some(Box::new(column))));
+            let chosen = Case::new(Some(Box::new(plain(&row_number))), branches, Some(Box::new(column)));
+            let chosen = Expr::Case(waiting_where_taken(chosen));
             shown_as(chosen, plain_rows.schema(), (qualifier, field))?
         });
     }

@@ -3,6 +3,8 @@
 //! A filter's conditions that name outer columns move up to where the subquery is joined with the outer plan; what stands between
 //! passes them on or, where it looks at all rows at once, works by key (`groups.rs`, `combinations.rs`).
 
+use super::passing::beside;
+use super::places::changes_with_each_call;
 use super::pulled::{Condition, Pulled, filtered, renamed};
 use super::scope::{Names, Scope, columns_of, extend, plain, project, substitute};
 use crate::error::QueryError;
@@ -81,9 +83,11 @@ impl Pull<'_> {
         self.scope.occurs_in(plan) || self.work_tables.iter().any(|table| super::recursion::reads(plan, &table.name))
     }
 
-    /// What is computed without outer columns is computed here; the rest where the subquery is joined.
+    /// What is computed without outer columns is computed here; the rest where the subquery is joined, and what changes with each call, which
+    /// is another value for each outer row.
     fn projection(&mut self, projection: &Projection, asked: Asked) -> Result<Pulled> {
-        let mut input = self.plan(&projection.input, asked)?;
+        let input = self.plan(&projection.input, asked)?;
+        let mut input = self.computed_once(input, projection.input.schema(), &projection.expr)?;
         let (mut computed, mut outputs) = (Vec::new(), Vec::new());
         for (expr, field) in projection.expr.iter().zip(projection.schema.fields()) {
             let metadata = match expr {
@@ -91,6 +95,7 @@ impl Pull<'_> {
                 _ => None,
             };
             let expr = substitute(expr.clone().unalias(), projection.input.schema(), &input.outputs)?;
+            let expr = if changes_with_each_call(&expr) { self.of_outer_row(expr, &[])? } else { expr };
             outputs.push(if matches!(expr, Expr::Column(_)) && metadata.is_none() {
                 expr
             } else if self.scope.is_named_in(&expr) {
@@ -110,10 +115,15 @@ impl Pull<'_> {
     }
 
     fn filter(&mut self, filter: &Filter, asked: Asked) -> Result<Pulled> {
-        let mut input = self.plan(&filter.input, asked.of_each())?;
+        let input = self.plan(&filter.input, asked.of_each())?;
+        let mut input = self.computed_once(input, filter.input.schema(), std::slice::from_ref(&filter.predicate))?;
         let mut own = Vec::new();
         for conjunct in split_conjunction(&filter.predicate) {
             let conjunct = substitute(conjunct.clone(), filter.input.schema(), &input.outputs)?;
+            let conjunct = match changes_with_each_call(&conjunct) {
+                true => self.of_outer_row(conjunct, columns_of(&input.plan).get(..1).unwrap_or_default())?,
+                false => conjunct,
+            };
             if self.scope.is_named_in(&conjunct) {
                 input.conditions.push(Condition::new(conjunct, self.scope));
             } else {
@@ -122,6 +132,38 @@ impl Pull<'_> {
         }
         input.plan = filtered(input.plan, own)?;
         Ok(input)
+    }
+
+    /// A value that changes with each call as one of the outer row, and of the row that has `columns`.
+    fn of_outer_row(&self, value: Expr, columns: &[Expr]) -> Result<Expr> {
+        let outer = self.scope.columns.iter().filter(|_| !self.scope.is_named_in(&value));
+        let outer = outer.map(|column| self.scope.named(column)).collect::<Result<Vec<_>>>()?;
+        let inner = columns.iter().filter(|_| !value.any_column_refs()).cloned();
+        let columns = outer.into_iter().chain(inner).collect();
+        Ok(beside(value, columns))
+    }
+
+    /// Outputs that change with each call become columns where `exprs` compute with them or show them more than once.
+    fn computed_once(&mut self, input: Pulled, schema: &DFSchema, exprs: &[Expr]) -> Result<Pulled> {
+        let changing = input.outputs.iter().map(changes_with_each_call).collect::<Vec<bool>>();
+        if !are_used_again(&changing, schema, exprs)? {
+            return Ok(input);
+        }
+        let (mut exprs, order) = (input.outputs.clone(), input.order.clone());
+        let shown = exprs.len();
+        exprs.extend(order.iter().map(|key| key.expr.clone()));
+        let (keyed, mut exprs) = input.keyed(exprs, self.scope, self.names)?;
+        let sorted_by = exprs.split_off(shown);
+        let fresh: Vec<String> = exprs.iter().map(|_| self.names.take("column")).collect();
+        let order = order.iter().zip(sorted_by).map(|(key, expr)| {
+            let output = exprs.iter().position(|output| *output == expr);
+            key.with_expr(output.map_or(expr, |place| plain(&fresh[place])))
+        });
+        let order = order.collect();
+        let columns = exprs.into_iter().zip(&fresh).map(|(output, name)| output.alias(name));
+        let plan = extend(keyed.plan.clone(), columns.collect())?;
+        let outputs = fresh.iter().map(|name| plain(name)).collect();
+        Ok(Pulled { order, ..keyed.pulled(plan, outputs) })
     }
 
     fn sort(&mut self, sort: &Sort, asked: Asked) -> Result<Pulled> {
@@ -169,4 +211,22 @@ impl Pull<'_> {
         }
         Ok(Pulled { plan: project(unnested, exprs)?, conditions, outputs, order: Vec::new() })
     }
+}
+
+/// Whether expressions do more with the columns marked by `changing` than to show each of them once.
+pub(super) fn are_used_again(changing: &[bool], schema: &DFSchema, exprs: &[Expr]) -> Result<bool> {
+    if !changing.contains(&true) {
+        return Ok(false);
+    }
+    let mut shown = vec![false; changing.len()];
+    for expr in exprs {
+        let is_shown = matches!(expr.clone().unalias(), Expr::Column(_));
+        for column in expr.column_refs() {
+            let place = schema.index_of_column(column)?;
+            if changing[place] && (!is_shown || std::mem::replace(&mut shown[place], true)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

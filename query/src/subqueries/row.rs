@@ -4,8 +4,9 @@
 //! outer plan, which gets columns for the aggregates.
 
 use super::groups::{is_total, or_default};
-use super::pull::{Asked, Pull, pull};
-use super::scope::{Names, Scope, join, substitute};
+use super::places::changes_with_each_call;
+use super::pull::{Asked, Pull, are_used_again, pull};
+use super::scope::{Names, Scope, extend, join, plain, substitute};
 use datafusion::common::{JoinType, Result};
 use datafusion::logical_expr::logical_plan::{Aggregate, FetchType, Join, SkipType};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -63,6 +64,7 @@ impl Rows<'_> {
         match subquery {
             LogicalPlan::Projection(projection) => {
                 let input = self.row(plan, &projection.input)?;
+                let input = self.computed_once(input, &projection.input, &projection.expr)?;
                 let outputs = projection.expr.iter().map(|expr| {
                     let expr = match expr {
                         Expr::Alias(alias) if alias.metadata.is_none() => alias.expr.as_ref().clone(),
@@ -73,7 +75,8 @@ impl Rows<'_> {
                 Ok(Row { outputs: outputs.collect::<Result<Vec<_>>>()?, ..input })
             }
             LogicalPlan::Filter(filter) => {
-                let mut input = self.row(plan, &filter.input)?;
+                let input = self.row(plan, &filter.input)?;
+                let mut input = self.computed_once(input, &filter.input, std::slice::from_ref(&filter.predicate))?;
                 for conjunct in split_conjunction(&filter.predicate) {
                     let guard = self.moved(conjunct.clone(), &filter.input, &input.outputs)?;
                     input.guards.push(guard);
@@ -87,6 +90,20 @@ impl Rows<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(plan, aggregate),
             _ => Ok(Row { plan, outputs: Vec::new(), guards: Vec::new() }),
         }
+    }
+
+    /// Outputs that change with each call become columns of the outer plan where `exprs` compute with them or show them more than once.
+    fn computed_once(&mut self, mut row: Row, input: &LogicalPlan, exprs: &[Expr]) -> Result<Row> {
+        let changing = row.outputs.iter().map(changes_with_each_call).collect::<Vec<bool>>();
+        if !are_used_again(&changing, input.schema(), exprs)? {
+            return Ok(row);
+        }
+        let mut columns = Vec::new();
+        for output in row.outputs.iter_mut().filter(|output| changes_with_each_call(output)) {
+            let name = self.names.take("column");
+            columns.push(guarded(std::mem::replace(output, plain(&name)), &row.guards)?.alias(&name));
+        }
+        Ok(Row { plan: extend(row.plan, columns)?, ..row })
     }
 
     /// An expression of the subquery as it reads over the outer plan.
