@@ -22,6 +22,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 use std::ops::ControlFlow;
 
+/// Powers of ten in literals beyond which their digits are not written out.
+const EXPONENT_MAX: i64 = 1000;
+/// The most bits of `float(n)` that are a `real`.
+const FLOAT4_BITS_MAX: u64 = 24;
+
 /// An expression in that form. `windows` are those that its SELECT names.
 pub(super) fn plain(expression: &Expr, windows: &[NamedWindowDefinition]) -> Expr {
     let mut plain = expression.clone();
@@ -221,17 +226,35 @@ fn plain_constant(value: &Value) -> Option<Expr> {
             Some(Expr::Value(Value::SingleQuotedString(text.clone()).into()))
         }
         Value::DollarQuotedString(text) => Some(Expr::Value(Value::SingleQuotedString(text.value.clone()).into())),
-        Value::Number(digits, _) => digits.parse::<i128>().ok().map(|known| number(known.to_string())),
+        Value::Number(digits, _) => plain_digits(digits).map(number),
         _ => None,
     }
+}
+
+/// The digits of a number without those that say nothing: `.5` is `0.5` and `1e2` is `100.`, while `0.50` shows one digit more.
+fn plain_digits(digits: &str) -> Option<String> {
+    if let Ok(whole) = digits.parse::<i128>() {
+        return Some(whole.to_string());
+    }
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((digits, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent = exponent.parse::<i64>().ok().filter(|exponent| exponent.abs() <= EXPONENT_MAX)?;
+    let point = i64::try_from(whole.len()).ok()? + exponent;
+    let before = usize::try_from(-point).unwrap_or(0);
+    let all = format!("{}{whole}{fraction}", "0".repeat(before));
+    let point = usize::try_from(point).unwrap_or(0);
+    let all = format!("{all:0<point$}");
+    let (whole, fraction) = all.split_at_checked(point)?;
+    let whole = whole.trim_start_matches('0');
+    Some(format!("{sign}{}.{fraction}", if whole.is_empty() { "0" } else { whole }))
 }
 
 /// A number behind a minus sign, which is a part of it.
 fn turned(expression: &Expr) -> Option<Expr> {
     let Expr::Value(ValueWithSpan { value: Value::Number(digits, _), .. }) = expression else { return None };
     let turned = digits.strip_prefix('-').map_or_else(|| format!("-{digits}"), str::to_string);
-    let whole = turned.parse::<i128>().map(|known| known.to_string());
-    Some(number(whole.unwrap_or(turned)))
+    Some(number(plain_digits(&turned).unwrap_or(turned)))
 }
 
 /// A cast, or the constant that it gives at once.
@@ -318,9 +341,10 @@ fn plain_type(data_type: &DataType) -> DataType {
         DataType::Int(None) | DataType::Integer(None) => DataType::Int4(None),
         DataType::BigInt(None) => DataType::Int8(None),
         DataType::Real => DataType::Float4,
+        DataType::Float(ExactNumberInfo::Precision(bits)) if *bits <= FLOAT4_BITS_MAX => DataType::Float4,
         DataType::DoublePrecision
         | DataType::Double(ExactNumberInfo::None)
-        | DataType::Float(ExactNumberInfo::None) => DataType::Float8,
+        | DataType::Float(ExactNumberInfo::None | ExactNumberInfo::Precision(_)) => DataType::Float8,
         DataType::Boolean => DataType::Bool,
         DataType::Decimal(digits) | DataType::Dec(digits) => DataType::Numeric(*digits),
         DataType::CharacterVarying(length) | DataType::CharVarying(length) => DataType::Varchar(*length),
