@@ -36,7 +36,7 @@ use crate::output_names::{name_outputs, shown_name};
 use crate::parameter_types::{Parameters, all_known};
 use crate::planning_state::PlanningState;
 use crate::query_cache::Dependencies;
-use crate::query_places::refined;
+use crate::query_places::{place_of, refined};
 use crate::reads::{Reads, TableRead};
 use crate::response::ResultColumn;
 use crate::scan::ScanLog;
@@ -415,27 +415,36 @@ impl Planning {
     ) -> std::result::Result<LogicalPlan, QueryError> {
         let (mut known, mut stars) = (Merges::default(), Stars::default());
         loop {
-            let plan = self.merged_plan(query, (&known, &stars), parameters, statement);
+            let mut query = query.clone();
+            number_outputs(&mut query);
+            let settled = row_stars::settle(&mut query, &stars);
+            let plan = self.merged_plan(query, &known, parameters, statement);
             let (found, columns) = (self.merges.take(), self.stars.take());
             let learns = columns.into_iter().filter(|(number, _)| !stars.contains_key(number)).collect::<Stars>();
-            if found == known && learns.is_empty() {
-                return plan;
-            }
+            let is_over = found == known && (settled.is_complete || learns.is_empty());
             known = found;
             stars.extend(learns);
+            if is_over {
+                let plan = plan?;
+                if !settled.is_complete {
+                    return Err(QueryError::unsupported("the star of this relation in a row"));
+                }
+                return match (settled.keys.misplaced(&stars), statement) {
+                    (Some((error, key)), Some(statement)) => Err(error.position(place_of(statement, &key))),
+                    // The definition of a view is planned whatever has become an error since it was taken.
+                    _ => Ok(plan),
+                };
+            }
         }
     }
 
     fn merged_plan(
         &self,
-        query: &ast::Query,
-        (merges, stars): (&Merges, &Stars),
+        mut query: ast::Query,
+        merges: &Merges,
         parameters: &[Option<SqlType>],
         statement: Option<&Statement>,
     ) -> std::result::Result<LogicalPlan, QueryError> {
-        let mut query = query.clone();
-        number_outputs(&mut query);
-        let is_settled = row_stars::settle(&mut query, stars);
         merged_joins::settle(&mut query, merges);
         pg_catalog::refuse_misplaced_sets(&query, statement)?;
         if !parameters.is_empty() {
@@ -451,8 +460,7 @@ impl Planning {
             self.statement_plan(query, parameters, statement).is_ok()
         };
         pg_catalog::settle_set_orders(&mut tree, &|name| self.is_volatile(name), &is_query);
-        let plan = self.statement_plan(tree, parameters, statement)?;
-        if is_settled { Ok(plan) } else { Err(QueryError::unsupported("the star of this relation in a row")) }
+        self.statement_plan(tree, parameters, statement)
     }
 
     /// Plans a rewritten statement.

@@ -43,6 +43,11 @@ impl FromColumns {
         self.tables.iter().any(|table| table == name)
     }
 
+    /// Whether a join may have made one column of those of that name.
+    pub(super) fn may_merge(&self, column: &str) -> bool {
+        self.natural.is_some() || self.merged.contains_key(column)
+    }
+
     /// Whether a column is one with another of its name, each behind the name of its table or behind none.
     pub(super) fn likeness(&self, column: &str, one: Option<&str>, other: Option<&str>) -> Likeness {
         let table = match (one, other) {

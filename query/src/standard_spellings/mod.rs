@@ -63,6 +63,7 @@ mod rows;
 mod samples;
 mod self_references;
 mod set_names;
+pub(crate) mod star_keys;
 pub(crate) mod star_syntax;
 mod syntax;
 mod tokens;

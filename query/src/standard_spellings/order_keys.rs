@@ -66,7 +66,7 @@ pub(crate) fn misplaced_key(query: &Query) -> Option<(QueryError, Expr)> {
     let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
     keys.find_map(|key| {
         let error = match name_of(key) {
-            Some(name) => ambiguous(&name, select, &comparison)?,
+            Some(name) => ambiguous("ORDER BY", &name, select, &comparison)?,
             None if is_distinct && !may_be_output(key, select, &comparison) => {
                 QueryError::new(ErrorKind::InvalidColumnReference, ABSENT)
             }
@@ -99,12 +99,25 @@ pub(crate) fn absent_key(query: &Query) -> Option<Expr> {
 pub(crate) const ABSENT: &str = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
 
 /// The error of a name that outputs have which are surely not the same.
-fn ambiguous(name: &str, select: &Select, comparison: &Comparison) -> Option<QueryError> {
-    let named = |item: &&SelectItem| name_of_output(item).as_deref() == Some(name);
-    let mut outputs = select.projection.iter().filter(named).filter_map(expression_of);
+pub(super) fn ambiguous(clause: &str, name: &str, select: &Select, comparison: &Comparison) -> Option<QueryError> {
+    let mut outputs = called(name, select);
     let first = outputs.next()?;
-    let error = || QueryError::new(ErrorKind::AmbiguousColumn, format!("ORDER BY \"{name}\" is ambiguous"));
-    outputs.any(|output| comparison.likeness(first, output) == Likeness::Different).then(error)
+    outputs.any(|output| comparison.likeness(first, output) == Likeness::Different).then(|| is_ambiguous(clause, name))
+}
+
+/// The same behind UNION and the like, where each column is one of its own.
+pub(super) fn ambiguous_in_union(name: &str, select: &Select) -> Option<QueryError> {
+    (called(name, select).count() > 1).then(|| is_ambiguous("ORDER BY", name))
+}
+
+/// The outputs of that name.
+fn called<'a>(name: &'a str, select: &'a Select) -> impl Iterator<Item = &'a Expr> {
+    let is_called = move |item: &&SelectItem| name_of_output(item).as_deref() == Some(name);
+    select.projection.iter().filter(is_called).filter_map(expression_of)
+}
+
+pub(super) fn is_ambiguous(clause: &str, name: &str) -> QueryError {
+    QueryError::new(ErrorKind::AmbiguousColumn, format!("{clause} \"{name}\" is ambiguous"))
 }
 
 /// Whether a key that is an expression may be an item of a select list.
@@ -121,7 +134,7 @@ fn is_name_or_number(key: &Expr) -> bool {
     matches!(bare(key), Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)) || number_of(key).is_some()
 }
 
-fn name_of(key: &Expr) -> Option<String> {
+pub(super) fn name_of(key: &Expr) -> Option<String> {
     match bare(key) {
         Expr::Identifier(name) => Some(fold(name)),
         _ => None,

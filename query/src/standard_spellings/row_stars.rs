@@ -9,6 +9,7 @@
 //!
 //! Which stars these are is told by [`super::star_syntax`].
 
+use super::star_keys::{StarKeys, has_keys_beside_star};
 use super::star_syntax::COLUMNS;
 use super::trees::{bare, null, quoted};
 use crate::merged_joins::{column_name, is_hidden};
@@ -35,14 +36,21 @@ const STRUCT: &str = "named_struct";
 /// The columns of items of FROM, by their number.
 pub(crate) type Stars = BTreeMap<usize, Vec<(Option<TableReference>, String)>>;
 
-/// Writes out the stars of a query whose columns are known, and marks the items of FROM that the others are of. Whether there are no
-/// others: their rows are NULL, and the query is good for nothing but to find out.
-pub(crate) fn settle(query: &mut Query, known: &Stars) -> bool {
-    let mut settler = Settler { known, scopes: Vec::new(), next: 0, is_settled: true };
+/// What became of the stars of a query.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    /// Whether all are written out. The rows of others are NULL, and the query is good for nothing but to find out.
+    pub is_complete: bool,
+    pub keys: StarKeys,
+}
+
+/// Writes out the stars of a query whose columns are known, and marks the items of FROM that the others are of.
+pub(crate) fn settle(query: &mut Query, known: &Stars) -> Settled {
+    let mut settler = Settler { known, scopes: Vec::new(), next: 0, is_settled: true, keys: StarKeys::default() };
     if matches!(walk(query, &mut Finder), ControlFlow::Break(())) {
         let _ = walk_mut(query, &mut settler);
     }
-    settler.is_settled
+    Settled { is_complete: settler.is_settled, keys: settler.keys }
 }
 
 /// Finds a star that may have to be written out.
@@ -50,6 +58,10 @@ struct Finder;
 
 impl Visitor for Finder {
     type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if has_keys_beside_star(query) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
         let is_star = |item: &SelectItem| matches!(item, SelectItem::QualifiedWildcard(..));
@@ -93,6 +105,7 @@ struct Settler<'a> {
     scopes: Vec<Scope>,
     next: usize,
     is_settled: bool,
+    keys: StarKeys,
 }
 
 /// A SELECT around the expression: what its FROM has, and which of these are asked for.
@@ -105,14 +118,21 @@ impl VisitorMut for Settler<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let next = &mut self.next;
+        self.keys.note(query, |select| mark_all(select, next));
         self.in_values(&mut query.body);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        let mut names = Vec::new();
-        select.from.iter_mut().for_each(|tables| each_factor(tables, &mut |factor| names.extend(name_of(factor))));
-        self.scopes.push(Scope { names, asked: Vec::new() });
+        let (mut names, mut asked) = (Vec::new(), Vec::new());
+        for tables in &mut select.from {
+            each_factor(tables, &mut |factor| {
+                names.extend(name_of(factor));
+                asked.extend(name_of(factor).zip(mark_of(factor)));
+            });
+        }
+        self.scopes.push(Scope { names, asked });
         select.projection = mem::take(&mut select.projection).into_iter().flat_map(|item| self.item(item)).collect();
         ControlFlow::Continue(())
     }
@@ -300,6 +320,23 @@ fn name_of(factor: &TableFactor) -> Option<String> {
     }
 }
 
+/// Marks all items of a FROM; what they are called, and their numbers.
+fn mark_all(select: &mut Select, next: &mut usize) -> Vec<(String, usize)> {
+    let mut marked = Vec::new();
+    for tables in &mut select.from {
+        each_factor(tables, &mut |factor| {
+            let Some(name) = name_of(factor) else { return };
+            let number = mark_of(factor).unwrap_or_else(|| {
+                set_mark(factor, *next);
+                *next += 1;
+                *next - 1
+            });
+            marked.push((name, number));
+        });
+    }
+    marked
+}
+
 /// Marks an item of FROM where the planner does not look.
 fn set_mark(factor: &mut TableFactor, number: usize) {
     let mark = quoted(&format!("{MARK}{number}"));
@@ -316,17 +353,31 @@ fn set_mark(factor: &mut TableFactor, number: usize) {
     }
 }
 
-fn take_mark(factor: &mut TableFactor) -> Option<usize> {
+fn mark_of(factor: &TableFactor) -> Option<usize> {
     let mark = match factor {
-        TableFactor::Table { partitions, .. } if !partitions.is_empty() => partitions.pop(),
+        TableFactor::Table { partitions, .. } if !partitions.is_empty() => partitions.last(),
         TableFactor::Table { alias, .. }
         | TableFactor::Derived { alias, .. }
         | TableFactor::Function { alias, .. }
         | TableFactor::UNNEST { alias, .. }
-        | TableFactor::NestedJoin { alias, .. } => alias.as_mut().and_then(|alias| alias.at.take()),
+        | TableFactor::NestedJoin { alias, .. } => alias.as_ref().and_then(|alias| alias.at.as_ref()),
         _ => None,
     };
     mark?.value.strip_prefix(MARK)?.parse().ok()
+}
+
+fn take_mark(factor: &mut TableFactor) -> Option<usize> {
+    let number = mark_of(factor)?;
+    match factor {
+        TableFactor::Table { partitions, .. } if !partitions.is_empty() => partitions.clear(),
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. }
+        | TableFactor::NestedJoin { alias: Some(alias), .. } => alias.at = None,
+        _ => {}
+    }
+    Some(number)
 }
 
 /// Notes what columns the marked items of FROM have.

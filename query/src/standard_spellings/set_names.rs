@@ -7,6 +7,7 @@
 
 use super::names::number_of;
 use super::nesting::each_expr;
+use super::order_keys::is_ambiguous;
 use super::trees::bare;
 use crate::error::{ErrorKind, QueryError};
 use crate::output_names::output_name;
@@ -24,9 +25,8 @@ pub(super) fn misplaced(key: &Expr, body: &SetExpr) -> Option<(QueryError, Expr)
         (Expr::Value(_), _) | (Expr::Identifier(_), None) => None,
         (Expr::Identifier(name), Some(names)) if names.contains(&fold(name)) => {
             let name = fold(name);
-            let is_ambiguous = names.iter().filter(|known| **known == name).count() > 1;
-            let message = format!("ORDER BY \"{name}\" is ambiguous");
-            is_ambiguous.then(|| (QueryError::new(ErrorKind::AmbiguousColumn, message), key.clone()))
+            let is_several = names.iter().filter(|known| **known == name).count() > 1;
+            is_several.then(|| (is_ambiguous("ORDER BY", &name), key.clone()))
         }
         (_, names) => Some(unknown(key, names.as_deref(), body).unwrap_or_else(|| (no_result_column(), key.clone()))),
     }
