@@ -204,7 +204,7 @@ async fn a_value_that_cannot_be_read_is_told_by_its_portal_and_number() {
     for (sql_type, format, value, code, message, shown) in cases {
         for (portal, place) in [("", "unnamed portal"), ("p", "portal \"p\"")] {
             let types = [&[0, 2, 0, 0, 0, 0][..], &sql_type.to_be_bytes()].concat();
-            wire.send(b'P', &[b"\0SELECT $1::text, $2\0", &types[..]].concat()).await.unwrap();
+            wire.send(b'P', &[&b"\0SELECT $1::text, $2\0"[..], &types].concat()).await.unwrap();
             let length = (value.len() as u32).to_be_bytes();
             let formats = [0, 2, 0, 0, 0, *format];
             let values = [&[0, 2, 0xff, 0xff, 0xff, 0xff][..], &length, value, &[0, 0]].concat();
