@@ -486,6 +486,7 @@ fn grouping_error(message: &str) -> QueryError {
     let column = message.split('"').nth(1).or_else(|| message.split("references: ").nth(1).and_then(first_column));
     match column {
         Some(column) => {
+            let column = shown_name(column);
             let name = column.rsplit('.').next().unwrap_or(column).to_string();
             QueryError::new(
                 ErrorKind::Grouping,

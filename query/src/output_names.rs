@@ -190,14 +190,22 @@ fn name_of(expression: &Expr) -> Option<(String, Strength)> {
         Expr::AtTimeZone { .. } => own("timezone"),
         Expr::IsNormalized { .. } => own("is_normalized"),
         Expr::BinaryOp { op: ast::BinaryOperator::Overlaps, .. } => own("overlaps"),
-        Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => match select.projection.first()? {
-                SelectItem::UnnamedExpr(expression) => own(&output_name(expression)),
-                SelectItem::ExprWithAlias { alias, .. } => own(shown_name(&fold(alias))),
-                _ => None,
-            },
+        Expr::Subquery(query) => own(&name_of_first(&query.body)?),
+        _ => None,
+    }
+}
+
+/// What the first column of a query is called.
+fn name_of_first(body: &SetExpr) -> Option<String> {
+    match body {
+        SetExpr::Select(select) => match select.projection.first()? {
+            SelectItem::UnnamedExpr(expression) => Some(output_name(expression)),
+            SelectItem::ExprWithAlias { alias, .. } => Some(shown_name(&fold(alias)).to_string()),
             _ => None,
         },
+        SetExpr::SetOperation { left, .. } => name_of_first(left),
+        SetExpr::Query(query) => name_of_first(&query.body),
+        SetExpr::Values(_) => Some("column1".to_string()),
         _ => None,
     }
 }

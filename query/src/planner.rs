@@ -425,14 +425,16 @@ impl Planning {
             known = found;
             stars.extend(learns);
             if is_over {
-                let plan = plan?;
-                if !settled.is_complete {
-                    return Err(QueryError::unsupported("the star of this relation in a row"));
+                let is_ambiguous = |error: &QueryError| error.kind == ErrorKind::AmbiguousColumn;
+                // The definition of a view, which is no statement, is planned whatever has become an error since it was taken.
+                if let Some(statement) = statement.filter(|_| plan.as_ref().err().is_none_or(is_ambiguous))
+                    && let Some((error, key)) = settled.keys.misplaced(&stars)
+                {
+                    return Err(error.position(place_of(statement, &key)));
                 }
-                return match (settled.keys.misplaced(&stars), statement) {
-                    (Some((error, key)), Some(statement)) => Err(error.position(place_of(statement, &key))),
-                    // The definition of a view is planned whatever has become an error since it was taken.
-                    _ => Ok(plan),
+                return match plan {
+                    Ok(_) if !settled.is_complete => Err(QueryError::unsupported("the star of this relation in a row")),
+                    plan => plan,
                 };
             }
         }

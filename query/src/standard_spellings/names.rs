@@ -172,9 +172,14 @@ pub(crate) fn is_star(item: &SelectItem) -> bool {
     matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
 }
 
-/// In a subquery a column beside `*` is there twice, and nobody can refer to it.
+/// In a subquery a column beside `*` is there twice, and nobody can refer to it; so is one beside `t.*` of the only relation.
 pub(super) fn hide_repeated(select: &mut Select) {
-    if !select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
+    let is_alone = matches!(select.from.as_slice(), [tables] if tables.joins.is_empty());
+    let is_whole = |item: &SelectItem| match item {
+        SelectItem::Wildcard(_) => true,
+        item => is_alone && is_star(item),
+    };
+    if !select.projection.iter().any(is_whole) {
         return;
     }
     for item in &mut select.projection {

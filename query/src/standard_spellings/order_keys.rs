@@ -44,7 +44,7 @@ fn number_keys(query: &mut Query) {
         return;
     }
     let comparison = Comparison::of(select);
-    for key in keys.iter_mut().filter(|key| !is_name_or_number(&key.expr)) {
+    for key in keys.iter_mut().filter(|key| name_of(&key.expr).is_none() && !is_constant(&key.expr)) {
         // From a star on only the planner knows the numbers.
         let mut known = select.projection.iter().take_while(|item| !is_star(item)).filter_map(expression_of);
         if let Some(place) = known.position(|output| comparison.likeness(&key.expr, output) == Likeness::Same) {
@@ -53,27 +53,36 @@ fn number_keys(query: &mut Query) {
     }
 }
 
-/// A key of a query's ORDER BY that PostgreSQL does not take, and what it says of it.
+/// A key of a query's ORDER BY or DISTINCT ON that PostgreSQL does not take, and what it says of it.
 pub(crate) fn misplaced_key(query: &Query) -> Option<(QueryError, Expr)> {
-    let OrderBy { kind: OrderByKind::Expressions(keys), .. } = query.order_by.as_ref()? else { return None };
+    let keys = match query.order_by.as_ref().map(|order| &order.kind) {
+        Some(OrderByKind::Expressions(keys)) => keys.as_slice(),
+        _ => &[],
+    };
     let mut keys = keys.iter().map(|key| &key.expr);
     let select = match query.body.as_ref() {
         SetExpr::Select(select) => select,
         body @ SetExpr::SetOperation { .. } => return keys.find_map(|key| set_names::misplaced(key, body)),
         _ => return None,
     };
+    let on = match &select.distinct {
+        Some(Distinct::On(on)) => on.as_slice(),
+        _ => &[],
+    };
     let comparison = Comparison::of(select);
     let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
-    keys.find_map(|key| {
+    let misplaced = |clause: &str, key: &Expr| {
         let error = match name_of(key) {
-            Some(name) => ambiguous("ORDER BY", &name, select, &comparison)?,
+            Some(name) => ambiguous(clause, &name, select, &comparison)?,
             None if is_distinct && !may_be_output(key, select, &comparison) => {
                 QueryError::new(ErrorKind::InvalidColumnReference, ABSENT)
             }
             None => return None,
         };
         Some((error, key.clone()))
-    })
+    };
+    let ordered = keys.find_map(|key| misplaced("ORDER BY", key));
+    ordered.or_else(|| on.iter().find_map(|key| misplaced("DISTINCT ON", key)))
 }
 
 /// The key of a SELECT DISTINCT after which the planner has found that one is no output.
@@ -131,7 +140,11 @@ fn may_be_output(key: &Expr, select: &Select, comparison: &Comparison) -> bool {
 
 /// What needs no comparison, or is none by its words alone.
 fn is_name_or_number(key: &Expr) -> bool {
-    matches!(bare(key), Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)) || number_of(key).is_some()
+    matches!(bare(key), Expr::Identifier(_) | Expr::CompoundIdentifier(_)) || is_constant(key)
+}
+
+fn is_constant(key: &Expr) -> bool {
+    matches!(bare(key), Expr::Value(_)) || number_of(key).is_some()
 }
 
 pub(super) fn name_of(key: &Expr) -> Option<String> {

@@ -1,7 +1,8 @@
-//! Names in ORDER BY and DISTINCT ON that an output has and a star may have too.
+//! Names in ORDER BY and DISTINCT ON that a star may have too, beside an output or more than once.
 //!
-//!     SELECT *, -a AS a FROM t ORDER BY a        is ambiguous where t has a column a
-//!     SELECT *, t.a AS a FROM t ORDER BY a       is not: both are one
+//!     SELECT *, -a AS a FROM t ORDER BY a             is ambiguous where t has a column a
+//!     SELECT *, t.a AS a FROM t ORDER BY a            is not: both are one
+//!     SELECT * FROM t JOIN u USING (k) ORDER BY a     is ambiguous where t and u have one
 //!
 //! What a star gives is known when the query is planned. So the items of its FROM are marked like those of [`super::row_stars`], and
 //! [`StarKeys`] remembers whose columns to ask for.
@@ -60,7 +61,7 @@ pub(super) fn has_keys_beside_star(query: &Query) -> bool {
     !keys_beside_star(query).is_empty()
 }
 
-/// The names among a query's keys that outputs have which stand beside a star.
+/// The names among a query's keys that may be those of several columns: of outputs beside a star, and of several relations.
 fn keys_beside_star(query: &Query) -> Vec<(&'static str, Expr)> {
     let Some(select) = named_by(&query.body) else { return Vec::new() };
     if !select.projection.iter().any(is_star) {
@@ -77,8 +78,9 @@ fn keys_beside_star(query: &Query) -> Vec<(&'static str, Expr)> {
     let ordered = ordered.iter().map(|key| ("ORDER BY", &key.expr));
     let keys = ordered.chain(on.iter().map(|key| ("DISTINCT ON", key)));
     let is_output = |name: &String| select.projection.iter().any(|item| name_of_output(item).as_ref() == Some(name));
-    let is_named = |key: &Expr| name_of(key).as_ref().is_some_and(is_output);
-    keys.filter(|(_, key)| is_named(key)).map(|(clause, key)| (clause, key.clone())).collect()
+    let is_joined = select.from.len() + select.from.iter().map(|tables| tables.joins.len()).sum::<usize>() > 1;
+    let may_repeat = |key: &Expr| name_of(key).as_ref().is_some_and(|name| is_joined || is_output(name));
+    keys.filter(|(_, key)| may_repeat(key)).map(|(clause, key)| (clause, key.clone())).collect()
 }
 
 /// The SELECT after which a body's columns are called.
