@@ -205,7 +205,7 @@ pub(crate) async fn ready<'a>(
             let _types = planning.knows_types();
             // Their values are read first.
             refuse_types(insert, (&definition, &targets), &rows, &prepared.parameters, statement)
-                .or_else(|refused| decode_parameters(&prepared.parameters, parameters, &style).and(Err(refused)))?;
+                .or_else(|refused| decode_parameters(&prepared.parameters, parameters, &style, "").and(Err(refused)))?;
             Source::Constants(constants.arrays(insert, statement)?, rows.len())
         }
         None => {
