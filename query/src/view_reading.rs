@@ -256,10 +256,12 @@ fn bound(planning: &Planning, table: &TableReference) -> Result<Bound> {
 
 fn with_declared_names(plan: LogicalPlan, definition: &ViewDefinition) -> Result<LogicalPlan> {
     let columns: Vec<Column> = plan.schema().columns();
-    let shown = columns.into_iter().zip(&definition.columns).map(|(column, declared)| {
+    let says_more: Vec<bool> = plan.schema().fields().iter().map(|field| !field.metadata().is_empty()).collect();
+    let shown = columns.into_iter().zip(says_more).zip(&definition.columns).map(|((column, says_more), declared)| {
         let value = datafusion::logical_expr::cast(Expr::Column(column), declared.sql_type.data_type());
-        // What Arrow's type does not say, such as that a text is a varchar(5), is lost where it was a key of the state.
-        let is_plain = declared.digits.is_none() && declared.domain.is_none();
+        // What Arrow's type does not say, such as that a text is a varchar(5), is lost where it was a key of the state; and the least of
+        // a numeric(8,2) may come as one, which a result has no digits of.
+        let is_plain = declared.digits.is_none() && declared.domain.is_none() && !says_more;
         let implied = SqlType::from_data_type(&declared.sql_type.data_type());
         let is_said = is_plain && implied.as_ref() == Some(&declared.sql_type);
         let metadata = (!is_said).then(|| FieldMetadata::new_from_field(&declared.field(true)));

@@ -3,8 +3,8 @@
 use super::binary_in::{boolean, date, exactly, from_binary, interval, jsonb, moment, name, time, zoned_time};
 use super::numeric::{Digits, binary_decimal128};
 use super::text_in::{
-    ColumnDecoder, FieldError, booleans, byteas, checked_text, cut_bytes, documents, enums, fit_bpchar,
-    fit_varchar, primitive, primitive_array, strings, uuids,
+    ColumnDecoder, FieldError, booleans, byteas, checked_text, cut_bytes, documents, enums, fit_bpchar, fit_varchar,
+    primitive, primitive_array, strings, uuids,
 };
 use super::{OutputStyle, json};
 use crate::error::{ErrorKind, QueryError};
