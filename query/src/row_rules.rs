@@ -14,8 +14,8 @@ use crate::error::{ErrorKind, QueryError};
 use crate::functions::moments::rounded_moments;
 use crate::planner::Planning;
 use crate::types::{OutputStyle, cut_names, value_text};
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::SchemaRef;
 use catalog::definition::{Column, TableDefinition};
 use catalog::ids::{ColumnId, ObjectId};
 use catalog::sql_type::SqlType;
@@ -180,7 +180,6 @@ impl RowRules {
 
     fn checked_in_order(&self, mut columns: Vec<ArrayRef>) -> Result<RecordBatch, Violation> {
         for (position, (column, array)) in self.definition.columns.iter().zip(&mut columns).enumerate() {
-            name_items(column, array);
             fit_length(column, array)?;
             if column.generated.is_none() {
                 self.check_domain(position, array)?;
@@ -314,20 +313,6 @@ pub(crate) fn evaluated(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) 
         }
     }
     Err(Violation { row: fails.saturating_sub(1), domain: None, error: translate(error, None) })
-}
-
-/// Calls the items of an array what the column's type does: values that were read one by one do not say what they are in SQL.
-fn name_items(column: &Column, array: &mut ArrayRef) {
-    if !matches!(column.sql_type, SqlType::Array(_)) {
-        return;
-    }
-    let (DataType::List(item), DataType::List(known)) = (column.sql_type.data_type(), array.data_type()) else {
-        return;
-    };
-    if item != *known && item.data_type() == known.data_type() {
-        let (_, offsets, items, nulls) = array.as_list::<i32>().clone().into_parts();
-        *array = Arc::new(ListArray::new(item, offsets, items, nulls));
-    }
 }
 
 /// What the column's type says of the length of texts and of the digits of times.
