@@ -540,7 +540,7 @@ async fn a_sync_before_the_data_of_a_copy_ends_no_transaction() {
         [parse("", "INSERT INTO t VALUES ($1, $2)"), bind("", "", &[row, "y"], &[]), execute("", 0)].concat()
     };
     let answers = client.group(&[copy.clone(), data.clone(), insert("six")]).await;
-    assert_eq!(answers, "Parsed Bound CopyIn(2) Complete(COPY 1) Parsed Bound Error(ERROR 22P02) Ready(I)");
+    assert_eq!(answers, "Parsed Bound CopyIn(2) Complete(COPY 1) Parsed Error(ERROR 22P02) Ready(I)");
     assert_eq!(client.query("SELECT a, b FROM t").await, "Columns(a,b) Complete(SELECT 0) Ready(I)");
     let answers = client.group(&[copy, data, insert("6")]).await;
     assert_eq!(answers, "Parsed Bound CopyIn(2) Complete(COPY 1) Parsed Bound Complete(INSERT 0 1) Ready(I)");
