@@ -34,7 +34,7 @@ use crate::system_facts::{self, SystemSource};
 use crate::temporary::TemporarySpace;
 use crate::transaction::{Change, Ended, Transaction};
 use crate::transaction_modes::SharedModes;
-use crate::turns::{Reservation, Turn, UNRESERVED_TRIES_MAX, pause_after};
+use crate::turns::{Passage, Reservation, Turn, UNRESERVED_TRIES_MAX, pause_after};
 use crate::types::OutputStyle;
 use crate::write_holds::WriteHold;
 use catalog::commit::CommitError;
@@ -44,7 +44,7 @@ use catalog::ids::ObjectId;
 use catalog::snapshot::Snapshot;
 use catalog::sql_type::SqlType;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -586,9 +586,10 @@ impl Session {
     /// Commits what a transaction leaves: what everybody sees, and then what only the session does.
     async fn make_so(&mut self, ended: Ended) -> Result<(), QueryError> {
         let Ended { draft, staged, holds: _holds, locks, temporary } = ended;
-        if locks.is_empty() {
-            self.wait_for_reservations(&draft).await?;
-        }
+        let _passage = match locks.is_empty() {
+            true => self.pass_reservations(&draft).await?,
+            false => None,
+        };
         let base = Arc::clone(&draft.base);
         let failed = |error: CommitError| commit_error(error.named(&base));
         let Some(objects) = temporary else {
@@ -607,10 +608,11 @@ impl Session {
         Ok(())
     }
 
-    /// Waits while somebody else has reserved a table whose rows a draft changes.
-    async fn wait_for_reservations(&self, draft: &CommitDraft) -> Result<(), QueryError> {
-        if !self.engine.turns.has_reservations() || self.reservation.strong_count() > 0 {
-            return Ok(());
+    /// Waits while somebody else has reserved a table whose rows a draft changes. Nobody goes on who locks one before the passage has
+    /// ended.
+    async fn pass_reservations(&self, draft: &CommitDraft) -> Result<Option<Passage>, QueryError> {
+        if self.reservation.strong_count() > 0 {
+            return Ok(None);
         }
         let changed = draft.ops.iter().filter_map(|op| match op {
             Op::AddSegments { table, .. }
@@ -619,12 +621,11 @@ impl Session {
             | Op::Truncate { table } => draft.base.tables.get(table),
             _ => None,
         });
-        let tables = changed.map(|version| version.definition.name.name.clone()).collect();
-        let unreserved = async {
-            self.engine.turns.unreserved(&tables).await;
-            Ok(())
-        };
-        self.token.guard(unreserved).await
+        let tables: HashSet<String> = changed.map(|version| version.definition.name.name.clone()).collect();
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        self.token.guard(async { Ok(Some(self.engine.turns.pass(&tables).await)) }).await
     }
 
     fn end_transaction(&mut self, committed: bool) {

@@ -184,7 +184,8 @@ async fn a_value_that_cannot_be_read_is_told_by_its_portal_and_number() {
     let long = [b'n'; 64];
     let (integer, text, name, integers) = (23_u32, 25, 19, 1007);
     // A type, the format and bytes of a value, and what is said of it.
-    let cases: &[(u32, u8, &[u8], &str, &str, &str)] = &[
+    type Case<'a> = (u32, u8, &'a [u8], &'a str, &'a str, &'a str);
+    let cases: &[Case<'_>] = &[
         (integer, 0, b"x", "22P02", "invalid input syntax for type integer: \"x\"", " = '...'"),
         (text, 0, b"\xe4", "22021", "invalid byte sequence for encoding \"UTF8\": 0xe4", ""),
         (integer, 1, b"abc", "08P01", "insufficient data left in message", ""),

@@ -131,6 +131,7 @@ impl Session {
         let Some(turn) = turn else { return Ok(()) };
         let lock = engine.turns.lock(turn);
         // Who has passed before is on its way to the disk.
+        self.token.guard(async { Ok(engine.turns.passed().await) }).await?;
         engine.catalog.settled().await.map_err(commit_error)?;
         if let Some(transaction) = &mut self.transaction {
             transaction.locks.push(lock);
