@@ -26,6 +26,8 @@ macro_rules! files {
 
 files! {
     words_that_administrators_meet: "dba_words.slt",
+    columns_of_keys_get_other_types: "retyped_keys.slt",
+    scattered_recent_rows_are_read_exactly: "scattered_rows.slt",
     types_answer_as_postgres_does: "types.slt",
     expressions_answer_as_postgres_does: "expressions.slt",
     queries_answer_as_postgres_does: "queries.slt",
