@@ -131,7 +131,11 @@ impl Session {
         let Some(turn) = turn else { return Ok(()) };
         let lock = engine.turns.lock(turn);
         // Who has passed before is on its way to the disk.
-        self.token.guard(async { Ok(engine.turns.passed().await) }).await?;
+        let passed = async {
+            engine.turns.passed().await;
+            Ok(())
+        };
+        self.token.guard(passed).await?;
         engine.catalog.settled().await.map_err(commit_error)?;
         if let Some(transaction) = &mut self.transaction {
             transaction.locks.push(lock);
